@@ -1,0 +1,225 @@
+//! The fold: one event joined into the records in memory. Total and pure. Applying is taking maxima, so any order, any
+//! repetition and any batching of the same events gives the same records.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::event::{Body, Envelope, JobChange, OptimizationChange, RunChange};
+use super::job::{self, Job};
+use super::optimization::{Created, Optimization};
+use super::register::{Register, Stamp};
+use super::working::{Key, WorkingSet};
+
+/// What became of an event.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    Done(Effects),
+    /// Nothing was changed: load this, and apply the event again.
+    Needs(Key),
+}
+
+/// What an operator wants counted. Not part of any record: a replayed event shows its effects again, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Something in memory differs from before.
+    pub changed: bool,
+    /// A job or run event whose job no optimization links yet.
+    pub unlinked: bool,
+    /// A job or run event that names an optimization other than the one that links its job.
+    pub mismatched: bool,
+    /// A status that the job should not have taken.
+    pub irregular: bool,
+}
+
+/// Joins one event into the records in memory.
+pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
+    let Envelope { event, position } = envelope;
+    let metadata = &event.metadata;
+    match &event.body {
+        Body::Optimization { optimization_id, change } => {
+            let Some(slot) = working.optimization_slot(optimization_id) else {
+                return Step::Needs(Key::Optimization(Arc::from(optimization_id.as_ref())));
+            };
+            let stamp = Stamp::new(metadata, 0, *position);
+            apply_to_optimization(working, slot, change, stamp)
+        }
+        Body::Job { job_id, optimization_id, change } => {
+            apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
+                apply_status(job, change, || Stamp::new(metadata, job::status_of(change).rank(), *position))
+            })
+        }
+        Body::Run { job_id, run_index, optimization_id, change } => {
+            // All of a run's events say the same to the view: there is such a run.
+            let (RunChange::Started
+            | RunChange::Completed { .. }
+            | RunChange::Failed { .. }
+            | RunChange::Canceled) = change;
+            apply_to_job(working, job_id, optimization_id.as_deref(), |job| Effects {
+                changed: job.apply_run(*run_index, metadata.occurred_at),
+                ..Effects::default()
+            })
+        }
+    }
+}
+
+fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: impl FnOnce() -> Stamp) -> Effects {
+    let stamp = stamp();
+    let version = stamp.version.clone();
+    let changed = job.apply(change, stamp);
+    let history = job.history();
+    let at = history.binary_search_by(|held| held.stamp.version.cmp(&version));
+    let irregular = changed && at.is_ok_and(|at| job::is_irregular(history, at));
+    Effects { changed, irregular, ..Effects::default() }
+}
+
+fn apply_to_job(
+    working: &mut WorkingSet,
+    job_id: &str,
+    named: Option<&str>,
+    change: impl FnOnce(&mut Job) -> Effects,
+) -> Step {
+    let Some(slot) = working.ready_job_slot(job_id) else {
+        return Step::Needs(Key::Job(Arc::from(job_id)));
+    };
+    if let Some(home) = working.jobs[slot].home {
+        let record = working.change_optimization(home);
+        let mut effects = change(&mut record.job);
+        if let Some(named) = named {
+            effects.changed |= record.job.name(named);
+            effects.mismatched = *named != *record.id;
+        }
+        return Step::Done(effects);
+    }
+    let parked = working.change_job(slot).parked.get_or_insert_default();
+    let job = Arc::make_mut(parked);
+    let mut effects = change(job);
+    if let Some(named) = named {
+        effects.changed |= job.name(named);
+    }
+    let parked = parked.clone();
+    let claimants = working.jobs[slot].claimants.clone();
+    effects.unlinked = claimants.is_empty();
+    for claimant in claimants {
+        effects.mismatched |= named.is_some_and(|named| *named != *working.optimizations[claimant].record.id);
+        if working.links_now(claimant, job_id) {
+            working.change_optimization(claimant).job = Job::clone(&parked);
+        }
+    }
+    Step::Done(effects)
+}
+
+fn apply_to_optimization(
+    working: &mut WorkingSet,
+    slot: usize,
+    change: &OptimizationChange<'_>,
+    stamp: Stamp,
+) -> Step {
+    if let OptimizationChange::Created(created) = change
+        && let Some(job_id) = &created.job_id
+    {
+        return match apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp.clone()) {
+            Step::Done(linked) => {
+                let changed = apply_to_record(working.change_optimization(slot), change, stamp);
+                Step::Done(Effects { changed: changed || linked.changed, ..linked })
+            }
+            needs => needs,
+        };
+    }
+    if let OptimizationChange::JobLinked { job_id } = change {
+        return apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp);
+    }
+    let changed = apply_to_record(working.change_optimization(slot), change, stamp);
+    Step::Done(Effects { changed, ..Effects::default() })
+}
+
+fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, stamp: Stamp) -> bool {
+    let set = |register: &mut Option<Register<Box<str>>>, text: &Option<std::borrow::Cow<'_, str>>| {
+        text.as_deref()
+            .is_some_and(|text| Register::join(register, Register { value: text.into(), stamp: stamp.clone() }))
+    };
+    match change {
+        OptimizationChange::Created(created) => {
+            let value = Created::new(created, stamp.version.occurred_at);
+            Register::join(&mut record.created, Register { value, stamp })
+        }
+        OptimizationChange::DetailsChanged { name, description } => {
+            set(&mut record.name, name) | set(&mut record.description, description)
+        }
+        OptimizationChange::DisplayNamesChanged { cell_name, parameterized_model_name } => {
+            set(&mut record.cell_name, cell_name)
+                | set(&mut record.parameterized_model_name, parameterized_model_name)
+        }
+        OptimizationChange::JobLinked { .. } => false,
+        OptimizationChange::Deleted => Register::join(&mut record.deleted, Register { value: (), stamp }),
+    }
+}
+
+/// Links a job, and moves the states of the jobs whose place that changes.
+fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> Step {
+    let record = &working.optimizations[slot].record;
+    if !record.would_link(job_id, &stamp) {
+        return Step::Done(Effects::default());
+    }
+    let mut affected: SmallVec<[Arc<str>; 3]> = SmallVec::new();
+    for id in [Some(job_id), record.linked_job(), record.displaced_by(job_id)].into_iter().flatten() {
+        if !affected.contains(id) {
+            affected.push(id.clone());
+        }
+    }
+    let mut slots: SmallVec<[usize; 3]> = SmallVec::new();
+    for id in &affected {
+        match working.ready_job_slot(id) {
+            Some(slot) => slots.push(slot),
+            None => return Step::Needs(Key::Job(id.clone())),
+        }
+    }
+    let states: SmallVec<[Job; 3]> = slots.iter().map(|&job| detach(working, job)).collect();
+    let record = working.change_optimization(slot);
+    record.job = Job::default();
+    record.link(job_id, stamp);
+    let mut effects = Effects { changed: true, ..Effects::default() };
+    for (&job, state) in slots.iter().zip(states) {
+        effects.mismatched |= attach(working, job, state, slot);
+    }
+    Step::Done(effects)
+}
+
+/// Takes a job's state from where it lives.
+fn detach(working: &mut WorkingSet, job: usize) -> Job {
+    match working.jobs[job].home {
+        Some(home) => std::mem::take(&mut working.change_optimization(home).job),
+        None => working.change_job(job).parked.take().map(Arc::unwrap_or_clone).unwrap_or_default(),
+    }
+}
+
+/// Puts a job's state where it belongs now that the links of `changed` are other than they were. True where the job
+/// names an optimization that does not link it.
+fn attach(working: &mut WorkingSet, job: usize, state: Job, changed: usize) -> bool {
+    let id = working.jobs[job].id.clone();
+    let links = working.optimizations[changed].record.links_job(&id);
+    let claimants = &mut working.jobs[job].claimants;
+    claimants.retain(|claimant| *claimant != changed);
+    if links {
+        claimants.push(changed);
+    }
+    let claimants = claimants.clone();
+    let home = working.home_of(job);
+    working.jobs[job].home = home;
+    let mismatched =
+        claimants.iter().any(|&claimant| state.names_other_than(&working.optimizations[claimant].record.id));
+    match home {
+        Some(home) => working.change_optimization(home).job = state,
+        None => {
+            for claimant in claimants {
+                if working.links_now(claimant, &id) {
+                    working.change_optimization(claimant).job = state.clone();
+                }
+            }
+            if !state.is_empty() {
+                working.change_job(job).parked = Some(Arc::new(state));
+            }
+        }
+    }
+    mismatched
+}

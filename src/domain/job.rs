@@ -1,0 +1,221 @@
+//! What is known of one job: its statuses, how it ended, and its runs.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::event::JobChange;
+use super::register::Stamp;
+use super::runs::RunSet;
+use super::timestamp::Timestamp;
+use super::view::Status;
+
+/// How many of a job's statuses are kept; the oldest by version are dropped first.
+pub const HISTORY_LIMIT: usize = 64;
+
+/// The status a job's event gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum JobStatus {
+    Pending,
+    Waiting,
+    Processing,
+    Completed,
+    Failed,
+    Canceled,
+}
+
+impl JobStatus {
+    /// Orders statuses where neither sequence nor time does: pending < waiting < processing < the terminal ones.
+    pub fn rank(self) -> u8 {
+        match self {
+            JobStatus::Pending => 0,
+            JobStatus::Waiting => 1,
+            JobStatus::Processing => 2,
+            JobStatus::Completed | JobStatus::Failed | JobStatus::Canceled => 3,
+        }
+    }
+
+    /// What a reader of the optimization is told.
+    pub fn shown(self) -> Status {
+        match self {
+            JobStatus::Pending => Status::Queued,
+            JobStatus::Waiting | JobStatus::Processing => Status::Running,
+            JobStatus::Completed => Status::Succeeded,
+            JobStatus::Failed => Status::Failed,
+            JobStatus::Canceled => Status::Canceled,
+        }
+    }
+
+    /// Whether a job may go from `self` to `next`. Once ended, it can only be submitted again.
+    pub fn may_become(self, next: JobStatus) -> bool {
+        self == next || self.rank() < 3 || next == JobStatus::Pending
+    }
+}
+
+/// What came with a status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Outcome {
+    #[default]
+    None,
+    /// A JSON object's text, or nothing.
+    Completed {
+        metrics: Option<Box<str>>,
+    },
+    Failed {
+        error: Option<Box<str>>,
+        error_code: Option<Box<str>>,
+    },
+}
+
+/// One status that a job took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub status: JobStatus,
+    pub stamp: Stamp,
+}
+
+/// A join-semilattice: every field only grows, whatever the order in which events are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Ascending by version, the greatest [`HISTORY_LIMIT`]. The last is the job's status register.
+    history: Vec<Transition>,
+    /// The value of the last of `history`.
+    outcome: Outcome,
+    pub runs: RunSet,
+    /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
+    /// that links the job.
+    named: SmallVec<[Box<str>; 1]>,
+    /// The latest `occurred_at` of its events.
+    last_heard: Timestamp,
+}
+
+impl Job {
+    /// Takes a status. True where that changed anything.
+    pub fn apply(&mut self, change: &JobChange<'_>, stamp: Stamp) -> bool {
+        let status = status_of(change);
+        let heard = self.hear(stamp.version.occurred_at);
+        match self.history.binary_search_by(|held| held.stamp.version.cmp(&stamp.version)) {
+            Ok(at) => self.apply_again(at, status, change, stamp) || heard,
+            Err(at) => self.apply_new(at, Transition { status, stamp }, change) || heard,
+        }
+    }
+
+    fn apply_new(&mut self, at: usize, transition: Transition, change: &JobChange<'_>) -> bool {
+        let full = self.history.len() == HISTORY_LIMIT;
+        if full && at == 0 {
+            return false;
+        }
+        if at == self.history.len() {
+            self.outcome = outcome_of(change);
+        }
+        self.history.insert(at, transition);
+        if full {
+            self.history.remove(0);
+        }
+        true
+    }
+
+    /// The same version once more: the same event at another place, or a producer that used one version twice.
+    fn apply_again(&mut self, at: usize, status: JobStatus, change: &JobChange<'_>, stamp: Stamp) -> bool {
+        let last = at + 1 == self.history.len();
+        let held = &mut self.history[at];
+        let earlier = stamp.source < held.stamp.source;
+        if earlier {
+            held.stamp.source = stamp.source;
+        }
+        let outcome = if last { outcome_of(change) } else { Outcome::None };
+        let held_outcome = if last { &self.outcome } else { &Outcome::None };
+        let greater = (status, &outcome) > (held.status, held_outcome);
+        if greater {
+            held.status = status;
+            if last {
+                self.outcome = outcome;
+            }
+        }
+        earlier || greater
+    }
+
+    /// Takes a run. True where that changed anything.
+    pub fn apply_run(&mut self, run_index: u32, occurred_at: Timestamp) -> bool {
+        let new = self.runs.insert(run_index);
+        self.hear(occurred_at) || new
+    }
+
+    fn hear(&mut self, occurred_at: Timestamp) -> bool {
+        let later = occurred_at > self.last_heard;
+        if later {
+            self.last_heard = occurred_at;
+        }
+        later
+    }
+
+    /// Remembers that an event named this optimization. True where that changed anything.
+    pub fn name(&mut self, optimization_id: &str) -> bool {
+        let at = match self.named.binary_search_by(|held| (**held).cmp(optimization_id)) {
+            Ok(_) => return false,
+            Err(at) => at,
+        };
+        if at == 2 {
+            return false;
+        }
+        self.named.insert(at, optimization_id.into());
+        self.named.truncate(2);
+        true
+    }
+
+    /// Whether any of its events named an optimization other than this one.
+    pub fn names_other_than(&self, optimization_id: &str) -> bool {
+        self.named.iter().any(|named| **named != *optimization_id)
+    }
+
+    /// Nothing was heard of it.
+    pub fn is_empty(&self) -> bool {
+        self.history.is_empty() && self.runs.is_empty() && self.named.is_empty()
+    }
+
+    /// The statuses it took, ascending by version.
+    pub fn history(&self) -> &[Transition] {
+        &self.history
+    }
+
+    pub fn status(&self) -> Option<JobStatus> {
+        self.history.last().map(|last| last.status)
+    }
+
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    pub fn last_heard(&self) -> Timestamp {
+        self.last_heard
+    }
+}
+
+/// Whether the job should not have taken the status at `at`, coming from the one before it.
+pub fn is_irregular(history: &[Transition], at: usize) -> bool {
+    at > 0 && !history[at - 1].status.may_become(history[at].status)
+}
+
+/// The status that a change gives.
+pub fn status_of(change: &JobChange<'_>) -> JobStatus {
+    match change {
+        JobChange::Pending => JobStatus::Pending,
+        JobChange::Processing => JobStatus::Processing,
+        JobChange::Waiting => JobStatus::Waiting,
+        JobChange::Completed { .. } => JobStatus::Completed,
+        JobChange::Failed { .. } => JobStatus::Failed,
+        JobChange::Canceled => JobStatus::Canceled,
+    }
+}
+
+fn outcome_of(change: &JobChange<'_>) -> Outcome {
+    match change {
+        JobChange::Completed { metrics } => {
+            Outcome::Completed { metrics: metrics.as_ref().map(|metrics| metrics.0.as_ref().into()) }
+        }
+        JobChange::Failed { error, error_code } => Outcome::Failed {
+            error: error.as_deref().map(Box::from),
+            error_code: error_code.as_deref().map(Box::from),
+        },
+        JobChange::Pending | JobChange::Processing | JobChange::Waiting | JobChange::Canceled => Outcome::None,
+    }
+}

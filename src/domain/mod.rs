@@ -1,0 +1,27 @@
+//! What optview means: events, the registers they set, and the view that follows. Pure: no I/O, clock, randomness,
+//! logging or hash order; nothing here knows Kafka, sled, HTTP or an encoding.
+
+pub mod dead_letter;
+pub mod event;
+pub mod fold;
+pub mod job;
+pub mod optimization;
+pub mod position;
+pub mod record;
+pub mod register;
+pub mod runs;
+pub mod timestamp;
+pub mod view;
+pub mod working;
+
+pub use dead_letter::DeadLetter;
+pub use event::{Body, Envelope, Event, Metadata};
+pub use job::{Job, JobStatus, Outcome};
+pub use optimization::{Created, Link, Optimization};
+pub use position::{Position, Topic};
+pub use record::Record;
+pub use register::{Register, Stamp, Version};
+pub use runs::RunSet;
+pub use timestamp::Timestamp;
+pub use view::{Status, View};
+pub use working::{Commit, Key, WorkingSet};

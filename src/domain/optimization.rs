@@ -1,0 +1,142 @@
+//! What is known of one optimization: one self-contained record, from which its view follows.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::OptimizationCreated;
+use super::job::Job;
+use super::register::{Register, Stamp};
+use super::timestamp::Timestamp;
+
+/// How many links are remembered; the oldest by version is dropped first.
+pub const LINKS_LIMIT: usize = 8;
+
+/// The facts that a creation states.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Created {
+    pub organization_id: Box<str>,
+    pub project_id: Box<str>,
+    pub name: Option<Box<str>>,
+    pub description: Option<Box<str>>,
+    pub kind: Option<Box<str>>,
+    pub created_at: Timestamp,
+    pub created_by_email: Option<Box<str>>,
+    pub cell_spec_id: Option<Box<str>>,
+    pub cell_name: Option<Box<str>>,
+    pub parameterized_model_id: Option<Box<str>>,
+    pub parameterized_model_name: Option<Box<str>>,
+    pub optimization_template_id: Option<Box<str>>,
+    /// A JSON object's text.
+    pub objectives: Option<Box<str>>,
+}
+
+impl Created {
+    pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> Created {
+        let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(Box::from);
+        Created {
+            organization_id: event.organization_id.as_ref().into(),
+            project_id: event.project_id.as_ref().into(),
+            name: own(&event.name),
+            description: own(&event.description),
+            kind: own(&event.kind),
+            created_at: event.created_at.unwrap_or(occurred_at),
+            created_by_email: own(&event.created_by_email),
+            cell_spec_id: own(&event.cell_spec_id),
+            cell_name: own(&event.cell_name),
+            parameterized_model_id: own(&event.parameterized_model_id),
+            parameterized_model_name: own(&event.parameterized_model_name),
+            optimization_template_id: own(&event.optimization_template_id),
+            objectives: event.objectives.as_ref().map(|objectives| objectives.0.as_ref().into()),
+        }
+    }
+}
+
+/// A job that was submitted for an optimization, and the greatest version that said so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub job_id: Arc<str>,
+    pub stamp: Stamp,
+}
+
+/// A join-semilattice, as every part of it is.
+///
+/// A creation sets the name, the description and the display names too. They are not copied into the registers beside
+/// it: those hold the greatest *change*, and the view takes the greater of the two versions, which is the same maximum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Optimization {
+    pub id: Arc<str>,
+    pub created: Option<Register<Created>>,
+    pub name: Option<Register<Box<str>>>,
+    pub description: Option<Register<Box<str>>>,
+    pub cell_name: Option<Register<Box<str>>>,
+    pub parameterized_model_name: Option<Register<Box<str>>>,
+    pub deleted: Option<Register<()>>,
+    /// Descending by version, each job once, the greatest [`LINKS_LIMIT`]: the first is the job linked now.
+    links: Vec<Link>,
+    /// The job linked now, as far as it is known.
+    pub job: Job,
+}
+
+impl Optimization {
+    /// One of which nothing is known.
+    pub fn new(id: Arc<str>) -> Optimization {
+        Optimization {
+            id,
+            created: None,
+            name: None,
+            description: None,
+            cell_name: None,
+            parameterized_model_name: None,
+            deleted: None,
+            links: Vec::new(),
+            job: Job::default(),
+        }
+    }
+
+    /// The job linked now.
+    pub fn linked_job(&self) -> Option<&Arc<str>> {
+        self.links.first().map(|link| &link.job_id)
+    }
+
+    /// The jobs linked now and before, the latest link first.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    pub fn links_job(&self, job_id: &str) -> bool {
+        self.links.iter().any(|link| *link.job_id == *job_id)
+    }
+
+    /// The job that a new link to `job_id` would drop.
+    pub fn displaced_by(&self, job_id: &str) -> Option<&Arc<str>> {
+        let full = self.links.len() == LINKS_LIMIT && !self.links_job(job_id);
+        full.then(|| self.links.last().map(|link| &link.job_id)).flatten()
+    }
+
+    /// Whether a link would change anything.
+    pub fn would_link(&self, job_id: &str, stamp: &Stamp) -> bool {
+        match self.links.iter().find(|link| *link.job_id == *job_id) {
+            Some(held) => is_news(stamp, &held.stamp),
+            None => self.links.len() < LINKS_LIMIT || self.links.last().is_some_and(|last| *stamp > last.stamp),
+        }
+    }
+
+    /// Takes a link for which [`Optimization::would_link`] holds. `job` is not touched: see `fold`.
+    pub fn link(&mut self, job_id: &Arc<str>, stamp: Stamp) {
+        self.links.retain(|link| link.job_id != *job_id);
+        let at = self.links.partition_point(|link| link.stamp > stamp);
+        self.links.insert(at, Link { job_id: job_id.clone(), stamp });
+        self.links.truncate(LINKS_LIMIT);
+    }
+
+    /// What readers may see: created, and not deleted.
+    pub fn shown(&self) -> Option<&Register<Created>> {
+        self.created.as_ref().filter(|_| self.deleted.is_none())
+    }
+}
+
+/// A greater version, or the same event at an earlier place.
+fn is_news(stamp: &Stamp, held: &Stamp) -> bool {
+    (&stamp.version, held.source) > (&held.version, stamp.source)
+}

@@ -1,0 +1,267 @@
+//! The records that are in memory: what has been touched lately, changed or not. Folding works on these only; whoever
+//! drives it loads what is missing and writes what has changed.
+//!
+//! Where a job's state lives: inside the optimization that links it, where that is the only one that ever did and links
+//! it now (its *home*; nearly always). Otherwise it is *parked* under the job's own id, and whichever optimizations link
+//! the job now hold copies. So every optimization is one self-contained record, and nothing is lost that comes early,
+//! late, or for a job that was replaced.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::job::Job;
+use super::optimization::Optimization;
+
+/// Names a record that the fold needs in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    Optimization(Arc<str>),
+    /// The parked job, and every optimization that links it.
+    Job(Arc<str>),
+}
+
+/// All that a batch changes, as a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Commit {
+    pub optimizations: Vec<Arc<Optimization>>,
+    /// A job's id with its parked state; `None` where it is parked no longer.
+    pub jobs: Vec<(Arc<str>, Option<Arc<Job>>)>,
+}
+
+impl Commit {
+    pub fn is_empty(&self) -> bool {
+        self.optimizations.is_empty() && self.jobs.is_empty()
+    }
+}
+
+type Map = HashMap<Arc<str>, usize, foldhash::fast::RandomState>;
+
+#[derive(Default)]
+pub struct WorkingSet {
+    pub(super) optimizations: Slab<OptimizationSlot>,
+    pub(super) jobs: Slab<JobSlot>,
+    optimization_ids: Map,
+    job_ids: Map,
+    dirty_optimizations: Vec<usize>,
+    dirty_jobs: Vec<usize>,
+    /// Counts sweeps; a slot keeps the epoch in which it was last touched.
+    epoch: u32,
+    /// Counts commits; a slot keeps the commit that last held it.
+    commits: u64,
+}
+
+pub(super) struct OptimizationSlot {
+    pub(super) record: Arc<Optimization>,
+    dirty: bool,
+    touched: u32,
+    committed: u64,
+}
+
+pub(super) struct JobSlot {
+    pub(super) id: Arc<str>,
+    /// All optimizations that link the job are in memory and in `claimants`, and `parked` is known.
+    pub(super) ready: bool,
+    parked_known: bool,
+    pub(super) claimants: SmallVec<[usize; 1]>,
+    /// The only claimant, where the job is also linked now.
+    pub(super) home: Option<usize>,
+    pub(super) parked: Option<Arc<Job>>,
+    /// The store has a parked state under this id.
+    stored: bool,
+    dirty: bool,
+    touched: u32,
+    committed: u64,
+}
+
+impl WorkingSet {
+    pub fn holds_optimization(&self, id: &str) -> bool {
+        self.optimization_ids.contains_key(id)
+    }
+
+    /// How many optimizations and jobs are in memory.
+    pub fn len(&self) -> (usize, usize) {
+        (self.optimizations.len(), self.jobs.len())
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
+    }
+
+    /// Puts in what the store has of an optimization.
+    pub fn load_optimization(&mut self, id: &Arc<str>, stored: Option<Optimization>) {
+        if self.holds_optimization(id) {
+            return;
+        }
+        let record = Arc::new(stored.unwrap_or_else(|| Optimization::new(id.clone())));
+        let entry = self.optimizations.vacant_entry();
+        let slot = entry.key();
+        entry.insert(OptimizationSlot { record: record.clone(), dirty: false, touched: self.epoch, committed: 0 });
+        self.optimization_ids.insert(record.id.clone(), slot);
+        for link in record.links() {
+            let job = self.job_slot_or_new(&link.job_id);
+            self.jobs[job].claimants.push(slot);
+        }
+    }
+
+    /// Puts in the state that the store has parked under a job's id. Every optimization that links the job must have
+    /// been loaded before.
+    pub fn load_job(&mut self, id: &Arc<str>, parked: Option<Job>) {
+        let slot = self.job_slot_or_new(id);
+        let job = &mut self.jobs[slot];
+        if !job.parked_known {
+            job.stored = parked.is_some();
+            job.parked = parked.map(Arc::new);
+            job.parked_known = true;
+        }
+        job.ready = true;
+        self.jobs[slot].home = self.home_of(slot);
+    }
+
+    /// Takes what has changed and was last touched before `epoch`; all of it where there is none.
+    pub fn take_changes(&mut self, before_epoch: Option<u32>) -> Commit {
+        let mut commit = Commit::default();
+        self.commits += 1;
+        let Self { optimizations, jobs, dirty_optimizations, dirty_jobs, commits, .. } = self;
+        let stays = |touched: u32| before_epoch.is_some_and(|epoch| touched >= epoch);
+        dirty_optimizations.retain(|&slot| {
+            let slot = &mut optimizations[slot];
+            if !stays(slot.touched) {
+                (slot.dirty, slot.committed) = (false, *commits);
+                commit.optimizations.push(slot.record.clone());
+            }
+            slot.dirty
+        });
+        dirty_jobs.retain(|&slot| {
+            let slot = &mut jobs[slot];
+            if !stays(slot.touched) {
+                (slot.dirty, slot.committed) = (false, *commits);
+                if slot.parked.is_some() || slot.stored {
+                    slot.stored = slot.parked.is_some();
+                    commit.jobs.push((slot.id.clone(), slot.parked.clone()));
+                }
+            }
+            slot.dirty
+        });
+        commit
+    }
+
+    /// How many commits have been taken; the next one's number is one more.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Starts a new epoch and gives its number.
+    pub fn next_epoch(&mut self) -> u32 {
+        self.epoch += 1;
+        self.epoch
+    }
+
+    /// Lets go of what is unchanged, was last touched before `epoch`, and lies in the store since a commit not later
+    /// than `written`.
+    pub fn evict(&mut self, before_epoch: u32, written: u64) {
+        let old: Vec<usize> = self
+            .optimizations
+            .iter()
+            .filter(|(_, slot)| !slot.dirty && slot.touched < before_epoch && slot.committed <= written)
+            .map(|(at, _)| at)
+            .collect();
+        for at in old {
+            let slot = self.optimizations.remove(at);
+            self.optimization_ids.remove(&slot.record.id);
+            for link in slot.record.links() {
+                if let Some(&job) = self.job_ids.get(&link.job_id) {
+                    let job = &mut self.jobs[job];
+                    job.claimants.retain(|claimant| *claimant != at);
+                    (job.ready, job.home) = (false, None);
+                }
+            }
+        }
+        let Self { jobs, job_ids, .. } = self;
+        jobs.retain(|_, slot| {
+            let kept = slot.dirty
+                || !slot.claimants.is_empty()
+                || slot.touched >= before_epoch
+                || slot.committed > written;
+            if !kept {
+                job_ids.remove(&slot.id);
+            }
+            kept
+        });
+    }
+
+    /// Forgets a parked job of which the store has been told to forget it.
+    pub fn forget_job(&mut self, id: &str) {
+        if let Some(slot) = self.job_ids.get(id).copied().filter(|&slot| self.jobs[slot].claimants.is_empty()) {
+            let slot = &mut self.jobs[slot];
+            slot.parked = None;
+            slot.stored = false;
+        }
+    }
+
+    pub(super) fn optimization_slot(&self, id: &str) -> Option<usize> {
+        self.optimization_ids.get(id).copied()
+    }
+
+    /// The job's slot, where all that events of the job may change is in memory.
+    pub(super) fn ready_job_slot(&self, id: &str) -> Option<usize> {
+        self.job_ids.get(id).copied().filter(|&slot| self.jobs[slot].ready)
+    }
+
+    /// The record, to be changed.
+    pub(super) fn change_optimization(&mut self, slot: usize) -> &mut Optimization {
+        let held = &mut self.optimizations[slot];
+        held.touched = self.epoch;
+        if !held.dirty {
+            held.dirty = true;
+            self.dirty_optimizations.push(slot);
+        }
+        Arc::make_mut(&mut held.record)
+    }
+
+    /// The job's slot, its parked state to be changed.
+    pub(super) fn change_job(&mut self, slot: usize) -> &mut JobSlot {
+        let held = &mut self.jobs[slot];
+        held.touched = self.epoch;
+        if !held.dirty {
+            held.dirty = true;
+            self.dirty_jobs.push(slot);
+        }
+        held
+    }
+
+    /// Where the job lives, if it is not parked.
+    pub(super) fn home_of(&self, job: usize) -> Option<usize> {
+        let job = &self.jobs[job];
+        match job.claimants[..] {
+            [only] if self.links_now(only, &job.id) => Some(only),
+            _ => None,
+        }
+    }
+
+    pub(super) fn links_now(&self, optimization: usize, job_id: &str) -> bool {
+        self.optimizations[optimization].record.linked_job().is_some_and(|linked| **linked == *job_id)
+    }
+
+    fn job_slot_or_new(&mut self, id: &Arc<str>) -> usize {
+        if let Some(&slot) = self.job_ids.get(id) {
+            return slot;
+        }
+        let slot = self.jobs.insert(JobSlot {
+            id: id.clone(),
+            ready: false,
+            parked_known: false,
+            claimants: SmallVec::new(),
+            home: None,
+            parked: None,
+            stored: false,
+            dirty: false,
+            touched: self.epoch,
+            committed: 0,
+        });
+        self.job_ids.insert(id.clone(), slot);
+        slot
+    }
+}

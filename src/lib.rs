@@ -1,0 +1,18 @@
+//! optview folds what Kafka says of optimizations, their jobs and their multistart runs into one current view per
+//! optimization, keeps it in sled, and serves it over HTTP.
+//!
+//! In reading order, which is the order in which the data meets the modules:
+//!
+//! 1. [`domain`]: events, registers, the fold, the view. Pure.
+//! 2. [`codec`]: bytes to events, records to bytes and back.
+//! 3. [`source`]: where records come from.
+//! 4. [`store`]: where views are kept; one writer, many readers.
+//! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
+//! 6. [`status`] and [`http`]: what the outside sees.
+//! 7. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
+
+pub mod domain;
+pub mod http;
+pub mod source;
+pub mod status;
+pub mod store;

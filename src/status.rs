@@ -1,0 +1,149 @@
+//! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::domain::Topic;
+
+/// Where the projector stands as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing is assigned yet: the store opens, or the broker has not answered.
+    Starting,
+    /// On the way to the high watermarks seen at the start.
+    CatchingUp,
+    /// Past them.
+    Live,
+    /// Cannot go on by itself; `last_error` says why.
+    Stalled,
+    /// Told to stop: draining.
+    Stopping,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    CatchingUp,
+    Live,
+    /// Stopped until told: `last_error` says why.
+    Stopped,
+}
+
+/// One partition, as `/status` shows it. Offsets are the next to be read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartitionReport {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    pub partition: i32,
+    pub position: i64,
+    /// `null`: none has been written yet.
+    pub checkpoint: Option<i64>,
+    /// The oldest offset that the broker still has; `null` until it has said.
+    pub low: Option<i64>,
+    /// One past the newest offset; `null` until the broker has said.
+    pub high: Option<i64>,
+    pub lag_records: Option<i64>,
+    /// Now less the timestamp of the last record read; 0 where nothing is left to read.
+    pub lag_seconds: Option<f64>,
+    pub state: PartitionState,
+}
+
+/// What `/status` answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    pub state: State,
+    pub generation: u64,
+    pub views: u64,
+    pub dead_letters: u64,
+    /// The sum over the partitions; `null` until the broker has told all high watermarks.
+    pub lag_records: Option<i64>,
+    /// The greatest of the partitions'.
+    pub lag_seconds: Option<f64>,
+    pub last_error: Option<String>,
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// Shared by the projector, which writes, and the server, which reads.
+#[derive(Clone)]
+pub struct Status(Arc<Mutex<Report>>);
+
+impl Status {
+    pub fn new(generation: u64) -> Status {
+        Status(Arc::new(Mutex::new(Report {
+            state: State::Starting,
+            generation,
+            views: 0,
+            dead_letters: 0,
+            lag_records: None,
+            lag_seconds: None,
+            last_error: None,
+            partitions: Vec::new(),
+        })))
+    }
+
+    pub fn report(&self) -> Report {
+        self.0.lock().clone()
+    }
+
+    pub fn state(&self) -> State {
+        self.0.lock().state
+    }
+
+    pub fn set_state(&self, state: State) {
+        let mut report = self.0.lock();
+        if report.state != State::Stopping {
+            report.state = state;
+        }
+    }
+
+    /// `None` where all is well again.
+    pub fn set_error(&self, error: Option<String>) {
+        self.0.lock().last_error = error;
+    }
+
+    /// The partitions as they are now, with the counts.
+    pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
+        let lag_records = partitions.iter().map(|partition| partition.lag_records).sum();
+        let lag_seconds = partitions.iter().filter_map(|partition| partition.lag_seconds).reduce(f64::max);
+        let mut report = self.0.lock();
+        *report = Report {
+            state: report.state,
+            generation: report.generation,
+            views,
+            dead_letters,
+            lag_records: if partitions.is_empty() { None } else { lag_records },
+            lag_seconds,
+            last_error: report.last_error.take(),
+            partitions,
+        };
+    }
+}
+
+/// What the three topics are called in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicNames(BTreeMap<Topic, String>);
+
+impl Default for TopicNames {
+    fn default() -> TopicNames {
+        TopicNames(Topic::ALL.iter().map(|&topic| (topic, topic.default_name().to_owned())).collect())
+    }
+}
+
+impl TopicNames {
+    pub fn new(optimizations: String, jobs: String, multistart_runs: String) -> TopicNames {
+        TopicNames(BTreeMap::from([
+            (Topic::Optimizations, optimizations),
+            (Topic::Jobs, jobs),
+            (Topic::MultistartRuns, multistart_runs),
+        ]))
+    }
+
+    pub fn get(&self, topic: Topic) -> &str {
+        &self.0[&topic]
+    }
+}
