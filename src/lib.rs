@@ -11,8 +11,10 @@
 //! 6. [`status`] and [`http`]: what the outside sees.
 //! 7. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
 
+pub mod codec;
 pub mod domain;
 pub mod http;
+pub mod projector;
 pub mod source;
 pub mod status;
 pub mod store;

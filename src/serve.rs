@@ -1,0 +1,1 @@
+//! `optview serve`: the projector and the read endpoint.
