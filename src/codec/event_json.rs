@@ -14,10 +14,18 @@ use super::{DecodeError, PartialMetadata, json_object, parse_time};
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
+pub(super) type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<Decoded<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
+    if let Some(decoded) = super::event_json_fast::decode(topic, text) {
+        return Ok(decoded);
+    }
+    decode_any(topic, text)
+}
+
+/// Decodes whatever the mapping allows.
+pub(super) fn decode_any(topic: Topic, text: &str) -> Result<Decoded<'_>, DecodeError> {
     match topic {
         Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(),
         Topic::Jobs => parse::<JobMessage>(text)?.into_event(),
@@ -291,7 +299,7 @@ impl<'a> RunMessage<'a> {
         if let Some(Object(completed)) = self.completed {
             one.set(RunChange::Completed {
                 cost: completed.cost.map(|Double(cost)| cost),
-                parameter_values: object("completed.parameter_values", completed.parameter_values)?,
+                parameter_values: as_written("completed.parameter_values", completed.parameter_values)?,
                 iterations: completed.iterations.map(|Integer(count)| count),
                 evaluations: completed.evaluations.map(|Integer(count)| count),
             })?;
@@ -357,6 +365,13 @@ fn object<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObjec
     match raw {
         None => Ok(None),
         Some(raw) => json_object::compact(raw).map(Some).map_err(|reason| DecodeError::field(field, reason)),
+    }
+}
+
+fn as_written<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, DecodeError> {
+    match raw.map(RawValue::get) {
+        Some(text) if !text.starts_with('{') => Err(DecodeError::field(field, "is not a JSON object")),
+        text => Ok(text.map(Cow::Borrowed)),
     }
 }
 

@@ -93,7 +93,7 @@ fn run<'a>(message: v1::MultistartRunEvent) -> Result<Decoded<'a>, DecodeError> 
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
         Some(Event::Completed(completed)) => RunChange::Completed {
             cost: completed.cost,
-            parameter_values: completed.parameter_values.as_ref().map(json_object::from_struct),
+            parameter_values: completed.parameter_values.as_ref().map(|values| json_object::from_struct(values).0),
             iterations: completed.iterations,
             evaluations: completed.evaluations,
         },

@@ -2,6 +2,7 @@
 //! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
 
 mod event_json;
+mod event_json_fast;
 mod event_protobuf;
 mod framing;
 mod json_object;
@@ -38,7 +39,7 @@ impl DecodeError {
 }
 
 /// What a payload says of itself; the CloudEvents headers fill what is missing.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct PartialMetadata<'a> {
     event_id: Option<Cow<'a, str>>,
     occurred_at: Option<Timestamp>,

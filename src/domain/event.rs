@@ -101,7 +101,8 @@ pub enum RunChange<'a> {
     Started,
     Completed {
         cost: Option<f64>,
-        parameter_values: Option<JsonObject<'a>>,
+        /// A JSON object's text, as it was written.
+        parameter_values: Option<Cow<'a, str>>,
         iterations: Option<u64>,
         evaluations: Option<u64>,
     },
