@@ -3,6 +3,7 @@
 
 mod catalog;
 mod checkpoint;
+mod failure;
 mod generations;
 mod journal;
 mod keys;
@@ -42,6 +43,21 @@ impl StoreError {
                 matches!(error, sled::Error::Corruption { .. } | sled::Error::ReportableBug(_))
             }
             StoreError::Io { .. } | StoreError::Held { .. } | StoreError::WriterEnded(_) => false,
+        }
+    }
+
+    /// The same error once more, for another who must know.
+    fn again(&self) -> StoreError {
+        match self {
+            StoreError::Sled(error) => StoreError::Sled(error.clone()),
+            StoreError::Damaged(damaged) => StoreError::Damaged(damaged.clone()),
+            StoreError::Io { doing, path, error } => StoreError::Io {
+                doing,
+                path: path.clone(),
+                error: std::io::Error::new(error.kind(), error.to_string()),
+            },
+            StoreError::Held { path } => StoreError::Held { path: path.clone() },
+            StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),
         }
     }
 

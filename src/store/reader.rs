@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::catalog::Catalog;
+use super::failure::Failure;
 use super::keys::Trees;
 use super::{StoreError, pieces};
 use crate::codec::stored;
@@ -44,15 +45,23 @@ pub struct Page {
 pub struct Reader {
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
+    failure: Failure,
 }
 
 impl Reader {
-    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>) -> Reader {
-        Reader { trees, catalog }
+    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, failure: Failure) -> Reader {
+        Reader { trees, catalog, failure }
     }
 
     /// What a reader of this organization (`None`: of any) may see under this id.
+    ///
+    /// # Errors
+    /// Any error ends the projector too, and with it the process: memory may be ahead of the disk.
     pub fn get(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
+        self.failure.noting(self.find(id, organization_id))
+    }
+
+    fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, id.as_bytes())? else {
             return Ok(None);
         };
@@ -66,7 +75,15 @@ impl Reader {
         Ok(Some(Response { body, etag: layout.etag }))
     }
 
+    /// One page of a list.
+    ///
+    /// # Errors
+    /// As for [`Reader::get`].
     pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
+        self.failure.noting(self.page(query))
+    }
+
+    fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
         let (ids, total) = self.catalog.read().page(query);
         let mut body = Vec::with_capacity(64 + ids.len() * 1280);
         body.extend_from_slice(br#"{"optimizations":["#);

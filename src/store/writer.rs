@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use sled::Db;
 
 use super::catalog::{Catalog, Entry};
 use super::checkpoint::Checkpoint;
+use super::failure::Failure;
 use super::journal::Journal;
 use super::keys::{CHECKPOINT, MARKER, Trees};
 use super::{Reader, StoreError, pieces};
@@ -40,7 +41,7 @@ struct Done {
     commits: AtomicU64,
     checkpoints: AtomicU64,
     dead_letters: AtomicU64,
-    error: Mutex<Option<StoreError>>,
+    failure: Failure,
 }
 
 pub struct Writer {
@@ -83,7 +84,7 @@ impl Writer {
 
     /// A reader of the same store.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.trees.clone(), self.catalog.clone())
+        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.failure.clone())
     }
 
     /// The checkpoint that the store held when it was opened.
@@ -151,17 +152,13 @@ impl Writer {
 
     fn order(&self, order: Order) -> Result<(), StoreError> {
         let sent = self.orders.as_ref().map(|orders| orders.send(order));
-        if matches!(sent, Some(Ok(()))) { self.check() } else { Err(self.error()) }
+        self.check()?;
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(panicked()) }
     }
 
-    /// The first thing that failed, if anything did.
+    /// The first thing that failed, if anything did, here or at a reader.
     pub fn check(&self) -> Result<(), StoreError> {
-        if self.done.error.lock().is_some() { Err(self.error()) } else { Ok(()) }
-    }
-
-    fn error(&self) -> StoreError {
-        let ended = || StoreError::WriterEnded("it panicked; the log says where".to_owned());
-        self.done.error.lock().take().unwrap_or_else(ended)
+        self.done.failure.check()
     }
 
     /// The number of the last commit that lies in the store whole.
@@ -187,11 +184,16 @@ impl Writer {
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.orders = None;
         let ended = self.thread.take().map(JoinHandle::join);
+        self.check()?;
         match ended {
-            Some(Err(_)) => Err(self.error()),
-            _ => self.check(),
+            Some(Err(_)) => Err(panicked()),
+            _ => Ok(()),
         }
     }
+}
+
+fn panicked() -> StoreError {
+    StoreError::WriterEnded("it panicked; the log says where".to_owned())
 }
 
 struct WriterThread {
@@ -213,7 +215,7 @@ impl WriterThread {
                 Order::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
             };
             if let Err(error) = done {
-                *self.done.error.lock() = Some(error);
+                self.done.failure.note(error);
                 return;
             }
         }
