@@ -11,10 +11,16 @@
 //! 6. [`status`] and [`http`]: what the outside sees.
 //! 7. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
 
+pub mod cli;
 pub mod codec;
+pub mod config;
 pub mod domain;
 pub mod http;
+pub mod load;
+pub mod logging;
 pub mod projector;
+pub mod serve;
 pub mod source;
 pub mod status;
 pub mod store;
+pub mod synthetic;

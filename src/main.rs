@@ -1,1 +1,44 @@
-fn main() {}
+use std::process::ExitCode;
+
+use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
+use optview::config::{self, Config, Environment};
+use optview::{load, logging, serve};
+
+fn main() -> ExitCode {
+    let typed = match cli::parse(std::env::args_os()) {
+        Ok(typed) => typed,
+        // Also how `--help` ends. Nobody is left to tell where even this cannot be printed.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
+        }
+    };
+    let config = match config::read(&typed, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    match run(&config) {
+        Ok(ended) => ended.exit_code(),
+        Err(error) => {
+            eprintln!("optview {}: {error:#}", typed.command.name());
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(config: &Config) -> anyhow::Result<Ended> {
+    logging::init(config.log())?;
+    match config {
+        Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
+        Config::Demo(_) => anyhow::bail!("not wired yet"),
+        Config::Load(config) => load::run(config)?,
+    }
+    Ok(Ended::Done)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -118,8 +118,14 @@ impl Running {
     }
 }
 
-fn project(config: &ServeConfig, status: Status, reader: &OnceLock<store::Reader>, stop: &AtomicBool) -> anyhow::Result<()> {
-    let Opened { writer, generation, moved_aside: _, path } = store::open(&config.data_dir, config.store_cache_bytes)?;
+fn project(
+    config: &ServeConfig,
+    status: Status,
+    reader: &OnceLock<store::Reader>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let Opened { writer, generation, moved_aside: _, path } =
+        store::open(&config.data_dir, config.store_cache_bytes)?;
     status.set_generation(generation);
     status.set_views(writer.views(), writer.dead_letters());
     // Nobody else sets it.

@@ -368,10 +368,10 @@ fn object<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObjec
     }
 }
 
-fn as_written<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, DecodeError> {
+fn as_written<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObject<'a>>, DecodeError> {
     match raw.map(RawValue::get) {
         Some(text) if !text.starts_with('{') => Err(DecodeError::field(field, "is not a JSON object")),
-        text => Ok(text.map(Cow::Borrowed)),
+        text => Ok(text.map(|text| JsonObject(Cow::Borrowed(text)))),
     }
 }
 

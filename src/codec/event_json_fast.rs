@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::PartialMetadata;
 use super::event_json::Decoded;
-use crate::domain::event::{Body, JobChange, RunChange};
+use crate::domain::event::{Body, JobChange, JsonObject, RunChange};
 use crate::domain::{Timestamp, Topic};
 
 pub fn decode(topic: Topic, text: &str) -> Option<Decoded<'_>> {
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
         self.object(|cursor, key| match key {
             "cost" => set(&mut cost, cursor.number()?.parse().ok().filter(|cost: &f64| cost.is_finite())?),
             "parameterValues" | "parameter_values" => {
-                set(&mut parameter_values, Cow::Borrowed(cursor.object_of_numbers()?))
+                set(&mut parameter_values, JsonObject(Cow::Borrowed(cursor.object_of_numbers()?)))
             }
             "iterations" => set(&mut iterations, cursor.integer_or_its_digits()?),
             "evaluations" => set(&mut evaluations, cursor.integer_or_its_digits()?),

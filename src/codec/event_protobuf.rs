@@ -4,14 +4,10 @@ use std::borrow::Cow;
 
 use prost::Message;
 
+use super::protobuf_types::v1;
 use super::{DecodeError, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
-
-/// The types that `build.rs` makes of `proto/`.
-mod v1 {
-    include!(concat!(env!("OUT_DIR"), "/optview.events.v1.rs"));
-}
 
 type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
@@ -93,7 +89,7 @@ fn run<'a>(message: v1::MultistartRunEvent) -> Result<Decoded<'a>, DecodeError> 
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
         Some(Event::Completed(completed)) => RunChange::Completed {
             cost: completed.cost,
-            parameter_values: completed.parameter_values.as_ref().map(|values| json_object::from_struct(values).0),
+            parameter_values: completed.parameter_values.as_ref().map(json_object::from_struct),
             iterations: completed.iterations,
             evaluations: completed.evaluations,
         },

@@ -1,13 +1,7 @@
 //! Which encoding a value is in, and where its payload begins: content-type, the Confluent wire format, the first byte.
 
-use super::DecodeError;
+use super::{DecodeError, Encoding};
 use crate::domain::record::Header;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    Json,
-    Protobuf,
-}
 
 /// The magic byte of the Confluent wire format, which neither JSON nor a protobuf message can begin with.
 const CONFLUENT_MAGIC: u8 = 0;

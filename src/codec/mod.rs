@@ -1,18 +1,22 @@
 //! Bytes to values and back. Decoding never panics and never guesses: what cannot be understood is an error that says
 //! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
 
+pub mod encode;
+mod encode_json;
+mod encode_protobuf;
 mod event_json;
 mod event_json_fast;
 mod event_protobuf;
 mod framing;
 mod json_object;
+mod protobuf_types;
 pub mod stored;
 
 use std::borrow::Cow;
 
 use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
 use crate::domain::{Record, Timestamp, Topic};
-use framing::Encoding;
+pub use encode::Encoding;
 
 /// The longest id or kind in bytes: ids are keys in the store, and lists filter by kind.
 pub const ID_LIMIT: usize = 1024;

@@ -1,6 +1,9 @@
 //! Apache Kafka: the only module that knows rdkafka.
 
+pub mod admin;
 mod consumer;
+pub mod embedded;
+pub mod producer;
 pub mod settings;
 mod watch;
 

@@ -1,12 +1,141 @@
-//! How to reach a cluster, and librdkafka's settings.
+//! How to reach a cluster, and librdkafka's settings: which of them users may give.
+
+use std::fmt;
+
+use rdkafka::ClientConfig;
 
 use crate::status::TopicNames;
 
 /// Which cluster, which topics, and any other librdkafka setting (TLS, SASL, ...), as pairs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// `host:port,host:port`
     pub brokers: String,
     pub topics: TopicNames,
+    /// Each one passed [`check_property`].
     pub properties: Vec<(String, String)>,
+}
+
+impl KafkaSettings {
+    /// What every client starts from. A client's own settings go on top, and win.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+}
+
+/// Shows no property's value: any may be a secret, and this ends in logs.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let properties: Vec<&str> = self.properties.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("properties", &properties)
+            .finish()
+    }
+}
+
+/// Settings that are not the user's to choose, with what they would break.
+const REFUSED: &[(&[&str], &str)] = &[
+    (&["bootstrap.servers", "metadata.broker.list"], "use --brokers"),
+    (&["group.id"], "use --group-id"),
+    (
+        &["enable.auto.commit", "auto.commit.enable", "auto.commit.interval.ms"],
+        "optview tells the group's offsets itself, and only those that its store has on disk",
+    ),
+    (
+        &["enable.auto.offset.store", "offset.store.method", "offset.store.path", "offset.store.sync.interval.ms"],
+        "the checkpoint lies beside the views, so that the two cannot disagree",
+    ),
+    (
+        &["auto.offset.reset"],
+        "history that is gone must be seen and said, not skipped or read anew without a word",
+    ),
+    (&["isolation.level"], "events of a transaction that was aborted never happened"),
+    (&["enable.partition.eof"], "it is how optview knows that it has caught up"),
+    (&["check.crcs"], "a damaged batch must be seen, or its events are lost without a word"),
+    (&["allow.auto.create.topics"], "a mistyped topic must be an error, not a new and empty topic"),
+    (&["topic.blacklist"], "the three topics are needed, and no other is read"),
+    (
+        &[
+            "partition.assignment.strategy",
+            "group.instance.id",
+            "group.protocol",
+            "group.protocol.type",
+            "group.remote.assignor",
+        ],
+        "every instance holds the whole view, so each reads all partitions, and none are shared out",
+    ),
+    (
+        &["enable.idempotence", "acks", "request.required.acks", "enable.gapless.guarantee"],
+        "`load` promises that each of its events is there once",
+    ),
+    (&["transactional.id"], "optview writes in no transaction"),
+    (&["delivery.report.only.error"], "`load` counts what was delivered"),
+    (&["enabled_events", "log.queue"], "it is how optview hears what librdkafka has to say"),
+    (&["test.mock.num.brokers"], "it puts an empty cluster in the place of yours"),
+];
+
+/// Whether users may give this setting, and librdkafka takes it. An error continues the sentence "KEY ..."; it does
+/// not repeat the value, which may be a secret.
+pub fn check_property(key: &str, value: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("is no name; give KEY=VALUE".to_owned());
+    }
+    if let Some((_, why)) = REFUSED.iter().find(|(keys, _)| keys.contains(&key)) {
+        return Err(format!("cannot be set: {why}"));
+    }
+    match ClientConfig::new().set(key, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(rdkafka::error::KafkaError::ClientConfig(_, why, ..)) => {
+            let why = if value.is_empty() { why } else { why.replace(value, "(the value)") };
+            Err(format!("is not taken by librdkafka: {why}"))
+        }
+        Err(error) => Err(format!("is not taken by librdkafka: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refused_setting_is_one_that_librdkafka_has() {
+        let defaults = ClientConfig::new().create_native_config().unwrap();
+        let known = |key: &str| {
+            // A setting of topics cannot be read back from a client's settings; setting it tells as well.
+            let taken = |value: &str| ClientConfig::new().set(key, value).create_native_config().is_ok();
+            defaults.get(key).is_ok() || ["1", "earliest"].into_iter().any(taken)
+        };
+        for key in REFUSED.iter().flat_map(|(keys, _)| *keys) {
+            assert!(known(key), "{key}");
+            assert!(check_property(key, "1").unwrap_err().starts_with("cannot be set: "), "{key}");
+        }
+        assert!(!known("no.such.setting"));
+    }
+
+    #[test]
+    fn a_setting_is_checked_without_a_word_of_its_value() {
+        assert_eq!(check_property("client.id", "x"), Ok(()));
+        let unknown = check_property("sasl.pasword", "hunter2").unwrap_err();
+        assert!(unknown.contains("No such configuration property"), "{unknown}");
+        let wrong = check_property("fetch.wait.max.ms", "hunter2").unwrap_err();
+        assert!(wrong.contains("is not taken") && !wrong.contains("hunter2"), "{wrong}");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let settings = KafkaSettings {
+            brokers: "kafka:9092".to_owned(),
+            topics: TopicNames::default(),
+            properties: vec![("sasl.password".to_owned(), "hunter2".to_owned())],
+        };
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -1,0 +1,201 @@
+//! The command line as typed: which commands and options there are, and what was written for each.
+//!
+//! One table describes every option; flags, environment variables, keys of the configuration file and `--help` all
+//! follow from it. Values stay texts here: `config` says what they mean, so that it can name every mistake at once
+//! where clap would stop at the first. Must never read the environment or a file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::builder::StyledStr;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use options::Opt;
+
+pub mod options;
+
+/// The commands that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Serve,
+    Demo,
+    Load,
+}
+
+impl Command {
+    pub const ALL: [Command; 3] = [Command::Serve, Command::Demo, Command::Load];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Command::Serve => "serve",
+            Command::Demo => "demo",
+            Command::Load => "load",
+        }
+    }
+
+    /// What `--help` says of it.
+    const fn about(self) -> &'static str {
+        match self {
+            Command::Serve => "Keep the views up to date from Kafka, and serve them over HTTP",
+            Command::Demo => {
+                "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
+            }
+            Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
+        }
+    }
+
+    /// The options it takes, in the order of its `--help`.
+    pub fn options(self) -> impl Iterator<Item = &'static Opt> {
+        let groups: &[&[Opt]] = match self {
+            Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
+            Command::Demo => &[options::DEMO, options::GENERAL],
+            Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
+        };
+        groups.iter().copied().flatten()
+    }
+}
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Done,
+    /// Done, and a difference or a problem was found.
+    DifferenceFound,
+}
+
+/// The command failed.
+pub const FAILED: u8 = 1;
+/// It was asked for wrongly, so nothing was done.
+pub const WRONG_USAGE: u8 = 2;
+
+impl Ended {
+    pub fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Ended::Done => 0,
+            Ended::DifferenceFound => 3,
+        })
+    }
+}
+
+/// What was typed: a command, and per option (by [`Opt::name`]) its values in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    pub command: Command,
+    pub flags: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// Reads the arguments of a program, its name first.
+///
+/// The error is also how clap answers `--help` and `--version`: [`clap::Error::exit_code`] tells them apart.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, clap::Error> {
+    let matches = program().try_get_matches_from(arguments)?;
+    let (command, matches) = Command::ALL
+        .iter()
+        .find_map(|&command| Some((command, matches.subcommand_matches(command.name())?)))
+        .expect("clap accepts no command line without one of the commands");
+    Ok(Typed { command, flags: flags(command, matches) })
+}
+
+fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<String>> {
+    let values =
+        |option: &'static Opt| Some((option.name, matches.get_many::<String>(option.name)?.cloned().collect()));
+    command.options().filter_map(values).collect()
+}
+
+fn program() -> clap::Command {
+    let program = clap::Command::new("optview")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .after_help(
+            "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found.",
+        );
+    program.subcommands(Command::ALL.map(subcommand))
+}
+
+fn subcommand(command: Command) -> clap::Command {
+    clap::Command::new(command.name()).about(command.about()).args(command.options().map(argument)).after_help(
+        "Every option is also an environment variable, named in brackets, and a key of the file that --config \
+             names (TOML; `data_dir` or `data-dir`). A flag wins over a variable, a variable over the file. A \
+             variable that is set to nothing counts as not set.",
+    )
+}
+
+fn argument(option: &'static Opt) -> Arg {
+    let action = if option.repeats { ArgAction::Append } else { ArgAction::Set };
+    Arg::new(option.name)
+        .long(option.name)
+        .value_name(option.value)
+        .help(help(option))
+        .action(action)
+        // `--rate -5` is a mistake of the value, which `config` words better than "unexpected argument".
+        .allow_negative_numbers(true)
+}
+
+fn help(option: &Opt) -> StyledStr {
+    let mut text = option.help.to_owned();
+    if option.required {
+        text += " [required]";
+    }
+    if let Some(default) = option.default {
+        text += &format!(" [default: {default}]");
+    }
+    text += &format!(" [env: {}]", option.variable());
+    StyledStr::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Result<Typed, clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn every_command_describes_itself_soundly() {
+        program().debug_assert();
+    }
+
+    #[test]
+    fn values_stay_as_they_were_typed() {
+        let typed = typed("optview serve --listen nonsense --kafka-property a=1 --kafka-property b=2").unwrap();
+        assert_eq!(typed.command, Command::Serve);
+        assert_eq!(typed.flags["listen"], ["nonsense"]);
+        assert_eq!(typed.flags["kafka-property"], ["a=1", "b=2"]);
+        assert_eq!(typed.flags.len(), 2);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2_and_help_with_0() {
+        for (line, code) in [
+            ("optview", 2),
+            ("optview nothing", 2),
+            ("optview serve --no-such-flag", 2),
+            ("optview serve --listen", 2),
+            ("optview --help", 0),
+            ("optview load --help", 0),
+            ("optview --version", 0),
+        ] {
+            assert_eq!(typed(line).unwrap_err().exit_code(), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_option_with_its_variable_and_default() {
+        for command in Command::ALL {
+            let help = subcommand(command).render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            for option in command.options() {
+                assert!(help.contains(&format!("--{} <{}>", option.name, option.value)), "{}", option.name);
+                assert!(help.contains(&format!("[env: {}]", option.variable())), "{}", option.name);
+                if let Some(default) = option.default {
+                    assert!(help.contains(&format!("[default: {default}]")), "{}", option.name);
+                }
+            }
+        }
+    }
+}

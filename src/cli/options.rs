@@ -1,0 +1,163 @@
+//! The table of options. A default is written as a user would write it, and is read as such.
+
+/// One option of one or several commands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Opt {
+    /// The flag without its dashes. The variable's and the key's names follow from it.
+    pub name: &'static str,
+    /// What stands for its value in `--help`.
+    pub value: &'static str,
+    pub help: &'static str,
+    pub default: Option<&'static str>,
+    /// Without it the command cannot start.
+    pub required: bool,
+    /// It may be given several times.
+    pub repeats: bool,
+}
+
+impl Opt {
+    /// `data-dir` is `OPTVIEW_DATA_DIR`.
+    pub fn variable(&self) -> String {
+        format!("OPTVIEW_{}", self.key().to_uppercase())
+    }
+
+    /// `data-dir` is `data_dir` in the configuration file.
+    pub fn key(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    const fn new(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+        Opt { name, value, help, default: None, required: false, repeats: false }
+    }
+
+    const fn default(self, default: &'static str) -> Opt {
+        Opt { default: Some(default), ..self }
+    }
+
+    const fn required(self) -> Opt {
+        Opt { required: true, ..self }
+    }
+
+    const fn repeats(self) -> Opt {
+        Opt { repeats: true, ..self }
+    }
+}
+
+pub const BROKERS: Opt = Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses").required();
+pub const TOPIC_OPTIMIZATIONS: Opt =
+    Opt::new("topic-optimizations", "NAME", "The topic of optimization events").default("optimizations");
+pub const TOPIC_JOBS: Opt = Opt::new("topic-jobs", "NAME", "The topic of job events").default("jobs");
+pub const TOPIC_MULTISTART_RUNS: Opt =
+    Opt::new("topic-multistart-runs", "NAME", "The topic of multistart run events").default("multistart-runs");
+pub const KAFKA_PROPERTY: Opt = Opt::new(
+    "kafka-property",
+    "KEY=VALUE",
+    "A librdkafka setting, such as security.protocol=SASL_SSL; may be repeated (in the variable: one a line; in the \
+     file: a table or a list). Wins over the same key in --kafka-properties",
+)
+.repeats();
+pub const KAFKA_PROPERTIES: Opt =
+    Opt::new("kafka-properties", "FILE", "A file of librdkafka settings: KEY=VALUE lines, # for comments");
+
+/// Of every command that talks to Kafka.
+pub const KAFKA: &[Opt] =
+    &[BROKERS, TOPIC_OPTIMIZATIONS, TOPIC_JOBS, TOPIC_MULTISTART_RUNS, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+
+pub const DATA_DIR: Opt =
+    Opt::new("data-dir", "DIR", "Where the views are kept; made if missing, and may be deleted").required();
+pub const LISTEN: Opt = Opt::new("listen", "IP:PORT", "Where the read API is served").default("127.0.0.1:8080");
+pub const ADMIN_LISTEN: Opt =
+    Opt::new("admin-listen", "IP:PORT", "Where /metrics and /status are served, for operators")
+        .default("127.0.0.1:9180");
+pub const API_KEYS: Opt =
+    Opt::new("api-keys", "FILE", "Who may read what. Without it, everybody may read everything");
+pub const GROUP_ID: Opt = Opt::new(
+    "group-id",
+    "NAME",
+    "Under which consumer group offsets are written, for lag tools; they are never read back",
+)
+.default("optview");
+pub const SYNC_INTERVAL: Opt =
+    Opt::new("sync-interval", "DURATION", "How often the store is synced to disk once caught up").default("1s");
+pub const CATCH_UP_SYNC_INTERVAL: Opt =
+    Opt::new("catch-up-sync-interval", "DURATION", "How often it is synced while catching up").default("10s");
+pub const MEMORY_BUDGET: Opt = Opt::new(
+    "memory-budget",
+    "BYTES",
+    "How much of what changed may wait in memory before it is written while catching up",
+)
+.default("256MiB");
+pub const STORE_CACHE: Opt =
+    Opt::new("store-cache", "BYTES", "How much of the store's pages may be held in memory").default("128MiB");
+pub const ORPHAN_RETENTION: Opt = Opt::new(
+    "orphan-retention",
+    "DURATION",
+    "How long events of a job wait for the optimization that links it before they are dropped",
+)
+.default("7d");
+pub const MIN_FREE_DISK: Opt =
+    Opt::new("min-free-disk", "BYTES", "Stop consuming while the disk has less than this free").default("256MiB");
+pub const DRAIN_DEADLINE: Opt =
+    Opt::new("drain-deadline", "DURATION", "How long requests under way may take once told to stop").default("5s");
+pub const MAX_CONNECTIONS: Opt =
+    Opt::new("max-connections", "COUNT", "How many connections may be open at once").default("10000");
+
+pub const SERVE: &[Opt] = &[
+    DATA_DIR,
+    LISTEN,
+    ADMIN_LISTEN,
+    API_KEYS,
+    GROUP_ID,
+    SYNC_INTERVAL,
+    CATCH_UP_SYNC_INTERVAL,
+    MEMORY_BUDGET,
+    STORE_CACHE,
+    ORPHAN_RETENTION,
+    MIN_FREE_DISK,
+    DRAIN_DEADLINE,
+    MAX_CONNECTIONS,
+];
+
+/// No default: the demo takes the usual port where it is free, and any other where it is not.
+pub const DEMO_LISTEN: Opt = Opt::new(
+    "listen",
+    "IP:PORT",
+    "Where the read API is served. Without it: 127.0.0.1:8080, or a free port where that is taken",
+);
+pub const DEMO_ADMIN_LISTEN: Opt = Opt::new(
+    "admin-listen",
+    "IP:PORT",
+    "Where /metrics and /status are served. Without it: 127.0.0.1:9180, or a free port where that is taken",
+);
+pub const DEMO_RATE: Opt = Opt::new("rate", "NUMBER", "Events a second").default("50");
+
+pub const DEMO: &[Opt] = &[DEMO_LISTEN, DEMO_ADMIN_LISTEN, DEMO_RATE];
+
+pub const OPTIMIZATIONS: Opt =
+    Opt::new("optimizations", "COUNT", "How many optimizations live their lives").default("1000");
+pub const RUNS: Opt = Opt::new("runs", "COUNT", "Multistart runs of each job").default("8");
+pub const PARTITIONS: Opt = Opt::new("partitions", "COUNT", "Of each topic that has to be created").default("6");
+pub const ENCODING: Opt = Opt::new("encoding", "json|protobuf", "How events are written").default("json");
+pub const RATE: Opt = Opt::new("rate", "NUMBER", "Events a second. Without it: as fast as it goes");
+pub const CONCURRENT: Opt =
+    Opt::new("concurrent", "COUNT", "How many optimizations are under way at a time").default("1000");
+pub const SEED: Opt = Opt::new("seed", "NUMBER", "The same seed gives the same events").default("1");
+pub const PROJECTS: Opt = Opt::new("projects", "COUNT", "Named prj-1, prj-2, ...").default("20");
+pub const ORGANIZATIONS: Opt =
+    Opt::new("organizations", "COUNT", "Named org-1, org-2, ...; the projects are spread over them").default("2");
+
+pub const LOAD: &[Opt] =
+    &[OPTIMIZATIONS, RUNS, PARTITIONS, ENCODING, RATE, CONCURRENT, SEED, PROJECTS, ORGANIZATIONS];
+
+pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
+pub const LOG_FORMAT: Opt =
+    Opt::new("log-format", "human|json", "How log lines are written to stderr").default("human");
+/// No default here: `RUST_LOG` comes between the file and the default.
+pub const LOG: Opt = Opt::new(
+    "log",
+    "FILTER",
+    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info",
+);
+
+/// Of every command.
+pub const GENERAL: &[Opt] = &[CONFIG, LOG_FORMAT, LOG];

@@ -1,0 +1,203 @@
+//! The configuration as meant: what was typed, the environment and the configuration file, merged and checked whole,
+//! so that every mistake is named at once and nothing starts half configured.
+//!
+//! The only reader of the environment. Nothing else may ask it, or the answer would depend on who asks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::options::{self, Opt};
+use crate::cli::{Command, Typed};
+use crate::codec::Encoding;
+use crate::source::kafka::KafkaSettings;
+use crate::synthetic::HistorySettings;
+
+use layers::Layers;
+pub use layers::{Environment, Mistakes};
+
+mod file;
+mod kafka;
+mod layers;
+mod values;
+
+/// What to do, with all that it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Config {
+    Serve(Box<ServeConfig>),
+    Demo(DemoConfig),
+    Load(LoadConfig),
+}
+
+impl Config {
+    pub fn log(&self) -> &LogConfig {
+        match self {
+            Config::Serve(config) => &config.log,
+            Config::Demo(config) => &config.log,
+            Config::Load(config) => &config.log,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    pub kafka: KafkaSettings,
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    /// `None`: everybody may read everything.
+    pub api_keys: Option<PathBuf>,
+    pub group_id: String,
+    pub sync_interval: Duration,
+    pub catch_up_sync_interval: Duration,
+    pub memory_budget_bytes: u64,
+    pub store_cache_bytes: u64,
+    pub orphan_retention: Duration,
+    pub min_free_disk_bytes: u64,
+    pub drain_deadline: Duration,
+    pub max_connections: usize,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoConfig {
+    /// `None`: the usual port, or a free one where that is taken.
+    pub listen: Option<SocketAddr>,
+    /// `None`: as for `listen`.
+    pub admin_listen: Option<SocketAddr>,
+    pub events_per_second: f64,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadConfig {
+    pub kafka: KafkaSettings,
+    pub history: HistorySettings,
+    /// Of each topic that has to be created.
+    pub partitions: i32,
+    pub encoding: Encoding,
+    /// `None`: as fast as it goes.
+    pub events_per_second: Option<f64>,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// As `tracing_subscriber::EnvFilter` reads it; known to be valid.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+/// Reads everything, and names every mistake.
+pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes> {
+    let mut layers = Layers::new(typed, environment);
+    let config = match typed.command {
+        Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
+        Command::Demo => demo(&mut layers).map(Config::Demo),
+        Command::Load => load(&mut layers).map(Config::Load),
+    };
+    layers.finish(config)
+}
+
+// The readers below take every value before they look at any: a `?` in between would hide the mistakes after it.
+
+fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
+    let kafka = kafka::settings(layers);
+    let data_dir = layers.value(&options::DATA_DIR, values::directory);
+    let listen = layers.value(&options::LISTEN, values::address);
+    let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
+    let api_keys = layers.value(&options::API_KEYS, values::readable_file);
+    let group_id = layers.value(&options::GROUP_ID, values::text);
+    let sync_interval = layers.value(&options::SYNC_INTERVAL, values::interval);
+    let catch_up_sync_interval = layers.value(&options::CATCH_UP_SYNC_INTERVAL, values::interval);
+    let memory_budget = layers.value(&options::MEMORY_BUDGET, |text| values::bytes(text, 1 << 20));
+    let store_cache = layers.value(&options::STORE_CACHE, |text| values::bytes(text, 1 << 20));
+    let orphan_retention = layers.value(&options::ORPHAN_RETENTION, values::interval);
+    let min_free_disk = layers.value(&options::MIN_FREE_DISK, |text| values::bytes(text, 0));
+    let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
+    let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
+    let log = log(layers);
+    two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
+    Some(ServeConfig {
+        kafka: kafka?,
+        data_dir: data_dir?,
+        listen: listen?,
+        admin_listen: admin_listen?,
+        api_keys,
+        group_id: group_id?,
+        sync_interval: sync_interval?,
+        catch_up_sync_interval: catch_up_sync_interval?,
+        memory_budget_bytes: memory_budget?,
+        store_cache_bytes: store_cache?,
+        orphan_retention: orphan_retention?,
+        min_free_disk_bytes: min_free_disk?,
+        drain_deadline: drain_deadline?,
+        max_connections: max_connections?,
+        log: log?,
+    })
+}
+
+fn demo(layers: &mut Layers<'_>) -> Option<DemoConfig> {
+    let listen = layers.value(&options::DEMO_LISTEN, values::address);
+    let admin_listen = layers.value(&options::DEMO_ADMIN_LISTEN, values::address);
+    let events_per_second = layers.value(&options::DEMO_RATE, values::rate);
+    let log = log(layers);
+    two_listeners(layers, [&options::DEMO_LISTEN, &options::DEMO_ADMIN_LISTEN], listen, admin_listen);
+    Some(DemoConfig { listen, admin_listen, events_per_second: events_per_second?, log: log? })
+}
+
+fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
+    let kafka = kafka::settings(layers);
+    let optimizations = layers.value(&options::OPTIMIZATIONS, values::at_least(0));
+    let runs = layers.value(&options::RUNS, values::at_least(0));
+    let concurrent = layers.value(&options::CONCURRENT, values::at_least(1));
+    let seed = layers.value(&options::SEED, values::at_least(0));
+    let projects = layers.value(&options::PROJECTS, values::at_least(1));
+    let organizations = layers.value(&options::ORGANIZATIONS, values::at_least(1));
+    let partitions = layers.value(&options::PARTITIONS, values::at_least(1));
+    let encoding = layers.value(&options::ENCODING, values::encoding);
+    let events_per_second = layers.value(&options::RATE, values::rate);
+    let log = log(layers);
+    let history = HistorySettings {
+        seed: seed?,
+        optimizations: optimizations?,
+        runs: runs?,
+        concurrent: concurrent?,
+        projects: projects?,
+        organizations: organizations?,
+        ..HistorySettings::default()
+    };
+    Some(LoadConfig {
+        kafka: kafka?,
+        history,
+        partitions: partitions?,
+        encoding: encoding?,
+        events_per_second,
+        log: log?,
+    })
+}
+
+fn log(layers: &mut Layers<'_>) -> Option<LogConfig> {
+    let format = layers.value(&options::LOG_FORMAT, values::log_format);
+    let filter = match layers.value(&options::LOG, values::log_filter) {
+        Some(filter) => Some(filter),
+        None => layers.foreign_variable("RUST_LOG", values::log_filter).or_else(|| Some("info".to_owned())),
+    };
+    Some(LogConfig { format: format?, filter: filter? })
+}
+
+fn two_listeners(layers: &mut Layers<'_>, options: [&Opt; 2], one: Option<SocketAddr>, other: Option<SocketAddr>) {
+    // Port 0 asks for any free port, so two of them differ.
+    if one.is_some_and(|one| one.port() != 0) && one == other {
+        layers.mistake(&options, "both are the same address; give each its own port");
+    }
+}
+
+#[cfg(test)]
+mod tests;

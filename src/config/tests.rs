@@ -1,0 +1,247 @@
+use std::ffi::OsString;
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use super::*;
+use crate::cli;
+use crate::domain::Topic;
+use crate::status::TopicNames;
+
+const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
+
+fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+    let typed = cli::parse(arguments).expect("a sound command line");
+    super::read(&typed, &variables.iter().copied().collect()).map_err(|mistakes| mistakes.to_string())
+}
+
+fn serve(line: &str, variables: &[(&str, &str)]) -> ServeConfig {
+    match read(line, variables) {
+        Ok(Config::Serve(config)) => *config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every mistake named, and so many of them.
+fn check_mistakes(line: &str, variables: &[(&str, &str)], expected: &[&str]) {
+    let message = read(line, variables).expect_err("there are mistakes");
+    for mistake in expected {
+        assert!(message.contains(mistake), "no {mistake:?} in:\n{message}");
+    }
+    let named = message.lines().filter(|line| line.starts_with("  ")).count();
+    assert_eq!(named, expected.len(), "{message}");
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn defaults_are_those_that_the_documentation_states() {
+    let config = serve(LEAST, &[]);
+    assert_eq!(config.kafka.brokers, "kafka:9092");
+    assert_eq!(config.kafka.topics, TopicNames::default());
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9180");
+    assert_eq!(config.api_keys, None);
+    assert_eq!(config.group_id, "optview");
+    assert_eq!(config.sync_interval, Duration::from_secs(1));
+    assert_eq!(config.catch_up_sync_interval, Duration::from_secs(10));
+    assert_eq!(config.memory_budget_bytes, 256 << 20);
+    assert_eq!(config.store_cache_bytes, 128 << 20);
+    assert_eq!(config.orphan_retention, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.min_free_disk_bytes, 256 << 20);
+    assert_eq!(config.drain_deadline, Duration::from_secs(5));
+    assert_eq!(config.max_connections, 10_000);
+    assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
+    assert!(matches!(read("demo", &[]), Ok(Config::Demo(DemoConfig { listen: None, .. }))));
+    let Ok(Config::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
+    assert_eq!(load.history, HistorySettings::default());
+    assert_eq!((load.partitions, load.encoding, load.events_per_second), (6, Encoding::Json, None));
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
+    let file = file("group-id = \"file\"\nlisten = '127.0.0.1:1'\nmax_connections = 1\nstore_cache = \"64MiB\"");
+    let line = format!("{LEAST} --group-id flag --config {}", file.path().display());
+    let config = serve(&line, &[("OPTVIEW_GROUP_ID", "variable"), ("OPTVIEW_LISTEN", "127.0.0.1:2")]);
+    assert_eq!(config.group_id, "flag");
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.max_connections, 1);
+    assert_eq!(config.store_cache_bytes, 64 << 20);
+}
+
+#[test]
+fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("given").display().to_string();
+    std::fs::write(&path, "").unwrap();
+    for command in Command::ALL {
+        for option in command.options().filter(|option| **option != options::CONFIG) {
+            let value = a_value_that_is_no_default(option, &path);
+            let least = match command {
+                Command::Serve => LEAST,
+                Command::Demo => "demo",
+                Command::Load => "load --brokers kafka:9092",
+            };
+            // A required option is left to the layer under test.
+            let least = least.replace(&format!(" --{} kafka:9092", option.name), "");
+            let least = least.replace(&format!(" --{} /tmp/optview", option.name), "");
+            let by_flag = read(&format!("{least} --{} {value}", option.name), &[]).unwrap();
+            let by_variable = read(&least, &[(&option.variable(), &value)]).unwrap();
+            assert_eq!(by_flag, by_variable, "{}", option.name);
+            for key in [option.key(), option.name.to_owned()] {
+                let file = file(&format!("{key} = \"{value}\""));
+                let by_file = read(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
+                assert_eq!(by_flag, by_file, "{key}");
+            }
+            if !option.required && option.name != "kafka-properties" {
+                assert_ne!(Ok(by_flag), read(&least, &[]), "{}", option.name);
+            }
+        }
+    }
+}
+
+fn a_value_that_is_no_default(option: &Opt, file: &str) -> String {
+    match option.value {
+        "HOST:PORT,..." => "other:9093,[::1]:9094",
+        "NAME" => "some.name",
+        "KEY=VALUE" => "client.id=me",
+        "FILE" => file,
+        "DIR" => "/tmp/other",
+        "IP:PORT" => "[::]:7777",
+        "DURATION" => "3s",
+        "BYTES" => "3GiB",
+        "COUNT" | "NUMBER" => "77",
+        "json|protobuf" => "protobuf",
+        "human|json" => "json",
+        "FILTER" => "warn,optview=debug",
+        other => panic!("give a value for {other}"),
+    }
+    .to_owned()
+}
+
+#[test]
+fn every_mistake_is_named_at_once_with_the_flag_and_the_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = file("data_dri = \"x\"\nmax-connections = 0\nstore_cache = [1]");
+    let line = format!(
+        "serve --listen nonsense --sync-interval 5 --memory-budget lots --topic-jobs a/b --log-format xml \
+         --api-keys {}/none --config {}",
+        dir.path().display(),
+        file.path().display()
+    );
+    let variables = [("OPTVIEW_DRAIN_DEADLINE", "soon"), ("OPTVIEW_LOG", "a=b=c"), ("OPTVIEW_GROUP_ID", " ")];
+    check_mistakes(
+        &line,
+        &variables,
+        &[
+            "--brokers (OPTVIEW_BROKERS): is required; give HOST:PORT,...",
+            "--data-dir (OPTVIEW_DATA_DIR): is required",
+            "--listen (OPTVIEW_LISTEN): \"nonsense\" is not IP:PORT; give for instance 127.0.0.1:8080",
+            "--sync-interval (OPTVIEW_SYNC_INTERVAL): \"5\" is not a duration",
+            "--memory-budget (OPTVIEW_MEMORY_BUDGET): \"lots\" is not a size",
+            "--topic-jobs (OPTVIEW_TOPIC_JOBS): \"a/b\" has a character",
+            "--log-format (OPTVIEW_LOG_FORMAT): \"xml\" is neither human nor json",
+            "--api-keys (OPTVIEW_API_KEYS): ",
+            "there is no key \"data_dri\"; did you mean \"data_dir\"?",
+            "\"store_cache\" must be a string or a number",
+            "--max-connections (OPTVIEW_MAX_CONNECTIONS): \"0\" (from the configuration file) is too little",
+            "--drain-deadline (OPTVIEW_DRAIN_DEADLINE): \"soon\" (from the variable) is not a duration",
+            "--log (OPTVIEW_LOG): \"a=b=c\" (from the variable) is not a log filter",
+            "--group-id (OPTVIEW_GROUP_ID): \" \" (from the variable) is empty",
+        ],
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other_are_a_mistake() {
+    check_mistakes(
+        &format!("{LEAST} --listen 127.0.0.1:9180 --topic-jobs optimizations"),
+        &[],
+        &[
+            "--listen (OPTVIEW_LISTEN) and --admin-listen (OPTVIEW_ADMIN_LISTEN): both are the same address",
+            "--topic-optimizations (OPTVIEW_TOPIC_OPTIMIZATIONS) and --topic-jobs (OPTVIEW_TOPIC_JOBS): both name one",
+        ],
+    );
+    assert_eq!(serve(&format!("{LEAST} --listen [::]:0 --admin-listen [::]:0"), &[]).listen.port(), 0);
+}
+
+#[test]
+fn numbers_of_load_are_checked() {
+    check_mistakes(
+        "load --brokers ,a --optimizations -1 --partitions 0 --rate 0 --encoding avro --seed 99999999999999999999",
+        &[],
+        &["--brokers", "not a whole number", "--partitions", "--rate", "neither json nor protobuf", "is too much"],
+    );
+}
+
+#[test]
+fn a_setting_that_correctness_rests_on_is_refused_by_name_with_the_reason() {
+    check_mistakes(
+        &format!(
+            "{LEAST} --kafka-property enable.auto.commit=true --kafka-property group.id=x --kafka-property nothing"
+        ),
+        &[],
+        &[
+            "number 1, \"enable.auto.commit\", cannot be set: optview tells the group's offsets itself",
+            "number 2, \"group.id\", cannot be set: use --group-id",
+            "number 3 has no `=`",
+        ],
+    );
+}
+
+#[test]
+fn kafka_properties_are_merged_key_by_key_and_no_value_is_shown() {
+    let properties = file("# comment\n\nclient.id = file\nsasl.username=file\n! also\nsocket.timeout.ms=1000\n");
+    let toml = file("[kafka_property]\n\"client.id\" = \"toml\"\n\"retry.backoff.ms\" = 50");
+    let line = format!(
+        "{LEAST} --kafka-properties {} --config {} --kafka-property client.id=flag",
+        properties.path().display(),
+        toml.path().display()
+    );
+    let variable = [("OPTVIEW_KAFKA_PROPERTY", "client.id=variable\nsasl.password=a=b\n")];
+    let config = serve(&line, &variable);
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let expected = [
+        pair("client.id", "flag"),
+        pair("retry.backoff.ms", "50"),
+        pair("sasl.password", "a=b"),
+        pair("sasl.username", "file"),
+        pair("socket.timeout.ms", "1000"),
+    ];
+    assert_eq!(config.kafka.properties, expected);
+
+    let secret = [("OPTVIEW_KAFKA_PROPERTY", "sasl.pasword=hunter2")];
+    let message = read(LEAST, &secret).expect_err("there is no such property");
+    assert!(message.contains("sasl.pasword") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    check_mistakes(LEAST, &[("OPTVIEW_CONFIG", "/nowhere/optview.toml")], &["cannot read /nowhere/optview.toml"]);
+    let file = file("listen = \"127.0.0.1:1\"\nlisten: 5\n");
+    let path = file.path().display().to_string();
+    check_mistakes(LEAST, &[("OPTVIEW_CONFIG", &path)], &["line 2"]);
+}
+
+#[test]
+fn rust_log_is_honoured_below_log_and_a_variable_set_to_nothing_is_not_set() {
+    let filter = |line: &str, variables: &[(&str, &str)]| serve(line, variables).log.filter;
+    assert_eq!(filter(LEAST, &[("RUST_LOG", "debug")]), "debug");
+    assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "warn")]), "warn");
+    assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "")]), "debug");
+    check_mistakes(LEAST, &[("RUST_LOG", "a=b=c")], &["RUST_LOG: \"a=b=c\" is not a log filter"]);
+}
+
+#[test]
+fn one_file_may_serve_several_commands() {
+    let file = file("brokers = \"kafka:9092\"\ndata_dir = \"/tmp/x\"\nseed = 7\ntopic_jobs = \"jobs.v1\"");
+    let path = file.path().display().to_string();
+    let Ok(Config::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
+    assert_eq!(load.history.seed, 7);
+    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).kafka.topics.get(Topic::Jobs), "jobs.v1");
+}

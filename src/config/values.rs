@@ -1,0 +1,154 @@
+//! What a text means, for each kind of value. An error continues the sentence "TEXT ...": what is wrong with it, and
+//! what would be right.
+
+use std::fmt::Display;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::codec::Encoding;
+use crate::logging;
+
+use super::LogFormat;
+
+type Parsed<T> = Result<T, String>;
+
+pub fn text(text: &str) -> Parsed<String> {
+    match text.trim() {
+        "" => Err("is empty; give a name".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+pub fn address(text: &str) -> Parsed<SocketAddr> {
+    text.parse()
+        .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
+}
+
+/// One or more `HOST:PORT`, as librdkafka takes them; the port may be left out.
+pub fn brokers(text: &str) -> Parsed<String> {
+    let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
+    let sound = |broker: &str| {
+        let address = broker.split_once("://").map_or(broker, |(_, address)| address);
+        let (host, port) = match address.rsplit_once(':') {
+            // `[::1]` has colons of its own.
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (address, "9092"),
+        };
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    match brokers.iter().find(|broker| !sound(broker)) {
+        None => Ok(brokers.join(",")),
+        Some(broker) => {
+            Err(format!("has {broker:?}, which is not HOST:PORT; give for instance kafka-1:9092,kafka-2:9092"))
+        }
+    }
+}
+
+/// Kafka's own rule for names.
+pub fn topic(text: &str) -> Parsed<String> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match text {
+        "" | "." | ".." => Err("is not a topic's name; give for instance optimizations".to_owned()),
+        _ if text.len() > 249 => Err("is too long; Kafka takes 249 characters at most".to_owned()),
+        _ if !text.chars().all(sound) => {
+            Err("has a character that Kafka takes in no topic; use a-z, A-Z, 0-9, . _ -".into())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+pub fn duration(text: &str) -> Parsed<Duration> {
+    humantime::parse_duration(text).map_err(|why| {
+        format!("is not a duration: {why}; give a number with its unit, such as 500ms, 10s or 7days")
+    })
+}
+
+/// A duration that something may repeat at.
+pub fn interval(text: &str) -> Parsed<Duration> {
+    match duration(text)? {
+        Duration::ZERO => Err("is no time at all; give more, such as 500ms or 10s".to_owned()),
+        interval => Ok(interval),
+    }
+}
+
+pub fn bytes(text: &str, least: u64) -> Parsed<u64> {
+    let size = ByteSize::from_str(text).map_err(|_| {
+        "is not a size; give a number of bytes, or one with its unit, such as 256MiB or 1GiB".to_owned()
+    })?;
+    if size.as_u64() < least {
+        return Err(format!("is too little; give {} or more", ByteSize(least)));
+    }
+    Ok(size.as_u64())
+}
+
+/// A whole number that is not less than `least` and fits where it is used.
+pub fn at_least<T: FromStr + PartialOrd + Display + Copy>(least: T) -> impl FnOnce(&str) -> Parsed<T> {
+    move |text| match text.replace('_', "").parse::<T>() {
+        Ok(number) if number >= least => Ok(number),
+        Ok(_) => Err(format!("is too little; give {least} or more")),
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+            Err("is too much; give a smaller number".to_owned())
+        }
+        Err(_) => Err(format!("is not a whole number; give {least} or more")),
+    }
+}
+
+/// Events a second.
+pub fn rate(text: &str) -> Parsed<f64> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("is not a number above 0; give for instance 100 or 0.5".to_owned()),
+    }
+}
+
+pub fn encoding(text: &str) -> Parsed<Encoding> {
+    match text {
+        "json" => Ok(Encoding::Json),
+        "protobuf" => Ok(Encoding::Protobuf),
+        _ => Err("is neither json nor protobuf".to_owned()),
+    }
+}
+
+pub fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "human" => Ok(LogFormat::Human),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is neither human nor json".to_owned()),
+    }
+}
+
+pub fn log_filter(text: &str) -> Parsed<String> {
+    match logging::check_filter(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(format!("is not a log filter: {why}; give for instance warn, or info,optview=debug")),
+    }
+}
+
+/// A directory that is there, or that can be made.
+pub fn directory(text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() {
+        return Err("is empty; give a directory".to_owned());
+    }
+    let path = PathBuf::from(text);
+    if path.exists() && !path.is_dir() {
+        return Err("is not a directory; give one, or a path where one can be made".to_owned());
+    }
+    Ok(path)
+}
+
+/// A file that can be read now: it is better to learn at the start that it cannot.
+pub fn readable_file(text: &str) -> Parsed<PathBuf> {
+    let path = PathBuf::from(text);
+    if path.is_dir() {
+        return Err("is a directory; give a file".to_owned());
+    }
+    match fs::File::open(&path) {
+        Ok(_) => Ok(path),
+        Err(why) => Err(format!("cannot be read: {why}; give a file that can")),
+    }
+}

@@ -1,0 +1,106 @@
+//! `optview load`: puts a synthetic history on the topics, and says what a projector must then show.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::encode::{encode, key};
+use crate::config::LoadConfig;
+use crate::source::kafka::admin;
+use crate::source::kafka::producer::Producer;
+use crate::synthetic::{Expectation, History};
+
+/// What was put there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    pub records: usize,
+    /// From the first record sent to the last one acknowledged.
+    pub seconds: f64,
+    pub records_per_second: f64,
+    pub expectation: Expectation,
+}
+
+/// Loads, and prints what was loaded as one line of JSON on stdout.
+pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
+    let loaded = load(config)?;
+    let mut line = serde_json::to_vec(&loaded)?;
+    line.push(b'\n');
+    io::stdout().write_all(&line).context("cannot write the result to stdout")
+}
+
+/// Loads, and shows how far it is on a terminal's stderr.
+pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
+    for (topic, partitions) in admin::ensure_topics(&config.kafka, config.partitions)? {
+        let name = config.kafka.topics.get(topic);
+        if partitions == config.partitions {
+            tracing::debug!(topic = name, partitions, "topic is there");
+        } else {
+            let wanted = config.partitions;
+            tracing::warn!(topic = name, partitions, wanted, "topic was there already, and stays as it is");
+        }
+    }
+    let mut producer = Producer::new(&config.kafka)?;
+    let mut history = History::new(config.history.clone());
+    let progress = progress_bar(config.history.optimizations);
+    let mut pace = Pace::new(config.events_per_second);
+    let mut value = Vec::with_capacity(2048);
+    let start = Instant::now();
+    while let Some(event) = history.next() {
+        encode(&event, config.encoding, &mut value);
+        producer.send(event.body.topic(), key(&event), Some(&value))?;
+        let sent = pace.sent();
+        if sent.is_multiple_of(10_000) || pace.is_slow() {
+            progress.set_position(history.optimizations_done());
+            progress.set_message(sent.to_string());
+        }
+        while let Some(wait) = pace.wait() {
+            producer.poll(wait)?;
+        }
+    }
+    let records = producer.finish()?;
+    progress.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    let records_per_second = (records as f64 / seconds).round();
+    Ok(Loaded { records, seconds, records_per_second, expectation: history.expectation().clone() })
+}
+
+/// Hidden by itself where stderr is not a terminal.
+fn progress_bar(optimizations: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} optimizations, {msg} records, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(optimizations).with_style(style)
+}
+
+/// Keeps to a rate, measured from the start so that no delay adds up.
+struct Pace {
+    events_per_second: Option<f64>,
+    start: Instant,
+    sent: u64,
+}
+
+impl Pace {
+    fn new(events_per_second: Option<f64>) -> Pace {
+        Pace { events_per_second, start: Instant::now(), sent: 0 }
+    }
+
+    /// Counts one more; returns how many there are.
+    fn sent(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    /// So slow that each event may be shown.
+    fn is_slow(&self) -> bool {
+        self.events_per_second.is_some_and(|rate| rate <= 1000.0)
+    }
+
+    /// How long to wait before the next; a part of it where it is long, so that failures are seen meanwhile.
+    fn wait(&self) -> Option<Duration> {
+        let due = Duration::try_from_secs_f64(self.sent as f64 / self.events_per_second?).ok()?;
+        let left = due.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())?;
+        Some(left.min(Duration::from_millis(100)))
+    }
+}

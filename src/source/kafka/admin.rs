@@ -1,0 +1,94 @@
+//! Makes topics, for trials: `load` and the tests. `serve` never does.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+
+use crate::domain::Topic;
+
+use super::KafkaSettings;
+
+/// How long the cluster may take to answer, and then to have a leader for each new partition.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    #[error("the cluster at {brokers} does not answer: {source}; is --brokers right?")]
+    Unreachable { brokers: String, source: KafkaError },
+    #[error("topic {topic} cannot be created: {why}; create it by other means, or ask for the right to do so")]
+    Refused { topic: String, why: String },
+    #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", DEADLINE.as_secs())]
+    NoLeaders { topics: Vec<String> },
+}
+
+type Admin = AdminClient<DefaultClientContext>;
+
+/// Creates those of the three topics that are missing, with so many partitions and the cluster's own replication
+/// factor. Returns how many partitions each topic has, which for one that was there already is what it had.
+pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
+    let unreachable = |source| TopicError::Unreachable { brokers: settings.brokers.clone(), source };
+    let admin: Admin = settings.client_config().create().map_err(unreachable)?;
+    let there = partitions_with_leaders(&admin, DEADLINE).map_err(unreachable)?;
+    let missing: Vec<&str> = Topic::ALL
+        .iter()
+        .map(|&topic| settings.topics.get(topic))
+        .filter(|name| !there.contains_key(*name))
+        .collect();
+    if !missing.is_empty() {
+        create(&admin, &missing, partitions)?;
+    }
+    let there = if missing.is_empty() { there } else { await_leaders(&admin, &missing, partitions)? };
+    Ok(Topic::ALL
+        .iter()
+        .map(|&topic| (topic, there.get(settings.topics.get(topic)).copied().unwrap_or(0)))
+        .collect())
+}
+
+fn create(admin: &Admin, names: &[&str], partitions: i32) -> Result<(), TopicError> {
+    // -1 asks for the cluster's default.
+    let topics: Vec<NewTopic<'_>> =
+        names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1))).collect();
+    let options = AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE));
+    let refused = |topic: &str, why: String| Err(TopicError::Refused { topic: topic.to_owned(), why });
+    // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refused(&names.join(", "), error.to_string()),
+    };
+    let answers = match runtime.block_on(admin.create_topics(&topics, &options)) {
+        Ok(answers) => answers,
+        Err(error) => return refused(&names.join(", "), error.to_string()),
+    };
+    for answer in answers {
+        match answer {
+            Ok(_) | Err((_, rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, why)) => return refused(&topic, why.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// A topic that was just created is not everywhere at once; what is sent too early would only be tried again and again.
+fn await_leaders(admin: &Admin, names: &[&str], partitions: i32) -> Result<BTreeMap<String, i32>, TopicError> {
+    let start = Instant::now();
+    while start.elapsed() < DEADLINE {
+        let there = partitions_with_leaders(admin, DEADLINE).unwrap_or_default();
+        if names.iter().all(|name| there.get(*name).is_some_and(|&count| count >= partitions)) {
+            return Ok(there);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(TopicError::NoLeaders { topics: names.iter().map(|&name| name.to_owned()).collect() })
+}
+
+/// Of every topic: asking for one by its name may create it, where the brokers are set so.
+fn partitions_with_leaders(admin: &Admin, timeout: Duration) -> Result<BTreeMap<String, i32>, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(None, timeout)?;
+    let count = |topic: &rdkafka::metadata::MetadataTopic| {
+        topic.partitions().iter().filter(|partition| partition.leader() >= 0).count() as i32
+    };
+    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
+}

@@ -1,0 +1,138 @@
+//! Puts records on the topics, for trials: `load`, `demo` and the tests. Each record is there once, in the order sent
+//! within its partition, or [`Producer::finish`] says which one is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext};
+
+use crate::domain::Topic;
+use crate::status::TopicNames;
+
+use super::KafkaSettings;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    #[error("cannot make a producer: {0}")]
+    Setup(KafkaError),
+    /// `record` counts from 0, in the order sent.
+    #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {source}")]
+    Undelivered { record: usize, topic: String, partition: i32, source: KafkaError },
+    #[error("record {record} of those sent, to {topic}, was not taken: {source}")]
+    NotTaken { record: usize, topic: String, source: KafkaError },
+    #[error("{waiting} records are still waiting to be delivered after {} s: {source}", .after.as_secs())]
+    Unfinished { waiting: i32, after: Duration, source: KafkaError },
+}
+
+pub struct Producer {
+    inner: BaseProducer<FirstFailure>,
+    topics: TopicNames,
+    failure: Arc<Mutex<Option<ProduceError>>>,
+    sent: usize,
+}
+
+/// How long the last records may take once all are sent; librdkafka itself gives up on each after less.
+const FINISH_DEADLINE: Duration = Duration::from_secs(90);
+
+impl Producer {
+    pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
+        let failure = Arc::new(Mutex::new(None));
+        let context = FirstFailure(failure.clone());
+        let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
+        Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0 })
+    }
+
+    /// Waits where the queue is full. `None` as a value is a null one. Fails with the first record that could not be
+    /// delivered, which may be one sent long before.
+    pub fn send(&mut self, topic: Topic, key: &str, value: Option<&[u8]>) -> Result<(), ProduceError> {
+        let name = self.topics.get(topic);
+        let mut record = BaseRecord::with_opaque_to(name, self.sent).key(key);
+        record.payload = value;
+        // Rarely enough to cost nothing, often enough that a failure is seen while it matters.
+        if self.sent.is_multiple_of(1024) {
+            self.poll(Duration::ZERO)?;
+        }
+        loop {
+            match self.inner.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
+                    record = returned;
+                    self.poll(Duration::from_millis(10))?;
+                }
+                Err((source, _)) => {
+                    let topic = name.to_owned();
+                    return Err(ProduceError::NotTaken { record: self.sent, topic, source });
+                }
+            }
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Lets librdkafka report, waiting at most so long, and fails with the first record that was not delivered.
+    pub fn poll(&self, at_most: Duration) -> Result<(), ProduceError> {
+        self.inner.poll(at_most);
+        self.failure.lock().take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until everything is delivered. Returns how many records that were.
+    pub fn finish(self) -> Result<usize, ProduceError> {
+        let flushed = self.inner.flush(FINISH_DEADLINE);
+        if let Some(failure) = self.failure.lock().take() {
+            return Err(failure);
+        }
+        match flushed {
+            Ok(()) => Ok(self.sent),
+            Err(source) => {
+                let waiting = self.inner.in_flight_count();
+                Err(ProduceError::Unfinished { waiting, after: FINISH_DEADLINE, source })
+            }
+        }
+    }
+}
+
+fn config(settings: &KafkaSettings) -> ClientConfig {
+    // The defaults for bulk, which users may override: big batches cost the broker least.
+    let mut config = ClientConfig::new();
+    config
+        .set("linger.ms", "20")
+        .set("batch.size", "1048576")
+        .set("batch.num.messages", "10000")
+        .set("queue.buffering.max.messages", "200000")
+        .set("compression.type", "lz4")
+        .set("message.timeout.ms", "60000");
+    for (key, value) in &settings.properties {
+        config.set(key, value);
+    }
+    config
+        .set("bootstrap.servers", &settings.brokers)
+        // With it comes acks=all; a retry neither repeats a record nor lets it pass another.
+        .set("enable.idempotence", "true")
+        // One call back a record costs more than the record: those that arrive say nothing.
+        .set("delivery.report.only.error", "true");
+    config
+}
+
+/// Keeps the first delivery that failed; those after it follow from it.
+struct FirstFailure(Arc<Mutex<Option<ProduceError>>>);
+
+impl ClientContext for FirstFailure {}
+
+impl ProducerContext for FirstFailure {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
+        if let Err((source, message)) = result {
+            self.0.lock().get_or_insert_with(|| ProduceError::Undelivered {
+                record,
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                source: source.clone(),
+            });
+        }
+    }
+}
