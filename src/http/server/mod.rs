@@ -130,10 +130,8 @@ impl Connections {
     fn start(&mut self, stream: TcpStream, app: Router, limits: Limits, permit: OwnedSemaphorePermit) {
         let (stop, stopped) = oneshot::channel();
         let task = self.tasks.spawn(async move {
-            let open = metrics::gauge!("optview_http_connections");
-            open.increment(1.0);
+            let _open = Open::counted();
             serve(stream, app, limits, stopped).await;
-            open.decrement(1.0);
             drop(permit);
         });
         self.stops.insert(task.id(), stop);
@@ -159,6 +157,23 @@ impl Connections {
         let cut_off = self.tasks.len();
         self.tasks.shutdown().await;
         Drained { finished: open - cut_off, cut_off }
+    }
+}
+
+/// Counts a connection while it lives, also where it ends by panicking or by being cut off.
+struct Open(metrics::Gauge);
+
+impl Open {
+    fn counted() -> Open {
+        let open = metrics::gauge!("optview_http_connections");
+        open.increment(1.0);
+        Open(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 
