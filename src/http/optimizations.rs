@@ -74,8 +74,12 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
 /// The id in a raw path: all of what comes after the prefix, decoded. Slashes belong to it, since clients do not
 /// always encode them, and an escape that is none stands for itself. `None` where it cannot be anything's id.
 fn id_of(path: &str) -> Option<Cow<'_, str>> {
-    let id = percent_decode_str(path.strip_prefix(PREFIX)?).decode_utf8().ok()?;
-    (!id.is_empty()).then_some(id)
+    let raw = path.strip_prefix(PREFIX).filter(|raw| !raw.is_empty())?;
+    // Most ids hold no escape, and then there is nothing to decode and to check.
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    percent_decode_str(raw).decode_utf8().ok()
 }
 
 /// 200 with the stored bytes, or 304 where the client says that it has them.

@@ -34,7 +34,8 @@ impl Server {
 }
 
 fn limits() -> Limits {
-    Limits { connections: 10, head: Duration::from_secs(20), drain: Duration::from_secs(20) }
+    let long = Duration::from_secs(20);
+    Limits { connections: 10, first_response: long, idle: long, drain: long }
 }
 
 fn hello() -> Router {
@@ -141,17 +142,42 @@ async fn a_request_that_never_ends_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_head_that_takes_too_long_is_not_waited_for() {
-    let server = Server::start(hello(), Limits { head: Duration::from_millis(100), ..limits() }).await;
+async fn a_connection_that_gets_no_answer_for_too_long_is_closed() {
+    let patience = Duration::from_millis(100);
+    let server = Server::start(hello(), Limits { first_response: patience, idle: patience, ..limits() }).await;
     let started = Instant::now();
-    let mut slow = server.connect().await;
-    write(&slow, b"GET / HTTP/1.1\r\n").await;
+    let mut trickling = server.connect().await;
+    write(&trickling, b"GET / HTTP/1.1\r\n").await;
     let mut idle = server.connect().await;
     ask(&mut idle).await;
-    closed(&mut slow).await;
+    let trickle = async {
+        loop {
+            tokio::time::sleep(patience / 10).await;
+            // Once the server has closed, writing fails, and there is nothing more to do.
+            _ = trickling.try_write(b"x: y\r\n");
+        }
+    };
+    tokio::select! {
+        _ = trickling.ready(tokio::io::Interest::READABLE) => {}
+        () = trickle => {}
+    }
+    assert!(started.elapsed() >= patience);
+    closed(&mut trickling).await;
     closed(&mut idle).await;
-    assert!(started.elapsed() >= Duration::from_millis(100));
     assert_eq!(server.stop().await.cut_off, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
+    let app = hello().route("/large", get(async || vec![b' '; 64 << 20]));
+    let patience = Duration::from_millis(100);
+    let limits = Limits { connections: 1, first_response: patience, idle: patience, ..limits() };
+    let server = Server::start(app, limits).await;
+    let unread = server.connect().await;
+    write(&unread, b"GET /large HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    let mut next = server.connect().await;
+    ask(&mut next).await;
+    server.stop().await;
 }
 
 #[tokio::test]
