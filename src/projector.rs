@@ -207,6 +207,7 @@ impl Projector {
                         self.load_optimization(&optimization_id)?;
                     }
                     let parked = self.writer.parked_job(&id)?;
+                    self.counters.loads.increment(u64::from(parked.is_some()));
                     self.working.load_job(&id, parked);
                 }
             }
@@ -216,6 +217,7 @@ impl Projector {
     fn load_optimization(&mut self, id: &Arc<str>) -> Result<(), StoreError> {
         if !self.working.holds_optimization(id) {
             let stored = self.writer.optimization(id)?;
+            self.counters.loads.increment(u64::from(stored.is_some()));
             self.working.load_optimization(id, stored);
         }
         Ok(())
@@ -400,6 +402,7 @@ impl Projector {
 struct Counters {
     records: [Counter; 3],
     dead_letters: Counter,
+    loads: Counter,
     unlinked: Counter,
     mismatched: Counter,
     irregular: Counter,
@@ -411,6 +414,7 @@ impl Counters {
             records: crate::domain::Topic::ALL
                 .map(|topic| counter!("optview_records_total", "topic" => topic.default_name())),
             dead_letters: counter!("optview_dead_letters_total"),
+            loads: counter!("optview_store_loads_total"),
             unlinked: counter!("optview_unlinked_events_total"),
             mismatched: counter!("optview_job_link_mismatches_total"),
             irregular: counter!("optview_irregular_transitions_total"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::domain::Record;
 
@@ -29,12 +29,9 @@ pub struct Anchor {
 impl Anchor {
     /// Covers the record's timestamp, key and value.
     pub fn of(record: &Record<'_>) -> Anchor {
-        let mut hash = Xxh3::new();
-        hash.update(&record.timestamp_millis.unwrap_or(-1).to_le_bytes());
-        for part in [record.key, record.value] {
-            hash.update(&[u8::from(part.is_some())]);
-            hash.update(part.unwrap_or_default());
-        }
-        Anchor { offset: record.position.offset, hash: hash.digest() }
+        let seed = record.timestamp_millis.unwrap_or(-1).cast_unsigned();
+        let hash = |part: Option<&[u8]>| part.map_or(1, |part| xxh3_64_with_seed(part, seed));
+        let hash = hash(record.key).rotate_left(32) ^ hash(record.value);
+        Anchor { offset: record.position.offset, hash }
     }
 }

@@ -4,6 +4,7 @@
 //! dead letters, catalog entries, parked jobs, optimizations (sorted: sled is faster so), jobs parked no longer; and the
 //! checkpoint only when all before it has been synced.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sled::Db;
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::Checkpoint;
 use super::failure::Failure;
 use super::journal::Journal;
@@ -51,6 +52,8 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
     done: Arc<Done>,
     checkpoint: Checkpoint,
+    /// Hashes of the ids under which a job's state is, or has been, parked.
+    parked: Mutex<HashSet<u64>>,
 }
 
 impl Writer {
@@ -62,6 +65,11 @@ impl Writer {
             Some(bytes) => stored::decode(&bytes, "checkpoint")?,
             None => Checkpoint::new(),
         };
+        let mut parked = HashSet::new();
+        for key in trees.jobs.iter().keys() {
+            parked.insert(job_hash(&String::from_utf8_lossy(&key?)));
+        }
+        let parked = Mutex::new(parked);
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
         done.dead_letters.store(trees.dead_letters.len() as u64, Ordering::Relaxed);
@@ -79,7 +87,7 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || thread.run(&received))
             .map_err(StoreError::io("start a thread for", file))?;
-        Ok(Writer { trees, catalog, orders: Some(orders), thread: Some(thread), done, checkpoint })
+        Ok(Writer { trees, catalog, orders: Some(orders), thread: Some(thread), done, checkpoint, parked })
     }
 
     /// A reader of the same store.
@@ -104,6 +112,10 @@ impl Writer {
 
     /// The state that is parked under a job's id.
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        // Nearly no job is parked, and a look into memory is what the others cost.
+        if !self.parked.lock().contains(&job_hash(id)) {
+            return Ok(None);
+        }
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
         Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
     }
@@ -134,6 +146,7 @@ impl Writer {
     /// parked no longer is removed last, when the optimizations that took it in are written.
     pub fn commit(&self, commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> Result<(), StoreError> {
         let Commit { optimizations, jobs } = commit;
+        self.parked.lock().extend(jobs.iter().map(|(id, _)| job_hash(id)));
         let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
         let first = Commit { optimizations: Vec::new(), jobs: parked };
         self.order(Order::Commit(first, dead_letters, None))?;

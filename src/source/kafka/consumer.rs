@@ -266,7 +266,7 @@ fn explain(error: &KafkaError) -> String {
 }
 
 /// The settings that the projector's correctness rests on come last, so that nothing overrides them.
-fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
+pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),

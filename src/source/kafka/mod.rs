@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod producer;
 pub mod settings;
 mod watch;
+pub mod yardstick;
 
 pub use consumer::KafkaSource;
 pub use settings::KafkaSettings;

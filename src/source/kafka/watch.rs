@@ -12,6 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::domain::Topic;
 use crate::source::Watermarks;
@@ -103,7 +104,10 @@ impl ClientContext for Watch {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble(&error, reason);
+        // The end of a partition comes here too, as well as to whoever polls its queue.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.trouble(&error, reason);
+        }
     }
 
     fn stats(&self, statistics: Statistics) {
