@@ -1,0 +1,179 @@
+//! `load` puts on the topics what it says that it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use optview::codec::protobuf_types::v1;
+use optview::domain::{Status, Topic};
+use optview::load::Loaded;
+use optview::synthetic::Expectation;
+use prost::Message;
+use serde_json::Value;
+
+use crate::Test;
+use crate::rig::{Consumed, Rig};
+
+pub const TESTS: &[Test] = &[
+    ("what_load_puts_on_the_topics_as_json_is_what_it_prints", |rig| check(rig, "json", from_json)),
+    ("what_load_puts_on_the_topics_as_protobuf_is_what_it_prints", |rig| check(rig, "protobuf", from_protobuf)),
+    ("load_fails_where_no_broker_answers", load_fails_where_no_broker_answers),
+];
+
+const PARTITIONS: i32 = 6;
+
+fn check(rig: &Rig, encoding: &str, read: fn(Topic, &[u8]) -> Seen) {
+    let output = rig.run(&["load", "--optimizations", "2000", "--partitions", "6", "--encoding", encoding]);
+    let loaded: Loaded = serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
+    let mut seen = Vec::new();
+    for topic in Topic::ALL {
+        let records = rig.consume(topic);
+        each_key_is_in_one_partition_and_all_are_used(&records);
+        seen.extend(records.iter().map(|record| read(topic, &record.value)));
+    }
+    assert_eq!(seen.len(), loaded.records);
+    let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
+    assert_eq!(ids.len(), loaded.records, "an event is there twice");
+    assert!(loaded.expectation.optimizations > 1900, "{loaded:?}");
+    assert_eq!(recount(&seen), loaded.expectation);
+}
+
+fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
+    let mut partition_of = BTreeMap::new();
+    for record in records {
+        assert_eq!(
+            *partition_of.entry(&record.key).or_insert(record.partition),
+            record.partition,
+            "{}",
+            record.key
+        );
+    }
+    let used: BTreeSet<i32> = partition_of.into_values().collect();
+    assert_eq!(used, (0..PARTITIONS).collect());
+}
+
+fn load_fails_where_no_broker_answers(rig: &Rig) {
+    let mut command = rig.optview(&["load", "--brokers", "127.0.0.1:1", "--optimizations", "1"]);
+    let output = command.output().expect("a program to run");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("127.0.0.1:1 does not answer"), "{error}");
+}
+
+/// What one record says, as far as counting needs it.
+struct Seen {
+    event_id: String,
+    sequence: u64,
+    what: What,
+}
+
+enum What {
+    Created { id: String, job: Option<String> },
+    Linked { id: String, job: String },
+    Deleted { id: String },
+    Job { job: String, status: Status },
+    Run { job: String, run: u32 },
+    Nothing,
+}
+
+/// Per aggregate, the event of the greatest sequence; that is all that a reader needs to know of it.
+fn recount(seen: &[Seen]) -> Expectation {
+    let mut links: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
+    let mut statuses: BTreeMap<&str, (u64, Status)> = BTreeMap::new();
+    let mut runs: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut deleted = BTreeSet::new();
+    for Seen { sequence, what, .. } in seen {
+        match what {
+            What::Created { id, job } => {
+                let link = links.entry(id).or_default();
+                *link = (*link).max((*sequence, job.as_deref()));
+            }
+            What::Linked { id, job } => {
+                let link = links.entry(id).or_default();
+                *link = (*link).max((*sequence, Some(job)));
+            }
+            What::Deleted { id } => drop(deleted.insert(id.as_str())),
+            What::Job { job, status } => {
+                let latest = statuses.entry(job).or_insert((*sequence, *status));
+                *latest = (*latest).max((*sequence, *status));
+            }
+            What::Run { job, run } => drop(runs.entry(job).or_default().insert(*run)),
+            What::Nothing => {}
+        }
+    }
+    let mut expectation = Expectation::default();
+    for (id, (_, job)) in links {
+        let status = job.map(|job| statuses.get(job).map_or(Status::Queued, |(_, status)| *status));
+        let run_count = job.and_then(|job| runs.get(job)).map_or(0, BTreeSet::len);
+        expectation.add(status, run_count as u64, deleted.contains(id));
+    }
+    expectation
+}
+
+fn from_json(topic: Topic, value: &[u8]) -> Seen {
+    let record: Value = serde_json::from_slice(value).expect("JSON");
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let id = || text(&record["optimizationId"]).expect("an optimization's id");
+    let job = || text(&record["jobId"]).expect("a job's id");
+    let statuses = [
+        ("pending", Status::Queued),
+        ("processing", Status::Running),
+        ("waiting", Status::Running),
+        ("completed", Status::Succeeded),
+        ("failed", Status::Failed),
+        ("canceled", Status::Canceled),
+    ];
+    let what = match topic {
+        Topic::Optimizations if record["created"].is_object() => {
+            What::Created { id: id(), job: text(&record["created"]["jobId"]) }
+        }
+        Topic::Optimizations if record["jobLinked"].is_object() => {
+            What::Linked { id: id(), job: text(&record["jobLinked"]["jobId"]).expect("a job's id") }
+        }
+        Topic::Optimizations if record["deleted"].is_object() => What::Deleted { id: id() },
+        Topic::Optimizations => What::Nothing,
+        Topic::Jobs => {
+            let (_, status) = statuses.into_iter().find(|(name, _)| record[name].is_object()).expect("a status");
+            What::Job { job: job(), status }
+        }
+        Topic::MultistartRuns => {
+            What::Run { job: job(), run: record["runIndex"].as_u64().expect("an index") as u32 }
+        }
+    };
+    let metadata = &record["metadata"];
+    let sequence = metadata["sequence"].as_str().expect("a sequence").parse().expect("a number");
+    Seen { event_id: text(&metadata["eventId"]).expect("an id"), sequence, what }
+}
+
+fn from_protobuf(topic: Topic, value: &[u8]) -> Seen {
+    use v1::{job_event, optimization_event};
+    let (metadata, what) = match topic {
+        Topic::Optimizations => {
+            let v1::OptimizationEvent { metadata, optimization_id: id, event } =
+                v1::OptimizationEvent::decode(value).expect("protobuf");
+            let what = match event.expect("an event") {
+                optimization_event::Event::Created(created) => What::Created { id, job: created.job_id },
+                optimization_event::Event::JobLinked(linked) => What::Linked { id, job: linked.job_id },
+                optimization_event::Event::Deleted(_) => What::Deleted { id },
+                _ => What::Nothing,
+            };
+            (metadata, what)
+        }
+        Topic::Jobs => {
+            let record = v1::JobEvent::decode(value).expect("protobuf");
+            let status = match record.event.expect("an event") {
+                job_event::Event::Pending(_) => Status::Queued,
+                job_event::Event::Processing(_) | job_event::Event::Waiting(_) => Status::Running,
+                job_event::Event::Completed(_) => Status::Succeeded,
+                job_event::Event::Failed(_) => Status::Failed,
+                job_event::Event::Canceled(_) => Status::Canceled,
+            };
+            (record.metadata, What::Job { job: record.job_id, status })
+        }
+        Topic::MultistartRuns => {
+            let record = v1::MultistartRunEvent::decode(value).expect("protobuf");
+            (record.metadata, What::Run { job: record.job_id, run: record.run_index })
+        }
+    };
+    let metadata = metadata.expect("metadata");
+    Seen { event_id: metadata.event_id, sequence: metadata.sequence, what }
+}
