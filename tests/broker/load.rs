@@ -9,13 +9,30 @@ use optview::synthetic::Expectation;
 use prost::Message;
 use serde_json::Value;
 
-use crate::Test;
-use crate::rig::{Consumed, Rig};
+use crate::rig::{Consumed, Rig, wait_until};
+use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    ("what_load_puts_on_the_topics_as_json_is_what_it_prints", |rig| check(rig, "json", from_json)),
-    ("what_load_puts_on_the_topics_as_protobuf_is_what_it_prints", |rig| check(rig, "protobuf", from_protobuf)),
-    ("load_fails_where_no_broker_answers", load_fails_where_no_broker_answers),
+    Test {
+        name: "what_load_puts_on_the_topics_as_json_is_what_it_prints",
+        needs: Needs::Broker,
+        run: |rig| check(rig, "json", from_json),
+    },
+    Test {
+        name: "what_load_puts_on_the_topics_as_protobuf_is_what_it_prints",
+        needs: Needs::Broker,
+        run: |rig| check(rig, "protobuf", from_protobuf),
+    },
+    Test {
+        name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
+        needs: Needs::Broker,
+        run: a_load_that_was_killed_and_is_run_again_only_repeats_itself,
+    },
+    Test {
+        name: "load_fails_where_no_broker_answers",
+        needs: Needs::Broker,
+        run: load_fails_where_no_broker_answers,
+    },
 ];
 
 const PARTITIONS: i32 = 6;
@@ -48,6 +65,25 @@ fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
     }
     let used: BTreeSet<i32> = partition_of.into_values().collect();
     assert_eq!(used, (0..PARTITIONS).collect());
+}
+
+fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
+    let arguments = ["load", "--optimizations", "200", "--partitions", "6"];
+    rig.create_topics(PARTITIONS);
+    let slow = rig.spawn(&[&arguments[..], &["--rate", "500"]].concat());
+    wait_until("some records are there", || (rig.count(Topic::Jobs) > 20).then_some(()));
+    slow.kill();
+    let before: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
+    let loaded: Loaded = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
+    assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
+    let seen: Vec<Seen> = Topic::ALL
+        .iter()
+        .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| from_json(topic, &record.value)))
+        .collect();
+    assert_eq!(seen.len() as i64, before + loaded.records as i64);
+    let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
+    assert_eq!(ids.len(), loaded.records);
+    assert_eq!(recount(&seen), loaded.expectation);
 }
 
 fn load_fails_where_no_broker_answers(rig: &Rig) {

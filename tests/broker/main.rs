@@ -8,30 +8,48 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use rig::{Brokers, Rig};
+use rig::{Brokers, Kafka, Rig};
 
+mod broker;
 mod load;
 mod rig;
 
-/// A test's name is a sentence that is true; each gets topics and a directory of its own.
-type Test = (&'static str, fn(&Rig));
+struct Test {
+    /// A sentence that is true.
+    name: &'static str,
+    needs: Needs,
+    /// The rig has topics and a directory of the test's own.
+    run: fn(&Rig),
+}
 
-const TESTS: &[&[Test]] = &[load::TESTS];
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Any, which others use as well.
+    Broker,
+    /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
+    BrokerOfItsOwn,
+}
+
+const TESTS: &[&[Test]] = &[broker::TESTS, load::TESTS];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let brokers = Brokers::of_environment();
-    let ignored = brokers.is_none();
-    let trials = TESTS.iter().copied().flatten().map(|&(name, test)| {
+    let trials = TESTS.iter().copied().flatten().map(|test| {
         let run = move || {
             let brokers = brokers.ok_or("needs a broker: set OPTVIEW_TEST_KAFKA")?;
-            test(&Rig::new(name, brokers.address()));
+            let own = (test.needs == Needs::BrokerOfItsOwn).then(Kafka::start);
+            (test.run)(&Rig::new(test.name, brokers, own));
             Ok(())
         };
-        Trial::test(name, run).with_ignored_flag(ignored)
+        let ignored = match test.needs {
+            Needs::Broker => brokers.is_none(),
+            Needs::BrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
+        };
+        Trial::test(test.name, run).with_ignored_flag(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if ignored && !arguments.list {
+    if brokers.is_none() && !arguments.list {
         eprintln!(
             "Tests against a real Kafka were ignored. To run them: OPTVIEW_TEST_KAFKA=start cargo test --test broker"
         );

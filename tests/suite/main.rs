@@ -1,1 +1,3 @@
-//! tests
+//! One binary, one file a promise.
+
+mod command_line;
