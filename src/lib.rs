@@ -18,6 +18,8 @@ pub mod domain;
 pub mod http;
 pub mod load;
 pub mod logging;
+pub mod projector;
+pub mod serve;
 pub mod source;
 pub mod status;
 pub mod store;

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{load, logging};
+use optview::{load, logging, serve};
 
 fn main() -> ExitCode {
     let typed = match cli::parse(std::env::args_os()) {
@@ -32,8 +32,13 @@ fn main() -> ExitCode {
 fn run(config: &Config) -> anyhow::Result<Ended> {
     logging::init(config.log())?;
     match config {
-        Config::Serve(_) | Config::Demo(_) => anyhow::bail!("not wired yet"),
+        Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
+        Config::Demo(_) => anyhow::bail!("not wired yet"),
         Config::Load(config) => load::run(config)?,
     }
     Ok(Ended::Done)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

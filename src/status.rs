@@ -101,6 +101,17 @@ impl Status {
         }
     }
 
+    /// The live generation's number.
+    pub fn set_generation(&self, generation: u64) {
+        self.0.lock().generation = generation;
+    }
+
+    /// What the store holds.
+    pub fn set_views(&self, views: u64, dead_letters: u64) {
+        let mut report = self.0.lock();
+        (report.views, report.dead_letters) = (views, dead_letters);
+    }
+
     /// `None` where all is well again.
     pub fn set_error(&self, error: Option<String>) {
         self.0.lock().last_error = error;

@@ -1,8 +1,164 @@
-//! Between bytes and values. The only folder that knows protobuf and the event encodings.
+//! Bytes to values and back. Decoding never panics and never guesses: what cannot be understood is an error that says
+//! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
 
 pub mod encode;
 mod encode_json;
 mod encode_protobuf;
-pub mod protobuf_types;
+mod event_json;
+mod event_json_fast;
+mod event_protobuf;
+mod framing;
+mod json_object;
+mod protobuf_types;
+pub mod stored;
 
+use std::borrow::Cow;
+
+use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
+use crate::domain::{Record, Timestamp, Topic};
 pub use encode::Encoding;
+
+/// The longest id or kind in bytes: ids are keys in the store, and lists filter by kind.
+pub const ID_LIMIT: usize = 1024;
+
+/// Why a record could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("{field}: {reason}")]
+    Field { field: String, reason: String },
+    #[error("the payload is not {encoding}: {reason}")]
+    Payload { encoding: &'static str, reason: String },
+    #[error("the content-type `{0}` is not supported: send application/json or application/protobuf")]
+    ContentType(String),
+    #[error("the value is null, which only the optimizations topic gives a meaning (deleted)")]
+    NullValue,
+    #[error("the value is empty")]
+    EmptyValue,
+}
+
+impl DecodeError {
+    fn field(field: impl Into<String>, reason: impl Into<String>) -> DecodeError {
+        DecodeError::Field { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// What a payload says of itself; the CloudEvents headers fill what is missing.
+#[derive(Debug, Default, PartialEq)]
+struct PartialMetadata<'a> {
+    event_id: Option<Cow<'a, str>>,
+    occurred_at: Option<Timestamp>,
+    sequence: u64,
+}
+
+/// Understands one record.
+pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
+    let event = match record.value {
+        Some(value) => decode_value(record, value)?,
+        None => decode_null(record)?,
+    };
+    Ok(Envelope { event, position: record.position })
+}
+
+fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<Event<'a>, DecodeError> {
+    let topic = record.position.topic;
+    let (encoding, payload) = framing::unframe(value, record.headers)?;
+    let (metadata, body) = match encoding {
+        Encoding::Json => event_json::decode(topic, payload)?,
+        Encoding::Protobuf => event_protobuf::decode(topic, payload)?,
+    };
+    check_ids(&body)?;
+    let metadata = complete(metadata.unwrap_or_default(), record)?;
+    Ok(Event { metadata, body })
+}
+
+/// A null value on the optimizations topic: the key names what is deleted, Kafka's timestamp says when.
+fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
+    if record.position.topic != Topic::Optimizations {
+        return Err(DecodeError::NullValue);
+    }
+    let key = record.key.unwrap_or_default();
+    let id = std::str::from_utf8(key).map_err(|error| DecodeError::field("key", error.to_string()))?;
+    check_id("key", id)?;
+    let header = |name| framing::header_text(record.headers, name);
+    let millis = record.timestamp_millis.and_then(Timestamp::from_millis);
+    let occurred_at = match header("ce_time")? {
+        Some(text) => parse_time("header ce_time", text)?,
+        None => millis.unwrap_or_default(),
+    };
+    let event_id = Cow::Borrowed(header("ce_id")?.unwrap_or_default());
+    Ok(Event {
+        metadata: Metadata { event_id, occurred_at, sequence: 0 },
+        body: Body::Optimization { optimization_id: Cow::Borrowed(id), change: OptimizationChange::Deleted },
+    })
+}
+
+fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Metadata<'a>, DecodeError> {
+    let event_id = match partial.event_id.filter(|id| !id.is_empty()) {
+        Some(id) => id,
+        None => Cow::Borrowed(framing::header_text(record.headers, "ce_id")?.unwrap_or_default()),
+    };
+    if event_id.is_empty() {
+        return Err(DecodeError::field("metadata.event_id", "is missing, and so is the header ce_id"));
+    }
+    if event_id.len() > ID_LIMIT {
+        return Err(too_long("metadata.event_id", event_id.len()));
+    }
+    let occurred_at = match partial.occurred_at {
+        Some(time) => time,
+        None => {
+            let text = framing::header_text(record.headers, "ce_time")?.ok_or_else(|| {
+                DecodeError::field("metadata.occurred_at", "is missing, and so is the header ce_time")
+            })?;
+            parse_time("header ce_time", text)?
+        }
+    };
+    Ok(Metadata { event_id, occurred_at, sequence: partial.sequence })
+}
+
+fn check_ids(body: &Body<'_>) -> Result<(), DecodeError> {
+    match body {
+        Body::Optimization { optimization_id, change } => {
+            check_id("optimization_id", optimization_id)?;
+            match change {
+                OptimizationChange::Created(created) => {
+                    check_id("created.organization_id", &created.organization_id)?;
+                    check_id("created.project_id", &created.project_id)?;
+                    match &created.kind {
+                        Some(kind) if kind.len() > ID_LIMIT => return Err(too_long("created.kind", kind.len())),
+                        _ => {}
+                    }
+                    created.job_id.as_ref().map_or(Ok(()), |id| check_id("created.job_id", id))
+                }
+                OptimizationChange::JobLinked { job_id } => check_id("job_linked.job_id", job_id),
+                OptimizationChange::DetailsChanged { .. }
+                | OptimizationChange::DisplayNamesChanged { .. }
+                | OptimizationChange::Deleted => Ok(()),
+            }
+        }
+        Body::Job { job_id, optimization_id, .. } | Body::Run { job_id, optimization_id, .. } => {
+            check_id("job_id", job_id)?;
+            match optimization_id {
+                Some(id) if id.len() > ID_LIMIT => Err(too_long("optimization_id", id.len())),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+fn check_id(field: &str, id: &str) -> Result<(), DecodeError> {
+    match id.len() {
+        0 => Err(DecodeError::field(field, "is missing or empty")),
+        len if len > ID_LIMIT => Err(too_long(field, len)),
+        _ => Ok(()),
+    }
+}
+
+fn too_long(field: &str, len: usize) -> DecodeError {
+    DecodeError::field(field, format!("has {len} bytes, more than the {ID_LIMIT} that it may have"))
+}
+
+fn parse_time(field: &str, text: &str) -> Result<Timestamp, DecodeError> {
+    Timestamp::parse(text).ok_or_else(|| {
+        DecodeError::field(field, format!("`{text:.64}` is not an RFC 3339 time in the years 1 to 9999"))
+    })
+}

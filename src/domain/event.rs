@@ -101,6 +101,7 @@ pub enum RunChange<'a> {
     Started,
     Completed {
         cost: Option<f64>,
+        /// A JSON object's text, as it was written.
         parameter_values: Option<JsonObject<'a>>,
         iterations: Option<u64>,
         evaluations: Option<u64>,

@@ -27,7 +27,8 @@ pub struct Created {
     pub parameterized_model_id: Option<Box<str>>,
     pub parameterized_model_name: Option<Box<str>>,
     pub optimization_template_id: Option<Box<str>>,
-    /// A JSON object's text.
+    /// A JSON object's text. The codec keeps it beside the rest, where the lists find it without decoding.
+    #[serde(skip)]
     pub objectives: Option<Box<str>>,
 }
 

@@ -81,9 +81,10 @@ impl WorkingSet {
         self.optimization_ids.contains_key(id)
     }
 
-    /// How many optimizations and jobs are in memory.
-    pub fn len(&self) -> (usize, usize) {
-        (self.optimizations.len(), self.jobs.len())
+    /// How many records are in memory: optimizations, and jobs that are parked.
+    pub fn weight(&self) -> usize {
+        let parked = self.jobs.iter().filter(|(_, job)| job.parked.is_some()).count();
+        self.optimizations.len() + parked
     }
 
     pub fn is_clean(&self) -> bool {
@@ -117,7 +118,12 @@ impl WorkingSet {
             job.parked_known = true;
         }
         job.ready = true;
-        self.jobs[slot].home = self.home_of(slot);
+        let home = self.home_of(slot);
+        self.jobs[slot].home = home;
+        if home.is_some() && self.jobs[slot].parked.is_some() {
+            // A crash came between writing the optimization, which took the state in, and removing it here.
+            self.change_job(slot).parked = None;
+        }
     }
 
     /// Takes what has changed and was last touched before `epoch`; all of it where there is none.
@@ -148,7 +154,7 @@ impl WorkingSet {
         commit
     }
 
-    /// How many commits have been taken; the next one's number is one more.
+    /// The number of the last commit taken, from 1.
     pub fn commits(&self) -> u64 {
         self.commits
     }
@@ -192,13 +198,17 @@ impl WorkingSet {
         });
     }
 
-    /// Forgets a parked job of which the store has been told to forget it.
-    pub fn forget_job(&mut self, id: &str) {
-        if let Some(slot) = self.job_ids.get(id).copied().filter(|&slot| self.jobs[slot].claimants.is_empty()) {
-            let slot = &mut self.jobs[slot];
-            slot.parked = None;
-            slot.stored = false;
+    /// Forgets a parked job of which the store is to forget it. False where something newer than `before_millis`
+    /// (milliseconds since 1970) is known of it, or an optimization links it.
+    pub fn forget_job(&mut self, id: &str, before_millis: i64) -> bool {
+        let Some(&slot) = self.job_ids.get(id) else { return true };
+        let slot = &mut self.jobs[slot];
+        let heard_since = slot.parked.as_ref().is_some_and(|job| job.last_heard().millis() >= before_millis);
+        if heard_since || !slot.claimants.is_empty() {
+            return false;
         }
+        (slot.parked, slot.stored) = (None, false);
+        true
     }
 
     pub(super) fn optimization_slot(&self, id: &str) -> Option<usize> {

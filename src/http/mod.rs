@@ -1,1 +1,106 @@
-//! The read endpoint.
+//! The read API and the operators' address. The only folder that knows Axum.
+//!
+//! Every route, the unknown one included, is an [`edge::Edge`] around a plain function from a request to an answer,
+//! so that no response leaves without its correlation id and its count. Nothing here writes to the store, parses
+//! a stored body, or keeps state between two requests.
+
+pub mod access;
+pub mod admin;
+pub mod server;
+
+mod correlation;
+mod edge;
+mod errors;
+mod etag;
+mod health;
+mod hex;
+mod keys;
+mod list_query;
+mod metrics;
+mod optimizations;
+mod seldom;
+mod users;
+
+use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+pub use access::Access;
+pub use admin::{admin_router, install_metrics};
+pub use keys::KeysError;
+
+use crate::status::Status;
+use crate::store::Reader;
+use edge::Edge;
+use errors::HttpError;
+
+/// Empty until the store is open: the address answers from the first moment on, with 503 where it needs the store.
+pub type ReaderSource = Arc<OnceLock<Reader>>;
+
+/// Existing clients compare it as a whole, so it never gets a charset.
+static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What the resources of the read address share.
+struct Api {
+    reader: ReaderSource,
+    status: Status,
+    access: Access,
+    /// Lists run on blocking threads, no more of them at a time than there are cores: they may be long, and the
+    /// reads by id must not wait for them.
+    lists: Arc<Semaphore>,
+}
+
+impl Api {
+    fn reader(&self) -> Result<&Reader, HttpError> {
+        self.reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
+    }
+}
+
+/// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
+pub fn read_router(reader: ReaderSource, status: Status, access: Access) -> Router {
+    let lists = available_parallelism().map_or(1, |cores| cores.get());
+    let api = Arc::new(Api { reader, status, access, lists: Arc::new(Semaphore::new(lists)) });
+    Router::new()
+        // The rest of the path, slashes and all: clients do not always encode the ids.
+        .route_service("/optimizations/{*id}", Edge::now("/optimizations/{id}", &api, optimizations::by_id))
+        .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
+        .route_service("/users/me", Edge::now("/users/me", &api, users::me))
+        .route_service("/healthz", Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report()))))
+        .route_service(
+            "/readyz",
+            Edge::now("/readyz", &api, |api, _| health::ready(&api.status.report(), api.reader.get().is_some())),
+        )
+        .fallback_service(Edge::unknown())
+}
+
+/// A 200 with a body that is JSON already.
+fn json(body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+    response
+}
+
+/// A value that is made of strings, numbers and maps with string keys, as JSON.
+fn to_json(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => {
+            let mut response = json(body);
+            *response.status_mut() = status;
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON; please report this");
+            errors::internal()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

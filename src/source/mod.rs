@@ -1,3 +1,62 @@
 //! Where records come from, and, for trials, where they are put.
 
 pub mod kafka;
+
+use std::time::Duration;
+
+use crate::domain::{Record, Topic};
+
+/// What a source has to tell.
+#[derive(Debug)]
+pub enum Polled<'a> {
+    /// A partition that was not known before. Nothing is read of it until it is assigned.
+    Found {
+        topic: Topic,
+        partition: i32,
+        watermarks: Watermarks,
+    },
+    Record(Record<'a>),
+    /// All that the partition has has been read.
+    Ended {
+        topic: Topic,
+        partition: i32,
+    },
+    /// The partition cannot be read any further without skipping something.
+    Failed {
+        topic: Topic,
+        partition: i32,
+        reason: String,
+    },
+}
+
+/// Offsets: of the oldest record, and one past the newest that may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    pub low: i64,
+    pub high: i64,
+}
+
+/// Gives the records of each partition in order. The partitions are read in step, by the time of their records, as far
+/// as records are at hand.
+pub trait Source {
+    /// Gives what there is, at most a batch. Where there is nothing, waits for it, at most for `wait`.
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled<'_>));
+
+    /// Begins to read a partition that was found, at `offset`.
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String>;
+
+    /// Reads no more of a partition.
+    fn stop(&mut self, topic: Topic, partition: i32);
+
+    /// As last heard.
+    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks>;
+
+    /// What keeps the source from reading, as far as it will be tried again by itself.
+    fn trouble(&self) -> Option<String>;
+
+    /// Whether partitions of all topics have been found.
+    fn is_complete(&self) -> bool;
+
+    /// Tells the outside how far has been read. Never read back.
+    fn publish(&mut self, offsets: &[(Topic, i32, i64)]);
+}

@@ -1,11 +1,68 @@
-//! The only module that knows sled.
+//! Where views are kept: one sled database a generation, written by one thread, read by any number. The only module
+//! that knows sled. Never uses sled's batches or transactions: the first one would make readers wait for ever after.
 
-pub mod reader;
+mod catalog;
+mod checkpoint;
+mod failure;
+mod generations;
+mod journal;
+mod keys;
+mod pieces;
+mod reader;
+mod writer;
 
+pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
+pub use generations::{Opened, condemn, open};
 pub use reader::{ListQuery, Page, Reader, Response};
+pub use writer::Writer;
 
+use crate::codec::stored::Damaged;
+use keys::Trees;
+
+/// What the store failed at.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the store failed: {0}")]
     Sled(#[from] sled::Error),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error("cannot {doing} {path}: {error}", path = path.display())]
+    Io { doing: &'static str, path: std::path::PathBuf, error: std::io::Error },
+    #[error("{path} is held by another process: stop it, or use another --data-dir", path = path.display())]
+    Held { path: std::path::PathBuf },
+    #[error("the store's writing thread has ended: {0}")]
+    WriterEnded(String),
+}
+
+impl StoreError {
+    /// Whether what is on disk is no longer what was written, so that it must be built anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Damaged(_) => true,
+            StoreError::Sled(error) => {
+                matches!(error, sled::Error::Corruption { .. } | sled::Error::ReportableBug(_))
+            }
+            StoreError::Io { .. } | StoreError::Held { .. } | StoreError::WriterEnded(_) => false,
+        }
+    }
+
+    /// The same error once more, for another who must know.
+    fn again(&self) -> StoreError {
+        match self {
+            StoreError::Sled(error) => StoreError::Sled(error.clone()),
+            StoreError::Damaged(damaged) => StoreError::Damaged(damaged.clone()),
+            StoreError::Io { doing, path, error } => StoreError::Io {
+                doing,
+                path: path.clone(),
+                error: std::io::Error::new(error.kind(), error.to_string()),
+            },
+            StoreError::Held { path } => StoreError::Held { path: path.clone() },
+            StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),
+        }
+    }
+
+    fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> StoreError {
+        let path = path.to_owned();
+        move |error| StoreError::Io { doing, path, error }
+    }
 }

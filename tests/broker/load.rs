@@ -1,13 +1,13 @@
 //! `load` puts on the topics what it says that it did.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use optview::codec::protobuf_types::v1;
-use optview::domain::{Status, Topic};
+use optview::codec;
+use optview::domain::event::OptimizationChange;
+use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
 use optview::load::Loaded;
 use optview::synthetic::Expectation;
-use prost::Message;
-use serde_json::Value;
 
 use crate::rig::{Consumed, Rig, wait_until};
 use crate::{Needs, Test};
@@ -16,12 +16,12 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "what_load_puts_on_the_topics_as_json_is_what_it_prints",
         needs: Needs::Broker,
-        run: |rig| check(rig, "json", from_json),
+        run: |rig| check(rig, "json"),
     },
     Test {
         name: "what_load_puts_on_the_topics_as_protobuf_is_what_it_prints",
         needs: Needs::Broker,
-        run: |rig| check(rig, "protobuf", from_protobuf),
+        run: |rig| check(rig, "protobuf"),
     },
     Test {
         name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
@@ -37,14 +37,14 @@ pub const TESTS: &[Test] = &[
 
 const PARTITIONS: i32 = 6;
 
-fn check(rig: &Rig, encoding: &str, read: fn(Topic, &[u8]) -> Seen) {
+fn check(rig: &Rig, encoding: &str) {
     let output = rig.run(&["load", "--optimizations", "2000", "--partitions", "6", "--encoding", encoding]);
     let loaded: Loaded = serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
     let mut seen = Vec::new();
     for topic in Topic::ALL {
         let records = rig.consume(topic);
         each_key_is_in_one_partition_and_all_are_used(&records);
-        seen.extend(records.iter().map(|record| read(topic, &record.value)));
+        seen.extend(records.iter().map(|record| read(topic, encoding, record)));
     }
     assert_eq!(seen.len(), loaded.records);
     let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
@@ -78,7 +78,7 @@ fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
     assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
     let seen: Vec<Seen> = Topic::ALL
         .iter()
-        .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| from_json(topic, &record.value)))
+        .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| read(topic, "json", &record)))
         .collect();
     assert_eq!(seen.len() as i64, before + loaded.records as i64);
     let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
@@ -145,71 +145,34 @@ fn recount(seen: &[Seen]) -> Expectation {
     expectation
 }
 
-fn from_json(topic: Topic, value: &[u8]) -> Seen {
-    let record: Value = serde_json::from_slice(value).expect("JSON");
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let id = || text(&record["optimizationId"]).expect("an optimization's id");
-    let job = || text(&record["jobId"]).expect("a job's id");
-    let statuses = [
-        ("pending", Status::Queued),
-        ("processing", Status::Running),
-        ("waiting", Status::Running),
-        ("completed", Status::Succeeded),
-        ("failed", Status::Failed),
-        ("canceled", Status::Canceled),
-    ];
-    let what = match topic {
-        Topic::Optimizations if record["created"].is_object() => {
-            What::Created { id: id(), job: text(&record["created"]["jobId"]) }
+/// The codec decides for itself how a record is encoded, so what was asked for is checked here.
+fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
+    assert_eq!(record.value[0] == b'{', encoding == "json");
+    let envelope = codec::decode(&Record {
+        position: Position { topic, partition: record.partition, offset: record.offset },
+        timestamp_millis: None,
+        key: Some(record.key.as_bytes()),
+        value: Some(&record.value),
+        headers: &[],
+    });
+    let Event { metadata, body } = envelope.expect("a record that can be understood").event;
+    assert_eq!(body.topic(), topic);
+    let what = match body {
+        Body::Optimization { optimization_id, change } => {
+            let id = optimization_id.into_owned();
+            match change {
+                OptimizationChange::Created(facts) => What::Created { id, job: facts.job_id.map(Cow::into_owned) },
+                OptimizationChange::JobLinked { job_id } => What::Linked { id, job: job_id.into_owned() },
+                OptimizationChange::Deleted => What::Deleted { id },
+                OptimizationChange::DetailsChanged { .. } | OptimizationChange::DisplayNamesChanged { .. } => {
+                    What::Nothing
+                }
+            }
         }
-        Topic::Optimizations if record["jobLinked"].is_object() => {
-            What::Linked { id: id(), job: text(&record["jobLinked"]["jobId"]).expect("a job's id") }
+        Body::Job { job_id, change, .. } => {
+            What::Job { job: job_id.into_owned(), status: job::status_of(&change).shown() }
         }
-        Topic::Optimizations if record["deleted"].is_object() => What::Deleted { id: id() },
-        Topic::Optimizations => What::Nothing,
-        Topic::Jobs => {
-            let (_, status) = statuses.into_iter().find(|(name, _)| record[name].is_object()).expect("a status");
-            What::Job { job: job(), status }
-        }
-        Topic::MultistartRuns => {
-            What::Run { job: job(), run: record["runIndex"].as_u64().expect("an index") as u32 }
-        }
+        Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
     };
-    let metadata = &record["metadata"];
-    let sequence = metadata["sequence"].as_str().expect("a sequence").parse().expect("a number");
-    Seen { event_id: text(&metadata["eventId"]).expect("an id"), sequence, what }
-}
-
-fn from_protobuf(topic: Topic, value: &[u8]) -> Seen {
-    use v1::{job_event, optimization_event};
-    let (metadata, what) = match topic {
-        Topic::Optimizations => {
-            let v1::OptimizationEvent { metadata, optimization_id: id, event } =
-                v1::OptimizationEvent::decode(value).expect("protobuf");
-            let what = match event.expect("an event") {
-                optimization_event::Event::Created(created) => What::Created { id, job: created.job_id },
-                optimization_event::Event::JobLinked(linked) => What::Linked { id, job: linked.job_id },
-                optimization_event::Event::Deleted(_) => What::Deleted { id },
-                _ => What::Nothing,
-            };
-            (metadata, what)
-        }
-        Topic::Jobs => {
-            let record = v1::JobEvent::decode(value).expect("protobuf");
-            let status = match record.event.expect("an event") {
-                job_event::Event::Pending(_) => Status::Queued,
-                job_event::Event::Processing(_) | job_event::Event::Waiting(_) => Status::Running,
-                job_event::Event::Completed(_) => Status::Succeeded,
-                job_event::Event::Failed(_) => Status::Failed,
-                job_event::Event::Canceled(_) => Status::Canceled,
-            };
-            (record.metadata, What::Job { job: record.job_id, status })
-        }
-        Topic::MultistartRuns => {
-            let record = v1::MultistartRunEvent::decode(value).expect("protobuf");
-            (record.metadata, What::Run { job: record.job_id, run: record.run_index })
-        }
-    };
-    let metadata = metadata.expect("metadata");
-    Seen { event_id: metadata.event_id, sequence: metadata.sequence, what }
+    Seen { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
 }

@@ -110,6 +110,7 @@ pub struct Rig {
 /// A record as a consumer gets it.
 pub struct Consumed {
     pub partition: i32,
+    pub offset: i64,
     pub key: String,
     pub value: Vec<u8>,
 }
@@ -193,6 +194,7 @@ impl Rig {
             let message = message.expect("a record");
             consumed.push(Consumed {
                 partition: message.partition(),
+                offset: message.offset(),
                 key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
                 value: message.payload().unwrap_or_default().to_vec(),
             });

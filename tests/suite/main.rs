@@ -1,3 +1,7 @@
-//! One binary, one file a promise.
+//! What optview promises, one file a promise. Needs nothing but this machine.
 
 mod command_line;
+mod fold;
+mod golden;
+mod support;
+mod synthetic;

@@ -1,8 +1,11 @@
 //! Apache Kafka: the only module that knows rdkafka.
 
 pub mod admin;
+mod consumer;
 pub mod embedded;
 pub mod producer;
 pub mod settings;
+mod watch;
 
+pub use consumer::KafkaSource;
 pub use settings::KafkaSettings;

@@ -1,0 +1,499 @@
+//! Events in the proto3 JSON mapping, decoded straight into typed events: camelCase and snake_case names, 64-bit
+//! integers as strings or numbers, null as absent, unknown fields ignored.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{DecodeError, PartialMetadata, json_object, parse_time};
+use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
+use crate::domain::{Timestamp, Topic};
+
+pub(super) type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
+
+pub fn decode(topic: Topic, payload: &[u8]) -> Result<Decoded<'_>, DecodeError> {
+    let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
+    if let Some(decoded) = super::event_json_fast::decode(topic, text) {
+        return Ok(decoded);
+    }
+    decode_any(topic, text)
+}
+
+/// Decodes whatever the mapping allows.
+pub(super) fn decode_any(topic: Topic, text: &str) -> Result<Decoded<'_>, DecodeError> {
+    match topic {
+        Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(),
+        Topic::Jobs => parse::<JobMessage>(text)?.into_event(),
+        Topic::MultistartRuns => parse::<RunMessage>(text)?.into_event(),
+    }
+}
+
+/// Parses once; where that fails, once more with the path tracked, to say which field it was.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    if let Ok(Object(message)) = serde_json::from_str::<Object<T>>(text) {
+        return Ok(message);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let error = match serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer) {
+        Err(error) => error,
+        Ok(_) => match deserializer.end() {
+            Err(error) => return Err(not_json(error.to_string())),
+            Ok(()) => return Err(not_json("it was refused, and then was not".to_owned())),
+        },
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    if inner.is_data() && path != "." {
+        return Err(DecodeError::field(path, inner.to_string()));
+    }
+    Err(not_json(inner.to_string()))
+}
+
+fn not_json(reason: String) -> DecodeError {
+    DecodeError::Payload { encoding: "JSON of the expected shape", reason }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OptimizationMessage<'a> {
+    #[serde(borrow)]
+    metadata: Option<Object<MetadataMessage<'a>>>,
+    #[serde(borrow, alias = "optimization_id")]
+    optimization_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    created: Option<Object<CreatedMessage<'a>>>,
+    #[serde(borrow, alias = "details_changed")]
+    details_changed: Option<Object<DetailsChangedMessage<'a>>>,
+    #[serde(borrow, alias = "display_names_changed")]
+    display_names_changed: Option<Object<DisplayNamesChangedMessage<'a>>>,
+    #[serde(borrow, alias = "job_linked")]
+    job_linked: Option<Object<JobLinkedMessage<'a>>>,
+    deleted: Option<Object<Empty>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MetadataMessage<'a> {
+    #[serde(borrow, alias = "event_id")]
+    event_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "occurred_at")]
+    occurred_at: Option<Text<'a>>,
+    sequence: Option<Integer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreatedMessage<'a> {
+    #[serde(borrow, alias = "organization_id")]
+    organization_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "project_id")]
+    project_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, alias = "created_at")]
+    created_at: Option<Text<'a>>,
+    #[serde(borrow, alias = "created_by_email")]
+    created_by_email: Option<Text<'a>>,
+    #[serde(borrow, alias = "cell_spec_id")]
+    cell_spec_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "cell_name")]
+    cell_name: Option<Text<'a>>,
+    #[serde(borrow, alias = "parameterized_model_id")]
+    parameterized_model_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "parameterized_model_name")]
+    parameterized_model_name: Option<Text<'a>>,
+    #[serde(borrow, alias = "optimization_template_id")]
+    optimization_template_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    objectives: Option<&'a RawValue>,
+    #[serde(borrow, alias = "job_id")]
+    job_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct DetailsChangedMessage<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DisplayNamesChangedMessage<'a> {
+    #[serde(borrow, alias = "cell_name")]
+    cell_name: Option<Text<'a>>,
+    #[serde(borrow, alias = "parameterized_model_name")]
+    parameterized_model_name: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobLinkedMessage<'a> {
+    #[serde(borrow, alias = "job_id")]
+    job_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobMessage<'a> {
+    #[serde(borrow)]
+    metadata: Option<Object<MetadataMessage<'a>>>,
+    #[serde(borrow, alias = "job_id")]
+    job_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "optimization_id")]
+    optimization_id: Option<Text<'a>>,
+    pending: Option<Object<Empty>>,
+    processing: Option<Object<Empty>>,
+    waiting: Option<Object<Empty>>,
+    #[serde(borrow)]
+    completed: Option<Object<JobCompletedMessage<'a>>>,
+    #[serde(borrow)]
+    failed: Option<Object<JobFailedMessage<'a>>>,
+    canceled: Option<Object<Empty>>,
+}
+
+#[derive(Deserialize)]
+struct JobCompletedMessage<'a> {
+    #[serde(borrow)]
+    metrics: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobFailedMessage<'a> {
+    #[serde(borrow)]
+    error: Option<Text<'a>>,
+    #[serde(borrow, alias = "error_code")]
+    error_code: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunMessage<'a> {
+    #[serde(borrow)]
+    metadata: Option<Object<MetadataMessage<'a>>>,
+    #[serde(borrow, alias = "job_id")]
+    job_id: Option<Text<'a>>,
+    #[serde(borrow, alias = "optimization_id")]
+    optimization_id: Option<Text<'a>>,
+    #[serde(alias = "run_index")]
+    run_index: Option<Integer>,
+    started: Option<Object<Empty>>,
+    #[serde(borrow)]
+    completed: Option<Object<RunCompletedMessage<'a>>>,
+    #[serde(borrow)]
+    failed: Option<Object<RunFailedMessage<'a>>>,
+    canceled: Option<Object<Empty>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunCompletedMessage<'a> {
+    cost: Option<Double>,
+    #[serde(borrow, alias = "parameter_values")]
+    parameter_values: Option<&'a RawValue>,
+    iterations: Option<Integer>,
+    evaluations: Option<Integer>,
+}
+
+#[derive(Deserialize)]
+struct RunFailedMessage<'a> {
+    #[serde(borrow)]
+    error: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Empty {}
+
+impl<'a> OptimizationMessage<'a> {
+    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+        let mut one = OneOf::new("created, details_changed, display_names_changed, job_linked, deleted");
+        if let Some(Object(created)) = self.created {
+            one.set(OptimizationChange::Created(Box::new(created.into_created()?)))?;
+        }
+        if let Some(Object(details)) = self.details_changed {
+            let (name, description) = (own(details.name), own(details.description));
+            one.set(OptimizationChange::DetailsChanged { name, description })?;
+        }
+        if let Some(Object(names)) = self.display_names_changed {
+            one.set(OptimizationChange::DisplayNamesChanged {
+                cell_name: own(names.cell_name),
+                parameterized_model_name: own(names.parameterized_model_name),
+            })?;
+        }
+        if let Some(Object(linked)) = self.job_linked {
+            one.set(OptimizationChange::JobLinked { job_id: own(linked.job_id).unwrap_or_default() })?;
+        }
+        if self.deleted.is_some() {
+            one.set(OptimizationChange::Deleted)?;
+        }
+        let optimization_id = own(self.optimization_id).unwrap_or_default();
+        Ok((metadata(self.metadata)?, Body::Optimization { optimization_id, change: one.get()? }))
+    }
+}
+
+impl<'a> CreatedMessage<'a> {
+    fn into_created(self) -> Result<OptimizationCreated<'a>, DecodeError> {
+        Ok(OptimizationCreated {
+            organization_id: own(self.organization_id).unwrap_or_default(),
+            project_id: own(self.project_id).unwrap_or_default(),
+            name: own(self.name),
+            description: own(self.description),
+            kind: own(self.kind),
+            created_at: time("created.created_at", self.created_at)?,
+            created_by_email: own(self.created_by_email),
+            cell_spec_id: own(self.cell_spec_id),
+            cell_name: own(self.cell_name),
+            parameterized_model_id: own(self.parameterized_model_id),
+            parameterized_model_name: own(self.parameterized_model_name),
+            optimization_template_id: own(self.optimization_template_id),
+            objectives: object("created.objectives", self.objectives)?,
+            job_id: own(self.job_id),
+        })
+    }
+}
+
+impl<'a> JobMessage<'a> {
+    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+        let mut one = OneOf::new("pending, processing, waiting, completed, failed, canceled");
+        if self.pending.is_some() {
+            one.set(JobChange::Pending)?;
+        }
+        if self.processing.is_some() {
+            one.set(JobChange::Processing)?;
+        }
+        if self.waiting.is_some() {
+            one.set(JobChange::Waiting)?;
+        }
+        if let Some(Object(completed)) = self.completed {
+            one.set(JobChange::Completed { metrics: object("completed.metrics", completed.metrics)? })?;
+        }
+        if let Some(Object(failed)) = self.failed {
+            one.set(JobChange::Failed { error: own(failed.error), error_code: own(failed.error_code) })?;
+        }
+        if self.canceled.is_some() {
+            one.set(JobChange::Canceled)?;
+        }
+        let job_id = own(self.job_id).unwrap_or_default();
+        let optimization_id = own(self.optimization_id).filter(|id| !id.is_empty());
+        Ok((metadata(self.metadata)?, Body::Job { job_id, optimization_id, change: one.get()? }))
+    }
+}
+
+impl<'a> RunMessage<'a> {
+    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+        let mut one = OneOf::new("started, completed, failed, canceled");
+        if self.started.is_some() {
+            one.set(RunChange::Started)?;
+        }
+        if let Some(Object(completed)) = self.completed {
+            one.set(RunChange::Completed {
+                cost: completed.cost.map(|Double(cost)| cost),
+                parameter_values: as_written("completed.parameter_values", completed.parameter_values)?,
+                iterations: completed.iterations.map(|Integer(count)| count),
+                evaluations: completed.evaluations.map(|Integer(count)| count),
+            })?;
+        }
+        if let Some(Object(failed)) = self.failed {
+            one.set(RunChange::Failed { error: own(failed.error) })?;
+        }
+        if self.canceled.is_some() {
+            one.set(RunChange::Canceled)?;
+        }
+        // The mapping leaves out what is 0.
+        let Integer(run_index) = self.run_index.unwrap_or(Integer(0));
+        let run_index = u32::try_from(run_index)
+            .map_err(|_| DecodeError::field("run_index", format!("{run_index} is above {}", u32::MAX)))?;
+        let job_id = own(self.job_id).unwrap_or_default();
+        let optimization_id = own(self.optimization_id).filter(|id| !id.is_empty());
+        let body = Body::Run { job_id, run_index, optimization_id, change: one.get()? };
+        Ok((metadata(self.metadata)?, body))
+    }
+}
+
+/// Exactly one of a message's events.
+struct OneOf<T> {
+    names: &'static str,
+    value: Option<T>,
+}
+
+impl<T> OneOf<T> {
+    fn new(names: &'static str) -> OneOf<T> {
+        OneOf { names, value: None }
+    }
+
+    fn set(&mut self, value: T) -> Result<(), DecodeError> {
+        match self.value.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::field("event", format!("more than one of {} is set", self.names))),
+        }
+    }
+
+    fn get(self) -> Result<T, DecodeError> {
+        self.value.ok_or_else(|| DecodeError::field("event", format!("none of {} is set", self.names)))
+    }
+}
+
+fn metadata(message: Option<Object<MetadataMessage<'_>>>) -> Result<Option<PartialMetadata<'_>>, DecodeError> {
+    let Some(Object(message)) = message else { return Ok(None) };
+    Ok(Some(PartialMetadata {
+        event_id: own(message.event_id),
+        occurred_at: time("metadata.occurred_at", message.occurred_at)?,
+        sequence: message.sequence.map_or(0, |Integer(sequence)| sequence),
+    }))
+}
+
+fn own(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
+    text.map(|Text(text)| text)
+}
+
+fn time(field: &str, text: Option<Text<'_>>) -> Result<Option<Timestamp>, DecodeError> {
+    text.map(|Text(text)| parse_time(field, &text)).transpose()
+}
+
+fn object<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObject<'a>>, DecodeError> {
+    match raw {
+        None => Ok(None),
+        Some(raw) => json_object::compact(raw).map(Some).map_err(|reason| DecodeError::field(field, reason)),
+    }
+}
+
+fn as_written<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObject<'a>>, DecodeError> {
+    match raw.map(RawValue::get) {
+        Some(text) if !text.starts_with('{') => Err(DecodeError::field(field, "is not a JSON object")),
+        text => Ok(text.map(|text| JsonObject(Cow::Borrowed(text)))),
+    }
+}
+
+/// A message, which JSON writes as an object; serde's derive alone would take an array too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// A string, borrowed where it has no escapes. (Derived code borrows a `Cow` only outside an `Option`.)
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// An unsigned integer: a number, or its digits in a string.
+struct Integer(u64);
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Integer, D::Error> {
+        struct IntegerVisitor;
+        impl Visitor<'_> for IntegerVisitor {
+            type Value = Integer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an unsigned integer, or one in a string")
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Integer, E> {
+                Ok(Integer(value))
+            }
+
+            /// The mapping allows `1.0` and `1e0`; above 2^53 a double no longer says which integer is meant.
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Integer, E> {
+                const EXACT: f64 = 9_007_199_254_740_992.0;
+                if value.fract() == 0.0 && (0.0..=EXACT).contains(&value) {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+                    return Ok(Integer(value as u64));
+                }
+                Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Integer, E> {
+                text.parse().map(Integer).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(IntegerVisitor)
+    }
+}
+
+/// A double: a number, its digits in a string, or one of the mapping's three names.
+struct Double(f64);
+
+impl<'de> Deserialize<'de> for Double {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Double, D::Error> {
+        struct DoubleVisitor;
+        impl Visitor<'_> for DoubleVisitor {
+            type Value = Double;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or one in a string")
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Double, E> {
+                Ok(Double(value))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "a double is what the contract says")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Double, E> {
+                Ok(Double(value as f64))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "a double is what the contract says")]
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Double, E> {
+                Ok(Double(value as f64))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Double, E> {
+                match text {
+                    "NaN" => Ok(Double(f64::NAN)),
+                    "Infinity" => Ok(Double(f64::INFINITY)),
+                    "-Infinity" => Ok(Double(f64::NEG_INFINITY)),
+                    _ => serde_json::from_str(text)
+                        .map(Double)
+                        .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(DoubleVisitor)
+    }
+}

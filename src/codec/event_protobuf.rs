@@ -1,0 +1,130 @@
+//! Events in protobuf.
+
+use std::borrow::Cow;
+
+use prost::Message;
+
+use super::protobuf_types::v1;
+use super::{DecodeError, PartialMetadata, json_object};
+use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
+use crate::domain::{Timestamp, Topic};
+
+type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
+
+pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<Decoded<'a>, DecodeError> {
+    match topic {
+        Topic::Optimizations => optimization(parse::<v1::OptimizationEvent>(payload)?),
+        Topic::Jobs => job(parse::<v1::JobEvent>(payload)?),
+        Topic::MultistartRuns => run(parse::<v1::MultistartRunEvent>(payload)?),
+    }
+}
+
+fn parse<M: Message + Default>(payload: &[u8]) -> Result<M, DecodeError> {
+    M::decode(payload).map_err(|error| DecodeError::Payload { encoding: "protobuf", reason: error.to_string() })
+}
+
+fn optimization<'a>(message: v1::OptimizationEvent) -> Result<Decoded<'a>, DecodeError> {
+    use v1::optimization_event::Event;
+    let change = match message.event {
+        Some(Event::Created(created)) => OptimizationChange::Created(Box::new(created_of(created)?)),
+        Some(Event::DetailsChanged(details)) => OptimizationChange::DetailsChanged {
+            name: details.name.map(Cow::Owned),
+            description: details.description.map(Cow::Owned),
+        },
+        Some(Event::DisplayNamesChanged(names)) => OptimizationChange::DisplayNamesChanged {
+            cell_name: names.cell_name.map(Cow::Owned),
+            parameterized_model_name: names.parameterized_model_name.map(Cow::Owned),
+        },
+        Some(Event::JobLinked(linked)) => OptimizationChange::JobLinked { job_id: Cow::Owned(linked.job_id) },
+        Some(Event::Deleted(v1::OptimizationDeleted {})) => OptimizationChange::Deleted,
+        None => return Err(no_event("created, details_changed, display_names_changed, job_linked, deleted")),
+    };
+    let optimization_id = Cow::Owned(message.optimization_id);
+    Ok((metadata(message.metadata)?, Body::Optimization { optimization_id, change }))
+}
+
+fn created_of<'a>(created: v1::OptimizationCreated) -> Result<OptimizationCreated<'a>, DecodeError> {
+    Ok(OptimizationCreated {
+        organization_id: Cow::Owned(created.organization_id),
+        project_id: Cow::Owned(created.project_id),
+        name: created.name.map(Cow::Owned),
+        description: created.description.map(Cow::Owned),
+        kind: created.kind.map(Cow::Owned),
+        created_at: timestamp("created.created_at", created.created_at)?,
+        created_by_email: created.created_by_email.map(Cow::Owned),
+        cell_spec_id: created.cell_spec_id.map(Cow::Owned),
+        cell_name: created.cell_name.map(Cow::Owned),
+        parameterized_model_id: created.parameterized_model_id.map(Cow::Owned),
+        parameterized_model_name: created.parameterized_model_name.map(Cow::Owned),
+        optimization_template_id: created.optimization_template_id.map(Cow::Owned),
+        objectives: created.objectives.as_ref().map(json_object::from_struct),
+        job_id: created.job_id.map(Cow::Owned),
+    })
+}
+
+fn job<'a>(message: v1::JobEvent) -> Result<Decoded<'a>, DecodeError> {
+    use v1::job_event::Event;
+    let change = match message.event {
+        Some(Event::Pending(v1::JobPending {})) => JobChange::Pending,
+        Some(Event::Processing(v1::JobProcessing {})) => JobChange::Processing,
+        Some(Event::Waiting(v1::JobWaiting {})) => JobChange::Waiting,
+        Some(Event::Completed(completed)) => {
+            JobChange::Completed { metrics: completed.metrics.as_ref().map(json_object::from_struct) }
+        }
+        Some(Event::Failed(failed)) => JobChange::Failed {
+            error: failed.error.map(Cow::Owned),
+            error_code: failed.error_code.map(Cow::Owned),
+        },
+        Some(Event::Canceled(v1::JobCanceled {})) => JobChange::Canceled,
+        None => return Err(no_event("pending, processing, waiting, completed, failed, canceled")),
+    };
+    let job_id = Cow::Owned(message.job_id);
+    let optimization_id = message.optimization_id.filter(|id| !id.is_empty()).map(Cow::Owned);
+    Ok((metadata(message.metadata)?, Body::Job { job_id, optimization_id, change }))
+}
+
+fn run<'a>(message: v1::MultistartRunEvent) -> Result<Decoded<'a>, DecodeError> {
+    use v1::multistart_run_event::Event;
+    let change = match message.event {
+        Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
+        Some(Event::Completed(completed)) => RunChange::Completed {
+            cost: completed.cost,
+            parameter_values: completed.parameter_values.as_ref().map(json_object::from_struct),
+            iterations: completed.iterations,
+            evaluations: completed.evaluations,
+        },
+        Some(Event::Failed(failed)) => RunChange::Failed { error: failed.error.map(Cow::Owned) },
+        Some(Event::Canceled(v1::MultistartRunCanceled {})) => RunChange::Canceled,
+        None => return Err(no_event("started, completed, failed, canceled")),
+    };
+    let body = Body::Run {
+        job_id: Cow::Owned(message.job_id),
+        run_index: message.run_index,
+        optimization_id: message.optimization_id.filter(|id| !id.is_empty()).map(Cow::Owned),
+        change,
+    };
+    Ok((metadata(message.metadata)?, body))
+}
+
+fn metadata<'a>(message: Option<v1::Metadata>) -> Result<Option<PartialMetadata<'a>>, DecodeError> {
+    let Some(message) = message else { return Ok(None) };
+    Ok(Some(PartialMetadata {
+        event_id: Some(Cow::Owned(message.event_id)),
+        occurred_at: timestamp("metadata.occurred_at", message.occurred_at)?,
+        sequence: message.sequence,
+    }))
+}
+
+fn timestamp(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, DecodeError> {
+    let Some(time) = time else { return Ok(None) };
+    let known = u32::try_from(time.nanos).ok().and_then(|nanos| Timestamp::new(time.seconds, nanos));
+    known.map(Some).ok_or_else(|| {
+        let reason =
+            format!("{} s and {} ns since 1970 is not a time in the years 1 to 9999", time.seconds, time.nanos);
+        DecodeError::field(field, reason)
+    })
+}
+
+fn no_event(names: &str) -> DecodeError {
+    DecodeError::field("event", format!("none of {names} is set"))
+}

@@ -1,0 +1,86 @@
+//! Which encoding a value is in, and where its payload begins: content-type, the Confluent wire format, the first byte.
+
+use super::{DecodeError, Encoding};
+use crate::domain::record::Header;
+
+/// The magic byte of the Confluent wire format, which neither JSON nor a protobuf message can begin with.
+const CONFLUENT_MAGIC: u8 = 0;
+/// The magic byte and a schema id of four bytes.
+const CONFLUENT_HEADER_LEN: usize = 5;
+
+/// Decides the encoding and steps past the Confluent header.
+pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding, &'a [u8]), DecodeError> {
+    let Some(&first) = value.first() else {
+        return Err(DecodeError::EmptyValue);
+    };
+    let declared = match header_text(headers, "content-type")? {
+        Some(text) => Some(encoding_of(text)?),
+        None => None,
+    };
+    if first != CONFLUENT_MAGIC {
+        return Ok((declared.unwrap_or_else(|| sniff(first)), value));
+    }
+    let payload = value
+        .get(CONFLUENT_HEADER_LEN..)
+        .filter(|payload| !payload.is_empty())
+        .ok_or_else(|| payload_error("in the Confluent wire format", "it ends within its header of 5 bytes"))?;
+    match declared.unwrap_or_else(|| sniff(payload[0])) {
+        Encoding::Json => Ok((Encoding::Json, payload)),
+        Encoding::Protobuf => Ok((Encoding::Protobuf, skip_message_indexes(payload)?)),
+    }
+}
+
+/// A header's value as text; the first one where there are several. `None` where it is absent, null or empty.
+pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a str>, DecodeError> {
+    let value = headers.iter().find(|(held, _)| held.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value);
+    match value {
+        None | Some([]) => Ok(None),
+        Some(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(DecodeError::field(format!("header {name}"), error.to_string())),
+        },
+    }
+}
+
+fn sniff(first: u8) -> Encoding {
+    if first == b'{' { Encoding::Json } else { Encoding::Protobuf }
+}
+
+/// The media type without its parameters. CloudEvents in structured mode are told apart, since they end in `+json`.
+fn encoding_of(content_type: &str) -> Result<Encoding, DecodeError> {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/json" | "text/json" => Ok(Encoding::Json),
+        "application/protobuf"
+        | "application/x-protobuf"
+        | "application/vnd.google.protobuf"
+        | "application/x-google-protobuf" => Ok(Encoding::Protobuf),
+        other if other.starts_with("application/cloudevents") => {
+            Err(DecodeError::ContentType(format!("{other:.64}, CloudEvents in structured mode")))
+        }
+        other if other.starts_with("application/") && other.ends_with("+json") => Ok(Encoding::Json),
+        _ => Err(DecodeError::ContentType(content_type.chars().take(128).collect())),
+    }
+}
+
+/// Confluent's protobuf payload begins with the path to the message type in its file: a count and as many indexes, all
+/// zigzag varints. A topic has one message type here, so the path is read past.
+fn skip_message_indexes(payload: &[u8]) -> Result<&[u8], DecodeError> {
+    let bad =
+        || payload_error("in the Confluent wire format", "its message indexes are cut short or out of range");
+    let mut rest = payload;
+    let count = read_zigzag(&mut rest).filter(|count| (0..=64).contains(count)).ok_or_else(bad)?;
+    for _ in 0..count {
+        read_zigzag(&mut rest).filter(|index| *index >= 0).ok_or_else(bad)?;
+    }
+    Ok(rest)
+}
+
+fn read_zigzag(rest: &mut &[u8]) -> Option<i64> {
+    let raw = prost::encoding::decode_varint(rest).ok()?;
+    i64::try_from(raw >> 1).ok().map(|half| if raw & 1 == 0 { half } else { -half - 1 })
+}
+
+fn payload_error(encoding: &'static str, reason: &str) -> DecodeError {
+    DecodeError::Payload { encoding, reason: reason.to_owned() }
+}

@@ -1,0 +1,272 @@
+//! What every route passes through, on the way in and out: the method, the correlation id, panics, the metrics, and
+//! how an error is written. Must allocate next to nothing: it stands in front of the hot path, which is why it is
+//! a service of its own and no stack of layers, each of which boxes the future once more.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderValue, Method};
+use axum::response::Response;
+use tower::Service;
+
+use super::correlation::{self, CORRELATION_ID};
+use super::errors::{self, HttpError};
+use super::metrics::RouteMetrics;
+use super::seldom::Seldom;
+
+pub type Answer = Result<Response, HttpError>;
+
+/// An answer that has to be waited for.
+pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A resource: a function of the shared state and a request.
+pub struct Edge<S> {
+    state: Arc<S>,
+    metrics: Arc<RouteMetrics>,
+    ask: Ask<S>,
+    /// Otherwise only GET and HEAD are answered.
+    any_method: bool,
+}
+
+enum Ask<S> {
+    Now(fn(&S, &Request) -> Answer),
+    Later(fn(&S, &Request) -> Result<Pending, HttpError>),
+}
+
+impl<S> Edge<S> {
+    pub fn now(route: &'static str, state: &Arc<S>, ask: fn(&S, &Request) -> Answer) -> Edge<S> {
+        Edge::new(route, state, Ask::Now(ask))
+    }
+
+    pub fn later(
+        route: &'static str,
+        state: &Arc<S>,
+        ask: fn(&S, &Request) -> Result<Pending, HttpError>,
+    ) -> Edge<S> {
+        Edge::new(route, state, Ask::Later(ask))
+    }
+
+    fn new(route: &'static str, state: &Arc<S>, ask: Ask<S>) -> Edge<S> {
+        Edge { state: Arc::clone(state), metrics: Arc::new(RouteMetrics::register(route)), ask, any_method: false }
+    }
+}
+
+impl Edge<()> {
+    /// Every path that is no resource. The method does not matter there.
+    pub fn unknown() -> Edge<()> {
+        let edge = Edge::now("unknown", &Arc::new(()), |(), _| {
+            Err(HttpError::NotFound("there is nothing at this path: check the address"))
+        });
+        Edge { any_method: true, ..edge }
+    }
+}
+
+impl<S> Clone for Edge<S> {
+    fn clone(&self) -> Edge<S> {
+        Edge {
+            state: Arc::clone(&self.state),
+            metrics: Arc::clone(&self.metrics),
+            ask: self.ask.clone(),
+            any_method: self.any_method,
+        }
+    }
+}
+
+impl<S> Clone for Ask<S> {
+    fn clone(&self) -> Ask<S> {
+        match *self {
+            Ask::Now(ask) => Ask::Now(ask),
+            Ask::Later(ask) => Ask::Later(ask),
+        }
+    }
+}
+
+impl<S> Service<Request> for Edge<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Answering {
+        let departure = Departure {
+            started: Instant::now(),
+            correlation_id: correlation::of(request.headers()),
+            head_only: request.method() == Method::HEAD,
+        };
+        if request.method() != Method::GET && !departure.head_only && !self.any_method {
+            return Answering::Now(departure.response(Err(HttpError::MethodNotAllowed), &self.metrics));
+        }
+        match self.ask {
+            Ask::Now(ask) => {
+                let answer = caught(|| ask(&self.state, &request), &departure.correlation_id);
+                Answering::Now(departure.response(answer.and_then(|answer| answer), &self.metrics))
+            }
+            Ask::Later(ask) => {
+                let pending = caught(|| ask(&self.state, &request), &departure.correlation_id);
+                match pending.and_then(|pending| pending) {
+                    Ok(pending) => Answering::Later(pending, departure, Arc::clone(&self.metrics)),
+                    Err(error) => Answering::Now(departure.response(Err(error), &self.metrics)),
+                }
+            }
+        }
+    }
+}
+
+/// The future of an [`Edge`]. An enum, so that an answer that is there already costs no box.
+pub enum Answering {
+    Now(Response),
+    Later(Pending, Departure, Arc<RouteMetrics>),
+    Done,
+}
+
+impl Future for Answering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut *self {
+            Answering::Later(pending, departure, _) => {
+                match caught(|| pending.as_mut().poll(context), &departure.correlation_id) {
+                    Ok(polled) => Some(ready!(polled)),
+                    Err(error) => Some(Err(error)),
+                }
+            }
+            Answering::Now(_) | Answering::Done => None,
+        };
+        let response = match (mem::replace(&mut *self, Answering::Done), answer) {
+            (Answering::Now(response), _) => response,
+            (Answering::Later(_, departure, metrics), Some(answer)) => departure.response(answer, &metrics),
+            _ => unreachable!("a future is not polled again once it has answered"),
+        };
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// What the way out needs to remember of the way in.
+pub struct Departure {
+    started: Instant,
+    correlation_id: HeaderValue,
+    head_only: bool,
+}
+
+impl Departure {
+    fn response(self, answer: Answer, metrics: &RouteMetrics) -> Response {
+        let mut response = answer.unwrap_or_else(|error| {
+            log(&error, &self.correlation_id);
+            errors::response(&error)
+        });
+        response.headers_mut().insert(CORRELATION_ID.clone(), self.correlation_id);
+        if self.head_only {
+            response = without_body(response);
+        }
+        metrics.record(response.status(), self.started.elapsed());
+        response
+    }
+}
+
+/// HEAD: the headers of GET, `content-length` included, which only the body knows.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
+    response
+}
+
+/// A panic in one answer must not take the connection, and the requests behind it, along.
+fn caught<T>(ask: impl FnOnce() -> T, correlation_id: &HeaderValue) -> Result<T, HttpError> {
+    catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
+        tracing::error!(?correlation_id, "an answer panicked: {}", text_of(&*panic));
+        HttpError::Internal
+    })
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// Only what an operator has to act on; the metrics count the rest.
+fn log(error: &HttpError, correlation_id: &HeaderValue) {
+    static STORE: Seldom = Seldom::new();
+    if let HttpError::Store(error) = error
+        && STORE.is_due()
+    {
+        tracing::error!(?correlation_id, %error, "reads fail; logged at most once in ten seconds");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::super::json;
+    use super::*;
+
+    fn get() -> Request {
+        Request::new(Body::empty())
+    }
+
+    async fn answer(edge: Edge<()>, request: Request) -> (StatusCode, Response) {
+        let Ok(response) = edge.oneshot(request).await;
+        assert!(response.headers().contains_key(&CORRELATION_ID));
+        (response.status(), response)
+    }
+
+    fn edges(
+        now: fn(&(), &Request) -> Answer,
+        later: fn(&(), &Request) -> Result<Pending, HttpError>,
+    ) -> [Edge<()>; 2] {
+        [Edge::now("/test", &Arc::new(()), now), Edge::later("/test", &Arc::new(()), later)]
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        let panicking = edges(|(), _| panic!("now"), |(), _| Ok(Box::pin(async { panic!("later") })));
+        let asking = Edge::later("/test", &Arc::new(()), |(), _| panic!("asking"));
+        for edge in panicking.into_iter().chain([asking]) {
+            let (status, response) = answer(edge, get()).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.starts_with(b"{\"error_code\":\"INTERNAL_ERROR\""));
+        }
+    }
+
+    #[tokio::test]
+    async fn head_has_the_headers_of_get_and_no_body() {
+        for edge in edges(|(), _| Ok(json("{}")), |(), _| Ok(Box::pin(async { Ok(json("{}")) }))) {
+            let mut request = get();
+            *request.method_mut() = Method::HEAD;
+            let (status, response) = answer(edge, request).await;
+            assert_eq!(status, StatusCode::OK);
+            assert_eq!(response.headers()[CONTENT_LENGTH], "2");
+            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_writes_is_refused_before_anything_is_asked() {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE] {
+            for edge in edges(|(), _| panic!("asked"), |(), _| panic!("asked")) {
+                let mut request = get();
+                *request.method_mut() = method.clone();
+                let (status, response) = answer(edge, request).await;
+                assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+                assert_eq!(response.headers()["allow"], "GET, HEAD");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Everything that can be answered besides the thing asked for, and how it is written. One closed list: what is
+//! not in it is an [`HttpError::Internal`]. Never shows a caller what went wrong inside; that is for the log.
+
+use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::to_json;
+use crate::store::StoreError;
+
+/// How long a client should wait before it asks a store again that is not there. Clients honour it, five times.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+#[derive(Debug)]
+pub enum HttpError {
+    /// The same for an id that is unknown, deleted, malformed, or another organization's: it must not be possible
+    /// to tell them apart.
+    NotFound(&'static str),
+    MethodNotAllowed,
+    Unauthorized(&'static str),
+    Invalid(Vec<Mistake>),
+    Unavailable {
+        message: String,
+        detail: Value,
+    },
+    Store(StoreError),
+    /// A panic, or what should not happen: logged where it was met.
+    Internal,
+}
+
+/// One thing that is wrong with a request, as FastAPI says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    /// `query` or `header`, and the parameter's name.
+    pub loc: [&'static str; 2],
+    pub msg: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a, D> {
+    error_code: &'static str,
+    message: &'a str,
+    detail: D,
+}
+
+/// Written as `null`.
+const NO_DETAIL: () = ();
+
+impl HttpError {
+    pub fn unavailable(message: &str) -> HttpError {
+        HttpError::Unavailable { message: message.to_owned(), detail: Value::Null }
+    }
+}
+
+impl From<StoreError> for HttpError {
+    fn from(error: StoreError) -> HttpError {
+        HttpError::Store(error)
+    }
+}
+
+/// The response, complete but for the correlation id.
+pub fn response(error: &HttpError) -> Response {
+    match error {
+        HttpError::NotFound(message) => body(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL),
+        HttpError::MethodNotAllowed => with_header(
+            body(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "this address is read only: use GET or HEAD",
+                NO_DETAIL,
+            ),
+            ALLOW,
+            "GET, HEAD",
+        ),
+        HttpError::Unauthorized(message) => with_header(
+            body(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
+            WWW_AUTHENTICATE,
+            "Bearer",
+        ),
+        HttpError::Invalid(mistakes) => invalid(mistakes),
+        HttpError::Unavailable { message, detail } => unavailable(message, detail),
+        HttpError::Store(_) => {
+            unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
+        }
+        HttpError::Internal => internal(),
+    }
+}
+
+pub fn internal() -> Response {
+    body(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "INTERNAL_ERROR",
+        "this should not happen: look for this response's x-correlation-id in the server's log",
+        NO_DETAIL,
+    )
+}
+
+fn unavailable(message: &str, detail: impl Serialize) -> Response {
+    let response = body(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message, detail);
+    with_header(response, RETRY_AFTER, RETRY_AFTER_SECONDS)
+}
+
+fn invalid(mistakes: &[Mistake]) -> Response {
+    let each: Vec<String> =
+        mistakes.iter().map(|mistake| format!("{}: {}", mistake.loc[1], mistake.msg)).collect();
+    body(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", &each.join("; "), mistakes)
+}
+
+fn body(status: StatusCode, error_code: &'static str, message: &str, detail: impl Serialize) -> Response {
+    to_json(status, &ErrorBody { error_code, message, detail })
+}
+
+fn with_header(mut response: Response, name: HeaderName, value: &'static str) -> Response {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}

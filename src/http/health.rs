@@ -1,0 +1,117 @@
+//! Whether the process lives, and whether it should get requests. Reads the status and decides by it; remembers
+//! nothing itself.
+//!
+//! Ready means that what was there at the start has been read. A broker that goes away afterwards leaves the
+//! projector live, and so the reads ready: what they serve grows old, which `lag_seconds` and `last_error` show, but
+//! taking every instance out of the balancer would turn old answers into none.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::edge::Answer;
+use super::errors::HttpError;
+use super::to_json;
+use crate::status::{Report, State};
+
+#[derive(Serialize)]
+struct Alive<'a> {
+    status: &'static str,
+    state: State,
+    last_error: Option<&'a str>,
+}
+
+/// Both as the body of a ready answer and as the detail of one that is not.
+#[derive(Serialize)]
+struct Readiness<'a> {
+    status: &'static str,
+    state: State,
+    lag_records: Option<i64>,
+    lag_seconds: Option<f64>,
+    last_error: Option<&'a str>,
+}
+
+/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows the last error,
+/// because the broker's client retries wrong credentials for ever and says so nowhere else.
+pub fn alive(report: &Report) -> Response {
+    let last_error = report.last_error.as_deref();
+    to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, last_error })
+}
+
+/// `/readyz`: 200 while live, else 503 with the reason.
+pub fn ready(report: &Report, store_is_open: bool) -> Answer {
+    let readiness = |status| Readiness {
+        status,
+        state: report.state,
+        lag_records: report.lag_records,
+        lag_seconds: report.lag_seconds,
+        last_error: report.last_error.as_deref(),
+    };
+    match reason(report, store_is_open) {
+        None => Ok(to_json(StatusCode::OK, &readiness("ready"))),
+        Some(message) => {
+            let detail = serde_json::to_value(readiness("not ready")).unwrap_or_default();
+            Err(HttpError::Unavailable { message, detail })
+        }
+    }
+}
+
+/// Why the reads are not ready, if they are not.
+fn reason(report: &Report, store_is_open: bool) -> Option<String> {
+    let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    match report.state {
+        State::Live if store_is_open => None,
+        State::Live => Some(format!("the store is not open yet{because}")),
+        State::Starting => Some(format!("starting: the store opens, or the broker has not answered{because}")),
+        State::CatchingUp => Some(match report.lag_records {
+            Some(lag) => format!("catching up: {lag} records to go{because}"),
+            None => format!("catching up: the broker has not said how far{because}"),
+        }),
+        State::Stalled => Some(format!("stalled, and cannot go on by itself{because}")),
+        State::Stopping => Some("stopping".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Status;
+
+    fn report(state: State, last_error: Option<&str>) -> Report {
+        Report {
+            state,
+            last_error: last_error.map(str::to_owned),
+            lag_records: Some(7),
+            ..Status::new(1).report()
+        }
+    }
+
+    #[test]
+    fn only_a_live_projector_with_an_open_store_is_ready() {
+        for (state, expected) in [
+            (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
+            (State::CatchingUp, Some("catching up: 7 records to go: boom")),
+            (State::Live, None),
+            (State::Stalled, Some("stalled, and cannot go on by itself: boom")),
+            (State::Stopping, Some("stopping")),
+        ] {
+            assert_eq!(reason(&report(state, Some("boom")), true).as_deref(), expected);
+        }
+        assert_eq!(reason(&report(State::Live, None), false).as_deref(), Some("the store is not open yet"));
+    }
+
+    #[test]
+    fn a_broker_that_went_away_shows_but_does_not_make_the_reads_unready() {
+        let away = report(State::Live, Some("all brokers are down"));
+        assert_eq!(ready(&away, true).unwrap().status(), StatusCode::OK);
+        let Err(HttpError::Unavailable { detail, .. }) = ready(&report(State::Stalled, Some("boom")), true) else {
+            panic!("a stalled projector is not ready");
+        };
+        assert_eq!(
+            detail,
+            serde_json::json!({
+                "status": "not ready", "state": "stalled", "lag_records": 7, "lag_seconds": null, "last_error": "boom"
+            })
+        );
+    }
+}

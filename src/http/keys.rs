@@ -1,0 +1,258 @@
+//! The API keys: a TOML file as it is written, and the keys as they are looked up. Keeps no key, only its SHA-256,
+//! and must never show one: not in an error, not in a log.
+//!
+//! ```toml
+//! [[keys]]
+//! key = "a long random text"        # or: sha256 = "64 hexadecimal digits"
+//! organizations = ["org-1"]
+//! name = "dashboard"                # optional
+//! email = "ada@example.com"         # optional
+//! ```
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use toml::{Table, Value};
+
+use super::hex;
+
+type KeyHash = [u8; 32];
+
+/// What is known of a key's owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The name, or where there is none the start of the key's hash.
+    pub id: String,
+    pub email: Option<String>,
+    /// One at least, each once.
+    pub organizations: Vec<String>,
+}
+
+/// Looked up by hash, so that how long a look-up takes says nothing about how much of a guess is right.
+#[derive(Debug, Default)]
+pub struct Keys(HashMap<KeyHash, Key>);
+
+/// Why the keys cannot be used: everything that is wrong, not only the first.
+#[derive(Debug, thiserror::Error)]
+#[error("the API keys in {} cannot be used: {}", path.display(), mistakes.join("; "))]
+pub struct KeysError {
+    pub path: PathBuf,
+    pub mistakes: Vec<String>,
+}
+
+impl Keys {
+    pub fn from_file(path: &Path) -> Result<Keys, KeysError> {
+        let text = fs::read_to_string(path).map_err(|error| vec![format!("the file cannot be read: {error}")]);
+        text.and_then(|text| Keys::parse(&text)).map_err(|mistakes| KeysError { path: path.to_owned(), mistakes })
+    }
+
+    pub fn find(&self, credential: &[u8]) -> Option<&Key> {
+        self.0.get(&hash(credential))
+    }
+
+    fn parse(text: &str) -> Result<Keys, Vec<String>> {
+        let mut table: Table = toml::from_str(text).map_err(|error| vec![syntax(text, &error)])?;
+        let entries = match table.remove("keys") {
+            Some(Value::Array(entries)) if !entries.is_empty() => entries,
+            _ => return Err(vec!["there is no [[keys]] entry, so nobody could read".to_owned()]),
+        };
+        let mut keys = Keys::default();
+        let mut mistakes: Vec<String> = table.keys().map(|name| format!("`{name}` is not known")).collect();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let mut reading = Reading { number: index + 1, mistakes: &mut mistakes };
+            if let Some((hash, key)) = reading.entry(entry) {
+                match keys.0.entry(hash) {
+                    Entry::Vacant(vacant) => _ = vacant.insert(key),
+                    Entry::Occupied(_) => reading.mistake("its key is that of an entry before it"),
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(keys) } else { Err(mistakes) }
+    }
+}
+
+fn hash(credential: &[u8]) -> KeyHash {
+    Sha256::digest(credential).into()
+}
+
+/// The parser's own text quotes the line, which may hold a key.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+    format!("line {line} is not valid TOML: {}", error.message())
+}
+
+/// One `[[keys]]` entry, while it is read.
+struct Reading<'a> {
+    number: usize,
+    mistakes: &'a mut Vec<String>,
+}
+
+impl Reading<'_> {
+    fn mistake(&mut self, what: &str) {
+        self.mistakes.push(format!("key {}: {what}", self.number));
+    }
+
+    fn entry(&mut self, entry: Value) -> Option<(KeyHash, Key)> {
+        let before = self.mistakes.len();
+        let Value::Table(mut entry) = entry else {
+            self.mistake("it must be a table");
+            return None;
+        };
+        let hash = self.hash(&mut entry);
+        let organizations = self.organizations(entry.remove("organizations"));
+        let name = self.text(&mut entry, "name");
+        let email = self.text(&mut entry, "email");
+        for unknown in entry.keys() {
+            self.mistake(&format!("`{unknown}` is not known"));
+        }
+        let hash = hash.filter(|_| self.mistakes.len() == before)?;
+        let id = name.unwrap_or_else(|| {
+            let start = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes of thirty-two"));
+            format!("key-{}", String::from_utf8_lossy(&hex::of_u64(start)))
+        });
+        Some((hash, Key { id, email, organizations }))
+    }
+
+    fn hash(&mut self, entry: &mut Table) -> Option<KeyHash> {
+        match (entry.contains_key("key"), entry.contains_key("sha256")) {
+            (true, false) => self.text(entry, "key").map(|key| hash(key.as_bytes())),
+            (false, true) => {
+                let digits = self.text(entry, "sha256")?;
+                let bytes = hex::to_32_bytes(&digits);
+                if bytes.is_none() {
+                    self.mistake("`sha256` must be 64 hexadecimal digits");
+                }
+                bytes
+            }
+            _ => {
+                entry.remove("key");
+                entry.remove("sha256");
+                self.mistake("it needs `key` or `sha256`, and not both");
+                None
+            }
+        }
+    }
+
+    /// A text that may be left out, but not be blank.
+    fn text(&mut self, entry: &mut Table, name: &str) -> Option<String> {
+        match entry.remove(name)? {
+            Value::String(text) if !text.trim().is_empty() => Some(text),
+            _ => {
+                self.mistake(&format!("`{name}` must be a text that is not blank"));
+                None
+            }
+        }
+    }
+
+    fn organizations(&mut self, listed: Option<Value>) -> Vec<String> {
+        let Some(Value::Array(listed)) = listed.filter(|listed| listed != &Value::Array(Vec::new())) else {
+            self.mistake("`organizations` must be a list of one organization id or more");
+            return Vec::new();
+        };
+        let mut organizations = Vec::new();
+        for organization in listed {
+            match organization {
+                Value::String(id) if id.trim().is_empty() => self.mistake("an organization id is blank"),
+                Value::String(id) if organizations.contains(&id) => {}
+                Value::String(id) => organizations.push(id),
+                _ => self.mistake("an organization id must be a text"),
+            }
+        }
+        organizations
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Keys as the other modules' tests need them.
+    pub fn keys(keys: &[(&str, &[&str])]) -> Keys {
+        let entries = keys
+            .iter()
+            .map(|(key, organizations)| format!("[[keys]]\nkey = {key:?}\norganizations = {organizations:?}\n"));
+        Keys::parse(&entries.collect::<String>()).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_text_or_by_the_hash_that_was_given() {
+        let keys = Keys::parse(
+            r#"
+            [[keys]]
+            key = "abc"
+            organizations = ["org-1", "org-2", "org-1"]
+            name = "dashboard"
+            email = "ada@example.com"
+
+            [[keys]]
+            # printf hello | sha256sum
+            sha256 = "2CF24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+            organizations = ["org-3"]
+            "#,
+        )
+        .unwrap();
+        let named = keys.find(b"abc").unwrap();
+        assert_eq!((named.id.as_str(), named.email.as_deref()), ("dashboard", Some("ada@example.com")));
+        assert_eq!(named.organizations, ["org-1", "org-2"]);
+        assert_eq!(keys.find(b"hello").unwrap().id, "key-2cf24dba5fb0a30e");
+        assert_eq!(keys.find(b"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), None);
+        assert_eq!(keys.find(b""), None);
+    }
+
+    #[test]
+    fn every_mistake_is_named_and_no_key_is_shown() {
+        let mistakes = Keys::parse(
+            r#"
+            colour = "blue"
+            [[keys]]
+            key = "secret-1"
+            sha256 = "secret-2"
+            organizations = []
+            [[keys]]
+            sha256 = "secret-3"
+            organizations = ["", 5]
+            [[keys]]
+            key = 12345
+            organisations = ["org-1"]
+            email = " "
+            [[keys]]
+            key = "secret-4"
+            organizations = ["org-1"]
+            [[keys]]
+            key = "secret-4"
+            organizations = ["org-2"]
+            "#,
+        )
+        .unwrap_err();
+        assert_eq!(
+            mistakes,
+            [
+                "`colour` is not known",
+                "key 1: it needs `key` or `sha256`, and not both",
+                "key 1: `organizations` must be a list of one organization id or more",
+                "key 2: `sha256` must be 64 hexadecimal digits",
+                "key 2: an organization id is blank",
+                "key 2: an organization id must be a text",
+                "key 3: `key` must be a text that is not blank",
+                "key 3: `organizations` must be a list of one organization id or more",
+                "key 3: `email` must be a text that is not blank",
+                "key 3: `organisations` is not known",
+                "key 5: its key is that of an entry before it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_nobody_could_use_is_refused() {
+        for text in ["", "keys = []", "keys = 1", "[keys]\nkey = \"a\""] {
+            assert_eq!(Keys::parse(text).unwrap_err().len(), 1, "{text:?}");
+        }
+        let mistakes = Keys::parse("[[keys]]\nkey = \"secret").unwrap_err();
+        assert!(mistakes[0].starts_with("line 2 is not valid TOML") && !mistakes[0].contains("secret"));
+        let missing = Keys::from_file(Path::new("no/such/file.toml")).unwrap_err();
+        assert!(missing.to_string().contains("no/such/file.toml cannot be used: the file cannot be read"));
+    }
+}

@@ -1,0 +1,252 @@
+//! What Prometheus is told: the requests as they are answered, the projector's status whenever somebody scrapes.
+//! On the hot path there is no look-up and no label: each route holds its handles.
+
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::status::{PartitionReport, PartitionState, Report, State};
+
+/// From a hit in memory, some microseconds, to what a client gives up on.
+const BUCKETS_SECONDS: [f64; 18] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Histograms keep every sample until somebody collects them.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// All the status codes that this server answers with.
+const STATUSES: [(StatusCode, &str); 8] = [
+    (StatusCode::OK, "200"),
+    (StatusCode::NOT_MODIFIED, "304"),
+    (StatusCode::NOT_FOUND, "404"),
+    (StatusCode::UNAUTHORIZED, "401"),
+    (StatusCode::METHOD_NOT_ALLOWED, "405"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "422"),
+    (StatusCode::SERVICE_UNAVAILABLE, "503"),
+    (StatusCode::INTERNAL_SERVER_ERROR, "500"),
+];
+
+/// Makes the process's recorder, once: a second call gives the same handle. Every metric of the process whose name
+/// ends in `_seconds` gets buckets for times.
+pub fn install_metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(install).clone()
+}
+
+fn install() -> PrometheusHandle {
+    let recorder = builder().build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another metrics recorder is in place already: /metrics will stay empty");
+    }
+    describe();
+    gauge!("optview_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let upkept = handle.clone();
+    let upkeep = move || {
+        loop {
+            thread::sleep(UPKEEP_INTERVAL);
+            upkept.run_upkeep();
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(upkeep) {
+        tracing::warn!(%error, "no thread for the metrics' upkeep: each scrape will do it instead");
+    }
+    handle
+}
+
+fn builder() -> PrometheusBuilder {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_SECONDS)
+        .expect("the list of buckets is not empty")
+}
+
+/// One route's handles, bound to the recorder that is in place when they are made.
+pub struct RouteMetrics {
+    requests: [Counter; STATUSES.len()],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    pub fn register(route: &'static str) -> RouteMetrics {
+        let requests = STATUSES
+            .map(|(_, status)| counter!("optview_http_requests_total", "route" => route, "status" => status));
+        let duration = histogram!("optview_http_request_duration_seconds", "route" => route);
+        RouteMetrics { requests, duration }
+    }
+
+    pub fn record(&self, status: StatusCode, took: Duration) {
+        if let Some(index) = STATUSES.iter().position(|(known, _)| *known == status) {
+            self.requests[index].increment(1);
+        }
+        self.duration.record(took);
+    }
+}
+
+/// Sets the gauges to what the status says now. What is not known yet is NaN, which no alert's comparison matches.
+pub fn record_report(report: &Report) {
+    for (state, name) in [
+        (State::Starting, "starting"),
+        (State::CatchingUp, "catching_up"),
+        (State::Live, "live"),
+        (State::Stalled, "stalled"),
+        (State::Stopping, "stopping"),
+    ] {
+        gauge!("optview_state", "state" => name).set(if report.state == state { 1.0 } else { 0.0 });
+    }
+    gauge!("optview_generation").set(of_count(report.generation));
+    gauge!("optview_views").set(of_count(report.views));
+    gauge!("optview_dead_letters").set(of_count(report.dead_letters));
+    gauge!("optview_lag_records").set(of_offset(report.lag_records));
+    gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
+    report.partitions.iter().for_each(record_partition);
+}
+
+fn record_partition(partition: &PartitionReport) {
+    let number = partition.partition.to_string();
+    let set = |name: &'static str, value: f64| {
+        gauge!(name, "topic" => partition.topic.clone(), "partition" => number.clone()).set(value);
+    };
+    set("optview_partition_position", of_offset(Some(partition.position)));
+    set("optview_partition_checkpoint", of_offset(partition.checkpoint));
+    set("optview_partition_low_watermark", of_offset(partition.low));
+    set("optview_partition_high_watermark", of_offset(partition.high));
+    set("optview_partition_lag_records", of_offset(partition.lag_records));
+    set("optview_partition_lag_seconds", partition.lag_seconds.unwrap_or(f64::NAN));
+    set("optview_partition_stopped", if partition.state == PartitionState::Stopped { 1.0 } else { 0.0 });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
+fn of_count(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
+fn of_offset(offset: Option<i64>) -> f64 {
+    offset.map_or(f64::NAN, |offset| offset as f64)
+}
+
+fn describe() {
+    describe_counter!("optview_http_requests_total", "Requests answered, by route and status code");
+    describe_histogram!(
+        "optview_http_request_duration_seconds",
+        Unit::Seconds,
+        "From a request's head to its answer, without the sending"
+    );
+    describe_gauge!("optview_http_connections", "Connections open, on all addresses");
+    describe_gauge!("optview_build_info", "1, labelled with the version that runs");
+    describe_gauge!("optview_state", "1 for the state that the projector is in, 0 for the others");
+    describe_gauge!("optview_generation", "The generation of the store that is served");
+    describe_gauge!("optview_views", "Optimizations that readers can see");
+    describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
+    describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
+    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest age of what is served, of all partitions");
+    describe_gauge!("optview_partition_position", "The next offset to be read");
+    describe_gauge!("optview_partition_checkpoint", "The next offset to be read after a restart");
+    describe_gauge!("optview_partition_low_watermark", "The oldest offset that the broker still has");
+    describe_gauge!("optview_partition_high_watermark", "One past the newest offset that the broker has");
+    describe_gauge!("optview_partition_lag_records", "Records not read yet");
+    describe_gauge!(
+        "optview_partition_lag_seconds",
+        Unit::Seconds,
+        "The age of the last record read, while behind"
+    );
+    describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a scrape says after `record`, without touching the process's recorder.
+    fn scraped(record: impl FnOnce()) -> String {
+        let recorder = builder().build_recorder();
+        metrics::with_local_recorder(&recorder, record);
+        recorder.handle().render()
+    }
+
+    fn says(text: &str, line: &str) {
+        assert!(text.lines().any(|candidate| candidate == line), "no line {line:?} in:\n{text}");
+    }
+
+    #[test]
+    fn a_request_is_counted_under_its_route_and_status() {
+        let text = scraped(|| {
+            describe();
+            let route = RouteMetrics::register("/optimizations/{id}");
+            route.record(StatusCode::OK, Duration::from_micros(20));
+            route.record(StatusCode::OK, Duration::from_millis(20));
+            route.record(StatusCode::NOT_FOUND, Duration::from_secs(20));
+        });
+        says(&text, "# TYPE optview_http_requests_total counter");
+        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="200"} 2"#);
+        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="404"} 1"#);
+        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="503"} 0"#);
+        says(&text, "# TYPE optview_http_request_duration_seconds histogram");
+        let bucket = |le: &str, count: u64| {
+            format!(
+                "optview_http_request_duration_seconds_bucket{{route=\"/optimizations/{{id}}\",le=\"{le}\"}} {count}"
+            )
+        };
+        says(&text, &bucket("0.000025", 1));
+        says(&text, &bucket("0.025", 2));
+        says(&text, &bucket("+Inf", 3));
+    }
+
+    #[test]
+    fn a_scrape_says_what_the_report_says() {
+        let report = Report {
+            state: State::Live,
+            generation: 3,
+            views: 1_000,
+            dead_letters: 2,
+            lag_records: Some(7),
+            lag_seconds: None,
+            last_error: None,
+            partitions: vec![PartitionReport {
+                topic: "jobs".to_owned(),
+                partition: 4,
+                position: 93,
+                checkpoint: None,
+                low: Some(0),
+                high: Some(100),
+                lag_records: Some(7),
+                lag_seconds: Some(0.5),
+                state: PartitionState::Stopped,
+            }],
+        };
+        let text = scraped(|| record_report(&report));
+        for line in [
+            r#"optview_state{state="live"} 1"#,
+            r#"optview_state{state="stalled"} 0"#,
+            "optview_generation 3",
+            "optview_views 1000",
+            "optview_dead_letters 2",
+            "optview_lag_records 7",
+            "optview_lag_seconds NaN",
+            r#"optview_partition_position{topic="jobs",partition="4"} 93"#,
+            r#"optview_partition_checkpoint{topic="jobs",partition="4"} NaN"#,
+            r#"optview_partition_high_watermark{topic="jobs",partition="4"} 100"#,
+            r#"optview_partition_lag_records{topic="jobs",partition="4"} 7"#,
+            r#"optview_partition_lag_seconds{topic="jobs",partition="4"} 0.5"#,
+            r#"optview_partition_stopped{topic="jobs",partition="4"} 1"#,
+        ] {
+            says(&text, line);
+        }
+    }
+
+    #[test]
+    fn a_second_installation_is_the_first() {
+        let (first, second) = (install_metrics(), install_metrics());
+        gauge!("optview_test_gauge").set(5.0);
+        says(&first.render(), "optview_test_gauge 5");
+        says(&second.render(), "optview_test_gauge 5");
+    }
+}

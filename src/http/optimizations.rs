@@ -1,0 +1,172 @@
+//! `GET /optimizations/{id}` and `GET /optimizations`: the stored bytes, as they are. Must never parse or build a
+//! body; by id, must never wait.
+
+use std::borrow::Cow;
+use std::future;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use tokio::task;
+
+use super::access::Scope;
+use super::edge::{Answer, Pending};
+use super::errors::HttpError;
+use super::list_query::ListParameters;
+use super::{APPLICATION_JSON, Api, etag, json};
+use crate::store;
+
+const PREFIX: &str = "/optimizations/";
+
+const NO_SUCH: HttpError =
+    HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");
+
+const EMPTY_PAGE: &[u8] = br#"{"optimizations": [], "total": 0}"#;
+
+/// A cache on the way may keep an answer, but has to ask with the next caller's credentials before it uses it.
+static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// The hot path: one look-up, and no copy of the body.
+pub fn by_id(api: &Api, request: &Request) -> Answer {
+    let organization_id = match api.access.scope(request.headers())? {
+        Scope::Everything => None,
+        Scope::Organization(id) => Some(id),
+        Scope::Nothing => return Err(NO_SUCH),
+    };
+    let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
+    let found = api.reader()?.get(&id, organization_id)?.ok_or(NO_SUCH)?;
+    Ok(found_response(found, request.headers()))
+}
+
+/// One page. On a blocking thread, because it may read a thousand views and more.
+pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
+    let scope = api.access.scope(request.headers())?;
+    let parameters = ListParameters::of(request.uri())?;
+    let organization_id = match scope {
+        Scope::Everything => None,
+        Scope::Organization(id) => Some(id.to_owned()),
+        Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
+    };
+    let reader = api.reader()?.clone();
+    let lists = Arc::clone(&api.lists);
+    Ok(Box::pin(async move {
+        let permit = lists.acquire_owned().await.expect("the lists' semaphore is never closed");
+        let read = task::spawn_blocking(move || {
+            // Held by the thread and not by the request: a client that leaves does not end the reading.
+            let _permit = permit;
+            reader.list(&parameters.query(organization_id.as_deref()))
+        });
+        match read.await {
+            Ok(page) => Ok(json(page?.body)),
+            Err(error) => {
+                tracing::error!(%error, "a list panicked");
+                Err(HttpError::Internal)
+            }
+        }
+    }))
+}
+
+/// The id in a raw path: all of what comes after the prefix, decoded. Slashes belong to it, since clients do not
+/// always encode them, and an escape that is none stands for itself. `None` where it cannot be anything's id.
+fn id_of(path: &str) -> Option<Cow<'_, str>> {
+    let raw = path.strip_prefix(PREFIX).filter(|raw| !raw.is_empty())?;
+    // Most ids hold no escape, and then there is nothing to decode and to check.
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    percent_decode_str(raw).decode_utf8().ok()
+}
+
+/// 200 with the stored bytes, or 304 where the client says that it has them.
+fn found_response(found: store::Response, request: &HeaderMap) -> Response {
+    let mut response = Response::new(Body::empty());
+    if etag::client_has(request, found.etag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        *response.body_mut() = Body::from(found.body);
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+    headers.insert(ETAG, etag::header(found.etag));
+    headers.insert(CACHE_CONTROL, NO_CACHE.clone());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::IF_NONE_MATCH;
+    use http_body_util::BodyExt;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_rest_of_the_path_decoded() {
+        for (path, expected) in [
+            ("/optimizations/opt-1", Some("opt-1")),
+            ("/optimizations/a/b", Some("a/b")),
+            ("/optimizations/a%2Fb", Some("a/b")),
+            ("/optimizations//", Some("/")),
+            ("/optimizations/a/", Some("a/")),
+            ("/optimizations/a%20b+c", Some("a b+c")),
+            ("/optimizations/%E2%82%AC", Some("€")),
+            ("/optimizations/€", Some("€")),
+            ("/optimizations/100%", Some("100%")),
+            ("/optimizations/%zz", Some("%zz")),
+            ("/optimizations/../x", Some("../x")),
+            ("/optimizations/%00", Some("\0")),
+            ("/optimizations/%FF", None),
+            ("/optimizations/%E2%82", None),
+            ("/optimizations/", None),
+            ("/optimizations", None),
+        ] {
+            assert_eq!(id_of(path).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_plain_id_is_not_copied() {
+        assert!(matches!(id_of("/optimizations/opt-1"), Some(Cow::Borrowed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_id_that_is_encoded_is_looked_up_decoded(id in "(?s).{1,40}") {
+            let path = format!("/optimizations/{}", utf8_percent_encode(&id, NON_ALPHANUMERIC));
+            let found = id_of(&path);
+            prop_assert_eq!(found.as_deref(), Some(&*id));
+        }
+    }
+
+    async fn found(if_none_match: Option<&str>) -> (Response, Bytes) {
+        let headers = if_none_match.map(|value| (IF_NONE_MATCH, value.parse().unwrap())).into_iter().collect();
+        let stored = store::Response { body: Bytes::from_static(b"{\"id\":\"a\"}"), etag: 10 };
+        let (parts, body) = found_response(stored, &headers).into_parts();
+        (Response::from_parts(parts, Body::empty()), body.collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn the_stored_bytes_are_the_body() {
+        for other in [None, Some("\"000000000000000b\"")] {
+            let (response, body) = found(other).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
+            assert_eq!(body, "{\"id\":\"a\"}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_them_gets_a_304() {
+        let (response, body) = found(Some("W/\"000000000000000a\"")).await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
+        assert!(body.is_empty());
+    }
+}

@@ -1,0 +1,195 @@
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::routing::get;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Drained>,
+}
+
+impl Server {
+    async fn start(app: Router, limits: Limits) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap_or(()) };
+        Server { address, stop, ended: tokio::spawn(run(listener, app, limits, shutdown)) }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn stop(self) -> Drained {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap()
+    }
+}
+
+fn limits() -> Limits {
+    let long = Duration::from_secs(20);
+    Limits { connections: 10, first_response: long, idle: long, drain: long }
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+/// Sends a request and reads its answer, up to the body that all handlers here have.
+async fn ask(connection: &mut TcpStream) -> String {
+    write(connection, REQUEST).await;
+    answer(connection).await
+}
+
+async fn answer(connection: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert_ne!(read(connection, &mut answer).await.unwrap(), 0, "closed after {answer:?}");
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// Waits until the server closes the connection; what it had sent before. A reset is an end, too.
+async fn closed(connection: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    while matches!(read(connection, &mut rest).await, Ok(1..)) {}
+    rest
+}
+
+/// Few enough bytes for the socket to take at once.
+async fn write(connection: &TcpStream, bytes: &[u8]) {
+    connection.writable().await.unwrap();
+    assert_eq!(connection.try_write(bytes).unwrap(), bytes.len());
+}
+
+async fn read(connection: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; 1024];
+    loop {
+        connection.readable().await?;
+        match connection.try_read(&mut buffer) {
+            Ok(count) => {
+                into.extend_from_slice(&buffer[..count]);
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_another() {
+    let server = Server::start(hello(), limits()).await;
+    let mut connection = server.connect().await;
+    for _ in 0..3 {
+        assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200 OK"));
+    }
+    assert_eq!(server.stop().await, Drained { finished: 1, cut_off: 0 });
+    assert!(closed(&mut connection).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_is_answered_before_the_end() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let (entered, mut enters) = tokio::sync::mpsc::channel(1);
+    let slow = move || {
+        let (mut released, entered) = (released.clone(), entered.clone());
+        async move {
+            entered.send(()).await.unwrap();
+            released.wait_for(|released| *released).await.unwrap();
+            "hello"
+        }
+    };
+    let server = Server::start(Router::new().route("/", get(slow)), limits()).await;
+    let address = server.address;
+    let mut connection = server.connect().await;
+    write(&connection, REQUEST).await;
+    enters.recv().await.unwrap();
+    let drained = tokio::spawn(server.stop());
+    // The listener is closed first of all, so from then on the drain is under way.
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    release.send(true).unwrap();
+    assert!(answer(&mut connection).await.contains("connection: close"));
+    assert_eq!(drained.await.unwrap(), Drained { finished: 1, cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off_at_the_deadline() {
+    let (entered, mut enters) = tokio::sync::mpsc::channel(1);
+    let endless = move || {
+        let entered = entered.clone();
+        async move {
+            entered.send(()).await.unwrap();
+            std::future::pending::<&str>().await
+        }
+    };
+    let drain = Duration::from_millis(50);
+    let server = Server::start(Router::new().route("/", get(endless)), Limits { drain, ..limits() }).await;
+    let mut connection = server.connect().await;
+    write(&connection, REQUEST).await;
+    enters.recv().await.unwrap();
+    assert_eq!(server.stop().await, Drained { finished: 0, cut_off: 1 });
+    assert!(closed(&mut connection).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_gets_no_answer_for_too_long_is_closed() {
+    let patience = Duration::from_millis(100);
+    let server = Server::start(hello(), Limits { first_response: patience, idle: patience, ..limits() }).await;
+    let started = Instant::now();
+    let mut trickling = server.connect().await;
+    write(&trickling, b"GET / HTTP/1.1\r\n").await;
+    let mut idle = server.connect().await;
+    ask(&mut idle).await;
+    let trickle = async {
+        loop {
+            tokio::time::sleep(patience / 10).await;
+            // Once the server has closed, writing fails, and there is nothing more to do.
+            _ = trickling.try_write(b"x: y\r\n");
+        }
+    };
+    tokio::select! {
+        _ = trickling.ready(tokio::io::Interest::READABLE) => {}
+        () = trickle => {}
+    }
+    assert!(started.elapsed() >= patience);
+    closed(&mut trickling).await;
+    closed(&mut idle).await;
+    assert_eq!(server.stop().await.cut_off, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
+    let app = hello().route("/large", get(async || vec![b' '; 64 << 20]));
+    let patience = Duration::from_millis(100);
+    let limits = Limits { connections: 1, first_response: patience, idle: patience, ..limits() };
+    let server = Server::start(app, limits).await;
+    let unread = server.connect().await;
+    write(&unread, b"GET /large HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    let mut next = server.connect().await;
+    ask(&mut next).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_another_ends() {
+    let server = Server::start(hello(), Limits { connections: 1, ..limits() }).await;
+    let mut first = server.connect().await;
+    ask(&mut first).await;
+    let mut second = server.connect().await;
+    write(&second, REQUEST).await;
+    let early = timeout(Duration::from_millis(100), second.readable()).await;
+    assert!(early.is_err(), "a second connection was served beside the only one allowed");
+    drop(first);
+    answer(&mut second).await;
+    server.stop().await;
+}

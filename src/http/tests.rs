@@ -1,0 +1,247 @@
+//! The routers as a client meets them, without a socket and without a store that holds anything.
+
+use std::path::Path;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::status::State;
+
+const NO_STORE: u16 = 503;
+
+struct Got {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+async fn send(router: &Router, request: Request) -> Got {
+    let Ok(response) = router.clone().oneshot(request).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let got = Got { status: parts.status.as_u16(), headers: parts.headers, body };
+    assert!(got.headers.contains_key("x-correlation-id"));
+    if got.status >= 400 {
+        assert_eq!(got.headers["content-type"], "application/json");
+        let error = got.json();
+        let keys: Vec<&String> = error.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["detail", "error_code", "message"]);
+        assert_ne!(error["message"], "");
+    }
+    got
+}
+
+fn request(path: &str, headers: &[(&str, &str)]) -> Request {
+    let builder = Request::builder().uri(path);
+    headers
+        .iter()
+        .fold(builder, |builder, (name, value)| builder.header(*name, *value))
+        .body(Body::empty())
+        .unwrap()
+}
+
+async fn get(router: &Router, path: &str) -> Got {
+    send(router, request(path, &[])).await
+}
+
+/// The store is not open.
+fn early() -> Router {
+    read_router(ReaderSource::default(), Status::new(1), Access::open())
+}
+
+fn with_keys(toml: &str) -> Access {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), toml).unwrap();
+    Access::from_file(file.path()).unwrap()
+}
+
+#[tokio::test]
+async fn before_the_store_is_open_reads_are_told_when_to_come_back() {
+    for path in ["/optimizations/opt-1", "/optimizations"] {
+        let got = get(&early(), path).await;
+        assert_eq!((got.status, &got.json()["error_code"]), (NO_STORE, &json!("SERVICE_UNAVAILABLE")));
+        assert_eq!(got.headers["retry-after"], "5");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_there_is_a_404() {
+    for path in ["/", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
+    {
+        let got = get(&early(), path).await;
+        assert_eq!((got.status, &got.json()["error_code"]), (404, &json!("NOT_FOUND")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_writes_is_a_405_on_a_resource_and_a_404_elsewhere() {
+    for (path, expected) in [
+        ("/optimizations/a", 405),
+        ("/optimizations", 405),
+        ("/users/me", 405),
+        ("/healthz", 405),
+        ("/readyz", 405),
+        ("/elsewhere", 404),
+    ] {
+        let mut request = request(path, &[]);
+        *request.method_mut() = Method::POST;
+        let got = send(&early(), request).await;
+        assert_eq!(got.status, expected, "{path}");
+        assert_eq!(got.headers.contains_key("allow"), expected == 405);
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_mistakes_names_them_all() {
+    let got = get(&early(), "/optimizations?limit=0&offset=x&status=done").await;
+    assert_eq!(got.status, 422);
+    let error = got.json();
+    assert_eq!(error["error_code"], "VALIDATION_ERROR");
+    assert_eq!(
+        error["detail"][1],
+        json!({
+            "loc": ["query", "limit"],
+            "msg": "Input should be greater than or equal to 1",
+            "type": "greater_than_equal",
+        })
+    );
+    assert_eq!(error["detail"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_told_but_health() {
+    let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
+    let router = read_router(ReaderSource::default(), Status::new(1), access);
+    for path in ["/optimizations/a", "/optimizations/", "/optimizations?limit=x", "/users/me"] {
+        let got = get(&router, path).await;
+        let expected = if path == "/optimizations/" { 404 } else { 401 };
+        assert_eq!(got.status, expected, "{path}");
+        assert_eq!(got.headers.contains_key("www-authenticate"), expected == 401);
+    }
+    assert_eq!(get(&router, "/healthz").await.status, 200);
+    let known = send(&router, request("/optimizations/a", &[("x-api-key", "k")])).await;
+    assert_eq!(known.status, NO_STORE);
+}
+
+#[tokio::test]
+async fn another_organization_finds_nothing() {
+    let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
+    let router = read_router(ReaderSource::default(), Status::new(1), access);
+    let foreign = [("x-api-key", "k"), ("x-organization-id", "org-2")];
+    assert_eq!(send(&router, request("/optimizations/a", &foreign)).await.status, 404);
+    assert_eq!(send(&router, request("/users/me", &foreign)).await.status, 404);
+    let list = send(&router, request("/optimizations", &foreign)).await;
+    assert_eq!((list.status, list.json()), (200, json!({"optimizations": [], "total": 0})));
+    assert_eq!(list.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_caller_learns_who_they_are() {
+    let access = with_keys(
+        "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\", \"org-2\"]\nname = \"ada\"\nemail = \"ada@example.com\"\n",
+    );
+    let keyed = read_router(ReaderSource::default(), Status::new(1), access);
+    let organization = ("x-organization-id", "org-2");
+    let key = ("authorization", "Bearer k");
+    let named = json!({"id": "org-2", "name": "org-2"});
+    let nobody = json!({"id": null, "name": null});
+    for (router, headers, expected) in [
+        (
+            &keyed,
+            vec![key, organization],
+            json!({"id": "ada", "email": "ada@example.com", "authorized_organization": named}),
+        ),
+        (
+            &early(),
+            vec![organization],
+            json!({"id": "anonymous", "email": null, "authorized_organization": named}),
+        ),
+        (&early(), vec![key], json!({"id": "anonymous", "email": null, "authorized_organization": nobody})),
+    ] {
+        let got = send(router, request("/users/me", &headers)).await;
+        assert_eq!((got.status, got.json()), (200, expected));
+    }
+    let unclear = send(&keyed, request("/users/me", &[key])).await;
+    assert_eq!(
+        (unclear.status, &unclear.json()["detail"][0]["loc"]),
+        (422, &json!(["header", "x-organization-id"]))
+    );
+}
+
+#[tokio::test]
+async fn a_correlation_id_comes_back() {
+    for path in ["/healthz", "/optimizations/a", "/elsewhere"] {
+        let got = send(&early(), request(path, &[("x-correlation-id", "trace-7")])).await;
+        assert_eq!(got.headers["x-correlation-id"], "trace-7");
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
+    let status = Status::new(1);
+    status.set_error(Some("wrong credentials".to_owned()));
+    let admin = admin_router(status.clone(), install_metrics());
+    let read = read_router(ReaderSource::default(), status.clone(), Access::open());
+    for router in [&admin, &read] {
+        let alive = get(router, "/healthz").await;
+        assert_eq!(alive.status, 200);
+        assert_eq!(alive.json(), json!({"status": "ok", "state": "starting", "last_error": "wrong credentials"}));
+        let ready = get(router, "/readyz").await;
+        assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
+    }
+    status.set_state(State::Live);
+    assert_eq!(get(&admin, "/readyz").await.status, 200);
+    assert_eq!(get(&read, "/readyz").await.json()["message"], "the store is not open yet: wrong credentials");
+}
+
+#[tokio::test]
+async fn operators_get_the_report_and_the_metrics() {
+    let status = Status::new(4);
+    let admin = admin_router(status.clone(), install_metrics());
+    let report = get(&admin, "/status").await;
+    assert_eq!(report.headers["content-type"], "application/json");
+    assert_eq!(report.body, serde_json::to_vec(&status.report()).unwrap());
+    let metrics = get(&admin, "/metrics").await;
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(text.contains("\noptview_generation 4\n"), "{text}");
+    assert!(text.contains("optview_http_requests_total{route=\"/status\",status=\"200\"}"), "{text}");
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_an_error() {
+    assert!(Access::from_file(Path::new("no/such/keys.toml")).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_request_gets_an_answer_that_is_meant(
+        id in "(?s).{0,20}",
+        limit in "(?s).{0,10}",
+        organization in "[ -~]{0,10}",
+        match_header in "[ -~]{0,20}",
+    ) {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let headers = [("x-organization-id", &*organization), ("if-none-match", &*match_header)];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let by_id = runtime.block_on(send(&early(), request(&format!("/optimizations/{}", encoded(&id)), &headers)));
+        prop_assert!([404, NO_STORE].contains(&by_id.status));
+        let list = format!("/optimizations?limit={}&offset={}", encoded(&limit), encoded(&id));
+        let list = runtime.block_on(send(&early(), request(&list, &[])));
+        prop_assert!([422, NO_STORE].contains(&list.status));
+    }
+}

@@ -1,0 +1,432 @@
+//! THE loop: read a batch, decode it, load what it touches, fold, write what changed; on each sync interval, a
+//! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
+//! covers, never skips a record, never reads a clock inside the fold.
+
+mod dead_letters;
+mod partitions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, counter, gauge};
+
+use crate::codec;
+use crate::domain::fold::{self, Effects, Step};
+use crate::domain::{Commit, Envelope, Key, Record, WorkingSet};
+use crate::source::{Polled, Source};
+use crate::status::{State, Status, TopicNames};
+use crate::store::{StoreError, Writer};
+use partitions::{Found, Partitions};
+
+/// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
+const GATHER: Duration = Duration::from_millis(5);
+/// How often the status is told anew.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+/// How often orphans are looked for, once live.
+const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
+/// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
+const RECORDS_AN_EPOCH: u64 = 50_000;
+/// For how many epochs a changed record stays unwritten while catching up.
+const EPOCHS_UNWRITTEN: u32 = 4;
+/// What a record in memory takes, about: measured over synthetic histories.
+const BYTES_A_RECORD: u64 = 2_500;
+
+/// How the projector is to work.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub topics: TopicNames,
+    /// How often a checkpoint is written while live, and while catching up.
+    pub sync_interval: Duration,
+    pub catch_up_sync_interval: Duration,
+    /// How many bytes records in memory may take, about.
+    pub memory_budget: u64,
+    /// A job that no optimization links is forgotten when nothing was heard of it for this long.
+    pub orphan_retention: Duration,
+    /// The store's directory, and how many bytes must stay free on its disk.
+    pub store_path: PathBuf,
+    pub min_free_disk: u64,
+}
+
+/// Why the projector ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Runs until `stop` is set, then writes all that was read and a last checkpoint.
+pub fn run(
+    source: &mut dyn Source,
+    writer: Writer,
+    settings: Settings,
+    status: Status,
+    stop: &AtomicBool,
+) -> Result<(), ProjectorError> {
+    let mut projector = Projector::new(writer, settings, status);
+    while !stop.load(Ordering::Acquire) {
+        projector.turn(source)?;
+    }
+    projector.finish(source)
+}
+
+struct Projector {
+    working: WorkingSet,
+    writer: Writer,
+    partitions: Partitions,
+    settings: Settings,
+    status: Status,
+    counters: Counters,
+    dead_letters: Vec<crate::domain::DeadLetter>,
+    /// The store's failure in the middle of a batch.
+    failure: Option<StoreError>,
+    live: bool,
+    /// The commit after which readers see all that there was at the start.
+    live_after: Option<u64>,
+    records_in_epoch: u64,
+    epoch: u32,
+    commits: u64,
+    checkpoints: u64,
+    last_commit: Instant,
+    last_checkpoint: Instant,
+    last_report: Instant,
+    last_orphan_sweep: Option<Instant>,
+}
+
+impl Projector {
+    fn new(writer: Writer, settings: Settings, status: Status) -> Projector {
+        let partitions = Partitions::new(writer.checkpoint_at_open().clone(), settings.topics.clone());
+        let now = Instant::now();
+        Projector {
+            working: WorkingSet::default(),
+            writer,
+            partitions,
+            settings,
+            status,
+            counters: Counters::new(),
+            dead_letters: Vec::new(),
+            failure: None,
+            live: false,
+            live_after: None,
+            records_in_epoch: 0,
+            epoch: 0,
+            commits: 0,
+            checkpoints: 0,
+            last_commit: now,
+            last_checkpoint: now,
+            last_report: now,
+            last_orphan_sweep: None,
+        }
+    }
+
+    fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        if self.partitions.is_paused() {
+            self.report(source);
+            std::thread::sleep(Duration::from_secs(1));
+            self.look_at_disk();
+            return Ok(self.writer.check()?);
+        }
+        let mut found = Vec::new();
+        source.poll(self.wait(), &mut |polled| self.take(polled, &mut found));
+        if let Some(failure) = self.failure.take() {
+            return Err(failure.into());
+        }
+        self.writer.check()?;
+        self.begin_partitions(source, found);
+        self.write_changes(false)?;
+        if self.last_checkpoint.elapsed() >= self.sync_interval() {
+            self.checkpoint()?;
+            self.look_at_disk();
+            self.sweep_orphans()?;
+        }
+        self.publish_checkpoint(source);
+        self.become_live(source)?;
+        if self.last_report.elapsed() >= REPORT_EVERY {
+            self.report(source);
+        }
+        Ok(())
+    }
+
+    /// Until something is due.
+    fn wait(&self) -> Duration {
+        if self.working.is_clean() && self.dead_letters.is_empty() {
+            REPORT_EVERY.min(self.sync_interval().saturating_sub(self.last_checkpoint.elapsed()))
+        } else {
+            GATHER
+        }
+    }
+
+    fn sync_interval(&self) -> Duration {
+        if self.live { self.settings.sync_interval } else { self.settings.catch_up_sync_interval }
+    }
+
+    fn take(&mut self, polled: Polled<'_>, found: &mut Vec<Found>) {
+        match polled {
+            Polled::Record(record) => {
+                if self.failure.is_none()
+                    && let Err(failure) = self.take_record(&record)
+                {
+                    self.failure = Some(failure);
+                }
+            }
+            Polled::Found { topic, partition, watermarks } => found.push(Found { topic, partition, watermarks }),
+            Polled::Ended { topic, partition } => self.partitions.ended(topic, partition),
+            Polled::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+        }
+    }
+
+    fn take_record(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        if !self.partitions.accepts(record) {
+            return Ok(());
+        }
+        match codec::decode(record) {
+            Ok(envelope) => {
+                let effects = self.fold(&envelope)?;
+                self.counters.count(record, effects);
+            }
+            Err(error) => {
+                let dead_letter = dead_letters::of(record, &error, &self.settings.topics);
+                self.dead_letters.push(dead_letter);
+                self.counters.dead_letters.increment(1);
+            }
+        }
+        self.partitions.advance(record);
+        self.records_in_epoch += 1;
+        Ok(())
+    }
+
+    /// Loads what the event touches, as long as something is missing, and joins it in.
+    fn fold(&mut self, envelope: &Envelope<'_>) -> Result<Effects, StoreError> {
+        loop {
+            match fold::apply(&mut self.working, envelope) {
+                Step::Done(effects) => return Ok(effects),
+                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id)?,
+                Step::Needs(Key::Job(id)) => {
+                    for optimization_id in self.writer.linking(&id) {
+                        self.load_optimization(&optimization_id)?;
+                    }
+                    let parked = self.writer.parked_job(&id)?;
+                    self.working.load_job(&id, parked);
+                }
+            }
+        }
+    }
+
+    fn load_optimization(&mut self, id: &Arc<str>) -> Result<(), StoreError> {
+        if !self.working.holds_optimization(id) {
+            let stored = self.writer.optimization(id)?;
+            self.working.load_optimization(id, stored);
+        }
+        Ok(())
+    }
+
+    fn begin_partitions(&mut self, source: &mut dyn Source, found: Vec<Found>) {
+        for found in found {
+            let Some(offset) = self.partitions.begin(found) else { continue };
+            if let Err(reason) = source.assign(found.topic, found.partition, offset) {
+                self.partitions.fail(found.topic, found.partition, reason);
+            }
+        }
+        for (topic, partition) in self.partitions.take_failed() {
+            source.stop(topic, partition);
+        }
+    }
+
+    /// Live: what has changed, soon. Catching up: what has not been touched for a while, and what memory cannot hold.
+    fn write_changes(&mut self, all: bool) -> Result<(), StoreError> {
+        if all || (self.live && self.last_commit.elapsed() >= GATHER) {
+            self.last_commit = Instant::now();
+            let commit = self.working.take_changes(None);
+            self.commit(commit)?;
+        }
+        if self.records_in_epoch < RECORDS_AN_EPOCH {
+            return Ok(());
+        }
+        self.records_in_epoch = 0;
+        self.epoch = self.working.next_epoch();
+        if !self.live {
+            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(EPOCHS_UNWRITTEN)));
+            self.commit(commit)?;
+        }
+        self.keep_within_memory()
+    }
+
+    /// Writes and lets go of what was touched longest ago, until the rest fits.
+    fn keep_within_memory(&mut self) -> Result<(), StoreError> {
+        let limit = usize::try_from(self.settings.memory_budget / BYTES_A_RECORD).unwrap_or(usize::MAX);
+        for age in [64, 16, 8, 4, 2, 1, 0] {
+            if self.working.weight() <= limit {
+                return Ok(());
+            }
+            // Epochs are counted from 0, and what was touched in this one is younger than `epoch + 1`.
+            let before = (self.epoch + 1).saturating_sub(age);
+            let commits_before = self.commits;
+            let commit = self.working.take_changes(Some(before));
+            self.commit(commit)?;
+            self.working.evict(before, self.writer.commits_written());
+            if self.working.weight() > limit && commits_before < self.commits {
+                self.wait_for_writes()?;
+                self.working.evict(before, self.writer.commits_written());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_writes(&self) -> Result<(), StoreError> {
+        while self.writer.commits_written() < self.commits {
+            self.writer.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let dead_letters = std::mem::take(&mut self.dead_letters);
+        if commit.is_empty() && dead_letters.is_empty() {
+            return Ok(());
+        }
+        self.commits = self.working.commits();
+        self.writer.commit(commit, dead_letters, self.commits)
+    }
+
+    /// Everything read so far is handed over, then the checkpoint: the writer syncs between the two.
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.last_checkpoint = Instant::now();
+        let Some(checkpoint) = self.partitions.take_checkpoint() else { return Ok(()) };
+        self.write_changes(true)?;
+        self.writer.checkpoint(checkpoint)
+    }
+
+    fn publish_checkpoint(&mut self, source: &mut dyn Source) {
+        let written = self.writer.checkpoints_written();
+        if written > self.checkpoints {
+            source.publish(&self.partitions.checkpoints_written(written - self.checkpoints));
+            self.checkpoints = written;
+        }
+    }
+
+    /// Live once readers see all that the topics held at the start.
+    fn become_live(&mut self, source: &dyn Source) -> Result<(), StoreError> {
+        if self.live {
+            return Ok(());
+        }
+        match self.live_after {
+            None if source.is_complete() && self.partitions.are_caught_up() => {
+                self.checkpoint()?;
+                self.live_after = Some(self.commits);
+            }
+            Some(commit) if self.writer.commits_written() >= commit => {
+                self.live = true;
+                self.status.set_state(State::Live);
+                tracing::info!(views = self.writer.views(), "caught up: live");
+                self.report(source);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, source: &dyn Source) {
+        self.last_report = Instant::now();
+        let partitions = self.partitions.reports(|topic, partition| source.watermarks(topic, partition));
+        let stopped = self.partitions.stopped_reason();
+        let state = match (&stopped, self.live, partitions.is_empty()) {
+            (Some(_), _, _) => State::Stalled,
+            (None, true, _) => State::Live,
+            (None, false, true) => State::Starting,
+            (None, false, false) => State::CatchingUp,
+        };
+        self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
+        self.status.set_error(stopped.or_else(|| source.trouble()));
+        self.status.set_state(state);
+        gauge!("optview_working_set_records").set(self.working.weight() as f64);
+    }
+
+    /// A full disk cannot even be opened again: nothing is read until there is room.
+    fn look_at_disk(&mut self) {
+        let path = self.settings.store_path.display();
+        let free = match rustix::fs::statvfs(&self.settings.store_path) {
+            Ok(stat) => stat.f_bavail * stat.f_frsize,
+            Err(error) => {
+                tracing::warn!(%path, %error, "cannot tell how full the disk is");
+                return;
+            }
+        };
+        let wanted = self.settings.min_free_disk;
+        let full = (free < wanted).then(|| {
+            format!(
+                "only {free} bytes are free on the disk of {path}, fewer than the {wanted} of --min-free-disk: \
+                 nothing is read until there is room"
+            )
+        });
+        self.partitions.set_paused(full);
+    }
+
+    fn sweep_orphans(&mut self) -> Result<(), StoreError> {
+        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= SWEEP_ORPHANS_EVERY);
+        if !self.live || !due {
+            return Ok(());
+        }
+        self.last_orphan_sweep = Some(Instant::now());
+        let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
+        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
+        let mut commit = Commit::default();
+        for id in self.writer.orphans(before)? {
+            if self.working.forget_job(&id, before) {
+                commit.jobs.push((id, None));
+            }
+        }
+        if !commit.is_empty() {
+            tracing::warn!(jobs = commit.jobs.len(), "dropped jobs that no optimization ever linked");
+            counter!("optview_orphan_jobs_dropped_total").increment(commit.jobs.len() as u64);
+        }
+        self.commit(commit)
+    }
+
+    /// Writes what was read, and a last checkpoint.
+    fn finish(mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        self.status.set_state(State::Stopping);
+        self.checkpoint()?;
+        let Projector { writer, mut partitions, .. } = self;
+        writer.finish()?;
+        // All is written; the group's offsets are for others.
+        source.publish(&partitions.checkpoints_written(u64::MAX));
+        Ok(())
+    }
+}
+
+/// Registered once: counting a record must cost next to nothing.
+struct Counters {
+    records: [Counter; 3],
+    dead_letters: Counter,
+    unlinked: Counter,
+    mismatched: Counter,
+    irregular: Counter,
+}
+
+impl Counters {
+    fn new() -> Counters {
+        Counters {
+            records: crate::domain::Topic::ALL
+                .map(|topic| counter!("optview_records_total", "topic" => topic.default_name())),
+            dead_letters: counter!("optview_dead_letters_total"),
+            unlinked: counter!("optview_unlinked_events_total"),
+            mismatched: counter!("optview_job_link_mismatches_total"),
+            irregular: counter!("optview_irregular_transitions_total"),
+        }
+    }
+
+    fn count(&self, record: &Record<'_>, effects: Effects) {
+        self.records[record.position.topic as usize].increment(1);
+        for (counter, happened) in [
+            (&self.unlinked, effects.unlinked),
+            (&self.mismatched, effects.mismatched),
+            (&self.irregular, effects.irregular),
+        ] {
+            if happened {
+                counter.increment(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Keeps what could not be understood, and says so once, with its position.
+
+use crate::codec::DecodeError;
+use crate::domain::dead_letter::VALUE_LIMIT;
+use crate::domain::{DeadLetter, Record};
+use crate::status::TopicNames;
+
+pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
+    let position = record.position;
+    let reason = error.to_string();
+    tracing::warn!(
+        topic = topics.get(position.topic),
+        partition = position.partition,
+        offset = position.offset,
+        reason,
+        "a record could not be understood; it is kept as a dead letter"
+    );
+    DeadLetter {
+        position,
+        timestamp_millis: record.timestamp_millis,
+        key: record.key.map(<[u8]>::to_vec),
+        headers: record
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
+            .collect(),
+        value: record.value.map(|value| value[..value.len().min(VALUE_LIMIT)].to_vec()),
+        value_len: record.value.map_or(0, |value| value.len() as u64),
+        reason,
+    }
+}

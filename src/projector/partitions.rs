@@ -1,0 +1,265 @@
+//! How far each partition has been read: where to begin, what is next, when it has caught up, why it stopped.
+
+use std::collections::VecDeque;
+
+use crate::domain::{Record, Topic};
+use crate::source::Watermarks;
+use crate::status::{PartitionReport, PartitionState, TopicNames};
+use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
+
+/// A partition that the source found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub topic: Topic,
+    pub partition: i32,
+    pub watermarks: Watermarks,
+}
+
+pub struct Partitions {
+    /// What the store held at the start, and, since, what was written.
+    checkpoint: Checkpoint,
+    /// What was handed to the writer since and is perhaps not written yet, the oldest first.
+    handed_over: VecDeque<Checkpoint>,
+    topics: TopicNames,
+    held: Vec<Partition>,
+    /// Where in `held` the last record's partition was: the next one is mostly there too.
+    last: usize,
+    newly_failed: Vec<(Topic, i32)>,
+    /// Why nothing is read at all.
+    paused: Option<String>,
+}
+
+struct Partition {
+    topic: Topic,
+    number: i32,
+    next_offset: i64,
+    anchor: Option<Anchor>,
+    /// The record that was read last before the start: still to be seen again, to know the topic by.
+    expected: Option<Anchor>,
+    watermarks: Watermarks,
+    /// The high watermark when it was found.
+    start_high: i64,
+    caught_up: bool,
+    /// Milliseconds since 1970, of the last record read.
+    time: Option<i64>,
+    stopped: Option<String>,
+}
+
+impl Partitions {
+    pub fn new(checkpoint: Checkpoint, topics: TopicNames) -> Partitions {
+        Partitions {
+            checkpoint,
+            handed_over: VecDeque::new(),
+            topics,
+            held: Vec::new(),
+            last: 0,
+            newly_failed: Vec::new(),
+            paused: None,
+        }
+    }
+
+    /// Takes a partition in. Gives the offset to read from; `None` where it must not be read.
+    pub fn begin(&mut self, found: Found) -> Option<i64> {
+        let Found { topic, partition, watermarks } = found;
+        let key = (self.topics.get(topic).to_owned(), partition);
+        let held = self.checkpoint.get(&key).copied();
+        let next_offset = held.map_or(watermarks.low, |held| held.next_offset);
+        // The last record read is read again where it is still there, to tell whether the topic is still the same.
+        let expected = held.and_then(|held| held.anchor).filter(|anchor| anchor.offset >= watermarks.low);
+        let stopped = held.and_then(|held| self.lost(&held, watermarks, topic, partition));
+        if held.is_none() && watermarks.low > 0 {
+            tracing::warn!(
+                topic = self.topics.get(topic),
+                partition,
+                low = watermarks.low,
+                "the oldest records are no longer in the topic: views begin with what is left"
+            );
+        }
+        if let Some(reason) = &stopped {
+            tracing::error!("partition stopped: {reason}");
+        }
+        let reads = stopped.is_none();
+        self.held.push(Partition {
+            topic,
+            number: partition,
+            next_offset,
+            anchor: held.and_then(|held| held.anchor),
+            expected,
+            watermarks,
+            start_high: watermarks.high,
+            caught_up: next_offset >= watermarks.high,
+            time: None,
+            stopped,
+        });
+        reads.then(|| expected.map_or(next_offset, |anchor| anchor.offset))
+    }
+
+    fn lost(&self, held: &PartitionCheckpoint, now: Watermarks, topic: Topic, partition: i32) -> Option<String> {
+        const REMEDY: &str = "Rebuild from what the topic has: stop, move the data directory away, start";
+        let name = self.topics.get(topic);
+        let next = held.next_offset;
+        if next < now.low {
+            let low = now.low;
+            return Some(format!(
+                "{name}/{partition}: the records from {next} to {low} were removed before they were read. {REMEDY}"
+            ));
+        }
+        (next > now.high).then(|| {
+            let high = now.high;
+            format!(
+                "{name}/{partition}: {next} is to be read next, but the topic ends at {high}: it was truncated or \
+                 created again. {REMEDY}"
+            )
+        })
+    }
+
+    /// Whether the record is to be folded. It is not where its partition has stopped.
+    pub fn accepts(&mut self, record: &Record<'_>) -> bool {
+        let Some(partition) = self.find(record.position.topic, record.position.partition) else { return false };
+        if partition.stopped.is_some() {
+            return false;
+        }
+        let Some(expected) = partition.expected.take() else { return true };
+        if record.position.offset != expected.offset || Anchor::of(record) == expected {
+            return true;
+        }
+        let (topic, number) = (partition.topic, partition.number);
+        let name = self.topics.get(topic);
+        let reason = format!(
+            "{name}/{number}: the record at {} is not the one that was read there before: the topic was created \
+             again. Rebuild from it: stop, move the data directory away, start",
+            expected.offset
+        );
+        self.fail(topic, number, reason);
+        false
+    }
+
+    /// The record has been folded, or kept as a dead letter.
+    pub fn advance(&mut self, record: &Record<'_>) {
+        let Some(partition) = self.find(record.position.topic, record.position.partition) else { return };
+        partition.next_offset = partition.next_offset.max(record.position.offset + 1);
+        partition.anchor = Some(Anchor::of(record));
+        partition.time = record.timestamp_millis;
+        partition.caught_up |= partition.next_offset >= partition.start_high;
+    }
+
+    /// All that there was has been read; what remains up to the watermark are no records.
+    pub fn ended(&mut self, topic: Topic, partition: i32) {
+        if let Some(partition) = self.find(topic, partition) {
+            partition.caught_up = true;
+            partition.time = None;
+        }
+    }
+
+    pub fn fail(&mut self, topic: Topic, partition: i32, reason: String) {
+        let name = self.topics.get(topic).to_owned();
+        if let Some(held) = self.find(topic, partition)
+            && held.stopped.is_none()
+        {
+            tracing::error!(
+                topic = name,
+                partition,
+                next_offset = held.next_offset,
+                "partition stopped: {reason}"
+            );
+            held.stopped = Some(reason);
+            self.newly_failed.push((topic, partition));
+        }
+    }
+
+    /// Those that failed since the last call.
+    pub fn take_failed(&mut self) -> Vec<(Topic, i32)> {
+        std::mem::take(&mut self.newly_failed)
+    }
+
+    pub fn are_caught_up(&self) -> bool {
+        !self.held.is_empty() && self.held.iter().all(|partition| partition.caught_up)
+    }
+
+    pub fn set_paused(&mut self, reason: Option<String>) {
+        self.paused = reason;
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Why reading cannot go on by itself.
+    pub fn stopped_reason(&self) -> Option<String> {
+        let stopped = self.held.iter().find_map(|partition| partition.stopped.clone());
+        self.paused.clone().or(stopped)
+    }
+
+    /// What to write, if anything has been read since the last one.
+    pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        let latest = self.handed_over.back().unwrap_or(&self.checkpoint);
+        let mut checkpoint = latest.clone();
+        for partition in &self.held {
+            let key = (self.topics.get(partition.topic).to_owned(), partition.number);
+            let now = PartitionCheckpoint { next_offset: partition.next_offset, anchor: partition.anchor };
+            checkpoint.insert(key, now);
+        }
+        if checkpoint == *latest {
+            return None;
+        }
+        self.handed_over.push_back(checkpoint.clone());
+        Some(checkpoint)
+    }
+
+    /// `count` more of those handed over have been written. Gives the offsets in the last one written.
+    pub fn checkpoints_written(&mut self, count: u64) -> Vec<(Topic, i32, i64)> {
+        for _ in 0..count {
+            let Some(written) = self.handed_over.pop_front() else { break };
+            self.checkpoint = written;
+        }
+        let offset = |partition: &Partition| {
+            let key = (self.topics.get(partition.topic).to_owned(), partition.number);
+            let written = self.checkpoint.get(&key)?;
+            Some((partition.topic, partition.number, written.next_offset))
+        };
+        self.held.iter().filter_map(offset).collect()
+    }
+
+    /// Every partition as it is now.
+    pub fn reports(&mut self, watermarks: impl Fn(Topic, i32) -> Option<Watermarks>) -> Vec<PartitionReport> {
+        let now = chrono::Utc::now().timestamp_millis();
+        self.held.sort_by_key(|partition| (partition.topic, partition.number));
+        for partition in &mut self.held {
+            if let Some(told) = watermarks(partition.topic, partition.number) {
+                partition.watermarks = told;
+            }
+            partition.watermarks.high = partition.watermarks.high.max(partition.next_offset);
+        }
+        self.held.iter().map(|partition| self.report(partition, now)).collect()
+    }
+
+    fn report(&self, partition: &Partition, now_millis: i64) -> PartitionReport {
+        let topic = self.topics.get(partition.topic).to_owned();
+        let Watermarks { low, high } = partition.watermarks;
+        let lag_records = (high - partition.next_offset).max(0);
+        let behind = partition.time.map(|time| (now_millis - time).max(0) as f64 / 1000.0);
+        PartitionReport {
+            checkpoint: self.checkpoint.get(&(topic.clone(), partition.number)).map(|held| held.next_offset),
+            topic,
+            partition: partition.number,
+            position: partition.next_offset,
+            low: Some(low),
+            high: Some(high),
+            lag_records: Some(lag_records),
+            lag_seconds: if lag_records == 0 { Some(0.0) } else { behind },
+            state: match (&partition.stopped, partition.caught_up) {
+                (Some(_), _) => PartitionState::Stopped,
+                (None, true) => PartitionState::Live,
+                (None, false) => PartitionState::CatchingUp,
+            },
+        }
+    }
+
+    fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut Partition> {
+        let is = |held: &Partition| held.topic == topic && held.number == partition;
+        if !self.held.get(self.last).is_some_and(is) {
+            self.last = self.held.iter().position(is)?;
+        }
+        self.held.get_mut(self.last)
+    }
+}

@@ -1,0 +1,163 @@
+//! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
+//! end. Composes; decides nothing about records, views or requests.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::config::ServeConfig;
+use crate::http::server::{self, Limits};
+use crate::http::{self, Access, ReaderSource};
+use crate::projector::{self, ProjectorError};
+use crate::source::kafka::KafkaSource;
+use crate::status::{State, Status};
+use crate::store::{self, Opened, StoreError};
+
+/// Where it listens: known only now where a port was left to the system.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub read: std::net::SocketAddr,
+    pub admin: std::net::SocketAddr,
+}
+
+/// Runs until `shutdown` resolves, or the projector fails. `listening` is called once, when both addresses answer.
+pub async fn run(
+    config: &ServeConfig,
+    listening: impl FnOnce(Addresses),
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let metrics = http::install_metrics();
+    let access = match &config.api_keys {
+        Some(path) => Access::from_file(path)?,
+        None => Access::open(),
+    };
+    // Before the store, so that a mistake here shows at once; and health answers while a large store opens.
+    let read = bind(config.listen, "--listen").await?;
+    let admin = bind(config.admin_listen, "--admin-listen").await?;
+    let addresses = Addresses { read: read.local_addr()?, admin: admin.local_addr()? };
+
+    let status = Status::new(0);
+    let reader = ReaderSource::default();
+    let limits = Limits { connections: config.max_connections, drain: config.drain_deadline, ..Limits::default() };
+    let (stop_read, read_stopped) = oneshot::channel::<()>();
+    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
+    let read_router = http::read_router(reader.clone(), status.clone(), access);
+    let admin_router = http::admin_router(status.clone(), metrics);
+    let read = tokio::spawn(server::run(read, read_router, limits, async { drop(read_stopped.await) }));
+    let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
+    tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
+    listening(addresses);
+
+    let mut projector = Running::start(config, status.clone(), reader);
+    tokio::select! {
+        () = shutdown => tracing::info!("told to stop: draining"),
+        _ = &mut projector.ended => tracing::error!("the projector has ended: draining"),
+    }
+    status.set_state(State::Stopping);
+    drop(stop_read);
+    read.await?;
+    let ended = tokio::task::spawn_blocking(move || projector.join()).await?;
+    // The operators' address answers until the end.
+    drop(stop_admin);
+    admin.await?;
+    ended
+}
+
+/// Resolves at SIGTERM or SIGINT.
+pub async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "signals cannot be watched: only SIGKILL will stop this");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! { _ = signals.0.recv() => {} _ = signals.1.recv() => {} }
+}
+
+async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: is it in use? Choose another with {option}"))
+}
+
+/// The projector's thread.
+struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<()>>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Running {
+    fn start(config: &ServeConfig, status: Status, reader: ReaderSource) -> Running {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (alive, ended) = oneshot::channel();
+        let (config, stopped) = (config.clone(), stop.clone());
+        let thread = std::thread::Builder::new()
+            .name("projector".to_owned())
+            .spawn(move || {
+                let _alive: oneshot::Sender<()> = alive;
+                project(&config, status, &reader, &stopped)
+            })
+            .expect("the process may start one more thread");
+        Running { stop, thread, ended }
+    }
+
+    fn join(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(_) => bail!("the projector panicked; the log says where"),
+        }
+    }
+}
+
+fn project(
+    config: &ServeConfig,
+    status: Status,
+    reader: &OnceLock<store::Reader>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let Opened { writer, generation, moved_aside: _, path } =
+        store::open(&config.data_dir, config.store_cache_bytes)?;
+    status.set_generation(generation);
+    status.set_views(writer.views(), writer.dead_letters());
+    // Nobody else sets it.
+    let _ = reader.set(writer.reader());
+    tracing::info!(generation, views = writer.views(), "the store is open");
+    let mut source = KafkaSource::new(&config.kafka, &config.group_id)
+        .context("librdkafka does not take the settings: check --kafka-property and --kafka-properties")?;
+    let settings = projector::Settings {
+        topics: config.kafka.topics.clone(),
+        sync_interval: config.sync_interval,
+        catch_up_sync_interval: config.catch_up_sync_interval,
+        memory_budget: config.memory_budget_bytes,
+        orphan_retention: config.orphan_retention,
+        store_path: path.clone(),
+        min_free_disk: config.min_free_disk_bytes,
+    };
+    let ended = projector::run(&mut source, writer, settings, status.clone(), stop);
+    if let Err(error) = &ended {
+        status.set_error(Some(error.to_string()));
+        condemn_damaged(&path, error);
+    }
+    Ok(ended?)
+}
+
+/// Damage that shows while running would show again: the next start builds a new generation instead.
+fn condemn_damaged(path: &Path, error: &ProjectorError) {
+    let ProjectorError::Store(failure) = error;
+    if !matches!(failure, StoreError::WriterEnded(_)) && !failure.is_damage() {
+        return;
+    }
+    tracing::error!("the store is damaged: the next start moves it aside and builds it anew from Kafka");
+    if let Err(error) = store::condemn(path, &failure.to_string()) {
+        tracing::error!(%error, "the store could not be marked as damaged: remove its directory before the next start");
+    }
+}

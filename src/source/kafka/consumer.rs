@@ -1,0 +1,300 @@
+//! Records from Kafka: one consumer, a queue a partition, our own offsets. Never subscribes, never stores offsets, never
+//! lets librdkafka choose where to begin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, Timestamp, TopicPartitionList};
+use smallvec::SmallVec;
+
+use super::settings::KafkaSettings;
+use super::watch::{Found, Watch, Watcher};
+use crate::domain::record::Header;
+use crate::domain::{Position, Record, Topic};
+use crate::source::{Polled, Source, Watermarks};
+use crate::status::TopicNames;
+
+/// How many records of one partition are given before another one's turn.
+const RECORDS_A_TURN: usize = 512;
+
+/// How many records are given by one poll.
+const RECORDS_A_POLL: usize = 4 * RECORDS_A_TURN;
+
+type Consume = BaseConsumer<Watch>;
+
+pub struct KafkaSource {
+    // Before `consumer`: queues must be gone when it closes.
+    partitions: Vec<Partition>,
+    consumer: Arc<Consume>,
+    watcher: Watcher,
+    names: TopicNames,
+    wake: Arc<Wake>,
+}
+
+struct Partition {
+    topic: Topic,
+    number: i32,
+    queue: PartitionQueue<Watch>,
+    /// Set by librdkafka when the queue stops being empty.
+    ready: Arc<AtomicBool>,
+    /// The timestamp of the last record given, in milliseconds since 1970.
+    time: i64,
+}
+
+#[derive(Default)]
+struct Wake {
+    woken: Mutex<bool>,
+    condvar: Condvar,
+}
+
+impl Wake {
+    fn wake(&self) {
+        *self.woken.lock() = true;
+        self.condvar.notify_one();
+    }
+
+    fn wait(&self, wait: Duration) {
+        let mut woken = self.woken.lock();
+        if !*woken {
+            self.condvar.wait_for(&mut woken, wait);
+        }
+        *woken = false;
+    }
+}
+
+impl KafkaSource {
+    /// Does not wait for the cluster: what is wrong with it is told by [`Source::trouble`].
+    pub fn new(settings: &KafkaSettings, group_id: &str) -> Result<KafkaSource, KafkaError> {
+        let wake = Arc::new(Wake::default());
+        let watch = Watch::new(settings.topics.clone());
+        let consumer = Arc::new(Consume::from_config_and_context(&consumer_config(settings, group_id), watch)?);
+        let watcher = {
+            let wake = wake.clone();
+            Watcher::start(consumer.clone(), settings.topics.clone(), move || wake.wake())
+        };
+        let names = settings.topics.clone();
+        Ok(KafkaSource { partitions: Vec::new(), consumer, watcher, names, wake })
+    }
+
+    /// Gives at most a turn's records of the partition. Gives how many those were.
+    fn turn(&self, partition: &mut Partition, take: &mut dyn FnMut(Polled<'_>)) -> usize {
+        let (topic, number) = (partition.topic, partition.number);
+        // Before the queue is read: what comes meanwhile sets it again.
+        partition.ready.store(false, Ordering::Release);
+        for given in 0..RECORDS_A_TURN {
+            match partition.queue.poll(Duration::ZERO) {
+                None => return given,
+                Some(Ok(message)) => {
+                    partition.time = give(topic, &message, take);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.consumer.context().connected();
+                    take(Polled::Ended { topic, partition: number });
+                }
+                Some(Err(error)) if is_transient(&error) => self.consumer.context().trouble(&error, ""),
+                Some(Err(error)) => {
+                    take(Polled::Failed { topic, partition: number, reason: explain(&error) });
+                }
+            }
+        }
+        partition.ready.store(true, Ordering::Release);
+        RECORDS_A_TURN
+    }
+
+    /// Serves callbacks. Records only come here that were fetched before their partition had its own queue; they come
+    /// before those in it.
+    fn serve_main_queue(&self, take: &mut dyn FnMut(Polled<'_>)) {
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(message) => {
+                    if let Some(topic) = self.topic_named(message.topic()) {
+                        give(topic, &message, take);
+                    }
+                }
+                Err(error) => self.consumer.context().trouble(&error, ""),
+            }
+        }
+    }
+
+    fn topic_named(&self, name: &str) -> Option<Topic> {
+        Topic::ALL.into_iter().find(|&topic| self.names.get(topic) == name)
+    }
+
+    /// The partition whose records are the oldest, of those that may have some.
+    fn most_behind(&self) -> Option<usize> {
+        let ready = |partition: &&Partition| partition.ready.load(Ordering::Acquire);
+        let ready = self.partitions.iter().enumerate().filter(|(_, partition)| ready(partition));
+        ready.min_by_key(|(_, partition)| partition.time).map(|(at, _)| at)
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled<'_>)) {
+        self.serve_main_queue(take);
+        for Found { topic, partition, watermarks } in self.watcher.found() {
+            take(Polled::Found { topic, partition, watermarks });
+        }
+        if self.most_behind().is_none() {
+            self.wake.wait(wait);
+        }
+        let mut given = 0;
+        while given < RECORDS_A_POLL
+            && let Some(at) = self.most_behind()
+        {
+            let mut partition = self.partitions.swap_remove(at);
+            given += self.turn(&mut partition, take);
+            self.partitions.push(partition);
+        }
+    }
+
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+        let name = self.names.get(topic);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(name, partition, Offset::Offset(offset)).map_err(|error| error.to_string())?;
+        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        let mut queue = self
+            .consumer
+            .split_partition_queue(name, partition)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{partition}"))?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let (wake, set) = (self.wake.clone(), ready.clone());
+        queue.set_nonempty_callback(move || {
+            set.store(true, Ordering::Release);
+            wake.wake();
+        });
+        self.partitions.push(Partition { topic, number: partition, queue, ready, time: i64::MIN });
+        Ok(())
+    }
+
+    fn stop(&mut self, topic: Topic, partition: i32) {
+        self.partitions.retain(|held| (held.topic, held.number) != (topic, partition));
+        let mut list = TopicPartitionList::new();
+        list.add_partition(self.names.get(topic), partition);
+        if let Err(error) = self.consumer.incremental_unassign(&list) {
+            tracing::warn!(%topic, partition, %error, "librdkafka did not let go of a stopped partition");
+        }
+    }
+
+    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+        self.consumer.context().watermarks(topic, partition)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.consumer.context().last_trouble()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.watcher.is_complete()
+    }
+
+    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+        let mut list = TopicPartitionList::new();
+        for &(topic, partition, offset) in offsets {
+            if let Err(error) = list.add_partition_offset(self.names.get(topic), partition, Offset::Offset(offset))
+            {
+                tracing::debug!(%topic, partition, offset, %error, "cannot publish an offset");
+            }
+        }
+        // For lag tools only: nothing depends on it, so a failure is no more than noted.
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "the group's offsets were not published");
+        }
+    }
+}
+
+/// Gives a record. Returns its timestamp.
+fn give(topic: Topic, message: &BorrowedMessage<'_>, take: &mut dyn FnMut(Polled<'_>)) -> i64 {
+    let timestamp_millis = match message.timestamp() {
+        Timestamp::NotAvailable => None,
+        Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => Some(millis),
+    };
+    let headers: SmallVec<[Header<'_>; 8]> = match message.headers() {
+        None => SmallVec::new(),
+        Some(headers) => (0..headers.count())
+            .filter_map(|at| headers.try_get(at))
+            .map(|header| (header.key, header.value))
+            .collect(),
+    };
+    take(Polled::Record(Record {
+        position: Position { topic, partition: message.partition(), offset: message.offset() },
+        timestamp_millis,
+        key: message.key(),
+        value: message.payload(),
+        headers: &headers,
+    }));
+    timestamp_millis.unwrap_or(i64::MIN)
+}
+
+/// Errors that librdkafka tries again by itself.
+fn is_transient(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NetworkException
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    )
+}
+
+fn explain(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            "the offset to read next is no longer in the topic: its oldest records were removed, or it was \
+             truncated or created again. Rebuild from what the topic has: stop, move the data directory away, start"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The settings that the projector's correctness rests on come last, so that nothing overrides them.
+fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in [
+        ("client.id", "optview"),
+        ("queued.min.messages", "20000"),
+        ("queued.max.messages.kbytes", "8192"),
+        ("fetch.queue.backoff.ms", "20"),
+        ("statistics.interval.ms", "1000"),
+        ("reconnect.backoff.max.ms", "2000"),
+        // A broker may close a connection that idles; that is no error.
+        ("log.connection.close", "false"),
+    ] {
+        config.set(key, value);
+    }
+    for (key, value) in &settings.properties {
+        config.set(key, value);
+    }
+    for (key, value) in [
+        ("bootstrap.servers", settings.brokers.as_str()),
+        ("group.id", group_id),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        ("isolation.level", "read_committed"),
+        ("check.crcs", "true"),
+        ("allow.auto.create.topics", "false"),
+    ] {
+        config.set(key, value);
+    }
+    config
+}

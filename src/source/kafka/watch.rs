@@ -1,0 +1,219 @@
+//! What librdkafka tells beside records: watermarks, trouble with the cluster, and partitions that appear.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+use crate::domain::Topic;
+use crate::source::Watermarks;
+use crate::status::TopicNames;
+
+/// How often the topics are looked at for new partitions, and, before all were found, for themselves.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How long a request to the cluster may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same trouble is logged again after this long.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+
+/// librdkafka's callbacks. Called on whichever thread polls.
+pub struct Watch {
+    names: TopicNames,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    watermarks: HashMap<(Topic, i32), Watermarks>,
+    /// With the connection; the next answer of the cluster ends it.
+    trouble: Option<String>,
+    /// With the topics, as of the last look at them.
+    topics_trouble: Option<String>,
+    logged: Option<(String, Instant)>,
+}
+
+impl Watch {
+    pub fn new(names: TopicNames) -> Watch {
+        Watch { names, state: Mutex::default() }
+    }
+
+    pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+        self.state.lock().watermarks.get(&(topic, partition)).copied()
+    }
+
+    pub fn last_trouble(&self) -> Option<String> {
+        let state = self.state.lock();
+        state.trouble.clone().or_else(|| state.topics_trouble.clone())
+    }
+
+    /// The cluster answers.
+    pub fn connected(&self) {
+        let mut state = self.state.lock();
+        if state.trouble.take().is_some() {
+            state.logged = None;
+            tracing::info!("the Kafka cluster answers again");
+        }
+    }
+
+    pub fn trouble(&self, error: &KafkaError, reason: &str) {
+        let text = if reason.is_empty() { error.to_string() } else { format!("{error}: {reason}") };
+        self.note(text);
+    }
+
+    fn note(&self, text: String) {
+        let mut state = self.state.lock();
+        state.log(&text);
+        state.trouble = Some(text);
+    }
+
+    /// What the last look at the topics found wrong.
+    fn set_topics_trouble(&self, trouble: Option<String>) {
+        let mut state = self.state.lock();
+        if let Some(text) = &trouble {
+            state.log(text);
+        }
+        state.topics_trouble = trouble;
+    }
+}
+
+impl State {
+    /// The same trouble once in a while only.
+    fn log(&mut self, text: &str) {
+        let logged = self.logged.as_ref().is_some_and(|(held, at)| held == text && at.elapsed() < LOG_AGAIN);
+        if !logged {
+            tracing::warn!("trouble with the Kafka cluster, trying again: {text}");
+            self.logged = Some((text.to_owned(), Instant::now()));
+        }
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Errors reach `error` too, which says them once.
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
+            self.connected();
+        }
+        let mut state = self.state.lock();
+        for topic in Topic::ALL {
+            let Some(held) = statistics.topics.get(self.names.get(topic)) else { continue };
+            for (&number, partition) in &held.partitions {
+                if number >= 0 && partition.ls_offset >= 0 && partition.lo_offset >= 0 {
+                    let watermarks = Watermarks { low: partition.lo_offset, high: partition.ls_offset };
+                    state.watermarks.insert((topic, number), watermarks);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Watch {}
+
+/// A partition that was not known before.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub topic: Topic,
+    pub partition: i32,
+    pub watermarks: Watermarks,
+}
+
+/// Looks for partitions on a thread of its own: the requests wait for the cluster.
+pub struct Watcher {
+    found: Receiver<Found>,
+    complete: Arc<AtomicBool>,
+    // Dropping it ends the thread.
+    _alive: Arc<()>,
+}
+
+impl Watcher {
+    pub fn start(
+        consumer: Arc<BaseConsumer<Watch>>,
+        names: TopicNames,
+        wake: impl Fn() + Send + 'static,
+    ) -> Watcher {
+        let (send, found) = channel();
+        let complete = Arc::new(AtomicBool::new(false));
+        let alive = Arc::new(());
+        let (still_wanted, is_complete) = (Arc::downgrade(&alive), complete.clone());
+        std::thread::spawn(move || {
+            let mut known = HashSet::new();
+            while still_wanted.strong_count() > 0 {
+                let all = look(&consumer, &names, &mut known, &send);
+                is_complete.fetch_or(all, Ordering::Release);
+                wake();
+                std::thread::sleep(if all { LOOK_EVERY } else { LOOK_AGAIN });
+            }
+        });
+        Watcher { found, complete, _alive: alive }
+    }
+
+    pub fn found(&self) -> Vec<Found> {
+        self.found.try_iter().collect()
+    }
+
+    /// Whether all partitions of all topics had been found, at some time.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+}
+
+/// Looks at every topic once. True where all of them are there and all of their partitions are known.
+fn look(
+    consumer: &BaseConsumer<Watch>,
+    names: &TopicNames,
+    known: &mut HashSet<(Topic, i32)>,
+    found: &Sender<Found>,
+) -> bool {
+    let look = |topic| look_at(consumer, names.get(topic), topic, known, found).err();
+    let troubles: Vec<String> = Topic::ALL.into_iter().filter_map(look).collect();
+    let all = troubles.is_empty();
+    consumer.context().set_topics_trouble((!all).then(|| troubles.join("; ")));
+    all
+}
+
+fn look_at(
+    consumer: &BaseConsumer<Watch>,
+    name: &str,
+    topic: Topic,
+    known: &mut HashSet<(Topic, i32)>,
+    found: &Sender<Found>,
+) -> Result<(), String> {
+    let no_topic = |why: &dyn std::fmt::Display| format!("cannot look at the topic `{name}`: {why}");
+    let metadata = consumer.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| no_topic(&error))?;
+    let held = metadata.topics().iter().find(|held| held.name() == name);
+    let held = held.ok_or_else(|| no_topic(&"the cluster does not tell of it"))?;
+    if let Some(error) = held.error() {
+        let error = rdkafka::error::KafkaError::MetadataFetch(error.into());
+        return Err(format!("the topic `{name}` cannot be read, is it there? ({error})"));
+    }
+    if held.partitions().is_empty() {
+        return Err(no_topic(&"it has no partitions"));
+    }
+    for partition in held.partitions().iter().map(|partition| partition.id()) {
+        if known.contains(&(topic, partition)) {
+            continue;
+        }
+        let (low, high) =
+            consumer.fetch_watermarks(name, partition, REQUEST_TIMEOUT).map_err(|error| no_topic(&error))?;
+        known.insert((topic, partition));
+        // The receiver is gone only where the source is: then nobody wants to know.
+        let _ = found.send(Found { topic, partition, watermarks: Watermarks { low, high } });
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! The first thing that failed, told to whoever asks: after any failure of sled, memory may be ahead of the disk, and the
+//! process must end.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::StoreError;
+
+#[derive(Clone, Default)]
+pub struct Failure(Arc<Mutex<Option<StoreError>>>);
+
+impl Failure {
+    /// Keeps the first.
+    pub fn note(&self, error: StoreError) {
+        self.0.lock().get_or_insert(error);
+    }
+
+    /// Passes a result on, and keeps what it says went wrong.
+    pub fn noting<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| self.note(error.again()))
+    }
+
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.0.lock().as_ref().map_or(Ok(()), |error| Err(error.again()))
+    }
+}

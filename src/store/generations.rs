@@ -1,0 +1,181 @@
+//! `DIR/CURRENT` names the live generation; `DIR/generations/NNNNNN` are the databases. The store is derived: what
+//! cannot be opened is moved aside, said loudly, and built anew from Kafka. Never a crash loop, never a silently empty view.
+
+use std::fs;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use sled::Db;
+
+use super::keys::{MARKER, Trees};
+use super::{StoreError, Writer, writer};
+use crate::codec::stored::{Damaged, FORMAT};
+
+/// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
+const FLUSH_EVERY_MS: u64 = 1000;
+
+/// An open store.
+pub struct Opened {
+    pub writer: Writer,
+    /// The live generation's number.
+    pub generation: u64,
+    /// Why what was there could not be used, where it could not: it has been moved aside.
+    pub moved_aside: Option<String>,
+    /// The live generation's directory.
+    pub path: PathBuf,
+}
+
+/// Opens the live generation of `data_dir`, or begins one. `cache_bytes` is what sled keeps in memory.
+pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
+    let generations = data_dir.join("generations");
+    fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
+    let Some(current) = read_current(data_dir)? else {
+        return begin(data_dir, last_number(&generations)? + 1, cache_bytes, None);
+    };
+    let path = directory(data_dir, current);
+    let damage = match open_generation(&path, cache_bytes) {
+        Ok(writer) => return Ok(Opened { writer, generation: current, moved_aside: None, path }),
+        Err(error) if error.is_damage() => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    let aside = move_aside(&path)?;
+    let why = format!("generation {current} could not be used: {damage}; it was moved to {}", aside.display());
+    tracing::error!(generation = current, "{why}; a new one is built from Kafka");
+    begin(data_dir, last_number(&generations)?.max(current) + 1, cache_bytes, Some(why))
+}
+
+/// Makes the next start build a new generation: called when damage shows while running.
+pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
+    let mark = generation.join(CONDEMNED);
+    fs::write(&mark, why).map_err(StoreError::io("write", &mark))
+}
+
+const CONDEMNED: &str = "CONDEMNED";
+
+fn begin(
+    data_dir: &Path,
+    number: u64,
+    cache_bytes: u64,
+    moved_aside: Option<String>,
+) -> Result<Opened, StoreError> {
+    let path = directory(data_dir, number);
+    fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
+    let db = open_database(&path, cache_bytes)?;
+    let file = path.join("db");
+    writer::mark(&db, &file)?;
+    let writer = Writer::new(&db, &file)?;
+    sync_directory(&path)?;
+    write_current(data_dir, number)?;
+    Ok(Opened { writer, generation: number, moved_aside, path })
+}
+
+fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {
+    let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
+    if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
+        return Err(damaged(format!("damage showed while it was in use: {why}")));
+    }
+    let file = path.join("db");
+    if !file.exists() {
+        return Err(damaged(format!("{} is not there", file.display())));
+    }
+    remove_unfinished_snapshots(path)?;
+    // sled tells of damage by a panic as often as by an error.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let db = open_database(path, cache_bytes)?;
+        let marker = Trees::open(&db)?.meta.get(MARKER)?;
+        match marker.as_deref() {
+            Some([FORMAT]) => Writer::new(&db, &file),
+            Some(other) => Err(damaged(format!("its format is {other:?}, not the {FORMAT} of this version"))),
+            None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
+        }
+    }));
+    opened.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(damaged(format!("sled panicked while opening it: {text}")))
+    })
+}
+
+fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
+    let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
+    config.open().map_err(|error| match error {
+        sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
+            StoreError::Held { path: path.to_owned() }
+        }
+        error => StoreError::Sled(error),
+    })
+}
+
+/// A kill while sled writes its snapshot leaves these, and it then refuses to open (spacejam/sled#1527).
+fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
+    for file in fs::read_dir(path).map_err(StoreError::io("read", path))? {
+        let file = file.map_err(StoreError::io("read", path))?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::warn!(file = %file.display(), "removing a snapshot that was not finished");
+            fs::remove_file(&file).map_err(StoreError::io("remove", &file))?;
+        }
+    }
+    Ok(())
+}
+
+fn directory(data_dir: &Path, generation: u64) -> PathBuf {
+    data_dir.join("generations").join(format!("{generation:06}"))
+}
+
+fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
+    let path = data_dir.join("CURRENT");
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => {
+                tracing::error!(path = %path.display(), "does not hold a number; a new generation is begun");
+                Ok(None)
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", &path)(error)),
+    }
+}
+
+/// A new file in the old one's place, so that a crash leaves one or the other.
+fn write_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+    let path = data_dir.join("CURRENT");
+    let new = data_dir.join("CURRENT.new");
+    let written = || {
+        let mut file = fs::File::create(&new)?;
+        file.write_all(format!("{generation:06}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    written().map_err(StoreError::io("write", &path))?;
+    sync_directory(data_dir)
+}
+
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(StoreError::io("sync", path))
+}
+
+/// The greatest number among the generations there are, those moved aside included; 0 where there are none.
+fn last_number(generations: &Path) -> Result<u64, StoreError> {
+    let mut last = 0;
+    for entry in fs::read_dir(generations).map_err(StoreError::io("read", generations))? {
+        let name = entry.map_err(StoreError::io("read", generations))?.file_name();
+        let name = name.to_string_lossy();
+        let digits = name.split('.').next().unwrap_or_default();
+        last = last.max(digits.parse().unwrap_or(0));
+    }
+    Ok(last)
+}
+
+fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = (1..)
+        .map(|number| path.with_extension(format!("damaged-{number}")))
+        .find(|aside| !aside.exists())
+        .unwrap_or_else(|| path.with_extension("damaged"));
+    if path.exists() {
+        fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
+    }
+    Ok(aside)
+}

@@ -1,0 +1,41 @@
+//! The trees of a generation, and the keys in them.
+
+use sled::{Db, Tree};
+
+/// The largest value that is stored: above about 7 KB sled keeps values in files of their own, which it never syncs.
+pub const VALUE_LIMIT: usize = 6500;
+
+/// One sled tree a kind of record.
+#[derive(Clone)]
+pub struct Trees {
+    /// Optimization id → stored optimization, or a reference to its pieces.
+    pub optimizations: Tree,
+    /// Job id → parked job, or a reference to its pieces.
+    pub jobs: Tree,
+    /// Pieces of what is too large for one value: owner's key, its hash, number of the piece.
+    pub pieces: Tree,
+    /// Chunk number → catalog entries.
+    pub catalog: Tree,
+    /// Position → dead letter, or a reference to its pieces.
+    pub dead_letters: Tree,
+    /// The format marker and the checkpoint.
+    pub meta: Tree,
+}
+
+impl Trees {
+    pub fn open(db: &Db) -> sled::Result<Trees> {
+        Ok(Trees {
+            optimizations: db.open_tree("optimizations")?,
+            jobs: db.open_tree("jobs")?,
+            pieces: db.open_tree("pieces")?,
+            catalog: db.open_tree("catalog")?,
+            dead_letters: db.open_tree("dead-letters")?,
+            meta: db.open_tree("meta")?,
+        })
+    }
+}
+
+/// In `meta`: the format of the generation. Its absence tells a new file from an old one that was emptied.
+pub const MARKER: &[u8] = b"format";
+/// In `meta`: the next offset to read of each partition.
+pub const CHECKPOINT: &[u8] = b"checkpoint";

@@ -1,0 +1,291 @@
+//! Writes the store. There is one writer; it is not `Clone`. Records are encoded and inserted on a thread of its own, so
+//! that the projector goes on folding. Plain inserts only, in an order that any prefix of them is safe:
+//!
+//! dead letters, catalog entries, parked jobs, optimizations (sorted: sled is faster so), jobs parked no longer; and the
+//! checkpoint only when all before it has been synced.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::RwLock;
+use sled::Db;
+
+use super::catalog::{Catalog, Entry};
+use super::checkpoint::Checkpoint;
+use super::failure::Failure;
+use super::journal::Journal;
+use super::keys::{CHECKPOINT, MARKER, Trees};
+use super::{Reader, StoreError, pieces};
+use crate::codec::stored;
+use crate::domain::{Commit, DeadLetter, Job, Optimization};
+
+/// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
+const PARTS_AHEAD: usize = 16;
+
+/// How many optimizations a part holds at the most: writing one takes some milliseconds.
+const PART_LIMIT: usize = 1_000;
+
+enum Order {
+    /// With the number that is done once this part is, where it is the last of a commit.
+    Commit(Commit, Vec<DeadLetter>, Option<u64>),
+    Checkpoint(Checkpoint),
+}
+
+/// Counts what has been done, in the order in which it was asked for.
+#[derive(Default)]
+struct Done {
+    commits: AtomicU64,
+    checkpoints: AtomicU64,
+    dead_letters: AtomicU64,
+    failure: Failure,
+}
+
+pub struct Writer {
+    trees: Trees,
+    catalog: Arc<RwLock<Catalog>>,
+    orders: Option<SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    done: Arc<Done>,
+    checkpoint: Checkpoint,
+}
+
+impl Writer {
+    /// Over an open database whose file is `file`. Reads the catalog.
+    pub(super) fn new(db: &Db, file: &Path) -> Result<Writer, StoreError> {
+        let trees = Trees::open(db)?;
+        let (journal, catalog) = Journal::load(&trees)?;
+        let checkpoint = match trees.meta.get(CHECKPOINT)? {
+            Some(bytes) => stored::decode(&bytes, "checkpoint")?,
+            None => Checkpoint::new(),
+        };
+        let catalog = Arc::new(RwLock::new(catalog));
+        let done = Arc::new(Done::default());
+        done.dead_letters.store(trees.dead_letters.len() as u64, Ordering::Relaxed);
+        let (orders, received) = sync_channel(PARTS_AHEAD);
+        let thread = WriterThread {
+            db: db.clone(),
+            file: File::open(file).map_err(StoreError::io("open", file))?,
+            trees: trees.clone(),
+            catalog: catalog.clone(),
+            journal,
+            done: done.clone(),
+            buffer: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || thread.run(&received))
+            .map_err(StoreError::io("start a thread for", file))?;
+        Ok(Writer { trees, catalog, orders: Some(orders), thread: Some(thread), done, checkpoint })
+    }
+
+    /// A reader of the same store.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.failure.clone())
+    }
+
+    /// The checkpoint that the store held when it was opened.
+    pub fn checkpoint_at_open(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// What the store has of an optimization.
+    pub fn optimization(&self, id: &str) -> Result<Option<Optimization>, StoreError> {
+        // The catalog names every stored optimization, and a look into memory is what a new one costs.
+        if !self.catalog.read().holds(id) {
+            return Ok(None);
+        }
+        let stored = pieces::get(&self.trees, &self.trees.optimizations, id.as_bytes())?;
+        Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
+    }
+
+    /// The state that is parked under a job's id.
+    pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
+        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+    }
+
+    /// The optimizations that link a job, now or before; and, very rarely, others.
+    pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
+        self.catalog.read().linking(job_id)
+    }
+
+    /// Parked jobs of which nothing was heard since `before_millis` (milliseconds since 1970), and that no
+    /// optimization links.
+    pub fn orphans(&self, before_millis: i64) -> Result<Vec<Arc<str>>, StoreError> {
+        let mut orphans = Vec::new();
+        for key in self.trees.jobs.iter().keys() {
+            let key = key?;
+            let id = String::from_utf8_lossy(&key);
+            let old = self.parked_job(&id)?.is_some_and(|job| job.last_heard().millis() < before_millis);
+            if old && self.linking(&id).is_empty() {
+                orphans.push(Arc::from(id.as_ref()));
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Hands over commit `number`. Waits where the writing thread is far behind.
+    ///
+    /// It is written in parts, so that none takes long: a record is whole by itself, so a commit need not be. What is
+    /// parked no longer is removed last, when the optimizations that took it in are written.
+    pub fn commit(&self, commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> Result<(), StoreError> {
+        let Commit { optimizations, jobs } = commit;
+        let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
+        let first = Commit { optimizations: Vec::new(), jobs: parked };
+        self.order(Order::Commit(first, dead_letters, None))?;
+        for part in optimizations.chunks(PART_LIMIT) {
+            let part = Commit { optimizations: part.to_vec(), jobs: Vec::new() };
+            self.order(Order::Commit(part, Vec::new(), None))?;
+        }
+        let last = Commit { optimizations: Vec::new(), jobs: removed };
+        self.order(Order::Commit(last, Vec::new(), Some(number)))
+    }
+
+    /// Asks for a checkpoint once everything handed over before has been synced.
+    pub fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
+        self.order(Order::Checkpoint(checkpoint))
+    }
+
+    fn order(&self, order: Order) -> Result<(), StoreError> {
+        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+        self.check()?;
+        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(panicked()) }
+    }
+
+    /// The first thing that failed, if anything did, here or at a reader.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.done.failure.check()
+    }
+
+    /// The number of the last commit that lies in the store whole.
+    pub fn commits_written(&self) -> u64 {
+        self.done.commits.load(Ordering::Acquire)
+    }
+
+    /// How many checkpoints have been written.
+    pub fn checkpoints_written(&self) -> u64 {
+        self.done.checkpoints.load(Ordering::Acquire)
+    }
+
+    /// How many optimizations readers may see.
+    pub fn views(&self) -> u64 {
+        self.catalog.read().listed()
+    }
+
+    pub fn dead_letters(&self) -> u64 {
+        self.done.dead_letters.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all that was handed over is done.
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        self.orders = None;
+        let ended = self.thread.take().map(JoinHandle::join);
+        self.check()?;
+        match ended {
+            Some(Err(_)) => Err(panicked()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn panicked() -> StoreError {
+    StoreError::WriterEnded("it panicked; the log says where".to_owned())
+}
+
+struct WriterThread {
+    db: Db,
+    /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
+    file: File,
+    trees: Trees,
+    catalog: Arc<RwLock<Catalog>>,
+    journal: Journal,
+    done: Arc<Done>,
+    buffer: Vec<u8>,
+}
+
+impl WriterThread {
+    fn run(mut self, orders: &Receiver<Order>) {
+        for order in orders {
+            let done = match order {
+                Order::Commit(part, dead_letters, number) => self.commit(part, &dead_letters, number),
+                Order::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
+            };
+            if let Err(error) = done {
+                self.done.failure.note(error);
+                return;
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        mut commit: Commit,
+        dead_letters: &[DeadLetter],
+        number: Option<u64>,
+    ) -> Result<(), StoreError> {
+        for dead_letter in dead_letters {
+            self.put_dead_letter(dead_letter)?;
+        }
+        commit.optimizations.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let entries = commit.optimizations.iter().map(|optimization| Entry::of(optimization)).collect();
+        self.journal.append(&self.trees, &self.catalog, entries)?;
+        for (id, job) in &commit.jobs {
+            if let Some(job) = job {
+                pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
+            }
+        }
+        for optimization in &commit.optimizations {
+            stored::encode_optimization(optimization, &mut self.buffer)?;
+            pieces::put(&self.trees, &self.trees.optimizations, optimization.id.as_bytes(), &self.buffer)?;
+        }
+        for (id, job) in &commit.jobs {
+            if job.is_none() {
+                pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;
+            }
+        }
+        if let Some(number) = number {
+            self.done.commits.store(number, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<(), StoreError> {
+        let position = dead_letter.position;
+        let mut key = vec![position.topic as u8];
+        key.extend_from_slice(&position.partition.to_be_bytes());
+        key.extend_from_slice(&position.offset.to_be_bytes());
+        if !self.trees.dead_letters.contains_key(&key)? {
+            self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
+        }
+        let value = stored::encode_dead_letter(dead_letter)?;
+        pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)
+    }
+
+    /// Never ahead of what is on the disk: flush, then a real sync, and only then the checkpoint.
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.sync()?;
+        self.trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+        self.db.flush()?;
+        self.done.checkpoints.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        sync(&self.db, &self.file)
+    }
+}
+
+/// Marks a new database as ours, on the disk before anything else.
+pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
+    Trees::open(db)?.meta.insert(MARKER, &[stored::FORMAT])?;
+    sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
+}
+
+fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
+    db.flush()?;
+    file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))
+}

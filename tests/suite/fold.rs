@@ -1,0 +1,177 @@
+//! Any interleaving, any repetition and any batching of the same events gives the same records, byte for byte.
+
+use std::borrow::Cow;
+
+use optview::domain::event::{
+    Body, JobChange, JsonObject, Metadata, OptimizationChange, OptimizationCreated, RunChange,
+};
+use optview::domain::{Envelope, Event, Position, Timestamp, Topic};
+use proptest::prelude::*;
+
+use crate::support::MapStore;
+
+/// Few ids, so that everything collides with everything.
+fn optimization_id() -> impl Strategy<Value = Cow<'static, str>> {
+    prop_oneof![Just("o1"), Just("o2"), Just("o3")].prop_map(Cow::Borrowed)
+}
+
+fn job_id() -> impl Strategy<Value = Cow<'static, str>> {
+    (0..12u8).prop_map(|number| Cow::Owned(format!("j{number}")))
+}
+
+fn text() -> impl Strategy<Value = Option<Cow<'static, str>>> {
+    prop_oneof![Just(None), Just(Some("")), Just(Some("a")), Just(Some("ü\"\n"))]
+        .prop_map(|text| text.map(Cow::Borrowed))
+}
+
+fn object() -> impl Strategy<Value = Option<JsonObject<'static>>> {
+    proptest::option::of((0..9u8).prop_map(|n| JsonObject(Cow::Owned(format!(r#"{{"Time [s]":{n}}}"#)))))
+}
+
+prop_compose! {
+    fn created()(
+        name in text(), description in text(), cell_name in text(), objectives in object(),
+        job_id in proptest::option::of(job_id()), project in 0..2u8,
+    ) -> OptimizationChange<'static> {
+        OptimizationChange::Created(Box::new(OptimizationCreated {
+            organization_id: Cow::Borrowed("org-1"),
+            project_id: Cow::Owned(format!("p{project}")),
+            name, description, cell_name, objectives, job_id,
+            ..OptimizationCreated::default()
+        }))
+    }
+}
+
+fn optimization_change() -> impl Strategy<Value = OptimizationChange<'static>> {
+    prop_oneof![
+        3 => created(),
+        2 => (text(), text()).prop_map(|(name, description)| OptimizationChange::DetailsChanged { name, description }),
+        1 => (text(), text()).prop_map(|(cell_name, parameterized_model_name)| {
+            OptimizationChange::DisplayNamesChanged { cell_name, parameterized_model_name }
+        }),
+        8 => job_id().prop_map(|job_id| OptimizationChange::JobLinked { job_id }),
+        1 => Just(OptimizationChange::Deleted),
+    ]
+}
+
+fn job_change() -> impl Strategy<Value = JobChange<'static>> {
+    prop_oneof![
+        Just(JobChange::Pending),
+        Just(JobChange::Waiting),
+        Just(JobChange::Processing),
+        object().prop_map(|metrics| JobChange::Completed { metrics }),
+        (text(), text()).prop_map(|(error, error_code)| JobChange::Failed { error, error_code }),
+        Just(JobChange::Canceled),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Body<'static>> {
+    prop_oneof![
+        (optimization_id(), optimization_change())
+            .prop_map(|(optimization_id, change)| Body::Optimization { optimization_id, change }),
+        (job_id(), proptest::option::of(optimization_id()), job_change())
+            .prop_map(|(job_id, optimization_id, change)| Body::Job { job_id, optimization_id, change }),
+        (job_id(), proptest::option::of(optimization_id()), 0..200u32).prop_map(
+            |(job_id, optimization_id, run_index)| Body::Run {
+                job_id,
+                run_index,
+                optimization_id,
+                change: RunChange::Started,
+            }
+        ),
+    ]
+}
+
+/// A history; sequences are often missing and times often the same, event ids never.
+fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
+    proptest::collection::vec((body(), 0..4u64, 0..6i64), len).prop_map(|bodies| {
+        let envelope = |(number, (body, sequence, time)): (i64, (Body<'static>, u64, i64))| {
+            let topic = body.topic();
+            let metadata = Metadata {
+                event_id: Cow::Owned(format!("e{number}")),
+                occurred_at: Timestamp::new(1_772_355_600 + time, 0).unwrap(),
+                sequence,
+            };
+            Envelope {
+                event: Event { metadata, body },
+                position: Position { topic, partition: 0, offset: number },
+            }
+        };
+        (0..).zip(bodies).map(envelope).collect()
+    })
+}
+
+fn fold_all<'a>(history: impl Iterator<Item = &'a Envelope<'static>>, pauses: &[bool]) -> MapStore {
+    let mut store = MapStore::default();
+    for (at, envelope) in history.enumerate() {
+        store.fold(envelope);
+        if !pauses.is_empty() && pauses[at % pauses.len()] {
+            store.forget();
+        }
+    }
+    store.write();
+    store
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_repetition_and_batching_do_not_matter(
+        (history, shuffled) in history(1..60).prop_flat_map(|history| {
+            let again = history.iter().step_by(3).cloned();
+            let repeated: Vec<_> = history.iter().cloned().chain(again).collect();
+            (Just(history), Just(repeated).prop_shuffle())
+        }),
+        pauses in proptest::collection::vec(proptest::bool::weighted(0.3), 1..40),
+    ) {
+        let expected = fold_all(history.iter(), &[]);
+        let folded = fold_all(shuffled.iter(), &pauses);
+        prop_assert!(!expected.optimizations.is_empty() || !expected.jobs.is_empty());
+        for (id, bytes) in &expected.optimizations {
+            prop_assert_eq!(folded.response(id), expected.response(id));
+            prop_assert_eq!(folded.optimizations.get(id), Some(bytes), "{}", id);
+        }
+        prop_assert_eq!(&folded.optimizations, &expected.optimizations);
+        prop_assert_eq!(&folded.jobs, &expected.jobs);
+    }
+}
+
+#[test]
+fn ten_thousand_runs_make_a_record_of_less_than_7_kb_whatever_their_pattern() {
+    let patterns: [fn(u32) -> u32; 3] = [|at| at, |at| 9_999 - at, |at| (at * 7_919) % 10_000];
+    for index_of in patterns {
+        let mut store = MapStore::default();
+        let body = Body::Optimization {
+            optimization_id: "o1".into(),
+            change: OptimizationChange::Created(Box::new(OptimizationCreated {
+                organization_id: "org-1".into(),
+                project_id: "p1".into(),
+                job_id: Some("j1".into()),
+                ..OptimizationCreated::default()
+            })),
+        };
+        let envelope = |body, offset| Envelope {
+            event: Event {
+                metadata: Metadata {
+                    event_id: format!("e{offset}").into(),
+                    occurred_at: Timestamp::default(),
+                    sequence: 1,
+                },
+                body,
+            },
+            position: Position { topic: Topic::MultistartRuns, partition: 0, offset },
+        };
+        store.fold(&envelope(body, 0));
+        for at in 0..10_000 {
+            let run_index = index_of(at);
+            let body =
+                Body::Run { job_id: "j1".into(), run_index, optimization_id: None, change: RunChange::Started };
+            store.fold(&envelope(body, i64::from(at) + 1));
+        }
+        store.write();
+        assert_eq!(store.response("o1").unwrap()["run_count"], 10_000);
+        let len = store.optimizations["o1"].len();
+        assert!(len < 7_000, "{len} bytes");
+    }
+}
