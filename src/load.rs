@@ -62,8 +62,9 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
     }
     let records = producer.finish()?;
     progress.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
-    let records_per_second = (records as f64 / seconds).round();
+    let elapsed = start.elapsed();
+    let records_per_second = (records as f64 / elapsed.as_secs_f64()).round();
+    let seconds = elapsed.as_millis() as f64 / 1000.0;
     Ok(Loaded { records, seconds, records_per_second, expectation: history.expectation().clone() })
 }
 

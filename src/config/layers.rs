@@ -116,6 +116,8 @@ impl<'a> Layers<'a> {
 
     /// All that was given for an option, the layer that wins last.
     pub fn all(&mut self, option: &Opt) -> Vec<Given> {
+        // Else it could be given by its variable, and not by its flag.
+        debug_assert!(self.typed.command.options().any(|known| known == option), "--{} is no flag", option.name);
         let mut all = Vec::new();
         let mut take = |texts: &[String], origin: Origin| {
             all.extend(texts.iter().map(|text| Given { text: text.clone(), origin: origin.clone() }));

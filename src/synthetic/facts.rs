@@ -66,9 +66,9 @@ pub fn parameter_values(random: &mut Random) -> JsonObject<'static> {
     object(format!(r#"{{"D [m2.s-1]":{}}}"#, tiny(random)))
 }
 
-/// Diffusivities and the like, as JSON.
+/// Diffusivities and the like, as JSON: in the shortest form, so the last digit is none to leave out.
 fn tiny(random: &mut Random) -> String {
-    format!("{}.{}e-14", 1 + random.below(9), 1 + random.below(99))
+    format!("{}.{}{}e-14", 1 + random.below(9), random.below(10), 1 + random.below(9))
 }
 
 fn object(text: String) -> JsonObject<'static> {

@@ -1,1 +1,62 @@
-fn main() {}
+//! What only a real Apache Kafka can show. Ignored without one, so that `cargo test` needs Rust and a C toolchain only:
+//!
+//! - `OPTVIEW_TEST_KAFKA=host:port` uses a broker that is there (it must let clients create topics);
+//! - `OPTVIEW_TEST_KAFKA=start` starts one with `tests/kafka/broker` (Java 17 or later, and Maven), for as long as the
+//!   tests run.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use rig::{Brokers, Kafka, Rig};
+
+mod broker;
+mod load;
+mod rig;
+
+struct Test {
+    /// A sentence that is true.
+    name: &'static str,
+    needs: Needs,
+    /// The rig has topics and a directory of the test's own.
+    run: fn(&Rig),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Any, which others use as well.
+    Broker,
+    /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
+    BrokerOfItsOwn,
+}
+
+const TESTS: &[&[Test]] = &[broker::TESTS, load::TESTS];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let brokers = Brokers::of_environment();
+    let trials = TESTS.iter().copied().flatten().map(|test| {
+        let run = move || {
+            let brokers = brokers.ok_or("needs a broker: set OPTVIEW_TEST_KAFKA")?;
+            let own = (test.needs == Needs::BrokerOfItsOwn).then(Kafka::start);
+            (test.run)(&Rig::new(test.name, brokers, own));
+            Ok(())
+        };
+        let ignored = match test.needs {
+            Needs::Broker => brokers.is_none(),
+            Needs::BrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
+        };
+        Trial::test(test.name, run).with_ignored_flag(ignored)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if brokers.is_none() && !arguments.list {
+        eprintln!(
+            "Tests against a real Kafka were ignored. To run them: OPTVIEW_TEST_KAFKA=start cargo test --test broker"
+        );
+        eprintln!(
+            "(Java 17 and Maven: tests/kafka/broker install), or OPTVIEW_TEST_KAFKA=host:port for a broker of yours."
+        );
+    }
+    rig::stop_shared_broker();
+    conclusion.exit_code()
+}

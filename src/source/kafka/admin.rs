@@ -11,8 +11,10 @@ use crate::domain::Topic;
 
 use super::KafkaSettings;
 
-/// How long the cluster may take to answer, and then to have a leader for each new partition.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// How long the cluster may take to say what topics there are.
+const METADATA_DEADLINE: Duration = Duration::from_secs(10);
+/// How long it may take to create some, and then to have a leader for each partition.
+const CREATION_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
@@ -20,7 +22,7 @@ pub enum TopicError {
     Unreachable { brokers: String, source: KafkaError },
     #[error("topic {topic} cannot be created: {why}; create it by other means, or ask for the right to do so")]
     Refused { topic: String, why: String },
-    #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", DEADLINE.as_secs())]
+    #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", CREATION_DEADLINE.as_secs())]
     NoLeaders { topics: Vec<String> },
 }
 
@@ -31,7 +33,7 @@ type Admin = AdminClient<DefaultClientContext>;
 pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
     let unreachable = |source| TopicError::Unreachable { brokers: settings.brokers.clone(), source };
     let admin: Admin = settings.client_config().create().map_err(unreachable)?;
-    let there = partitions_with_leaders(&admin, DEADLINE).map_err(unreachable)?;
+    let there = partitions_with_leaders(&admin).map_err(unreachable)?;
     let missing: Vec<&str> = Topic::ALL
         .iter()
         .map(|&topic| settings.topics.get(topic))
@@ -51,7 +53,8 @@ fn create(admin: &Admin, names: &[&str], partitions: i32) -> Result<(), TopicErr
     // -1 asks for the cluster's default.
     let topics: Vec<NewTopic<'_>> =
         names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1))).collect();
-    let options = AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE));
+    let options =
+        AdminOptions::new().operation_timeout(Some(CREATION_DEADLINE)).request_timeout(Some(CREATION_DEADLINE));
     let refused = |topic: &str, why: String| Err(TopicError::Refused { topic: topic.to_owned(), why });
     // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
@@ -74,8 +77,8 @@ fn create(admin: &Admin, names: &[&str], partitions: i32) -> Result<(), TopicErr
 /// A topic that was just created is not everywhere at once; what is sent too early would only be tried again and again.
 fn await_leaders(admin: &Admin, names: &[&str], partitions: i32) -> Result<BTreeMap<String, i32>, TopicError> {
     let start = Instant::now();
-    while start.elapsed() < DEADLINE {
-        let there = partitions_with_leaders(admin, DEADLINE).unwrap_or_default();
+    while start.elapsed() < CREATION_DEADLINE {
+        let there = partitions_with_leaders(admin).unwrap_or_default();
         if names.iter().all(|name| there.get(*name).is_some_and(|&count| count >= partitions)) {
             return Ok(there);
         }
@@ -85,8 +88,8 @@ fn await_leaders(admin: &Admin, names: &[&str], partitions: i32) -> Result<BTree
 }
 
 /// Of every topic: asking for one by its name may create it, where the brokers are set so.
-fn partitions_with_leaders(admin: &Admin, timeout: Duration) -> Result<BTreeMap<String, i32>, KafkaError> {
-    let metadata = admin.inner().fetch_metadata(None, timeout)?;
+fn partitions_with_leaders(admin: &Admin) -> Result<BTreeMap<String, i32>, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(None, METADATA_DEADLINE)?;
     let count = |topic: &rdkafka::metadata::MetadataTopic| {
         topic.partitions().iter().filter(|partition| partition.leader() >= 0).count() as i32
     };

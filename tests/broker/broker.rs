@@ -1,0 +1,23 @@
+//! What the other tests take for granted of a broker that is killed.
+
+use optview::domain::Topic;
+
+use crate::rig::Rig;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[Test {
+    name: "a_broker_that_is_killed_comes_back_with_what_it_acknowledged",
+    needs: Needs::BrokerOfItsOwn,
+    run: a_broker_that_is_killed_comes_back_with_what_it_acknowledged,
+}];
+
+fn a_broker_that_is_killed_comes_back_with_what_it_acknowledged(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(1);
+    rig.produce(Topic::Jobs, &[("a", "1"), ("b", "2")]);
+    broker.kill();
+    broker.restart();
+    rig.produce(Topic::Jobs, &[("a", "3")]);
+    let values: Vec<Vec<u8>> = rig.consume(Topic::Jobs).into_iter().map(|record| record.value).collect();
+    assert_eq!(values, [b"1", b"2", b"3"]);
+}

@@ -1,0 +1,178 @@
+//! `load` puts on the topics what it says that it did.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use optview::codec;
+use optview::domain::event::OptimizationChange;
+use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
+use optview::load::Loaded;
+use optview::synthetic::Expectation;
+
+use crate::rig::{Consumed, Rig, wait_until};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "what_load_puts_on_the_topics_as_json_is_what_it_prints",
+        needs: Needs::Broker,
+        run: |rig| check(rig, "json"),
+    },
+    Test {
+        name: "what_load_puts_on_the_topics_as_protobuf_is_what_it_prints",
+        needs: Needs::Broker,
+        run: |rig| check(rig, "protobuf"),
+    },
+    Test {
+        name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
+        needs: Needs::Broker,
+        run: a_load_that_was_killed_and_is_run_again_only_repeats_itself,
+    },
+    Test {
+        name: "load_fails_where_no_broker_answers",
+        needs: Needs::Broker,
+        run: load_fails_where_no_broker_answers,
+    },
+];
+
+const PARTITIONS: i32 = 6;
+
+fn check(rig: &Rig, encoding: &str) {
+    let output = rig.run(&["load", "--optimizations", "2000", "--partitions", "6", "--encoding", encoding]);
+    let loaded: Loaded = serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
+    let mut seen = Vec::new();
+    for topic in Topic::ALL {
+        let records = rig.consume(topic);
+        each_key_is_in_one_partition_and_all_are_used(&records);
+        seen.extend(records.iter().map(|record| read(topic, encoding, record)));
+    }
+    assert_eq!(seen.len(), loaded.records);
+    let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
+    assert_eq!(ids.len(), loaded.records, "an event is there twice");
+    assert!(loaded.expectation.optimizations > 1900, "{loaded:?}");
+    assert_eq!(recount(&seen), loaded.expectation);
+}
+
+fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
+    let mut partition_of = BTreeMap::new();
+    for record in records {
+        assert_eq!(
+            *partition_of.entry(&record.key).or_insert(record.partition),
+            record.partition,
+            "{}",
+            record.key
+        );
+    }
+    let used: BTreeSet<i32> = partition_of.into_values().collect();
+    assert_eq!(used, (0..PARTITIONS).collect());
+}
+
+fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
+    let arguments = ["load", "--optimizations", "200", "--partitions", "6"];
+    rig.create_topics(PARTITIONS);
+    let slow = rig.spawn(&[&arguments[..], &["--rate", "500"]].concat());
+    wait_until("some records are there", || (rig.count(Topic::Jobs) > 20).then_some(()));
+    slow.kill();
+    let before: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
+    let loaded: Loaded = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
+    assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
+    let seen: Vec<Seen> = Topic::ALL
+        .iter()
+        .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| read(topic, "json", &record)))
+        .collect();
+    assert_eq!(seen.len() as i64, before + loaded.records as i64);
+    let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
+    assert_eq!(ids.len(), loaded.records);
+    assert_eq!(recount(&seen), loaded.expectation);
+}
+
+fn load_fails_where_no_broker_answers(rig: &Rig) {
+    let mut command = rig.optview(&["load", "--brokers", "127.0.0.1:1", "--optimizations", "1"]);
+    let output = command.output().expect("a program to run");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("127.0.0.1:1 does not answer"), "{error}");
+}
+
+/// What one record says, as far as counting needs it.
+struct Seen {
+    event_id: String,
+    sequence: u64,
+    what: What,
+}
+
+enum What {
+    Created { id: String, job: Option<String> },
+    Linked { id: String, job: String },
+    Deleted { id: String },
+    Job { job: String, status: Status },
+    Run { job: String, run: u32 },
+    Nothing,
+}
+
+/// Per aggregate, the event of the greatest sequence; that is all that a reader needs to know of it.
+fn recount(seen: &[Seen]) -> Expectation {
+    let mut links: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
+    let mut statuses: BTreeMap<&str, (u64, Status)> = BTreeMap::new();
+    let mut runs: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    let mut deleted = BTreeSet::new();
+    for Seen { sequence, what, .. } in seen {
+        match what {
+            What::Created { id, job } => {
+                let link = links.entry(id).or_default();
+                *link = (*link).max((*sequence, job.as_deref()));
+            }
+            What::Linked { id, job } => {
+                let link = links.entry(id).or_default();
+                *link = (*link).max((*sequence, Some(job)));
+            }
+            What::Deleted { id } => drop(deleted.insert(id.as_str())),
+            What::Job { job, status } => {
+                let latest = statuses.entry(job).or_insert((*sequence, *status));
+                *latest = (*latest).max((*sequence, *status));
+            }
+            What::Run { job, run } => drop(runs.entry(job).or_default().insert(*run)),
+            What::Nothing => {}
+        }
+    }
+    let mut expectation = Expectation::default();
+    for (id, (_, job)) in links {
+        let status = job.map(|job| statuses.get(job).map_or(Status::Queued, |(_, status)| *status));
+        let run_count = job.and_then(|job| runs.get(job)).map_or(0, BTreeSet::len);
+        expectation.add(status, run_count as u64, deleted.contains(id));
+    }
+    expectation
+}
+
+/// The codec decides for itself how a record is encoded, so what was asked for is checked here.
+fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
+    assert_eq!(record.value[0] == b'{', encoding == "json");
+    let envelope = codec::decode(&Record {
+        position: Position { topic, partition: record.partition, offset: record.offset },
+        timestamp_millis: None,
+        key: Some(record.key.as_bytes()),
+        value: Some(&record.value),
+        headers: &[],
+    });
+    let Event { metadata, body } = envelope.expect("a record that can be understood").event;
+    assert_eq!(body.topic(), topic);
+    let what = match body {
+        Body::Optimization { optimization_id, change } => {
+            let id = optimization_id.into_owned();
+            match change {
+                OptimizationChange::Created(facts) => What::Created { id, job: facts.job_id.map(Cow::into_owned) },
+                OptimizationChange::JobLinked { job_id } => What::Linked { id, job: job_id.into_owned() },
+                OptimizationChange::Deleted => What::Deleted { id },
+                OptimizationChange::DetailsChanged { .. } | OptimizationChange::DisplayNamesChanged { .. } => {
+                    What::Nothing
+                }
+            }
+        }
+        Body::Job { job_id, change, .. } => {
+            What::Job { job: job_id.into_owned(), status: job::status_of(&change).shown() }
+        }
+        Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
+    };
+    Seen { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
+}

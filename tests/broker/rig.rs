@@ -1,0 +1,266 @@
+//! What the tests against a real Kafka share: a broker, topics and a directory of each test's own, records in and out,
+//! the program itself as a process, and waiting for a condition instead of sleeping.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use optview::domain::Topic;
+use optview::source::kafka::producer::Producer;
+use optview::source::kafka::{KafkaSettings, admin};
+use optview::status::TopicNames;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+/// How long anything may take that should take seconds.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the broker comes from.
+#[derive(Clone, Copy)]
+pub enum Brokers {
+    There(&'static str),
+    Started,
+}
+
+static SHARED: Mutex<Option<Kafka>> = Mutex::new(None);
+
+impl Brokers {
+    pub fn of_environment() -> Option<Brokers> {
+        match std::env::var("OPTVIEW_TEST_KAFKA").ok().filter(|value| !value.is_empty())? {
+            start if start == "start" => Some(Brokers::Started),
+            address => Some(Brokers::There(address.leak())),
+        }
+    }
+
+    /// Starts the shared broker where that is asked for, once a test needs it.
+    pub fn address(self) -> String {
+        match self {
+            Brokers::There(address) => address.to_owned(),
+            Brokers::Started => {
+                let mut shared = SHARED.lock().unwrap_or_else(|broken| broken.into_inner());
+                shared.get_or_insert_with(Kafka::start).address.clone()
+            }
+        }
+    }
+}
+
+/// Statics are not dropped, so `main` has to ask for it.
+pub fn stop_shared_broker() {
+    drop(SHARED.lock().unwrap_or_else(|broken| broken.into_inner()).take());
+}
+
+/// A broker of `tests/kafka/broker`. A test that kills one starts its own.
+pub struct Kafka {
+    pub address: String,
+    directory: TempDir,
+}
+
+impl Kafka {
+    pub fn start() -> Kafka {
+        let directory = tempfile::tempdir().expect("a directory for the broker");
+        let address = broker("start", directory.path()).expect("a broker that starts");
+        Kafka { address, directory }
+    }
+}
+
+impl Kafka {
+    /// As a crash would.
+    pub fn kill(&self) {
+        broker("kill", self.directory.path()).expect("a broker that can be killed");
+    }
+
+    /// With the address and the data it had.
+    pub fn restart(&self) {
+        broker("start", self.directory.path()).expect("a broker that starts again");
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // What it kept is deleted anyway, so it need not take the time to stop well.
+        let _ = broker("kill", self.directory.path());
+    }
+}
+
+fn broker(verb: &str, directory: &Path) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker");
+    let output = Command::new(script).arg(verb).arg(directory).output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// One test's own part of the world.
+pub struct Rig {
+    /// Of tests that need one of their own.
+    pub own_broker: Option<Kafka>,
+    pub settings: KafkaSettings,
+    /// Deleted with the rig.
+    pub directory: TempDir,
+}
+
+/// A record as a consumer gets it.
+pub struct Consumed {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub value: Vec<u8>,
+}
+
+impl Rig {
+    pub fn new(test: &str, brokers: Brokers, own_broker: Option<Kafka>) -> Rig {
+        // A broker that is used again still has the topics of earlier runs.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_nanos();
+        let name = |topic: Topic| format!("{}-{now:x}-{}", &test[..test.len().min(60)], topic.default_name());
+        let topics = TopicNames::new(name(Topic::Optimizations), name(Topic::Jobs), name(Topic::MultistartRuns));
+        let brokers = own_broker.as_ref().map_or_else(|| brokers.address(), |own| own.address.clone());
+        let settings = KafkaSettings { brokers, topics, properties: Vec::new() };
+        Rig { own_broker, settings, directory: tempfile::tempdir().expect("a directory for the test") }
+    }
+
+    pub fn create_topics(&self, partitions: i32) {
+        admin::ensure_topics(&self.settings, partitions).expect("topics");
+    }
+
+    /// The program with this rig's broker and topics, and none of the environment's own settings.
+    pub fn optview(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .env("OPTVIEW_BROKERS", &self.settings.brokers)
+            .env("OPTVIEW_TOPIC_OPTIMIZATIONS", self.settings.topics.get(Topic::Optimizations))
+            .env("OPTVIEW_TOPIC_JOBS", self.settings.topics.get(Topic::Jobs))
+            .env("OPTVIEW_TOPIC_MULTISTART_RUNS", self.settings.topics.get(Topic::MultistartRuns))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end; what it said on stderr is in the failure where it fails.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.optview(arguments).output().expect("a program to run");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// Starts the program. What it says is in `stdout` and `stderr` of the rig's directory.
+    pub fn spawn(&self, arguments: &[&str]) -> Process {
+        let file = |name: &str| File::create(self.directory.path().join(name)).expect("a file for its output");
+        let mut command = self.optview(arguments);
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        Process(command.spawn().expect("a program to start"))
+    }
+
+    /// Puts records on a topic, as (key, value).
+    pub fn produce(&self, topic: Topic, records: &[(&str, &str)]) {
+        let mut producer = Producer::new(&self.settings).expect("a producer");
+        for (key, value) in records {
+            producer.send(topic, key, Some(value.as_bytes())).expect("a record that is taken");
+        }
+        assert_eq!(producer.finish().expect("records that are delivered"), records.len());
+    }
+
+    /// How many records a topic has.
+    pub fn count(&self, topic: Topic) -> i64 {
+        offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(low, high)| high - low).sum()
+    }
+
+    /// Every record of a topic, up to where it ends now.
+    pub fn consume(&self, topic: Topic) -> Vec<Consumed> {
+        let name = self.settings.topics.get(topic);
+        let consumer = self.consumer();
+        let mut assignment = TopicPartitionList::new();
+        let mut left = 0;
+        for (partition, (low, high)) in (0..).zip(offsets(&consumer, name)) {
+            assignment.add_partition_offset(name, partition, Offset::Offset(low)).expect("an offset");
+            left += high - low;
+        }
+        consumer.assign(&assignment).expect("an assignment");
+        let start = Instant::now();
+        let mut consumed = Vec::new();
+        while (consumed.len() as i64) < left {
+            assert!(start.elapsed() < DEADLINE, "{name}: {} of {left} records", consumed.len());
+            let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = message.expect("a record");
+            consumed.push(Consumed {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
+                value: message.payload().unwrap_or_default().to_vec(),
+            });
+        }
+        consumed
+    }
+
+    fn consumer(&self) -> BaseConsumer {
+        let mut config = self.settings.client_config();
+        config.set("group.id", "optview-tests").set("enable.auto.commit", "false");
+        config.create().expect("a consumer")
+    }
+}
+
+/// The program as a process, which does not outlive the test.
+pub struct Process(Child);
+
+impl Process {
+    /// SIGKILL, as a crash.
+    pub fn kill(mut self) {
+        self.0.kill().expect("a process to kill");
+        self.0.wait().expect("a process that ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a condition gives once it holds. Never returns where it does not hold in time.
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "after {} s, still not: {what}", DEADLINE.as_secs());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A GET as the simplest of clients does it: the status, and the body as it came.
+#[expect(dead_code, reason = "for the tests of `serve`, which come with `serve`")]
+pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
+}
+
+/// The low and the high watermark of each partition.
+fn offsets(consumer: &BaseConsumer, topic: &str) -> Vec<(i64, i64)> {
+    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).expect("metadata");
+    let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    // A leader that was just made may not know yet that it is one.
+    let watermarks = |partition| {
+        let asked = || consumer.fetch_watermarks(topic, partition, DEADLINE).ok();
+        wait_until(&format!("the watermarks of {topic}/{partition} are known"), asked)
+    };
+    (0..partitions as i32).map(watermarks).collect()
+}
