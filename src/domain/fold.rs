@@ -86,8 +86,11 @@ fn apply_to_job(
         let record = working.change_optimization(home);
         let mut effects = change(&mut record.job);
         if let Some(named) = named {
-            effects.changed |= record.job.name(named);
             effects.mismatched = *named != *record.id;
+            effects.changed |= match effects.mismatched {
+                true => record.job.name(named),
+                false => record.job.name_home(&record.id),
+            };
         }
         return Step::Done(effects);
     }

@@ -1,5 +1,7 @@
 //! What is known of one job: its statuses, how it ended, and its runs.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -83,7 +85,7 @@ pub struct Job {
     pub runs: RunSet,
     /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
     /// that links the job.
-    named: SmallVec<[Box<str>; 1]>,
+    named: SmallVec<[Arc<str>; 1]>,
     /// The latest `occurred_at` of its events.
     last_heard: Timestamp,
 }
@@ -150,6 +152,16 @@ impl Job {
 
     /// Remembers that an event named this optimization. True where that changed anything.
     pub fn name(&mut self, optimization_id: &str) -> bool {
+        self.name_shared(optimization_id, || Arc::from(optimization_id))
+    }
+
+    /// [`Job::name`] for the optimization that the job lives in, which events name again and again.
+    pub fn name_home(&mut self, home: &Arc<str>) -> bool {
+        let known = self.named.len() == 1 && Arc::ptr_eq(&self.named[0], home);
+        !known && self.name_shared(home, || home.clone())
+    }
+
+    fn name_shared(&mut self, optimization_id: &str, shared: impl FnOnce() -> Arc<str>) -> bool {
         let at = match self.named.binary_search_by(|held| (**held).cmp(optimization_id)) {
             Ok(_) => return false,
             Err(at) => at,
@@ -157,7 +169,7 @@ impl Job {
         if at == 2 {
             return false;
         }
-        self.named.insert(at, optimization_id.into());
+        self.named.insert(at, shared());
         self.named.truncate(2);
         true
     }

@@ -81,6 +81,7 @@ impl Writer {
             catalog: catalog.clone(),
             journal,
             done: done.clone(),
+            written: metrics::counter!("optview_store_writes_total"),
             buffer: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -217,6 +218,7 @@ struct WriterThread {
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
     done: Arc<Done>,
+    written: metrics::Counter,
     buffer: Vec<u8>,
 }
 
@@ -243,6 +245,7 @@ impl WriterThread {
         for dead_letter in dead_letters {
             self.put_dead_letter(dead_letter)?;
         }
+        self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
         commit.optimizations.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let entries = commit.optimizations.iter().map(|optimization| Entry::of(optimization)).collect();
         self.journal.append(&self.trees, &self.catalog, entries)?;

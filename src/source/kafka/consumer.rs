@@ -13,7 +13,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, Timestamp, TopicPartitionList};
-use smallvec::SmallVec;
 
 use super::settings::KafkaSettings;
 use super::watch::{Found, Watch, Watcher};
@@ -216,20 +215,21 @@ fn give(topic: Topic, message: &BorrowedMessage<'_>, take: &mut dyn FnMut(Polled
         Timestamp::NotAvailable => None,
         Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => Some(millis),
     };
-    let headers: SmallVec<[Header<'_>; 8]> = match message.headers() {
-        None => SmallVec::new(),
-        Some(headers) => (0..headers.count())
-            .filter_map(|at| headers.try_get(at))
-            .map(|header| (header.key, header.value))
-            .collect(),
-    };
-    take(Polled::Record(Record {
+    let record = Record {
         position: Position { topic, partition: message.partition(), offset: message.offset() },
         timestamp_millis,
         key: message.key(),
         value: message.payload(),
-        headers: &headers,
-    }));
+        headers: &[],
+    };
+    match message.headers() {
+        None => take(Polled::Record(record)),
+        Some(held) => {
+            let held = (0..held.count()).filter_map(|at| held.try_get(at));
+            let headers: Vec<Header<'_>> = held.map(|header| (header.key, header.value)).collect();
+            take(Polled::Record(Record { headers: &headers, ..record }));
+        }
+    }
     timestamp_millis.unwrap_or(i64::MIN)
 }
 
