@@ -72,7 +72,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
 fn progress_bar(optimizations: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} optimizations, {msg} records, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(optimizations).with_style(style)
+    ProgressBar::new(optimizations).with_style(style).with_message("0")
 }
 
 /// Keeps to a rate, measured from the start so that no delay adds up.

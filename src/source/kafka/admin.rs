@@ -18,8 +18,8 @@ const CREATION_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    #[error("the cluster at {brokers} does not answer: {source}; is --brokers right?")]
-    Unreachable { brokers: String, source: KafkaError },
+    #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
+    Unreachable { brokers: String, why: KafkaError },
     #[error("topic {topic} cannot be created: {why}; create it by other means, or ask for the right to do so")]
     Refused { topic: String, why: String },
     #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", CREATION_DEADLINE.as_secs())]
@@ -31,7 +31,7 @@ type Admin = AdminClient<DefaultClientContext>;
 /// Creates those of the three topics that are missing, with so many partitions and the cluster's own replication
 /// factor. Returns how many partitions each topic has, which for one that was there already is what it had.
 pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
-    let unreachable = |source| TopicError::Unreachable { brokers: settings.brokers.clone(), source };
+    let unreachable = |why| TopicError::Unreachable { brokers: settings.brokers.clone(), why };
     let admin: Admin = settings.client_config().create().map_err(unreachable)?;
     let there = partitions_with_leaders(&admin).map_err(unreachable)?;
     let missing: Vec<&str> = Topic::ALL

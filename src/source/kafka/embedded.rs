@@ -14,7 +14,7 @@ use super::KafkaSettings;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the in-process broker failed: {0}")]
-pub struct EmbeddedError(#[from] KafkaError);
+pub struct EmbeddedError(KafkaError);
 
 /// Runs until it is dropped. It cannot leave the thread that made it; clients may be anywhere.
 pub struct EmbeddedBroker {
@@ -25,9 +25,9 @@ pub struct EmbeddedBroker {
 impl EmbeddedBroker {
     /// With the three topics, each of so many partitions.
     pub fn start(topics: TopicNames, partitions: i32) -> Result<EmbeddedBroker, EmbeddedError> {
-        let cluster = MockCluster::new(1)?;
+        let cluster = MockCluster::new(1).map_err(EmbeddedError)?;
         for topic in Topic::ALL {
-            cluster.create_topic(topics.get(topic), partitions, 1)?;
+            cluster.create_topic(topics.get(topic), partitions, 1).map_err(EmbeddedError)?;
         }
         Ok(EmbeddedBroker { cluster, topics })
     }

@@ -15,17 +15,18 @@ use crate::status::TopicNames;
 
 use super::KafkaSettings;
 
+// `why` and not `source`: each message has it already, and a chain of errors is printed whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
     #[error("cannot make a producer: {0}")]
     Setup(KafkaError),
     /// `record` counts from 0, in the order sent.
-    #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {source}")]
-    Undelivered { record: usize, topic: String, partition: i32, source: KafkaError },
-    #[error("record {record} of those sent, to {topic}, was not taken: {source}")]
-    NotTaken { record: usize, topic: String, source: KafkaError },
-    #[error("{waiting} records are still waiting to be delivered after {} s: {source}", .after.as_secs())]
-    Unfinished { waiting: i32, after: Duration, source: KafkaError },
+    #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {why}")]
+    Undelivered { record: usize, topic: String, partition: i32, why: KafkaError },
+    #[error("record {record} of those sent, to {topic}, was not taken: {why}")]
+    NotTaken { record: usize, topic: String, why: KafkaError },
+    #[error("{waiting} records are still waiting to be delivered after {} s: {why}", .after.as_secs())]
+    Unfinished { waiting: i32, after: Duration, why: KafkaError },
 }
 
 pub struct Producer {
@@ -63,9 +64,9 @@ impl Producer {
                     record = returned;
                     self.poll(Duration::from_millis(10))?;
                 }
-                Err((source, _)) => {
+                Err((why, _)) => {
                     let topic = name.to_owned();
-                    return Err(ProduceError::NotTaken { record: self.sent, topic, source });
+                    return Err(ProduceError::NotTaken { record: self.sent, topic, why });
                 }
             }
         }
@@ -87,9 +88,9 @@ impl Producer {
         }
         match flushed {
             Ok(()) => Ok(self.sent),
-            Err(source) => {
+            Err(why) => {
                 let waiting = self.inner.in_flight_count();
-                Err(ProduceError::Unfinished { waiting, after: FINISH_DEADLINE, source })
+                Err(ProduceError::Unfinished { waiting, after: FINISH_DEADLINE, why })
             }
         }
     }
@@ -126,12 +127,12 @@ impl ProducerContext for FirstFailure {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
-        if let Err((source, message)) = result {
+        if let Err((why, message)) = result {
             self.0.lock().get_or_insert_with(|| ProduceError::Undelivered {
                 record,
                 topic: message.topic().to_owned(),
                 partition: message.partition(),
-                source: source.clone(),
+                why: why.clone(),
             });
         }
     }
