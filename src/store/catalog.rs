@@ -20,6 +20,9 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// What the catalog knows of one stored optimization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
+    /// The key of its record in sled, counted up from 0 as optimizations come. What changes together came together, so
+    /// that sled finds it together; ids are random, and random writes are what sled is slowest at.
+    pub number: u32,
     pub id: Arc<str>,
     /// `None` where readers must not see it.
     pub listed: Option<Listed>,
@@ -37,7 +40,7 @@ pub struct Listed {
 }
 
 impl Entry {
-    pub fn of(optimization: &Optimization) -> Entry {
+    pub fn of(optimization: &Optimization, number: u32) -> Entry {
         let listed = optimization.shown().map(|created| Listed {
             organization_id: created.value.organization_id.clone(),
             project_id: created.value.project_id.clone(),
@@ -46,7 +49,7 @@ impl Entry {
             created_at: created.value.created_at,
         });
         let jobs = optimization.links().iter().map(|link| job_hash(&link.job_id)).collect();
-        Entry { id: optimization.id.clone(), listed, jobs }
+        Entry { number, id: optimization.id.clone(), listed, jobs }
     }
 }
 
@@ -57,7 +60,8 @@ pub fn job_hash(job_id: &str) -> u64 {
 
 #[derive(Default)]
 pub struct Catalog {
-    slots: Slab<Slot>,
+    /// By number.
+    slots: Vec<Option<Slot>>,
     ids: Map<Arc<str>, u32>,
     projects: Slab<Project>,
     /// Organization → project → its place in `projects`.
@@ -120,28 +124,37 @@ impl Catalog {
 
     /// How many optimizations there are, seen by readers or not.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.ids.len()
     }
 
-    pub fn holds(&self, id: &str) -> bool {
-        self.ids.contains_key(id)
+    /// The least number that none has.
+    pub fn next_number(&self) -> u32 {
+        index(self.slots.len())
+    }
+
+    /// The key of an optimization's record.
+    pub fn number(&self, id: &str) -> Option<u32> {
+        self.ids.get(id).copied()
+    }
+
+    fn slot(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(number as usize)?.as_ref()
     }
 
     /// The optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
-        let slots = self.jobs.get(&job_hash(job_id)).map(SmallVec::as_slice).unwrap_or_default();
-        slots.iter().map(|&slot| self.slots[slot as usize].id.clone()).collect()
+        let numbers = self.jobs.get(&job_hash(job_id)).map(SmallVec::as_slice).unwrap_or_default();
+        numbers.iter().filter_map(|&number| Some(self.slot(number)?.id.clone())).collect()
     }
 
     /// The chunk that holds an optimization's latest entry.
-    pub fn chunk_of(&self, id: &str) -> Option<u64> {
-        self.ids.get(id).map(|&slot| self.slots[slot as usize].chunk)
+    pub fn chunk_of(&self, number: u32) -> Option<u64> {
+        self.slot(number).map(|slot| slot.chunk)
     }
 
     /// Whether `entry` says anything new.
     pub fn differs(&self, entry: &Entry) -> bool {
-        let Some(&slot) = self.ids.get(&entry.id) else { return true };
-        let slot = &self.slots[slot as usize];
+        let Some(slot) = self.slot(entry.number) else { return true };
         if slot.jobs != entry.jobs {
             return true;
         }
@@ -159,30 +172,32 @@ impl Catalog {
         }
     }
 
-    /// Takes an entry that stands in `chunk`. Gives the chunk that held the optimization's entry before.
-    pub fn put(&mut self, entry: &Entry, chunk: u64) -> Option<u64> {
+    /// Takes an entry that stands in `chunk`.
+    pub fn put(&mut self, entry: &Entry, chunk: u64) {
         let listed = entry.listed.as_ref().map(|listed| ListedSlot {
             project: self.project(&listed.organization_id, &listed.project_id),
             kind: listed.kind.as_deref().map(|kind| self.kind(kind)),
             status: listed.status,
             created_at: listed.created_at,
         });
-        let Some(&at) = self.ids.get(&entry.id) else {
-            let slot = Slot { id: entry.id.clone(), listed: None, jobs: SmallVec::new(), chunk };
-            let at = index(self.slots.insert(slot));
-            self.ids.insert(entry.id.clone(), at);
-            self.relink(at, &entry.jobs);
-            self.relist(at, listed);
-            return None;
-        };
-        let before = std::mem::replace(&mut self.slots[at as usize].chunk, chunk);
-        self.relink(at, &entry.jobs);
-        self.relist(at, listed);
-        Some(before)
+        let number = entry.number;
+        if self.slots.len() <= number as usize {
+            self.slots.resize_with(number as usize + 1, || None);
+        }
+        let slot = &mut self.slots[number as usize];
+        match slot {
+            Some(slot) => slot.chunk = chunk,
+            None => {
+                *slot = Some(Slot { id: entry.id.clone(), listed: None, jobs: SmallVec::new(), chunk });
+                self.ids.insert(entry.id.clone(), number);
+            }
+        }
+        self.relink(number, &entry.jobs);
+        self.relist(number, listed);
     }
 
     fn relink(&mut self, at: u32, jobs: &SmallVec<[u64; 1]>) {
-        let slot = &mut self.slots[at as usize];
+        let Some(slot) = &mut self.slots[at as usize] else { return };
         if slot.jobs == *jobs {
             return;
         }
@@ -197,7 +212,7 @@ impl Catalog {
     }
 
     fn relist(&mut self, at: u32, listed: Option<ListedSlot>) {
-        let slot = &mut self.slots[at as usize];
+        let Some(slot) = &mut self.slots[at as usize] else { return };
         let held = std::mem::replace(&mut slot.listed, listed);
         if held == listed {
             return;
@@ -256,8 +271,8 @@ impl Catalog {
         }
     }
 
-    /// The ids on a page, and how many the filters let through on all pages.
-    pub fn page(&self, query: &ListQuery<'_>) -> (Vec<Arc<str>>, u64) {
+    /// The numbers of the optimizations on a page, and how many the filters let through on all pages.
+    pub fn page(&self, query: &ListQuery<'_>) -> (Vec<u32>, u64) {
         let kind = match query.kind.map(|kind| self.kinds.get(kind)) {
             None => None,
             Some(Some(&kind)) => Some(kind),
@@ -273,7 +288,7 @@ impl Catalog {
         let unfiltered = query.status.is_none() && kind.is_none();
         let passes = |place: &&Place| {
             unfiltered
-                || self.slots[place.slot as usize].listed.is_some_and(|listed| {
+                || self.slot(place.slot).and_then(|slot| slot.listed).is_some_and(|listed| {
                     query.status.is_none_or(|wanted| listed.status == Some(wanted))
                         && kind.is_none_or(|wanted| listed.kind == Some(wanted))
                 })
@@ -281,8 +296,8 @@ impl Catalog {
         if usize::try_from(total).is_ok_and(|total| query.offset >= total) {
             return (Vec::new(), total);
         }
-        let ids = merged(&projects).filter(passes).skip(query.offset).take(query.limit);
-        (ids.map(|place| place.id.clone()).collect(), total)
+        let places = merged(&projects).filter(passes).skip(query.offset).take(query.limit);
+        (places.map(|place| place.slot).collect(), total)
     }
 
     fn projects_of(&self, query: &ListQuery<'_>) -> Vec<&Project> {

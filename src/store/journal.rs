@@ -1,7 +1,7 @@
 //! The catalog on disk: chunks of entries, appended as optimizations change. The oldest chunks are retired as new ones
 //! come, what is still current of them written again, so that the chunks stay at most about twice what they must hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::RwLock;
 
@@ -37,39 +37,35 @@ impl Journal {
         Ok((journal, catalog))
     }
 
-    /// Appends what is new in `entries`, to disk first and then to the catalog.
+    /// Writes what is new in `entries`. The catalog is to take it once the records that it names are written: a reader
+    /// must not find in a list what it cannot get.
     pub fn append(
         &mut self,
         trees: &Trees,
         catalog: &RwLock<Catalog>,
         mut entries: Vec<Entry>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Appended, StoreError> {
         {
             let catalog = catalog.read();
             entries.retain(|entry| catalog.differs(entry));
         }
+        let mut appended = Appended(Vec::new());
         if entries.is_empty() {
-            return Ok(());
+            return Ok(appended);
         }
         let retired = self.retire(trees, catalog, &mut entries)?;
-        let mut rest = entries.as_slice();
-        while !rest.is_empty() {
-            let (chunk, taken) = encode_chunk(rest)?;
+        while !entries.is_empty() {
+            let (chunk, taken) = encode_chunk(&entries)?;
             let number = self.next;
             trees.catalog.insert(number.to_be_bytes(), chunk)?;
             self.note(number, taken);
-            for turn in rest[..taken].chunks(ENTRIES_A_TURN) {
-                let mut catalog = catalog.write();
-                for entry in turn {
-                    catalog.put(entry, number);
-                }
-            }
-            rest = &rest[taken..];
+            let rest = entries.split_off(taken);
+            appended.0.push((number, std::mem::replace(&mut entries, rest)));
         }
         for number in retired {
             trees.catalog.remove(number.to_be_bytes())?;
         }
-        Ok(())
+        Ok(appended)
     }
 
     fn note(&mut self, number: u64, entries: usize) {
@@ -90,15 +86,14 @@ impl Journal {
         let needed = catalog.len() as u64;
         let most = (entries.len() / 16).max(4);
         let mut retired = Vec::new();
-        let mut taken: std::collections::HashSet<std::sync::Arc<str>> =
-            entries.iter().map(|entry| entry.id.clone()).collect();
+        let mut taken: HashSet<u32> = entries.iter().map(|entry| entry.number).collect();
         while retired.len() < most && self.is_wasteful(needed) {
             let Some((number, held)) = self.chunks.pop_first() else { break };
             self.entries -= u64::from(held);
             retired.push(number);
             let Some(chunk) = trees.catalog.get(number.to_be_bytes())? else { continue };
             for entry in stored::decode::<Vec<Entry>>(&chunk, "catalog chunk")? {
-                if catalog.chunk_of(&entry.id) == Some(number) && taken.insert(entry.id.clone()) {
+                if catalog.chunk_of(entry.number) == Some(number) && taken.insert(entry.number) {
                     entries.push(entry);
                 }
             }
@@ -111,12 +106,30 @@ impl Journal {
     }
 }
 
+/// Entries that are on the disk, by the chunk that holds them.
+#[must_use]
+pub struct Appended(Vec<(u64, Vec<Entry>)>);
+
+impl Appended {
+    /// Lets readers see them, a few at a time.
+    pub fn show(self, catalog: &RwLock<Catalog>) {
+        for (number, entries) in self.0 {
+            for turn in entries.chunks(ENTRIES_A_TURN) {
+                let mut catalog = catalog.write();
+                for entry in turn {
+                    catalog.put(entry, number);
+                }
+            }
+        }
+    }
+}
+
 /// As many of the entries as fit into one value, and how many those are; at least one.
 fn encode_chunk(entries: &[Entry]) -> Result<(Vec<u8>, usize), StoreError> {
     // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
     let mut take = entries.len().min(VALUE_LIMIT / 48);
     loop {
-        let chunk = stored::encode(&entries[..take].to_vec(), "catalog chunk")?;
+        let chunk = stored::encode(&&entries[..take], "catalog chunk")?;
         if chunk.len() <= VALUE_LIMIT || take == 1 {
             return Ok((chunk, take));
         }

@@ -8,7 +8,7 @@ pub const VALUE_LIMIT: usize = 6500;
 /// One sled tree a kind of record.
 #[derive(Clone)]
 pub struct Trees {
-    /// Optimization id → stored optimization, or a reference to its pieces.
+    /// Optimization's number → stored optimization, or a reference to its pieces.
     pub optimizations: Tree,
     /// Job id → parked job, or a reference to its pieces.
     pub jobs: Tree,

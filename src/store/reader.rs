@@ -62,7 +62,8 @@ impl Reader {
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
-        let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, id.as_bytes())? else {
+        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
         let layout = stored::layout(&stored)?;
@@ -84,12 +85,13 @@ impl Reader {
     }
 
     fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let (ids, total) = self.catalog.read().page(query);
-        let mut body = Vec::with_capacity(64 + ids.len() * 1280);
+        let (numbers, total) = self.catalog.read().page(query);
+        let mut body = Vec::with_capacity(64 + numbers.len() * 1280);
         body.extend_from_slice(br#"{"optimizations":["#);
         let empty = body.len();
-        for id in ids {
-            let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, id.as_bytes())? else {
+        for number in numbers {
+            let key = number.to_be_bytes();
+            let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &key)? else {
                 continue;
             };
             let layout = stored::layout(&stored)?;

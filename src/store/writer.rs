@@ -1,8 +1,8 @@
 //! Writes the store. There is one writer; it is not `Clone`. Records are encoded and inserted on a thread of its own, so
 //! that the projector goes on folding. Plain inserts only, in an order that any prefix of them is safe:
 //!
-//! dead letters, catalog entries, parked jobs, optimizations (sorted: sled is faster so), jobs parked no longer; and the
-//! checkpoint only when all before it has been synced.
+//! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
+//! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -28,7 +28,7 @@ use crate::domain::{Commit, DeadLetter, Job, Optimization};
 const PARTS_AHEAD: usize = 16;
 
 /// How many optimizations a part holds at the most: writing one takes some milliseconds.
-const PART_LIMIT: usize = 1_000;
+const PART_LIMIT: usize = 2_000;
 
 enum Order {
     /// With the number that is done once this part is, where it is the last of a commit.
@@ -104,10 +104,8 @@ impl Writer {
     /// What the store has of an optimization.
     pub fn optimization(&self, id: &str) -> Result<Option<Optimization>, StoreError> {
         // The catalog names every stored optimization, and a look into memory is what a new one costs.
-        if !self.catalog.read().holds(id) {
-            return Ok(None);
-        }
-        let stored = pieces::get(&self.trees, &self.trees.optimizations, id.as_bytes())?;
+        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
         Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
     }
 
@@ -238,7 +236,7 @@ impl WriterThread {
 
     fn commit(
         &mut self,
-        mut commit: Commit,
+        commit: Commit,
         dead_letters: &[DeadLetter],
         number: Option<u64>,
     ) -> Result<(), StoreError> {
@@ -246,18 +244,19 @@ impl WriterThread {
             self.put_dead_letter(dead_letter)?;
         }
         self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
-        commit.optimizations.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let entries = commit.optimizations.iter().map(|optimization| Entry::of(optimization)).collect();
-        self.journal.append(&self.trees, &self.catalog, entries)?;
+        let numbered = self.number(commit.optimizations);
+        let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
+        let appended = self.journal.append(&self.trees, &self.catalog, entries)?;
         for (id, job) in &commit.jobs {
             if let Some(job) = job {
                 pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
             }
         }
-        for optimization in &commit.optimizations {
-            stored::encode_optimization(optimization, &mut self.buffer)?;
-            pieces::put(&self.trees, &self.trees.optimizations, optimization.id.as_bytes(), &self.buffer)?;
+        for (number, optimization) in numbered {
+            stored::encode_optimization(&optimization, &mut self.buffer)?;
+            pieces::put(&self.trees, &self.trees.optimizations, &number.to_be_bytes(), &self.buffer)?;
         }
+        appended.show(&self.catalog);
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;
@@ -267,6 +266,22 @@ impl WriterThread {
             self.done.commits.store(number, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// With the numbers that they have or are given, sorted by them.
+    fn number(&self, optimizations: Vec<Arc<Optimization>>) -> Vec<(u32, Arc<Optimization>)> {
+        let catalog = self.catalog.read();
+        let mut next = catalog.next_number();
+        let number = |optimization: Arc<Optimization>| {
+            let number = catalog.number(&optimization.id).unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            });
+            (number, optimization)
+        };
+        let mut numbered: Vec<_> = optimizations.into_iter().map(number).collect();
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+        numbered
     }
 
     fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<(), StoreError> {

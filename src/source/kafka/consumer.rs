@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, Timestamp, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
+use super::queue::{Queue, Taken};
 use super::settings::KafkaSettings;
 use super::watch::{Found, Watch, Watcher};
 use crate::domain::record::Header;
@@ -21,11 +21,8 @@ use crate::domain::{Position, Record, Topic};
 use crate::source::{Polled, Source, Watermarks};
 use crate::status::TopicNames;
 
-/// How many records of one partition are given before another one's turn.
-const RECORDS_A_TURN: usize = 512;
-
-/// How many records are given by one poll.
-const RECORDS_A_POLL: usize = 4 * RECORDS_A_TURN;
+/// How many records are given by one poll, about.
+const RECORDS_A_POLL: usize = 2048;
 
 type Consume = BaseConsumer<Watch>;
 
@@ -41,7 +38,7 @@ pub struct KafkaSource {
 struct Partition {
     topic: Topic,
     number: i32,
-    queue: PartitionQueue<Watch>,
+    queue: Queue,
     /// Set by librdkafka when the queue stops being empty.
     ready: Arc<AtomicBool>,
     /// The timestamp of the last record given, in milliseconds since 1970.
@@ -83,29 +80,29 @@ impl KafkaSource {
         Ok(KafkaSource { partitions: Vec::new(), consumer, watcher, names, wake })
     }
 
-    /// Gives at most a turn's records of the partition. Gives how many those were.
+    /// Gives a batch of the partition's records. Gives how many those were.
     fn turn(&self, partition: &mut Partition, take: &mut dyn FnMut(Polled<'_>)) -> usize {
-        let (topic, number) = (partition.topic, partition.number);
+        let Partition { topic, number, ref mut queue, ref ready, ref mut time } = *partition;
         // Before the queue is read: what comes meanwhile sets it again.
-        partition.ready.store(false, Ordering::Release);
-        for given in 0..RECORDS_A_TURN {
-            match partition.queue.poll(Duration::ZERO) {
-                None => return given,
-                Some(Ok(message)) => {
-                    partition.time = give(topic, &message, take);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.consumer.context().connected();
-                    take(Polled::Ended { topic, partition: number });
-                }
-                Some(Err(error)) if is_transient(&error) => self.consumer.context().trouble(&error, ""),
-                Some(Err(error)) => {
-                    take(Polled::Failed { topic, partition: number, reason: explain(&error) });
-                }
+        ready.store(false, Ordering::Release);
+        let taken = queue.take(topic, |taken| match taken {
+            Taken::Record(record) => {
+                *time = record.timestamp_millis.unwrap_or(i64::MIN);
+                take(Polled::Record(record));
             }
+            Taken::Error(RDKafkaErrorCode::PartitionEOF, _) => {
+                self.consumer.context().connected();
+                take(Polled::Ended { topic, partition: number });
+            }
+            Taken::Error(code, text) if is_transient(code) => self.consumer.context().trouble(code, &text),
+            Taken::Error(code, text) => {
+                take(Polled::Failed { topic, partition: number, reason: explain(code, &text) });
+            }
+        });
+        if Queue::is_batch(taken) {
+            ready.store(true, Ordering::Release);
         }
-        partition.ready.store(true, Ordering::Release);
-        RECORDS_A_TURN
+        taken
     }
 
     /// Serves callbacks. Records only come here that were fetched before their partition had its own queue; they come
@@ -118,7 +115,11 @@ impl KafkaSource {
                         give(topic, &message, take);
                     }
                 }
-                Err(error) => self.consumer.context().trouble(&error, ""),
+                Err(error) => match error.rdkafka_error_code() {
+                    // The records before it came with it, and its partition's queue tells of the next end.
+                    Some(RDKafkaErrorCode::PartitionEOF) | None => {}
+                    Some(code) => self.consumer.context().trouble(code, ""),
+                },
             }
         }
     }
@@ -159,16 +160,14 @@ impl Source for KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, partition, Offset::Offset(offset)).map_err(|error| error.to_string())?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
-        let mut queue = self
-            .consumer
-            .split_partition_queue(name, partition)
-            .ok_or_else(|| format!("librdkafka has no queue for {name}/{partition}"))?;
         let ready = Arc::new(AtomicBool::new(true));
         let (wake, set) = (self.wake.clone(), ready.clone());
-        queue.set_nonempty_callback(move || {
+        let nonempty = move || {
             set.store(true, Ordering::Release);
             wake.wake();
-        });
+        };
+        let queue = Queue::split(&self.consumer, name, partition, nonempty)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{partition}"))?;
         self.partitions.push(Partition { topic, number: partition, queue, ready, time: i64::MIN });
         Ok(())
     }
@@ -209,59 +208,49 @@ impl Source for KafkaSource {
     }
 }
 
-/// Gives a record. Returns its timestamp.
-fn give(topic: Topic, message: &BorrowedMessage<'_>, take: &mut dyn FnMut(Polled<'_>)) -> i64 {
-    let timestamp_millis = match message.timestamp() {
-        Timestamp::NotAvailable => None,
-        Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => Some(millis),
-    };
-    let record = Record {
+/// Gives a record that came by the main queue.
+fn give(topic: Topic, message: &BorrowedMessage<'_>, take: &mut dyn FnMut(Polled<'_>)) {
+    let timestamp_millis = message.timestamp().to_millis();
+    let headers = message.headers().into_iter().flat_map(|held| {
+        (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
+    });
+    let headers: Vec<Header<'_>> = headers.collect();
+    take(Polled::Record(Record {
         position: Position { topic, partition: message.partition(), offset: message.offset() },
         timestamp_millis,
         key: message.key(),
         value: message.payload(),
-        headers: &[],
-    };
-    match message.headers() {
-        None => take(Polled::Record(record)),
-        Some(held) => {
-            let held = (0..held.count()).filter_map(|at| held.try_get(at));
-            let headers: Vec<Header<'_>> = held.map(|header| (header.key, header.value)).collect();
-            take(Polled::Record(Record { headers: &headers, ..record }));
-        }
-    }
-    timestamp_millis.unwrap_or(i64::MIN)
+        headers: &headers,
+    }));
 }
 
 /// Errors that librdkafka tries again by itself.
-fn is_transient(error: &KafkaError) -> bool {
+fn is_transient(code: RDKafkaErrorCode) -> bool {
     matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::NetworkException
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::TopicAuthorizationFailed
-        )
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
     )
 }
 
-fn explain(error: &KafkaError) -> String {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+fn explain(code: RDKafkaErrorCode, text: &str) -> String {
+    match code {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             "the offset to read next is no longer in the topic: its oldest records were removed, or it was \
              truncated or created again. Rebuild from what the topic has: stop, move the data directory away, start"
                 .to_owned()
         }
-        _ => error.to_string(),
+        _ => format!("{code}: {text}"),
     }
 }
 
@@ -270,8 +259,8 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),
-        ("queued.min.messages", "20000"),
-        ("queued.max.messages.kbytes", "8192"),
+        ("queued.min.messages", "10000"),
+        ("queued.max.messages.kbytes", "4096"),
         ("fetch.queue.backoff.ms", "20"),
         ("statistics.interval.ms", "1000"),
         ("reconnect.backoff.max.ms", "2000"),

@@ -4,6 +4,7 @@ pub mod admin;
 mod consumer;
 pub mod embedded;
 pub mod producer;
+mod queue;
 pub mod settings;
 mod watch;
 pub mod yardstick;

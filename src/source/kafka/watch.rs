@@ -65,9 +65,8 @@ impl Watch {
         }
     }
 
-    pub fn trouble(&self, error: &KafkaError, reason: &str) {
-        let text = if reason.is_empty() { error.to_string() } else { format!("{error}: {reason}") };
-        self.note(text);
+    pub fn trouble(&self, code: RDKafkaErrorCode, reason: &str) {
+        self.note(if reason.is_empty() { code.to_string() } else { format!("{code}: {reason}") });
     }
 
     fn note(&self, text: String) {
@@ -105,8 +104,10 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition comes here too, as well as to whoever polls its queue.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.trouble(&error, reason);
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            Some(code) => self.trouble(code, reason),
+            None => self.note(format!("{error}: {reason}")),
         }
     }
 
