@@ -15,8 +15,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::domain::Topic;
-use crate::source::Watermarks;
-use crate::status::TopicNames;
+use crate::source::{TopicNames, Watermarks};
 
 /// How often the topics are looked at for new partitions, and, before all were found, for themselves.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
