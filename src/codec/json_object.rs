@@ -43,11 +43,11 @@ pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
                 rest = &rest[1..];
                 continue;
             }
-            b'{' | b'[' if depth == DEPTH_LIMIT => {
-                return Err(format!("is nested deeper than {DEPTH_LIMIT} levels"));
-            }
             b'{' | b'[' => {
                 depth += 1;
+                if depth > DEPTH_LIMIT {
+                    return Err(format!("nests deeper than {DEPTH_LIMIT} levels"));
+                }
                 1
             }
             b'}' | b']' => {

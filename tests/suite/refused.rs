@@ -397,7 +397,7 @@ fn nesting() -> Vec<Case> {
     vec![
         created(
             &format!(r#""objectives":{{"a":{deep}}}"#),
-            "created.objectives: is nested deeper than 100 levels",
+            "created.objectives: nests deeper than 100 levels",
         ),
         created(
             &format!(r#""objectives":{}"#, r#"{"a":"#.repeat(100_000)),
@@ -405,11 +405,11 @@ fn nesting() -> Vec<Case> {
         ),
         created(
             &format!(r#""objectives":{{"a":{}}}"#, nested(100)),
-            "created.objectives: is nested deeper than 100 levels",
+            "created.objectives: nests deeper than 100 levels",
         ),
         job(
             &format!(r#""completed":{{"metrics":{{"a":{deep}}}}}"#),
-            "completed.metrics: is nested deeper than 100 levels",
+            "completed.metrics: nests deeper than 100 levels",
         ),
         job(&format!(r#""completed":{{"metrics":{deep}}}"#), "completed.metrics: is not a JSON object"),
         job(
