@@ -2,6 +2,7 @@
 
 mod architecture;
 mod command_line;
+mod documents;
 mod fold;
 mod golden;
 mod published;

@@ -395,10 +395,7 @@ fn numbers() -> Vec<Case> {
 fn nesting() -> Vec<Case> {
     let deep = nested(100_000);
     vec![
-        created(
-            &format!(r#""objectives":{{"a":{deep}}}"#),
-            "created.objectives: nests deeper than 100 levels",
-        ),
+        created(&format!(r#""objectives":{{"a":{deep}}}"#), "created.objectives: nests deeper than 100 levels"),
         created(
             &format!(r#""objectives":{}"#, r#"{"a":"#.repeat(100_000)),
             "created.objectives: expected value at line 1 column 500176",
