@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::cli::options::{self, Opt};
 use crate::cli::{Command, Typed};
 use crate::codec::Encoding;
+use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
@@ -79,19 +80,6 @@ pub struct LoadConfig {
     /// `None`: as fast as it goes.
     pub events_per_second: Option<f64>,
     pub log: LogConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    pub format: LogFormat,
-    /// As `tracing_subscriber::EnvFilter` reads it; known to be valid.
-    pub filter: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Human,
-    Json,
 }
 
 /// Reads everything, and names every mistake.

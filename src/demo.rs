@@ -14,10 +14,10 @@ use crate::codec::encode;
 use crate::config::{DemoConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
 use crate::serve::{self, Started};
+use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::embedded::EmbeddedBroker;
 use crate::source::kafka::producer::Producer;
-use crate::status::TopicNames;
 use crate::store::{ListQuery, Reader};
 use crate::synthetic::{History, HistorySettings};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use optview::source::TopicNames;
 use optview::source::kafka::{KafkaSettings, yardstick};
-use optview::status::TopicNames;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
 

@@ -1,7 +1,11 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
+mod architecture;
 mod command_line;
+mod documents;
 mod fold;
 mod golden;
+mod published;
+mod refused;
 mod support;
 mod synthetic;
