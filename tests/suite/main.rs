@@ -1,5 +1,6 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
+mod cases;
 mod command_line;
 mod fold;
 mod golden;
