@@ -8,11 +8,15 @@ use serde_json::value::RawValue;
 
 use crate::domain::event::JsonObject;
 
+/// How deep objects and lists may lie in each other. What nests deeper is no metric and no objective, and a reader whose
+/// parser gives up on it would lose the whole page that it is on. Protobuf's parsers have the same limit.
+const DEPTH_LIMIT: usize = 100;
+
 /// Makes a valid JSON text compact: no white space, integers as written, doubles in the shortest form that reads back
 /// the same. What is compact already is borrowed.
 ///
 /// # Errors
-/// A text that is not an object, and a number too large for a double.
+/// A text that is not an object, that nests too deep, and a number too large for a double.
 pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
     let text = raw.get();
     if !text.starts_with('{') {
@@ -20,6 +24,7 @@ pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
     }
     let mut compacted = String::with_capacity(text.len());
     let mut rest = text;
+    let mut depth = 0;
     while let Some(first) = rest.bytes().next() {
         let len = match first {
             b'"' => string_len(rest),
@@ -32,6 +37,17 @@ pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
             b' ' | b'\t' | b'\n' | b'\r' => {
                 rest = &rest[1..];
                 continue;
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_LIMIT {
+                    return Err(format!("nests deeper than {DEPTH_LIMIT} levels"));
+                }
+                1
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                1
             }
             _ => 1,
         };

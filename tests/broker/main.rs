@@ -15,6 +15,7 @@ mod cluster;
 mod crash;
 mod dice;
 mod events;
+mod garbage;
 mod golden;
 mod load;
 mod outage;
@@ -54,6 +55,7 @@ const TESTS: &[&[Test]] = &[
     crash::TESTS,
     outage::TESTS,
     python_client::TESTS,
+    garbage::TESTS,
     golden::TESTS,
     topics::TESTS,
     stop::TESTS,
