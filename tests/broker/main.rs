@@ -18,6 +18,7 @@ mod events;
 mod garbage;
 mod golden;
 mod load;
+mod orphans;
 mod outage;
 mod python_client;
 mod rig;
@@ -57,6 +58,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    orphans::TESTS,
     topics::TESTS,
     stop::TESTS,
     broker::TESTS,
