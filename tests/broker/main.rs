@@ -26,6 +26,7 @@ mod server;
 mod shown;
 mod stop;
 mod topics;
+mod transactions;
 
 #[path = "../suite/cases.rs"]
 mod cases;
@@ -58,6 +59,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    transactions::TESTS,
     orphans::TESTS,
     topics::TESTS,
     stop::TESTS,
