@@ -324,7 +324,6 @@ impl Projector {
             }
             Some(commit) if self.writer.commits_written() >= commit => {
                 self.live = true;
-                self.status.set_state(State::Live);
                 tracing::info!(views = self.writer.views(), "caught up: live");
                 self.report(source);
             }

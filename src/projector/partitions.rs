@@ -127,10 +127,9 @@ impl Partitions {
             return true;
         }
         let (topic, number) = (partition.topic, partition.number);
-        let name = self.topics.get(topic);
         let reason = format!(
-            "{name}/{number}: the record at {} is not the one that was read there before: the topic was created \
-             again. Rebuild from it: stop, move the data directory away, start",
+            "the record at {} is not the one that was read there before: the topic was created again. Rebuild from \
+             it: stop, move the data directory away, start",
             expected.offset
         );
         self.fail(topic, number, reason);
@@ -156,17 +155,14 @@ impl Partitions {
         }
     }
 
+    /// `reason` need not say which partition it is.
     pub fn fail(&mut self, topic: Topic, partition: i32, reason: String) {
         let name = self.topics.get(topic).to_owned();
         if let Some(held) = self.find(topic, partition)
             && held.stopped.is_none()
         {
-            tracing::error!(
-                topic = name,
-                partition,
-                next_offset = held.next_offset,
-                "partition stopped: {reason}"
-            );
+            let reason = format!("{name}/{partition}: {reason}");
+            tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
             held.at_end = false;
             self.newly_failed.push((topic, partition));
@@ -178,8 +174,10 @@ impl Partitions {
         std::mem::take(&mut self.newly_failed)
     }
 
+    /// Those that have stopped do not count: the others are to be as fresh as while all is well.
     pub fn are_caught_up(&self) -> bool {
-        !self.held.is_empty() && self.held.iter().all(|partition| partition.caught_up)
+        let is = |partition: &Partition| partition.caught_up || partition.stopped.is_some();
+        !self.held.is_empty() && self.held.iter().all(is)
     }
 
     pub fn set_paused(&mut self, reason: Option<String>) {

@@ -17,6 +17,7 @@ mod dice;
 mod events;
 mod garbage;
 mod golden;
+mod history_lost;
 mod load;
 mod orphans;
 mod outage;
@@ -59,6 +60,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    history_lost::TESTS,
     transactions::TESTS,
     orphans::TESTS,
     topics::TESTS,
