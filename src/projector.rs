@@ -7,6 +7,7 @@ mod dead_letters;
 mod disk;
 mod partitions;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ use partitions::{Found, Partitions};
 const GATHER: Duration = Duration::from_millis(5);
 /// How often the status is told anew.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// How often orphans are looked for, once live.
+/// How often orphans are looked for, once live; more often where they are kept for less.
 const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 /// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
 const RECORDS_AN_EPOCH: u64 = 50_000;
@@ -95,6 +96,8 @@ struct Projector {
     last_checkpoint: Instant,
     last_report: Instant,
     last_orphan_sweep: Option<Instant>,
+    /// The orphans that the last sweep found.
+    orphans: HashSet<Arc<str>>,
 }
 
 impl Projector {
@@ -120,6 +123,7 @@ impl Projector {
             last_checkpoint: now,
             last_report: now,
             last_orphan_sweep: None,
+            orphans: HashSet::new(),
         }
     }
 
@@ -323,7 +327,6 @@ impl Projector {
             }
             Some(commit) if self.writer.commits_written() >= commit => {
                 self.live = true;
-                self.status.set_state(State::Live);
                 tracing::info!(views = self.writer.views(), "caught up: live");
                 self.report(source);
             }
@@ -356,17 +359,25 @@ impl Projector {
         }
     }
 
+    /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
+    /// events, and where those are of long ago the event that links it may be the next to be read.
     fn sweep_orphans(&mut self) -> Result<(), StoreError> {
-        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= SWEEP_ORPHANS_EVERY);
-        if !self.live || !due {
+        let every = SWEEP_ORPHANS_EVERY.min(self.settings.orphan_retention);
+        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= every);
+        // A link may lie in what a stopped partition has not read.
+        if !self.live || !due || self.partitions.stopped_reason().is_some() {
             return Ok(());
         }
         self.last_orphan_sweep = Some(Instant::now());
         let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
         let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
+        let found: HashSet<Arc<str>> = self.writer.orphans(before)?.into_iter().collect();
+        let found_before = std::mem::take(&mut self.orphans);
         let mut commit = Commit::default();
-        for id in self.writer.orphans(before)? {
-            if self.working.forget_job(&id, before) {
+        for id in found {
+            if !found_before.contains(&id) {
+                self.orphans.insert(id);
+            } else if self.working.forget_job(&id, before) {
                 commit.jobs.push((id, None));
             }
         }

@@ -40,6 +40,8 @@ struct Partition {
     /// The high watermark when it was found.
     start_high: i64,
     caught_up: bool,
+    /// All that it has has been read, though offsets that are no records may follow.
+    at_end: bool,
     /// Milliseconds since 1970, of the last record read.
     time: Option<i64>,
     stopped: Option<String>,
@@ -88,6 +90,7 @@ impl Partitions {
             watermarks,
             start_high: watermarks.high,
             caught_up: next_offset >= watermarks.high,
+            at_end: false,
             time: None,
             stopped,
         });
@@ -124,10 +127,9 @@ impl Partitions {
             return true;
         }
         let (topic, number) = (partition.topic, partition.number);
-        let name = self.topics.get(topic);
         let reason = format!(
-            "{name}/{number}: the record at {} is not the one that was read there before: the topic was created \
-             again. Rebuild from it: stop, move the data directory away, start",
+            "the record at {} is not the one that was read there before: the topic was created again. Rebuild from \
+             it: stop, move the data directory away, start",
             expected.offset
         );
         self.fail(topic, number, reason);
@@ -140,6 +142,7 @@ impl Partitions {
         partition.next_offset = partition.next_offset.max(record.position.offset + 1);
         partition.anchor = Some(Anchor::of(record));
         partition.time = record.timestamp_millis;
+        partition.at_end = false;
         partition.caught_up |= partition.next_offset >= partition.start_high;
     }
 
@@ -147,22 +150,21 @@ impl Partitions {
     pub fn ended(&mut self, topic: Topic, partition: i32) {
         if let Some(partition) = self.find(topic, partition) {
             partition.caught_up = true;
+            partition.at_end = true;
             partition.time = None;
         }
     }
 
+    /// `reason` need not say which partition it is.
     pub fn fail(&mut self, topic: Topic, partition: i32, reason: String) {
         let name = self.topics.get(topic).to_owned();
         if let Some(held) = self.find(topic, partition)
             && held.stopped.is_none()
         {
-            tracing::error!(
-                topic = name,
-                partition,
-                next_offset = held.next_offset,
-                "partition stopped: {reason}"
-            );
+            let reason = format!("{name}/{partition}: {reason}");
+            tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
+            held.at_end = false;
             self.newly_failed.push((topic, partition));
         }
     }
@@ -172,8 +174,10 @@ impl Partitions {
         std::mem::take(&mut self.newly_failed)
     }
 
+    /// Those that have stopped do not count: the others are to be as fresh as while all is well.
     pub fn are_caught_up(&self) -> bool {
-        !self.held.is_empty() && self.held.iter().all(|partition| partition.caught_up)
+        let is = |partition: &Partition| partition.caught_up || partition.stopped.is_some();
+        !self.held.is_empty() && self.held.iter().all(is)
     }
 
     pub fn set_paused(&mut self, reason: Option<String>) {
@@ -236,7 +240,8 @@ impl Partitions {
     fn report(&self, partition: &Partition, now_millis: i64) -> PartitionReport {
         let topic = self.topics.get(partition.topic).to_owned();
         let Watermarks { low, high } = partition.watermarks;
-        let lag_records = (high - partition.next_offset).max(0);
+        // A transaction's markers take offsets that nobody is ever given.
+        let lag_records = if partition.at_end { 0 } else { (high - partition.next_offset).max(0) };
         let behind = partition.time.map(|time| (now_millis - time).max(0) as f64 / 1000.0);
         PartitionReport {
             checkpoint: self.checkpoint.get(&(topic.clone(), partition.number)).map(|held| held.next_offset),

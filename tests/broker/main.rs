@@ -6,13 +6,34 @@
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 use rig::{Brokers, Kafka, Rig};
 
 mod broker;
+mod cluster;
+mod crash;
+mod dice;
+mod events;
+mod garbage;
+mod golden;
+mod history_lost;
 mod load;
+mod orphans;
+mod outage;
+mod python_client;
 mod rig;
+mod server;
+mod shown;
+mod stop;
+mod topics;
+mod transactions;
+
+#[path = "../suite/cases.rs"]
+mod cases;
+#[expect(dead_code, reason = "the suite uses the rest of it")]
+#[path = "../suite/support.rs"]
+mod support;
 
 struct Test {
     /// A sentence that is true.
@@ -28,9 +49,25 @@ enum Needs {
     Broker,
     /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
     BrokerOfItsOwn,
+    /// Any, and the platform's Python client.
+    BrokerAndPython,
 }
 
-const TESTS: &[&[Test]] = &[broker::TESTS, load::TESTS];
+const TESTS: &[&[Test]] = &[
+    // The longest first, so that the last to run is a short one.
+    crash::TESTS,
+    outage::TESTS,
+    python_client::TESTS,
+    garbage::TESTS,
+    golden::TESTS,
+    history_lost::TESTS,
+    transactions::TESTS,
+    orphans::TESTS,
+    topics::TESTS,
+    stop::TESTS,
+    broker::TESTS,
+    load::TESTS,
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -38,15 +75,20 @@ fn main() -> ExitCode {
     let trials = TESTS.iter().copied().flatten().map(|test| {
         let run = move || {
             let brokers = brokers.ok_or("needs a broker: set OPTVIEW_TEST_KAFKA")?;
+            if test.needs == Needs::BrokerAndPython
+                && let Err(why) = python_client::install()
+            {
+                return Ok(Completion::ignored_with(why));
+            }
             let own = (test.needs == Needs::BrokerOfItsOwn).then(Kafka::start);
             (test.run)(&Rig::new(test.name, brokers, own));
-            Ok(())
+            Ok(Completion::Completed)
         };
         let ignored = match test.needs {
-            Needs::Broker => brokers.is_none(),
+            Needs::Broker | Needs::BrokerAndPython => brokers.is_none(),
             Needs::BrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
         };
-        Trial::test(test.name, run).with_ignored_flag(ignored)
+        Trial::ignorable_test(test.name, run).with_ignored_flag(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if brokers.is_none() && !arguments.list {

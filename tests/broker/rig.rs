@@ -2,8 +2,6 @@
 //! the program itself as a process, and waiting for a condition instead of sleeping.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -175,6 +173,11 @@ impl Rig {
         offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(low, high)| high - low).sum()
     }
 
+    /// Where a topic ends: the sum over its partitions.
+    pub fn end(&self, topic: Topic) -> i64 {
+        offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(_, high)| high).sum()
+    }
+
     /// Every record of a topic, up to where it ends now.
     pub fn consume(&self, topic: Topic) -> Vec<Consumed> {
         let name = self.settings.topics.get(topic);
@@ -238,19 +241,6 @@ pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(start.elapsed() < DEADLINE, "after {} s, still not: {what}", DEADLINE.as_secs());
         sleep(Duration::from_millis(20));
     }
-}
-
-/// A GET as the simplest of clients does it: the status, and the body as it came.
-#[expect(dead_code, reason = "for the tests of `serve`, which come with `serve`")]
-pub fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, body.to_owned()))
 }
 
 /// The low and the high watermark of each partition.

@@ -3,33 +3,13 @@
 use optview::domain::Position;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde::Deserialize;
-use serde_json::Value;
 
-use crate::support::{MapStore, OwnedRecord, topic_named};
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    records: Vec<CaseRecord>,
-    view: Option<Value>,
-    missing: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CaseRecord {
-    topic: String,
-    key: String,
-    value: Value,
-}
-
-fn cases() -> Vec<Case> {
-    serde_json::from_str(include_str!("fixtures/cases.json")).unwrap()
-}
+use crate::cases::{Case, CaseRecord, cases};
+use crate::support::{MapStore, OwnedRecord};
 
 fn records(case: &Case) -> Vec<OwnedRecord> {
     let record = |(offset, record): (i64, &CaseRecord)| OwnedRecord {
-        position: Position { topic: topic_named(&record.topic), partition: 0, offset },
+        position: Position { topic: record.topic(), partition: 0, offset },
         key: record.key.clone().into_bytes(),
         value: (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).unwrap()),
     };
@@ -46,8 +26,7 @@ fn check(case: &Case, order: impl Iterator<Item = usize>) {
     }
     assert!(folded >= records.len(), "{}: nothing is left out", case.name);
     store.write();
-    let id = case.missing.as_deref().or_else(|| case.view.as_ref()?["id"].as_str()).unwrap();
-    assert_eq!(store.response(id), case.view, "{}", case.name);
+    assert_eq!(store.response(case.id()), case.view, "{}", case.name);
 }
 
 #[test]

@@ -104,8 +104,8 @@ impl KafkaSource {
         taken
     }
 
-    /// Serves callbacks. Records only come here that were fetched before their partition had its own queue; they come
-    /// before those in it.
+    /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
+    /// none may be lost.
     fn serve_main_queue(&self, take: &mut dyn FnMut(Polled<'_>)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
@@ -158,15 +158,17 @@ impl Source for KafkaSource {
         let name = self.names.get(topic);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, partition, Offset::Offset(offset)).map_err(|error| error.to_string())?;
-        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         let ready = Arc::new(AtomicBool::new(true));
         let (wake, set) = (self.wake.clone(), ready.clone());
         let nonempty = move || {
             set.store(true, Ordering::Release);
             wake.wake();
         };
+        // Before anything is fetched: what came by the main queue could be read after what follows it, and a checkpoint
+        // between the two would cover records that were never folded.
         let queue = Queue::split(&self.consumer, name, partition, nonempty)
             .ok_or_else(|| format!("librdkafka has no queue for {name}/{partition}"))?;
+        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(Partition { topic, number: partition, queue, ready, time: i64::MIN });
         Ok(())
     }

@@ -1,0 +1,44 @@
+//! A job that is heard of before the optimization that links it waits for it.
+
+use crate::cluster::put;
+use crate::events::{created, job, run_started, wait_for_status};
+use crate::rig::{Rig, wait_until};
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it",
+        needs: Needs::Broker,
+        run: a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it,
+    },
+    Test {
+        name: "a_job_that_nothing_links_for_long_is_dropped_and_counted",
+        needs: Needs::Broker,
+        run: a_job_that_nothing_links_for_long_is_dropped_and_counted,
+    },
+];
+
+/// Its events are older than what is kept of a job that nothing links, but they were read only just now.
+fn a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[job("a", "pending", 1), job("a", "processing", 2), run_started("a", 0)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    // Another sync, after which orphans would have been looked for.
+    put(rig, &[job("b", "pending", 1)]);
+    server.wait_until_all_is_kept(rig);
+    put(rig, &[created("a")]);
+    wait_for_status(&server, "a", "running");
+    assert_eq!(server.get("/optimizations/a").body["run_count"], 1);
+}
+
+fn a_job_that_nothing_links_for_long_is_dropped_and_counted(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[job("a", "pending", 1), created("b"), job("b", "pending", 1)]);
+    let server = Server::start(rig, &["--orphan-retention", "1s"]);
+    wait_until("it is dropped", || (server.metric("optview_orphan_jobs_dropped_total") == 1).then_some(()));
+    put(rig, &[created("a")]);
+    wait_for_status(&server, "a", "queued");
+    wait_for_status(&server, "b", "queued");
+}

@@ -1,0 +1,108 @@
+//! A broker that is away, or that refuses, is said and waited for; what was read before goes on being served.
+
+use std::time::Duration;
+
+use crate::cluster::put;
+use crate::events::{created, job, wait_for_status};
+use crate::rig::{DEADLINE, Rig};
+use crate::server::{Report, Server};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back",
+        needs: Needs::BrokerOfItsOwn,
+        run: reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back,
+    },
+    Test {
+        name: "a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there",
+        needs: Needs::BrokerOfItsOwn,
+        run: a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there,
+    },
+    Test {
+        name: "credentials_that_the_broker_does_not_take_are_said_while_the_process_lives",
+        needs: Needs::Broker,
+        run: |rig| {
+            check_says_why(
+                rig,
+                &[
+                    "--kafka-property",
+                    "security.protocol=SASL_PLAINTEXT",
+                    "--kafka-property",
+                    "sasl.mechanism=PLAIN",
+                    "--kafka-property",
+                    "sasl.username=optview",
+                    "--kafka-property",
+                    "sasl.password=hunter2",
+                ],
+            );
+        },
+    },
+    Test {
+        name: "an_address_where_no_broker_listens_is_said_while_the_process_lives",
+        needs: Needs::Broker,
+        run: |rig| check_says_why(rig, &["--brokers", "127.0.0.1:1"]),
+    },
+];
+
+fn reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(2);
+    put(rig, &[created("a"), job("a", "pending", 1)]);
+    let mut server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    broker.kill();
+    let away = server.wait_for("an error", |report| report.last_error.is_some());
+    assert_eq!(away.state, "live");
+    let healthy = server.get("/healthz");
+    assert_eq!(healthy.status, 200);
+    assert!(healthy.body["last_error"].is_string(), "{healthy:?}");
+    assert_eq!(server.get("/readyz").status, 200);
+    let view = server.get("/optimizations/a");
+    assert_eq!((view.status, &view.body["status"]), (200, &"queued".into()));
+    assert_eq!(server.get("/optimizations").body["total"], 1);
+    broker.restart();
+    put(rig, &[job("a", "completed", 2), created("b")]);
+    wait_for_status(&server, "a", "succeeded");
+    wait_for_status(&server, "b", "queued");
+    let back = server.wait_for("no error", |report| report.last_error.is_none());
+    assert_eq!(back.state, "live");
+    back.check();
+    assert!(server.is_running());
+}
+
+fn a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(2);
+    put(rig, &[created("a")]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    assert!(server.stop().0.success());
+    broker.kill();
+    let server = Server::start(rig, &[]);
+    server.wait_for("an error", |report| report.last_error.is_some());
+    assert_eq!(server.get("/readyz").status, 503);
+    assert_eq!(server.get("/optimizations/a").body["status"], "queued");
+    broker.restart();
+    server.wait_until_live().check();
+    put(rig, &[job("a", "completed", 2)]);
+    wait_for_status(&server, "a", "succeeded");
+}
+
+/// That it lives, is not ready, says why, shows no secret, and stops when told to.
+fn check_says_why(rig: &Rig, arguments: &[&str]) {
+    rig.create_topics(1);
+    let mut server = Server::start(rig, arguments);
+    let report: Report = server.wait_for("an error", |report| report.last_error.is_some());
+    assert_ne!(report.state, "live");
+    let why = report.last_error.expect("an error");
+    let ready = server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    let message = ready.body["message"].as_str().expect("a message");
+    assert!(message.contains(": "), "it says why: {message} ({why})");
+    assert_eq!(server.get("/healthz").status, 200);
+    assert!(server.is_running());
+    assert!(!server.log().contains("hunter2"));
+    let (ended, took) = server.stop();
+    assert!(ended.success() && took < Duration::min(DEADLINE, Duration::from_secs(10)), "{ended}, {took:?}");
+}

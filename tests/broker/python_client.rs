@@ -1,0 +1,86 @@
+//! The platform's own Python client, unmodified, reads from `serve` what it reads from the platform.
+//!
+//! It comes from PyPI into a virtual environment that is kept beside the build's other artefacts. Where that cannot be
+//! had, the test is ignored and says why; with `OPTVIEW_TEST_PYTHON=required` it fails instead.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::cluster::put;
+use crate::events::{completed, created, failed, job, run_started};
+use crate::rig::Rig;
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[Test {
+    name: "the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing",
+    needs: Needs::BrokerAndPython,
+    run: the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing,
+}];
+
+const PACKAGE: &str = "ionworks-api==0.38.0";
+
+/// The interpreter of an environment that has the client; or why there is none.
+pub fn install() -> Result<&'static Path, &'static str> {
+    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    INSTALLED.get_or_init(install_once).as_deref().map_err(String::as_str)
+}
+
+fn install_once() -> Result<PathBuf, String> {
+    let required = std::env::var("OPTVIEW_TEST_PYTHON").is_ok_and(|value| value == "required");
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGE);
+    let python = environment.join("bin/python");
+    let has_it = || run(Command::new(&python).args(["-c", "import ionworks"]));
+    let made = has_it().or_else(|_| {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]))?;
+        has_it()
+    });
+    match made {
+        Ok(()) => Ok(python),
+        Err(why) if required => panic!("OPTVIEW_TEST_PYTHON=required, but {why}"),
+        Err(why) => Err(why),
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("{name} cannot be run: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default();
+    if output.status.success() { Ok(()) } else { Err(format!("{PACKAGE} cannot be installed: {last}")) }
+}
+
+fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing(rig: &Rig) {
+    rig.create_topics(1);
+    let (a, b) = ("python-a", "python-b");
+    put(rig, &[created(a), created(b), job(a, "pending", 1), job(b, "processing", 1), run_started(a, 0)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    let mut command = Command::new(install().expect("main has looked"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/python_client.py");
+    command.arg(script).arg(format!("http://{}", server.addresses().read));
+    // Its own settings in the environment are not this test's.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IONWORKS_") || name == "PROJECT_ID") {
+        command.env_remove(name);
+    }
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("python to start");
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut said = Vec::new();
+    for line in stdout.lines() {
+        let line = line.expect("text");
+        match line.as_str() {
+            "waiting" => put(rig, &[completed(a, 2)]),
+            "waiting for a failure" => put(rig, &[failed(b, 2)]),
+            _ => {}
+        }
+        said.push(line);
+    }
+    let output = child.wait_with_output().expect("python to end");
+    assert!(output.status.success(), "{said:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.last().map(String::as_str), Some("done"));
+}

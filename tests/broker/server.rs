@@ -1,0 +1,211 @@
+//! `optview serve` as a process: started on a directory of the test's own and on free ports, asked over HTTP as any
+//! client asks, killed, or told to stop.
+
+use std::cell::OnceCell;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use optview::domain::Topic;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::rig::{DEADLINE, Rig, wait_until};
+
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    addresses: OnceCell<Addresses>,
+    agent: ureq::Agent,
+}
+
+/// Known from the log, since the ports are the system's choice.
+#[derive(Clone, Deserialize)]
+pub struct Addresses {
+    pub read: String,
+    pub admin: String,
+}
+
+/// An answer with a JSON body.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// What `/status` says, as far as tests look at it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    pub state: String,
+    pub views: u64,
+    pub dead_letters: u64,
+    pub lag_records: Option<i64>,
+    pub last_error: Option<String>,
+    pub partitions: Vec<Partition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Partition {
+    pub topic: String,
+    pub partition: i32,
+    pub position: i64,
+    pub checkpoint: Option<i64>,
+    pub state: String,
+}
+
+impl Report {
+    pub fn is_stopped(&self, topic: &str, number: i32) -> bool {
+        let is = |held: &&Partition| held.topic == topic && held.partition == number;
+        self.partitions.iter().find(is).is_some_and(|partition| partition.state == "stopped")
+    }
+
+    /// How many records the checkpoint covers, of topics of which nothing was deleted.
+    pub fn records_kept(&self) -> i64 {
+        self.partitions.iter().map(|partition| partition.checkpoint.unwrap_or(0)).sum()
+    }
+
+    pub fn records_read(&self) -> i64 {
+        self.partitions.iter().map(|partition| partition.position).sum()
+    }
+
+    /// What must be true at any moment of a healthy run.
+    pub fn check(&self) {
+        for partition in &self.partitions {
+            assert!(partition.checkpoint.unwrap_or(0) <= partition.position, "{partition:?}");
+            assert_ne!(partition.state, "stopped", "{partition:?}: {:?}", self.last_error);
+        }
+    }
+}
+
+impl Server {
+    /// With the rig's broker, topics and directory, and a short sync interval, so that what was read is soon kept.
+    pub fn start(rig: &Rig, arguments: &[&str]) -> Server {
+        let number = fs::read_dir(rig.directory.path()).expect("the rig's directory").count();
+        let log = rig.directory.path().join(format!("serve-{number}.log"));
+        let mut command = rig.optview(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command
+            .args(["--log-format", "json"])
+            .args(arguments)
+            .env("OPTVIEW_DATA_DIR", rig.directory.path().join("data"))
+            .env("OPTVIEW_SYNC_INTERVAL", "50ms")
+            .env("OPTVIEW_CATCH_UP_SYNC_INTERVAL", "100ms")
+            .stdout(File::create(log.with_extension("stdout")).expect("a file for its output"))
+            .stderr(File::create(&log).expect("a file for its log"));
+        let child = command.spawn().expect("a program to start");
+        // One that waits for ever would never say what it waits for.
+        let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
+        Server { child, log, addresses: OnceCell::new(), agent: config.build().into() }
+    }
+
+    /// Where it listens; waits until it does.
+    pub fn addresses(&self) -> &Addresses {
+        self.addresses.get_or_init(|| wait_until("serve listens", || self.listening()))
+    }
+
+    fn listening(&self) -> Option<Addresses> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(r#""message":"listening""#))?;
+        serde_json::from_str(line).ok()
+    }
+
+    /// What it has said on stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("its log")
+    }
+
+    /// From the read API.
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask(&self.addresses().read, path)
+    }
+
+    fn ask(&self, address: &str, path: &str) -> Answer {
+        let answer = self.agent.get(format!("http://{address}{path}")).call();
+        let mut answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        assert_eq!(answer.headers()["content-type"], "application/json", "GET {path}");
+        let body = answer.body_mut().with_config().limit(1 << 30).read_json();
+        Answer { status: answer.status().as_u16(), body: body.unwrap_or_else(|error| panic!("{path}: {error}")) }
+    }
+
+    /// What the operators' address answers at `/status`.
+    pub fn report(&self) -> Report {
+        let Answer { status, body } = self.ask(&self.addresses().admin, "/status");
+        assert_eq!(status, 200);
+        serde_json::from_value(body).expect("a report")
+    }
+
+    /// A metric of the operators' address: the sum over its labels, 0 where there is none yet.
+    pub fn metric(&self, name: &str) -> u64 {
+        let answer = self.agent.get(format!("http://{}/metrics", self.addresses().admin)).call();
+        let text = answer.expect("an answer").body_mut().read_to_string().expect("text");
+        let is = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
+        text.lines().filter(is).map(|line| value(line).expect("a count")).sum()
+    }
+
+    /// Waits until the status is as it should be.
+    pub fn wait_for(&self, what: &str, is: impl Fn(&Report) -> bool) -> Report {
+        let start = Instant::now();
+        loop {
+            let report = self.report();
+            if is(&report) {
+                return report;
+            }
+            assert!(start.elapsed() < DEADLINE, "still not: {what}: {report:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn wait_until_live(&self) -> Report {
+        self.wait_for("live", |report| report.state == "live")
+    }
+
+    /// Waits until all that is on the topics now has been read, can be seen by readers, and is covered by the
+    /// checkpoint.
+    pub fn wait_until_all_is_kept(&self, rig: &Rig) -> Report {
+        let ends: i64 = Topic::ALL.iter().map(|&topic| rig.end(topic)).sum();
+        self.wait_for(&format!("{ends} records kept"), |report| {
+            report.state == "live" && report.records_kept() == ends
+        })
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// SIGKILL, as a crash. It must not have ended by itself.
+    pub fn kill(mut self) {
+        assert!(self.is_running(), "it ended by itself:\n{}", self.log());
+        self.child.kill().expect("a process to kill");
+        self.child.wait().expect("a process that ends");
+    }
+
+    /// SIGTERM, as an operator. Gives how it ended, and how long that took.
+    pub fn stop(mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        // Every bash has a kill; not every machine has one beside.
+        let told = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
+        assert!(told.success());
+        let ended = self.wait();
+        (ended, start.elapsed())
+    }
+
+    /// Until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_until("serve ends", || self.child.try_wait().expect("a child"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("{} ends with:\n{}", self.log.display(), lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
+    }
+}

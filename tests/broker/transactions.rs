@@ -1,0 +1,84 @@
+//! Events of a transaction that was aborted never happened, and the markers that transactions leave are no records.
+
+use optview::domain::Topic;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
+
+use crate::cluster::{Put, put, send};
+use crate::events::{created, deleted, job, wait_for_status};
+use crate::rig::{DEADLINE, Rig};
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end",
+        needs: Needs::Broker,
+        run: what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end,
+    },
+    Test {
+        name: "a_transaction_under_way_keeps_nobody_from_becoming_live",
+        needs: Needs::Broker,
+        run: a_transaction_under_way_keeps_nobody_from_becoming_live,
+    },
+];
+
+fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end(rig: &Rig) {
+    rig.create_topics(1);
+    let producer = transactional(rig);
+    let all = |records: &[Put], commit: bool| {
+        producer.begin_transaction().expect("a transaction");
+        records.iter().for_each(|record| send(rig, &producer, record));
+        producer.flush(DEADLINE).expect("records that are delivered");
+        let ended =
+            if commit { producer.commit_transaction(DEADLINE) } else { producer.abort_transaction(DEADLINE) };
+        ended.expect("a transaction that ends");
+    };
+    all(&[created("a"), job("a", "pending", 1)], true);
+    all(&[deleted("a"), job("a", "failed", 2), created("never")], false);
+    let server = Server::start(rig, &[]);
+    check_is_at_the_end(&server);
+    assert_eq!(server.get("/optimizations/a").body["status"], "queued");
+    all(&[job("a", "processing", 3)], true);
+    wait_for_status(&server, "a", "running");
+    all(&[job("a", "failed", 4), created("never")], false);
+    put(rig, &[created("b")]);
+    wait_for_status(&server, "b", "queued");
+    assert_eq!(server.get("/optimizations/a").body["status"], "running");
+    assert_eq!(server.get("/optimizations/never").status, 404);
+    check_is_at_the_end(&server);
+    assert!(server.stop().0.success());
+    // Once more, with a checkpoint that lies below the markers.
+    let server = Server::start(rig, &[]);
+    check_is_at_the_end(&server);
+    assert_eq!(server.get("/optimizations").body["total"], 2);
+}
+
+/// Live, and with nothing left to read: an offset that no record has is no lag.
+fn check_is_at_the_end(server: &Server) {
+    let report =
+        server.wait_for("live, without lag", |report| report.state == "live" && report.lag_records == Some(0));
+    report.check();
+    assert_eq!(report.dead_letters, 0);
+}
+
+fn a_transaction_under_way_keeps_nobody_from_becoming_live(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a")]);
+    let producer = transactional(rig);
+    producer.begin_transaction().expect("a transaction");
+    send(rig, &producer, &job("a", "completed", 2));
+    producer.flush(DEADLINE).expect("a record that is delivered");
+    let server = Server::start(rig, &[]);
+    server.wait_until_live().check();
+    assert_eq!(server.get("/optimizations/a").body["status"], "queued", "it has not happened yet");
+    producer.commit_transaction(DEADLINE).expect("a transaction that ends");
+    wait_for_status(&server, "a", "succeeded");
+}
+
+fn transactional(rig: &Rig) -> BaseProducer<DefaultProducerContext> {
+    let mut config = rig.settings.client_config();
+    config.set("transactional.id", rig.settings.topics.get(Topic::Jobs));
+    let producer: BaseProducer = config.create().expect("a producer");
+    producer.init_transactions(DEADLINE).expect("a broker with transactions");
+    producer
+}

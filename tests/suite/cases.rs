@@ -1,0 +1,42 @@
+//! The contract's golden cases.
+
+use optview::domain::Topic;
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Clone, Deserialize)]
+pub struct Case {
+    pub name: String,
+    pub records: Vec<CaseRecord>,
+    /// What a reader must get, or
+    pub view: Option<Value>,
+    /// the id under which there must be nothing.
+    pub missing: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct CaseRecord {
+    topic: String,
+    pub key: String,
+    pub value: Value,
+}
+
+pub fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("fixtures/cases.json"))
+        .expect("cases of the shape that they are known to have")
+}
+
+impl Case {
+    /// What a reader asks for.
+    pub fn id(&self) -> &str {
+        let id = self.missing.as_deref().or_else(|| self.view.as_ref()?["id"].as_str());
+        id.expect("a case has either a view or a missing id")
+    }
+}
+
+impl CaseRecord {
+    pub fn topic(&self) -> Topic {
+        let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == self.topic);
+        topic.expect("one of the three topics")
+    }
+}
