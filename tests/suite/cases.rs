@@ -36,7 +36,12 @@ impl Case {
 
 impl CaseRecord {
     pub fn topic(&self) -> Topic {
-        let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == self.topic);
-        topic.expect("one of the three topics")
+        topic_named(&self.topic)
     }
+}
+
+/// By its name where none is configured.
+pub fn topic_named(name: &str) -> Topic {
+    let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
+    topic.expect("one of the three topics")
 }
