@@ -156,7 +156,7 @@ pub const LOG_FORMAT: Opt =
 pub const LOG: Opt = Opt::new(
     "log",
     "FILTER",
-    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info",
+    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error)",
 );
 
 /// Of every command.
