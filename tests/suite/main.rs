@@ -4,5 +4,6 @@ mod cases;
 mod command_line;
 mod fold;
 mod golden;
+mod limits;
 mod support;
 mod synthetic;
