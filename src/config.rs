@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::cli::options::{self, Opt};
 use crate::cli::{Command, Typed};
 use crate::codec::Encoding;
+use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
@@ -81,19 +82,6 @@ pub struct LoadConfig {
     pub log: LogConfig,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    pub format: LogFormat,
-    /// As `tracing_subscriber::EnvFilter` reads it; known to be valid.
-    pub filter: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Human,
-    Json,
-}
-
 /// Reads everything, and names every mistake.
 pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes> {
     let mut layers = Layers::new(typed, environment);
@@ -122,7 +110,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let min_free_disk = layers.value(&options::MIN_FREE_DISK, |text| values::bytes(text, 0));
     let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
     let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
-    let log = log(layers);
+    let log = log(layers, "info");
     two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
     Some(ServeConfig {
         kafka: kafka?,
@@ -147,7 +135,8 @@ fn demo(layers: &mut Layers<'_>) -> Option<DemoConfig> {
     let listen = layers.value(&options::DEMO_LISTEN, values::address);
     let admin_listen = layers.value(&options::DEMO_ADMIN_LISTEN, values::address);
     let events_per_second = layers.value(&options::DEMO_RATE, values::rate);
-    let log = log(layers);
+    // What the demo shows is on stdout; its log is for when something is wrong.
+    let log = log(layers, "error");
     two_listeners(layers, [&options::DEMO_LISTEN, &options::DEMO_ADMIN_LISTEN], listen, admin_listen);
     Some(DemoConfig { listen, admin_listen, events_per_second: events_per_second?, log: log? })
 }
@@ -163,7 +152,7 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
     let partitions = layers.value(&options::PARTITIONS, values::at_least(1));
     let encoding = layers.value(&options::ENCODING, values::encoding);
     let events_per_second = layers.value(&options::RATE, values::rate);
-    let log = log(layers);
+    let log = log(layers, "info");
     let history = HistorySettings {
         seed: seed?,
         optimizations: optimizations?,
@@ -183,11 +172,11 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
     })
 }
 
-fn log(layers: &mut Layers<'_>) -> Option<LogConfig> {
+fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {
     let format = layers.value(&options::LOG_FORMAT, values::log_format);
     let filter = match layers.value(&options::LOG, values::log_filter) {
         Some(filter) => Some(filter),
-        None => layers.foreign_variable("RUST_LOG", values::log_filter).or_else(|| Some("info".to_owned())),
+        None => layers.foreign_variable("RUST_LOG", values::log_filter).or_else(|| Some(default.to_owned())),
     };
     Some(LogConfig { format: format?, filter: filter? })
 }

@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod load;

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{load, logging, serve};
+use optview::{demo, load, logging, serve};
 
 /// The projector allocates on one thread and frees on another, which glibc's allocator is slow at.
 #[global_allocator]
@@ -37,7 +37,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
     logging::init(config.log())?;
     match config {
         Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
-        Config::Demo(_) => anyhow::bail!("not wired yet"),
+        Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
     }
     Ok(Ended::Done)

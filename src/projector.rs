@@ -2,7 +2,9 @@
 //! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
 //! covers, never skips a record, never reads a clock inside the fold.
 
+mod counters;
 mod dead_letters;
+mod disk;
 mod partitions;
 
 use std::collections::HashSet;
@@ -11,14 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, counter, gauge};
+use metrics::{counter, gauge};
 
 use crate::codec;
 use crate::domain::fold::{self, Effects, Step};
 use crate::domain::{Commit, Envelope, Key, Record, WorkingSet};
-use crate::source::{Polled, Source};
-use crate::status::{State, Status, TopicNames};
+use crate::source::{Polled, Source, TopicNames};
+use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
+use counters::Counters;
 use partitions::{Found, Partitions};
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
@@ -350,22 +353,10 @@ impl Projector {
 
     /// A full disk cannot even be opened again: nothing is read until there is room.
     fn look_at_disk(&mut self) {
-        let path = self.settings.store_path.display();
-        let free = match rustix::fs::statvfs(&self.settings.store_path) {
-            Ok(stat) => stat.f_bavail * stat.f_frsize,
-            Err(error) => {
-                tracing::warn!(%path, %error, "cannot tell how full the disk is");
-                return;
-            }
-        };
-        let wanted = self.settings.min_free_disk;
-        let full = (free < wanted).then(|| {
-            format!(
-                "only {free} bytes are free on the disk of {path}, fewer than the {wanted} of --min-free-disk: \
-                 nothing is read until there is room"
-            )
-        });
-        self.partitions.set_paused(full);
+        match disk::shortage(&self.settings.store_path, self.settings.min_free_disk) {
+            Ok(shortage) => self.partitions.set_paused(shortage),
+            Err(error) => tracing::warn!(%error, "cannot tell how full the disk is"),
+        }
     }
 
     /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
@@ -406,42 +397,5 @@ impl Projector {
         // All is written; the group's offsets are for others.
         source.publish(&partitions.checkpoints_written(u64::MAX));
         Ok(())
-    }
-}
-
-/// Registered once: counting a record must cost next to nothing.
-struct Counters {
-    records: [Counter; 3],
-    dead_letters: Counter,
-    loads: Counter,
-    unlinked: Counter,
-    mismatched: Counter,
-    irregular: Counter,
-}
-
-impl Counters {
-    fn new() -> Counters {
-        Counters {
-            records: crate::domain::Topic::ALL
-                .map(|topic| counter!("optview_records_total", "topic" => topic.default_name())),
-            dead_letters: counter!("optview_dead_letters_total"),
-            loads: counter!("optview_store_loads_total"),
-            unlinked: counter!("optview_unlinked_events_total"),
-            mismatched: counter!("optview_job_link_mismatches_total"),
-            irregular: counter!("optview_irregular_transitions_total"),
-        }
-    }
-
-    fn count(&self, record: &Record<'_>, effects: Effects) {
-        self.records[record.position.topic as usize].increment(1);
-        for (counter, happened) in [
-            (&self.unlinked, effects.unlinked),
-            (&self.mismatched, effects.mismatched),
-            (&self.irregular, effects.irregular),
-        ] {
-            if happened {
-                counter.increment(1);
-            }
-        }
     }
 }

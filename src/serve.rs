@@ -25,10 +25,16 @@ pub struct Addresses {
     pub admin: std::net::SocketAddr,
 }
 
+/// Both addresses answer.
+pub struct Started {
+    pub addresses: Addresses,
+    pub reader: ReaderSource,
+}
+
 /// Runs until `shutdown` resolves, or the projector fails. `listening` is called once, when both addresses answer.
 pub async fn run(
     config: &ServeConfig,
-    listening: impl FnOnce(Addresses),
+    listening: impl FnOnce(Started),
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
@@ -51,7 +57,7 @@ pub async fn run(
     let read = tokio::spawn(server::run(read, read_router, limits, async { drop(read_stopped.await) }));
     let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
-    listening(addresses);
+    listening(Started { addresses, reader: reader.clone() });
 
     let mut projector = Running::start(config, status.clone(), reader);
     tokio::select! {

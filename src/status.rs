@@ -1,12 +1,9 @@
 //! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-
-use crate::domain::Topic;
 
 /// Where the projector stands as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -132,29 +129,5 @@ impl Status {
             last_error: report.last_error.take(),
             partitions,
         };
-    }
-}
-
-/// What the three topics are called in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicNames(BTreeMap<Topic, String>);
-
-impl Default for TopicNames {
-    fn default() -> TopicNames {
-        TopicNames(Topic::ALL.iter().map(|&topic| (topic, topic.default_name().to_owned())).collect())
-    }
-}
-
-impl TopicNames {
-    pub fn new(optimizations: String, jobs: String, multistart_runs: String) -> TopicNames {
-        TopicNames(BTreeMap::from([
-            (Topic::Optimizations, optimizations),
-            (Topic::Jobs, jobs),
-            (Topic::MultistartRuns, multistart_runs),
-        ]))
-    }
-
-    pub fn get(&self, topic: Topic) -> &str {
-        &self.0[&topic]
     }
 }

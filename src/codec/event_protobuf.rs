@@ -20,7 +20,7 @@ pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<Decoded<'a>, DecodeErr
 }
 
 fn parse<M: Message + Default>(payload: &[u8]) -> Result<M, DecodeError> {
-    M::decode(payload).map_err(|error| DecodeError::Payload { encoding: "protobuf", reason: error.to_string() })
+    M::decode(payload).map_err(|error| DecodeError::payload("protobuf", error.to_string()))
 }
 
 fn optimization<'a>(message: v1::OptimizationEvent) -> Result<Decoded<'a>, DecodeError> {

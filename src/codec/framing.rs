@@ -20,10 +20,9 @@ pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding,
     if first != CONFLUENT_MAGIC {
         return Ok((declared.unwrap_or_else(|| sniff(first)), value));
     }
-    let payload = value
-        .get(CONFLUENT_HEADER_LEN..)
-        .filter(|payload| !payload.is_empty())
-        .ok_or_else(|| payload_error("in the Confluent wire format", "it ends within its header of 5 bytes"))?;
+    let payload = value.get(CONFLUENT_HEADER_LEN..).filter(|payload| !payload.is_empty()).ok_or_else(|| {
+        DecodeError::payload("in the Confluent wire format", "it ends within its header of 5 bytes")
+    })?;
     match declared.unwrap_or_else(|| sniff(payload[0])) {
         Encoding::Json => Ok((Encoding::Json, payload)),
         Encoding::Protobuf => Ok((Encoding::Protobuf, skip_message_indexes(payload)?)),
@@ -66,8 +65,9 @@ fn encoding_of(content_type: &str) -> Result<Encoding, DecodeError> {
 /// Confluent's protobuf payload begins with the path to the message type in its file: a count and as many indexes, all
 /// zigzag varints. A topic has one message type here, so the path is read past.
 fn skip_message_indexes(payload: &[u8]) -> Result<&[u8], DecodeError> {
-    let bad =
-        || payload_error("in the Confluent wire format", "its message indexes are cut short or out of range");
+    let bad = || {
+        DecodeError::payload("in the Confluent wire format", "its message indexes are cut short or out of range")
+    };
     let mut rest = payload;
     let count = read_zigzag(&mut rest).filter(|count| (0..=64).contains(count)).ok_or_else(bad)?;
     for _ in 0..count {
@@ -79,8 +79,4 @@ fn skip_message_indexes(payload: &[u8]) -> Result<&[u8], DecodeError> {
 fn read_zigzag(rest: &mut &[u8]) -> Option<i64> {
     let raw = prost::encoding::decode_varint(rest).ok()?;
     i64::try_from(raw >> 1).ok().map(|half| if raw & 1 == 0 { half } else { -half - 1 })
-}
-
-fn payload_error(encoding: &'static str, reason: &str) -> DecodeError {
-    DecodeError::Payload { encoding, reason: reason.to_owned() }
 }

@@ -8,15 +8,16 @@ use serde_json::value::RawValue;
 
 use crate::domain::event::JsonObject;
 
-/// How deep objects and lists may lie in each other. What nests deeper is no metric and no objective, and a reader whose
-/// parser gives up on it would lose the whole page that it is on. Protobuf's parsers have the same limit.
+/// How deep an object may be nested: as deep as protobuf lets messages be. Readers stop at some depth too, and one view
+/// that they cannot parse would cost them the whole page that it is on.
 const DEPTH_LIMIT: usize = 100;
 
 /// Makes a valid JSON text compact: no white space, integers as written, doubles in the shortest form that reads back
 /// the same. What is compact already is borrowed.
 ///
 /// # Errors
-/// A text that is not an object, that nests too deep, and a number too large for a double.
+/// A text that is not an object; a number too large for a double; a string that is no Unicode text (`"\ud800"`); an object
+/// nested deeper than [`DEPTH_LIMIT`].
 pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
     let text = raw.get();
     if !text.starts_with('{') {
@@ -27,7 +28,11 @@ pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
     let mut depth = 0;
     while let Some(first) = rest.bytes().next() {
         let len = match first {
-            b'"' => string_len(rest),
+            b'"' => {
+                let len = string_len(rest);
+                check_string(&rest[..len])?;
+                len
+            }
             b'-' | b'0'..=b'9' => {
                 let len = rest.bytes().take_while(|byte| is_of_number(*byte)).count();
                 push_number(&mut compacted, &rest[..len])?;
@@ -70,6 +75,14 @@ fn string_len(text: &str) -> usize {
     text.len()
 }
 
+/// A raw value's strings have not been looked into: their escapes may name halves of a pair of surrogates.
+fn check_string(quoted: &str) -> Result<(), String> {
+    if quoted.contains("\\u") && serde_json::from_str::<String>(quoted).is_err() {
+        return Err(format!("has the text {quoted:.64}, which is not Unicode"));
+    }
+    Ok(())
+}
+
 fn is_of_number(byte: u8) -> bool {
     matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
 }
@@ -79,7 +92,8 @@ fn push_number(out: &mut String, literal: &str) -> Result<(), String> {
         out.push_str(literal);
         return Ok(());
     }
-    let number: f64 = serde_json::from_str(literal).map_err(|error| error.to_string())?;
+    let number: f64 = serde_json::from_str(literal)
+        .map_err(|_| format!("has the number {literal:.64}, which is too large for a double"))?;
     push_double(out, number);
     Ok(())
 }

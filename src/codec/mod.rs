@@ -9,6 +9,7 @@ mod event_json_fast;
 mod event_protobuf;
 mod framing;
 mod json_object;
+mod json_values;
 mod protobuf_types;
 pub mod stored;
 
@@ -38,7 +39,22 @@ pub enum DecodeError {
 
 impl DecodeError {
     fn field(field: impl Into<String>, reason: impl Into<String>) -> DecodeError {
-        DecodeError::Field { field: field.into(), reason: reason.into() }
+        DecodeError::Field { field: shortened(field.into()), reason: shortened(reason.into()) }
+    }
+
+    fn payload(encoding: &'static str, reason: impl Into<String>) -> DecodeError {
+        DecodeError::Payload { encoding, reason: shortened(reason.into()) }
+    }
+}
+
+/// A reason may quote the record, which may be megabytes: it keeps its begin and its end, which say what is wrong.
+fn shortened(reason: String) -> String {
+    const KEPT: usize = 160;
+    let begin = reason.char_indices().nth(KEPT).map(|(at, _)| at);
+    let end = reason.char_indices().nth_back(KEPT - 1).map(|(at, _)| at);
+    match (begin, end) {
+        (Some(begin), Some(end)) if begin < end => format!("{} ... {}", &reason[..begin], &reason[end..]),
+        _ => reason,
     }
 }
 
@@ -86,6 +102,9 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
         None => millis.unwrap_or_default(),
     };
     let event_id = Cow::Borrowed(header("ce_id")?.unwrap_or_default());
+    if event_id.len() > ID_LIMIT {
+        return Err(too_long("header ce_id", event_id.len()));
+    }
     Ok(Event {
         metadata: Metadata { event_id, occurred_at, sequence: 0 },
         body: Body::Optimization { optimization_id: Cow::Borrowed(id), change: OptimizationChange::Deleted },

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::cli::options::{self, Opt};
+use crate::source::TopicNames;
 use crate::source::kafka::{KafkaSettings, settings};
-use crate::status::TopicNames;
 
 use super::layers::Layers;
 use super::values;

@@ -6,7 +6,8 @@ use tempfile::NamedTempFile;
 use super::*;
 use crate::cli;
 use crate::domain::Topic;
-use crate::status::TopicNames;
+use crate::logging::LogFormat;
+use crate::source::TopicNames;
 
 const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
 

@@ -11,9 +11,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::codec::Encoding;
-use crate::logging;
-
-use super::LogFormat;
+use crate::logging::{self, LogFormat};
 
 type Parsed<T> = Result<T, String>;
 

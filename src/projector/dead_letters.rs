@@ -3,7 +3,7 @@
 use crate::codec::DecodeError;
 use crate::domain::dead_letter::VALUE_LIMIT;
 use crate::domain::{DeadLetter, Record};
-use crate::status::TopicNames;
+use crate::source::TopicNames;
 
 pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
     let position = record.position;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::domain::{Record, Topic};
-use crate::source::Watermarks;
-use crate::status::{PartitionReport, PartitionState, TopicNames};
+use crate::source::{TopicNames, Watermarks};
+use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
 /// A partition that the source found.

@@ -1,10 +1,12 @@
 //! Where records come from, and, for trials, where they are put.
 
 pub mod kafka;
+mod topics;
 
 use std::time::Duration;
 
 use crate::domain::{Record, Topic};
+pub use topics::TopicNames;
 
 /// What a source has to tell.
 #[derive(Debug)]

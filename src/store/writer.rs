@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -74,9 +74,13 @@ impl Writer {
         let done = Arc::new(Done::default());
         done.dead_letters.store(trees.dead_letters.len() as u64, Ordering::Relaxed);
         let (orders, received) = sync_channel(PARTS_AHEAD);
-        let thread = WriterThread {
+        let syncer = SyncThread {
             db: db.clone(),
             file: File::open(file).map_err(StoreError::io("open", file))?,
+            trees: trees.clone(),
+            done: done.clone(),
+        };
+        let thread = WriterThread {
             trees: trees.clone(),
             catalog: catalog.clone(),
             journal,
@@ -86,7 +90,7 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || thread.run(&received))
+            .spawn(move || thread.run(&received, syncer))
             .map_err(StoreError::io("start a thread for", file))?;
         Ok(Writer { trees, catalog, orders: Some(orders), thread: Some(thread), done, checkpoint, parked })
     }
@@ -209,9 +213,6 @@ fn panicked() -> StoreError {
 }
 
 struct WriterThread {
-    db: Db,
-    /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
-    file: File,
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
@@ -221,17 +222,28 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn run(mut self, orders: &Receiver<Order>) {
-        for order in orders {
-            let done = match order {
-                Order::Commit(part, dead_letters, number) => self.commit(part, &dead_letters, number),
-                Order::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
-            };
-            if let Err(error) = done {
-                self.done.failure.note(error);
-                return;
+    /// Ends with its last order, and with its syncer's.
+    fn run(mut self, orders: &Receiver<Order>, syncer: SyncThread) {
+        std::thread::scope(|scope| {
+            let (checkpoints, received) = channel();
+            std::thread::Builder::new()
+                .name("store-sync".to_owned())
+                .spawn_scoped(scope, move || syncer.run(&received))
+                .expect("the process may start one more thread");
+            for order in orders {
+                match order {
+                    Order::Commit(part, dead_letters, number) => {
+                        if let Err(error) = self.commit(part, &dead_letters, number) {
+                            return self.done.failure.note(error);
+                        }
+                    }
+                    Order::Checkpoint(checkpoint) => {
+                        // A syncer that has ended has noted why.
+                        let _ = checkpoints.send(checkpoint);
+                    }
+                }
             }
-        }
+        });
     }
 
     fn commit(
@@ -295,18 +307,40 @@ impl WriterThread {
         let value = stored::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)
     }
+}
 
-    /// Never ahead of what is on the disk: flush, then a real sync, and only then the checkpoint.
-    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        self.sync()?;
-        self.trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
-        self.db.flush()?;
-        self.done.checkpoints.fetch_add(1, Ordering::Release);
-        Ok(())
+/// Writes checkpoints on a thread of its own: a disk may take long to sync, and fresh views must not wait for it.
+struct SyncThread {
+    db: Db,
+    /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
+    file: File,
+    trees: Trees,
+    done: Arc<Done>,
+}
+
+impl SyncThread {
+    fn run(self, checkpoints: &Receiver<Checkpoint>) {
+        while let Ok(mut checkpoint) = checkpoints.recv() {
+            let mut count = 1;
+            // Where the disk is slow, the last of those that wait says it all.
+            for later in checkpoints.try_iter() {
+                checkpoint = later;
+                count += 1;
+            }
+            if let Err(error) = self.checkpoint(&checkpoint) {
+                return self.done.failure.note(error);
+            }
+            self.done.checkpoints.fetch_add(count, Ordering::Release);
+        }
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
-        sync(&self.db, &self.file)
+    /// Never ahead of what is on the disk: all that it covers was inserted before it was asked for; flush, then a real
+    /// sync, and only then the checkpoint.
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        sync(&self.db, &self.file)?;
+        self.trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+        self.db.flush()?;
+        Ok(())
     }
 }
 

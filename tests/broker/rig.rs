@@ -9,9 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use optview::domain::Topic;
+use optview::source::TopicNames;
 use optview::source::kafka::producer::Producer;
 use optview::source::kafka::{KafkaSettings, admin};
-use optview::status::TopicNames;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};

@@ -18,8 +18,7 @@ use super::settings::KafkaSettings;
 use super::watch::{Found, Watch, Watcher};
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{Polled, Source, Watermarks};
-use crate::status::TopicNames;
+use crate::source::{Polled, Source, TopicNames, Watermarks};
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;

@@ -8,7 +8,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 use crate::domain::Topic;
-use crate::status::TopicNames;
+use crate::source::TopicNames;
 
 use super::KafkaSettings;
 

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::domain::Topic;
-use crate::status::TopicNames;
+use crate::source::TopicNames;
 
 use super::KafkaSettings;
 

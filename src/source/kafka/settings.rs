@@ -4,7 +4,7 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 
-use crate::status::TopicNames;
+use crate::source::TopicNames;
 
 /// Which cluster, which topics, and any other librdkafka setting (TLS, SASL, ...), as pairs.
 #[derive(Clone, PartialEq, Eq)]

@@ -15,8 +15,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::domain::Topic;
-use crate::source::Watermarks;
-use crate::status::TopicNames;
+use crate::source::{TopicNames, Watermarks};
 
 /// How often the topics are looked at for new partitions, and, before all were found, for themselves.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -39,7 +38,8 @@ struct State {
     trouble: Option<String>,
     /// With the topics, as of the last look at them.
     topics_trouble: Option<String>,
-    logged: Option<(String, Instant)>,
+    /// What was logged lately, by what it is about.
+    logged: HashMap<String, Instant>,
 }
 
 impl Watch {
@@ -60,18 +60,26 @@ impl Watch {
     pub fn connected(&self) {
         let mut state = self.state.lock();
         if state.trouble.take().is_some() {
-            state.logged = None;
+            state.logged.clear();
             tracing::info!("the Kafka cluster answers again");
         }
     }
 
     pub fn trouble(&self, code: RDKafkaErrorCode, reason: &str) {
-        self.note(if reason.is_empty() { code.to_string() } else { format!("{code}: {reason}") });
+        let mut state = self.state.lock();
+        // One failure comes several times, with its reason and without; and while no broker answers, that none does
+        // comes again and again, which says less than why the last one did not.
+        if state.trouble.is_some() && (reason.is_empty() || code == RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
+        let text = if reason.is_empty() { code.to_string() } else { format!("{code}: {reason}") };
+        state.log(&code.to_string(), &text);
+        state.trouble = Some(text);
     }
 
     fn note(&self, text: String) {
         let mut state = self.state.lock();
-        state.log(&text);
+        state.log(&text, &text);
         state.trouble = Some(text);
     }
 
@@ -79,19 +87,18 @@ impl Watch {
     fn set_topics_trouble(&self, trouble: Option<String>) {
         let mut state = self.state.lock();
         if let Some(text) = &trouble {
-            state.log(text);
+            state.log("topics", text);
         }
         state.topics_trouble = trouble;
     }
 }
 
 impl State {
-    /// The same trouble once in a while only.
-    fn log(&mut self, text: &str) {
-        let logged = self.logged.as_ref().is_some_and(|(held, at)| held == text && at.elapsed() < LOG_AGAIN);
-        if !logged {
+    /// The same trouble once in a while only: its text may differ each time, in how long an attempt took, say.
+    fn log(&mut self, about: &str, text: &str) {
+        if self.logged.get(about).is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
             tracing::warn!("trouble with the Kafka cluster, trying again: {text}");
-            self.logged = Some((text.to_owned(), Instant::now()));
+            self.logged.insert(about.to_owned(), Instant::now());
         }
     }
 }
@@ -221,4 +228,39 @@ fn look_at(
         let _ = found.send(Found { topic, partition, watermarks: Watermarks { low, high } });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_trouble_is_the_one_that_says_why() {
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+        let watch = Watch::new(TopicNames::default());
+        assert_eq!(watch.last_trouble(), None);
+        watch.trouble(AllBrokersDown, "1/1 brokers are down");
+        assert!(watch.last_trouble().unwrap().contains("1/1"));
+        watch.trouble(BrokerTransportFailure, "kafka:9092: Connection refused");
+        for (code, reason) in [(BrokerTransportFailure, ""), (AllBrokersDown, "1/1 brokers are down")] {
+            watch.trouble(code, reason);
+            assert!(watch.last_trouble().unwrap().contains("Connection refused"));
+        }
+        watch.trouble(Resolve, "kafka: no such host");
+        assert!(watch.last_trouble().unwrap().contains("no such host"));
+        watch.connected();
+        assert_eq!(watch.last_trouble(), None);
+    }
+
+    #[test]
+    fn the_same_trouble_is_logged_once_whatever_its_words() {
+        let watch = Watch::new(TopicNames::default());
+        for attempt in 0..100 {
+            let reason = format!("refused after {attempt} ms");
+            watch.trouble(RDKafkaErrorCode::BrokerTransportFailure, &reason);
+            watch.trouble(RDKafkaErrorCode::AllBrokersDown, &reason);
+            watch.set_topics_trouble(Some(format!("cannot look, {attempt}")));
+        }
+        assert_eq!(watch.state.lock().logged.len(), 2);
+    }
 }

@@ -1,0 +1,224 @@
+//! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
+//! and `serve` itself on a temporary folder, which is gone afterwards.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::codec::encode;
+use crate::config::{DemoConfig, ServeConfig};
+use crate::domain::{Status, Timestamp};
+use crate::serve::{self, Started};
+use crate::source::TopicNames;
+use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::embedded::EmbeddedBroker;
+use crate::source::kafka::producer::Producer;
+use crate::store::{ListQuery, Reader};
+use crate::synthetic::{History, HistorySettings};
+
+/// How often a line shows what changed.
+const SHOW_EVERY: Duration = Duration::from_secs(3);
+
+/// Runs until `shutdown` resolves.
+pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
+    let traffic = Traffic::start(config.events_per_second)?;
+    let config = serve_config(config, traffic.settings.clone(), directory.path());
+    let show = |started: Started| drop(tokio::spawn(show(started)));
+    let ended = serve::run(&config, show, shutdown).await;
+    traffic.stop()?;
+    ended?;
+    println!("\nThe demo has ended; nothing of it is left.");
+    Ok(())
+}
+
+fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
+    ServeConfig {
+        kafka,
+        data_dir: directory.to_owned(),
+        listen: config.listen.unwrap_or_else(|| free_address(8080)),
+        admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
+        api_keys: None,
+        group_id: "optview-demo".to_owned(),
+        sync_interval: Duration::from_secs(1),
+        catch_up_sync_interval: Duration::from_secs(10),
+        memory_budget_bytes: 64 << 20,
+        store_cache_bytes: 64 << 20,
+        orphan_retention: Duration::from_secs(24 * 3600),
+        min_free_disk_bytes: 64 << 20,
+        drain_deadline: Duration::from_secs(1),
+        max_connections: 1000,
+        log: config.log.clone(),
+    }
+}
+
+/// The usual port of this machine only, or any where that is taken.
+fn free_address(usual: u16) -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, usual));
+    match TcpListener::bind(usual) {
+        Ok(_) => usual,
+        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    }
+}
+
+/// The broker and who writes to it, on one thread: the broker cannot leave the one that made it.
+struct Traffic {
+    settings: KafkaSettings,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Traffic {
+    fn start(events_per_second: f64) -> anyhow::Result<Traffic> {
+        let (started, settings) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let broker = EmbeddedBroker::start(TopicNames::default(), 2)?;
+            started.send(broker.settings()).context("the demo ended before it began")?;
+            write(&broker.settings(), events_per_second, &stopped)
+        });
+        match settings.recv() {
+            Ok(settings) => Ok(Traffic { settings, stop, thread }),
+            // It ended without telling where the broker is.
+            Err(_) => Err(join(thread).err().unwrap_or_else(|| anyhow!("the in-process broker did not start"))),
+        }
+    }
+
+    fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        join(self.thread)
+    }
+}
+
+fn join(thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    thread.join().unwrap_or_else(|_| Err(anyhow!("the demo's traffic panicked")))
+}
+
+fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) -> anyhow::Result<()> {
+    let mut producer = Producer::new(settings)?;
+    let mut history = History::new(HistorySettings {
+        optimizations: u64::MAX,
+        runs: 4,
+        concurrent: 40,
+        projects: 3,
+        organizations: 1,
+        ..HistorySettings::default()
+    });
+    let (begin, mut value) = (Instant::now(), Vec::new());
+    for number in 0_u32.. {
+        let due = begin + Duration::from_secs_f64(f64::from(number) / events_per_second);
+        while Instant::now() < due {
+            if stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            producer.poll((due - Instant::now()).min(Duration::from_millis(100)))?;
+        }
+        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default();
+        let Some(event) = history.next_at(now) else { break };
+        encode::encode(&event, encode::Encoding::Json, &mut value);
+        producer.send(event.body.topic(), encode::key(&event), Some(&value))?;
+    }
+    Ok(())
+}
+
+/// Says what to try, and then what changes, for as long as the process lives.
+async fn show(started: Started) {
+    let Started { addresses, reader } = started;
+    let mut shown = Shown::default();
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let reader = loop {
+        tick.tick().await;
+        let ids = reader.get().map(|reader| ids(reader, &ListQuery { limit: 3, ..ListQuery::default() }));
+        if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
+            println!("{}", introduction(addresses, &ids));
+            break reader.clone();
+        }
+    };
+    let mut tick = tokio::time::interval(SHOW_EVERY);
+    loop {
+        tick.tick().await;
+        println!("{}", shown.next(&reader));
+    }
+}
+
+fn introduction(addresses: serve::Addresses, ids: &[String]) -> String {
+    let serve::Addresses { read, admin } = addresses;
+    let [first, ..] = ids else { return String::new() };
+    format!(
+        "optview demo: an in-process broker, synthetic optimizations, the real projector, store and server.\n\
+         \n\
+         \x20 reads       http://{read}\n\
+         \x20 operators   http://{admin}/status and /metrics\n\
+         \n\
+         Try, in another terminal:\n\
+         \n\
+         \x20 curl -s http://{read}/optimizations/{first}\n\
+         \x20 curl -s 'http://{read}/optimizations?status=running&limit=2'\n\
+         \x20 curl -s 'http://{read}/optimizations?project_id=prj-1&limit=1'\n\
+         \x20 curl -s http://{admin}/status\n\
+         \n\
+         Ctrl-C ends it. Meanwhile:\n"
+    )
+}
+
+fn ids(reader: &Reader, query: &ListQuery<'_>) -> Vec<String> {
+    page(reader, query).iter().filter_map(|view| Some(view["id"].as_str()?.to_owned())).collect()
+}
+
+fn page(reader: &Reader, query: &ListQuery<'_>) -> Vec<serde_json::Value> {
+    // An empty store has nothing to show yet, and one that fails ends the demo by itself.
+    let body = reader.list(query).map(|page| page.body).unwrap_or_default();
+    let page: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    page["optimizations"].as_array().cloned().unwrap_or_default()
+}
+
+/// One optimization at a time, followed through its life, beside the totals.
+#[derive(Default)]
+struct Shown {
+    followed: Option<(String, String)>,
+}
+
+impl Shown {
+    fn next(&mut self, reader: &Reader) -> String {
+        let total = |status: Option<Status>| {
+            reader.list(&ListQuery { status, ..ListQuery::default() }).map_or(0, |page| page.total)
+        };
+        let totals: Vec<String> =
+            Status::ALL.iter().map(|&status| format!("{} {}", status.as_str(), total(Some(status)))).collect();
+        format!("{} views: {}.  {}", total(None), totals.join(", "), self.follow(reader))
+    }
+
+    fn follow(&mut self, reader: &Reader) -> String {
+        let newest = || page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop();
+        let followed = self.followed.take().and_then(|(id, was)| Some((view(reader, &id)?, was)));
+        let (view, was) = match followed {
+            Some((view, was)) => (view, Some(was)),
+            None => match newest() {
+                Some(view) => (view, None),
+                None => return String::new(),
+            },
+        };
+        let id = view["id"].as_str().unwrap_or_default().to_owned();
+        let status = view["status"].as_str().unwrap_or("not submitted").to_owned();
+        let runs = &view["run_count"];
+        let what = match was {
+            Some(was) if was != status => format!("{was} → {status}"),
+            _ => status.clone(),
+        };
+        let line = format!("{id:.8}…: {what}, {runs} runs");
+        let over = ["succeeded", "failed", "canceled"].contains(&status.as_str());
+        self.followed = (!over).then_some((id, status));
+        line
+    }
+}
+
+fn view(reader: &Reader, id: &str) -> Option<serde_json::Value> {
+    let response = reader.get(id, None).ok()??;
+    serde_json::from_slice(&response.body).ok()
+}

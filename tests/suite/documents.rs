@@ -1,0 +1,108 @@
+//! What the documents say of options and metrics is what the program has.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use optview::cli::Command;
+
+fn document(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn the_table_of_options_is_what_help_prints() {
+    let readme = document("README.md");
+    let (_, table) = readme.split_once("<!-- options of serve -->\n").unwrap();
+    let (table, _) = table.split_once("<!-- end -->").unwrap();
+    let expected: Vec<String> = Command::Serve
+        .options()
+        .map(|option| {
+            let default = match (option.required, option.default) {
+                (true, _) => "required ".to_owned(),
+                (false, Some(default)) => format!("`{default}` "),
+                (false, None) => String::new(),
+            };
+            let value = option.value.replace('|', "\\|");
+            format!("| `--{} {value}` | {default}| {} |", option.name, option.help)
+        })
+        .collect();
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Every metric that the source names, and no other, has its row in the run book.
+#[test]
+fn the_run_book_has_every_metric() {
+    let mut named = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                named.extend(metrics_in(&fs::read_to_string(path).unwrap(), '"'));
+            }
+        }
+    }
+    named.remove("optview_test_gauge");
+    assert!(named.len() > 20, "{named:?}");
+    let told: BTreeSet<String> = document("docs/OPERATIONS.md")
+        .lines()
+        .filter(|line| line.starts_with("| `optview_"))
+        .flat_map(first)
+        .collect();
+    assert_eq!(told, named);
+}
+
+/// Every metric that an alert or a dashboard looks at is one that there is.
+#[test]
+fn alerts_name_metrics_that_there_are() {
+    let book = document("docs/OPERATIONS.md");
+    let rules = document("deploy/prometheus/alerts.yaml");
+    let words = rules.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
+    let used: BTreeSet<&str> = words.filter(|word| word.starts_with("optview_")).collect();
+    assert!(used.len() > 5, "{used:?}");
+    for metric in used {
+        let metric = ["_bucket", "_sum", "_count"].iter().fold(metric, |name, end| name.trim_end_matches(end));
+        assert!(book.contains(&format!("| `{metric}")), "there is no {metric}");
+    }
+}
+
+/// Flags in what is deployed are flags that there are.
+#[test]
+fn what_is_deployed_uses_options_that_there_are() {
+    let known: BTreeSet<String> = Command::ALL
+        .iter()
+        .flat_map(|command| command.options())
+        .flat_map(|option| [format!("--{}", option.name), option.variable()])
+        .collect();
+    let files = [
+        "deploy/Dockerfile",
+        "deploy/compose.yaml",
+        "deploy/kubernetes/optview.yaml",
+        "deploy/systemd/optview.service",
+    ];
+    for file in files {
+        let text = document(file);
+        let is_of_word = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        let words = text.split(|character| !is_of_word(character));
+        let used: Vec<&str> = words.filter(|word| word.starts_with("OPTVIEW_") && *word != "OPTVIEW_").collect();
+        assert!(!used.is_empty(), "{file} configures nothing");
+        for word in used {
+            assert!(known.contains(word), "{file} has {word}, which is no option");
+        }
+    }
+}
+
+fn metrics_in(text: &str, quote: char) -> Vec<String> {
+    let quoted = text.split(quote).filter(|word| word.starts_with("optview_"));
+    let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    quoted.filter(is_name).map(str::to_owned).collect()
+}
+
+/// The name in a row's first cell.
+fn first(line: &str) -> Option<String> {
+    let cell = line.split('`').nth(1)?;
+    Some(cell.split('{').next()?.to_owned())
+}
