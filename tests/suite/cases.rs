@@ -4,6 +4,8 @@ use optview::domain::Topic;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::support::topic_named;
+
 #[derive(Clone, Deserialize)]
 pub struct Case {
     pub name: String,
@@ -36,7 +38,6 @@ impl Case {
 
 impl CaseRecord {
     pub fn topic(&self) -> Topic {
-        let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == self.topic);
-        topic.expect("one of the three topics")
+        topic_named(&self.topic)
     }
 }
