@@ -5,9 +5,9 @@
 mod counters;
 mod dead_letters;
 mod disk;
+mod orphans;
 mod partitions;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +22,13 @@ use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use counters::Counters;
+use orphans::Orphans;
 use partitions::{Found, Partitions};
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often the status is told anew.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// How often orphans are looked for, once live; more often where they are kept for less.
-const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 /// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
 const RECORDS_AN_EPOCH: u64 = 50_000;
 /// For how many epochs a changed record stays unwritten while catching up.
@@ -95,9 +94,7 @@ struct Projector {
     last_commit: Instant,
     last_checkpoint: Instant,
     last_report: Instant,
-    last_orphan_sweep: Option<Instant>,
-    /// The orphans that the last sweep found.
-    orphans: HashSet<Arc<str>>,
+    orphans: Orphans,
 }
 
 impl Projector {
@@ -122,8 +119,7 @@ impl Projector {
             last_commit: now,
             last_checkpoint: now,
             last_report: now,
-            last_orphan_sweep: None,
-            orphans: HashSet::new(),
+            orphans: Orphans::default(),
         }
     }
 
@@ -359,25 +355,17 @@ impl Projector {
         }
     }
 
-    /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
-    /// events, and where those are of long ago the event that links it may be the next to be read.
     fn sweep_orphans(&mut self) -> Result<(), StoreError> {
-        let every = SWEEP_ORPHANS_EVERY.min(self.settings.orphan_retention);
-        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= every);
+        let retention = self.settings.orphan_retention;
         // A link may lie in what a stopped partition has not read.
-        if !self.live || !due || self.partitions.stopped_reason().is_some() {
+        if !self.live || self.partitions.stopped_reason().is_some() || !self.orphans.is_sweep_due(retention) {
             return Ok(());
         }
-        self.last_orphan_sweep = Some(Instant::now());
-        let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
-        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
-        let found: HashSet<Arc<str>> = self.writer.orphans(before)?.into_iter().collect();
-        let found_before = std::mem::take(&mut self.orphans);
+        let retention_millis = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention_millis);
         let mut commit = Commit::default();
-        for id in found {
-            if !found_before.contains(&id) {
-                self.orphans.insert(id);
-            } else if self.working.forget_job(&id, before) {
+        for id in self.orphans.found_twice(self.writer.orphans(before)?) {
+            if self.working.forget_job(&id, before) {
                 commit.jobs.push((id, None));
             }
         }
