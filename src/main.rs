@@ -4,7 +4,8 @@ use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
 use optview::{demo, load, logging, serve};
 
-/// The projector allocates on one thread and frees on another, which glibc's allocator is slow at.
+/// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
+/// hence the crate's feature `override`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

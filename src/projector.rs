@@ -5,9 +5,10 @@
 mod counters;
 mod dead_letters;
 mod disk;
-mod orphans;
 mod partitions;
+mod writing;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,19 +23,14 @@ use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use counters::Counters;
-use orphans::Orphans;
 use partitions::{Found, Partitions};
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often the status is told anew.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
-const RECORDS_AN_EPOCH: u64 = 50_000;
-/// For how many epochs a changed record stays unwritten while catching up.
-const EPOCHS_UNWRITTEN: u32 = 4;
-/// What a record in memory takes, about: measured over synthetic histories.
-const BYTES_A_RECORD: u64 = 2_500;
+/// How often orphans are looked for, once live; more often where they are kept for less.
+const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 
 /// How the projector is to work.
 #[derive(Clone, Debug)]
@@ -94,7 +90,9 @@ struct Projector {
     last_commit: Instant,
     last_checkpoint: Instant,
     last_report: Instant,
-    orphans: Orphans,
+    last_orphan_sweep: Option<Instant>,
+    /// The orphans that the last sweep found.
+    orphans: HashSet<Arc<str>>,
 }
 
 impl Projector {
@@ -119,7 +117,8 @@ impl Projector {
             last_commit: now,
             last_checkpoint: now,
             last_report: now,
-            orphans: Orphans::default(),
+            last_orphan_sweep: None,
+            orphans: HashSet::new(),
         }
     }
 
@@ -238,63 +237,6 @@ impl Projector {
         }
     }
 
-    /// Live: what has changed, soon. Catching up: what has not been touched for a while, and what memory cannot hold.
-    fn write_changes(&mut self, all: bool) -> Result<(), StoreError> {
-        if all || (self.live && self.last_commit.elapsed() >= GATHER) {
-            self.last_commit = Instant::now();
-            let commit = self.working.take_changes(None);
-            self.commit(commit)?;
-        }
-        if self.records_in_epoch < RECORDS_AN_EPOCH {
-            return Ok(());
-        }
-        self.records_in_epoch = 0;
-        self.epoch = self.working.next_epoch();
-        if !self.live {
-            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(EPOCHS_UNWRITTEN)));
-            self.commit(commit)?;
-        }
-        self.keep_within_memory()
-    }
-
-    /// Writes and lets go of what was touched longest ago, until the rest fits.
-    fn keep_within_memory(&mut self) -> Result<(), StoreError> {
-        let limit = usize::try_from(self.settings.memory_budget / BYTES_A_RECORD).unwrap_or(usize::MAX);
-        for age in [64, 16, 8, 4, 2, 1, 0] {
-            if self.working.weight() <= limit {
-                return Ok(());
-            }
-            // Epochs are counted from 0, and what was touched in this one is younger than `epoch + 1`.
-            let before = (self.epoch + 1).saturating_sub(age);
-            let commits_before = self.commits;
-            let commit = self.working.take_changes(Some(before));
-            self.commit(commit)?;
-            self.working.evict(before, self.writer.commits_written());
-            if self.working.weight() > limit && commits_before < self.commits {
-                self.wait_for_writes()?;
-                self.working.evict(before, self.writer.commits_written());
-            }
-        }
-        Ok(())
-    }
-
-    fn wait_for_writes(&self) -> Result<(), StoreError> {
-        while self.writer.commits_written() < self.commits {
-            self.writer.check()?;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
-        let dead_letters = std::mem::take(&mut self.dead_letters);
-        if commit.is_empty() && dead_letters.is_empty() {
-            return Ok(());
-        }
-        self.commits = self.working.commits();
-        self.writer.commit(commit, dead_letters, self.commits)
-    }
-
     /// Everything read so far is handed over, then the checkpoint: the writer syncs between the two.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.last_checkpoint = Instant::now();
@@ -355,17 +297,25 @@ impl Projector {
         }
     }
 
+    /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
+    /// events, and where those are of long ago the event that links it may be the next to be read.
     fn sweep_orphans(&mut self) -> Result<(), StoreError> {
-        let retention = self.settings.orphan_retention;
+        let every = SWEEP_ORPHANS_EVERY.min(self.settings.orphan_retention);
+        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= every);
         // A link may lie in what a stopped partition has not read.
-        if !self.live || self.partitions.stopped_reason().is_some() || !self.orphans.is_sweep_due(retention) {
+        if !self.live || !due || self.partitions.stopped_reason().is_some() {
             return Ok(());
         }
-        let retention_millis = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention_millis);
+        self.last_orphan_sweep = Some(Instant::now());
+        let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
+        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
+        let found: HashSet<Arc<str>> = self.writer.orphans(before)?.into_iter().collect();
+        let found_before = std::mem::take(&mut self.orphans);
         let mut commit = Commit::default();
-        for id in self.orphans.found_twice(self.writer.orphans(before)?) {
-            if self.working.forget_job(&id, before) {
+        for id in found {
+            if !found_before.contains(&id) {
+                self.orphans.insert(id);
+            } else if self.working.forget_job(&id, before) {
                 commit.jobs.push((id, None));
             }
         }

@@ -4,8 +4,6 @@ use optview::domain::Topic;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::support::topic_named;
-
 #[derive(Clone, Deserialize)]
 pub struct Case {
     pub name: String,
@@ -40,4 +38,10 @@ impl CaseRecord {
     pub fn topic(&self) -> Topic {
         topic_named(&self.topic)
     }
+}
+
+/// By its name where none is configured.
+pub fn topic_named(name: &str) -> Topic {
+    let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
+    topic.expect("one of the three topics")
 }

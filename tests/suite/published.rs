@@ -14,7 +14,7 @@ use optview::domain::event::{JobChange, JsonObject, OptimizationChange, RunChang
 use optview::domain::record::Header;
 use optview::domain::{Body, Event, Position, Record, Topic};
 
-use crate::support::topic_named;
+use crate::cases::topic_named;
 
 /// When every event of the fixtures happened.
 const TIME: &str = "2026-03-01T09:00:00.125Z";

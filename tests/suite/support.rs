@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use optview::codec::{self, stored};
 use optview::domain::fold::{self, Step};
-use optview::domain::{Commit, Envelope, Key, Position, Record, Topic, WorkingSet};
+use optview::domain::{Commit, Envelope, Key, Position, Record, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -94,9 +94,4 @@ impl OwnedRecord {
         })
         .unwrap()
     }
-}
-
-pub fn topic_named(name: &str) -> Topic {
-    let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
-    topic.expect("one of the three topics")
 }

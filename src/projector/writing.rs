@@ -1,0 +1,80 @@
+//! What is written when: at once while live; as late as memory allows while catching up, because how often one record is
+//! written is what a catch-up's time goes by.
+
+use std::time::{Duration, Instant};
+
+use super::{GATHER, Projector};
+use crate::domain::Commit;
+use crate::store::StoreError;
+
+/// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
+const RECORDS_AN_EPOCH: u64 = 50_000;
+/// For how many epochs a changed record stays unwritten while catching up.
+const EPOCHS_UNWRITTEN: u32 = 4;
+/// What a record in memory takes, about: measured over synthetic histories.
+const BYTES_A_RECORD: u64 = 2_500;
+/// How many dead letters stay unwritten at the most: each may hold 1 MiB.
+const DEAD_LETTERS_UNWRITTEN: usize = 64;
+
+impl Projector {
+    /// Live: what has changed, soon. Catching up: what has not been touched for a while, and what memory cannot hold.
+    pub(super) fn write_changes(&mut self, all: bool) -> Result<(), StoreError> {
+        if all || (self.live && self.last_commit.elapsed() >= GATHER) {
+            self.last_commit = Instant::now();
+            let commit = self.working.take_changes(None);
+            self.commit(commit)?;
+        }
+        if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN {
+            self.commit(Commit::default())?;
+        }
+        if self.records_in_epoch < RECORDS_AN_EPOCH {
+            return Ok(());
+        }
+        self.records_in_epoch = 0;
+        self.epoch = self.working.next_epoch();
+        if !self.live {
+            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(EPOCHS_UNWRITTEN)));
+            self.commit(commit)?;
+        }
+        self.keep_within_memory()
+    }
+
+    /// Writes and lets go of what was touched longest ago, until the rest fits.
+    fn keep_within_memory(&mut self) -> Result<(), StoreError> {
+        let limit = usize::try_from(self.settings.memory_budget / BYTES_A_RECORD).unwrap_or(usize::MAX);
+        for age in [64, 16, 8, 4, 2, 1, 0] {
+            if self.working.weight() <= limit {
+                return Ok(());
+            }
+            // Epochs are counted from 0, and what was touched in this one is younger than `epoch + 1`.
+            let before = (self.epoch + 1).saturating_sub(age);
+            let commits_before = self.commits;
+            let commit = self.working.take_changes(Some(before));
+            self.commit(commit)?;
+            self.working.evict(before, self.writer.commits_written());
+            if self.working.weight() > limit && commits_before < self.commits {
+                self.wait_for_writes()?;
+                self.working.evict(before, self.writer.commits_written());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_writes(&self) -> Result<(), StoreError> {
+        while self.writer.commits_written() < self.commits {
+            self.writer.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Hands over what a batch changed, with the dead letters that came meanwhile.
+    pub(super) fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let dead_letters = std::mem::take(&mut self.dead_letters);
+        if commit.is_empty() && dead_letters.is_empty() {
+            return Ok(());
+        }
+        self.commits = self.working.commits();
+        self.writer.commit(commit, dead_letters, self.commits)
+    }
+}
