@@ -1,0 +1,29 @@
+//! What is too much of a thing is refused, and not a step before.
+
+use optview::codec::{self, DecodeError};
+use optview::domain::{Position, Record, Topic};
+
+/// A job whose metrics nest so deep.
+fn completed(depth: usize) -> Result<(), DecodeError> {
+    let metrics = format!("{}1{}", r#"{"a":["#.repeat(depth / 2), "]}".repeat(depth / 2));
+    let value = format!(
+        r#"{{"metadata":{{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"}},"jobId":"j","completed":{{"metrics":{metrics}}}}}"#
+    );
+    let record = Record {
+        position: Position { topic: Topic::Jobs, partition: 0, offset: 0 },
+        timestamp_millis: None,
+        key: None,
+        value: Some(value.as_bytes()),
+        headers: &[],
+    };
+    codec::decode(&record).map(drop)
+}
+
+#[test]
+fn an_object_may_nest_a_hundred_levels_and_no_more() {
+    assert_eq!(completed(100), Ok(()));
+    for depth in [102, 20_000] {
+        let why = completed(depth).expect_err("too deep").to_string();
+        assert_eq!(why, "completed.metrics: nests deeper than 100 levels");
+    }
+}
