@@ -1,6 +1,6 @@
 //! The read API and the operators' address. The only folder that knows Axum.
 //!
-//! Every route, the unknown one included, is an [`edge::Edge`] around a plain function from a request to an answer,
+//! Every route, the unknown one included, is an `edge::Edge` around a plain function from a request to an answer,
 //! so that no response leaves without its correlation id and its count. Nothing here writes to the store, parses
 //! a stored body, or keeps state between two requests.
 

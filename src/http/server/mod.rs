@@ -1,7 +1,7 @@
 //! Takes connections, serves a router on them, and lets them end. Axum's own `serve` is not used: it bounds neither
 //! the connections, nor how long a head may take, nor how long the last requests may.
 //! Nor is hyper's own timeout for heads: it enters and leaves a shared timer with every request, which costs the
-//! reads by id several percent, and does not see a client that stops reading. [`sending`] bounds both.
+//! reads by id several percent, and does not see a client that stops reading. `sending` bounds both.
 //!
 //! Knows nothing of what is served. Never ends by itself: what goes wrong with one connection, or with accepting
 //! one, is not the others' concern.
