@@ -3,5 +3,8 @@
 mod command_line;
 mod fold;
 mod golden;
+mod made;
+#[cfg(target_os = "linux")]
+mod power_cut;
 mod support;
 mod synthetic;
