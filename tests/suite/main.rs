@@ -6,5 +6,6 @@ mod golden;
 mod made;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod recovery;
 mod support;
 mod synthetic;

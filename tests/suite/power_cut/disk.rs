@@ -12,10 +12,17 @@ pub enum Done {
     Truncate { path: PathBuf, len: usize },
     Rename { from: PathBuf, to: PathBuf },
     Unlink { path: PathBuf },
-    /// `fsync` or `fdatasync`.
-    Sync { path: PathBuf },
-    /// `sync_file_range`, which is no promise.
-    SyncRange { path: PathBuf },
+    Sync { path: PathBuf, with: Call },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// What the store calls before it writes a checkpoint.
+    Fsync,
+    /// What sled calls, where it believes to call `sync_file_range`.
+    Fdatasync,
+    /// Not a sync.
+    SyncFileRange,
 }
 
 /// Reads the journal that the shim wrote.
@@ -36,8 +43,9 @@ pub fn parse(mut bytes: &[u8], watched: &Path) -> Vec<Done> {
             b'T' => Done::Truncate { path, len: number },
             b'R' => Done::Rename { from: path, to: below(data) },
             b'U' => Done::Unlink { path },
-            b'S' => Done::Sync { path },
-            b'F' => Done::SyncRange { path },
+            b'S' => Done::Sync { path, with: Call::Fsync },
+            b'D' => Done::Sync { path, with: Call::Fdatasync },
+            b'F' => Done::Sync { path, with: Call::SyncFileRange },
             other => panic!("the shim writes no {other}"),
         });
         bytes = rest;
@@ -48,10 +56,9 @@ pub fn parse(mut bytes: &[u8], watched: &Path) -> Vec<Done> {
 /// What became of the writes that no sync covers.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    NoneIsThere,
-    AllAreThere,
-    /// Those up to some moment.
-    Prefix,
+    None,
+    All,
+    OnlyTheLast,
     /// Each by chance, in this many of a hundred cases.
     Writes(u64),
     /// Each page of each by chance.
@@ -61,8 +68,8 @@ enum Fate {
 const PAGE: usize = 4096;
 
 /// The files that a disk may hold when the power is cut after the first `cut` of what was done: all that a sync of the
-/// file came after, and, by chance, some of the rest. `counts` says whether a sync is one: where a test wants to know
-/// what would happen without.
+/// file came after, what was written back before some moment, and, by chance, some of the rest. `counts` says whether a
+/// sync is one: a test wants to know what would happen without.
 ///
 /// Directories are as a journalling file system has them: renames and removals happen in their order, and any sync
 /// brings all of those before it.
@@ -70,7 +77,7 @@ pub fn after_power_cut(
     done: &[Done],
     cut: usize,
     random: &mut Random,
-    counts: impl Fn(&Path) -> bool,
+    counts: impl Fn(&Path, Call) -> bool,
 ) -> BTreeMap<PathBuf, Vec<u8>> {
     let done = &done[..cut];
     let directories_until = last_sync(done, random);
@@ -86,12 +93,14 @@ pub fn after_power_cut(
                 }
                 files[file].changes.push(at);
             }
-            Done::Sync { path } if counts(path) => {
-                if let Some(&file) = names.get(path) {
+            Done::Sync { path, with } => {
+                if let Some(&file) = names.get(path)
+                    && *with != Call::SyncFileRange
+                    && counts(path, *with)
+                {
                     files[file].synced = files[file].changes.len();
                 }
             }
-            Done::Sync { .. } | Done::SyncRange { .. } => {}
             Done::Rename { from, to } => {
                 let file = names.remove(from).expect("what is renamed was written");
                 names.insert(to.clone(), file);
@@ -121,33 +130,35 @@ struct File {
 
 impl File {
     fn on_disk(&self, done: &[Done], random: &mut Random) -> Vec<u8> {
-        let (synced, rest) = self.changes.split_at(self.synced);
+        let unsynced = (self.changes.len() - self.synced) as u64;
+        // Mostly what was written lately is what is lost.
+        let lately = random.below(unsynced.min(40) + 1).max(if random.percent(10) { unsynced } else { 0 });
+        let (written_back, rest) = self.changes.split_at(self.changes.len() - lately as usize);
         let mut bytes = Vec::new();
-        for &at in synced {
+        for &at in written_back {
             change(&mut bytes, &done[at], |_| true);
         }
-        let fate = match random.below(8) {
-            0 => Fate::NoneIsThere,
-            1 => Fate::AllAreThere,
-            2 | 3 => Fate::Prefix,
-            4 => Fate::Writes(50),
-            5 => Fate::Writes(90),
-            6 => Fate::Pages(50),
+        let fate = match random.below(7) {
+            0 => Fate::None,
+            1 => Fate::All,
+            2 => Fate::OnlyTheLast,
+            3 => Fate::Writes(50),
+            4 => Fate::Writes(90),
+            5 => Fate::Pages(50),
             _ => Fate::Pages(97),
         };
-        let prefix = random.below(rest.len() as u64 + 1) as usize;
         for (number, &at) in rest.iter().enumerate() {
-            match fate {
-                Fate::NoneIsThere => {}
-                Fate::AllAreThere => change(&mut bytes, &done[at], |_| true),
-                Fate::Prefix if number < prefix => change(&mut bytes, &done[at], |_| true),
-                Fate::Prefix => {}
-                Fate::Writes(chance) => {
-                    let there = random.percent(chance);
-                    change(&mut bytes, &done[at], |_| there);
+            let whole = match fate {
+                Fate::None => false,
+                Fate::All => true,
+                Fate::OnlyTheLast => number + 1 == rest.len(),
+                Fate::Writes(chance) => random.percent(chance),
+                Fate::Pages(chance) => {
+                    change(&mut bytes, &done[at], |_| random.percent(chance));
+                    continue;
                 }
-                Fate::Pages(chance) => change(&mut bytes, &done[at], |_| random.percent(chance)),
-            }
+            };
+            change(&mut bytes, &done[at], |_| whole);
         }
         bytes
     }

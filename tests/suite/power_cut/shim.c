@@ -100,19 +100,19 @@ int ftruncate64(int fd, off64_t len) {
 
 int ftruncate(int fd, off_t len) { return ftruncate64(fd, len); }
 
-static int synced(int fd, long call) {
+static int synced(int fd, long call, char operation) {
     char path[4096];
     pthread_mutex_lock(&lock);
     int done = syscall(call, fd);
     if (done == 0 && path_of(fd, path))
-        note('S', 0, path, "", 0);
+        note(operation, 0, path, "", 0);
     pthread_mutex_unlock(&lock);
     return done;
 }
 
-int fsync(int fd) { return synced(fd, SYS_fsync); }
+int fsync(int fd) { return synced(fd, SYS_fsync, 'S'); }
 
-int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
+int fdatasync(int fd) { return synced(fd, SYS_fdatasync, 'D'); }
 
 /* Starts the writing of pages and waits for it, but neither writes what is needed to find them again nor empties the
  * disk's own cache: for what is there after a power cut it counts as nothing. */
