@@ -1,11 +1,44 @@
 //! Optimizations made directly, without events: what a test of the store needs is bytes that it can tell again.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use optview::domain::event::JobChange;
 use optview::domain::{
     Commit, Created, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
+use optview::store::{self, Opened, StoreError};
+
+/// What sled may keep in memory: little, so that it reads what it wrote.
+pub const CACHE_BYTES: u64 = 1 << 20;
+
+/// Opens a store that this process may just have closed: sled lets go of its file a moment later, and so does a process
+/// that another test starts, which has all our files until it is its own program.
+pub fn open(directory: &Path) -> Opened {
+    let begin = Instant::now();
+    loop {
+        match store::open(directory, CACHE_BYTES) {
+            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// What lies below the first generation.
+pub fn open_database(directory: &Path) -> sled::Db {
+    let begin = Instant::now();
+    loop {
+        match sled::open(directory.join("generations/000001")) {
+            Err(sled::Error::Io(_)) if begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
 
 pub const ORGANIZATION: &str = "org-1";
 pub const PROJECT: &str = "project-1";

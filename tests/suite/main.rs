@@ -3,6 +3,8 @@
 mod command_line;
 mod fold;
 mod golden;
+mod large;
+mod lists;
 mod made;
 #[cfg(target_os = "linux")]
 mod power_cut;

@@ -23,7 +23,6 @@ const ROUNDS: u64 = 240;
 const OPTIMIZATIONS: u64 = 600;
 /// How many optimizations change in a round.
 const CHANGES: u64 = 120;
-const CACHE_BYTES: u64 = 1 << 20;
 /// With these before them, a name's and a checkpoint's rounds are found again in what was written.
 const ROUND: &str = "round-";
 const COVERS: &str = "covers-";
@@ -70,7 +69,7 @@ fn checkpoint_of(round: u64) -> Checkpoint {
 #[ignore = "the other tests run it, in a process of its own"]
 fn writes_a_store() {
     let directory = std::env::var_os("OPTVIEW_TEST_WATCHED").expect("run by the other tests");
-    let Opened { writer, .. } = store::open(Path::new(&directory), CACHE_BYTES).unwrap();
+    let Opened { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
     for round in 1..=ROUNDS {
         let optimizations = changed_in(round).into_iter().map(|number| {
             made::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
@@ -144,7 +143,7 @@ fn open_after_cut(files: &BTreeMap<PathBuf, Vec<u8>>) -> Found {
 }
 
 fn look(directory: &Path) -> Found {
-    let opened = match store::open(directory, CACHE_BYTES) {
+    let opened = match store::open(directory, made::CACHE_BYTES) {
         Ok(opened) => opened,
         Err(error) => return Found::Violation(format!("does not open: {error}")),
     };

@@ -14,7 +14,6 @@ use crate::made::{self, Random};
 const VIEWS: u64 = 400;
 const JOBS: u64 = 50;
 const DEAD_LETTERS: u64 = 5;
-const CACHE_BYTES: u64 = 1 << 20;
 
 fn id_of(number: u64) -> String {
     format!("optimization-{number}")
@@ -39,7 +38,7 @@ const COMMITS: u64 = 12;
 /// Writes a store: in several goes, so that sled has a snapshot, old pages, and free segments.
 fn write(directory: &Path) {
     for go in 0..3 {
-        let Opened { writer, .. } = store::open(directory, CACHE_BYTES).unwrap();
+        let Opened { writer, .. } = made::open(directory);
         for commit in 1..=COMMITS / 3 {
             let sequence = go * COMMITS / 3 + commit;
             let optimization = |number: u64| {
@@ -97,7 +96,7 @@ enum Found {
 
 /// Opens, and reads everything.
 fn open(directory: &Path) -> Found {
-    let Opened { writer, generation, moved_aside, path } = store::open(directory, CACHE_BYTES).unwrap();
+    let Opened { writer, generation, moved_aside, path } = made::open(directory);
     let current = fs::read_to_string(directory.join("CURRENT")).unwrap();
     assert_eq!(current, format!("{generation:06}\n"));
     assert!(path.ends_with(current.trim()));
@@ -216,7 +215,7 @@ fn a_condemned_generation_is_moved_aside() {
 #[test]
 fn a_generation_of_another_format_is_moved_aside() {
     let directory = written();
-    let db = sled::open(generation(directory.path())).unwrap();
+    let db = made::open_database(directory.path());
     db.open_tree("meta").unwrap().insert("format", &[FORMAT + 1]).unwrap();
     drop(db);
     check_moved_aside(directory.path(), "format");
@@ -225,11 +224,11 @@ fn a_generation_of_another_format_is_moved_aside() {
 #[test]
 fn a_store_that_another_holds_is_left_alone() {
     let directory = written();
-    let Opened { writer, .. } = store::open(directory.path(), CACHE_BYTES).unwrap();
+    let Opened { writer, .. } = made::open(directory.path());
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"being written by who holds it").unwrap();
     store::condemn(&generation(directory.path()), "by who holds it").unwrap();
-    let error = store::open(directory.path(), CACHE_BYTES).err().expect("one at a time");
+    let error = store::open(directory.path(), made::CACHE_BYTES).err().expect("one at a time");
     assert!(matches!(error, StoreError::Held { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("held by another process: stop it, or use another --data-dir"), "{text}");
