@@ -9,7 +9,6 @@ mod journal;
 mod keys;
 mod pieces;
 mod reader;
-#[cfg(target_os = "linux")]
 mod really_sync;
 mod writer;
 

@@ -8,6 +8,7 @@ mod lists;
 mod made;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod projector;
 mod recovery;
 mod support;
 mod synthetic;
