@@ -64,6 +64,7 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status);
+    projector.look_at_disk();
     while !stop.load(Ordering::Acquire) {
         projector.turn(source)?;
     }

@@ -27,7 +27,8 @@ impl Projector {
         if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN {
             self.commit(Commit::default())?;
         }
-        if self.records_in_epoch < RECORDS_AN_EPOCH {
+        // Where memory holds fewer, it is looked at more often.
+        if self.records_in_epoch < RECORDS_AN_EPOCH.min(self.records_in_memory()) {
             return Ok(());
         }
         self.records_in_epoch = 0;
@@ -39,9 +40,14 @@ impl Projector {
         self.keep_within_memory()
     }
 
+    /// How many records may be in memory, about.
+    fn records_in_memory(&self) -> u64 {
+        self.settings.memory_budget / BYTES_A_RECORD
+    }
+
     /// Writes and lets go of what was touched longest ago, until the rest fits.
     fn keep_within_memory(&mut self) -> Result<(), StoreError> {
-        let limit = usize::try_from(self.settings.memory_budget / BYTES_A_RECORD).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.records_in_memory()).unwrap_or(usize::MAX);
         for age in [64, 16, 8, 4, 2, 1, 0] {
             if self.working.weight() <= limit {
                 return Ok(());

@@ -39,8 +39,10 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(error),
     };
-    let aside = move_aside(&path)?;
-    let why = format!("generation {current} could not be used: {damage}; it was moved to {}", aside.display());
+    let mut why = format!("generation {current} could not be used: {damage}");
+    if let Some(aside) = move_aside(&path)? {
+        why = format!("{why}; it was moved to {}", aside.display());
+    }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
     begin(data_dir, last_number(&generations)?.max(current) + 1, cache_bytes, Some(why))
 }
@@ -65,21 +67,23 @@ fn begin(
     let file = path.join("db");
     writer::mark(&db, &file)?;
     let writer = Writer::new(&db, &file)?;
-    sync_directory(&path)?;
+    sync_files(&path)?;
     write_current(data_dir, number)?;
     Ok(Opened { writer, generation: number, moved_aside, path })
 }
 
 fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {
     let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
-    if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
-        return Err(damaged(format!("damage showed while it was in use: {why}")));
-    }
+    let held = hold(path)?;
     let file = path.join("db");
     if !file.exists() {
         return Err(damaged(format!("{} is not there", file.display())));
     }
+    if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
+        return Err(damaged(format!("damage showed while it was in use: {why}")));
+    }
     remove_unfinished_snapshots(path)?;
+    drop(held);
     // sled tells of damage by a panic as often as by an error.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = open_database(path, cache_bytes)?;
@@ -107,6 +111,17 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     })
 }
 
+/// Makes sure that no other process has it: what is there is then nobody's. sled holds the same lock while it is open.
+fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
+    let file = path.join("db");
+    let Ok(held) = fs::File::open(&file) else { return Ok(None) };
+    match rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(held)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Held { path: path.to_owned() }),
+        Err(error) => Err(StoreError::io("lock", &file)(error.into())),
+    }
+}
+
 /// A kill while sled writes its snapshot leaves these, and it then refuses to open (spacejam/sled#1527).
 fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     for file in fs::read_dir(path).map_err(StoreError::io("read", path))? {
@@ -126,10 +141,10 @@ fn directory(data_dir: &Path, generation: u64) -> PathBuf {
 
 fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
     let path = data_dir.join("CURRENT");
-    match fs::read_to_string(&path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => {
+    match fs::read(&path) {
+        Ok(bytes) => match std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u32>().ok()) {
+            Some(number) => Ok(Some(number.into())),
+            None => {
                 tracing::error!(path = %path.display(), "does not hold a number; a new generation is begun");
                 Ok(None)
             }
@@ -153,6 +168,16 @@ fn write_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     sync_directory(data_dir)
 }
 
+/// All that a new generation consists of, and that it is there. sled never syncs its `conf`, and does not open without.
+fn sync_files(generation: &Path) -> Result<(), StoreError> {
+    for file in fs::read_dir(generation).map_err(StoreError::io("read", generation))? {
+        // A directory is synced by opening it, too.
+        sync_directory(&file.map_err(StoreError::io("read", generation))?.path())?;
+    }
+    sync_directory(generation)?;
+    generation.parent().map_or(Ok(()), sync_directory)
+}
+
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
     fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(StoreError::io("sync", path))
 }
@@ -164,18 +189,20 @@ fn last_number(generations: &Path) -> Result<u64, StoreError> {
         let name = entry.map_err(StoreError::io("read", generations))?.file_name();
         let name = name.to_string_lossy();
         let digits = name.split('.').next().unwrap_or_default();
-        last = last.max(digits.parse().unwrap_or(0));
+        last = last.max(digits.parse::<u32>().map_or(0, u64::from));
     }
     Ok(last)
 }
 
-fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+/// Gives where it is now; `None` where there was nothing.
+fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if !path.exists() {
+        return Ok(None);
+    }
     let aside = (1..)
         .map(|number| path.with_extension(format!("damaged-{number}")))
         .find(|aside| !aside.exists())
         .unwrap_or_else(|| path.with_extension("damaged"));
-    if path.exists() {
-        fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
-    }
-    Ok(aside)
+    fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
+    Ok(Some(aside))
 }

@@ -9,6 +9,7 @@ mod journal;
 mod keys;
 mod pieces;
 mod reader;
+mod really_sync;
 mod writer;
 
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -39,9 +40,11 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Damaged(_) => true,
-            StoreError::Sled(error) => {
-                matches!(error, sled::Error::Corruption { .. } | sled::Error::ReportableBug(_))
-            }
+            // The settings that it finds unsupported are those in its own file, which only damage changes.
+            StoreError::Sled(error) => matches!(
+                error,
+                sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::Unsupported(_)
+            ),
             StoreError::Io { .. } | StoreError::Held { .. } | StoreError::WriterEnded(_) => false,
         }
     }

@@ -1,24 +1,30 @@
 //! Values of any size, none larger in sled than [`VALUE_LIMIT`]: a larger one is written as pieces under keys of their
 //! own, then the reference that makes them current, then the old pieces are removed. A reader that meets a reference
-//! whose pieces are gone reads again: the value has been replaced meanwhile.
+//! whose pieces are gone reads again: the value has been replaced meanwhile, perhaps by what it was before.
 
 use sled::{IVec, Tree};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys::VALUE_LIMIT;
+use super::really_sync::wait_for_room;
 use super::{StoreError, Trees};
 use crate::codec::stored::Damaged;
 
 /// A reference begins with this, which no encoded value does: those begin with their format.
 const REFERENCE: u8 = 0xFF;
 
+/// How often a value can have been replaced while it was read. Each time takes the writer longer than the reader.
+const TRIES: usize = 100;
+
 /// Puts a value of any size.
 pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    wait_for_room();
     let old = if value.len() <= VALUE_LIMIT {
         tree.insert(key, value)?
     } else {
         let reference = Reference::of(value);
         for (number, piece) in (0..).zip(value.chunks(VALUE_LIMIT)) {
+            wait_for_room();
             trees.pieces.insert(reference.piece_key(tree, key, number), piece)?;
         }
         tree.insert(key, reference.to_bytes().as_slice())?
@@ -41,8 +47,7 @@ pub fn remove(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<(), StoreError> 
 
 /// Gets a value of any size.
 pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    let mut seen = None;
-    loop {
+    for _ in 0..TRIES {
         let Some(value) = tree.get(key)? else { return Ok(None) };
         if value.first() != Some(&REFERENCE) {
             return Ok(Some(value));
@@ -50,12 +55,9 @@ pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, Store
         if let Some(whole) = assemble(trees, tree, key, &value)? {
             return Ok(Some(whole));
         }
-        // Replaced between the two reads, unless it is the same reference again: then pieces are missing.
-        if seen.as_ref() == Some(&value) {
-            return Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into());
-        }
-        seen = Some(value);
+        std::thread::yield_now();
     }
+    Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
 fn assemble(trees: &Trees, tree: &Tree, key: &[u8], reference: &[u8]) -> Result<Option<IVec>, StoreError> {

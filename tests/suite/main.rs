@@ -6,8 +6,15 @@ mod command_line;
 mod documents;
 mod fold;
 mod golden;
+mod large;
 mod limits;
+mod lists;
+mod made;
+#[cfg(target_os = "linux")]
+mod power_cut;
+mod projector;
 mod published;
+mod recovery;
 mod refused;
 mod support;
 mod synthetic;

@@ -1,0 +1,246 @@
+//! The projector gives the same views however it is interrupted, keeps what it cannot understand, and goes on with the
+//! rest where one part fails.
+
+mod script;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use optview::codec::Encoding;
+use optview::codec::encode::encode;
+use optview::domain::event::JobChange;
+use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
+use optview::projector::{self, Settings};
+use optview::status::{PartitionState, State, Status};
+use optview::store::ListQuery;
+use optview::synthetic::{History, HistorySettings};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::made;
+use crate::support::MapStore;
+use script::{Partition, Playing, Run, partitions, project};
+
+fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
+    History::new(HistorySettings { seed, optimizations, runs: 3, concurrent: 12, ..HistorySettings::default() })
+        .collect()
+}
+
+/// What one undisturbed fold of all records shows, apart from those in `except`.
+fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) -> MapStore {
+    let mut store = MapStore::default();
+    for partition in partitions {
+        for record in &partition.records {
+            if !except(partition, record.position.offset) {
+                store.fold(&record.decode());
+            }
+        }
+    }
+    store.write();
+    store
+}
+
+/// Every view, the lists' total, and what is parked, as the store has them after a restart.
+fn check(directory: &Path, expected: &MapStore) {
+    let writer = made::open(directory).writer;
+    let reader = writer.reader();
+    let mut shown = 0;
+    for (id, bytes) in &expected.optimizations {
+        let view = reader.get(id, None).unwrap().map(|view| serde_json::from_slice::<Value>(&view.body).unwrap());
+        assert_eq!(view, expected.response(id), "{id}");
+        shown += u64::from(view.is_some());
+        let stored = writer.optimization(id).unwrap().expect("it is stored, shown or not");
+        let mut again = Vec::new();
+        optview::codec::stored::encode_optimization(&stored, &mut again).unwrap();
+        assert_eq!(again, *bytes, "{id}");
+    }
+    assert!(shown > 0);
+    assert_eq!(reader.list(&ListQuery { limit: 1, ..ListQuery::default() }).unwrap().total, shown);
+    for (id, bytes) in &expected.jobs {
+        let parked = writer.parked_job(id).unwrap().expect("it is parked");
+        assert_eq!(optview::codec::stored::encode_job(&parked).unwrap(), *bytes, "{id}");
+    }
+    writer.finish().unwrap();
+}
+
+/// Room for so many records in memory.
+fn room_for(records: u64) -> u64 {
+    records * 2_500
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn kills_and_restarts_change_nothing(
+        seed in any::<u64>(),
+        kills in proptest::collection::vec(1..250usize, 0..6),
+        most_in_a_batch in 1..60u64,
+        records_in_memory in 1..40u64,
+    ) {
+        let partitions = partitions(&history(seed, 30));
+        let directory = tempfile::tempdir().unwrap();
+        let budget = room_for(records_in_memory);
+        for (kill, at) in (1..).zip(kills) {
+            let run = Run { most_in_a_batch, killed_after: Some(at), ..Run::to_the_end(seed ^ kill) };
+            project(directory.path(), &partitions, run, |settings| settings.memory_budget = budget);
+        }
+        let run = Run { most_in_a_batch, ..Run::to_the_end(seed) };
+        let status = project(directory.path(), &partitions, run, |settings| settings.memory_budget = budget);
+        let report = status.expect("it is not killed").report();
+        prop_assert_eq!(report.lag_records, Some(0));
+        check(directory.path(), &expected(&partitions, |_, _| false));
+        // Once more from the checkpoint: nothing is left to be read but the last record of each, to know the topics by.
+        let again = Run::to_the_end(seed);
+        let status = project(directory.path(), &partitions, again, |settings| settings.memory_budget = budget);
+        prop_assert_eq!(status.expect("it is not killed").report().dead_letters, 0);
+        check(directory.path(), &expected(&partitions, |_, _| false));
+    }
+}
+
+#[test]
+fn what_memory_cannot_hold_is_written_and_loaded_again() {
+    let partitions = partitions(&history(5, 30));
+    let directory = tempfile::tempdir().unwrap();
+    let loads = counted("optview_store_loads_total", || {
+        let run = Run::to_the_end(1);
+        project(directory.path(), &partitions, run, |settings| settings.memory_budget = room_for(2));
+    });
+    assert!(loads > 50, "{loads}");
+    check(directory.path(), &expected(&partitions, |_, _| false));
+}
+
+#[test]
+fn dead_letters_are_kept_and_counted_once_however_often_they_are_read() {
+    let mut partitions = partitions(&history(1, 10));
+    let mut garbage = BTreeSet::new();
+    for partition in &mut partitions {
+        for _ in 0..3 {
+            garbage.insert((partition.topic, partition.number, partition.records.len() as i64));
+            partition.push(b"key".to_vec(), Some(b"{ no event".to_vec()));
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for seed in 0..3 {
+        let run = Run { killed_after: Some(130), ..Run::to_the_end(seed) };
+        project(directory.path(), &partitions, run, |_| {});
+    }
+    for seed in 0..2 {
+        let status = project(directory.path(), &partitions, Run::to_the_end(seed), |_| {});
+        assert_eq!(status.expect("it is not killed").report().dead_letters, garbage.len() as u64);
+    }
+    let is_garbage =
+        |partition: &Partition, offset| garbage.contains(&(partition.topic, partition.number, offset));
+    check(directory.path(), &expected(&partitions, is_garbage));
+}
+
+#[test]
+fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
+    let mut partitions = partitions(&history(2, 20));
+    let (topic, number) = (Topic::Jobs, 1);
+    let failing = partitions.iter_mut().find(|held| held.topic == topic && held.number == number).unwrap();
+    let at = failing.records.len() as i64 / 2;
+    assert!(at > 5);
+    failing.fails_at = Some(at);
+    let directory = tempfile::tempdir().unwrap();
+    let until = |playing: &Playing<'_>| playing.is_over() && playing.status.report().state == State::Stalled;
+    let run = Run { until, ..Run::to_the_end(1) };
+    let status = project(directory.path(), &partitions, run, |_| {}).expect("it is not killed");
+    let report = status.report();
+    assert!(report.last_error.as_deref().is_some_and(|error| error.contains("the script says so")), "{report:?}");
+    let stopped = report.partitions.iter().filter(|held| held.state == PartitionState::Stopped);
+    let stopped: Vec<_> = stopped.map(|held| (held.topic.as_str(), held.partition, held.position)).collect();
+    assert_eq!(stopped, [("jobs", number, at)], "the record at which it failed is still to be read");
+    let lost = |partition: &Partition, offset: i64| {
+        (partition.topic, partition.number) == (topic, number) && offset >= at
+    };
+    check(directory.path(), &expected(&partitions, lost));
+
+    partitions.iter_mut().for_each(|partition| partition.fails_at = None);
+    project(directory.path(), &partitions, Run::to_the_end(2), |_| {}).expect("it is not killed");
+    check(directory.path(), &expected(&partitions, |_, _| false));
+}
+
+/// A pending job that no optimization links.
+fn orphan(job_id: &str, occurred_at: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let body = Body::Job { job_id: job_id.to_owned().into(), optimization_id: None, change: JobChange::Pending };
+    let metadata = Metadata { event_id: job_id.to_owned().into(), occurred_at, sequence: 1 };
+    let mut value = Vec::new();
+    encode(&Event { metadata, body }, Encoding::Json, &mut value);
+    (job_id.as_bytes().to_vec(), value)
+}
+
+#[test]
+fn orphans_older_than_the_retention_are_dropped_and_counted_once_live() {
+    let now = chrono::Utc::now().timestamp_millis();
+    let mut partitions = partitions(&history(3, 5));
+    let jobs = partitions.iter_mut().find(|partition| partition.topic == Topic::Jobs).unwrap();
+    for (id, age_hours) in [("job-old-1", 3), ("job-old-2", 30), ("job-young", 0)] {
+        let occurred_at = Timestamp::from_millis(now - age_hours * 3_600_000).unwrap();
+        let (key, value) = orphan(id, occurred_at);
+        jobs.push(key, Some(value));
+    }
+    let parked = |directory: &Path| {
+        let writer = made::open(directory).writer;
+        let parked = ["job-old-1", "job-old-2", "job-young"].map(|id| writer.parked_job(id).unwrap().is_some());
+        writer.finish().unwrap();
+        parked
+    };
+    let directory = tempfile::tempdir().unwrap();
+    // A topic is missing, so it does not become live: what links these jobs may be still to come.
+    let until = |playing: &Playing<'_>| playing.is_over() && !playing.published.is_empty();
+    let run = Run { complete: false, until, ..Run::to_the_end(1) };
+    assert_eq!(dropped(directory.path(), &partitions, run), 0);
+    assert_eq!(parked(directory.path()), [true; 3]);
+    // Live, and some checkpoints later.
+    let until = |playing: &Playing<'_>| playing.status.state() == State::Live && playing.polls > 100;
+    let run = Run { until, ..Run::to_the_end(1) };
+    assert_eq!(dropped(directory.path(), &partitions, run), 2);
+    assert_eq!(parked(directory.path()), [false, false, true]);
+    check(
+        directory.path(),
+        &expected(&partitions, |partition, offset| partition.records[offset as usize].key.starts_with(b"job-old")),
+    );
+}
+
+/// How many orphans a run says that it dropped.
+fn dropped(directory: &Path, partitions: &[Partition], run: Run) -> u64 {
+    counted("optview_orphan_jobs_dropped_total", || {
+        project(directory, partitions, run, |_| {});
+    })
+}
+
+/// What a metric has counted at the end.
+fn counted(metric: &str, run: impl FnOnce()) -> u64 {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, run);
+    let text = handle.render();
+    let line = text.lines().find(|line| line.starts_with(metric));
+    line.map_or(0, |line| line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count"))
+}
+
+#[test]
+fn nothing_is_read_while_the_disk_is_too_full() {
+    let partitions = partitions(&history(4, 5));
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(directory.path()).writer;
+    let (status, stop) = (Status::new(1), Arc::new(AtomicBool::new(false)));
+    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), stop.clone());
+    let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &stop));
+        while status.report().last_error.is_none() && !running.is_finished() {
+            std::thread::yield_now();
+        }
+        let report = status.report();
+        stop.store(true, Ordering::Release);
+        running.join().unwrap().unwrap();
+        assert_eq!(report.state, State::Stalled);
+        assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
+    });
+    assert_eq!((source.polls, source.delivered), (0, 0));
+    assert!(made::open(directory.path()).writer.checkpoint_at_open().is_empty());
+}

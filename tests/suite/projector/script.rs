@@ -1,0 +1,243 @@
+//! A source that plays a script: the partitions' records in some interleaving, what happens to them, and where the
+//! process is killed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use optview::codec::Encoding;
+use optview::codec::encode::{encode, key};
+use optview::domain::{Event, Position, Record, Topic};
+use optview::projector::{self, Settings};
+use optview::source::{Polled, Source, TopicNames, Watermarks};
+use optview::status::{State, Status};
+use optview::store::Opened;
+
+use crate::made::{self, Random};
+use crate::support::OwnedRecord;
+
+pub struct Partition {
+    pub topic: Topic,
+    pub number: i32,
+    pub records: Vec<OwnedRecord>,
+    /// The offset at which it cannot be read any further.
+    pub fails_at: Option<i64>,
+}
+
+impl Partition {
+    fn new(topic: Topic, number: i32) -> Partition {
+        Partition { topic, number, records: Vec::new(), fails_at: None }
+    }
+
+    pub fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let offset = self.records.len() as i64;
+        let position = Position { topic: self.topic, partition: self.number, offset };
+        self.records.push(OwnedRecord { position, key, value });
+    }
+}
+
+/// Two partitions a topic, the events spread over them by their keys.
+pub fn partitions(events: &[Event<'_>]) -> Vec<Partition> {
+    let mut partitions: Vec<Partition> = Vec::new();
+    for topic in Topic::ALL {
+        partitions.extend((0..2).map(|number| Partition::new(topic, number)));
+    }
+    for event in events {
+        let key = key(event).as_bytes().to_vec();
+        let number = i32::from(key.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) % 2);
+        let mut value = Vec::new();
+        encode(event, Encoding::Json, &mut value);
+        let topic = event.body.topic();
+        let partition = partitions.iter_mut().find(|held| held.topic == topic && held.number == number);
+        partition.expect("there are two a topic").push(key, Some(value));
+    }
+    partitions
+}
+
+/// How one run of the projector goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Of the interleaving and of the sizes of the batches.
+    pub seed: u64,
+    pub most_in_a_batch: u64,
+    /// Killed after so many records.
+    pub killed_after: Option<usize>,
+    /// Whether partitions of all topics are there.
+    pub complete: bool,
+    /// Goes on until this holds of the source and the status.
+    pub until: fn(&Playing<'_>) -> bool,
+}
+
+impl Run {
+    pub fn to_the_end(seed: u64) -> Run {
+        let until = |playing: &Playing<'_>| playing.status.state() == State::Live;
+        Run { seed, most_in_a_batch: 40, killed_after: None, complete: true, until }
+    }
+}
+
+pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
+    Settings {
+        topics: TopicNames::default(),
+        sync_interval: Duration::from_millis(1),
+        catch_up_sync_interval: Duration::from_millis(3),
+        memory_budget,
+        orphan_retention: Duration::from_secs(3600),
+        store_path: store_path.to_owned(),
+        min_free_disk: 0,
+    }
+}
+
+/// Opens the store, projects, and gives the status at the end; `None` where the run was killed.
+pub fn project(
+    directory: &Path,
+    partitions: &[Partition],
+    run: Run,
+    change: impl FnOnce(&mut Settings),
+) -> Option<Status> {
+    let Opened { writer, path, moved_aside, .. } = made::open(directory);
+    assert_eq!(moved_aside, None);
+    let mut settings = settings(&path, 0);
+    change(&mut settings);
+    let status = Status::new(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut source = Playing::new(partitions, run, status.clone(), stop.clone());
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        projector::run(&mut source, writer, settings, status.clone(), &stop).unwrap();
+    }));
+    match ended {
+        Ok(()) => Some(status),
+        Err(panic) if panic.is::<Killed>() => None,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// What unwinds where a run is killed: all that the projector holds in memory is lost.
+struct Killed;
+
+pub struct Playing<'a> {
+    partitions: &'a [Partition],
+    /// Where each partition is read next; `None` where it is not read.
+    next: Vec<Option<usize>>,
+    run: Run,
+    random: Random,
+    pub status: Status,
+    stop: Arc<AtomicBool>,
+    begin: Instant,
+    found: bool,
+    told_ended: Vec<bool>,
+    pub delivered: usize,
+    pub polls: usize,
+    pub published: Vec<(Topic, i32, i64)>,
+}
+
+impl<'a> Playing<'a> {
+    pub fn new(partitions: &'a [Partition], run: Run, status: Status, stop: Arc<AtomicBool>) -> Playing<'a> {
+        Playing {
+            next: vec![None; partitions.len()],
+            partitions,
+            run,
+            random: Random(run.seed),
+            status,
+            stop,
+            begin: Instant::now(),
+            found: false,
+            told_ended: vec![false; partitions.len()],
+            delivered: 0,
+            polls: 0,
+            published: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is left to be read.
+    pub fn is_over(&self) -> bool {
+        let mut partitions = self.partitions.iter().zip(&self.next);
+        self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
+    }
+
+    fn find(&self, topic: Topic, number: i32) -> usize {
+        let found = self.partitions.iter().position(|held| held.topic == topic && held.number == number);
+        found.expect("a partition that the source has told of")
+    }
+
+    fn give_one(&mut self, take: &mut dyn FnMut(Polled<'_>)) {
+        let at = self.random.below(self.partitions.len() as u64) as usize;
+        let partition = &self.partitions[at];
+        let (topic, number) = (partition.topic, partition.number);
+        let Some(next) = self.next[at] else { return };
+        if partition.fails_at == Some(next as i64) {
+            take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
+        }
+        let Some(OwnedRecord { position, key, value }) = partition.records.get(next) else {
+            if !std::mem::replace(&mut self.told_ended[at], true) {
+                take(Polled::Ended { topic, partition: number });
+            }
+            return;
+        };
+        take(Polled::Record(Record {
+            position: *position,
+            timestamp_millis: Some(position.offset),
+            key: Some(key),
+            value: value.as_deref(),
+            headers: &[],
+        }));
+        self.next[at] = Some(next + 1);
+        self.delivered += 1;
+        if self.run.killed_after == Some(self.delivered) {
+            resume_unwind(Box::new(Killed));
+        }
+    }
+}
+
+impl Source for Playing<'_> {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled<'_>)) {
+        assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
+        self.polls += 1;
+        if (self.run.until)(self) {
+            self.stop.store(true, Ordering::Release);
+            return;
+        }
+        if !std::mem::replace(&mut self.found, true) {
+            for partition in self.partitions {
+                let watermarks = Watermarks { low: 0, high: partition.records.len() as i64 };
+                take(Polled::Found { topic: partition.topic, partition: partition.number, watermarks });
+            }
+            return;
+        }
+        for _ in 0..self.random.below(self.run.most_in_a_batch) + 1 {
+            self.give_one(take);
+        }
+        if self.is_over() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+        let at = self.find(topic, partition);
+        self.next[at] = Some(usize::try_from(offset).map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn stop(&mut self, topic: Topic, partition: i32) {
+        let at = self.find(topic, partition);
+        self.next[at] = None;
+    }
+
+    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+        let high = self.partitions[self.find(topic, partition)].records.len() as i64;
+        Some(Watermarks { low: 0, high })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    fn is_complete(&self) -> bool {
+        self.run.complete && self.found
+    }
+
+    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+        self.published = offsets.to_vec();
+    }
+}
