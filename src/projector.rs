@@ -85,6 +85,9 @@ struct Projector {
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
+    /// How many epochs a changed record stays unwritten, and how many were written in the last one.
+    epochs_unwritten: u32,
+    written_in_epoch: usize,
     epoch: u32,
     commits: u64,
     checkpoints: u64,
@@ -112,6 +115,8 @@ impl Projector {
             live: false,
             live_after: None,
             records_in_epoch: 0,
+            epochs_unwritten: writing::EPOCHS_UNWRITTEN,
+            written_in_epoch: 0,
             epoch: 0,
             commits: 0,
             checkpoints: 0,

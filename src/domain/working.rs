@@ -51,6 +51,8 @@ pub struct WorkingSet {
     epoch: u32,
     /// Counts commits; a slot keeps the commit that last held it.
     commits: u64,
+    /// How many optimizations have changed again after a commit held them.
+    changed_again: usize,
 }
 
 pub(super) struct OptimizationSlot {
@@ -159,6 +161,11 @@ impl WorkingSet {
         self.commits
     }
 
+    /// How many optimizations have changed again after a commit held them, since the last call.
+    pub fn take_changed_again(&mut self) -> usize {
+        std::mem::take(&mut self.changed_again)
+    }
+
     /// Starts a new epoch and gives its number.
     pub fn next_epoch(&mut self) -> u32 {
         self.epoch += 1;
@@ -227,6 +234,7 @@ impl WorkingSet {
         if !held.dirty {
             held.dirty = true;
             self.dirty_optimizations.push(slot);
+            self.changed_again += usize::from(held.committed > 0);
         }
         Arc::make_mut(&mut held.record)
     }

@@ -10,7 +10,8 @@ use crate::store::StoreError;
 /// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
 const RECORDS_AN_EPOCH: u64 = 50_000;
 /// For how many epochs a changed record stays unwritten while catching up.
-const EPOCHS_UNWRITTEN: u32 = 4;
+pub(super) const EPOCHS_UNWRITTEN: u32 = 4;
+const EPOCHS_UNWRITTEN_MOST: u32 = 1024;
 /// What a record in memory takes, about: measured over synthetic histories.
 const BYTES_A_RECORD: u64 = 2_500;
 /// How many dead letters stay unwritten at the most: each may hold 1 MiB.
@@ -33,8 +34,14 @@ impl Projector {
         }
         self.records_in_epoch = 0;
         self.epoch = self.working.next_epoch();
+        let again = self.working.take_changed_again();
         if !self.live {
-            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(EPOCHS_UNWRITTEN)));
+            // What was written too early is written again: the wider a history, the longer it is better to wait.
+            if again * 20 > self.written_in_epoch {
+                self.epochs_unwritten = (self.epochs_unwritten * 2).min(EPOCHS_UNWRITTEN_MOST);
+            }
+            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(self.epochs_unwritten)));
+            self.written_in_epoch = commit.optimizations.len();
             self.commit(commit)?;
         }
         self.keep_within_memory()
