@@ -72,7 +72,11 @@ impl Writer {
         let parked = Mutex::new(parked);
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
-        done.dead_letters.store(trees.dead_letters.len() as u64, Ordering::Relaxed);
+        // Not by `len`: at damage, sled's iterator gives the same error for ever, and `len` counts on.
+        for key in trees.dead_letters.iter().keys() {
+            key?;
+            done.dead_letters.fetch_add(1, Ordering::Relaxed);
+        }
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let syncer = SyncThread {
             db: db.clone(),
