@@ -160,6 +160,10 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
 
 /// Links a job, and moves the states of the jobs whose place that changes.
 fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> Step {
+    // Known links too: a crash may have left a state parked that is the optimization's already.
+    if working.ready_job_slot(job_id).is_none() {
+        return Step::Needs(Key::Job(job_id.clone()));
+    }
     let record = &working.optimizations[slot].record;
     if !record.would_link(job_id, &stamp) {
         return Step::Done(Effects::default());
@@ -181,6 +185,12 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     let record = working.change_optimization(slot);
     record.job = Job::default();
     record.link(job_id, stamp);
+    // All but the first link of the job linked now.
+    for (id, &job) in affected.iter().zip(&slots) {
+        if !working.links_now(slot, id) {
+            working.leave(job, slot);
+        }
+    }
     let mut effects = Effects { changed: true, ..Effects::default() };
     for (&job, state) in slots.iter().zip(states) {
         effects.mismatched |= attach(working, job, state, slot);

@@ -142,6 +142,28 @@ impl Job {
         self.hear(occurred_at) || new
     }
 
+    /// Takes in all that `other` knows: as if all events of both had been applied to one.
+    pub fn join(&mut self, other: &Job) {
+        let last = |job: &Job| job.history.last().map(|last| (last.stamp.version.clone(), last.status));
+        if (last(other), &other.outcome) > (last(self), &self.outcome) {
+            self.outcome = other.outcome.clone();
+        }
+        for theirs in &other.history {
+            match self.history.binary_search_by(|held| held.stamp.version.cmp(&theirs.stamp.version)) {
+                Ok(at) => {
+                    let held = &mut self.history[at];
+                    held.status = held.status.max(theirs.status);
+                    held.stamp.source = held.stamp.source.min(theirs.stamp.source);
+                }
+                Err(at) => self.history.insert(at, theirs.clone()),
+            }
+        }
+        self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
+        self.runs.join(&other.runs);
+        other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
+        self.hear(other.last_heard);
+    }
+
     fn hear(&mut self, occurred_at: Timestamp) -> bool {
         let later = occurred_at > self.last_heard;
         if later {

@@ -5,6 +5,10 @@
 //! it now (its *home*; nearly always). Otherwise it is *parked* under the job's own id, and whichever optimizations link
 //! the job now hold copies. So every optimization is one self-contained record, and nothing is lost that comes early,
 //! late, or for a job that was replaced.
+//!
+//! Records are written when each has rested for a while, so the store may hold two that a job binds as of different
+//! times, and a crash may leave it so. What makes that safe: of what a job's state was at the checkpoint, one stored
+//! record always holds all, its parked state or the copy in an optimization that links it now; and loading joins those.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +75,9 @@ pub(super) struct JobSlot {
     /// The only claimant, where the job is also linked now.
     pub(super) home: Option<usize>,
     pub(super) parked: Option<Arc<Job>>,
+    /// Optimizations that held the state, do so no longer, and have not been written since. The slot is dirty while
+    /// there are any.
+    left: SmallVec<[usize; 1]>,
     /// The store has a parked state under this id.
     stored: bool,
     dirty: bool,
@@ -122,9 +129,28 @@ impl WorkingSet {
         job.ready = true;
         let home = self.home_of(slot);
         self.jobs[slot].home = home;
-        if home.is_some() && self.jobs[slot].parked.is_some() {
-            // A crash came between writing the optimization, which took the state in, and removing it here.
-            self.change_job(slot).parked = None;
+        self.join_states(slot);
+    }
+
+    /// A crash may have left the job's state in several records, each as of another time.
+    fn join_states(&mut self, job: usize) {
+        let JobSlot { id, home, parked, claimants, .. } = &self.jobs[job];
+        let linking: SmallVec<[usize; 1]> =
+            claimants.iter().copied().filter(|&claimant| self.links_now(claimant, id)).collect();
+        if linking.is_empty() || (home.is_some() && parked.is_none()) {
+            return;
+        }
+        let home = *home;
+        let mut state = parked.as_deref().cloned().unwrap_or_default();
+        linking.iter().for_each(|&claimant| state.join(&self.optimizations[claimant].record.job));
+        for claimant in linking {
+            if self.optimizations[claimant].record.job != state {
+                self.change_optimization(claimant).job = state.clone();
+            }
+        }
+        let parked = (home.is_none() && !state.is_empty()).then(|| Arc::new(state));
+        if self.jobs[job].parked != parked {
+            self.change_job(job).parked = parked;
         }
     }
 
@@ -142,16 +168,34 @@ impl WorkingSet {
             }
             slot.dirty
         });
+        let unwritten = |optimization: usize| optimizations[optimization].dirty;
         dirty_jobs.retain(|&slot| {
-            let slot = &mut jobs[slot];
-            if !stays(slot.touched) {
-                (slot.dirty, slot.committed) = (false, *commits);
-                if slot.parked.is_some() || slot.stored {
-                    slot.stored = slot.parked.is_some();
-                    commit.jobs.push((slot.id.clone(), slot.parked.clone()));
+            let job = &mut jobs[slot];
+            let left = job.left.len();
+            job.left.retain(|optimization| unwritten(*optimization));
+            // What held the state is written without it: the state must not be later.
+            let at_once = job.left.len() < left;
+            let home = job.home.filter(|home| unwritten(*home));
+            let write = match (&job.parked, home) {
+                (Some(parked), _) if at_once || !stays(job.touched) => Some(Some(parked.clone())),
+                (Some(_), _) => None,
+                (None, Some(home)) if at_once && !job.stored => {
+                    Some(Some(optimizations[home].record.job.clone().into()))
                 }
+                // What is parked stays until its home is written.
+                (None, Some(_)) => None,
+                (None, None) => job.stored.then_some(None),
+            };
+            if let Some(parked) = write {
+                (job.stored, job.committed) = (parked.is_some(), *commits);
+                job.left.clear();
+                job.dirty = false;
+                commit.jobs.push((job.id.clone(), parked));
             }
-            slot.dirty
+            if job.parked.is_none() {
+                job.dirty = home.is_some() && (job.stored || !job.left.is_empty());
+            }
+            job.dirty
         });
         commit
     }
@@ -239,6 +283,14 @@ impl WorkingSet {
         Arc::make_mut(&mut held.record)
     }
 
+    /// Notes that an optimization, to be written, holds the job's state no longer.
+    pub(super) fn leave(&mut self, job: usize, optimization: usize) {
+        let job = self.change_job(job);
+        if !job.left.contains(&optimization) {
+            job.left.push(optimization);
+        }
+    }
+
     /// The job's slot, its parked state to be changed.
     pub(super) fn change_job(&mut self, slot: usize) -> &mut JobSlot {
         let held = &mut self.jobs[slot];
@@ -274,6 +326,7 @@ impl WorkingSet {
             claimants: SmallVec::new(),
             home: None,
             parked: None,
+            left: SmallVec::new(),
             stored: false,
             dirty: false,
             touched: self.epoch,

@@ -8,7 +8,7 @@ use optview::domain::event::{
 use optview::domain::{Envelope, Event, Position, Timestamp, Topic};
 use proptest::prelude::*;
 
-use crate::support::MapStore;
+use crate::support::{MapStore, Then, fold_with_kills};
 
 /// Few ids, so that everything collides with everything.
 fn optimization_id() -> impl Strategy<Value = Cow<'static, str>> {
@@ -113,6 +113,27 @@ fn fold_all<'a>(history: impl Iterator<Item = &'a Envelope<'static>>, pauses: &[
     store
 }
 
+fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        4 => Just(Then::Nothing),
+        3 => Just(Then::Epoch),
+        4 => (0..3u32).prop_map(Then::Write),
+        1 => Just(Then::Checkpoint),
+        1 => any::<u8>().prop_map(Then::Kill),
+    ]
+}
+
+fn is_the_same(folded: &MapStore, expected: &MapStore) -> Result<(), TestCaseError> {
+    prop_assert!(!expected.optimizations.is_empty() || !expected.jobs.is_empty());
+    for (id, bytes) in &expected.optimizations {
+        prop_assert_eq!(folded.response(id), expected.response(id));
+        prop_assert_eq!(folded.optimizations.get(id), Some(bytes), "{}", id);
+    }
+    prop_assert_eq!(&folded.optimizations, &expected.optimizations);
+    prop_assert_eq!(&folded.jobs, &expected.jobs);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -127,13 +148,20 @@ proptest! {
     ) {
         let expected = fold_all(history.iter(), &[]);
         let folded = fold_all(shuffled.iter(), &pauses);
-        prop_assert!(!expected.optimizations.is_empty() || !expected.jobs.is_empty());
-        for (id, bytes) in &expected.optimizations {
-            prop_assert_eq!(folded.response(id), expected.response(id));
-            prop_assert_eq!(folded.optimizations.get(id), Some(bytes), "{}", id);
-        }
-        prop_assert_eq!(&folded.optimizations, &expected.optimizations);
-        prop_assert_eq!(&folded.jobs, &expected.jobs);
+        is_the_same(&folded, &expected)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Each record is written when it has not been touched for a while, without those that a job binds it to.
+    #[test]
+    fn whenever_what_is_written_a_kill_changes_nothing(
+        history in history(1..80),
+        then in proptest::collection::vec(then(), 1..160),
+    ) {
+        is_the_same(&fold_with_kills(&history, &then), &fold_all(history.iter(), &[]))?;
     }
 }
 

@@ -70,6 +70,7 @@ fn checkpoint_of(round: u64) -> Checkpoint {
 fn writes_a_store() {
     let directory = std::env::var_os("OPTVIEW_TEST_WATCHED").expect("run by the other tests");
     let Opened { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
+    let mut checkpoints = 0;
     for round in 1..=ROUNDS {
         let optimizations = changed_in(round).into_iter().map(|number| {
             made::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
@@ -80,6 +81,12 @@ fn writes_a_store() {
         writer.commit(commit, vec![dead_letter], round).unwrap();
         if has_checkpoint(round) {
             writer.checkpoint(checkpoint_of(round)).unwrap();
+            checkpoints += 1;
+            // However slow the disk is, not all may become one.
+            while checkpoints % 2 == 0 && writer.checkpoints_written() < checkpoints {
+                writer.check().unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
         }
     }
     writer.finish().unwrap();
@@ -273,7 +280,8 @@ fn checkpoints_too_early(done: &[Done], counts: impl Fn(Call) -> bool) -> Vec<u6
         }
     }
     // Where several wait for the disk, the last of them is written.
-    assert!(seen.len() > 10 && seen.last() == (1..=ROUNDS).filter(|round| has_checkpoint(*round)).max().as_ref());
+    let asked: BTreeSet<u64> = (1..=ROUNDS).filter(|round| has_checkpoint(*round)).collect();
+    assert!(seen.len() >= asked.len() / 2 && seen.last() == asked.last(), "{seen:?} of {asked:?}");
     early
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::encode;
@@ -208,7 +209,7 @@ fn orphans_older_than_the_retention_are_dropped_and_counted_once_live() {
 /// How many orphans a run says that it dropped.
 fn dropped(directory: &Path, partitions: &[Partition], run: Run) -> u64 {
     counted("optview_orphan_jobs_dropped_total", || {
-        project(directory, partitions, run, |_| {});
+        project(directory, partitions, run, |settings| settings.orphan_retention = Duration::from_millis(20));
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use optview::codec::{self, stored};
 use optview::domain::fold::{self, Step};
-use optview::domain::{Commit, Envelope, Key, Position, Record, WorkingSet};
+use optview::domain::{Commit, Envelope, Job, Key, Optimization, Position, Record, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -21,15 +21,17 @@ impl MapStore {
             match fold::apply(&mut self.working, envelope) {
                 Step::Done(_) => return,
                 Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
-                Step::Needs(Key::Job(id)) => {
-                    for optimization_id in self.linking(&id) {
-                        self.load_optimization(&optimization_id);
-                    }
-                    let parked = self.jobs.get(&*id).map(|bytes| stored::decode_job(bytes).unwrap());
-                    self.working.load_job(&id, parked);
-                }
+                Step::Needs(Key::Job(id)) => self.load_job(&id),
             }
         }
+    }
+
+    fn load_job(&mut self, id: &Arc<str>) {
+        for optimization_id in self.linking(id) {
+            self.load_optimization(&optimization_id);
+        }
+        let parked = self.jobs.get(&**id).map(|bytes| stored::decode_job(bytes).unwrap());
+        self.working.load_job(id, parked);
     }
 
     fn load_optimization(&mut self, id: &Arc<str>) {
@@ -45,18 +47,31 @@ impl MapStore {
 
     /// Writes all that has changed.
     pub fn write(&mut self) {
-        let Commit { optimizations, jobs } = self.working.take_changes(None);
-        for optimization in optimizations {
+        self.take(None).into_iter().for_each(|put| self.put(put));
+    }
+
+    /// Takes what has changed and was last touched before `epoch`, in the order in which the store's writer puts it.
+    fn take(&mut self, before_epoch: Option<u32>) -> Vec<Put> {
+        let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
+        let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
+            Put::Job(id.to_string(), job.as_ref().map(|job| stored::encode_job(job).unwrap()))
+        };
+        let optimization = |optimization: &Arc<Optimization>| {
             let mut bytes = Vec::new();
-            stored::encode_optimization(&optimization, &mut bytes).unwrap();
-            self.optimizations.insert(optimization.id.to_string(), bytes);
-        }
-        for (id, job) in jobs {
-            match job {
-                Some(job) => self.jobs.insert(id.to_string(), stored::encode_job(&job).unwrap()),
-                None => self.jobs.remove(&*id),
-            };
-        }
+            stored::encode_optimization(optimization, &mut bytes).unwrap();
+            Put::Optimization(optimization.id.to_string(), bytes)
+        };
+        let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
+        let removed = jobs.iter().filter(|(_, job)| job.is_none()).map(job);
+        parked.chain(optimizations.iter().map(optimization)).chain(removed).collect()
+    }
+
+    fn put(&mut self, put: Put) {
+        match put {
+            Put::Optimization(id, bytes) => self.optimizations.insert(id, bytes),
+            Put::Job(id, Some(bytes)) => self.jobs.insert(id, bytes),
+            Put::Job(id, None) => self.jobs.remove(&id),
+        };
     }
 
     /// Lets go of all that is in memory, as a restart does, but without losing anything.
@@ -74,6 +89,69 @@ impl MapStore {
         let layout = stored::layout(bytes).unwrap();
         layout.shown.then(|| serde_json::from_slice(&bytes[layout.response]).unwrap())
     }
+}
+
+/// One insertion into the store, or the removal of a parked job.
+#[derive(Clone, Debug)]
+enum Put {
+    Optimization(String, Vec<u8>),
+    Job(String, Option<Vec<u8>>),
+}
+
+/// What happens after an event.
+#[derive(Clone, Copy, Debug)]
+pub enum Then {
+    Nothing,
+    /// An epoch ends.
+    Epoch,
+    /// What was last touched so many epochs ago is written, and let go of.
+    Write(u32),
+    Checkpoint,
+    /// Of what was written since the checkpoint, so much survives, in 256ths: any prefix may.
+    Kill(u8),
+}
+
+/// Folds a history with a store whose process is killed now and then.
+pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
+    let mut store = MapStore::default();
+    let (mut durable, mut written) = ((store.optimizations.clone(), store.jobs.clone()), Vec::new());
+    let (mut checkpoint, mut at, mut epoch) = (0, 0, 0);
+    let mut happens = then.iter().copied();
+    while let Some(envelope) = history.get(at) {
+        store.fold(envelope);
+        at += 1;
+        match happens.next().unwrap_or(Then::Nothing) {
+            Then::Nothing => {}
+            Then::Epoch => epoch = store.working.next_epoch(),
+            Then::Write(age) => {
+                let before = (epoch + 1).saturating_sub(age);
+                for put in store.take(Some(before)) {
+                    written.push(put.clone());
+                    store.put(put);
+                }
+                let commits = store.working.commits();
+                store.working.evict(before, commits);
+            }
+            Then::Checkpoint => {
+                store.write();
+                (durable, checkpoint) = ((store.optimizations.clone(), store.jobs.clone()), at);
+                written.clear();
+            }
+            Then::Kill(survives) => {
+                let (optimizations, jobs) = durable.clone();
+                store = MapStore { optimizations, jobs, ..MapStore::default() };
+                written.truncate(written.len() * usize::from(survives) / 255);
+                written.iter().cloned().for_each(|put| store.put(put));
+                (at, epoch) = (checkpoint, 0);
+            }
+        }
+    }
+    store.write();
+    // What a kill left parked of a job that lives in an optimization goes when the job is next looked at.
+    let parked: Vec<Arc<str>> = store.jobs.keys().map(|id| id.as_str().into()).collect();
+    parked.iter().for_each(|id| store.load_job(id));
+    store.write();
+    store
 }
 
 /// A record as a producer would write it.

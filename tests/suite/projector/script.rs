@@ -83,7 +83,7 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
         sync_interval: Duration::from_millis(1),
         catch_up_sync_interval: Duration::from_millis(3),
         memory_budget,
-        orphan_retention: Duration::from_millis(20),
+        orphan_retention: Duration::from_secs(3600),
         store_path: store_path.to_owned(),
         min_free_disk: 0,
     }
