@@ -5,7 +5,8 @@ use optview::config::{self, Config, Environment};
 use optview::{demo, load, logging, serve};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
-/// hence the crate's feature `override`.
+/// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
+/// page of it first; that costs a tenth of a catch-up where the pages are huge.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

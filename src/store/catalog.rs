@@ -4,6 +4,10 @@
 //! sled is what limits a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many
 //! (see `journal`), and this is rebuilt from the chunks at start.
 
+mod loading;
+
+pub use loading::Loading;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,37 +23,38 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// What the catalog knows of one stored optimization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// The key of its record in sled, counted up from 0 as optimizations come. What changes together came together, so
     /// that sled finds it together; ids are random, and random writes are what sled is slowest at.
     pub number: u32,
-    pub id: Arc<str>,
+    pub id: &'a str,
     /// `None` where readers must not see it.
-    pub listed: Option<Listed>,
+    #[serde(borrow)]
+    pub listed: Option<Listed<'a>>,
     /// Hashes of the jobs that it links, now or before.
     pub jobs: SmallVec<[u64; 1]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    pub organization_id: Box<str>,
-    pub project_id: Box<str>,
-    pub kind: Option<Box<str>>,
+pub struct Listed<'a> {
+    pub organization_id: &'a str,
+    pub project_id: &'a str,
+    pub kind: Option<&'a str>,
     pub status: Option<Status>,
     pub created_at: Timestamp,
 }
 
-impl Entry {
-    pub fn of(optimization: &Optimization, number: u32) -> Entry {
+impl Entry<'_> {
+    pub fn of(optimization: &Optimization, number: u32) -> Entry<'_> {
         let listed = optimization.shown().map(|created| Listed {
-            organization_id: created.value.organization_id.clone(),
-            project_id: created.value.project_id.clone(),
-            kind: created.value.kind.clone(),
+            organization_id: &created.value.organization_id,
+            project_id: &created.value.project_id,
+            kind: created.value.kind.as_deref(),
             status: view::status_of(optimization),
             created_at: created.value.created_at,
         });
         let jobs = optimization.links().iter().map(|link| job_hash(&link.job_id)).collect();
-        Entry { number, id: optimization.id.clone(), listed, jobs }
+        Entry { number, id: &optimization.id, listed, jobs }
     }
 }
 
@@ -153,7 +158,7 @@ impl Catalog {
     }
 
     /// Whether `entry` says anything new.
-    pub fn differs(&self, entry: &Entry) -> bool {
+    pub fn differs(&self, entry: &Entry<'_>) -> bool {
         let Some(slot) = self.slot(entry.number) else { return true };
         if slot.jobs != entry.jobs {
             return true;
@@ -164,7 +169,7 @@ impl Catalog {
                 let project = &self.projects[held.project as usize];
                 held.status != new.status
                     || held.created_at != new.created_at
-                    || held.kind != new.kind.as_deref().and_then(|kind| self.kinds.get(kind).copied())
+                    || held.kind != new.kind.and_then(|kind| self.kinds.get(kind).copied())
                     || *project.project_id != *new.project_id
                     || *project.organization_id != *new.organization_id
             }
@@ -173,27 +178,35 @@ impl Catalog {
     }
 
     /// Takes an entry that stands in `chunk`.
-    pub fn put(&mut self, entry: &Entry, chunk: u64) {
-        let listed = entry.listed.as_ref().map(|listed| ListedSlot {
-            project: self.project(&listed.organization_id, &listed.project_id),
-            kind: listed.kind.as_deref().map(|kind| self.kind(kind)),
-            status: listed.status,
-            created_at: listed.created_at,
-        });
-        let number = entry.number;
-        if self.slots.len() <= number as usize {
-            self.slots.resize_with(number as usize + 1, || None);
-        }
-        let slot = &mut self.slots[number as usize];
-        match slot {
+    pub fn put(&mut self, entry: &Entry<'_>, chunk: u64) {
+        let listed = self.listed_slot(entry);
+        match self.place_for(entry.number) {
             Some(slot) => slot.chunk = chunk,
-            None => {
-                *slot = Some(Slot { id: entry.id.clone(), listed: None, jobs: SmallVec::new(), chunk });
-                self.ids.insert(entry.id.clone(), number);
+            place @ None => {
+                let id = Arc::<str>::from(entry.id);
+                *place = Some(Slot { id: id.clone(), listed: None, jobs: SmallVec::new(), chunk });
+                self.ids.insert(id, entry.number);
             }
         }
-        self.relink(number, &entry.jobs);
-        self.relist(number, listed);
+        self.relink(entry.number, &entry.jobs);
+        self.relist(entry.number, listed);
+    }
+
+    fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListedSlot> {
+        entry.listed.as_ref().map(|listed| ListedSlot {
+            project: self.project(listed.organization_id, listed.project_id),
+            kind: listed.kind.map(|kind| self.kind(kind)),
+            status: listed.status,
+            created_at: listed.created_at,
+        })
+    }
+
+    fn place_for(&mut self, number: u32) -> &mut Option<Slot> {
+        let at = number as usize;
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        &mut self.slots[at]
     }
 
     fn relink(&mut self, at: u32, jobs: &SmallVec<[u64; 1]>) {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::RwLock;
+use sled::IVec;
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::{Catalog, Entry, Loading};
 use super::keys::VALUE_LIMIT;
 use super::{StoreError, Trees};
 use crate::codec::stored;
@@ -24,48 +25,64 @@ impl Journal {
     /// Reads all chunks into a catalog.
     pub fn load(trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
         let mut journal = Journal { chunks: BTreeMap::new(), next: 0, entries: 0 };
-        let mut catalog = Catalog::default();
-        for chunk in &trees.catalog {
+        let mut loading = Loading::default();
+        for chunk in trees.catalog.iter().rev() {
             let (key, value) = chunk?;
             let number = chunk_number(&key)?;
-            let entries: Vec<Entry> = stored::decode(&value, "catalog chunk")?;
-            for entry in &entries {
-                catalog.put(entry, number);
-            }
+            let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
+            // As in the chunks: the newest last.
+            entries.iter().rev().for_each(|entry| loading.put(entry, number));
             journal.note(number, entries.len());
         }
-        Ok((journal, catalog))
+        Ok((journal, loading.finish()))
     }
 
-    /// Writes what is new in `entries`. The catalog is to take it once the records that it names are written: a reader
+    /// Writes what is new in `entries`, has `write` write the records that they name, and lets readers see them: a reader
     /// must not find in a list what it cannot get.
     pub fn append(
         &mut self,
         trees: &Trees,
         catalog: &RwLock<Catalog>,
-        mut entries: Vec<Entry>,
-    ) -> Result<Appended, StoreError> {
+        entries: Vec<Entry<'_>>,
+        write: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut retired = BTreeMap::new();
+        let mut current = Vec::new();
         {
             let catalog = catalog.read();
-            entries.retain(|entry| catalog.differs(entry));
+            current.extend(entries.into_iter().filter(|entry| catalog.differs(entry)));
+            if !current.is_empty() {
+                retired = self.retire(trees, catalog.len() as u64, (current.len() / 16).max(4))?;
+            }
+            let mut taken: HashSet<u32> = current.iter().map(|entry| entry.number).collect();
+            for (&number, chunk) in &retired {
+                let held = stored::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
+                let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
+                current.extend(held.filter(|entry| is_current(entry) && taken.insert(entry.number)));
+            }
         }
-        let mut appended = Appended(Vec::new());
-        if entries.is_empty() {
-            return Ok(appended);
-        }
-        let retired = self.retire(trees, catalog, &mut entries)?;
-        while !entries.is_empty() {
-            let (chunk, taken) = encode_chunk(&entries)?;
+        let mut written = Vec::new();
+        let mut rest = &current[..];
+        while !rest.is_empty() {
+            let (chunk, taken) = encode_chunk(rest)?;
             let number = self.next;
             trees.catalog.insert(number.to_be_bytes(), chunk)?;
             self.note(number, taken);
-            let rest = entries.split_off(taken);
-            appended.0.push((number, std::mem::replace(&mut entries, rest)));
+            let (entries, later) = rest.split_at(taken);
+            written.push((number, entries));
+            rest = later;
         }
-        for number in retired {
+        for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
         }
-        Ok(appended)
+        write()?;
+        for (number, entries) in written {
+            for turn in entries.chunks(ENTRIES_A_TURN) {
+                let mut catalog = catalog.write();
+                turn.iter().for_each(|entry| catalog.put(entry, number));
+            }
+        }
+        Ok(())
     }
 
     fn note(&mut self, number: u64, entries: usize) {
@@ -74,28 +91,15 @@ impl Journal {
         self.next = self.next.max(number + 1);
     }
 
-    /// Adds to `entries` what is still current in the oldest chunks, where there is more in the chunks than need be.
-    /// The chunks it names are to be removed once the entries are written.
-    fn retire(
-        &mut self,
-        trees: &Trees,
-        catalog: &RwLock<Catalog>,
-        entries: &mut Vec<Entry>,
-    ) -> Result<Vec<u64>, StoreError> {
-        let catalog = catalog.read();
-        let needed = catalog.len() as u64;
-        let most = (entries.len() / 16).max(4);
-        let mut retired = Vec::new();
-        let mut taken: HashSet<u32> = entries.iter().map(|entry| entry.number).collect();
+    /// Takes the oldest chunks, `most` of them, where there is more in the chunks than need be. What is still current
+    /// in them is to be written again, and then they are to be removed.
+    fn retire(&mut self, trees: &Trees, needed: u64, most: usize) -> Result<BTreeMap<u64, IVec>, StoreError> {
+        let mut retired = BTreeMap::new();
         while retired.len() < most && self.is_wasteful(needed) {
             let Some((number, held)) = self.chunks.pop_first() else { break };
             self.entries -= u64::from(held);
-            retired.push(number);
-            let Some(chunk) = trees.catalog.get(number.to_be_bytes())? else { continue };
-            for entry in stored::decode::<Vec<Entry>>(&chunk, "catalog chunk")? {
-                if catalog.chunk_of(entry.number) == Some(number) && taken.insert(entry.number) {
-                    entries.push(entry);
-                }
+            if let Some(chunk) = trees.catalog.get(number.to_be_bytes())? {
+                retired.insert(number, chunk);
             }
         }
         Ok(retired)
@@ -106,26 +110,8 @@ impl Journal {
     }
 }
 
-/// Entries that are on the disk, by the chunk that holds them.
-#[must_use]
-pub struct Appended(Vec<(u64, Vec<Entry>)>);
-
-impl Appended {
-    /// Lets readers see them, a few at a time.
-    pub fn show(self, catalog: &RwLock<Catalog>) {
-        for (number, entries) in self.0 {
-            for turn in entries.chunks(ENTRIES_A_TURN) {
-                let mut catalog = catalog.write();
-                for entry in turn {
-                    catalog.put(entry, number);
-                }
-            }
-        }
-    }
-}
-
 /// As many of the entries as fit into one value, and how many those are; at least one.
-fn encode_chunk(entries: &[Entry]) -> Result<(Vec<u8>, usize), StoreError> {
+fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
     // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
     let mut take = entries.len().min(VALUE_LIMIT / 48);
     loop {

@@ -262,17 +262,18 @@ impl WriterThread {
         self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
         let numbered = self.number(commit.optimizations);
         let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
-        let appended = self.journal.append(&self.trees, &self.catalog, entries)?;
-        for (id, job) in &commit.jobs {
-            if let Some(job) = job {
-                pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
+        self.journal.append(&self.trees, &self.catalog, entries, || {
+            for (id, job) in &commit.jobs {
+                if let Some(job) = job {
+                    pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
+                }
             }
-        }
-        for (number, optimization) in numbered {
-            stored::encode_optimization(&optimization, &mut self.buffer)?;
-            pieces::put(&self.trees, &self.trees.optimizations, &number.to_be_bytes(), &self.buffer)?;
-        }
-        appended.show(&self.catalog);
+            for (number, optimization) in &numbered {
+                stored::encode_optimization(optimization, &mut self.buffer)?;
+                pieces::put(&self.trees, &self.trees.optimizations, &number.to_be_bytes(), &self.buffer)?;
+            }
+            Ok(())
+        })?;
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;

@@ -263,6 +263,9 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         ("queued.min.messages", "10000"),
         ("queued.max.messages.kbytes", "4096"),
         ("fetch.queue.backoff.ms", "20"),
+        // A fetch that asks only partitions without news is held by the broker for this long (by default 500 ms), and no
+        // other is sent meanwhile: none for a partition whose queue has just been emptied.
+        ("fetch.wait.max.ms", "20"),
         ("statistics.interval.ms", "1000"),
         ("reconnect.backoff.max.ms", "2000"),
         // A broker may close a connection that idles; that is no error.
