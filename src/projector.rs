@@ -4,6 +4,7 @@
 
 mod counters;
 mod dead_letters;
+mod decoding;
 mod disk;
 mod partitions;
 mod writing;
@@ -16,14 +17,15 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 
-use crate::codec;
 use crate::domain::fold::{self, Effects, Step};
-use crate::domain::{Commit, Envelope, Key, Record, WorkingSet};
+use crate::domain::{Commit, DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use counters::Counters;
+use decoding::{Batch, Decoder, Told};
 use partitions::{Found, Partitions};
+use writing::Patience;
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
@@ -53,6 +55,8 @@ pub struct Settings {
 pub enum ProjectorError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// Runs until `stop` is set, then writes all that was read and a last checkpoint.
@@ -63,7 +67,7 @@ pub fn run(
     status: Status,
     stop: &AtomicBool,
 ) -> Result<(), ProjectorError> {
-    let mut projector = Projector::new(writer, settings, status);
+    let mut projector = Projector::new(writer, settings, status)?;
     projector.look_at_disk();
     while !stop.load(Ordering::Acquire) {
         projector.turn(source)?;
@@ -78,17 +82,14 @@ struct Projector {
     settings: Settings,
     status: Status,
     counters: Counters,
-    dead_letters: Vec<crate::domain::DeadLetter>,
-    /// The store's failure in the middle of a batch.
-    failure: Option<StoreError>,
+    decoder: Decoder,
+    dead_letters: Vec<DeadLetter>,
     live: bool,
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
-    /// How many epochs a changed record stays unwritten, and how many were written in the last one.
-    epochs_unwritten: u32,
-    written_in_epoch: usize,
     epoch: u32,
+    patience: Patience,
     commits: u64,
     checkpoints: u64,
     last_commit: Instant,
@@ -100,24 +101,23 @@ struct Projector {
 }
 
 impl Projector {
-    fn new(writer: Writer, settings: Settings, status: Status) -> Projector {
+    fn new(writer: Writer, settings: Settings, status: Status) -> Result<Projector, ProjectorError> {
         let partitions = Partitions::new(writer.checkpoint_at_open().clone(), settings.topics.clone());
         let now = Instant::now();
-        Projector {
+        Ok(Projector {
             working: WorkingSet::default(),
+            decoder: Decoder::start(settings.topics.clone())?,
             writer,
             partitions,
             settings,
             status,
             counters: Counters::new(),
             dead_letters: Vec::new(),
-            failure: None,
             live: false,
             live_after: None,
             records_in_epoch: 0,
-            epochs_unwritten: writing::EPOCHS_UNWRITTEN,
-            written_in_epoch: 0,
             epoch: 0,
+            patience: Patience::new(),
             commits: 0,
             checkpoints: 0,
             last_commit: now,
@@ -125,7 +125,7 @@ impl Projector {
             last_report: now,
             last_orphan_sweep: None,
             orphans: HashSet::new(),
-        }
+        })
     }
 
     fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
@@ -135,13 +135,12 @@ impl Projector {
             self.look_at_disk();
             return Ok(self.writer.check()?);
         }
-        let mut found = Vec::new();
-        source.poll(self.wait(), &mut |polled| self.take(polled, &mut found));
-        if let Some(failure) = self.failure.take() {
-            return Err(failure.into());
-        }
+        self.read(source);
+        self.fold_decoded()?;
         self.writer.check()?;
-        self.begin_partitions(source, found);
+        for (topic, partition) in self.partitions.take_failed() {
+            source.stop(topic, partition);
+        }
         self.write_changes(false)?;
         if self.last_checkpoint.elapsed() >= self.sync_interval() {
             self.checkpoint()?;
@@ -169,38 +168,66 @@ impl Projector {
         if self.live { self.settings.sync_interval } else { self.settings.catch_up_sync_interval }
     }
 
-    fn take(&mut self, polled: Polled<'_>, found: &mut Vec<Found>) {
-        match polled {
-            Polled::Record(record) => {
-                if self.failure.is_none()
-                    && let Err(failure) = self.take_record(&record)
-                {
-                    self.failure = Some(failure);
-                }
-            }
+    /// Hands what there is to the decoder, if that has too little to do.
+    fn read(&mut self, source: &mut dyn Source) {
+        if self.decoder.is_full() {
+            return;
+        }
+        let wait = if self.decoder.is_idle() { self.wait() } else { Duration::ZERO };
+        let mut found = Vec::new();
+        source.poll(wait, &mut |polled| match polled {
             Polled::Found { topic, partition, watermarks } => found.push(Found { topic, partition, watermarks }),
-            Polled::Ended { topic, partition } => self.partitions.ended(topic, partition),
-            Polled::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+            Polled::Records(records) => self.decoder.decode(records),
+            Polled::Ended { topic, partition } => self.decoder.pass(Told::Ended { topic, partition }),
+            Polled::Failed { topic, partition, reason } => {
+                self.decoder.pass(Told::Failed { topic, partition, reason });
+            }
+        });
+        for found in found {
+            let Some(offset) = self.partitions.begin(found) else { continue };
+            if let Err(reason) = source.assign(found.topic, found.partition, offset) {
+                self.partitions.fail(found.topic, found.partition, reason);
+            }
         }
     }
 
-    fn take_record(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
-        if !self.partitions.accepts(record) {
+    /// Folds what is decoded, at least something where anything is being decoded.
+    fn fold_decoded(&mut self) -> Result<(), StoreError> {
+        let mut wait = true;
+        while let Some(told) = self.decoder.next(wait) {
+            wait = false;
+            match told {
+                Told::Batch(batch) => self.fold_batch(batch)?,
+                Told::Ended { topic, partition } => self.partitions.ended(topic, partition),
+                Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+            }
+        }
+        Ok(())
+    }
+
+    fn fold_batch(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let Batch { topic, partition, first, last, time, .. } = batch;
+        if !self.partitions.accepts(topic, partition, first) {
             return Ok(());
         }
-        match codec::decode(record) {
-            Ok(envelope) => {
-                let effects = self.fold(&envelope)?;
-                self.counters.count(record, effects);
-            }
-            Err(error) => {
-                let dead_letter = dead_letters::of(record, &error, &self.settings.topics);
-                self.dead_letters.push(dead_letter);
-                self.counters.dead_letters.increment(1);
+        let mut understood = 0;
+        for event in batch.events() {
+            match event {
+                Ok(envelope) => {
+                    let effects = self.fold(envelope)?;
+                    self.counters.count_effects(effects);
+                    understood += 1;
+                }
+                Err(dead_letter) => {
+                    self.dead_letters.push(DeadLetter::clone(dead_letter));
+                    self.counters.dead_letters.increment(1);
+                }
             }
         }
-        self.partitions.advance(record);
-        self.records_in_epoch += 1;
+        self.counters.count_records(topic, understood);
+        self.partitions.advance(topic, partition, last, time);
+        self.records_in_epoch += batch.events().len() as u64;
+        self.decoder.drop_later(batch);
         Ok(())
     }
 
@@ -229,18 +256,6 @@ impl Projector {
             self.working.load_optimization(id, stored);
         }
         Ok(())
-    }
-
-    fn begin_partitions(&mut self, source: &mut dyn Source, found: Vec<Found>) {
-        for found in found {
-            let Some(offset) = self.partitions.begin(found) else { continue };
-            if let Err(reason) = source.assign(found.topic, found.partition, offset) {
-                self.partitions.fail(found.topic, found.partition, reason);
-            }
-        }
-        for (topic, partition) in self.partitions.take_failed() {
-            source.stop(topic, partition);
-        }
     }
 
     /// Everything read so far is handed over, then the checkpoint: the writer syncs between the two.

@@ -158,7 +158,7 @@ fn project(
 
 /// Damage that shows while running would show again: the next start builds a new generation instead.
 fn condemn_damaged(path: &Path, error: &ProjectorError) {
-    let ProjectorError::Store(failure) = error;
+    let ProjectorError::Store(failure) = error else { return };
     if !matches!(failure, StoreError::WriterEnded(_)) && !failure.is_damage() {
         return;
     }

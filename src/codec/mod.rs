@@ -77,7 +77,7 @@ pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
 
 fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<Event<'a>, DecodeError> {
     let topic = record.position.topic;
-    let (encoding, payload) = framing::unframe(value, record.headers)?;
+    let (encoding, payload) = framing::unframe(value, &record.headers)?;
     let (metadata, body) = match encoding {
         Encoding::Json => event_json::decode(topic, payload)?,
         Encoding::Protobuf => event_protobuf::decode(topic, payload)?,
@@ -95,7 +95,7 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
     let key = record.key.unwrap_or_default();
     let id = std::str::from_utf8(key).map_err(|error| DecodeError::field("key", error.to_string()))?;
     check_id("key", id)?;
-    let header = |name| framing::header_text(record.headers, name);
+    let header = |name| framing::header_text(&record.headers, name);
     let millis = record.timestamp_millis.and_then(Timestamp::from_millis);
     let occurred_at = match header("ce_time")? {
         Some(text) => parse_time("header ce_time", text)?,
@@ -114,7 +114,7 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
 fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Metadata<'a>, DecodeError> {
     let event_id = match partial.event_id.filter(|id| !id.is_empty()) {
         Some(id) => id,
-        None => Cow::Borrowed(framing::header_text(record.headers, "ce_id")?.unwrap_or_default()),
+        None => Cow::Borrowed(framing::header_text(&record.headers, "ce_id")?.unwrap_or_default()),
     };
     if event_id.is_empty() {
         return Err(DecodeError::field("metadata.event_id", "is missing, and so is the header ce_id"));
@@ -125,7 +125,7 @@ fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Met
     let occurred_at = match partial.occurred_at {
         Some(time) => time,
         None => {
-            let text = framing::header_text(record.headers, "ce_time")?.ok_or_else(|| {
+            let text = framing::header_text(&record.headers, "ce_time")?.ok_or_else(|| {
                 DecodeError::field("metadata.occurred_at", "is missing, and so is the header ce_time")
             })?;
             parse_time("header ce_time", text)?

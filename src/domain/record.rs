@@ -5,7 +5,7 @@ use super::position::Position;
 /// A header's name and value. A name that is not UTF-8 is shown with replacement characters.
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Record<'a> {
     pub position: Position,
     /// Milliseconds since 1970; `None` where the record has no timestamp.
@@ -13,5 +13,5 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// `None`: a null value, which is not an empty one.
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header<'a>],
+    pub headers: Vec<Header<'a>>,
 }

@@ -2,8 +2,8 @@
 
 use metrics::{Counter, counter};
 
+use crate::domain::Topic;
 use crate::domain::fold::Effects;
-use crate::domain::{Record, Topic};
 
 /// Registered once: counting a record must cost next to nothing.
 pub struct Counters {
@@ -27,9 +27,12 @@ impl Counters {
         }
     }
 
-    /// A record that was understood.
-    pub fn count(&self, record: &Record<'_>, effects: Effects) {
-        self.records[record.position.topic as usize].increment(1);
+    /// Records that were understood.
+    pub fn count_records(&self, topic: Topic, records: u64) {
+        self.records[topic as usize].increment(records);
+    }
+
+    pub fn count_effects(&self, effects: Effects) {
         for (counter, happened) in [
             (&self.unlinked, effects.unlinked),
             (&self.mismatched, effects.mismatched),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::{Record, Topic};
+use crate::domain::Topic;
 use crate::source::{TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -22,8 +22,6 @@ pub struct Partitions {
     handed_over: VecDeque<Checkpoint>,
     topics: TopicNames,
     held: Vec<Partition>,
-    /// Where in `held` the last record's partition was: the next one is mostly there too.
-    last: usize,
     newly_failed: Vec<(Topic, i32)>,
     /// Why nothing is read at all.
     paused: Option<String>,
@@ -54,7 +52,6 @@ impl Partitions {
             handed_over: VecDeque::new(),
             topics,
             held: Vec::new(),
-            last: 0,
             newly_failed: Vec::new(),
             paused: None,
         }
@@ -116,17 +113,16 @@ impl Partitions {
         })
     }
 
-    /// Whether the record is to be folded. It is not where its partition has stopped.
-    pub fn accepts(&mut self, record: &Record<'_>) -> bool {
-        let Some(partition) = self.find(record.position.topic, record.position.partition) else { return false };
+    /// Whether records of which this is the first are to be folded. They are not where their partition has stopped.
+    pub fn accepts(&mut self, topic: Topic, number: i32, first: Anchor) -> bool {
+        let Some(partition) = self.find(topic, number) else { return false };
         if partition.stopped.is_some() {
             return false;
         }
         let Some(expected) = partition.expected.take() else { return true };
-        if record.position.offset != expected.offset || Anchor::of(record) == expected {
+        if first.offset != expected.offset || first == expected {
             return true;
         }
-        let (topic, number) = (partition.topic, partition.number);
         let reason = format!(
             "the record at {} is not the one that was read there before: the topic was created again. Rebuild from \
              it: stop, move the data directory away, start",
@@ -136,12 +132,12 @@ impl Partitions {
         false
     }
 
-    /// The record has been folded, or kept as a dead letter.
-    pub fn advance(&mut self, record: &Record<'_>) {
-        let Some(partition) = self.find(record.position.topic, record.position.partition) else { return };
-        partition.next_offset = partition.next_offset.max(record.position.offset + 1);
-        partition.anchor = Some(Anchor::of(record));
-        partition.time = record.timestamp_millis;
+    /// All records up to this one have been folded, or kept as dead letters. `time` is in milliseconds since 1970.
+    pub fn advance(&mut self, topic: Topic, number: i32, last: Anchor, time: Option<i64>) {
+        let Some(partition) = self.find(topic, number) else { return };
+        partition.next_offset = partition.next_offset.max(last.offset + 1);
+        partition.anchor = Some(last);
+        partition.time = time;
         partition.at_end = false;
         partition.caught_up |= partition.next_offset >= partition.start_high;
     }
@@ -261,10 +257,6 @@ impl Partitions {
     }
 
     fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut Partition> {
-        let is = |held: &Partition| held.topic == topic && held.number == partition;
-        if !self.held.get(self.last).is_some_and(is) {
-            self.last = self.held.iter().position(is)?;
-        }
-        self.held.get_mut(self.last)
+        self.held.iter_mut().find(|held| held.topic == topic && held.number == partition)
     }
 }

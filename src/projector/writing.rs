@@ -9,13 +9,44 @@ use crate::store::StoreError;
 
 /// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
 const RECORDS_AN_EPOCH: u64 = 50_000;
-/// For how many epochs a changed record stays unwritten while catching up.
-pub(super) const EPOCHS_UNWRITTEN: u32 = 4;
-const EPOCHS_UNWRITTEN_MOST: u32 = 1024;
+/// After so many writes, it is judged whether records wait long enough.
+const WRITES_A_JUDGEMENT: usize = 2_000;
 /// What a record in memory takes, about: measured over synthetic histories.
 const BYTES_A_RECORD: u64 = 2_500;
 /// How many dead letters stay unwritten at the most: each may hold 1 MiB.
 const DEAD_LETTERS_UNWRITTEN: usize = 64;
+
+/// For how many epochs a changed record stays unwritten while catching up. What is written too early is written again,
+/// and what is written too late is all written at the end, when nothing else is left to do; how long an optimization
+/// lives, in records, is up to the history.
+pub(super) struct Patience {
+    epochs: u32,
+    written: usize,
+    again: usize,
+}
+
+impl Patience {
+    pub(super) fn new() -> Patience {
+        Patience { epochs: 4, written: 0, again: 0 }
+    }
+
+    /// Since the last call so many were written, and so many of those written ever have changed again.
+    fn judge(&mut self, written: usize, again: usize) {
+        self.written += written;
+        self.again += again;
+        if self.written < WRITES_A_JUDGEMENT {
+            return;
+        }
+        let factor = match 100 * self.again / self.written {
+            0..2 => 0.75,
+            2..10 => 1.0,
+            10..40 => 2.0,
+            _ => 4.0,
+        };
+        self.epochs = ((f64::from(self.epochs) * factor) as u32).clamp(1, 1024);
+        (self.written, self.again) = (0, 0);
+    }
+}
 
 impl Projector {
     /// Live: what has changed, soon. Catching up: what has not been touched for a while, and what memory cannot hold.
@@ -36,12 +67,8 @@ impl Projector {
         self.epoch = self.working.next_epoch();
         let again = self.working.take_changed_again();
         if !self.live {
-            // What was written too early is written again: the wider a history, the longer it is better to wait.
-            if again * 20 > self.written_in_epoch {
-                self.epochs_unwritten = (self.epochs_unwritten * 2).min(EPOCHS_UNWRITTEN_MOST);
-            }
-            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(self.epochs_unwritten)));
-            self.written_in_epoch = commit.optimizations.len();
+            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(self.patience.epochs)));
+            self.patience.judge(commit.optimizations.len(), again);
             self.commit(commit)?;
         }
         self.keep_within_memory()

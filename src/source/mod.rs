@@ -9,26 +9,25 @@ use crate::domain::{Record, Topic};
 pub use topics::TopicNames;
 
 /// What a source has to tell.
-#[derive(Debug)]
-pub enum Polled<'a> {
+pub enum Polled {
     /// A partition that was not known before. Nothing is read of it until it is assigned.
-    Found {
-        topic: Topic,
-        partition: i32,
-        watermarks: Watermarks,
-    },
-    Record(Record<'a>),
+    Found { topic: Topic, partition: i32, watermarks: Watermarks },
+    /// The next records of a partition.
+    Records(Box<dyn Records>),
     /// All that the partition has has been read.
-    Ended {
-        topic: Topic,
-        partition: i32,
-    },
+    Ended { topic: Topic, partition: i32 },
     /// The partition cannot be read any further without skipping something.
-    Failed {
-        topic: Topic,
-        partition: i32,
-        reason: String,
-    },
+    Failed { topic: Topic, partition: i32, reason: String },
+}
+
+/// Records of one partition, one after another, at least one.
+#[expect(clippy::len_without_is_empty, reason = "there is at least one")]
+pub trait Records: Send {
+    fn len(&self) -> usize;
+
+    /// # Panics
+    /// Where `at` is not less than [`Records::len`].
+    fn record(&self, at: usize) -> Record<'_>;
 }
 
 /// Offsets: of the oldest record, and one past the newest that may be read.
@@ -42,7 +41,7 @@ pub struct Watermarks {
 /// as records are at hand.
 pub trait Source {
     /// Gives what there is, at most a batch. Where there is nothing, waits for it, at most for `wait`.
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled<'_>));
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled));
 
     /// Begins to read a partition that was found, at `offset`.
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String>;

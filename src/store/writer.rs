@@ -30,6 +30,9 @@ const PARTS_AHEAD: usize = 16;
 /// How many optimizations a part holds at the most: writing one takes some milliseconds.
 const PART_LIMIT: usize = 2_000;
 
+/// How many optimizations are encoded before they are handed on.
+const ENCODED_AT_ONCE: usize = 64;
+
 enum Order {
     /// With the number that is done once this part is, where it is the last of a commit.
     Commit(Commit, Vec<DeadLetter>, Option<u64>),
@@ -90,7 +93,6 @@ impl Writer {
             journal,
             done: done.clone(),
             written: metrics::counter!("optview_store_writes_total"),
-            buffer: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -222,7 +224,6 @@ struct WriterThread {
     journal: Journal,
     done: Arc<Done>,
     written: metrics::Counter,
-    buffer: Vec<u8>,
 }
 
 impl WriterThread {
@@ -268,11 +269,7 @@ impl WriterThread {
                     pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
                 }
             }
-            for (number, optimization) in &numbered {
-                stored::encode_optimization(optimization, &mut self.buffer)?;
-                pieces::put(&self.trees, &self.trees.optimizations, &number.to_be_bytes(), &self.buffer)?;
-            }
-            Ok(())
+            put_optimizations(&self.trees, &numbered)
         })?;
         for (id, job) in &commit.jobs {
             if job.is_none() {
@@ -312,6 +309,28 @@ impl WriterThread {
         let value = stored::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)
     }
+}
+
+/// Encoding takes as long as inserting does, so another thread does it where there is much.
+fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<(), StoreError> {
+    let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
+        let mut value = Vec::with_capacity(2048);
+        stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
+    };
+    let put = |(number, value): ([u8; 4], Vec<u8>)| pieces::put(trees, &trees.optimizations, &number, &value);
+    if numbered.len() <= ENCODED_AT_ONCE {
+        return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
+    }
+    std::thread::scope(|scope| {
+        let (give, encoded) = sync_channel(4);
+        scope.spawn(move || {
+            let chunks = numbered.chunks(ENCODED_AT_ONCE);
+            let mut encoded = chunks.map(|chunk| chunk.iter().map(encode).collect::<Result<Vec<_>, _>>());
+            // Where nobody takes them any more, inserting has failed.
+            encoded.try_for_each(|encoded| give.send(encoded))
+        });
+        encoded.into_iter().try_for_each(|encoded| encoded?.into_iter().try_for_each(put))
+    })
 }
 
 /// Writes checkpoints on a thread of its own: a disk may take long to sync, and fresh views must not wait for it.

@@ -69,7 +69,7 @@ fn is_understood(put: &Put) -> bool {
         timestamp_millis: Some(0),
         key: put.key.as_deref(),
         value: put.value.as_deref(),
-        headers: &headers,
+        headers,
     })
     .is_ok()
 }

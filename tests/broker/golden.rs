@@ -131,7 +131,7 @@ fn as_put(record: &CaseRecord, encoding: Encoding) -> Put {
                 timestamp_millis: None,
                 key: Some(&key),
                 value: Some(&json),
-                headers: &[],
+                headers: Vec::new(),
             });
             let mut value = Vec::new();
             encode(&read.expect("a record of the contract").event, encoding, &mut value);

@@ -153,7 +153,7 @@ fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
         timestamp_millis: None,
         key: Some(record.key.as_bytes()),
         value: Some(&record.value),
-        headers: &[],
+        headers: Vec::new(),
     });
     let Event { metadata, body } = envelope.expect("a record that can be understood").event;
     assert_eq!(body.topic(), topic);

@@ -14,7 +14,7 @@ fn completed(depth: usize) -> Result<(), DecodeError> {
         timestamp_millis: None,
         key: None,
         value: Some(value.as_bytes()),
-        headers: &[],
+        headers: Vec::new(),
     };
     codec::decode(&record).map(drop)
 }

@@ -91,8 +91,9 @@ pub fn values() -> Vec<(Topic, Vec<u8>)> {
     names_in(&folder()).into_iter().flat_map(all).collect()
 }
 
-fn record<'a>(topic: Topic, value: Option<&'a [u8]>, headers: &'a [Header<'a>]) -> Record<'a> {
+fn record<'a>(topic: Topic, value: Option<&'a [u8]>, headers: &[Header<'a>]) -> Record<'a> {
     let position = Position { topic, partition: 2, offset: 41 };
+    let headers = headers.to_vec();
     Record { position, timestamp_millis: Some(1_772_355_600_250), key: Some(b"opt-1"), value, headers }
 }
 

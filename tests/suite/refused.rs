@@ -39,6 +39,7 @@ impl Case {
 
 fn decode(topic: Topic, key: &[u8], value: Option<&[u8]>, headers: &[Header<'_>]) -> Result<(), DecodeError> {
     let position = Position { topic, partition: 0, offset: 0 };
+    let headers = headers.to_vec();
     codec::decode(&Record { position, timestamp_millis: Some(0), key: Some(key), value, headers }).map(|_| ())
 }
 

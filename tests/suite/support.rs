@@ -155,6 +155,7 @@ pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
 }
 
 /// A record as a producer would write it.
+#[derive(Clone)]
 pub struct OwnedRecord {
     pub position: Position,
     pub key: Vec<u8>,
@@ -162,14 +163,17 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    pub fn decode(&self) -> Envelope<'_> {
-        codec::decode(&Record {
+    pub fn record(&self) -> Record<'_> {
+        Record {
             position: self.position,
-            timestamp_millis: Some(1_772_355_600_000),
+            timestamp_millis: Some(1_772_355_600_000 + self.position.offset),
             key: Some(&self.key),
             value: self.value.as_deref(),
-            headers: &[],
-        })
-        .unwrap()
+            headers: Vec::new(),
+        }
+    }
+
+    pub fn decode(&self) -> Envelope<'_> {
+        codec::decode(&self.record()).unwrap()
     }
 }

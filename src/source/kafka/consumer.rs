@@ -9,16 +9,15 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::queue::{Queue, Taken};
 use super::settings::KafkaSettings;
 use super::watch::{Found, Watch, Watcher};
-use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{Polled, Source, TopicNames, Watermarks};
+use crate::source::{Polled, Records, Source, TopicNames, Watermarks};
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;
@@ -80,14 +79,14 @@ impl KafkaSource {
     }
 
     /// Gives a batch of the partition's records. Gives how many those were.
-    fn turn(&self, partition: &mut Partition, take: &mut dyn FnMut(Polled<'_>)) -> usize {
+    fn turn(&self, partition: &mut Partition, take: &mut dyn FnMut(Polled)) -> usize {
         let Partition { topic, number, ref mut queue, ref ready, ref mut time } = *partition;
         // Before the queue is read: what comes meanwhile sets it again.
         ready.store(false, Ordering::Release);
         let taken = queue.take(topic, |taken| match taken {
-            Taken::Record(record) => {
-                *time = record.timestamp_millis.unwrap_or(i64::MIN);
-                take(Polled::Record(record));
+            Taken::Messages(messages) => {
+                *time = messages.record(messages.len() - 1).timestamp_millis.unwrap_or(i64::MIN);
+                take(Polled::Records(Box::new(messages)));
             }
             Taken::Error(RDKafkaErrorCode::PartitionEOF, _) => {
                 self.consumer.context().connected();
@@ -106,12 +105,12 @@ impl KafkaSource {
 
     /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
     /// none may be lost.
-    fn serve_main_queue(&self, take: &mut dyn FnMut(Polled<'_>)) {
+    fn serve_main_queue(&self, take: &mut dyn FnMut(Polled)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {
                     if let Some(topic) = self.topic_named(message.topic()) {
-                        give(topic, &message, take);
+                        take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
                     }
                 }
                 Err(error) => match error.rdkafka_error_code() {
@@ -136,7 +135,7 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled<'_>)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
         self.serve_main_queue(take);
         for Found { topic, partition, watermarks } in self.watcher.found() {
             take(Polled::Found { topic, partition, watermarks });
@@ -209,20 +208,30 @@ impl Source for KafkaSource {
     }
 }
 
-/// Gives a record that came by the main queue.
-fn give(topic: Topic, message: &BorrowedMessage<'_>, take: &mut dyn FnMut(Polled<'_>)) {
-    let timestamp_millis = message.timestamp().to_millis();
-    let headers = message.headers().into_iter().flat_map(|held| {
-        (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
-    });
-    let headers: Vec<Header<'_>> = headers.collect();
-    take(Polled::Record(Record {
-        position: Position { topic, partition: message.partition(), offset: message.offset() },
-        timestamp_millis,
-        key: message.key(),
-        value: message.payload(),
-        headers: &headers,
-    }));
+/// A record that came by the main queue.
+struct Stray {
+    topic: Topic,
+    message: OwnedMessage,
+}
+
+impl Records for Stray {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn record(&self, _: usize) -> Record<'_> {
+        let Stray { topic, message } = self;
+        let headers = message.headers().into_iter().flat_map(|held| {
+            (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
+        });
+        Record {
+            position: Position { topic: *topic, partition: message.partition(), offset: message.offset() },
+            timestamp_millis: message.timestamp().to_millis(),
+            key: message.key(),
+            value: message.payload(),
+            headers: headers.collect(),
+        }
+    }
 }
 
 /// Errors that librdkafka tries again by itself.

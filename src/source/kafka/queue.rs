@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
+use crate::source::Records;
 
 /// How many records are taken by one call.
 const BATCH: usize = 512;
@@ -27,12 +28,12 @@ pub struct Queue {
     // Called by librdkafka until the queue is dropped; boxed twice, for a thin pointer that stays where it is.
     nonempty: Box<Callback>,
     // The queue is part of the consumer.
-    _consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Arc<BaseConsumer<Watch>>,
 }
 
 /// What was in a queue.
-pub enum Taken<'a> {
-    Record(Record<'a>),
+pub enum Taken {
+    Messages(Messages),
     Error(RDKafkaErrorCode, String),
 }
 
@@ -57,21 +58,32 @@ impl Queue {
             rd::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(call), opaque.cast_mut().cast());
             raw
         };
-        Some(Queue { raw, batch: vec![std::ptr::null_mut(); BATCH], nonempty, _consumer: consumer.clone() })
+        Some(Queue { raw, batch: vec![std::ptr::null_mut(); BATCH], nonempty, consumer: consumer.clone() })
     }
 
     /// Gives what is in the queue, at most a batch, without waiting. Gives how many those were.
-    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken<'_>)) -> usize {
+    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken)) -> usize {
         // SAFETY: the queue is alive, and `batch` has room for as many pointers as are asked for.
         let taken = unsafe {
             rd::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, self.batch.as_mut_ptr(), self.batch.len())
         };
         let taken = usize::try_from(taken).unwrap_or(0);
-        for &raw in &self.batch[..taken] {
-            if let Some(raw) = NonNull::new(raw) {
-                let message = Message(raw);
-                message.give(topic, &mut give);
+        let none = || Messages { topic, held: Vec::new(), _consumer: self.consumer.clone() };
+        let mut messages = none();
+        messages.held.reserve(taken);
+        for message in self.batch[..taken].iter().filter_map(|&raw| NonNull::new(raw)).map(Message) {
+            match message.error() {
+                None => messages.held.push(message),
+                Some((code, text)) => {
+                    if !messages.held.is_empty() {
+                        give(Taken::Messages(std::mem::replace(&mut messages, none())));
+                    }
+                    give(Taken::Error(code, text));
+                }
             }
+        }
+        if !messages.held.is_empty() {
+            give(Taken::Messages(messages));
         }
         taken
     }
@@ -99,28 +111,55 @@ unsafe extern "C" fn call(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     callback();
 }
 
+/// Messages of one partition, one after another.
+pub struct Messages {
+    topic: Topic,
+    held: Vec<Message>,
+    // They are gone before it is.
+    _consumer: Arc<BaseConsumer<Watch>>,
+}
+
+impl Records for Messages {
+    fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    fn record(&self, at: usize) -> Record<'_> {
+        self.held[at].record(self.topic)
+    }
+}
+
 /// One of librdkafka's messages, ours to destroy.
 struct Message(NonNull<rd::rd_kafka_message_t>);
 
+// SAFETY: librdkafka's messages may be read and destroyed on any thread, on one at a time, as the crate's own are.
+unsafe impl Send for Message {}
+
 impl Message {
-    fn give(&self, topic: Topic, give: &mut impl FnMut(Taken<'_>)) {
+    /// Set where it is not a record but says why there is none.
+    fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
         // SAFETY: the message is alive until it is dropped.
         let message = unsafe { self.0.as_ref() };
-        if message.err != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            let text = self.bytes(message.payload, message.len).unwrap_or_default();
-            return give(Taken::Error(message.err.into(), String::from_utf8_lossy(text).into_owned()));
+        if message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
         }
+        let text = self.bytes(message.payload, message.len).unwrap_or_default();
+        Some((message.err.into(), String::from_utf8_lossy(text).into_owned()))
+    }
+
+    fn record(&self, topic: Topic) -> Record<'_> {
+        // SAFETY: the message is alive until it is dropped.
+        let message = unsafe { self.0.as_ref() };
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive, and `kind` may be written.
         let timestamp = unsafe { rd::rd_kafka_message_timestamp(self.0.as_ptr(), &raw mut kind) };
-        let headers = self.headers();
-        give(Taken::Record(Record {
+        Record {
             position: Position { topic, partition: message.partition, offset: message.offset },
             timestamp_millis: (timestamp >= 0).then_some(timestamp),
             key: self.bytes(message.key, message.key_len),
             value: self.bytes(message.payload, message.len),
-            headers: &headers,
-        }));
+            headers: self.headers(),
+        }
     }
 
     fn headers(&self) -> Vec<Header<'_>> {

@@ -11,7 +11,7 @@ use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic};
 use optview::projector::{self, Settings};
-use optview::source::{Polled, Source, TopicNames, Watermarks};
+use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
 
@@ -161,37 +161,48 @@ impl<'a> Playing<'a> {
         found.expect("a partition that the source has told of")
     }
 
-    fn give_one(&mut self, take: &mut dyn FnMut(Polled<'_>)) {
+    /// Some of a partition's next records, up to where it fails or the process is killed.
+    fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
         let at = self.random.below(self.partitions.len() as u64) as usize;
-        let partition = &self.partitions[at];
-        let (topic, number) = (partition.topic, partition.number);
+        let most = self.random.below(self.run.most_in_a_batch) as usize + 1;
+        let Partition { topic, number, ref records, fails_at } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
-        if partition.fails_at == Some(next as i64) {
+        if fails_at == Some(next as i64) {
             take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
         }
-        let Some(OwnedRecord { position, key, value }) = partition.records.get(next) else {
+        if next >= records.len() {
             if !std::mem::replace(&mut self.told_ended[at], true) {
                 take(Polled::Ended { topic, partition: number });
             }
             return;
-        };
-        take(Polled::Record(Record {
-            position: *position,
-            timestamp_millis: Some(position.offset),
-            key: Some(key),
-            value: value.as_deref(),
-            headers: &[],
-        }));
-        self.next[at] = Some(next + 1);
-        self.delivered += 1;
+        }
+        let fails_at = fails_at.map_or(usize::MAX, |offset| offset as usize);
+        let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
+        let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
+        let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
+        take(Polled::Records(Box::new(Given(records[next..next + count].to_vec()))));
+        self.next[at] = Some(next + count);
+        self.delivered += count;
         if self.run.killed_after == Some(self.delivered) {
             resume_unwind(Box::new(Killed));
         }
     }
 }
 
+struct Given(Vec<OwnedRecord>);
+
+impl Records for Given {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn record(&self, at: usize) -> Record<'_> {
+        self.0[at].record()
+    }
+}
+
 impl Source for Playing<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled<'_>)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         if (self.run.until)(self) {
@@ -205,8 +216,8 @@ impl Source for Playing<'_> {
             }
             return;
         }
-        for _ in 0..self.random.below(self.run.most_in_a_batch) + 1 {
-            self.give_one(take);
+        for _ in 0..self.random.below(6) + 1 {
+            self.give_some(take);
         }
         if self.is_over() {
             std::thread::sleep(Duration::from_millis(1));

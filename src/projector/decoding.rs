@@ -1,0 +1,166 @@
+//! Decodes on a thread of its own, as it takes as long as folding does. What was decoded comes out in the order in which
+//! it was put in.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use self_cell::self_cell;
+
+use super::dead_letters;
+use crate::codec;
+use crate::domain::{DeadLetter, Envelope, Topic};
+use crate::source::{Records, TopicNames};
+use crate::store::Anchor;
+
+/// Fewer records are decoded where they are folded: waking a thread would take longer.
+const WORTH_A_THREAD: usize = 32;
+/// How many batches may be on their way: enough that neither thread waits for the other, few enough to stay in a
+/// processor's cache.
+const MOST_UNDER_WAY: usize = 4;
+
+/// What the records of a batch say, in their order.
+pub type Events<'a> = Vec<Result<Envelope<'a>, Box<DeadLetter>>>;
+
+self_cell!(
+    struct RecordsAndEvents {
+        owner: Box<dyn Records>,
+        #[covariant]
+        dependent: Events,
+    }
+);
+
+/// Records of one partition, decoded.
+pub struct Batch {
+    pub topic: Topic,
+    pub partition: i32,
+    pub first: Anchor,
+    pub last: Anchor,
+    /// Of the last record, in milliseconds since 1970.
+    pub time: Option<i64>,
+    decoded: RecordsAndEvents,
+}
+
+impl Batch {
+    fn of(records: Box<dyn Records>, topics: &TopicNames) -> Batch {
+        let (first, last) = (records.record(0), records.record(records.len() - 1));
+        let (position, time) = (last.position, last.timestamp_millis);
+        let (first, last) = (Anchor::of(&first), Anchor::of(&last));
+        let decoded = RecordsAndEvents::new(records, |records| {
+            let decode = |at| {
+                let record = records.record(at);
+                codec::decode(&record).map_err(|error| Box::new(dead_letters::of(&record, &error, topics)))
+            };
+            (0..records.len()).map(decode).collect()
+        });
+        Batch { topic: position.topic, partition: position.partition, first, last, time, decoded }
+    }
+
+    pub fn events(&self) -> &Events<'_> {
+        self.decoded.borrow_dependent()
+    }
+}
+
+/// What a partition has to tell.
+pub enum Told {
+    Batch(Batch),
+    Ended { topic: Topic, partition: i32 },
+    Failed { topic: Topic, partition: i32, reason: String },
+}
+
+enum Work {
+    Decode(Box<dyn Records>),
+    /// Only passed on, behind what is decoded.
+    Pass(Told),
+    /// Freed there, as that takes time too.
+    Drop(Batch),
+}
+
+pub struct Decoder {
+    topics: TopicNames,
+    work: Sender<Work>,
+    done: Receiver<Told>,
+    under_way: usize,
+    /// What was decoded at once, as nothing was under way.
+    ready: VecDeque<Told>,
+}
+
+impl Decoder {
+    pub fn start(topics: TopicNames) -> std::io::Result<Decoder> {
+        let (work, given) = channel();
+        let (give, done) = channel();
+        let names = topics.clone();
+        // It ends when either end of its channels is gone.
+        let run = move || {
+            for work in given {
+                let told = match work {
+                    Work::Decode(records) => Told::Batch(Batch::of(records, &names)),
+                    Work::Pass(told) => told,
+                    Work::Drop(batch) => {
+                        drop(batch);
+                        continue;
+                    }
+                };
+                if give.send(told).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("decoder".to_owned()).spawn(run)?;
+        Ok(Decoder { topics, work, done, under_way: 0, ready: VecDeque::new() })
+    }
+
+    /// Whether it has as much to do as it should have.
+    pub fn is_full(&self) -> bool {
+        self.under_way >= MOST_UNDER_WAY
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.under_way == 0
+    }
+
+    pub fn decode(&mut self, records: Box<dyn Records>) {
+        if self.under_way == 0 && records.len() < WORTH_A_THREAD {
+            self.ready.push_back(Told::Batch(Batch::of(records, &self.topics)));
+        } else {
+            self.order(Work::Decode(records));
+        }
+    }
+
+    /// Passes on what is to come after all that is being decoded.
+    pub fn pass(&mut self, told: Told) {
+        if self.under_way == 0 { self.ready.push_back(told) } else { self.order(Work::Pass(told)) }
+    }
+
+    fn order(&mut self, work: Work) {
+        if self.work.send(work).is_ok() {
+            self.under_way += 1;
+        }
+    }
+
+    /// The next, where it is decoded; waits for it where `wait`, and something is under way.
+    ///
+    /// # Panics
+    /// Where decoding has panicked.
+    pub fn next(&mut self, wait: bool) -> Option<Told> {
+        if let Some(told) = self.ready.pop_front() {
+            return Some(told);
+        }
+        if self.under_way == 0 {
+            return None;
+        }
+        let told = match wait {
+            true => Some(self.done.recv().expect("the decoder has not panicked")),
+            false => self.done.try_recv().ok(),
+        };
+        self.under_way -= usize::from(told.is_some());
+        told
+    }
+
+    /// Takes back what has been folded.
+    pub fn drop_later(&self, batch: Batch) {
+        if batch.events().len() >= WORTH_A_THREAD {
+            // Where the thread is gone, it is freed here.
+            let _ = self.work.send(Work::Drop(batch));
+        }
+    }
+}
