@@ -29,6 +29,8 @@ use writing::Patience;
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
+/// How many events are worth a look ahead at what they touch.
+const WORTH_WARMING: usize = 32;
 /// How often the status is told anew.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How often orphans are looked for, once live; more often where they are kept for less.
@@ -209,6 +211,10 @@ impl Projector {
         let Batch { topic, partition, first, last, time, .. } = batch;
         if !self.partitions.accepts(topic, partition, first) {
             return Ok(());
+        }
+        // Of a few it would take longer than it saves.
+        if batch.events().len() >= WORTH_WARMING {
+            self.working.warm(batch.events().iter().flatten().map(|envelope| &envelope.event));
         }
         let mut understood = 0;
         for event in batch.events() {

@@ -222,6 +222,14 @@ impl Job {
     pub fn last_heard(&self) -> Timestamp {
         self.last_heard
     }
+
+    /// Reads a little of what an event changes, for [`super::WorkingSet::warm`].
+    pub(super) fn touched(&self) -> u64 {
+        self.runs.len()
+            ^ self.history.len() as u64
+            ^ self.named.len() as u64
+            ^ self.last_heard.millis().cast_unsigned()
+    }
 }
 
 /// Whether the job should not have taken the status at `at`, coming from the one before it.

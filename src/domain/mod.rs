@@ -4,6 +4,7 @@
 pub mod dead_letter;
 pub mod event;
 pub mod fold;
+mod ids;
 pub mod job;
 pub mod optimization;
 pub mod position;

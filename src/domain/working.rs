@@ -10,12 +10,14 @@
 //! times, and a crash may leave it so. What makes that safe: of what a job's state was at the checkpoint, one stored
 //! record always holds all, its parked state or the copy in an optimization that links it now; and loading joins those.
 
-use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::event::{Body, Event};
+use super::ids::Ids;
 use super::job::Job;
 use super::optimization::Optimization;
 
@@ -41,14 +43,12 @@ impl Commit {
     }
 }
 
-type Map = HashMap<Arc<str>, usize, foldhash::fast::RandomState>;
-
 #[derive(Default)]
 pub struct WorkingSet {
     pub(super) optimizations: Slab<OptimizationSlot>,
     pub(super) jobs: Slab<JobSlot>,
-    optimization_ids: Map,
-    job_ids: Map,
+    optimization_ids: Ids,
+    job_ids: Ids,
     dirty_optimizations: Vec<usize>,
     dirty_jobs: Vec<usize>,
     /// Counts sweeps; a slot keeps the epoch in which it was last touched.
@@ -87,7 +87,7 @@ pub(super) struct JobSlot {
 
 impl WorkingSet {
     pub fn holds_optimization(&self, id: &str) -> bool {
-        self.optimization_ids.contains_key(id)
+        self.optimization_slot(id).is_some()
     }
 
     /// How many records are in memory: optimizations, and jobs that are parked.
@@ -109,7 +109,7 @@ impl WorkingSet {
         let entry = self.optimizations.vacant_entry();
         let slot = entry.key();
         entry.insert(OptimizationSlot { record: record.clone(), dirty: false, touched: self.epoch, committed: 0 });
-        self.optimization_ids.insert(record.id.clone(), slot);
+        self.optimization_ids.insert(&record.id, slot);
         for link in record.links() {
             let job = self.job_slot_or_new(&link.job_id);
             self.jobs[job].claimants.push(slot);
@@ -227,9 +227,9 @@ impl WorkingSet {
             .collect();
         for at in old {
             let slot = self.optimizations.remove(at);
-            self.optimization_ids.remove(&slot.record.id);
+            self.optimization_ids.remove(&slot.record.id, at);
             for link in slot.record.links() {
-                if let Some(&job) = self.job_ids.get(&link.job_id) {
+                if let Some(job) = self.job_slot(&link.job_id) {
                     let job = &mut self.jobs[job];
                     job.claimants.retain(|claimant| *claimant != at);
                     (job.ready, job.home) = (false, None);
@@ -237,13 +237,13 @@ impl WorkingSet {
             }
         }
         let Self { jobs, job_ids, .. } = self;
-        jobs.retain(|_, slot| {
+        jobs.retain(|at, slot| {
             let kept = slot.dirty
                 || !slot.claimants.is_empty()
                 || slot.touched >= before_epoch
                 || slot.committed > written;
             if !kept {
-                job_ids.remove(&slot.id);
+                job_ids.remove(&slot.id, at);
             }
             kept
         });
@@ -252,7 +252,7 @@ impl WorkingSet {
     /// Forgets a parked job of which the store is to forget it. False where something newer than `before_millis`
     /// (milliseconds since 1970) is known of it, or an optimization links it.
     pub fn forget_job(&mut self, id: &str, before_millis: i64) -> bool {
-        let Some(&slot) = self.job_ids.get(id) else { return true };
+        let Some(slot) = self.job_slot(id) else { return true };
         let slot = &mut self.jobs[slot];
         let heard_since = slot.parked.as_ref().is_some_and(|job| job.last_heard().millis() >= before_millis);
         if heard_since || !slot.claimants.is_empty() {
@@ -263,12 +263,31 @@ impl WorkingSet {
     }
 
     pub(super) fn optimization_slot(&self, id: &str) -> Option<usize> {
-        self.optimization_ids.get(id).copied()
+        self.optimization_ids.find(id, |slot| *self.optimizations[slot].record.id == *id)
     }
 
     /// The job's slot, where all that events of the job may change is in memory.
     pub(super) fn ready_job_slot(&self, id: &str) -> Option<usize> {
-        self.job_ids.get(id).copied().filter(|&slot| self.jobs[slot].ready)
+        self.job_slot(id).filter(|&slot| self.jobs[slot].ready)
+    }
+
+    fn job_slot(&self, id: &str) -> Option<usize> {
+        self.job_ids.find(id, |slot| *self.jobs[slot].id == *id)
+    }
+
+    /// Brings into the processor's cache what these events are about to touch. Each step of the way to a record waits for
+    /// memory; here all events take one step after another together, so that the waits overlap.
+    pub fn warm<'a>(&self, events: impl Iterator<Item = &'a Event<'a>>) {
+        let job_id = |event: &'a Event<'a>| match &event.body {
+            Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id.as_ref()),
+            Body::Optimization { .. } => None,
+        };
+        let hashes: Vec<u64> = events.filter_map(job_id).map(|id| self.job_ids.hash(id)).collect();
+        let slots: Vec<usize> = hashes.iter().filter_map(|&hash| self.job_ids.likely(hash)).collect();
+        let homes: Vec<usize> = slots.iter().filter_map(|&slot| self.jobs[slot].home).collect();
+        let records: Vec<&Optimization> = homes.iter().map(|&home| &*self.optimizations[home].record).collect();
+        black_box(slots.iter().fold(0, |sum, &slot| sum ^ self.jobs[slot].id.as_bytes()[0]));
+        black_box(records.iter().fold(0, |sum, record| sum ^ record.job.touched()));
     }
 
     /// The record, to be changed.
@@ -316,7 +335,7 @@ impl WorkingSet {
     }
 
     fn job_slot_or_new(&mut self, id: &Arc<str>) -> usize {
-        if let Some(&slot) = self.job_ids.get(id) {
+        if let Some(slot) = self.job_slot(id) {
             return slot;
         }
         let slot = self.jobs.insert(JobSlot {
@@ -332,7 +351,7 @@ impl WorkingSet {
             touched: self.epoch,
             committed: 0,
         });
-        self.job_ids.insert(id.clone(), slot);
+        self.job_ids.insert(id, slot);
         slot
     }
 }
