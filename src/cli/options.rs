@@ -78,7 +78,7 @@ pub const GROUP_ID: Opt = Opt::new(
 )
 .default("optview");
 pub const SYNC_INTERVAL: Opt =
-    Opt::new("sync-interval", "DURATION", "How often the store is synced to disk once caught up").default("1s");
+    Opt::new("sync-interval", "DURATION", "How often the store is synced to disk once caught up").default("5s");
 pub const CATCH_UP_SYNC_INTERVAL: Opt =
     Opt::new("catch-up-sync-interval", "DURATION", "How often it is synced while catching up").default("10s");
 pub const MEMORY_BUDGET: Opt = Opt::new(

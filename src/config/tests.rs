@@ -49,7 +49,7 @@ fn defaults_are_those_that_the_documentation_states() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9180");
     assert_eq!(config.api_keys, None);
     assert_eq!(config.group_id, "optview");
-    assert_eq!(config.sync_interval, Duration::from_secs(1));
+    assert_eq!(config.sync_interval, Duration::from_secs(5));
     assert_eq!(config.catch_up_sync_interval, Duration::from_secs(10));
     assert_eq!(config.memory_budget_bytes, 256 << 20);
     assert_eq!(config.store_cache_bytes, 128 << 20);

@@ -1,6 +1,6 @@
 //! What an operator wants counted of the records.
 
-use metrics::{Counter, counter};
+use metrics::{Counter, counter, describe_counter, describe_gauge};
 
 use crate::domain::Topic;
 use crate::domain::fold::Effects;
@@ -17,6 +17,7 @@ pub struct Counters {
 
 impl Counters {
     pub fn new() -> Counters {
+        describe();
         Counters {
             records: Topic::ALL.map(|topic| counter!("optview_records_total", "topic" => topic.default_name())),
             dead_letters: counter!("optview_dead_letters_total"),
@@ -43,4 +44,24 @@ impl Counters {
             }
         }
     }
+}
+
+fn describe() {
+    describe_counter!("optview_records_total", "Records understood and folded, by topic");
+    describe_counter!(
+        "optview_dead_letters_total",
+        "Records that could not be understood, each time they are read"
+    );
+    describe_counter!("optview_store_loads_total", "Records of the store taken into memory");
+    describe_counter!("optview_unlinked_events_total", "Events of jobs that no optimization linked yet");
+    describe_counter!(
+        "optview_job_link_mismatches_total",
+        "Events that named another optimization than the one that links their job"
+    );
+    describe_counter!("optview_irregular_transitions_total", "Statuses that a job should not have taken");
+    describe_counter!(
+        "optview_orphan_jobs_dropped_total",
+        "Jobs dropped because no optimization ever linked them"
+    );
+    describe_gauge!("optview_working_set_records", "Optimizations and parked jobs in memory");
 }

@@ -186,8 +186,8 @@ impl Partitions {
 
     /// Why reading cannot go on by itself.
     pub fn stopped_reason(&self) -> Option<String> {
-        let stopped = self.held.iter().find_map(|partition| partition.stopped.clone());
-        self.paused.clone().or(stopped)
+        let stopped: Vec<&str> = self.held.iter().filter_map(|partition| partition.stopped.as_deref()).collect();
+        self.paused.clone().or_else(|| (!stopped.is_empty()).then(|| stopped.join("; ")))
     }
 
     /// What to write, if anything has been read since the last one.

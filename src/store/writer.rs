@@ -30,7 +30,8 @@ const PARTS_AHEAD: usize = 16;
 /// How many optimizations a part holds at the most: writing one takes some milliseconds.
 const PART_LIMIT: usize = 2_000;
 
-/// How many optimizations are encoded before they are handed on.
+/// How many optimizations are worth a thread to encode them, and how many are encoded before they are handed on.
+const WORTH_A_THREAD: usize = 512;
 const ENCODED_AT_ONCE: usize = 64;
 
 enum Order {
@@ -80,6 +81,10 @@ impl Writer {
             key?;
             done.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
+        metrics::describe_counter!(
+            "optview_store_writes_total",
+            "Optimizations and parked jobs written to the store"
+        );
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let syncer = SyncThread {
             db: db.clone(),
@@ -318,7 +323,7 @@ fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Re
         stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
     };
     let put = |(number, value): ([u8; 4], Vec<u8>)| pieces::put(trees, &trees.optimizations, &number, &value);
-    if numbered.len() <= ENCODED_AT_ONCE {
+    if numbered.len() < WORTH_A_THREAD {
         return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
     }
     std::thread::scope(|scope| {
