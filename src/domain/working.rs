@@ -193,6 +193,9 @@ impl WorkingSet {
                 commit.jobs.push((job.id.clone(), parked));
             }
             if job.parked.is_none() {
+                if home.is_none() {
+                    job.left.clear();
+                }
                 job.dirty = home.is_some() && (job.stored || !job.left.is_empty());
             }
             job.dirty
