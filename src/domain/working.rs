@@ -33,7 +33,8 @@ pub enum Key {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
     pub optimizations: Vec<Arc<Optimization>>,
-    /// A job's id with its parked state; `None` where it is parked no longer.
+    /// A job's id with its parked state; `None` where it is parked no longer. Those with a state are to be written before
+    /// the optimizations, the others removed after them: a job may be among both.
     pub jobs: Vec<(Arc<str>, Option<Arc<Job>>)>,
 }
 
@@ -169,34 +170,34 @@ impl WorkingSet {
             slot.dirty
         });
         let unwritten = |optimization: usize| optimizations[optimization].dirty;
+        let mut put = |job: &mut JobSlot, parked: Option<Arc<Job>>| {
+            (job.stored, job.committed) = (parked.is_some(), *commits);
+            job.left.clear();
+            commit.jobs.push((job.id.clone(), parked));
+        };
         dirty_jobs.retain(|&slot| {
             let job = &mut jobs[slot];
             let left = job.left.len();
             job.left.retain(|optimization| unwritten(*optimization));
             // What held the state is written without it: the state must not be later.
             let at_once = job.left.len() < left;
-            let home = job.home.filter(|home| unwritten(*home));
-            let write = match (&job.parked, home) {
-                (Some(parked), _) if at_once || !stays(job.touched) => Some(Some(parked.clone())),
-                (Some(_), _) => None,
-                (None, Some(home)) if at_once && !job.stored => {
-                    Some(Some(optimizations[home].record.job.clone().into()))
+            if let Some(parked) = job.parked.clone() {
+                job.dirty = !at_once && stays(job.touched);
+                if !job.dirty {
+                    put(job, Some(parked));
                 }
-                // What is parked stays until its home is written.
-                (None, Some(_)) => None,
-                (None, None) => job.stored.then_some(None),
-            };
-            if let Some(parked) = write {
-                (job.stored, job.committed) = (parked.is_some(), *commits);
-                job.left.clear();
-                job.dirty = false;
-                commit.jobs.push((job.id.clone(), parked));
+                return job.dirty;
             }
-            if job.parked.is_none() {
-                if home.is_none() {
-                    job.left.clear();
+            if let Some(home) = job.home.filter(|_| at_once && !job.stored) {
+                put(job, Some(optimizations[home].record.job.clone().into()));
+            }
+            // What is parked stays until the home is written; where this commit does that, it is removed after it.
+            job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left.is_empty());
+            if !job.dirty {
+                job.left.clear();
+                if job.stored {
+                    put(job, None);
                 }
-                job.dirty = home.is_some() && (job.stored || !job.left.is_empty());
             }
             job.dirty
         });

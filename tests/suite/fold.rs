@@ -165,6 +165,36 @@ proptest! {
     }
 }
 
+/// A job is pushed out of one optimization by later links and linked by another, and both are written by one commit.
+#[test]
+fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
+    let link = |optimization_id: &'static str, job_id: String| Body::Optimization {
+        optimization_id: optimization_id.into(),
+        change: OptimizationChange::JobLinked { job_id: job_id.into() },
+    };
+    let pending = Body::Job { job_id: "j0".into(), optimization_id: None, change: JobChange::Pending };
+    let filler = Body::Job { job_id: "j20".into(), optimization_id: None, change: JobChange::Pending };
+    let mut bodies = vec![link("o1", "j0".to_owned()), pending];
+    bodies.extend((1..=8).map(|number| link("o1", format!("j{number}"))));
+    bodies.extend([link("o2", "j0".to_owned()), filler]);
+    let envelope = |(number, body): (u32, Body<'static>)| {
+        let topic = body.topic();
+        let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
+        let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
+        let position = Position { topic, partition: 0, offset: i64::from(number) };
+        Envelope { event: Event { metadata, body }, position }
+    };
+    let history: Vec<_> = (0..).zip(bodies).map(envelope).collect();
+    let expected = fold_all(history.iter(), &[]);
+    for survives in 0..=u8::MAX {
+        let mut then = vec![Then::Nothing; history.len()];
+        then[1] = Then::Checkpoint;
+        then[history.len() - 2] = Then::Write(0);
+        then[history.len() - 1] = Then::Kill(survives);
+        is_the_same(&fold_with_kills(&history, &then), &expected).unwrap();
+    }
+}
+
 #[test]
 fn ten_thousand_runs_make_a_record_of_less_than_7_kb_whatever_their_pattern() {
     let patterns: [fn(u32) -> u32; 3] = [|at| at, |at| 9_999 - at, |at| (at * 7_919) % 10_000];
