@@ -106,7 +106,8 @@ fn what_memory_cannot_hold_is_written_and_loaded_again() {
     let partitions = partitions(&history(5, 30));
     let directory = tempfile::tempdir().unwrap();
     let loads = counted("optview_store_loads_total", || {
-        let run = Run::to_the_end(1);
+        // Small batches: between two of them, memory is looked at.
+        let run = Run { most_in_a_batch: 7, ..Run::to_the_end(1) };
         project(directory.path(), &partitions, run, |settings| settings.memory_budget = room_for(2));
     });
     assert!(loads > 50, "{loads}");
