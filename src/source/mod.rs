@@ -55,7 +55,7 @@ pub trait Source {
     /// What keeps the source from reading, as far as it will be tried again by itself.
     fn trouble(&self) -> Option<String>;
 
-    /// Whether partitions of all topics have been found.
+    /// Whether the partitions of all topics have been found and given.
     fn is_complete(&self) -> bool;
 
     /// Tells the outside how far has been read. Never read back.

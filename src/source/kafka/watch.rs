@@ -149,6 +149,8 @@ pub struct Found {
 pub struct Watcher {
     found: Receiver<Found>,
     complete: Arc<AtomicBool>,
+    /// `complete` as it was before what was found was last taken.
+    taken_all: bool,
     // Dropping it ends the thread.
     _alive: Arc<()>,
 }
@@ -172,16 +174,19 @@ impl Watcher {
                 std::thread::sleep(if all { LOOK_EVERY } else { LOOK_AGAIN });
             }
         });
-        Watcher { found, complete, _alive: alive }
+        Watcher { found, complete, taken_all: false, _alive: alive }
     }
 
-    pub fn found(&self) -> Vec<Found> {
+    /// What was found since the last call.
+    pub fn found(&mut self) -> Vec<Found> {
+        // First: what is found before it is set is in the channel by then.
+        self.taken_all = self.complete.load(Ordering::Acquire);
         self.found.try_iter().collect()
     }
 
-    /// Whether all partitions of all topics had been found, at some time.
+    /// Whether all partitions of all topics had been found, at some time, and were given by [`Watcher::found`].
     pub fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
+        self.taken_all
     }
 }
 
@@ -233,6 +238,20 @@ fn look_at(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_complete_only_once_what_was_found_has_been_taken() {
+        let (send, found) = channel();
+        let complete = Arc::new(AtomicBool::new(false));
+        let mut watcher = Watcher { found, complete: complete.clone(), taken_all: false, _alive: Arc::new(()) };
+        assert!(watcher.found().is_empty() && !watcher.is_complete());
+        let watermarks = Watermarks { low: 0, high: 9 };
+        send.send(Found { topic: Topic::Jobs, partition: 0, watermarks }).unwrap();
+        complete.store(true, Ordering::Release);
+        assert!(!watcher.is_complete(), "a partition waits to be taken");
+        assert_eq!(watcher.found().len(), 1);
+        assert!(watcher.is_complete());
+    }
 
     #[test]
     fn the_last_trouble_is_the_one_that_says_why() {
