@@ -4,6 +4,9 @@
 //! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
@@ -185,7 +188,10 @@ impl Writer {
 
     /// The first thing that failed, if anything did, here or at a reader.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.done.failure.check()
+        // Before `finish`, the thread ends by a failure, which it notes first, or by a panic.
+        let has_ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        self.done.failure.check()?;
+        if has_ended { Err(panicked()) } else { Ok(()) }
     }
 
     /// The number of the last commit that lies in the store whole.
