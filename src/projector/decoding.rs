@@ -118,6 +118,8 @@ impl Decoder {
         self.under_way == 0
     }
 
+    /// # Panics
+    /// Where decoding has panicked.
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < WORTH_A_THREAD {
             self.ready.push_back(Told::Batch(Batch::of(records, &self.topics)));
@@ -127,14 +129,16 @@ impl Decoder {
     }
 
     /// Passes on what is to come after all that is being decoded.
+    ///
+    /// # Panics
+    /// Where decoding has panicked.
     pub fn pass(&mut self, told: Told) {
         if self.under_way == 0 { self.ready.push_back(told) } else { self.order(Work::Pass(told)) }
     }
 
     fn order(&mut self, work: Work) {
-        if self.work.send(work).is_ok() {
-            self.under_way += 1;
-        }
+        self.work.send(work).expect("the decoder has not panicked");
+        self.under_way += 1;
     }
 
     /// The next, where it is decoded; waits for it where `wait`, and something is under way.
