@@ -54,7 +54,10 @@ impl Journal {
             if !current.is_empty() {
                 retired = self.retire(trees, catalog.len() as u64, (current.len() / 16).max(4))?;
             }
-            let mut taken: HashSet<u32> = current.iter().map(|entry| entry.number).collect();
+            let mut taken = HashSet::new();
+            if !retired.is_empty() {
+                taken.extend(current.iter().map(|entry| entry.number));
+            }
             for (&number, chunk) in &retired {
                 let held = stored::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
                 let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
