@@ -52,9 +52,9 @@ pub async fn run(
     let limits = Limits { connections: config.max_connections, drain: config.drain_deadline, ..Limits::default() };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let read_router = http::read_router(reader.clone(), status.clone(), access);
+    let read_api = http::read_api(reader.clone(), status.clone(), access);
     let admin_router = http::admin_router(status.clone(), metrics);
-    let read = tokio::spawn(server::run(read, read_router, limits, async { drop(read_stopped.await) }));
+    let read = tokio::spawn(server::run(read, read_api, limits, async { drop(read_stopped.await) }));
     let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     listening(Started { addresses, reader: reader.clone() });
