@@ -199,7 +199,7 @@ async fn serve(stream: TcpStream, app: impl App, limits: Limits, stopped: onesho
         return;
     }
     let (socket, watch) = watched(stream);
-    let connection = http1::Builder::new().writev(false).serve_connection(socket, TowerToHyperService::new(app));
+    let connection = http1::Builder::new().serve_connection(socket, TowerToHyperService::new(app));
     let mut connection = std::pin::pin!(connection);
     let ending = async {
         tokio::select! {
