@@ -21,16 +21,23 @@ pub enum Command {
     Serve,
     Demo,
     Load,
+    Explain,
+    Verify,
+    Generations,
 }
 
 impl Command {
-    pub const ALL: [Command; 3] = [Command::Serve, Command::Demo, Command::Load];
+    pub const ALL: [Command; 6] =
+        [Command::Serve, Command::Demo, Command::Load, Command::Explain, Command::Verify, Command::Generations];
 
     pub const fn name(self) -> &'static str {
         match self {
             Command::Serve => "serve",
             Command::Demo => "demo",
             Command::Load => "load",
+            Command::Explain => "explain",
+            Command::Verify => "verify",
+            Command::Generations => "generations",
         }
     }
 
@@ -42,6 +49,11 @@ impl Command {
                 "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
             }
             Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
+            Command::Explain => {
+                "Say why an optimization's view says what it says: which event set each of its fields"
+            }
+            Command::Verify => "Prove the store: every record, the lists and totals, and how far it has read",
+            Command::Generations => "List the generations of the store: the live one, and those beside it",
         }
     }
 
@@ -51,6 +63,9 @@ impl Command {
             Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
+            Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],
+            Command::Verify => &[options::VERIFY, options::TOOL, options::GENERAL],
+            Command::Generations => &[options::TOOL, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }

@@ -20,6 +20,7 @@ pub use layers::{Environment, Mistakes};
 mod file;
 mod kafka;
 mod layers;
+mod tools;
 mod values;
 
 /// What to do, with all that it needs.
@@ -28,6 +29,10 @@ pub enum Config {
     Serve(Box<ServeConfig>),
     Demo(DemoConfig),
     Load(LoadConfig),
+    Explain(ToolConfig, String),
+    /// With the cluster to compare positions with, where one was given.
+    Verify(ToolConfig, Option<KafkaSettings>),
+    Generations(ToolConfig),
 }
 
 impl Config {
@@ -36,6 +41,7 @@ impl Config {
             Config::Serve(config) => &config.log,
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
+            Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
         }
     }
 }
@@ -82,6 +88,15 @@ pub struct LoadConfig {
     pub log: LogConfig,
 }
 
+/// Of a tool that looks at a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolConfig {
+    pub data_dir: PathBuf,
+    /// For programs.
+    pub json: bool,
+    pub log: LogConfig,
+}
+
 /// Reads everything, and names every mistake.
 pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes> {
     let mut layers = Layers::new(typed, environment);
@@ -89,6 +104,9 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
         Command::Demo => demo(&mut layers).map(Config::Demo),
         Command::Load => load(&mut layers).map(Config::Load),
+        Command::Explain => tools::explain(&mut layers),
+        Command::Verify => tools::verify(&mut layers),
+        Command::Generations => tools::tool(&mut layers).map(Config::Generations),
     };
     layers.finish(config)
 }

@@ -42,12 +42,10 @@ impl Opt {
         Opt { name, value, help, default: None, required: false, repeats: false, kind: Kind::Value }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn switch(name: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Switch, default: Some("false"), ..Opt::new(name, "true|false", help) }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn positional(name: &'static str, value: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Positional, ..Opt::new(name, value, help) }
     }
@@ -171,6 +169,26 @@ pub const ORGANIZATIONS: Opt =
 pub const LOAD: &[Opt] =
     &[OPTIMIZATIONS, RUNS, PARTITIONS, ENCODING, RATE, CONCURRENT, SEED, PROJECTS, ORGANIZATIONS];
 
+/// Of a tool, which makes no store.
+pub const STORE_DIR: Opt =
+    Opt::new("data-dir", "DIR", "Of the store; asked of the process that serves it, where one does").required();
+pub const JSON: Opt = Opt::switch("json", "Print the result as JSON, for programs");
+
+/// Of every tool that looks at a store.
+pub const TOOL: &[Opt] = &[STORE_DIR, JSON];
+
+pub const ID: Opt = Opt::positional("id", "ID", "The optimization's id").required();
+
+pub const EXPLAIN: &[Opt] = &[ID];
+
+pub const BROKERS_IF_ANY: Opt = Opt::new(
+    "brokers",
+    "HOST:PORT,...",
+    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store",
+);
+
+pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =
     Opt::new("log-format", "human|json", "How log lines are written to stderr").default("human");
@@ -178,7 +196,7 @@ pub const LOG_FORMAT: Opt =
 pub const LOG: Opt = Opt::new(
     "log",
     "FILTER",
-    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error)",
+    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error; tools: warn)",
 );
 
 /// Of every command.
