@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use options::Opt;
+use options::{Kind, Opt};
 
 pub mod options;
 
@@ -92,9 +92,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, cla
     let matches = program().try_get_matches_from(arguments)?;
     let (command, matches) = Command::ALL
         .iter()
-        .find_map(|&command| Some((command, matches.subcommand_matches(command.name())?)))
+        .find_map(|&command| Some((command, matches_of(command, &matches)?)))
         .expect("clap accepts no command line without one of the commands");
     Ok(Typed { command, flags: flags(command, matches) })
+}
+
+/// What was typed for a command, word by word of its name.
+fn matches_of(command: Command, matches: &ArgMatches) -> Option<&ArgMatches> {
+    command.name().split(' ').try_fold(matches, |matches, word| matches.subcommand_matches(word))
 }
 
 fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<String>> {
@@ -113,11 +118,30 @@ fn program() -> clap::Command {
         .after_help(
             "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found.",
         );
-    program.subcommands(Command::ALL.map(subcommand))
+    Command::ALL.into_iter().fold(program, |program, command| match command.name().split_once(' ') {
+        None => program.subcommand(subcommand(command, command.name())),
+        Some((family, name)) => {
+            let subcommand = subcommand(command, name);
+            if program.find_subcommand(family).is_some() {
+                program.mut_subcommand(family, |held| held.subcommand(subcommand))
+            } else {
+                program.subcommand(self::family(family).subcommand(subcommand))
+            }
+        }
+    })
 }
 
-fn subcommand(command: Command) -> clap::Command {
-    clap::Command::new(command.name()).about(command.about()).args(command.options().map(argument)).after_help(
+/// What several commands begin with.
+fn family(name: &'static str) -> clap::Command {
+    clap::Command::new(name)
+        .about(format!("`optview {name} --help` lists what there is"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+}
+
+fn subcommand(command: Command, name: &'static str) -> clap::Command {
+    clap::Command::new(name).about(command.about()).args(command.options().map(argument)).after_help(
         "Every option is also an environment variable, named in brackets, and a key of the file that --config \
              names (TOML; `data_dir` or `data-dir`). A flag wins over a variable, a variable over the file. A \
              variable that is set to nothing counts as not set.",
@@ -126,11 +150,16 @@ fn subcommand(command: Command) -> clap::Command {
 
 fn argument(option: &'static Opt) -> Arg {
     let action = if option.repeats { ArgAction::Append } else { ArgAction::Set };
-    Arg::new(option.name)
-        .long(option.name)
-        .value_name(option.value)
-        .help(help(option))
-        .action(action)
+    let argument = Arg::new(option.name).value_name(option.value).help(help(option)).action(action);
+    let argument = match option.kind {
+        Kind::Value => argument.long(option.name),
+        // `--json` is `--json=true`, so that a flag can also say that it is not wanted where a variable does.
+        Kind::Switch => {
+            argument.long(option.name).num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
+        Kind::Positional => argument.required(option.required),
+    };
+    argument
         // `--rate -5` is a mistake of the value, which `config` words better than "unexpected argument".
         .allow_negative_numbers(true)
 }
@@ -143,7 +172,9 @@ fn help(option: &Opt) -> StyledStr {
     if let Some(default) = option.default {
         text += &format!(" [default: {default}]");
     }
-    text += &format!(" [env: {}]", option.variable());
+    if option.kind != Kind::Positional {
+        text += &format!(" [env: {}]", option.variable());
+    }
     StyledStr::from(text)
 }
 
@@ -170,6 +201,20 @@ mod tests {
     }
 
     #[test]
+    fn a_command_of_two_words_is_found_under_its_family() {
+        for command in Command::ALL {
+            let positional = command.options().filter(|option| option.kind == Kind::Positional);
+            let positional: Vec<&str> = positional.map(|option| option.name).collect();
+            let line = format!("optview {} {}", command.name(), positional.join(" "));
+            let typed = typed(&line).unwrap();
+            assert_eq!(typed.command, command, "{line}");
+            for name in positional {
+                assert_eq!(typed.flags[name], [name]);
+            }
+        }
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2_and_help_with_0() {
         for (line, code) in [
             ("optview", 2),
@@ -187,11 +232,17 @@ mod tests {
     #[test]
     fn help_names_every_option_with_its_variable_and_default() {
         for command in Command::ALL {
-            let help = subcommand(command).render_long_help().to_string();
+            let help = subcommand(command, command.name()).render_long_help().to_string();
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
             for option in command.options() {
-                assert!(help.contains(&format!("--{} <{}>", option.name, option.value)), "{}", option.name);
-                assert!(help.contains(&format!("[env: {}]", option.variable())), "{}", option.name);
+                let shown = match option.kind {
+                    Kind::Value => format!("--{} <{}>", option.name, option.value),
+                    Kind::Switch => format!("--{}", option.name),
+                    Kind::Positional => option.value.to_owned(),
+                };
+                assert!(help.contains(&shown), "{}", option.name);
+                let variable = format!("[env: {}]", option.variable());
+                assert_eq!(help.contains(&variable), option.kind != Kind::Positional, "{}", option.name);
                 if let Some(default) = option.default {
                     assert!(help.contains(&format!("[default: {default}]")), "{}", option.name);
                 }

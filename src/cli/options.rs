@@ -13,6 +13,18 @@ pub struct Opt {
     pub required: bool,
     /// It may be given several times.
     pub repeats: bool,
+    pub kind: Kind,
+}
+
+/// How an option is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `--data-dir DIR`
+    Value,
+    /// `--json`: on where it is given; `true` or `false` as a variable, a key, or after `=`.
+    Switch,
+    /// Its place tells what it is. It is no variable and no key: it is what the command is asked about.
+    Positional,
 }
 
 impl Opt {
@@ -27,7 +39,17 @@ impl Opt {
     }
 
     const fn new(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-        Opt { name, value, help, default: None, required: false, repeats: false }
+        Opt { name, value, help, default: None, required: false, repeats: false, kind: Kind::Value }
+    }
+
+    #[expect(dead_code, reason = "for the tools")]
+    const fn switch(name: &'static str, help: &'static str) -> Opt {
+        Opt { kind: Kind::Switch, default: Some("false"), ..Opt::new(name, "true|false", help) }
+    }
+
+    #[expect(dead_code, reason = "for the tools")]
+    const fn positional(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+        Opt { kind: Kind::Positional, ..Opt::new(name, value, help) }
     }
 
     const fn default(self, default: &'static str) -> Opt {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 
-use crate::cli::options::{self, Opt};
+use crate::cli::options::{self, Kind, Opt};
 use crate::cli::{Command, Typed};
 
 use super::file::File;
@@ -85,7 +85,8 @@ impl<'a> Layers<'a> {
     pub fn new(typed: &'a Typed, environment: &'a Environment) -> Layers<'a> {
         let mut layers = Layers { typed, environment, file: File::default(), mistakes: Vec::new() };
         if let Some(path) = layers.value(&options::CONFIG, values::text) {
-            let all: Vec<&Opt> = Command::ALL.iter().flat_map(|command| command.options()).collect();
+            let all = Command::ALL.iter().flat_map(|command| command.options());
+            let all: Vec<&Opt> = all.filter(|option| option.kind != Kind::Positional).collect();
             let (file, mistakes) = File::read(&path, &all);
             layers.file = file;
             for mistake in mistakes {
@@ -122,8 +123,11 @@ impl<'a> Layers<'a> {
         let mut take = |texts: &[String], origin: Origin| {
             all.extend(texts.iter().map(|text| Given { text: text.clone(), origin: origin.clone() }));
         };
-        take(self.file.get(&option.key()), Origin::File);
-        if let Some(text) = self.variable(&option.variable()) {
+        if option.kind != Kind::Positional {
+            take(self.file.get(&option.key()), Origin::File);
+        }
+        let variable = (option.kind != Kind::Positional).then(|| self.variable(&option.variable())).flatten();
+        if let Some(text) = variable {
             let texts: Vec<String> = if option.repeats {
                 text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
             } else {
@@ -148,8 +152,11 @@ impl<'a> Layers<'a> {
     }
 
     pub fn mistake(&mut self, options: &[&Opt], what: &str) {
-        let names: Vec<_> =
-            options.iter().map(|option| format!("--{} ({})", option.name, option.variable())).collect();
+        let name = |option: &&Opt| match option.kind {
+            Kind::Positional => option.value.to_owned(),
+            Kind::Value | Kind::Switch => format!("--{} ({})", option.name, option.variable()),
+        };
+        let names: Vec<_> = options.iter().map(name).collect();
         let mistake = format!("{}: {what}", names.join(" and "));
         // `log` and others may look at one value twice.
         if !self.mistakes.contains(&mistake) {

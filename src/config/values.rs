@@ -127,6 +127,16 @@ pub fn log_filter(text: &str) -> Parsed<String> {
     }
 }
 
+/// Whether a switch is on.
+#[expect(dead_code, reason = "for the tools")]
+pub fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("is neither true nor false; give one of them".to_owned()),
+    }
+}
+
 /// A directory that is there, or that can be made.
 pub fn directory(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() {
