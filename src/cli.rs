@@ -21,16 +21,29 @@ pub enum Command {
     Serve,
     Demo,
     Load,
+    ArchiveExport,
+    ArchiveVerify,
+    ArchiveImport,
 }
 
 impl Command {
-    pub const ALL: [Command; 3] = [Command::Serve, Command::Demo, Command::Load];
+    pub const ALL: [Command; 6] = [
+        Command::Serve,
+        Command::Demo,
+        Command::Load,
+        Command::ArchiveExport,
+        Command::ArchiveVerify,
+        Command::ArchiveImport,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Command::Serve => "serve",
             Command::Demo => "demo",
             Command::Load => "load",
+            Command::ArchiveExport => "archive export",
+            Command::ArchiveVerify => "archive verify",
+            Command::ArchiveImport => "archive import",
         }
     }
 
@@ -42,6 +55,9 @@ impl Command {
                 "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
             }
             Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
+            Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
+            Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
+            Command::ArchiveImport => "Put an archive's records onto another cluster's topics",
         }
     }
 
@@ -51,6 +67,9 @@ impl Command {
             Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
+            Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
+            Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
+            Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }

@@ -14,9 +14,11 @@ use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
+pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 
+mod archive;
 mod file;
 mod kafka;
 mod layers;
@@ -28,6 +30,9 @@ pub enum Config {
     Serve(Box<ServeConfig>),
     Demo(DemoConfig),
     Load(LoadConfig),
+    ArchiveExport(ArchiveExportConfig),
+    ArchiveVerify(ArchiveVerifyConfig),
+    ArchiveImport(ArchiveImportConfig),
 }
 
 impl Config {
@@ -36,6 +41,9 @@ impl Config {
             Config::Serve(config) => &config.log,
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
+            Config::ArchiveExport(config) => &config.log,
+            Config::ArchiveVerify(config) => &config.log,
+            Config::ArchiveImport(config) => &config.log,
         }
     }
 }
@@ -89,6 +97,9 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
         Command::Demo => demo(&mut layers).map(Config::Demo),
         Command::Load => load(&mut layers).map(Config::Load),
+        Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
+        Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
+        Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
     };
     layers.finish(config)
 }

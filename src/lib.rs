@@ -9,8 +9,9 @@
 //! 4. [`store`]: where views are kept; one writer, many readers.
 //! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
 //! 6. [`status`] and [`http`]: what the outside sees.
-//! 7. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
+//! 7. [`serve`], [`demo`], [`load`], [`archive`]: the commands, composed of the above.
 
+pub mod archive;
 pub mod cli;
 pub mod codec;
 pub mod config;

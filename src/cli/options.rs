@@ -42,12 +42,10 @@ impl Opt {
         Opt { name, value, help, default: None, required: false, repeats: false, kind: Kind::Value }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn switch(name: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Switch, default: Some("false"), ..Opt::new(name, "true|false", help) }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn positional(name: &'static str, value: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Positional, ..Opt::new(name, value, help) }
     }
@@ -170,6 +168,24 @@ pub const ORGANIZATIONS: Opt =
 
 pub const LOAD: &[Opt] =
     &[OPTIMIZATIONS, RUNS, PARTITIONS, ENCODING, RATE, CONCURRENT, SEED, PROJECTS, ORGANIZATIONS];
+
+pub const JSON: Opt = Opt::switch("json", "Print for programs: lines of JSON, the last one with the result");
+
+pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
+pub const ARCHIVE_NEW: Opt = Opt::positional(
+    "archive",
+    "DIR",
+    "The archive's directory; made if missing, continued where it is an archive",
+)
+.required();
+pub const FOLLOW: Opt = Opt::switch("follow", "Go on with what comes, until SIGINT or SIGTERM");
+pub const COMMIT_INTERVAL: Opt =
+    Opt::new("commit-interval", "DURATION", "How often what was copied is finished, synced and listed")
+        .default("10s");
+
+pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
+pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
+pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
 
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =

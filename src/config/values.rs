@@ -128,7 +128,6 @@ pub fn log_filter(text: &str) -> Parsed<String> {
 }
 
 /// Whether a switch is on.
-#[expect(dead_code, reason = "for the tools")]
 pub fn switch(text: &str) -> Parsed<bool> {
     match text {
         "true" | "1" | "yes" => Ok(true),

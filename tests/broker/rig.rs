@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -220,6 +220,14 @@ impl Process {
     pub fn kill(mut self) {
         self.0.kill().expect("a process to kill");
         self.0.wait().expect("a process that ends");
+    }
+
+    /// SIGTERM, as whoever runs it would.
+    pub fn stop(mut self) -> ExitStatus {
+        // Every bash has a kill; not every machine has one beside.
+        let told = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
+        assert!(told.success());
+        wait_until("it ends", || self.0.try_wait().expect("a child"))
     }
 }
 

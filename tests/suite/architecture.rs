@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logging", &[]),
     ("config", &["cli", "logging", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "source", "synthetic"]),
+    ("archive", &["cli", "config", "domain", "source"]),
     ("serve", &["config", "http", "projector", "source", "status", "store"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
 ];
@@ -34,7 +35,8 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
     (&["clap"], &["src/cli.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),
-    (&["anyhow"], &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/logging.rs"]),
+    (&["anyhow"], &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/archive", "src/logging.rs"]),
+    (&["zstd", "base64"], &["src/source/archive/"]),
     (&["rustix"], &["src/projector/disk.rs", "src/store/generations.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     (&["unsafe"], &["src/source/kafka/queue.rs", "src/store/really_sync.rs"]),

@@ -20,7 +20,8 @@ pub struct Identity {
 pub struct Archive {
     pub(super) directory: PathBuf,
     pub(super) manifest: Manifest,
-    pub(super) lock: File,
+    // Dropping it lets others write.
+    _lock: File,
 }
 
 impl Archive {
@@ -37,7 +38,7 @@ impl Archive {
             Err(error) => return Err(error),
         };
         tidy(directory, &manifest)?;
-        Ok(Archive { directory: directory.to_owned(), manifest, lock })
+        Ok(Archive { directory: directory.to_owned(), manifest, _lock: lock })
     }
 
     pub fn manifest(&self) -> &Manifest {

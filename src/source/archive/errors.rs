@@ -43,7 +43,7 @@ pub enum ArchiveError {
     #[error("cannot {doing} {}: {why}", .path.display())]
     Io { doing: &'static str, path: PathBuf, why: io::Error },
     #[error("the archive's writing thread has ended; this is a bug, please report it")]
-    WriterGone,
+    AppenderGone,
 }
 
 impl ArchiveError {

@@ -110,7 +110,10 @@ impl Manifest {
     pub fn spans(&self) -> BTreeMap<(Topic, i32), Span> {
         let mut spans = BTreeMap::new();
         for span in self.files.iter().flat_map(|file| &file.spans) {
-            spans.entry((span.stream, span.partition)).and_modify(|held: &mut Span| held.extend(span)).or_insert(*span);
+            spans
+                .entry((span.stream, span.partition))
+                .and_modify(|held: &mut Span| held.extend(span))
+                .or_insert(*span);
         }
         spans
     }

@@ -7,6 +7,7 @@
 //!
 //! Must never change a byte that the manifest lists, and never give a record that it does not list.
 
+mod appender;
 mod checksum;
 mod directory;
 mod errors;
@@ -15,8 +16,8 @@ mod manifest;
 mod play;
 mod reader;
 mod verify;
-mod writer;
 
+pub use appender::Appender;
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use line::ArchivedRecord;
@@ -24,4 +25,3 @@ pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
 pub use play::ArchiveSource;
 pub use reader::Reader;
 pub use verify::{Verified, verify};
-pub use writer::Writer;

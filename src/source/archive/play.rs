@@ -151,7 +151,8 @@ impl ArchiveSource {
     /// What comes after damage may be of any partition, so none can go on.
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(Polled)) {
         for &(topic, partition) in self.next.keys() {
-            let reason = format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
+            let reason =
+                format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
             take(Polled::Failed { topic, partition, reason });
         }
         self.state = State::Over;

@@ -39,7 +39,9 @@ impl FileReader {
         self.number += 1;
         match self.lines.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
-            Ok(_) if self.line.pop_if(|end| *end == b'\n').is_none() => Some(Err(self.wrong("has no end".to_owned()))),
+            Ok(_) if self.line.pop_if(|end| *end == b'\n').is_none() => {
+                Some(Err(self.wrong("has no end".to_owned())))
+            }
             Ok(_) => {
                 let (file, line) = (&self.name, self.number);
                 let wrong = |why| ReadError::Line { file: file.clone(), line, why };

@@ -78,7 +78,10 @@ fn gap(entry: &FileEntry, span: &Span, before: Option<i64>) -> Option<ReadError>
     let before = before.filter(|before| *before != span.first)?;
     let Span { stream, partition, first, .. } = *span;
     let what = if before < first { "records are missing between" } else { "files overlap between" };
-    Some(wrong(entry, format!("{stream}/{partition}: {what} offsets {} and {}", before.min(first), before.max(first))))
+    Some(wrong(
+        entry,
+        format!("{stream}/{partition}: {what} offsets {} and {}", before.min(first), before.max(first)),
+    ))
 }
 
 fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<ReadError> {
@@ -87,7 +90,8 @@ fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<Read
     if !known {
         return Some(wrong(entry, format!("{stream}/{partition}: the manifest lists no such partition")));
     }
-    (first > next).then(|| wrong(entry, format!("{stream}/{partition}: it ends at {next}, before it begins at {first}")))
+    (first > next)
+        .then(|| wrong(entry, format!("{stream}/{partition}: it ends at {next}, before it begins at {first}")))
 }
 
 fn check_bytes(directory: &Path, entry: &FileEntry, is_last: bool) -> Result<(), ReadError> {
@@ -128,7 +132,8 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
             }
             Some(Err(error)) => Err(error),
             Some(Ok((record, topic))) => {
-                let checked = check_name(manifest, &record, &topic).and_then(|()| place(entry, &mut found, &record));
+                let checked =
+                    check_name(manifest, &record, &topic).and_then(|()| place(entry, &mut found, &record));
                 checked.map_err(|why| file.wrong(why))
             }
         };
@@ -143,7 +148,8 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
     }));
     let listed: u64 = entry.spans.iter().map(|span| span.records).sum();
     if listed != entry.records {
-        problems.extend([wrong(entry, format!("{} records are listed, and {listed} by partition", entry.records))]);
+        problems
+            .extend([wrong(entry, format!("{} records are listed, and {listed} by partition", entry.records))]);
     }
     sound
 }

@@ -60,10 +60,12 @@ pub fn ensure_topics_with(
 }
 
 fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)]) -> Result<(), TopicError> {
-    // -1 asks for the cluster's default.
-    let new = |&(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-    let set = |topic: NewTopic<'_>| topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-    let topics: Vec<NewTopic<'_>> = missing.iter().map(new).map(set).collect();
+    let new = |&(name, partitions)| {
+        // -1 asks for the cluster's default.
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    };
+    let topics: Vec<NewTopic<'_>> = missing.iter().map(new).collect();
     let options =
         AdminOptions::new().operation_timeout(Some(CREATION_DEADLINE)).request_timeout(Some(CREATION_DEADLINE));
     let names = || missing.iter().map(|(name, _)| *name).join(", ");

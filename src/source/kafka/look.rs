@@ -20,7 +20,9 @@ pub enum LookError {
     Unreachable { brokers: String, why: KafkaError },
     #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
     Nameless { brokers: String },
-    #[error("the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?")]
+    #[error(
+        "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
+    )]
     Unreadable { topic: String, why: KafkaError },
 }
 
@@ -48,7 +50,8 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
     let consumer: BaseConsumer = consumer_config(settings, "optview-look").create().map_err(unreachable)?;
     // Of every topic: asking for one by its name may create it, where the brokers are set so.
     let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(unreachable)?;
-    let id = consumer.client().fetch_cluster_id(DEADLINE).ok_or_else(|| LookError::Nameless { brokers: brokers() })?;
+    let id =
+        consumer.client().fetch_cluster_id(DEADLINE).ok_or_else(|| LookError::Nameless { brokers: brokers() })?;
     let mut partitions = BTreeMap::new();
     for topic in Topic::ALL {
         let name = settings.topics.get(topic);

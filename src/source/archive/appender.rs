@@ -23,7 +23,7 @@ const CHUNKS_WAITING: usize = 8;
 /// zstd's own default.
 const LEVEL: i32 = 3;
 
-pub struct Writer {
+pub struct Appender {
     topics: TopicNames,
     lines: Vec<u8>,
     /// Of the file's lines, those not handed over included.
@@ -44,14 +44,14 @@ enum Order {
     Commit { spans: Vec<Span>, file_ends: bool },
 }
 
-impl Writer {
-    pub fn new(archive: Archive, topics: TopicNames) -> Writer {
+impl Appender {
+    pub fn new(archive: Archive, topics: TopicNames) -> Appender {
         let next = archive.manifest.spans().into_iter().map(|(partition, span)| (partition, span.next)).collect();
         let (orders, to_do) = sync_channel(CHUNKS_WAITING);
         let (done_with, spare) = channel();
         let thread = Some(thread::spawn(move || Press::new(archive).work(&to_do, &done_with)));
         let (lines, spans) = (Vec::new(), BTreeMap::new());
-        Writer { topics, lines, file_bytes: 0, next, spans, orders, spare, thread }
+        Appender { topics, lines, file_bytes: 0, next, spans, orders, spare, thread }
     }
 
     /// Where the partition's records go on; where nothing of it is there yet, they begin at `low`.
@@ -68,7 +68,9 @@ impl Writer {
         let first = self.begin(position.topic, position.partition, position.offset);
         let (mut next, mut count) = (first, 0);
         let before = self.lines.len();
-        for record in (0..records.len()).map(|at| records.record(at)).filter(|record| record.position.offset >= first) {
+        for record in
+            (0..records.len()).map(|at| records.record(at)).filter(|record| record.position.offset >= first)
+        {
             line::encode(&record, self.topics.get(position.topic), &mut self.lines)
                 .map_err(|error| ArchiveError::io("write a line to", "the archive".as_ref())(error.into()))?;
             (next, count) = (record.position.offset + 1, count + 1);
@@ -101,7 +103,7 @@ impl Writer {
     /// Commits, and waits until all is done. What is dropped without it was not committed.
     pub fn finish(mut self) -> Result<Manifest, ArchiveError> {
         self.commit()?;
-        let Writer { orders, thread, .. } = self;
+        let Appender { orders, thread, .. } = self;
         drop(orders);
         ended(thread)
     }
@@ -136,13 +138,13 @@ impl Writer {
             return Ok(());
         }
         // It ends by itself only where it has failed.
-        Err(ended(self.thread.take()).err().unwrap_or(ArchiveError::WriterGone))
+        Err(ended(self.thread.take()).err().unwrap_or(ArchiveError::AppenderGone))
     }
 }
 
 /// How the thread ended.
 fn ended(thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>) -> Result<Manifest, ArchiveError> {
-    thread.and_then(|thread| thread.join().ok()).unwrap_or(Err(ArchiveError::WriterGone))
+    thread.and_then(|thread| thread.join().ok()).unwrap_or(Err(ArchiveError::AppenderGone))
 }
 
 /// What the thread does: presses lines into files.
