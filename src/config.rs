@@ -14,9 +14,11 @@ use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
+pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 
+mod archive;
 mod file;
 mod kafka;
 mod layers;
@@ -33,6 +35,9 @@ pub enum Config {
     /// With the cluster to compare positions with, where one was given.
     Verify(ToolConfig, Option<KafkaSettings>),
     Generations(ToolConfig),
+    ArchiveExport(ArchiveExportConfig),
+    ArchiveVerify(ArchiveVerifyConfig),
+    ArchiveImport(ArchiveImportConfig),
 }
 
 impl Config {
@@ -42,6 +47,9 @@ impl Config {
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
             Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
+            Config::ArchiveExport(config) => &config.log,
+            Config::ArchiveVerify(config) => &config.log,
+            Config::ArchiveImport(config) => &config.log,
         }
     }
 }
@@ -107,6 +115,9 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Explain => tools::explain(&mut layers),
         Command::Verify => tools::verify(&mut layers),
         Command::Generations => tools::tool(&mut layers).map(Config::Generations),
+        Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
+        Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
+        Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
     };
     layers.finish(config)
 }

@@ -81,7 +81,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("given").display().to_string();
     std::fs::write(&path, "").unwrap();
-    for command in Command::ALL {
+    for &command in Command::ALL {
         let given = |option: &&Opt| **option != options::CONFIG && option.kind != Kind::Positional;
         for option in command.options().filter(given) {
             let value = a_value_that_is_no_default(option, &path);
@@ -92,6 +92,9 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 Command::Explain => "explain opt-1 --data-dir /tmp/optview",
                 Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 Command::Generations => "generations --data-dir /tmp/optview",
+                Command::ArchiveExport => "archive export DIR --brokers kafka:9092",
+                Command::ArchiveVerify => "archive verify DIR",
+                Command::ArchiveImport => "archive import DIR --brokers kafka:9092",
             };
             // A required option is left to the layer under test.
             let least = least.replace(&format!(" --{} kafka:9092", option.name), "");

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("load", &["config", "codec", "source", "synthetic"]),
     ("tools", &["cli", "config", "domain", "explain", "http", "source", "store"]),
     ("serve", &["config", "http", "projector", "source", "status", "store", "tools"]),
+    ("archive", &["cli", "config", "domain", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
 ];
 
@@ -36,7 +37,19 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
     (&["clap"], &["src/cli.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),
-    (&["anyhow"], &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/logging.rs", "src/tools"]),
+    (
+        &["anyhow"],
+        &[
+            "src/main.rs",
+            "src/serve.rs",
+            "src/demo.rs",
+            "src/load.rs",
+            "src/logging.rs",
+            "src/tools",
+            "src/archive",
+        ],
+    ),
+    (&["zstd", "base64"], &["src/source/archive/"]),
     (&["rustix"], &["src/projector/disk.rs", "src/store/generations.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     (&["unsafe"], &["src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
