@@ -21,16 +21,18 @@ pub enum Command {
     Serve,
     Demo,
     Load,
+    History,
 }
 
 impl Command {
-    pub const ALL: [Command; 3] = [Command::Serve, Command::Demo, Command::Load];
+    pub const ALL: [Command; 4] = [Command::Serve, Command::Demo, Command::Load, Command::History];
 
     pub const fn name(self) -> &'static str {
         match self {
             Command::Serve => "serve",
             Command::Demo => "demo",
             Command::Load => "load",
+            Command::History => "history",
         }
     }
 
@@ -42,6 +44,9 @@ impl Command {
                 "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
             }
             Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
+            Command::History => {
+                "Tell what happened to an optimization, event by event, or show its view as it was at a moment"
+            }
         }
     }
 
@@ -51,6 +56,7 @@ impl Command {
             Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
+            Command::History => &[options::HISTORY, options::KAFKA, options::JSON_OUTPUT, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }

@@ -9,13 +9,14 @@
 //! 4. [`store`]: where views are kept; one writer, many readers.
 //! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
 //! 6. [`status`] and [`http`]: what the outside sees.
-//! 7. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
+//! 7. [`serve`], [`demo`], [`load`], [`history`]: the commands, composed of the above.
 
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod logging;

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{demo, load, logging, serve};
+use optview::{demo, history, load, logging, serve};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -41,6 +41,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
         Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
+        Config::History(config) => history::run(config)?,
     }
     Ok(Ended::Done)
 }

@@ -42,12 +42,10 @@ impl Opt {
         Opt { name, value, help, default: None, required: false, repeats: false, kind: Kind::Value }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn switch(name: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Switch, default: Some("false"), ..Opt::new(name, "true|false", help) }
     }
 
-    #[expect(dead_code, reason = "for the tools")]
     const fn positional(name: &'static str, value: &'static str, help: &'static str) -> Opt {
         Opt { kind: Kind::Positional, ..Opt::new(name, value, help) }
     }
@@ -170,6 +168,20 @@ pub const ORGANIZATIONS: Opt =
 
 pub const LOAD: &[Opt] =
     &[OPTIMIZATIONS, RUNS, PARTITIONS, ENCODING, RATE, CONCURRENT, SEED, PROJECTS, ORGANIZATIONS];
+
+pub const OPTIMIZATION: Opt = Opt::positional("id", "ID", "The optimization's id").required();
+pub const AS_OF: Opt = Opt::new(
+    "as-of",
+    "TIME|TOPIC:PARTITION:OFFSET",
+    "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
+);
+
+pub const HISTORY: &[Opt] = &[OPTIMIZATION, AS_OF];
+
+/// Of every tool that tells something.
+pub const JSON: Opt = Opt::switch("json", "Print JSON, for programs");
+
+pub const JSON_OUTPUT: &[Opt] = &[JSON];
 
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =

@@ -246,3 +246,32 @@ fn one_file_may_serve_several_commands() {
     assert_eq!(load.history.seed, 7);
     assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).kafka.topics.get(Topic::Jobs), "jobs.v1");
 }
+
+#[test]
+fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
+    let history = |line: &str| match read(line, &[]) {
+        Ok(Config::History(config)) => config,
+        other => panic!("{other:?}"),
+    };
+    let config = history("history o-1 --brokers kafka");
+    assert_eq!((config.id.as_str(), config.as_of, config.json), ("o-1", None, false));
+    let config = history("history o-1 --brokers kafka --json --as-of 2026-03-01T10:00:00+01:00");
+    assert_eq!(config.as_of, Some(AsOf::Time(Timestamp::parse("2026-03-01T09:00:00Z").unwrap())));
+    assert!(config.json);
+    let config = history("history o-1 --brokers kafka --topic-jobs my.jobs --as-of my.jobs:2:41");
+    let position = Position { topic: Topic::Jobs, partition: 2, offset: 41 };
+    assert_eq!(config.as_of, Some(AsOf::Position(position)));
+    for (as_of, expected) in [
+        ("yesterday", "is neither a time nor a position"),
+        ("jobs:0", "is neither a time nor a position"),
+        ("jobs:0:x", "is neither a time nor a position"),
+        ("job:0:1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
+    ] {
+        check_mistakes(&format!("history o-1 --brokers kafka --as-of {as_of}"), &[], &[expected]);
+    }
+    check_mistakes(
+        &format!("history {} --brokers kafka", "o".repeat(1025)),
+        &[],
+        &["is longer than the 1024 bytes"],
+    );
+}

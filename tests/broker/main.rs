@@ -17,6 +17,7 @@ mod dice;
 mod events;
 mod garbage;
 mod golden;
+mod history;
 mod history_lost;
 mod load;
 mod orphans;
@@ -60,6 +61,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    history::TESTS,
     history_lost::TESTS,
     transactions::TESTS,
     orphans::TESTS,

@@ -17,8 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("synthetic", &["domain"]),
     ("cli", &[]),
     ("logging", &[]),
-    ("config", &["cli", "logging", "codec", "source", "synthetic"]),
+    ("config", &["cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "source", "synthetic"]),
+    ("history", &["config", "codec", "domain", "source"]),
     ("serve", &["config", "http", "projector", "source", "status", "store"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
 ];
@@ -34,9 +35,13 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
     (&["clap"], &["src/cli.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),
-    (&["anyhow"], &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/logging.rs"]),
+    (
+        &["anyhow"],
+        &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/history.rs", "src/logging.rs"],
+    ),
     (&["rustix"], &["src/projector/disk.rs", "src/store/generations.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
+    (&["aho_corasick", "memchr"], &["src/history/"]),
     (&["unsafe"], &["src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
     // One writes; whoever serves reads.
     (&["Writer"], &["src/store/", "src/projector.rs"]),
