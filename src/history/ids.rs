@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memchr;
 use memchr::memmem::Finder;
 
@@ -18,8 +17,9 @@ use crate::domain::{Body, Record};
 pub struct Ids {
     optimization: String,
     jobs: BTreeSet<String>,
-    /// Of all of these ids.
-    search: AhoCorasick,
+    /// One for each of these ids. There are few of them, and one search for one text is faster than any for several,
+    /// since ids are much alike.
+    finders: Vec<Finder<'static>>,
     /// What was last searched, without its escapes.
     unescaped: Vec<u8>,
 }
@@ -30,7 +30,7 @@ impl Ids {
         Ids {
             optimization: optimization.to_owned(),
             jobs: BTreeSet::new(),
-            search: search([optimization]),
+            finders: vec![Finder::new(optimization).into_owned()],
             unescaped: Vec::new(),
         }
     }
@@ -42,13 +42,14 @@ impl Ids {
     /// Whether one of the ids stands anywhere in the record. False for most records, at the price of a search.
     pub fn occur_in(&mut self, record: &Record<'_>) -> bool {
         let Record { key, value, .. } = record;
-        let Ids { search, unescaped, .. } = self;
-        if [key, value].into_iter().flatten().any(|bytes| search.is_match(*bytes)) {
+        let Ids { finders, unescaped, .. } = self;
+        let occur = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
+        if [key, value].into_iter().flatten().any(|bytes| occur(bytes)) {
             return true;
         }
         let Some(value) = value.filter(|value| memchr(b'\\', value).is_some()) else { return false };
         escapes::resolve(value, unescaped);
-        search.is_match(&*unescaped)
+        occur(unescaped)
     }
 
     /// Whether an event is of this history. Learns the jobs that it links to the optimization, or that it says are of it.
@@ -81,7 +82,7 @@ impl Ids {
 
     fn learn(&mut self, job_id: &str) {
         if self.jobs.insert(job_id.to_owned()) {
-            self.search = search(self.jobs.iter().map(String::as_str).chain([&*self.optimization]));
+            self.finders.push(Finder::new(job_id).into_owned());
         }
     }
 }
@@ -94,12 +95,6 @@ fn linked<'a>(change: &'a OptimizationChange<'_>) -> Option<&'a str> {
         | OptimizationChange::DisplayNamesChanged { .. }
         | OptimizationChange::Deleted => None,
     }
-}
-
-fn search<'a>(ids: impl IntoIterator<Item = &'a str>) -> AhoCorasick {
-    // Which of several matches counts does not matter, and this kind has the fastest search.
-    let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(ids);
-    search.expect("the ids of one optimization are far from the gigabytes that it can hold")
 }
 
 /// Whether `id` stands in `bytes` other than as a part of a longer id.

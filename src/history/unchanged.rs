@@ -17,7 +17,7 @@ pub enum Unchanged {
     NoLongerLinked,
     /// What it sets was set by a greater version.
     Older,
-    /// It is what the view shows.
+    /// What it sets shows in the view as what was there before.
     Same,
 }
 
@@ -46,7 +46,7 @@ impl Unchanged {
             Unchanged::NotLinked => "the optimization does not link this job, or not yet",
             Unchanged::NoLongerLinked => "the job is no longer linked",
             Unchanged::Older => "older than what is there",
-            Unchanged::Same => "the view says so already",
+            Unchanged::Same => "the view shows the same as before",
         }
     }
 }

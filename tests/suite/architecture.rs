@@ -41,7 +41,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["rustix"], &["src/projector/disk.rs", "src/store/generations.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
-    (&["aho_corasick", "memchr"], &["src/history/"]),
+    (&["memchr"], &["src/history/"]),
     (&["unsafe"], &["src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
     // One writes; whoever serves reads.
     (&["Writer"], &["src/store/", "src/projector.rs"]),
