@@ -27,6 +27,7 @@ pub enum Command {
     ArchiveExport,
     ArchiveVerify,
     ArchiveImport,
+    History,
 }
 
 impl Command {
@@ -40,6 +41,7 @@ impl Command {
         Command::ArchiveExport,
         Command::ArchiveVerify,
         Command::ArchiveImport,
+        Command::History,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Command {
             Command::ArchiveExport => "archive export",
             Command::ArchiveVerify => "archive verify",
             Command::ArchiveImport => "archive import",
+            Command::History => "history",
         }
     }
 
@@ -72,6 +75,9 @@ impl Command {
             Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
             Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
             Command::ArchiveImport => "Put an archive's records onto another cluster's topics",
+            Command::History => {
+                "Tell what happened to an optimization, event by event, or show its view as it was at a moment"
+            }
         }
     }
 
@@ -87,6 +93,7 @@ impl Command {
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
+            Command::History => &[options::HISTORY, options::KAFKA, options::JSON_OUTPUT, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{archive, demo, load, logging, serve, tools};
+use optview::{archive, demo, history, load, logging, serve, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -49,6 +49,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,
         Config::ArchiveVerify(config) => return archive::verify::run(config),
         Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),
+        Config::History(config) => history::run(config)?,
     }
     Ok(Ended::Done)
 }

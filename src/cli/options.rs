@@ -203,6 +203,16 @@ pub const COMMIT_INTERVAL: Opt =
 pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
 pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
 pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
+pub const AS_OF: Opt = Opt::new(
+    "as-of",
+    "TIME|TOPIC:PARTITION:OFFSET",
+    "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
+);
+
+pub const HISTORY: &[Opt] = &[ID, AS_OF];
+
+/// Of a tool that looks at no store.
+pub const JSON_OUTPUT: &[Opt] = &[JSON];
 
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =
