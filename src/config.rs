@@ -15,12 +15,15 @@ use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
+pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 
+mod archive;
 mod file;
 mod kafka;
 mod layers;
+mod tools;
 mod values;
 
 /// What to do, with all that it needs.
@@ -29,6 +32,13 @@ pub enum Config {
     Serve(Box<ServeConfig>),
     Demo(DemoConfig),
     Load(LoadConfig),
+    Explain(ToolConfig, String),
+    /// With the cluster to compare positions with, where one was given.
+    Verify(ToolConfig, Option<KafkaSettings>),
+    Generations(ToolConfig),
+    ArchiveExport(ArchiveExportConfig),
+    ArchiveVerify(ArchiveVerifyConfig),
+    ArchiveImport(ArchiveImportConfig),
     History(HistoryConfig),
 }
 
@@ -38,6 +48,10 @@ impl Config {
             Config::Serve(config) => &config.log,
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
+            Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
+            Config::ArchiveExport(config) => &config.log,
+            Config::ArchiveVerify(config) => &config.log,
+            Config::ArchiveImport(config) => &config.log,
             Config::History(config) => &config.log,
         }
     }
@@ -85,6 +99,15 @@ pub struct LoadConfig {
     pub log: LogConfig,
 }
 
+/// Of a tool that looks at a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolConfig {
+    pub data_dir: PathBuf,
+    /// For programs.
+    pub json: bool,
+    pub log: LogConfig,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
     pub kafka: KafkaSettings,
@@ -112,6 +135,12 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
         Command::Demo => demo(&mut layers).map(Config::Demo),
         Command::Load => load(&mut layers).map(Config::Load),
+        Command::Explain => tools::explain(&mut layers),
+        Command::Verify => tools::verify(&mut layers),
+        Command::Generations => tools::tool(&mut layers).map(Config::Generations),
+        Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
+        Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
+        Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
         Command::History => history(&mut layers).map(Config::History),
     };
     layers.finish(config)
@@ -198,7 +227,7 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
 
 fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
     let kafka = kafka::settings(layers);
-    let id = layers.value(&options::OPTIMIZATION, values::id);
+    let id = layers.value(&options::ID, values::id);
     // What a position means depends on the topics' names.
     let topics = kafka.as_ref().map(|kafka| kafka.topics.clone()).unwrap_or_default();
     let as_of = layers.value(&options::AS_OF, |text| values::as_of(text, &topics));

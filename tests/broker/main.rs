@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 use rig::{Brokers, Kafka, Rig};
 
+mod archive;
 mod broker;
 mod cluster;
 mod crash;
@@ -69,6 +70,7 @@ const TESTS: &[&[Test]] = &[
     stop::TESTS,
     broker::TESTS,
     load::TESTS,
+    archive::TESTS,
 ];
 
 fn main() -> ExitCode {

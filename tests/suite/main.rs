@@ -1,6 +1,7 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
 mod architecture;
+mod archive;
 mod cases;
 mod command_line;
 mod documents;
