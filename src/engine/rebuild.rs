@@ -86,7 +86,7 @@ pub struct Ticket(Arc<Shared>);
 struct Shared {
     generation: u64,
     state: Mutex<Told>,
-    changed: Condvar,
+    ended: Condvar,
     abort: AtomicBool,
     interrupt: AtomicBool,
 }
@@ -108,7 +108,7 @@ impl Rebuild {
         let shared = Arc::new(Shared {
             generation: plan.generation,
             state: Mutex::new(Told { progress, ended: None }),
-            changed: Condvar::new(),
+            ended: Condvar::new(),
             abort: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
         });
@@ -125,7 +125,7 @@ impl Rebuild {
                 Err(error) => tracing::error!("the rebuild has ended: {error:#}"),
             }
             told.state.lock().ended = Some(ended.map_err(|error| format!("{error:#}")));
-            told.changed.notify_all();
+            told.ended.notify_all();
         };
         let thread = std::thread::Builder::new().name("rebuild".to_owned()).spawn(conduct)?;
         Ok(Rebuild { shared, thread })
@@ -166,9 +166,7 @@ impl Ticket {
     /// Looks again after some time, or at its end.
     pub fn wait(&self, at_most: Duration) -> (Progress, Option<Result<Finished, String>>) {
         let mut told = self.0.state.lock();
-        if told.ended.is_none() {
-            self.0.changed.wait_for(&mut told, at_most);
-        }
+        self.0.ended.wait_while_for(&mut told, |told| told.ended.is_none(), at_most);
         (told.progress.clone(), told.ended.clone())
     }
 
@@ -185,6 +183,5 @@ impl Shared {
 
     fn tell(&self, progress: Progress) {
         self.state.lock().progress = progress;
-        self.changed.notify_all();
     }
 }
