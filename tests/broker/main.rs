@@ -26,6 +26,7 @@ mod rig;
 mod server;
 mod shown;
 mod stop;
+mod tools;
 mod topics;
 mod transactions;
 
@@ -65,6 +66,7 @@ const TESTS: &[&[Test]] = &[
     orphans::TESTS,
     topics::TESTS,
     stop::TESTS,
+    tools::TESTS,
     broker::TESTS,
     load::TESTS,
 ];
