@@ -10,14 +10,16 @@
 //! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
 //! 6. [`status`], [`explain`] and [`http`]: what the outside sees.
 //! 7. [`tools`]: what is asked of a store, through the process that holds it or without one.
-//! 8. [`serve`], [`demo`], [`load`]: the commands, composed of the above.
+//! 8. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the commands, composed of the above.
 
+pub mod archive;
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod explain;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod logging;

@@ -1,8 +1,10 @@
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{demo, load, logging, serve, tools};
+use optview::{archive, demo, history, load, logging, serve, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -44,10 +46,26 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config, kafka) => return tools::verify(config, kafka.as_ref()),
         Config::Generations(config) => return tools::generations(config),
+        Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,
+        Config::ArchiveVerify(config) => return archive::verify::run(config),
+        Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),
+        Config::History(config) => history::run(config)?,
     }
     Ok(Ended::Done)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// For what is no future: set once the process is told to stop.
+fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    std::thread::spawn(move || {
+        runtime.block_on(serve::told_to_stop());
+        told.store(true, Ordering::Release);
+    });
+    Ok(stop)
 }

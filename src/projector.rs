@@ -2,17 +2,19 @@
 //! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
 //! covers, never skips a record, never reads a clock inside the fold.
 
+mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
 mod disk;
+mod holding;
 mod partitions;
 mod writing;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
@@ -22,8 +24,10 @@ use crate::domain::{Commit, DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
+pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
+use holding::Limits;
 use partitions::{Found, Partitions};
 use writing::Patience;
 
@@ -61,18 +65,20 @@ pub enum ProjectorError {
     Thread(#[from] std::io::Error),
 }
 
-/// Runs until `stop` is set, then writes all that was read and a last checkpoint.
+/// Runs until told to stop, then writes all that was read and a last checkpoint.
 pub fn run(
     source: &mut dyn Source,
     writer: Writer,
     settings: Settings,
     status: Status,
-    stop: &AtomicBool,
+    control: &Control,
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status)?;
     projector.look_at_disk();
-    while !stop.load(Ordering::Acquire) {
-        projector.turn(source)?;
+    while !control.is_stopped() {
+        if !projector.hold(control, source)? {
+            projector.turn(source)?;
+        }
     }
     projector.finish(source)
 }
@@ -85,6 +91,7 @@ struct Projector {
     status: Status,
     counters: Counters,
     decoder: Decoder,
+    limits: Limits,
     dead_letters: Vec<DeadLetter>,
     live: bool,
     /// The commit after which readers see all that there was at the start.
@@ -114,6 +121,7 @@ impl Projector {
             settings,
             status,
             counters: Counters::new(),
+            limits: Limits::default(),
             dead_letters: Vec::new(),
             live: false,
             live_after: None,
@@ -198,26 +206,49 @@ impl Projector {
         let mut wait = true;
         while let Some(told) = self.decoder.next(wait) {
             wait = false;
-            match told {
-                Told::Batch(batch) => self.fold_batch(batch)?,
-                Told::Ended { topic, partition } => self.partitions.ended(topic, partition),
-                Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
-            }
+            self.take_in(told, 0)?;
         }
         Ok(())
     }
 
-    fn fold_batch(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { topic, partition, first, last, time, .. } = batch;
-        if !self.partitions.accepts(topic, partition, first) {
+    /// Folds what is told, a batch's events `from` there on, as far as may be read now.
+    fn take_in(&mut self, told: Told, from: usize) -> Result<(), StoreError> {
+        if self.limits.waits(&told) {
+            self.limits.put_aside(told, from);
             return Ok(());
         }
+        let limit = self.limits.of(&told);
+        match told {
+            Told::Batch(batch) => {
+                let until = limit.map_or(batch.events().len(), |limit| batch.place_of(limit));
+                if from < until {
+                    self.fold_events(&batch, from..until)?;
+                }
+                if until < batch.events().len() {
+                    self.limits.put_aside(Told::Batch(batch), from.max(until));
+                } else {
+                    self.decoder.drop_later(batch);
+                }
+            }
+            Told::Ended { topic, partition } => self.partitions.ended(topic, partition),
+            Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+        }
+        Ok(())
+    }
+
+    fn fold_events(&mut self, batch: &Batch, which: Range<usize>) -> Result<(), StoreError> {
+        let Batch { topic, partition, .. } = *batch;
+        if !self.partitions.accepts(topic, partition, batch.anchor(which.start)) {
+            return Ok(());
+        }
+        let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
+        let events = &batch.events()[which];
         // Of a few it would take longer than it saves.
-        if batch.events().len() >= WORTH_WARMING {
-            self.working.warm(batch.events().iter().flatten().map(|envelope| &envelope.event));
+        if events.len() >= WORTH_WARMING {
+            self.working.warm(events.iter().flatten().map(|envelope| &envelope.event));
         }
         let mut understood = 0;
-        for event in batch.events() {
+        for event in events {
             match event {
                 Ok(envelope) => {
                     let effects = self.fold(envelope)?;
@@ -232,8 +263,7 @@ impl Projector {
         }
         self.counters.count_records(topic, understood);
         self.partitions.advance(topic, partition, last, time);
-        self.records_in_epoch += batch.events().len() as u64;
-        self.decoder.drop_later(batch);
+        self.records_in_epoch += events.len() as u64;
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //! end. Composes; decides nothing about records, views or requests.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -14,7 +13,7 @@ use crate::config::ServeConfig;
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
-use crate::projector::{self, ProjectorError};
+use crate::projector::{self, Control, ProjectorError};
 use crate::source::kafka::KafkaSource;
 use crate::status::{PartitionReport, Report, State, Status};
 use crate::store::verify::Bounds;
@@ -57,9 +56,9 @@ pub async fn run(
     let limits = Limits { connections: config.max_connections, drain: config.drain_deadline, ..Limits::default() };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let read_router = http::read_router(reader.clone(), status.clone(), access);
+    let read_api = http::read_api(reader.clone(), status.clone(), access);
     let admin_router = http::admin_router(status.clone(), metrics, reader.clone(), config.kafka.topics.clone());
-    let read = tokio::spawn(server::run(read, read_router, limits, async { drop(read_stopped.await) }));
+    let read = tokio::spawn(server::run(read, read_api, limits, async { drop(read_stopped.await) }));
     let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
     let (stop_control, control_stopped) = oneshot::channel::<()>();
     let answer = answer(config, status.clone(), reader.clone());
@@ -147,28 +146,28 @@ async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<Tcp
 
 /// The projector's thread.
 struct Running {
-    stop: Arc<AtomicBool>,
+    control: Arc<Control>,
     thread: JoinHandle<anyhow::Result<()>>,
     ended: oneshot::Receiver<()>,
 }
 
 impl Running {
     fn start(config: &ServeConfig, status: Status, reader: ReaderSource) -> Running {
-        let stop = Arc::new(AtomicBool::new(false));
+        let control = Arc::new(Control::default());
         let (alive, ended) = oneshot::channel();
-        let (config, stopped) = (config.clone(), stop.clone());
+        let (config, asked) = (config.clone(), control.clone());
         let thread = std::thread::Builder::new()
             .name("projector".to_owned())
             .spawn(move || {
                 let _alive: oneshot::Sender<()> = alive;
-                project(&config, status, &reader, &stopped)
+                project(&config, status, &reader, &asked)
             })
             .expect("the process may start one more thread");
-        Running { stop, thread, ended }
+        Running { control, thread, ended }
     }
 
     fn join(self) -> anyhow::Result<()> {
-        self.stop.store(true, Ordering::Release);
+        self.control.stop();
         match self.thread.join() {
             Ok(ended) => ended,
             Err(_) => bail!("the projector panicked; the log says where"),
@@ -180,7 +179,7 @@ fn project(
     config: &ServeConfig,
     status: Status,
     reader: &OnceLock<store::Reader>,
-    stop: &AtomicBool,
+    control: &Control,
 ) -> anyhow::Result<()> {
     let Opened { writer, generation, moved_aside: _, path } =
         store::open(&config.data_dir, config.store_cache_bytes)?;
@@ -201,7 +200,7 @@ fn project(
         store_path: path.clone(),
         min_free_disk: config.min_free_disk_bytes,
     };
-    let ended = projector::run(&mut source, writer, settings, status.clone(), stop);
+    let ended = projector::run(&mut source, writer, settings, status.clone(), control);
     if let Err(error) = &ended {
         status.set_error(Some(error.to_string()));
         condemn_damaged(&path, error);

@@ -188,6 +188,31 @@ pub const BROKERS_IF_ANY: Opt = Opt::new(
 );
 
 pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
+pub const ARCHIVE_NEW: Opt = Opt::positional(
+    "archive",
+    "DIR",
+    "The archive's directory; made if missing, continued where it is an archive",
+)
+.required();
+pub const FOLLOW: Opt = Opt::switch("follow", "Go on with what comes, until SIGINT or SIGTERM");
+pub const COMMIT_INTERVAL: Opt =
+    Opt::new("commit-interval", "DURATION", "How often what was copied is finished, synced and listed")
+        .default("10s");
+
+pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
+pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
+pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
+pub const AS_OF: Opt = Opt::new(
+    "as-of",
+    "TIME|TOPIC:PARTITION:OFFSET",
+    "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
+);
+
+pub const HISTORY: &[Opt] = &[ID, AS_OF];
+
+/// Of a tool that looks at no store.
+pub const JSON_OUTPUT: &[Opt] = &[JSON];
 
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =

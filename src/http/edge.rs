@@ -100,6 +100,12 @@ impl<S> Service<Request> for Edge<S> {
     }
 
     fn call(&mut self, request: Request) -> Answering {
+        self.answer(&request)
+    }
+}
+
+impl<S> Edge<S> {
+    pub fn answer(&self, request: &Request) -> Answering {
         let departure = Departure {
             started: Instant::now(),
             correlation_id: correlation::of(request.headers()),
@@ -110,11 +116,11 @@ impl<S> Service<Request> for Edge<S> {
         }
         match self.ask {
             Ask::Now(ask) => {
-                let answer = caught(|| ask(&self.state, &request), &departure.correlation_id);
+                let answer = caught(|| ask(&self.state, request), &departure.correlation_id);
                 Answering::Now(departure.response(answer.and_then(|answer| answer), &self.metrics))
             }
             Ask::Later(ask) => {
-                let pending = caught(|| ask(&self.state, &request), &departure.correlation_id);
+                let pending = caught(|| ask(&self.state, request), &departure.correlation_id);
                 match pending.and_then(|pending| pending) {
                     Ok(pending) => Answering::Later(pending, departure, Arc::clone(&self.metrics)),
                     Err(error) => Answering::Now(departure.response(Err(error), &self.metrics)),

@@ -19,6 +19,7 @@ mod keys;
 mod list_query;
 mod metrics;
 mod optimizations;
+mod read_api;
 mod seldom;
 mod users;
 
@@ -36,6 +37,7 @@ use tokio::sync::Semaphore;
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
 pub use keys::KeysError;
+pub use read_api::ReadApi;
 
 use crate::status::Status;
 use crate::store::Reader;
@@ -69,12 +71,11 @@ fn open_reader(reader: &ReaderSource) -> Result<&Reader, HttpError> {
 }
 
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
-pub fn read_router(reader: ReaderSource, status: Status, access: Access) -> Router {
+pub fn read_api(reader: ReaderSource, status: Status, access: Access) -> ReadApi {
     let lists = available_parallelism().map_or(1, |cores| cores.get());
     let api = Arc::new(Api { reader, status, access, lists: Arc::new(Semaphore::new(lists)) });
-    Router::new()
-        // The rest of the path, slashes and all: clients do not always encode the ids.
-        .route_service("/optimizations/{*id}", Edge::now("/optimizations/{id}", &api, optimizations::by_id))
+    let by_id = Edge::now("/optimizations/{id}", &api, optimizations::by_id);
+    let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
         .route_service("/users/me", Edge::now("/users/me", &api, users::me))
         .route_service("/healthz", Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report()))))
@@ -82,7 +83,8 @@ pub fn read_router(reader: ReaderSource, status: Status, access: Access) -> Rout
             "/readyz",
             Edge::now("/readyz", &api, |api, _| health::ready(&api.status.report(), api.reader.get().is_some())),
         )
-        .fallback_service(Edge::unknown())
+        .fallback_service(Edge::unknown());
+    ReadApi::new(by_id, others)
 }
 
 /// A 200 with a body that is JSON already.

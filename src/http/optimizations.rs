@@ -21,7 +21,7 @@ use super::list_query::ListParameters;
 use super::{APPLICATION_JSON, Api, etag, json};
 use crate::store;
 
-const PREFIX: &str = "/optimizations/";
+pub const PREFIX: &str = "/optimizations/";
 
 const NO_SUCH: HttpError =
     HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");

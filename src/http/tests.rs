@@ -1,5 +1,6 @@
 //! The routers as a client meets them, without a socket and without a store that holds anything.
 
+use std::convert::Infallible;
 use std::path::Path;
 
 use axum::extract::Request;
@@ -8,13 +9,16 @@ use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::*;
 use crate::source::TopicNames;
 use crate::status::State;
 
 const NO_STORE: u16 = 503;
+
+trait Answers: Service<Request, Response = Response, Error = Infallible> + Clone {}
+impl<S: Service<Request, Response = Response, Error = Infallible> + Clone> Answers for S {}
 
 struct Got {
     status: u16,
@@ -28,8 +32,8 @@ impl Got {
     }
 }
 
-async fn send(router: &Router, request: Request) -> Got {
-    let Ok(response) = router.clone().oneshot(request).await;
+async fn send(app: &impl Answers, request: Request) -> Got {
+    let Ok(response) = app.clone().oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let got = Got { status: parts.status.as_u16(), headers: parts.headers, body };
@@ -53,13 +57,13 @@ fn request(path: &str, headers: &[(&str, &str)]) -> Request {
         .unwrap()
 }
 
-async fn get(router: &Router, path: &str) -> Got {
-    send(router, request(path, &[])).await
+async fn get(app: &impl Answers, path: &str) -> Got {
+    send(app, request(path, &[])).await
 }
 
 /// The store is not open.
-fn early() -> Router {
-    read_router(ReaderSource::default(), Status::new(1), Access::open())
+fn early() -> ReadApi {
+    read_api(ReaderSource::default(), Status::new(1), Access::open())
 }
 
 fn with_keys(toml: &str) -> Access {
@@ -124,7 +128,7 @@ async fn a_list_with_mistakes_names_them_all() {
 #[tokio::test]
 async fn without_a_key_nothing_is_told_but_health() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
-    let router = read_router(ReaderSource::default(), Status::new(1), access);
+    let router = read_api(ReaderSource::default(), Status::new(1), access);
     for path in ["/optimizations/a", "/optimizations/", "/optimizations?limit=x", "/users/me"] {
         let got = get(&router, path).await;
         let expected = if path == "/optimizations/" { 404 } else { 401 };
@@ -139,7 +143,7 @@ async fn without_a_key_nothing_is_told_but_health() {
 #[tokio::test]
 async fn another_organization_finds_nothing() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
-    let router = read_router(ReaderSource::default(), Status::new(1), access);
+    let router = read_api(ReaderSource::default(), Status::new(1), access);
     let foreign = [("x-api-key", "k"), ("x-organization-id", "org-2")];
     assert_eq!(send(&router, request("/optimizations/a", &foreign)).await.status, 404);
     assert_eq!(send(&router, request("/users/me", &foreign)).await.status, 404);
@@ -153,7 +157,7 @@ async fn a_caller_learns_who_they_are() {
     let access = with_keys(
         "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\", \"org-2\"]\nname = \"ada\"\nemail = \"ada@example.com\"\n",
     );
-    let keyed = read_router(ReaderSource::default(), Status::new(1), access);
+    let keyed = read_api(ReaderSource::default(), Status::new(1), access);
     let organization = ("x-organization-id", "org-2");
     let key = ("authorization", "Bearer k");
     let named = json!({"id": "org-2", "name": "org-2"});
@@ -194,12 +198,13 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
     let status = Status::new(1);
     status.set_error(Some("wrong credentials".to_owned()));
     let admin = admin_router(status.clone(), install_metrics(), ReaderSource::default(), TopicNames::default());
-    let read = read_router(ReaderSource::default(), status.clone(), Access::open());
-    for router in [&admin, &read] {
-        let alive = get(router, "/healthz").await;
+    let read = read_api(ReaderSource::default(), status.clone(), Access::open());
+    for (alive, ready) in [
+        (get(&admin, "/healthz").await, get(&admin, "/readyz").await),
+        (get(&read, "/healthz").await, get(&read, "/readyz").await),
+    ] {
         assert_eq!(alive.status, 200);
         assert_eq!(alive.json(), json!({"status": "ok", "state": "starting", "last_error": "wrong credentials"}));
-        let ready = get(router, "/readyz").await;
         assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
     }
     status.set_state(State::Live);

@@ -33,17 +33,16 @@ self_cell!(
 pub struct Batch {
     pub topic: Topic,
     pub partition: i32,
-    pub first: Anchor,
-    pub last: Anchor,
-    /// Of the last record, in milliseconds since 1970.
-    pub time: Option<i64>,
+    first: Anchor,
+    last: Anchor,
+    last_time: Option<i64>,
     decoded: RecordsAndEvents,
 }
 
 impl Batch {
     fn of(records: Box<dyn Records>, topics: &TopicNames) -> Batch {
         let (first, last) = (records.record(0), records.record(records.len() - 1));
-        let (position, time) = (last.position, last.timestamp_millis);
+        let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
         let decoded = RecordsAndEvents::new(records, |records| {
             let decode = |at| {
@@ -52,11 +51,37 @@ impl Batch {
             };
             (0..records.len()).map(decode).collect()
         });
-        Batch { topic: position.topic, partition: position.partition, first, last, time, decoded }
+        Batch { topic: position.topic, partition: position.partition, first, last, last_time, decoded }
     }
 
     pub fn events(&self) -> &Events<'_> {
         self.decoded.borrow_dependent()
+    }
+
+    /// Where the first record is that has this offset or a greater one.
+    pub fn place_of(&self, offset: i64) -> usize {
+        let position = |event: &Result<Envelope<'_>, Box<DeadLetter>>| match event {
+            Ok(envelope) => envelope.position,
+            Err(dead_letter) => dead_letter.position,
+        };
+        self.events().partition_point(|event| position(event).offset < offset)
+    }
+
+    /// Of the record at a place. Those of the first and the last were made where it was decoded.
+    pub fn anchor(&self, at: usize) -> Anchor {
+        match at {
+            0 => self.first,
+            at if at + 1 == self.events().len() => self.last,
+            at => Anchor::of(&self.decoded.borrow_owner().record(at)),
+        }
+    }
+
+    /// Of the record at a place, in milliseconds since 1970.
+    pub fn time(&self, at: usize) -> Option<i64> {
+        if at + 1 == self.events().len() {
+            return self.last_time;
+        }
+        self.decoded.borrow_owner().record(at).timestamp_millis
     }
 }
 
@@ -65,6 +90,17 @@ pub enum Told {
     Batch(Batch),
     Ended { topic: Topic, partition: i32 },
     Failed { topic: Topic, partition: i32, reason: String },
+}
+
+impl Told {
+    /// Which partition tells it.
+    pub fn partition(&self) -> (Topic, i32) {
+        match *self {
+            Told::Batch(Batch { topic, partition, .. })
+            | Told::Ended { topic, partition }
+            | Told::Failed { topic, partition, .. } => (topic, partition),
+        }
+    }
 }
 
 enum Work {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::control::Positions;
 use crate::domain::Topic;
 use crate::source::{TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
@@ -165,6 +166,25 @@ impl Partitions {
         }
     }
 
+    /// Of each, the next offset to be read.
+    pub fn positions(&self) -> Positions {
+        self.held.iter().map(|held| ((held.topic, held.number), held.next_offset)).collect()
+    }
+
+    /// Whether all up to these positions has been read; the error says why it never will be.
+    pub fn have_reached(&self, positions: &Positions) -> Result<bool, String> {
+        let mut all = true;
+        for (&(topic, number), &position) in positions {
+            let held = self.held.iter().find(|held| (held.topic, held.number) == (topic, number));
+            match held {
+                Some(held) if held.next_offset >= position => {}
+                Some(Partition { stopped: Some(reason), .. }) => return Err(reason.clone()),
+                Some(_) | None => all = false,
+            }
+        }
+        Ok(all)
+    }
+
     /// Those that failed since the last call.
     pub fn take_failed(&mut self) -> Vec<(Topic, i32)> {
         std::mem::take(&mut self.newly_failed)
@@ -204,6 +224,11 @@ impl Partitions {
         }
         self.handed_over.push_back(checkpoint.clone());
         Some(checkpoint)
+    }
+
+    /// Whether one was handed over and is not known to be written.
+    pub fn awaits_checkpoint(&self) -> bool {
+        !self.handed_over.is_empty()
     }
 
     /// `count` more of those handed over have been written. Gives the offsets in the last one written.

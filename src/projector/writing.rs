@@ -100,7 +100,7 @@ impl Projector {
         Ok(())
     }
 
-    fn wait_for_writes(&self) -> Result<(), StoreError> {
+    pub(super) fn wait_for_writes(&self) -> Result<(), StoreError> {
         while self.writer.commits_written() < self.commits {
             self.writer.check()?;
             std::thread::sleep(Duration::from_millis(1));

@@ -1,5 +1,6 @@
 //! Where records come from, and, for trials, where they are put.
 
+pub mod archive;
 pub mod kafka;
 mod topics;
 

@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 use rig::{Brokers, Kafka, Rig};
 
+mod archive;
 mod broker;
 mod cluster;
 mod crash;
@@ -17,6 +18,7 @@ mod dice;
 mod events;
 mod garbage;
 mod golden;
+mod history;
 mod history_lost;
 mod load;
 mod orphans;
@@ -61,6 +63,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    history::TESTS,
     history_lost::TESTS,
     transactions::TESTS,
     orphans::TESTS,
@@ -69,6 +72,7 @@ const TESTS: &[&[Test]] = &[
     tools::TESTS,
     broker::TESTS,
     load::TESTS,
+    archive::TESTS,
 ];
 
 fn main() -> ExitCode {

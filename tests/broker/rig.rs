@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ use optview::source::kafka::producer::Producer;
 use optview::source::kafka::{KafkaSettings, admin};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
@@ -180,6 +181,17 @@ impl Rig {
 
     /// Every record of a topic, up to where it ends now.
     pub fn consume(&self, topic: Topic) -> Vec<Consumed> {
+        let consumed = |message: OwnedMessage| Consumed {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
+            value: message.payload().unwrap_or_default().to_vec(),
+        };
+        self.messages(topic).into_iter().map(consumed).collect()
+    }
+
+    /// The same, with all that they have.
+    pub fn messages(&self, topic: Topic) -> Vec<OwnedMessage> {
         let name = self.settings.topics.get(topic);
         let consumer = self.consumer();
         let mut assignment = TopicPartitionList::new();
@@ -194,13 +206,7 @@ impl Rig {
         while (consumed.len() as i64) < left {
             assert!(start.elapsed() < DEADLINE, "{name}: {} of {left} records", consumed.len());
             let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
-            let message = message.expect("a record");
-            consumed.push(Consumed {
-                partition: message.partition(),
-                offset: message.offset(),
-                key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
-                value: message.payload().unwrap_or_default().to_vec(),
-            });
+            consumed.push(message.expect("a record").detach());
         }
         consumed
     }
@@ -220,6 +226,14 @@ impl Process {
     pub fn kill(mut self) {
         self.0.kill().expect("a process to kill");
         self.0.wait().expect("a process that ends");
+    }
+
+    /// SIGTERM, as whoever runs it would.
+    pub fn stop(mut self) -> ExitStatus {
+        // Every bash has a kill; not every machine has one beside.
+        let told = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
+        assert!(told.success());
+        wait_until("it ends", || self.0.try_wait().expect("a child"))
     }
 }
 

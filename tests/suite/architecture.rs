@@ -18,10 +18,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("synthetic", &["domain"]),
     ("cli", &[]),
     ("logging", &[]),
-    ("config", &["cli", "logging", "codec", "source", "synthetic"]),
+    ("config", &["cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "source", "synthetic"]),
     ("tools", &["cli", "config", "domain", "explain", "http", "source", "store"]),
     ("serve", &["config", "http", "projector", "source", "status", "store", "tools"]),
+    ("archive", &["cli", "config", "domain", "source"]),
+    ("history", &["config", "codec", "domain", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
 ];
 
@@ -36,9 +38,23 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
     (&["clap"], &["src/cli.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),
-    (&["anyhow"], &["src/main.rs", "src/serve.rs", "src/demo.rs", "src/load.rs", "src/logging.rs", "src/tools"]),
+    (
+        &["anyhow"],
+        &[
+            "src/main.rs",
+            "src/serve.rs",
+            "src/demo.rs",
+            "src/load.rs",
+            "src/logging.rs",
+            "src/tools",
+            "src/archive",
+            "src/history.rs",
+        ],
+    ),
+    (&["zstd", "base64"], &["src/source/archive/"]),
     (&["rustix"], &["src/projector/disk.rs", "src/store/generations.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
+    (&["memchr"], &["src/history/"]),
     (&["unsafe"], &["src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
     // One writes; whoever serves reads.
     (&["Writer"], &["src/store/", "src/projector.rs"]),

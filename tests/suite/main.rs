@@ -1,12 +1,14 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
 mod architecture;
+mod archive;
 mod cases;
 mod command_line;
 mod documents;
 mod explain;
 mod fold;
 mod golden;
+mod history;
 mod large;
 mod limits;
 mod lists;

@@ -1,19 +1,19 @@
 //! The projector gives the same views however it is interrupted, keeps what it cannot understand, and goes on with the
 //! rest where one part fails.
 
+mod archived;
 mod script;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::encode;
 use optview::domain::event::JobChange;
 use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
-use optview::projector::{self, Settings};
+use optview::projector::{self, Control, Settings};
 use optview::status::{PartitionState, State, Status};
 use optview::store::ListQuery;
 use optview::synthetic::{History, HistorySettings};
@@ -224,21 +224,86 @@ fn counted(metric: &str, run: impl FnOnce()) -> u64 {
     line.map_or(0, |line| line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count"))
 }
 
+/// Two projectors read the same in different orders, and hold now and then where the one that is further is.
+#[test]
+fn projectors_that_hold_at_the_same_positions_hold_the_same() {
+    let partitions = partitions(&history(5, 60));
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let opened = directories.each_ref().map(|directory| made::open(directory.path()));
+    let readers = opened.each_ref().map(|opened| opened.writer.reader());
+    let controls = [Arc::new(Control::default()), Arc::new(Control::default())];
+    let patience = Duration::from_secs(20);
+    let (mut compared, mut rounds) = (0, 0);
+    std::thread::scope(|scope| {
+        for ((opened, control), seed) in opened.into_iter().zip(&controls).zip([3, 4]) {
+            let partitions = &partitions;
+            scope.spawn(move || {
+                let status = Status::new(1);
+                let run = Run { until: |_| false, most_in_a_batch: 5, ..Run::to_the_end(seed) };
+                let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+                let settings = script::settings(&opened.path, 0);
+                projector::run(&mut source, opened.writer, settings, status, control).unwrap();
+            });
+        }
+        let ends = || partitions.iter().map(|held| ((held.topic, held.number), held.records.len() as i64));
+        loop {
+            let held = controls.each_ref().map(|control| control.hold_here(patience).unwrap());
+            let mut furthest = held[0].clone();
+            for (partition, position) in &held[1] {
+                let furthest = furthest.entry(*partition).or_default();
+                *furthest = (*furthest).max(*position);
+            }
+            for control in &controls {
+                assert_eq!(control.hold_at(furthest.clone(), patience).unwrap(), furthest);
+            }
+            let id = |id: &str| readers.each_ref().map(|reader| reader.get(id, None).unwrap());
+            for number in 0..60 {
+                let [one, other] = id(&optimization_id(&partitions, number));
+                assert_eq!(one, other, "at {furthest:?}");
+                compared += u32::from(one.is_some());
+            }
+            rounds += 1;
+            if rounds % 16 == 0 {
+                controls[0].sync_at(furthest.clone(), patience).unwrap();
+            }
+            if furthest.iter().map(|(partition, position)| (*partition, *position)).eq(ends()) {
+                break;
+            }
+            controls.iter().for_each(|control| control.go_on());
+        }
+        controls.iter().for_each(|control| control.stop());
+    });
+    assert!(compared > 60, "it held before the end, too: {compared} in {rounds}");
+    drop(readers);
+    for directory in directories {
+        check(directory.path(), &expected(&partitions, |_, _| false));
+    }
+}
+
+/// Of one that the history creates.
+fn optimization_id(partitions: &[Partition], number: usize) -> String {
+    let optimizations = partitions.iter().filter(|held| held.topic == Topic::Optimizations);
+    let mut ids: Vec<_> = optimizations.flat_map(|held| held.records.iter().map(|record| &record.key)).collect();
+    ids.sort();
+    ids.dedup();
+    String::from_utf8(ids[number % ids.len()].clone()).unwrap()
+}
+
 #[test]
 fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;
-    let (status, stop) = (Status::new(1), Arc::new(AtomicBool::new(false)));
-    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), stop.clone());
+    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &stop));
+        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &control));
         while status.report().last_error.is_none() && !running.is_finished() {
             std::thread::yield_now();
         }
         let report = status.report();
-        stop.store(true, Ordering::Release);
+        control.stop();
         running.join().unwrap().unwrap();
         assert_eq!(report.state, State::Stalled);
         assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));

@@ -1,4 +1,4 @@
-//! Takes connections, serves a router on them, and lets them end. Axum's own `serve` is not used: it bounds neither
+//! Takes connections, serves an app on them, and lets them end. Axum's own `serve` is not used: it bounds neither
 //! the connections, nor how long a head may take, nor how long the last requests may.
 //! Nor is hyper's own timeout for heads: it enters and leaves a shared timer with every request, which costs the
 //! reads by id several percent, and does not see a client that stops reading. `sending` bounds both.
@@ -9,23 +9,38 @@
 mod sending;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{sleep, timeout};
+use tower::Service;
 
 use super::seldom::Seldom;
 use sending::watched;
 
 /// How long nothing is accepted after accepting failed for want of something, file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers requests: an Axum router, or what stands before one.
+pub trait App:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
 
 /// What one address takes upon itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +80,7 @@ pub struct Drained {
 /// Serves until `shutdown` resolves, then drains.
 pub async fn run(
     listener: TcpListener,
-    app: Router,
+    app: impl App,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
@@ -127,7 +142,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn start(&mut self, stream: TcpStream, app: Router, limits: Limits, permit: OwnedSemaphorePermit) {
+    fn start(&mut self, stream: TcpStream, app: impl App, limits: Limits, permit: OwnedSemaphorePermit) {
         let (stop, stopped) = oneshot::channel();
         let task = self.tasks.spawn(async move {
             let _open = Open::counted();
@@ -178,7 +193,7 @@ impl Drop for Open {
 }
 
 /// One connection, from its first request to its last.
-async fn serve(stream: TcpStream, app: Router, limits: Limits, stopped: oneshot::Receiver<()>) {
+async fn serve(stream: TcpStream, app: impl App, limits: Limits, stopped: oneshot::Receiver<()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
         return;

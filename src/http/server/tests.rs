@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use axum::Router;
 use axum::routing::get;
 use tokio::task::JoinHandle;
 

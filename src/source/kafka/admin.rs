@@ -1,8 +1,10 @@
-//! Makes topics, for trials (`load` and the tests; `serve` never does), and looks at what a cluster has of them.
+//! Makes topics, for trials (`load` and the tests) and for an archive that is imported, which `serve` never does; and
+//! looks at what a cluster has of them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use itertools::Itertools as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
@@ -32,22 +34,31 @@ type Admin = AdminClient<DefaultClientContext>;
 /// Creates those of the three topics that are missing, with so many partitions and the cluster's own replication
 /// factor. Returns how many partitions each topic has, which for one that was there already is what it had.
 pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
+    ensure_topics_with(settings, &Topic::ALL.map(|topic| (topic, partitions)), &[])
+}
+
+/// Creates those that are missing, each with its own number of partitions, and with these settings.
+pub fn ensure_topics_with(
+    settings: &KafkaSettings,
+    wanted: &[(Topic, i32)],
+    topic_settings: &[(&str, &str)],
+) -> Result<BTreeMap<Topic, i32>, TopicError> {
     let unreachable = |why| TopicError::Unreachable { brokers: settings.brokers.clone(), why };
     let admin: Admin = settings.client_config().create().map_err(unreachable)?;
     let there = partitions_with_leaders(&admin).map_err(unreachable)?;
-    let missing: Vec<&str> = Topic::ALL
+    let missing: Vec<(&str, i32)> = wanted
         .iter()
-        .map(|&topic| settings.topics.get(topic))
-        .filter(|name| !there.contains_key(*name))
+        .map(|&(topic, partitions)| (settings.topics.get(topic), partitions))
+        .filter(|(name, _)| !there.contains_key(*name))
         .collect();
-    if !missing.is_empty() {
-        create(&admin, &missing, partitions)?;
-    }
-    let there = if missing.is_empty() { there } else { await_leaders(&admin, &missing, partitions)? };
-    Ok(Topic::ALL
-        .iter()
-        .map(|&topic| (topic, there.get(settings.topics.get(topic)).copied().unwrap_or(0)))
-        .collect())
+    let there = if missing.is_empty() {
+        there
+    } else {
+        create(&admin, &missing, topic_settings)?;
+        await_leaders(&admin, &missing)?
+    };
+    let partitions_of = |topic| there.get(settings.topics.get(topic)).copied().unwrap_or(0);
+    Ok(wanted.iter().map(|&(topic, _)| (topic, partitions_of(topic))).collect())
 }
 
 /// The watermarks of those of these partitions, by the topic's name, that there are.
@@ -69,21 +80,25 @@ pub fn watermarks(
     Ok(found)
 }
 
-fn create(admin: &Admin, names: &[&str], partitions: i32) -> Result<(), TopicError> {
-    // -1 asks for the cluster's default.
-    let topics: Vec<NewTopic<'_>> =
-        names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(-1))).collect();
+fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)]) -> Result<(), TopicError> {
+    let new = |&(name, partitions)| {
+        // -1 asks for the cluster's default.
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        topic_settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+    };
+    let topics: Vec<NewTopic<'_>> = missing.iter().map(new).collect();
     let options =
         AdminOptions::new().operation_timeout(Some(CREATION_DEADLINE)).request_timeout(Some(CREATION_DEADLINE));
+    let names = || missing.iter().map(|(name, _)| *name).join(", ");
     let refused = |topic: &str, why: String| Err(TopicError::Refused { topic: topic.to_owned(), why });
     // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refused(&names.join(", "), error.to_string()),
+        Err(error) => return refused(&names(), error.to_string()),
     };
     let answers = match runtime.block_on(admin.create_topics(&topics, &options)) {
         Ok(answers) => answers,
-        Err(error) => return refused(&names.join(", "), error.to_string()),
+        Err(error) => return refused(&names(), error.to_string()),
     };
     for answer in answers {
         match answer {
@@ -95,16 +110,16 @@ fn create(admin: &Admin, names: &[&str], partitions: i32) -> Result<(), TopicErr
 }
 
 /// A topic that was just created is not everywhere at once; what is sent too early would only be tried again and again.
-fn await_leaders(admin: &Admin, names: &[&str], partitions: i32) -> Result<BTreeMap<String, i32>, TopicError> {
+fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<String, i32>, TopicError> {
     let start = Instant::now();
     while start.elapsed() < CREATION_DEADLINE {
         let there = partitions_with_leaders(admin).unwrap_or_default();
-        if names.iter().all(|name| there.get(*name).is_some_and(|&count| count >= partitions)) {
+        if created.iter().all(|(name, wanted)| there.get(*name).is_some_and(|count| count >= wanted)) {
             return Ok(there);
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    Err(TopicError::NoLeaders { topics: names.iter().map(|&name| name.to_owned()).collect() })
+    Err(TopicError::NoLeaders { topics: created.iter().map(|(name, _)| (*name).to_owned()).collect() })
 }
 
 /// Of every topic: asking for one by its name may create it, where the brokers are set so.

@@ -3,6 +3,7 @@
 pub mod admin;
 mod consumer;
 pub mod embedded;
+pub mod look;
 pub mod producer;
 mod queue;
 pub mod settings;

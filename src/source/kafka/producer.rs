@@ -1,4 +1,4 @@
-//! Puts records on the topics, for trials: `load`, `demo` and the tests. Each record is there once, in the order sent
+//! Puts records on the topics, for trials (`load`, `demo` and the tests) and from an archive. Each record is there once, in the order sent
 //! within its partition, or [`Producer::finish`] says which one is not.
 
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
-use crate::domain::Topic;
+use crate::domain::{Record, Topic};
 use crate::source::TopicNames;
 
 use super::KafkaSettings;
@@ -50,9 +50,35 @@ impl Producer {
     /// Waits where the queue is full. `None` as a value is a null one. Fails with the first record that could not be
     /// delivered, which may be one sent long before.
     pub fn send(&mut self, topic: Topic, key: &str, value: Option<&[u8]>) -> Result<(), ProduceError> {
+        self.put(topic, |record| {
+            record.key = Some(key.as_bytes());
+            record.payload = value;
+        })
+    }
+
+    /// As [`Producer::send`], with all that the record has: its partition, its time, its headers, and null where it is null.
+    pub fn copy(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
+        self.put(record.position.topic, |copy| {
+            copy.partition = Some(record.position.partition);
+            // Without one, librdkafka would take the time of now; -1 is Kafka's word for none.
+            copy.timestamp = Some(record.timestamp_millis.unwrap_or(-1));
+            copy.key = record.key;
+            copy.payload = record.value;
+            let headers = |headers: OwnedHeaders, &(key, value)| headers.insert(Header { key, value });
+            let many = record.headers.len();
+            copy.headers =
+                (many > 0).then(|| record.headers.iter().fold(OwnedHeaders::new_with_capacity(many), headers));
+        })
+    }
+
+    fn put<'a>(
+        &'a mut self,
+        topic: Topic,
+        fill: impl FnOnce(&mut BaseRecord<'a, [u8], [u8], usize>),
+    ) -> Result<(), ProduceError> {
         let name = self.topics.get(topic);
-        let mut record = BaseRecord::with_opaque_to(name, self.sent).key(key);
-        record.payload = value;
+        let mut record = BaseRecord::with_opaque_to(name, self.sent);
+        fill(&mut record);
         // Rarely enough to cost nothing, often enough that a failure is seen while it matters.
         if self.sent.is_multiple_of(1024) {
             self.poll(Duration::ZERO)?;

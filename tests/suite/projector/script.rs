@@ -4,13 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic};
-use optview::projector::{self, Settings};
+use optview::projector::{self, Control, Settings};
 use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
@@ -101,10 +100,10 @@ pub fn project(
     let mut settings = settings(&path, 0);
     change(&mut settings);
     let status = Status::new(1);
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut source = Playing::new(partitions, run, status.clone(), stop.clone());
+    let control = Arc::new(Control::default());
+    let mut source = Playing::new(partitions, run, status.clone(), control.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        projector::run(&mut source, writer, settings, status.clone(), &stop).unwrap();
+        projector::run(&mut source, writer, settings, status.clone(), &control).unwrap();
     }));
     match ended {
         Ok(()) => Some(status),
@@ -123,7 +122,7 @@ pub struct Playing<'a> {
     run: Run,
     random: Random,
     pub status: Status,
-    stop: Arc<AtomicBool>,
+    control: Arc<Control>,
     begin: Instant,
     found: bool,
     told_ended: Vec<bool>,
@@ -133,14 +132,14 @@ pub struct Playing<'a> {
 }
 
 impl<'a> Playing<'a> {
-    pub fn new(partitions: &'a [Partition], run: Run, status: Status, stop: Arc<AtomicBool>) -> Playing<'a> {
+    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<Control>) -> Playing<'a> {
         Playing {
             next: vec![None; partitions.len()],
             partitions,
             run,
             random: Random(run.seed),
             status,
-            stop,
+            control,
             begin: Instant::now(),
             found: false,
             told_ended: vec![false; partitions.len()],
@@ -206,7 +205,7 @@ impl Source for Playing<'_> {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         if (self.run.until)(self) {
-            self.stop.store(true, Ordering::Release);
+            self.control.stop();
             return;
         }
         if !std::mem::replace(&mut self.found, true) {

@@ -1,0 +1,20 @@
+//! `optview archive`: copies the topics' records into files, proves that those are whole, and puts them onto topics.
+//!
+//! Composes [`crate::source::archive`] with Kafka. Must never write to topics that hold anything else.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+pub mod export;
+pub mod import;
+mod progress;
+pub mod verify;
+
+/// One line of JSON, for programs.
+fn print_json(line: &impl Serialize) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(line)?;
+    line.push(b'\n');
+    io::stdout().write_all(&line).context("cannot write the result to stdout")
+}

@@ -1,0 +1,223 @@
+//! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use super::print_json;
+use super::progress::{Progress, per_second};
+use crate::config::ArchiveExportConfig;
+use crate::domain::Topic;
+use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest};
+use crate::source::kafka::look::{Cluster, look};
+use crate::source::kafka::{KafkaSettings, KafkaSource};
+use crate::source::{Polled, Source as _, Watermarks};
+
+/// librdkafka wants a group, though nothing is ever written for it.
+const GROUP: &str = "optview-archive";
+/// How long a poll may wait: so often the signal to stop is looked at.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// What was done.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Exported {
+    phase: &'static str,
+    /// Copied by this run.
+    records: u64,
+    records_per_second: u64,
+    /// Of the whole archive.
+    archive_records: u64,
+    archive_files: usize,
+    archive_bytes: u64,
+}
+
+/// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
+pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
+    let cluster = look(&config.kafka)?;
+    let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
+    let total = left(archive.manifest(), &cluster, &config.kafka)?;
+    let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
+    let mut progress = Progress::new("exporting", total, config.json);
+    let mut export = Export {
+        kafka: &config.kafka,
+        appender: Appender::new(archive, config.kafka.topics.clone()),
+        partitions: BTreeMap::new(),
+        records: 0,
+        failure: None,
+    };
+    let mut committed = Instant::now();
+    let is_whole = loop {
+        export.step(&mut source);
+        progress.show(export.records)?;
+        if export.failure.is_some() || stop.load(Ordering::Acquire) {
+            break false;
+        }
+        if !config.follow && source.is_complete() && export.is_caught_up() {
+            break true;
+        }
+        if committed.elapsed() >= config.commit_interval {
+            export.appender.commit()?;
+            committed = Instant::now();
+        }
+    };
+    progress.finish();
+    // What was read until a failure is good, and the next export need not read it again.
+    let manifest = export.appender.finish()?;
+    tell(&manifest, export.records, progress.seconds(), config)?;
+    match export.failure {
+        Some(failure) => Err(failure),
+        None if is_whole || config.follow => Ok(()),
+        None => bail!("told to stop before the end; run it again to go on from there"),
+    }
+}
+
+fn tell(manifest: &Manifest, records: u64, seconds: f64, config: &ArchiveExportConfig) -> anyhow::Result<()> {
+    let exported = Exported {
+        phase: "done",
+        records,
+        records_per_second: per_second(records, seconds),
+        archive_records: manifest.records(),
+        archive_files: manifest.files.len(),
+        archive_bytes: manifest.bytes(),
+    };
+    if config.json {
+        return print_json(&exported);
+    }
+    println!("exported {} records, {}/s", HumanCount(records), HumanCount(exported.records_per_second));
+    println!(
+        "{} now holds {} records in {} files, {}",
+        config.directory.display(),
+        HumanCount(exported.archive_records),
+        exported.archive_files,
+        HumanBytes(exported.archive_bytes)
+    );
+    Ok(())
+}
+
+fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity> {
+    let name = |stream| kafka.topics.get(stream).to_owned();
+    let archived =
+        |stream| ArchivedTopic { stream, topic: name(stream), partitions: cluster.partitions_of(stream) };
+    let topics = Topic::ALL.map(archived);
+    let missing: Vec<&str> =
+        topics.iter().filter(|topic| topic.partitions == 0).map(|topic| topic.topic.as_str()).collect();
+    if !missing.is_empty() {
+        bail!("the cluster has no topic {}; correct --topic-..., or create it", missing.join(", "));
+    }
+    Ok(Identity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
+}
+
+/// How many offsets are left to be read, where none of them is gone.
+fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow::Result<u64> {
+    let spans = manifest.spans();
+    let (mut left, mut lost) = (0, Vec::new());
+    for (&(topic, partition), &watermarks) in &cluster.partitions {
+        let next = spans.get(&(topic, partition)).map(|span| span.next);
+        lost.extend(next.and_then(|next| what_is_lost(kafka.topics.get(topic), partition, next, watermarks)));
+        left += watermarks.high - next.unwrap_or(watermarks.low);
+    }
+    if lost.is_empty() {
+        return Ok(u64::try_from(left).unwrap_or(0));
+    }
+    bail!(
+        "the archive cannot be continued, and nothing was written:\n  {}\nKeep it as it is, and export what is left \
+         into another directory",
+        lost.join("\n  ")
+    )
+}
+
+fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }: Watermarks) -> Option<String> {
+    if next < low {
+        return Some(format!(
+            "{topic}/{partition}: the records from {next} to {low} were removed before they were exported"
+        ));
+    }
+    (next > high).then(|| {
+        format!(
+            "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
+        )
+    })
+}
+
+struct Export<'a> {
+    kafka: &'a KafkaSettings,
+    appender: Appender,
+    partitions: BTreeMap<(Topic, i32), Partition>,
+    /// Copied by this run.
+    records: u64,
+    /// Why it cannot go on.
+    failure: Option<anyhow::Error>,
+}
+
+struct Partition {
+    next: i64,
+    start_high: i64,
+}
+
+impl Export<'_> {
+    fn step(&mut self, source: &mut KafkaSource) {
+        let mut found = Vec::new();
+        source.poll(WAIT, &mut |polled| match polled {
+            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            Polled::Records(records) if self.failure.is_none() => {
+                let last = records.record(records.len() - 1).position;
+                if let Err(error) = self.appender.write(&*records) {
+                    self.failure = Some(error.into());
+                }
+                self.records += records.len() as u64;
+                self.passed(last.topic, last.partition, last.offset + 1);
+            }
+            Polled::Records(_) => {}
+            Polled::Ended { topic, partition } => {
+                // It ended after its start was looked at, so all up to there has been read.
+                let start_high = self.partitions.get(&(topic, partition)).map_or(0, |held| held.start_high);
+                self.appender.ended(topic, partition, start_high);
+                self.passed(topic, partition, start_high);
+            }
+            Polled::Failed { topic, partition, reason } => {
+                let name = self.kafka.topics.get(topic);
+                self.failure.get_or_insert_with(|| anyhow::anyhow!("{name}/{partition}: {reason}"));
+            }
+        });
+        for (topic, partition, watermarks) in found {
+            if let Err(failure) = self.begin(source, topic, partition, watermarks) {
+                self.failure.get_or_insert(failure);
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        source: &mut KafkaSource,
+        topic: Topic,
+        partition: i32,
+        watermarks: Watermarks,
+    ) -> anyhow::Result<()> {
+        let name = self.kafka.topics.get(topic);
+        let next = self.appender.begin(topic, partition, watermarks.low);
+        if let Some(lost) = what_is_lost(name, partition, next, watermarks) {
+            bail!(lost);
+        }
+        if next == watermarks.low && next > 0 {
+            let low = watermarks.low;
+            tracing::warn!(topic = name, partition, low, "the oldest records are no longer in the topic");
+        }
+        self.partitions.insert((topic, partition), Partition { next, start_high: watermarks.high });
+        let cannot = |why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}");
+        source.assign(topic, partition, next).map_err(cannot)
+    }
+
+    fn passed(&mut self, topic: Topic, partition: i32, next: i64) {
+        if let Some(held) = self.partitions.get_mut(&(topic, partition)) {
+            held.next = held.next.max(next);
+        }
+    }
+
+    fn is_caught_up(&self) -> bool {
+        self.partitions.values().all(|partition| partition.next >= partition.start_high)
+    }
+}

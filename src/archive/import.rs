@@ -1,0 +1,239 @@
+//! `optview archive import`: puts an archive's records onto topics that hold nothing else.
+//!
+//! The topics themselves say how far an import has come: each partition begins empty, only the import writes to it, in the
+//! archive's order, and an idempotent producer leaves neither holes nor doubles. So a partition with n records has the
+//! archive's first n of it, which its last record proves, and an import that was killed goes on with the one after.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use super::print_json;
+use super::progress::{Progress, per_second};
+use crate::cli::Ended;
+use crate::config::ArchiveImportConfig;
+use crate::domain::Topic;
+use crate::source::archive::{ArchivedRecord, Manifest, Reader};
+use crate::source::kafka::look::{Cluster, look};
+use crate::source::kafka::producer::Producer;
+use crate::source::kafka::{KafkaSettings, KafkaSource, admin};
+use crate::source::{Polled, Source as _};
+
+/// History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
+const TOPIC_SETTINGS: &[(&str, &str)] = &[("retention.ms", "-1")];
+/// As for [`super::export`].
+const GROUP: &str = "optview-archive";
+/// How long the last records of the topics may take to come.
+const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+/// How often the signal to stop is looked at, in records.
+const LOOK_EVERY: u64 = 1024;
+
+type Partition = (Topic, i32);
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Imported {
+    phase: &'static str,
+    /// Put there by this run.
+    records: u64,
+    records_per_second: u64,
+    /// There already, from an import that did not come to its end.
+    records_before: u64,
+    problems: Vec<String>,
+}
+
+/// Imports what is not there yet.
+pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+    let manifest = Manifest::read(&config.directory)?;
+    let wanted = records_by_partition(&manifest);
+    let kafka = &config.kafka;
+    create_topics(kafka, &manifest)?;
+    let there = what_is_there(&look(kafka)?, &wanted, kafka)?;
+    check_is_ours(config, &manifest, &there)?;
+    let before: u64 = there.values().sum();
+    let mut progress = Progress::new("importing", manifest.records() - before, config.json);
+    let mut producer = Producer::new(kafka)?;
+    let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
+    let mut sent = 0;
+    for record in Reader::new(&config.directory, &manifest) {
+        let record = record.context("import stopped; what was sent until here is on the topics")?;
+        let partition = (record.position.topic, record.position.partition);
+        let number = seen.entry(partition).or_default();
+        *number += 1;
+        if *number <= there.get(&partition).copied().unwrap_or(0) {
+            continue;
+        }
+        producer.copy(&record.record())?;
+        sent += 1;
+        if sent % LOOK_EVERY == 0 {
+            progress.show(sent)?;
+            if stop.load(Ordering::Acquire) {
+                producer.finish()?;
+                bail!("told to stop before the end; run it again to go on from there");
+            }
+        }
+    }
+    producer.finish()?;
+    progress.finish();
+    let problems = differences(&look(kafka)?, &wanted, kafka);
+    let records_per_second = per_second(sent, progress.seconds());
+    let imported = Imported { phase: "done", records: sent, records_per_second, records_before: before, problems };
+    if config.json {
+        print_json(&imported)?
+    } else {
+        print(&imported)
+    }
+    Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+}
+
+fn print(imported: &Imported) {
+    println!("imported {} records, {}/s", HumanCount(imported.records), HumanCount(imported.records_per_second));
+    if imported.records_before > 0 {
+        println!("{} were there already, from an import before this one", HumanCount(imported.records_before));
+    }
+    match imported.problems.len() {
+        0 => println!("every partition now has as many records as the archive has of it"),
+        count => println!("{count} problems:"),
+    }
+    imported.problems.iter().for_each(|problem| println!("  {problem}"));
+}
+
+/// Of every partition, those without records too.
+fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
+    let spans = manifest.spans();
+    let records = |partition| (partition, spans.get(&partition).map_or(0, |span| span.records));
+    manifest.partitions().map(records).collect()
+}
+
+fn create_topics(kafka: &KafkaSettings, manifest: &Manifest) -> anyhow::Result<()> {
+    let wanted: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
+    let there = admin::ensure_topics_with(kafka, &wanted, TOPIC_SETTINGS)?;
+    for (topic, partitions) in wanted {
+        if there.get(&topic) != Some(&partitions) {
+            let (name, found) = (kafka.topics.get(topic), there.get(&topic).copied().unwrap_or(0));
+            bail!(
+                "the topic `{name}` has {found} partitions, and the archive has {partitions} of it; nothing was \
+                 written: give the name of a topic that is not there yet"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How many records each partition holds, where they may be of an earlier import.
+fn what_is_there(
+    cluster: &Cluster,
+    wanted: &BTreeMap<Partition, u64>,
+    kafka: &KafkaSettings,
+) -> anyhow::Result<BTreeMap<Partition, u64>> {
+    let (mut there, mut others) = (BTreeMap::new(), Vec::new());
+    for (&(topic, partition), watermarks) in &cluster.partitions {
+        let name = kafka.topics.get(topic);
+        let count = u64::try_from(watermarks.high).unwrap_or(0);
+        let most = wanted.get(&(topic, partition)).copied().unwrap_or(0);
+        if watermarks.low > 0 {
+            let low = watermarks.low;
+            others.push(format!("{name}/{partition}: the records below {low} were removed from it"));
+        } else if count > most {
+            others.push(format!("{name}/{partition}: holds {count} records, and the archive {most}"));
+        } else {
+            there.insert((topic, partition), count);
+        }
+    }
+    if others.is_empty() { Ok(there) } else { Err(not_ours(&others)) }
+}
+
+fn not_ours(others: &[String]) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the topics hold what is not of an import of this archive, and nothing was written:\n  {}\nGive the names of \
+         topics that are not there yet, or remove these",
+        others.join("\n  ")
+    )
+}
+
+/// Compares the last record of each partition with the archive's.
+fn check_is_ours(
+    config: &ArchiveImportConfig,
+    manifest: &Manifest,
+    there: &BTreeMap<Partition, u64>,
+) -> anyhow::Result<()> {
+    let mut last = last_records(&config.kafka, there)?;
+    if last.is_empty() {
+        return Ok(());
+    }
+    let (mut seen, mut others): (BTreeMap<Partition, u64>, _) = (BTreeMap::new(), Vec::new());
+    for record in Reader::new(&config.directory, manifest) {
+        let record = record?;
+        let (topic, partition) = (record.position.topic, record.position.partition);
+        let number = seen.entry((topic, partition)).or_default();
+        *number += 1;
+        if there.get(&(topic, partition)) != Some(number) {
+            continue;
+        }
+        let is_same =
+            |last: &ArchivedRecord| ArchivedRecord { position: record.position, ..last.clone() } == record;
+        if !last.remove(&(topic, partition)).is_some_and(|last| is_same(&last)) {
+            let name = config.kafka.topics.get(topic);
+            others.push(format!("{name}/{partition}: record {number} is not the one of the archive"));
+        }
+        if last.is_empty() {
+            break;
+        }
+    }
+    if others.is_empty() { Ok(()) } else { Err(not_ours(&others)) }
+}
+
+/// Of each partition that holds some.
+fn last_records(
+    kafka: &KafkaSettings,
+    there: &BTreeMap<Partition, u64>,
+) -> anyhow::Result<BTreeMap<Partition, ArchivedRecord>> {
+    let wanted: BTreeMap<Partition, i64> =
+        there.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (*key, *count as i64 - 1)).collect();
+    let mut last = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(last);
+    }
+    let mut source = KafkaSource::new(kafka, GROUP).context("librdkafka does not take the settings")?;
+    let begin = Instant::now();
+    while last.len() < wanted.len() {
+        if begin.elapsed() > LOOK_DEADLINE {
+            bail!(
+                "the last records of the topics did not come within {} s: are they transactions'?",
+                LOOK_DEADLINE.as_secs()
+            );
+        }
+        let mut found = Vec::new();
+        source.poll(Duration::from_millis(100), &mut |polled| match polled {
+            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
+            Polled::Records(records) => {
+                let record = records.record(records.len() - 1);
+                last.insert((record.position.topic, record.position.partition), ArchivedRecord::from(record));
+            }
+            Polled::Ended { .. } | Polled::Failed { .. } => {}
+        });
+        for (topic, partition) in found {
+            let Some(&offset) = wanted.get(&(topic, partition)) else { continue };
+            source.assign(topic, partition, offset).map_err(anyhow::Error::msg)?;
+        }
+    }
+    Ok(last)
+}
+
+/// Where others wrote meanwhile, or something is missing.
+fn differences(cluster: &Cluster, wanted: &BTreeMap<Partition, u64>, kafka: &KafkaSettings) -> Vec<String> {
+    let difference = |(&(topic, partition), &records): (&Partition, &u64)| {
+        let name = kafka.topics.get(topic);
+        let found = cluster.partitions.get(&(topic, partition)).map_or(0, |watermarks| watermarks.high);
+        (u64::try_from(found) != Ok(records)).then(|| {
+            format!(
+                "{name}/{partition}: holds {found} records, and the archive {records}: did others write to it \
+                 meanwhile?"
+            )
+        })
+    };
+    wanted.iter().filter_map(difference).collect()
+}

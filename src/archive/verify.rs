@@ -1,0 +1,75 @@
+//! `optview archive verify`: looks at every byte of an archive, and says what it looked at.
+
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use super::print_json;
+use super::progress::Progress;
+use crate::cli::Ended;
+use crate::config::ArchiveVerifyConfig;
+use crate::source::archive::{Manifest, Span, verify};
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Told {
+    phase: &'static str,
+    files: u64,
+    records: u64,
+    bytes: u64,
+    /// That have records.
+    partitions: usize,
+    cluster_id: String,
+    spans: Vec<Span>,
+    problems: Vec<String>,
+}
+
+pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
+    let manifest = Manifest::read(&config.directory)?;
+    let mut progress = Progress::new("verifying", manifest.records(), config.json);
+    let mut shown = Ok(());
+    let verified = verify(&config.directory, &manifest, |so_far| {
+        if shown.is_ok() {
+            shown = progress.show(so_far.records);
+        }
+    });
+    progress.finish();
+    shown?;
+    let spans: Vec<Span> = manifest.spans().into_values().collect();
+    let told = Told {
+        phase: "done",
+        files: verified.files,
+        records: verified.records,
+        bytes: verified.bytes,
+        partitions: spans.len(),
+        cluster_id: manifest.cluster_id,
+        spans,
+        problems: verified.problems,
+    };
+    if config.json {
+        print_json(&told)?
+    } else {
+        print(&told)
+    }
+    Ok(if told.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+}
+
+fn print(told: &Told) {
+    println!(
+        "checked {} files, {}, {} records of {} partitions, of the cluster {}",
+        told.files,
+        HumanBytes(told.bytes),
+        HumanCount(told.records),
+        told.partitions,
+        told.cluster_id
+    );
+    println!("{:<28} {:>14} {:>14} {:>14}", "partition", "first offset", "next offset", "records");
+    for Span { stream, partition, first, next, records } in &told.spans {
+        println!("{:<28} {first:>14} {next:>14} {records:>14}", format!("{stream}/{partition}"));
+    }
+    match told.problems.len() {
+        0 => println!(
+            "no problems: every checksum is right, every line is a record, and nothing is missing between the files"
+        ),
+        count => println!("{count} problems:"),
+    }
+    told.problems.iter().for_each(|problem| println!("  {problem}"));
+}

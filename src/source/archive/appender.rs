@@ -1,0 +1,255 @@
+//! Appends records to an archive. Lines are made on the caller's thread, and compressed, hashed and synced on one of its
+//! own. Nothing counts before it is committed: the frame is finished and synced, and then the manifest lists it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use super::checksum::Checksummed;
+use super::directory::Archive;
+use super::errors::ArchiveError;
+use super::line;
+use super::manifest::{FileEntry, Manifest, Span, file_name, number_of, sync_directory};
+use crate::domain::Topic;
+use crate::source::{Records, TopicNames};
+
+/// A file ends once its lines have so many bytes.
+const FILE_BYTES: usize = 64 << 20;
+/// So many bytes of lines are handed over at a time,
+const CHUNK_BYTES: usize = 1 << 20;
+/// and so many times, before the caller waits.
+const CHUNKS_WAITING: usize = 8;
+/// zstd's own default.
+const LEVEL: i32 = 3;
+
+pub struct Appender {
+    topics: TopicNames,
+    lines: Vec<u8>,
+    /// Of the file's lines, those not handed over included.
+    file_bytes: usize,
+    /// Where each partition goes on.
+    next: BTreeMap<(Topic, i32), i64>,
+    /// What was written since the last commit.
+    spans: BTreeMap<(Topic, i32), Span>,
+    orders: SyncSender<Order>,
+    /// Chunks that were compressed, to be filled again.
+    spare: Receiver<Vec<u8>>,
+    /// Until it has ended.
+    thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>,
+}
+
+enum Order {
+    Lines(Vec<u8>),
+    Commit { spans: Vec<Span>, file_ends: bool },
+}
+
+impl Appender {
+    pub fn new(archive: Archive, topics: TopicNames) -> Appender {
+        let next = archive.manifest.spans().into_iter().map(|(partition, span)| (partition, span.next)).collect();
+        let (orders, to_do) = sync_channel(CHUNKS_WAITING);
+        let (done_with, spare) = channel();
+        let thread = Some(thread::spawn(move || Press::new(archive).work(&to_do, &done_with)));
+        let (lines, spans) = (Vec::new(), BTreeMap::new());
+        Appender { topics, lines, file_bytes: 0, next, spans, orders, spare, thread }
+    }
+
+    /// Where the partition's records go on; where nothing of it is there yet, they begin at `low`.
+    pub fn begin(&mut self, topic: Topic, partition: i32, low: i64) -> i64 {
+        *self.next.entry((topic, partition)).or_insert(low)
+    }
+
+    /// Records of a partition that was begun. Those that are there already are passed over.
+    ///
+    /// An error is the reason why nothing more can be written.
+    pub fn write(&mut self, records: &dyn Records) -> Result<(), ArchiveError> {
+        let position = records.record(0).position;
+        let partition = (position.topic, position.partition);
+        let first = self.begin(position.topic, position.partition, position.offset);
+        let (mut next, mut count) = (first, 0);
+        let before = self.lines.len();
+        for record in
+            (0..records.len()).map(|at| records.record(at)).filter(|record| record.position.offset >= first)
+        {
+            line::encode(&record, self.topics.get(position.topic), &mut self.lines)
+                .map_err(|error| ArchiveError::io("write a line to", "the archive".as_ref())(error.into()))?;
+            (next, count) = (record.position.offset + 1, count + 1);
+        }
+        self.file_bytes += self.lines.len() - before;
+        self.passed(partition, next, count);
+        if self.lines.len() >= CHUNK_BYTES {
+            self.hand_over()?;
+        }
+        if self.file_bytes >= FILE_BYTES { self.commit_and(true) } else { Ok(()) }
+    }
+
+    /// Up to this offset, there is nothing more of the partition: what lies between are no records.
+    pub fn ended(&mut self, topic: Topic, partition: i32, at: i64) {
+        if self.next.get(&(topic, partition)).is_some_and(|next| *next < at) {
+            self.passed((topic, partition), at, 0);
+        }
+    }
+
+    /// How many records the next commit lists.
+    pub fn uncommitted(&self) -> u64 {
+        self.spans.values().map(|span| span.records).sum()
+    }
+
+    /// Has all that was written until now finished and listed, without waiting for it.
+    pub fn commit(&mut self) -> Result<(), ArchiveError> {
+        self.commit_and(false)
+    }
+
+    /// Commits, and waits until all is done. What is dropped without it was not committed.
+    pub fn finish(mut self) -> Result<Manifest, ArchiveError> {
+        self.commit()?;
+        let Appender { orders, thread, .. } = self;
+        drop(orders);
+        ended(thread)
+    }
+
+    fn passed(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
+        let held = self.next.entry((stream, partition)).or_insert(next);
+        let passed = Span { stream, partition, first: *held, next, records };
+        *held = next;
+        self.spans.entry((stream, partition)).and_modify(|span| span.extend(&passed)).or_insert(passed);
+    }
+
+    fn commit_and(&mut self, file_ends: bool) -> Result<(), ArchiveError> {
+        if self.uncommitted() == 0 {
+            return Ok(());
+        }
+        self.hand_over()?;
+        let spans = std::mem::take(&mut self.spans).into_values().collect();
+        if file_ends {
+            self.file_bytes = 0;
+        }
+        self.order(Order::Commit { spans, file_ends })
+    }
+
+    fn hand_over(&mut self) -> Result<(), ArchiveError> {
+        let empty = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES * 5 / 4));
+        let lines = std::mem::replace(&mut self.lines, empty);
+        self.order(Order::Lines(lines))
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), ArchiveError> {
+        if self.orders.send(order).is_ok() {
+            return Ok(());
+        }
+        // It ends by itself only where it has failed.
+        Err(ended(self.thread.take()).err().unwrap_or(ArchiveError::AppenderGone))
+    }
+}
+
+/// How the thread ended.
+fn ended(thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>) -> Result<Manifest, ArchiveError> {
+    thread.and_then(|thread| thread.join().ok()).unwrap_or(Err(ArchiveError::AppenderGone))
+}
+
+/// What the thread does: presses lines into files.
+struct Press {
+    archive: Archive,
+    open: Option<OpenFile>,
+    last_number: u32,
+}
+
+struct OpenFile {
+    entry: FileEntry,
+    encoder: zstd::Encoder<'static, Checksummed<File>>,
+}
+
+impl Press {
+    fn new(archive: Archive) -> Press {
+        let numbers = archive.manifest.files.iter().filter_map(|file| number_of(&file.name));
+        let last_number = numbers.max().unwrap_or(0);
+        Press { archive, open: None, last_number }
+    }
+
+    fn work(mut self, orders: &Receiver<Order>, spare: &Sender<Vec<u8>>) -> Result<Manifest, ArchiveError> {
+        for order in orders {
+            match order {
+                Order::Lines(mut lines) => {
+                    self.compress(&lines)?;
+                    lines.clear();
+                    // The caller may have gone, and then the lines are as good as never written.
+                    let _ = spare.send(lines);
+                }
+                Order::Commit { spans, file_ends } => self.commit(&spans, file_ends)?,
+            }
+        }
+        Ok(self.archive.manifest)
+    }
+
+    fn compress(&mut self, lines: &[u8]) -> Result<(), ArchiveError> {
+        let OpenFile { entry, encoder } = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(self.archive.create(self.last_number + 1)?),
+        };
+        std::io::Write::write_all(encoder, lines).map_err(self.archive.io("write", &entry.name))
+    }
+
+    fn commit(&mut self, spans: &[Span], file_ends: bool) -> Result<(), ArchiveError> {
+        let Some(OpenFile { mut entry, encoder }) = self.open.take() else { return Ok(()) };
+        let failed = |doing| self.archive.io(doing, &entry.name);
+        let written = encoder.finish().map_err(failed("write"))?;
+        written.inner().sync_all().map_err(failed("sync"))?;
+        entry.add(spans, &written);
+        self.archive.list(&entry)?;
+        self.last_number = number_of(&entry.name).unwrap_or(self.last_number);
+        if !file_ends {
+            let encoder = frame(written).map_err(self.archive.io("write", &entry.name))?;
+            self.open = Some(OpenFile { entry, encoder });
+        }
+        Ok(())
+    }
+}
+
+impl Archive {
+    fn create(&self, number: u32) -> Result<OpenFile, ArchiveError> {
+        let name = file_name(number);
+        let file = File::create_new(self.directory.join(&name)).map_err(self.io("create", &name))?;
+        let encoder = frame(Checksummed::new(file)).map_err(self.io("write", &name))?;
+        let entry = FileEntry { name, bytes: 0, sha256: String::new(), records: 0, spans: Vec::new() };
+        Ok(OpenFile { entry, encoder })
+    }
+
+    /// Lists a file's state, all of which is on the disk.
+    fn list(&mut self, entry: &FileEntry) -> Result<(), ArchiveError> {
+        match self.manifest.files.last_mut().filter(|last| last.name == entry.name) {
+            Some(last) => last.clone_from(entry),
+            None => {
+                sync_directory(&self.directory)?;
+                self.manifest.files.push(entry.clone());
+            }
+        }
+        self.manifest.write(&self.directory)
+    }
+
+    fn io(&self, doing: &'static str, name: &str) -> impl FnOnce(std::io::Error) -> ArchiveError + use<> {
+        let path = self.directory.join(name);
+        move |why| ArchiveError::Io { doing, path, why }
+    }
+}
+
+impl FileEntry {
+    /// Takes in what was finished.
+    fn add(&mut self, spans: &[Span], written: &Checksummed<File>) {
+        (self.bytes, self.sha256) = (written.bytes(), written.sha256());
+        for added in spans {
+            self.records += added.records;
+            let same = |span: &&mut Span| (span.stream, span.partition) == (added.stream, added.partition);
+            match self.spans.iter_mut().find(same) {
+                Some(span) => span.extend(added),
+                None => self.spans.push(*added),
+            }
+        }
+    }
+}
+
+/// One frame after another is a whole file to zstd.
+fn frame(file: Checksummed<File>) -> std::io::Result<zstd::Encoder<'static, Checksummed<File>>> {
+    let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}

@@ -1,0 +1,131 @@
+//! The directory of an archive that is to be written to: made, held against others, and rid of what a crash left.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::errors::{ArchiveError, ReadError};
+use super::manifest::{ArchivedTopic, MANIFEST, Manifest, NEW_MANIFEST, VERSION, number_of, sync_directory};
+
+/// Locked while the archive is written to. It is empty.
+const LOCK: &str = "LOCK";
+
+/// What an archive is of: one cluster's topics, and of no others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster_id: String,
+    pub topics: Vec<ArchivedTopic>,
+}
+
+/// An archive that no other process writes to.
+pub struct Archive {
+    pub(super) directory: PathBuf,
+    pub(super) manifest: Manifest,
+    // Dropping it lets others write.
+    _lock: File,
+}
+
+impl Archive {
+    /// Opens the archive, or begins one where there is nothing. Changes nothing in an archive of something else.
+    pub fn open(directory: &Path, identity: Identity) -> Result<Archive, ArchiveError> {
+        fs::create_dir_all(directory).map_err(ArchiveError::io("create", directory))?;
+        if !directory.join(MANIFEST).exists() && !is_empty(directory)? {
+            return Err(ArchiveError::NotEmpty { directory: directory.to_owned() });
+        }
+        let lock = lock(directory)?;
+        let manifest = match Manifest::read(directory) {
+            Ok(held) => of_same(directory, held, identity)?,
+            Err(ArchiveError::NoArchive { .. }) => begin(directory, identity)?,
+            Err(error) => return Err(error),
+        };
+        tidy(directory, &manifest)?;
+        Ok(Archive { directory: directory.to_owned(), manifest, _lock: lock })
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, ArchiveError> {
+    let path = directory.join(LOCK);
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(ArchiveError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::Held { directory: directory.to_owned() }),
+        Err(TryLockError::Error(why)) => Err(ArchiveError::io("lock", &path)(why)),
+    }
+}
+
+/// Where it is, a manifest is written at once: a crash in the first file must not leave what looks like someone else's.
+fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError> {
+    let Identity { cluster_id, topics } = identity;
+    let manifest = Manifest { version: VERSION, cluster_id, topics, files: Vec::new() };
+    manifest.write(directory)?;
+    directory.parent().filter(|parent| parent.is_dir()).map_or(Ok(()), sync_directory)?;
+    Ok(manifest)
+}
+
+/// Takes over how many partitions there are by now.
+fn of_same(directory: &Path, mut held: Manifest, identity: Identity) -> Result<Manifest, ArchiveError> {
+    let directory = || directory.to_owned();
+    if held.cluster_id != identity.cluster_id {
+        let (archived, found) = (held.cluster_id, identity.cluster_id);
+        return Err(ArchiveError::OtherCluster { directory: directory(), archived, found });
+    }
+    for found in &identity.topics {
+        let Some(archived) = held.topic(found.stream) else { continue };
+        if archived.topic != found.topic {
+            let (archived, found) = (archived.topic.clone(), found.topic.clone());
+            return Err(ArchiveError::OtherTopic { directory: directory(), archived, found });
+        }
+        if archived.partitions > found.partitions {
+            let (topic, found, archived) = (archived.topic.clone(), found.partitions, archived.partitions);
+            return Err(ArchiveError::FewerPartitions { topic, archived, found });
+        }
+    }
+    held.topics = identity.topics;
+    Ok(held)
+}
+
+fn is_empty(directory: &Path) -> Result<bool, ArchiveError> {
+    // What a crash leaves of an archive that was being begun.
+    let names = names(directory)?;
+    Ok(names.iter().all(|name| [LOCK, NEW_MANIFEST].contains(&name.as_str())))
+}
+
+/// Cuts off and removes what an export had not finished.
+fn tidy(directory: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
+    for file in &manifest.files {
+        let path = directory.join(&file.name);
+        let open = File::options().write(true).open(&path).map_err(ArchiveError::io("open", &path))?;
+        let len = open.metadata().map_err(ArchiveError::io("look at", &path))?.len();
+        if len < file.bytes {
+            let why = format!(
+                "{len} bytes, where the manifest lists {}: it was cut; restore it from a copy, or export anew into \
+                 another directory",
+                file.bytes
+            );
+            return Err(ReadError::File { file: file.name.clone(), why }.into());
+        }
+        if len > file.bytes {
+            tracing::warn!(file = file.name, bytes = len - file.bytes, "cutting off what was not finished");
+            open.set_len(file.bytes).map_err(ArchiveError::io("cut", &path))?;
+        }
+    }
+    let listed = |name: &str| manifest.files.iter().any(|file| file.name == name);
+    for name in names(directory)?.iter().filter(|name| number_of(name).is_some() && !listed(name)) {
+        tracing::warn!(file = name, "removing a file that was not finished");
+        let path = directory.join(name);
+        fs::remove_file(&path).map_err(ArchiveError::io("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn names(directory: &Path) -> Result<Vec<String>, ArchiveError> {
+    let read = || {
+        let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect::<Result<Vec<_>, std::io::Error>>()
+    };
+    read().map_err(ArchiveError::io("read", directory))
+}

@@ -1,0 +1,176 @@
+//! A record as a line of JSON, and back: exactly the same bytes.
+//!
+//! Bytes that are UTF-8 are written as text (`"key": "..."`), others in base64 (`"key_base64": "..."`), and what is null
+//! as `"key": null`, so that null and empty stay apart and `jq` reads what people wrote.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::manifest::stream;
+use crate::domain::record::Header;
+use crate::domain::{Position, Record, Topic};
+
+/// A record that was read from an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedRecord {
+    pub position: Position,
+    /// Milliseconds since 1970.
+    pub timestamp_millis: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl ArchivedRecord {
+    pub fn record(&self) -> Record<'_> {
+        Record {
+            position: self.position,
+            timestamp_millis: self.timestamp_millis,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect(),
+        }
+    }
+}
+
+impl From<Record<'_>> for ArchivedRecord {
+    fn from(record: Record<'_>) -> ArchivedRecord {
+        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        ArchivedRecord {
+            position: record.position,
+            timestamp_millis: record.timestamp_millis,
+            key: owned(record.key),
+            value: owned(record.value),
+            headers: record.headers.iter().map(|(name, value)| ((*name).to_owned(), owned(*value))).collect(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(with = "stream")]
+    stream: Topic,
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    partition: i32,
+    offset: i64,
+    timestamp_millis: Option<i64>,
+    #[serde(default, skip_serializing_if = "Text::is_absent")]
+    key: Text<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_base64: Option<String>,
+    #[serde(default, skip_serializing_if = "Text::is_absent")]
+    value: Text<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+    headers: Vec<HeaderLine<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderLine<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Text::is_absent")]
+    value: Text<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value_base64: Option<String>,
+}
+
+/// What stands under a name without `_base64`.
+#[derive(Default)]
+enum Text<'a> {
+    #[default]
+    Absent,
+    Null,
+    Of(Cow<'a, str>),
+}
+
+impl Text<'_> {
+    fn is_absent(&self) -> bool {
+        matches!(self, Text::Absent)
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Text::Absent | Text::Null => serializer.serialize_none(),
+            Text::Of(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.map_or(Text::Null, |text| Text::Of(Cow::Owned(text))))
+    }
+}
+
+/// Appends the record's line, with its end. `topic` is what its topic is called in the cluster.
+pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_json::Result<()> {
+    let (key, key_base64) = written(record.key);
+    let (value, value_base64) = written(record.value);
+    let Position { topic: stream, partition, offset } = record.position;
+    let line = Line {
+        stream,
+        topic: Cow::Borrowed(topic),
+        partition,
+        offset,
+        timestamp_millis: record.timestamp_millis,
+        key,
+        key_base64,
+        value,
+        value_base64,
+        headers: record.headers.iter().map(header_line).collect(),
+    };
+    serde_json::to_writer(&mut *lines, &line)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// The record of a line, and what its topic is called in the cluster. An error says what is wrong with the line.
+pub fn decode(line: &[u8]) -> Result<(ArchivedRecord, Cow<'_, str>), String> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
+    let header = |header: HeaderLine<'_>| {
+        Ok((header.name.into_owned(), read("a header's value", header.value, header.value_base64)?))
+    };
+    let record = ArchivedRecord {
+        position: Position { topic: line.stream, partition: line.partition, offset: line.offset },
+        timestamp_millis: line.timestamp_millis,
+        key: read("the key", line.key, line.key_base64)?,
+        value: read("the value", line.value, line.value_base64)?,
+        headers: line.headers.into_iter().map(header).collect::<Result<_, String>>()?,
+    };
+    Ok((record, line.topic))
+}
+
+fn header_line<'a>(&(name, value): &Header<'a>) -> HeaderLine<'a> {
+    let (value, value_base64) = written(value);
+    HeaderLine { name: Cow::Borrowed(name), value, value_base64 }
+}
+
+fn written(bytes: Option<&[u8]>) -> (Text<'_>, Option<String>) {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => (Text::Null, None),
+        Some((_, Ok(text))) => (Text::Of(Cow::Borrowed(text)), None),
+        Some((bytes, Err(_))) => (Text::Absent, Some(BASE64.encode(bytes))),
+    }
+}
+
+fn read(what: &str, text: Text<'_>, base64: Option<String>) -> Result<Option<Vec<u8>>, String> {
+    match (text, base64) {
+        (Text::Null, None) => Ok(None),
+        (Text::Of(text), None) => Ok(Some(text.into_owned().into_bytes())),
+        (Text::Absent, Some(base64)) => {
+            BASE64.decode(base64).map(Some).map_err(|error| format!("{what} is not base64: {error}"))
+        }
+        (Text::Absent, None) => Err(format!("{what} is missing")),
+        (_, Some(_)) => Err(format!("{what} is there as text and in base64")),
+    }
+}

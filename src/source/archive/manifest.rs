@@ -1,0 +1,178 @@
+//! The list of what an archive holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::errors::ArchiveError;
+use crate::domain::Topic;
+
+pub(super) const MANIFEST: &str = "MANIFEST.json";
+/// One that is being written; it takes the other's place when it is whole.
+pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
+/// Of the files and of the manifest. It changes where an older optview would misunderstand them.
+pub(super) const VERSION: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: u32,
+    pub cluster_id: String,
+    pub topics: Vec<ArchivedTopic>,
+    /// In the order in which they were written, which is the order to read them in.
+    pub files: Vec<FileEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedTopic {
+    #[serde(with = "stream")]
+    pub stream: Topic,
+    /// What it is called in the cluster.
+    pub topic: String,
+    pub partitions: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub name: String,
+    /// So much of the file is finished. More may follow, of an export that is under way or was killed.
+    pub bytes: u64,
+    /// Of those bytes, in hexadecimal digits.
+    pub sha256: String,
+    pub records: u64,
+    pub spans: Vec<Span>,
+}
+
+/// All that one partition had from one offset up to another. Offsets have holes, so there may be fewer records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    #[serde(with = "stream")]
+    pub stream: Topic,
+    pub partition: i32,
+    pub first: i64,
+    /// One past the last.
+    pub next: i64,
+    pub records: u64,
+}
+
+impl Manifest {
+    pub fn read(directory: &Path) -> Result<Manifest, ArchiveError> {
+        let path = directory.join(MANIFEST);
+        let bytes = fs::read(&path).map_err(|why| match why.kind() {
+            std::io::ErrorKind::NotFound => ArchiveError::NoArchive { directory: directory.to_owned() },
+            _ => ArchiveError::io("read", &path)(why),
+        })?;
+        // Before the rest, which another version may write in another way.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let damaged = |why: String| ArchiveError::Manifest { path: path.clone(), why };
+        let Versioned { version } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if version > VERSION {
+            return Err(ArchiveError::Newer { path, version });
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        match manifest.files.iter().find(|file| number_of(&file.name).is_none()) {
+            // A name with a path in it would lead out of the directory.
+            Some(file) => Err(damaged(format!("`{}` is no name of a file of records", file.name))),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Puts it in the old one's place, so that a crash leaves one or the other.
+    pub(super) fn write(&self, directory: &Path) -> Result<(), ArchiveError> {
+        let (path, new) = (directory.join(MANIFEST), directory.join(NEW_MANIFEST));
+        let written = || {
+            let mut bytes = serde_json::to_vec_pretty(self)?;
+            bytes.push(b'\n');
+            let mut file = fs::File::create(&new)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        };
+        written().map_err(ArchiveError::io("write", &path))?;
+        sync_directory(directory)
+    }
+
+    pub fn records(&self) -> u64 {
+        self.files.iter().map(|file| file.records).sum()
+    }
+
+    /// Of the files, as they are on the disk.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// What is there of each partition, all files together. Of a partition that is not among them, nothing is.
+    pub fn spans(&self) -> BTreeMap<(Topic, i32), Span> {
+        let mut spans = BTreeMap::new();
+        for span in self.files.iter().flat_map(|file| &file.spans) {
+            spans
+                .entry((span.stream, span.partition))
+                .and_modify(|held: &mut Span| held.extend(span))
+                .or_insert(*span);
+        }
+        spans
+    }
+
+    /// Every partition of every topic, those without records too.
+    pub fn partitions(&self) -> impl Iterator<Item = (Topic, i32)> {
+        self.topics.iter().flat_map(|held| (0..held.partitions).map(|partition| (held.stream, partition)))
+    }
+
+    /// What the topic is called in the cluster.
+    pub fn topic(&self, stream: Topic) -> Option<&ArchivedTopic> {
+        self.topics.iter().find(|held| held.stream == stream)
+    }
+}
+
+impl Span {
+    /// Takes in what follows it.
+    pub(super) fn extend(&mut self, following: &Span) {
+        self.next = following.next;
+        self.records += following.records;
+    }
+}
+
+impl FileEntry {
+    pub(super) fn span(&self, stream: Topic, partition: i32) -> Option<&Span> {
+        self.spans.iter().find(|span| (span.stream, span.partition) == (stream, partition))
+    }
+}
+
+pub(super) fn file_name(number: u32) -> String {
+    format!("{number:06}.ndjson.zst")
+}
+
+/// `None` where it is not the name of a file of records.
+pub(super) fn number_of(name: &str) -> Option<u32> {
+    let number = name.strip_suffix(".ndjson.zst")?.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+/// Makes the names in it as durable as what they name.
+pub(super) fn sync_directory(path: &Path) -> Result<(), ArchiveError> {
+    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(ArchiveError::io("sync", path))
+}
+
+/// A stream as archives name it: as its topic is called by default.
+pub(super) mod stream {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::domain::Topic;
+
+    // The signature is serde's.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    pub fn serialize<S: Serializer>(stream: &Topic, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(stream.default_name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Topic, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let named = |stream: &Topic| stream.default_name() == name;
+        Topic::ALL.into_iter().find(named).ok_or_else(|| de::Error::custom(format!("there is no stream `{name}`")))
+    }
+}

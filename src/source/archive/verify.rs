@@ -1,0 +1,185 @@
+//! Whether an archive is what its manifest says: every byte, every line, and that nothing is missing between the files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::checksum::Checksummed;
+use super::errors::ReadError;
+use super::line::ArchivedRecord;
+use super::manifest::{FileEntry, Manifest, Span};
+use super::reader::{FileReader, cannot_read};
+use crate::domain::Topic;
+
+/// So many problems of one file are told; one wrong byte may spoil all lines after it.
+const MOST_PROBLEMS_A_FILE: usize = 20;
+
+/// What was looked at, and what was wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    pub files: u64,
+    /// Lines that are sound records.
+    pub records: u64,
+    /// As they are on the disk.
+    pub bytes: u64,
+    /// Of all the problems, each names its file, and its line where it has one.
+    pub problems: Vec<String>,
+}
+
+/// Looks at everything. `progress` is told the records of each file that is done.
+pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&Verified)) -> Verified {
+    let mut verified = Verified::default();
+    let mut next: BTreeMap<(Topic, i32), i64> = BTreeMap::new();
+    for (at, entry) in manifest.files.iter().enumerate() {
+        let is_last = at + 1 == manifest.files.len();
+        let mut problems = Problems::default();
+        for span in &entry.spans {
+            problems.extend(gap(entry, span, next.insert((span.stream, span.partition), span.next)));
+            problems.extend(misplaced(manifest, entry, span));
+        }
+        problems.extend(check_bytes(directory, entry, is_last).err());
+        verified.records += check_lines(directory, manifest, entry, &mut problems);
+        verified.files += 1;
+        verified.bytes += entry.bytes;
+        verified.problems.extend(problems.told(&entry.name));
+        progress(&verified);
+    }
+    verified
+}
+
+#[derive(Default)]
+struct Problems {
+    first: Vec<ReadError>,
+    more: usize,
+}
+
+impl Extend<ReadError> for Problems {
+    fn extend<I: IntoIterator<Item = ReadError>>(&mut self, problems: I) {
+        for problem in problems {
+            if self.first.len() < MOST_PROBLEMS_A_FILE { self.first.push(problem) } else { self.more += 1 }
+        }
+    }
+}
+
+impl Problems {
+    fn told(self, file: &str) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("{file}: {} more problems", self.more));
+        self.first.into_iter().map(|problem| problem.to_string()).chain(more)
+    }
+}
+
+fn wrong(entry: &FileEntry, why: String) -> ReadError {
+    ReadError::File { file: entry.name.clone(), why }
+}
+
+/// Where a file does not begin where the one before it ended.
+fn gap(entry: &FileEntry, span: &Span, before: Option<i64>) -> Option<ReadError> {
+    let before = before.filter(|before| *before != span.first)?;
+    let Span { stream, partition, first, .. } = *span;
+    let what = if before < first { "records are missing between" } else { "files overlap between" };
+    Some(wrong(
+        entry,
+        format!("{stream}/{partition}: {what} offsets {} and {}", before.min(first), before.max(first)),
+    ))
+}
+
+fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<ReadError> {
+    let Span { stream, partition, first, next, .. } = *span;
+    let known = manifest.topic(stream).is_some_and(|topic| (0..topic.partitions).contains(&partition));
+    if !known {
+        return Some(wrong(entry, format!("{stream}/{partition}: the manifest lists no such partition")));
+    }
+    (first > next)
+        .then(|| wrong(entry, format!("{stream}/{partition}: it ends at {next}, before it begins at {first}")))
+}
+
+fn check_bytes(directory: &Path, entry: &FileEntry, is_last: bool) -> Result<(), ReadError> {
+    let cannot = |error| cannot_read(&entry.name, &error);
+    let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
+    let len = file.metadata().map_err(cannot)?.len();
+    if len < entry.bytes {
+        return Err(wrong(entry, format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes)));
+    }
+    // An export adds to the last one only.
+    if len > entry.bytes && !is_last {
+        return Err(wrong(entry, format!("it has grown: {len} bytes, where the manifest lists {}", entry.bytes)));
+    }
+    let mut bytes = Checksummed::new(file.take(entry.bytes));
+    io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
+    if bytes.sha256() != entry.sha256 {
+        let found = bytes.sha256();
+        return Err(wrong(entry, format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256)));
+    }
+    Ok(())
+}
+
+/// Gives how many lines are sound.
+fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problems: &mut Problems) -> u64 {
+    let mut file = match FileReader::open(directory, entry) {
+        Ok(file) => file,
+        // That it cannot be opened was told with its bytes.
+        Err(_) => return 0,
+    };
+    let mut found: BTreeMap<(Topic, i32), Span> = BTreeMap::new();
+    let mut sound = 0;
+    loop {
+        let read = match file.next() {
+            None => break,
+            Some(Err(error @ ReadError::File { .. })) => {
+                problems.extend([error]);
+                break;
+            }
+            Some(Err(error)) => Err(error),
+            Some(Ok((record, topic))) => {
+                let checked =
+                    check_name(manifest, &record, &topic).and_then(|()| place(entry, &mut found, &record));
+                checked.map_err(|why| file.wrong(why))
+            }
+        };
+        sound += u64::from(read.is_ok());
+        problems.extend(read.err());
+    }
+    problems.extend(entry.spans.iter().filter_map(|span| {
+        let Span { stream, partition, records, .. } = *span;
+        let there = found.get(&(stream, partition)).map_or(0, |span| span.records);
+        let why = || format!("{stream}/{partition}: {there} sound records, where the manifest lists {records}");
+        (there != records).then(|| wrong(entry, why()))
+    }));
+    let listed: u64 = entry.spans.iter().map(|span| span.records).sum();
+    if listed != entry.records {
+        problems
+            .extend([wrong(entry, format!("{} records are listed, and {listed} by partition", entry.records))]);
+    }
+    sound
+}
+
+fn check_name(manifest: &Manifest, record: &ArchivedRecord, topic: &str) -> Result<(), String> {
+    match manifest.topic(record.position.topic) {
+        Some(listed) if listed.topic == topic => Ok(()),
+        Some(listed) => Err(format!("it is of the topic `{topic}`, where the manifest lists `{}`", listed.topic)),
+        None => Err(format!("it is of `{}`, which the manifest does not list", record.position.topic)),
+    }
+}
+
+/// Counts a record where it belongs.
+fn place(
+    entry: &FileEntry,
+    found: &mut BTreeMap<(Topic, i32), Span>,
+    record: &ArchivedRecord,
+) -> Result<(), String> {
+    let (position, offset) = (record.position, record.position.offset);
+    let Some(listed) = entry.span(position.topic, position.partition) else {
+        return Err(format!("{position} is of a partition that the manifest does not list for this file"));
+    };
+    if !(listed.first..listed.next).contains(&offset) {
+        return Err(format!("{position} is not between offsets {} and {}", listed.first, listed.next));
+    }
+    let begin = Span { next: listed.first, records: 0, ..*listed };
+    let span = found.entry((position.topic, position.partition)).or_insert(begin);
+    if offset < span.next {
+        return Err(format!("{position} comes after offset {}", span.next - 1));
+    }
+    (span.next, span.records) = (offset + 1, span.records + 1);
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What there is on a cluster, asked once: for the tools, which would rather say that something is wrong than wait.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+use super::KafkaSettings;
+use super::consumer::consumer_config;
+use crate::domain::Topic;
+use crate::source::Watermarks;
+
+/// How long each answer may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
+    Unreachable { brokers: String, why: KafkaError },
+    #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
+    Nameless { brokers: String },
+    #[error(
+        "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
+    )]
+    Unreadable { topic: String, why: KafkaError },
+}
+
+/// A cluster, with those of the three topics that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Given by the cluster to itself when it was made: another one has another.
+    pub id: String,
+    /// Where each partition begins and ends. A topic without partitions is not there.
+    pub partitions: BTreeMap<(Topic, i32), Watermarks>,
+}
+
+impl Cluster {
+    /// How many partitions a topic has; 0 where it is not there.
+    pub fn partitions_of(&self, topic: Topic) -> i32 {
+        // As many as Kafka numbers with an `i32`.
+        self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
+    }
+}
+
+/// Looks at the cluster and its topics. Records of transactions that are under way are not there yet.
+pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
+    let brokers = || settings.brokers.clone();
+    let unreachable = |why| LookError::Unreachable { brokers: brokers(), why };
+    let consumer: BaseConsumer = consumer_config(settings, "optview-look").create().map_err(unreachable)?;
+    // Of every topic: asking for one by its name may create it, where the brokers are set so.
+    let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(unreachable)?;
+    let id =
+        consumer.client().fetch_cluster_id(DEADLINE).ok_or_else(|| LookError::Nameless { brokers: brokers() })?;
+    let mut partitions = BTreeMap::new();
+    for topic in Topic::ALL {
+        let name = settings.topics.get(topic);
+        let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
+        for partition in held.map(|partition| partition.id()) {
+            let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
+            let (low, high) = consumer.fetch_watermarks(name, partition, DEADLINE).map_err(unreadable)?;
+            partitions.insert((topic, partition), Watermarks { low, high });
+        }
+    }
+    Ok(Cluster { id, partitions })
+}

@@ -1,0 +1,251 @@
+//! What is archived of real topics is what they hold, and it comes back the same on others.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use optview::domain::{Position, Topic};
+use optview::source::TopicNames;
+use optview::source::archive::{ArchivedRecord, Manifest, Reader};
+use rdkafka::Message;
+use rdkafka::message::{Headers, OwnedMessage};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer as _};
+use serde_json::Value;
+
+use crate::cluster::{Put, delete_records, put, send};
+use crate::events::{created, job};
+use crate::rig::{DEADLINE, Rig, wait_until};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "what_is_archived_and_imported_is_what_was_there_to_the_byte",
+        needs: Needs::Broker,
+        run: what_is_archived_and_imported_is_what_was_there_to_the_byte,
+    },
+    Test {
+        name: "an_import_of_an_archive_that_was_killed_goes_on_without_doubles",
+        needs: Needs::Broker,
+        run: an_import_of_an_archive_that_was_killed_goes_on_without_doubles,
+    },
+    Test {
+        name: "an_archive_that_follows_misses_nothing_through_kills_and_stops",
+        needs: Needs::Broker,
+        run: an_archive_that_follows_misses_nothing_through_kills_and_stops,
+    },
+    Test {
+        name: "transactions_leave_holes_that_an_archive_does_not_miss",
+        needs: Needs::Broker,
+        run: transactions_leave_holes_that_an_archive_does_not_miss,
+    },
+    Test {
+        name: "history_that_went_before_it_was_archived_is_named",
+        needs: Needs::Broker,
+        run: history_that_went_before_it_was_archived_is_named,
+    },
+];
+
+fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
+    rig.run(&["load", "--optimizations", "2000", "--partitions", "3"]);
+    odd(rig);
+    let directory = archive(rig, "archive");
+    let exported = json(&rig.run(&["archive", "export", text(&directory), "--json"]));
+    let there: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
+    assert_eq!(exported["records"], there);
+    assert!(there > 20_000, "{there}");
+    let again = json(&rig.run(&["archive", "export", text(&directory), "--json"]));
+    assert_eq!(again["records"], 0);
+    check_is_whole(rig, &directory, there);
+
+    // They hold records already, and these are the archive's own: all is done.
+    let own = json(&rig.run(&["archive", "import", text(&directory), "--json"]));
+    assert_eq!((own["records"].as_i64(), own["records_before"].as_i64()), (Some(0), Some(there)));
+
+    let other = Rig {
+        own_broker: None,
+        settings: other_topics(rig),
+        directory: tempfile::tempdir().expect("a directory"),
+    };
+    let imported = json(&other.run(&["archive", "import", text(&directory), "--json"]));
+    assert_eq!((imported["records"].as_i64(), imported["records_before"].as_i64()), (Some(there), Some(0)));
+    // Nothing was removed here, so that even the offsets are the same.
+    assert_eq!(consumed(&other), by_partition(&directory));
+
+    put(&other, &[created("of-others").to(0)]);
+    let refused = other.optview(&["archive", "import", text(&directory)]).output().expect("a program to run");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("nothing was written") && error.contains("/0: holds"), "{error}");
+}
+
+/// Records as no event is: null, empty, no text, headers.
+fn odd(rig: &Rig) {
+    let odd = |key: Option<&[u8]>, value: Option<&[u8]>| Put {
+        topic: Topic::Jobs,
+        partition: Some(2),
+        key: key.map(<[u8]>::to_vec),
+        value: value.map(<[u8]>::to_vec),
+        content_type: Some("application/json"),
+    };
+    put(
+        rig,
+        &[
+            odd(None, None),
+            odd(Some(b""), Some(b"")),
+            odd(Some(b"\xff\xfe"), Some(b"\x00\x80")),
+            Put { content_type: None, ..odd(Some("ключ".as_bytes()), Some(b"{\"a\":\n\"\\u0000\"}")) },
+        ],
+    );
+}
+
+fn an_import_of_an_archive_that_was_killed_goes_on_without_doubles(rig: &Rig) {
+    rig.run(&["load", "--optimizations", "3000", "--partitions", "2"]);
+    let directory = archive(rig, "archive");
+    rig.run(&["archive", "export", text(&directory)]);
+    let other = Rig {
+        own_broker: None,
+        settings: other_topics(rig),
+        directory: tempfile::tempdir().expect("a directory"),
+    };
+    other.create_topics(2);
+    // So small that it takes a while.
+    let slow = ["--kafka-property", "queue.buffering.max.messages=20", "--kafka-property", "linger.ms=0"];
+    let import = ["archive", "import", text(&directory), "--json"];
+    for round in 1..=3 {
+        let process = other.spawn(&[&import[..], &slow[..]].concat());
+        let wanted = round * 1500;
+        wait_until("some records are there", || (other.count(Topic::MultistartRuns) > wanted).then_some(()));
+        process.kill();
+    }
+    let there = Manifest::read(&directory).expect("a manifest").records();
+    let imported = json(&other.run(&import));
+    let before = imported["records_before"].as_u64().expect("a number");
+    assert!(before > 4500 && before < there, "{before} of {there}");
+    assert_eq!(imported["problems"], Value::Array(Vec::new()));
+    // Nothing was removed here, so that even the offsets are the same.
+    assert_eq!(consumed(&other), by_partition(&directory));
+}
+
+fn an_archive_that_follows_misses_nothing_through_kills_and_stops(rig: &Rig) {
+    rig.create_topics(2);
+    let flow = rig.spawn(&["load", "--optimizations", "100000", "--rate", "3000"]);
+    let directory = archive(rig, "archive");
+    let export = ["archive", "export", text(&directory), "--follow", "--commit-interval", "50ms"];
+    let listed = || Manifest::read(&directory).map_or(0, |manifest| manifest.records());
+    for round in 1..=3 {
+        let export = rig.spawn(&export);
+        wait_until("more is listed", || (listed() > round * 3000).then_some(()));
+        if round == 2 { assert!(export.stop().success()) } else { export.kill() }
+    }
+    flow.kill();
+    rig.run(&["archive", "export", text(&directory)]);
+    check_is_whole(rig, &directory, Topic::ALL.iter().map(|&topic| rig.count(topic)).sum());
+}
+
+fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
+    rig.create_topics(1);
+    let mut config = rig.settings.client_config();
+    config.set("transactional.id", rig.settings.topics.get(Topic::Jobs));
+    let producer: BaseProducer<DefaultProducerContext> = config.create().expect("a producer");
+    producer.init_transactions(DEADLINE).expect("a broker with transactions");
+    let all = |records: &[Put], commit: bool| {
+        producer.begin_transaction().expect("a transaction");
+        records.iter().for_each(|record| send(rig, &producer, record));
+        producer.flush(DEADLINE).expect("records that are delivered");
+        let ended =
+            if commit { producer.commit_transaction(DEADLINE) } else { producer.abort_transaction(DEADLINE) };
+        ended.expect("a transaction that ends");
+    };
+    all(&[created("a"), job("a", "pending", 1)], true);
+    all(&[job("a", "failed", 2)], false);
+    let directory = archive(rig, "archive");
+    let export = || json(&rig.run(&["archive", "export", text(&directory), "--json"]));
+    assert_eq!(export()["records"], 2, "what was aborted never happened");
+    // All that was there goes, with the markers at its end: nothing of it was missed.
+    delete_records(rig, Topic::Jobs, 0, rig.end(Topic::Jobs));
+    all(&[job("a", "processing", 3)], true);
+    assert_eq!(export()["records"], 1);
+    let verified = json(&rig.run(&["archive", "verify", text(&directory), "--json"]));
+    assert_eq!((verified["records"].as_i64(), verified["problems"].as_array().map(Vec::len)), (Some(3), Some(0)));
+}
+
+fn history_that_went_before_it_was_archived_is_named(rig: &Rig) {
+    rig.create_topics(1);
+    let events: Vec<Put> = (1..=10).map(|sequence| job("a", "processing", sequence)).collect();
+    put(rig, &events[..4]);
+    put(rig, &[created("a")]);
+    let directory = archive(rig, "archive");
+    rig.run(&["archive", "export", text(&directory)]);
+    put(rig, &events[4..]);
+    delete_records(rig, Topic::Jobs, 0, 7);
+    let refused = rig.optview(&["archive", "export", text(&directory)]).output().expect("a program to run");
+    assert_eq!(refused.status.code(), Some(1));
+    let (error, name) = (String::from_utf8_lossy(&refused.stderr), rig.settings.topics.get(Topic::Jobs));
+    assert!(error.contains(&format!("{name}/0: the records from 4 to 7 were removed")), "{error}");
+    let left = archive(rig, "left");
+    rig.run(&["archive", "export", text(&left)]);
+    let verified = json(&rig.run(&["archive", "verify", text(&left), "--json"]));
+    assert_eq!(verified["records"], 4);
+}
+
+/// Everything that the topics hold is there, once, in order, as a consumer gets it.
+fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
+    let verified = json(&rig.run(&["archive", "verify", text(directory), "--json"]));
+    assert_eq!(verified["problems"], Value::Array(Vec::new()));
+    assert_eq!(verified["records"], there);
+    assert_eq!(by_partition(directory), consumed(rig));
+}
+
+/// What the topics hold, read with nothing of optview's.
+fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<ArchivedRecord>> {
+    let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for topic in Topic::ALL {
+        for message in rig.messages(topic) {
+            let record = record(topic, &message);
+            partitions.entry((topic, record.position.partition)).or_default().push(record);
+        }
+    }
+    partitions
+}
+
+fn record(topic: Topic, message: &OwnedMessage) -> ArchivedRecord {
+    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    ArchivedRecord {
+        position: Position { topic, partition: message.partition(), offset: message.offset() },
+        timestamp_millis: message.timestamp().to_millis(),
+        key: owned(message.key()),
+        value: owned(message.payload()),
+        headers: headers.map(|header| (header.key.to_owned(), owned(header.value))).collect(),
+    }
+}
+
+fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<ArchivedRecord>> {
+    let manifest = Manifest::read(directory).expect("a manifest");
+    let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for record in Reader::new(directory, &manifest) {
+        let record = record.expect("a record");
+        partitions.entry((record.position.topic, record.position.partition)).or_default().push(record);
+    }
+    partitions
+}
+
+fn other_topics(rig: &Rig) -> optview::source::kafka::KafkaSettings {
+    let name = |topic| format!("{}-other", rig.settings.topics.get(topic));
+    let topics = TopicNames::new(name(Topic::Optimizations), name(Topic::Jobs), name(Topic::MultistartRuns));
+    optview::source::kafka::KafkaSettings { topics, ..rig.settings.clone() }
+}
+
+fn archive(rig: &Rig, name: &str) -> PathBuf {
+    rig.directory.path().join(name)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+/// The last line.
+fn json(output: &Output) -> Value {
+    let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
+    serde_json::from_slice(last).expect("JSON")
+}

@@ -1,0 +1,389 @@
+//! An archive gives back every byte that was put in, finds every byte that changed, and goes on after a kill at any point.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use optview::domain::{Position, Record, Topic};
+use optview::source::archive::{
+    Appender, Archive, ArchiveError, ArchivedRecord, ArchivedTopic, Identity, Manifest, Reader, Verified, verify,
+};
+use optview::source::{Records, TopicNames};
+use proptest::prelude::*;
+
+const PARTITIONS: i32 = 2;
+
+pub fn identity() -> Identity {
+    let topic =
+        |stream: Topic| ArchivedTopic { stream, topic: names().get(stream).to_owned(), partitions: PARTITIONS };
+    Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(topic).to_vec() }
+}
+
+fn names() -> TopicNames {
+    TopicNames::new("optimizations".to_owned(), "prod.jobs".to_owned(), "runs \"2\"".to_owned())
+}
+
+/// Opens an archive whose appender may just have been dropped: its thread ends a moment later.
+pub fn open(directory: &Path) -> Archive {
+    let begin = Instant::now();
+    loop {
+        match Archive::open(directory, identity()) {
+            Err(ArchiveError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::yield_now()
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+pub fn appender(directory: &Path) -> Appender {
+    Appender::new(open(directory), names())
+}
+
+struct Batch(Vec<ArchivedRecord>);
+
+impl Records for Batch {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn record(&self, at: usize) -> Record<'_> {
+        self.0[at].record()
+    }
+}
+
+pub fn write(appender: &mut Appender, records: &[ArchivedRecord]) {
+    for run in records.chunk_by(|one, next| partition(one) == partition(next)) {
+        let (topic, number) = partition(&run[0]);
+        appender.begin(topic, number, 0);
+        appender.write(&Batch(run.to_vec())).unwrap();
+    }
+}
+
+fn partition(record: &ArchivedRecord) -> (Topic, i32) {
+    (record.position.topic, record.position.partition)
+}
+
+fn read(directory: &Path) -> Vec<ArchivedRecord> {
+    Reader::new(directory, &Manifest::read(directory).unwrap()).map(Result::unwrap).collect()
+}
+
+fn check(directory: &Path) -> Verified {
+    verify(directory, &Manifest::read(directory).unwrap(), |_| {})
+}
+
+/// Bytes as producers write them, and as they do not: null, empty, text, what looks like an escape, and none of these.
+fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let text = |text: &str| Just(Some(text.as_bytes().to_vec()));
+    prop_oneof![
+        Just(None),
+        Just(Some(Vec::new())),
+        text("null"),
+        text("{\"a\": \"\\u0000\"}\n"),
+        text("\u{feff}\u{0}\u{1f}\u{7f}\u{2028}\u{10ffff}\r\n"),
+        Just(Some(vec![0xff, 0xfe])),
+        proptest::collection::vec(any::<u8>(), 0..40).prop_map(Some),
+        any::<String>().prop_map(|text| Some(text.into_bytes())),
+    ]
+}
+
+fn record() -> impl Strategy<Value = ArchivedRecord> {
+    let topic = prop_oneof![Just(Topic::Optimizations), Just(Topic::Jobs), Just(Topic::MultistartRuns)];
+    let headers = proptest::collection::vec((any::<String>(), bytes()), 0..3);
+    let (partition, hole) = (0..PARTITIONS, 1..4_i64);
+    (topic, partition, hole, any::<Option<i64>>(), bytes(), bytes(), headers).prop_map(
+        |(topic, partition, offset, timestamp_millis, key, value, headers)| ArchivedRecord {
+            position: Position { topic, partition, offset },
+            timestamp_millis,
+            key,
+            value,
+            headers,
+        },
+    )
+}
+
+/// With offsets that grow within each partition, and have holes.
+fn records(count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<ArchivedRecord>> {
+    proptest::collection::vec(record(), count).prop_map(|mut records| {
+        let mut next = std::collections::BTreeMap::new();
+        for record in &mut records {
+            let next = next.entry(partition(record)).or_insert(0);
+            *next += record.position.offset;
+            record.position.offset = *next - 1;
+        }
+        records
+    })
+}
+
+/// What happens after a record is written.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Nothing,
+    Commit,
+    Finish,
+    /// The process is killed, and what is unfinished has so much of it on the disk.
+    Kill(u8),
+}
+
+fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        6 => Just(Then::Nothing),
+        2 => Just(Then::Commit),
+        1 => Just(Then::Finish),
+        2 => any::<u8>().prop_map(Then::Kill),
+    ]
+}
+
+/// What a kill may leave: a tail of the last file, a file that is not listed, a manifest that is not whole.
+fn leave_unfinished(directory: &Path, len: u8) {
+    let tail = vec![len; len.into()];
+    if let Some(last) = Manifest::read(directory).unwrap().files.last() {
+        File::options().append(true).open(directory.join(&last.name)).unwrap().write_all(&tail).unwrap();
+    }
+    fs::write(directory.join("000999.ndjson.zst"), &tail).unwrap();
+    fs::write(directory.join("MANIFEST.json.new"), &tail).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_byte_comes_back(records in records(1..60)) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut appender = appender(directory.path());
+        write(&mut appender, &records);
+        let manifest = appender.finish().unwrap();
+        prop_assert_eq!(&Manifest::read(directory.path()).unwrap(), &manifest);
+        prop_assert_eq!(manifest.records(), records.len() as u64);
+        prop_assert_eq!(&read(directory.path()), &records);
+        let verified = check(directory.path());
+        prop_assert_eq!(&verified.problems, &Vec::<String>::new());
+        prop_assert_eq!(verified.records, records.len() as u64);
+    }
+
+    #[test]
+    fn an_export_that_is_killed_at_any_point_goes_on_from_what_is_listed(
+        records in records(1..60),
+        then in proptest::collection::vec(then(), 60),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut open = appender(directory.path());
+        let mut happens = then.iter().copied();
+        let mut at = 0;
+        while at < records.len() {
+            write(&mut open, &records[at..=at]);
+            at += 1;
+            match happens.next().unwrap_or(Then::Nothing) {
+                Then::Nothing => {}
+                Then::Commit => open.commit().unwrap(),
+                Then::Finish => {
+                    open.finish().unwrap();
+                    open = appender(directory.path());
+                }
+                Then::Kill(len) => {
+                    drop(open);
+                    drop(self::open(directory.path()));
+                    leave_unfinished(directory.path(), len);
+                    let listed = read(directory.path());
+                    prop_assert_eq!(&listed[..], &records[..listed.len()]);
+                    (open, at) = (appender(directory.path()), listed.len());
+                }
+            }
+        }
+        open.finish().unwrap();
+        prop_assert_eq!(&read(directory.path()), &records);
+        prop_assert_eq!(check(directory.path()).problems, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_byte_that_changed_is_found_wherever_it_is(
+        records in records(1..20),
+        file in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let directory = three_files(&records);
+        let manifest = Manifest::read(directory.path()).unwrap();
+        let name = &manifest.files[file.index(manifest.files.len())].name;
+        let path = directory.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        fs::write(&path, bytes).unwrap();
+        let problems = check(directory.path()).problems;
+        prop_assert!(problems.iter().any(|problem| problem.starts_with(name.as_str())), "{:?}", problems);
+        prop_assert!(Reader::new(directory.path(), &manifest).any(|read| read.is_err()));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_found_and_nothing_is_appended_to_it(
+        records in records(1..20),
+        file in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let directory = three_files(&records);
+        let manifest = Manifest::read(directory.path()).unwrap();
+        let entry = &manifest.files[file.index(manifest.files.len())];
+        let cut = File::options().write(true).open(directory.path().join(&entry.name)).unwrap();
+        cut.set_len(at.index(entry.bytes as usize) as u64).unwrap();
+        let problems = check(directory.path()).problems;
+        prop_assert!(problems.iter().any(|problem| problem.contains("it was cut")), "{:?}", problems);
+        prop_assert!(Reader::new(directory.path(), &manifest).any(|read| read.is_err()));
+        let Err(error) = Archive::open(directory.path(), identity()) else { panic!("it was opened") };
+        prop_assert!(error.to_string().contains(&entry.name), "{}", error);
+    }
+}
+
+/// The records, spread over files.
+fn three_files(records: &[ArchivedRecord]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for part in records.chunks(records.len().div_ceil(3)) {
+        let mut appender = appender(directory.path());
+        write(&mut appender, part);
+        appender.finish().unwrap();
+    }
+    directory
+}
+
+fn some(count: i64) -> Vec<ArchivedRecord> {
+    let record = |offset| ArchivedRecord {
+        position: Position { topic: Topic::Jobs, partition: 0, offset },
+        timestamp_millis: Some(offset),
+        key: None,
+        value: Some(format!("value {offset}").into_bytes()),
+        headers: Vec::new(),
+    };
+    (0..count).map(record).collect()
+}
+
+#[test]
+fn lines_are_read_by_what_reads_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut record = some(1).remove(0);
+    record.key = Some(vec![0xff]);
+    record.headers = vec![("content-type".to_owned(), Some(b"text/plain".to_vec())), ("none".to_owned(), None)];
+    let mut appender = appender(directory.path());
+    write(&mut appender, &[record]);
+    let manifest = appender.finish().unwrap();
+    let file = File::open(directory.path().join(&manifest.files[0].name)).unwrap();
+    let text = String::from_utf8(zstd::decode_all(file).unwrap()).unwrap();
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"stream":"jobs","topic":"prod.jobs","partition":0,"offset":0,"timestamp_millis":0,"key_base64":"/w==","#,
+            r#""value":"value 0","headers":[{"name":"content-type","value":"text/plain"},{"name":"none","value":null}]}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn a_commit_adds_to_the_file_and_a_restart_begins_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let records = some(30);
+    let mut first = appender(directory.path());
+    for part in records[..20].chunks(10) {
+        write(&mut first, part);
+        first.commit().unwrap();
+    }
+    let manifest = first.finish().unwrap();
+    assert_eq!(manifest.files.iter().map(|file| file.records).collect::<Vec<_>>(), [20]);
+    let mut second = appender(directory.path());
+    // From its beginning, as a source that was asked for too much would give it.
+    write(&mut second, &records);
+    let manifest = second.finish().unwrap();
+    let spans: Vec<_> = manifest.files.iter().map(|file| (file.spans[0].first, file.spans[0].next)).collect();
+    assert_eq!(spans, [(0, 20), (20, 30)]);
+    assert_eq!(read(directory.path()), records);
+}
+
+#[test]
+fn a_large_archive_is_in_several_files_of_which_all_but_the_last_are_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let value = vec![b'x'; 1 << 20];
+    let records = some(150).into_iter().map(|record| ArchivedRecord { value: Some(value.clone()), ..record });
+    let records: Vec<_> = records.collect();
+    let mut appender = appender(directory.path());
+    records.chunks(5).for_each(|part| write(&mut appender, part));
+    let manifest = appender.finish().unwrap();
+    assert_eq!(manifest.files.iter().map(|file| file.records).collect::<Vec<_>>(), [65, 65, 20]);
+    assert_eq!(check(directory.path()).problems, [""; 0]);
+    assert_eq!(read(directory.path()), records);
+}
+
+#[test]
+fn offsets_that_are_no_records_are_not_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut appender = appender(directory.path());
+    write(&mut appender, &some(3));
+    appender.ended(Topic::Jobs, 0, 7);
+    appender.ended(Topic::Jobs, 0, 5);
+    appender.finish().unwrap();
+    let mut again = self::appender(directory.path());
+    assert_eq!(again.begin(Topic::Jobs, 0, 0), 7);
+    let mut later = some(9);
+    later.drain(..8);
+    write(&mut again, &later);
+    again.finish().unwrap();
+    assert_eq!(check(directory.path()).problems, [""; 0]);
+}
+
+#[test]
+fn files_that_are_not_listed_or_missing_or_twice_are_found() {
+    let directory = three_files(&some(9));
+    let whole = Manifest::read(directory.path()).unwrap();
+    let problems = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = whole.clone();
+        change(&mut manifest);
+        verify(directory.path(), &manifest, |_| {}).problems
+    };
+    assert_eq!(problems(&|_| {}), [""; 0]);
+    let expect = |found: Vec<String>, wanted: &[&str]| {
+        assert_eq!(found.len(), wanted.len(), "{found:#?}");
+        for wanted in wanted {
+            assert!(found.iter().any(|problem| problem.contains(wanted)), "{wanted}: {found:#?}");
+        }
+    };
+    let missing = problems(&|manifest| drop(manifest.files.remove(1)));
+    expect(missing, &["000003.ndjson.zst: jobs/0: records are missing between offsets 3 and 6"]);
+    let twice = problems(&|manifest| manifest.files.insert(1, manifest.files[0].clone()));
+    expect(twice, &["files overlap between offsets 0 and 3"]);
+    let renamed = problems(&|manifest| manifest.topics[1].topic = "others".to_owned());
+    assert_eq!(renamed.len(), 12, "each of nine lines, and each file's count");
+    expect(renamed[..1].to_vec(), &["000001.ndjson.zst, line 1: it is of the topic `prod.jobs`"]);
+    let fewer = problems(&|manifest| manifest.files[0].spans[0].next = 2);
+    expect(fewer, &["line 3: jobs/0@2 is not between", "2 sound records", "missing between offsets 2 and 3"]);
+    let count = problems(&|manifest| manifest.files[2].records = 4);
+    expect(count, &["000003.ndjson.zst: 4 records are listed, and 3 by partition"]);
+    fs::remove_file(directory.path().join("000002.ndjson.zst")).unwrap();
+    expect(problems(&|_| {}), &["000002.ndjson.zst: cannot be read"]);
+}
+
+#[test]
+fn what_is_not_this_archive_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |identity: Identity| Archive::open(directory.path(), identity).err().unwrap().to_string();
+    fs::write(directory.path().join("holiday.jpg"), "beach").unwrap();
+    assert!(refused(identity()).contains("is not an archive"));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    fs::remove_file(directory.path().join("holiday.jpg")).unwrap();
+
+    let mut first = appender(directory.path());
+    write(&mut first, &some(1));
+    assert!(refused(identity()).contains("by another export"));
+    first.finish().unwrap();
+    let before = fs::read(directory.path().join("MANIFEST.json")).unwrap();
+    let other = Identity { cluster_id: "another".to_owned(), ..identity() };
+    assert!(refused(other).contains("of the cluster a-cluster, and this one is another"));
+    let mut other = identity();
+    other.topics[1].topic = "staging.jobs".to_owned();
+    assert!(refused(other).contains("of the topic `prod.jobs`, and not of `staging.jobs`"));
+    let mut other = identity();
+    other.topics[1].partitions = 1;
+    assert!(refused(other).contains("had 2 partitions"));
+    assert_eq!(fs::read(directory.path().join("MANIFEST.json")).unwrap(), before);
+    let newer = String::from_utf8(before).unwrap().replace("\"version\": 1", "\"version\": 2");
+    fs::write(directory.path().join("MANIFEST.json"), newer.replace("files", "volumes")).unwrap();
+    assert!(refused(identity()).contains("is of version 2"));
+}
