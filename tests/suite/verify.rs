@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use optview::codec::stored;
 use optview::domain::event::JobChange;
@@ -63,10 +64,12 @@ fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
     verify(reader, settings).expect("it goes on to its end")
 }
 
+/// A moment later, where this process has just closed it.
 fn open(directory: &Path) -> Existing {
+    let begin = Instant::now();
     loop {
         match store::open_existing(directory, made::CACHE_BYTES) {
-            Err(StoreError::Held { .. }) => std::thread::yield_now(),
+            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }
@@ -286,6 +289,7 @@ fn a_store_that_is_being_written_has_no_problem() {
         }
     });
     assert!(sequence > 5, "{sequence} commits were written meanwhile");
+    drop(reader);
     writer.finish().unwrap();
     let found = verified(directory.path());
     assert_eq!((found.problems_found, found.unsettled, found.pieces_left_over), (0, 0, 0));
