@@ -19,7 +19,7 @@ pub fn verify(layers: &mut Layers<'_>) -> Option<Config> {
 }
 
 pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
-    let id = layers.value(&options::ID, values::text);
+    let id = layers.value(&options::ID, values::id);
     let tool = tool(layers);
     Some(Config::Explain(tool?, id?))
 }

@@ -28,6 +28,7 @@ mod rig;
 mod server;
 mod shown;
 mod stop;
+mod tools;
 mod topics;
 mod transactions;
 
@@ -68,6 +69,7 @@ const TESTS: &[&[Test]] = &[
     orphans::TESTS,
     topics::TESTS,
     stop::TESTS,
+    tools::TESTS,
     broker::TESTS,
     load::TESTS,
     archive::TESTS,

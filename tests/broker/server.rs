@@ -119,6 +119,11 @@ impl Server {
         self.ask(&self.addresses().read, path)
     }
 
+    /// From the operators' address.
+    pub fn get_admin(&self, path: &str) -> Answer {
+        self.ask(&self.addresses().admin, path)
+    }
+
     fn ask(&self, address: &str, path: &str) -> Answer {
         let answer = self.agent.get(format!("http://{address}{path}")).call();
         let mut answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));

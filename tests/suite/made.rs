@@ -8,7 +8,7 @@ use optview::domain::event::JobChange;
 use optview::domain::{
     Commit, Created, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
-use optview::store::{self, Opened, StoreError};
+use optview::store::{self, Opened, StoreError, Writer};
 
 /// What sled may keep in memory: little, so that it reads what it wrote.
 pub const CACHE_BYTES: u64 = 1 << 20;
@@ -37,6 +37,14 @@ pub fn open_database(directory: &Path) -> sled::Db {
             }
             opened => return opened.unwrap(),
         }
+    }
+}
+
+/// Until readers see a commit.
+pub fn wait_until_written(writer: &Writer, commit: u64) {
+    while writer.commits_written() < commit {
+        writer.check().unwrap();
+        std::thread::yield_now();
     }
 }
 

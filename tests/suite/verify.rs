@@ -1,0 +1,304 @@
+//! `verify` finds each thing that can be wrong with a store, names it, and finds nothing where nothing is wrong: also
+//! while the store is written, and after a kill.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use optview::codec::stored;
+use optview::domain::event::JobChange;
+use optview::domain::{Commit, Optimization};
+use optview::store::verify::{Bounds, Settings, Verified, verify};
+use optview::store::{self, Checkpoint, Existing, PartitionCheckpoint, Reader, StoreError, Writer};
+
+use crate::made;
+
+const VIEWS: u32 = 300;
+const JOBS: u64 = 7;
+const DEAD_LETTERS: i64 = 3;
+
+/// Every fiftieth has pieces; every third a job that is done.
+fn optimization(number: u32, sequence: u64) -> Optimization {
+    let len = if number.is_multiple_of(50) { 20_000 } else { 100 };
+    let text = made::text(u64::from(number) + sequence, len);
+    let mut optimization = made::optimization(&format!("o{number}"), sequence, format!("name {sequence}"), text);
+    if number.is_multiple_of(3) {
+        optimization.link(&Arc::from(format!("j{number}")), made::stamp(1));
+        optimization.job.apply(&JobChange::Pending, made::stamp(2));
+        if sequence.is_multiple_of(2) {
+            optimization.job.apply(&JobChange::Completed { metrics: None }, made::stamp(sequence + 2));
+        }
+    }
+    optimization
+}
+
+fn commit(sequence: u64) -> Commit {
+    let jobs = (0..JOBS).map(|job| (format!("parked-{job}").into(), Some(made::job(sequence).into())));
+    let optimizations = (0..VIEWS).map(|number| optimization(number, sequence)).collect();
+    Commit { jobs: jobs.collect(), ..made::commit_of(optimizations) }
+}
+
+/// A store that was written, caught up, and closed.
+fn written() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(directory.path()).writer;
+    write(&writer, 1..=3);
+    writer.note_caught_up();
+    writer.finish().unwrap();
+    directory
+}
+
+fn write(writer: &Writer, sequences: std::ops::RangeInclusive<u64>) {
+    for sequence in sequences {
+        let dead_letters = (0..DEAD_LETTERS).map(|offset| made::dead_letter(offset, vec![1; 9_000])).collect();
+        writer.commit(commit(sequence), dead_letters, sequence).unwrap();
+        let partition = PartitionCheckpoint { next_offset: 10, anchor: None };
+        writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), partition)])).unwrap();
+    }
+}
+
+fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
+    let settings = Settings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    verify(reader, settings).expect("it goes on to its end")
+}
+
+/// A moment later, where this process has just closed it.
+fn open(directory: &Path) -> Existing {
+    let begin = Instant::now();
+    loop {
+        match store::open_existing(directory, made::CACHE_BYTES) {
+            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn verified(directory: &Path) -> Verified {
+    check(&open(directory).reader, &|| None)
+}
+
+/// Plants something in the trees of a sound store, and gives the only problem that is found.
+fn planted(plant: impl FnOnce(&sled::Db)) -> String {
+    let directory = written();
+    let db = made::open_database(directory.path());
+    plant(&db);
+    drop(db);
+    let Verified { problems_found, problems, .. } = verified(directory.path());
+    assert_eq!(problems_found, 1, "{problems:?}");
+    format!("{} {}: {}", problems[0].of, problems[0].which, problems[0].problem)
+}
+
+fn tree(db: &sled::Db, name: &str) -> sled::Tree {
+    assert!(db.tree_names().contains(&sled::IVec::from(name)), "{name}");
+    db.open_tree(name).unwrap()
+}
+
+fn put(db: &sled::Db, number: u32, optimization: &Optimization) {
+    let mut bytes = Vec::new();
+    stored::encode_optimization(optimization, &mut bytes).unwrap();
+    tree(db, "optimizations").insert(number.to_be_bytes(), bytes).unwrap();
+}
+
+#[test]
+fn a_sound_store_has_no_problem_and_all_of_it_is_counted() {
+    let directory = written();
+    let found = verified(directory.path());
+    assert_eq!(found.problems, []);
+    let large = u64::from(VIEWS) / 50;
+    assert_eq!((found.records, found.views), (u64::from(VIEWS), u64::from(VIEWS)));
+    assert_eq!(found.catalog_entries, u64::from(VIEWS));
+    assert_eq!((found.parked_jobs, found.dead_letters, found.projects), (JOBS, DEAD_LETTERS as u64, 1));
+    assert!(found.pieces >= large * 4 + DEAD_LETTERS as u64 * 2, "{found:?}");
+    assert_eq!((found.pieces_left_over, found.unsettled), (0, 0));
+    assert_eq!((found.partitions, found.partitions_bounded), (1, 0));
+    assert_eq!(verified(directory.path()), found, "looking changes nothing");
+}
+
+#[test]
+fn a_record_that_does_not_decode_is_found() {
+    let problem =
+        planted(|db| drop(tree(db, "optimizations").insert(7_u32.to_be_bytes(), b"\x01nonsense").unwrap()));
+    assert!(problem.starts_with("record o7: ") && problem.contains("cannot be read"), "{problem}");
+}
+
+#[test]
+fn a_response_that_its_registers_do_not_give_is_found() {
+    let problem = planted(|db| {
+        let optimizations = tree(db, "optimizations");
+        let mut bytes = optimizations.get(8_u32.to_be_bytes()).unwrap().unwrap().to_vec();
+        let at = bytes.windows(4).position(|window| window == b"name").unwrap();
+        bytes[at] = b'N';
+        optimizations.insert(8_u32.to_be_bytes(), bytes).unwrap();
+    });
+    assert!(problem.starts_with("record o8: ") && problem.contains("not what its registers give"), "{problem}");
+}
+
+#[test]
+fn a_record_that_is_gone_is_found() {
+    let problem = planted(|db| drop(tree(db, "optimizations").remove(9_u32.to_be_bytes()).unwrap()));
+    assert_eq!(problem, "record o9: the catalog has it, and there is no record of it");
+}
+
+#[test]
+fn a_record_that_the_catalog_has_otherwise_is_found() {
+    // It was written with a completed job, of which the catalog does not know.
+    let problem = planted(|db| put(db, 3, &optimization(3, 4)));
+    assert!(problem.starts_with("record o3: the catalog has it with another"), "{problem}");
+}
+
+#[test]
+fn a_record_that_the_catalog_does_not_have_is_found() {
+    let problem = planted(|db| put(db, VIEWS, &optimization(VIEWS, 1)));
+    assert!(problem.contains("the catalog does not have it"), "{problem}");
+    let problem = planted(|db| put(db, 10, &optimization(VIEWS, 1)));
+    assert!(problem.contains("the catalog does not have it"), "{problem}");
+}
+
+#[test]
+fn a_large_value_with_a_piece_missing_is_found() {
+    let problem = planted(|db| {
+        let pieces = tree(db, "pieces");
+        let of = |key: &sled::IVec| key.starts_with(b"optimizations\0\0\0\0\x32");
+        let key = pieces.iter().keys().map(Result::unwrap).find(of).unwrap();
+        pieces.remove(key).unwrap();
+    });
+    assert!(problem.starts_with("record o50: ") && problem.contains("pieces of it are missing"), "{problem}");
+}
+
+#[test]
+fn pieces_that_a_kill_left_over_are_counted_and_are_no_problem() {
+    let directory = written();
+    let db = made::open_database(directory.path());
+    let pieces = tree(&db, "pieces");
+    let (mut key, value) = pieces.iter().next().unwrap().unwrap();
+    let at = key.len() - 5;
+    key[at] ^= 1;
+    pieces.insert(key, value).unwrap();
+    drop((pieces, db));
+    let found = verified(directory.path());
+    assert_eq!((found.problems_found, found.pieces_left_over), (0, 1));
+}
+
+#[test]
+fn a_piece_that_can_be_nobodys_is_found() {
+    let problem = planted(|db| drop(tree(db, "pieces").insert(b"nonsense", b"").unwrap()));
+    assert!(problem.starts_with("piece ") && problem.contains("none that is ever written"), "{problem}");
+}
+
+#[test]
+fn a_parked_job_that_does_not_decode_is_found() {
+    let problem = planted(|db| drop(tree(db, "jobs").insert("parked-3", b"\x01\xFF\xFF").unwrap()));
+    assert!(problem.starts_with("parked job parked-3: "), "{problem}");
+}
+
+#[test]
+fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
+    let problem = planted(|db| {
+        let dead_letters = tree(db, "dead-letters");
+        let key = dead_letters.first().unwrap().unwrap().0;
+        dead_letters.insert(key, b"\x01nonsense").unwrap();
+    });
+    assert!(problem.starts_with("dead letter jobs/0@0: "), "{problem}");
+    let problem = planted(|db| {
+        let bytes = stored::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap();
+        let dead_letters = tree(db, "dead-letters");
+        let key = dead_letters.first().unwrap().unwrap().0;
+        dead_letters.insert(key, bytes).unwrap();
+    });
+    assert!(problem.contains("of another position than its key"), "{problem}");
+}
+
+#[test]
+fn a_checkpoint_that_does_not_decode_is_found() {
+    let problem = planted(|db| drop(tree(db, "meta").insert("checkpoint", b"\x01\xFF").unwrap()));
+    assert!(problem.starts_with("checkpoint "), "{problem}");
+}
+
+#[test]
+fn a_checkpoint_outside_what_the_topics_have_is_found() {
+    let directory = written();
+    let existing = open(directory.path());
+    let bounds = |low, high| Some(BTreeMap::from([(("jobs".to_owned(), 0), (low, high))]));
+    for (low, high, expected) in [
+        (0, 10, None),
+        (10, 12, None),
+        (11, 12, Some("history is lost")),
+        (0, 9, Some("truncated or created again")),
+    ] {
+        let found = check(&existing.reader, &|| bounds(low, high));
+        assert_eq!(found.partitions_bounded, 1);
+        assert_eq!(found.problems.len(), usize::from(expected.is_some()), "{:?}", found.problems);
+        for (problem, expected) in found.problems.iter().zip(expected) {
+            assert!(problem.which == "jobs/0" && problem.problem.contains(expected), "{problem:?}");
+        }
+    }
+    let found = check(&existing.reader, &|| Some(Bounds::new()));
+    assert_eq!(found.problems[0].problem, "the cluster has no such partition");
+}
+
+#[test]
+fn a_store_that_does_not_open_is_left_where_it_is() {
+    let directory = written();
+    let db = directory.path().join("generations/000001/db");
+    std::fs::File::create(&db).unwrap();
+    let error = store::open_existing(directory.path(), made::CACHE_BYTES).err().expect("it is damaged");
+    assert!(error.is_damage(), "{error}");
+    assert_eq!(std::fs::metadata(&db).unwrap().len(), 0, "it is as it was");
+    let found = optview::store::verify::unopened(&error);
+    assert_eq!((found.problems_found, found.records), (1, 0));
+}
+
+#[test]
+fn what_a_kill_left_half_written_is_no_problem_until_the_tail_was_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(directory.path()).writer;
+    write(&writer, 1..=1);
+    writer.finish().unwrap();
+    let db = made::open_database(directory.path());
+    tree(&db, "optimizations").remove(9_u32.to_be_bytes()).unwrap();
+    put(&db, 3, &optimization(3, 4));
+    drop(db);
+    let found = verified(directory.path());
+    assert_eq!((found.problems_found, found.unsettled), (0, 2), "{:?}", found.problems);
+}
+
+#[test]
+fn a_store_that_is_being_written_has_no_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(directory.path()).writer;
+    write(&writer, 1..=1);
+    writer.note_caught_up();
+    made::wait_until_written(&writer, 1);
+    let reader = writer.reader();
+    let mut sequence = 1;
+    std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| (0..5).map(|_| check(&reader, &|| None)).collect::<Vec<_>>());
+        // A few at a time, as while live; some with pieces, some whose place in the lists changes.
+        while !verifying.is_finished() {
+            sequence += 1;
+            let changed = (0..VIEWS).filter(|number| u64::from(number % 25) == sequence % 25);
+            let changed = changed.map(|number| optimization(number, sequence)).collect();
+            writer.commit(made::commit_of(changed), Vec::new(), sequence).unwrap();
+            made::wait_until_written(&writer, sequence);
+        }
+        for found in verifying.join().unwrap() {
+            assert_eq!(found.problems, []);
+            assert_eq!(found.records, u64::from(VIEWS));
+        }
+    });
+    assert!(sequence > 5, "{sequence} commits were written meanwhile");
+    drop(reader);
+    writer.finish().unwrap();
+    let found = verified(directory.path());
+    assert_eq!((found.problems_found, found.unsettled, found.pieces_left_over), (0, 0, 0));
+}
+
+#[test]
+fn it_ends_where_nobody_waits_for_it() {
+    let directory = written();
+    let existing = open(directory.path());
+    let settings = Settings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
+    assert_eq!(verify(&existing.reader, settings), None);
+}
