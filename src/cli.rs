@@ -21,19 +21,27 @@ pub enum Command {
     Serve,
     Demo,
     Load,
+    Explain,
+    Verify,
+    Generations,
     ArchiveExport,
     ArchiveVerify,
     ArchiveImport,
+    History,
 }
 
 impl Command {
-    pub const ALL: [Command; 6] = [
+    pub const ALL: &[Command] = &[
         Command::Serve,
         Command::Demo,
         Command::Load,
+        Command::Explain,
+        Command::Verify,
+        Command::Generations,
         Command::ArchiveExport,
         Command::ArchiveVerify,
         Command::ArchiveImport,
+        Command::History,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -41,9 +49,13 @@ impl Command {
             Command::Serve => "serve",
             Command::Demo => "demo",
             Command::Load => "load",
+            Command::Explain => "explain",
+            Command::Verify => "verify",
+            Command::Generations => "generations",
             Command::ArchiveExport => "archive export",
             Command::ArchiveVerify => "archive verify",
             Command::ArchiveImport => "archive import",
+            Command::History => "history",
         }
     }
 
@@ -55,9 +67,17 @@ impl Command {
                 "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
             }
             Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
+            Command::Explain => {
+                "Say why an optimization's view says what it says: which event set each of its fields"
+            }
+            Command::Verify => "Prove the store: every record, the lists and totals, and how far it has read",
+            Command::Generations => "List the generations of the store: the live one, and those beside it",
             Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
             Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
             Command::ArchiveImport => "Put an archive's records onto another cluster's topics",
+            Command::History => {
+                "Tell what happened to an optimization, event by event, or show its view as it was at a moment"
+            }
         }
     }
 
@@ -67,9 +87,13 @@ impl Command {
             Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
+            Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],
+            Command::Verify => &[options::VERIFY, options::TOOL, options::GENERAL],
+            Command::Generations => &[options::TOOL, options::GENERAL],
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
+            Command::History => &[options::HISTORY, options::KAFKA, options::JSON_OUTPUT, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }
@@ -137,7 +161,7 @@ fn program() -> clap::Command {
         .after_help(
             "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found.",
         );
-    Command::ALL.into_iter().fold(program, |program, command| match command.name().split_once(' ') {
+    Command::ALL.iter().fold(program, |program, &command| match command.name().split_once(' ') {
         None => program.subcommand(subcommand(command, command.name())),
         Some((family, name)) => {
             let subcommand = subcommand(command, name);
@@ -221,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_command_of_two_words_is_found_under_its_family() {
-        for command in Command::ALL {
+        for &command in Command::ALL {
             let positional = command.options().filter(|option| option.kind == Kind::Positional);
             let positional: Vec<&str> = positional.map(|option| option.name).collect();
             let line = format!("optview {} {}", command.name(), positional.join(" "));
@@ -250,7 +274,7 @@ mod tests {
 
     #[test]
     fn help_names_every_option_with_its_variable_and_default() {
-        for command in Command::ALL {
+        for &command in Command::ALL {
             let help = subcommand(command, command.name()).render_long_help().to_string();
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
             for option in command.options() {

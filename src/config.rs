@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::cli::options::{self, Opt};
 use crate::cli::{Command, Typed};
 use crate::codec::Encoding;
+use crate::domain::{Position, Timestamp};
 use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
@@ -22,6 +23,7 @@ mod archive;
 mod file;
 mod kafka;
 mod layers;
+mod tools;
 mod values;
 
 /// What to do, with all that it needs.
@@ -30,9 +32,14 @@ pub enum Config {
     Serve(Box<ServeConfig>),
     Demo(DemoConfig),
     Load(LoadConfig),
+    Explain(ToolConfig, String),
+    /// With the cluster to compare positions with, where one was given.
+    Verify(ToolConfig, Option<KafkaSettings>),
+    Generations(ToolConfig),
     ArchiveExport(ArchiveExportConfig),
     ArchiveVerify(ArchiveVerifyConfig),
     ArchiveImport(ArchiveImportConfig),
+    History(HistoryConfig),
 }
 
 impl Config {
@@ -41,9 +48,11 @@ impl Config {
             Config::Serve(config) => &config.log,
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
+            Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
             Config::ArchiveExport(config) => &config.log,
             Config::ArchiveVerify(config) => &config.log,
             Config::ArchiveImport(config) => &config.log,
+            Config::History(config) => &config.log,
         }
     }
 }
@@ -90,6 +99,35 @@ pub struct LoadConfig {
     pub log: LogConfig,
 }
 
+/// Of a tool that looks at a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolConfig {
+    pub data_dir: PathBuf,
+    /// For programs.
+    pub json: bool,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    pub kafka: KafkaSettings,
+    /// The optimization's id.
+    pub id: String,
+    /// `None`: all events are told instead.
+    pub as_of: Option<AsOf>,
+    pub json: bool,
+    pub log: LogConfig,
+}
+
+/// A moment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// Before it.
+    Time(Timestamp),
+    /// After the record there.
+    Position(Position),
+}
+
 /// Reads everything, and names every mistake.
 pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes> {
     let mut layers = Layers::new(typed, environment);
@@ -97,9 +135,13 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
         Command::Demo => demo(&mut layers).map(Config::Demo),
         Command::Load => load(&mut layers).map(Config::Load),
+        Command::Explain => tools::explain(&mut layers),
+        Command::Verify => tools::verify(&mut layers),
+        Command::Generations => tools::tool(&mut layers).map(Config::Generations),
         Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
         Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
         Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
+        Command::History => history(&mut layers).map(Config::History),
     };
     layers.finish(config)
 }
@@ -181,6 +223,17 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
         events_per_second,
         log: log?,
     })
+}
+
+fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
+    let kafka = kafka::settings(layers);
+    let id = layers.value(&options::ID, values::id);
+    // What a position means depends on the topics' names.
+    let topics = kafka.as_ref().map(|kafka| kafka.topics.clone()).unwrap_or_default();
+    let as_of = layers.value(&options::AS_OF, |text| values::as_of(text, &topics));
+    let json = layers.value(&options::JSON, values::switch);
+    let log = log(layers, "warn");
+    Some(HistoryConfig { kafka: kafka?, id: id?, as_of, json: json?, log: log? })
 }
 
 fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {

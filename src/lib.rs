@@ -8,8 +8,9 @@
 //! 3. [`source`]: where records come from.
 //! 4. [`store`]: where views are kept; one writer, many readers.
 //! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
-//! 6. [`status`] and [`http`]: what the outside sees.
-//! 7. [`serve`], [`demo`], [`load`], [`archive`]: the commands, composed of the above.
+//! 6. [`status`], [`explain`] and [`http`]: what the outside sees.
+//! 7. [`tools`]: what is asked of a store, through the process that holds it or without one.
+//! 8. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the commands, composed of the above.
 
 pub mod archive;
 pub mod cli;
@@ -17,6 +18,8 @@ pub mod codec;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod explain;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod logging;
@@ -26,3 +29,4 @@ pub mod source;
 pub mod status;
 pub mod store;
 pub mod synthetic;
+pub mod tools;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
-use optview::{archive, demo, load, logging, serve};
+use optview::{archive, demo, history, load, logging, serve, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -43,9 +43,13 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
         Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
+        Config::Explain(config, id) => return tools::explain(config, id),
+        Config::Verify(config, kafka) => return tools::verify(config, kafka.as_ref()),
+        Config::Generations(config) => return tools::generations(config),
         Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,
         Config::ArchiveVerify(config) => return archive::verify::run(config),
         Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),
+        Config::History(config) => history::run(config)?,
     }
     Ok(Ended::Done)
 }

@@ -322,6 +322,7 @@ impl Projector {
             }
             Some(commit) if self.writer.commits_written() >= commit => {
                 self.live = true;
+                self.writer.note_caught_up();
                 tracing::info!(views = self.writer.views(), "caught up: live");
                 self.report(source);
             }

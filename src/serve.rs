@@ -10,12 +10,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::config::ServeConfig;
+use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
 use crate::projector::{self, Control, ProjectorError};
 use crate::source::kafka::KafkaSource;
-use crate::status::{State, Status};
+use crate::status::{PartitionReport, Report, State, Status};
+use crate::store::verify::Bounds;
 use crate::store::{self, Opened, StoreError};
+use crate::tools;
 
 /// Where it listens: known only now where a port was left to the system.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,8 @@ pub async fn run(
     let read = bind(config.listen, "--listen").await?;
     let admin = bind(config.admin_listen, "--admin-listen").await?;
     let addresses = Addresses { read: read.local_addr()?, admin: admin.local_addr()? };
+    let hold = store::hold(&config.data_dir)?;
+    let control = control_socket(&config.data_dir);
 
     let status = Status::new(0);
     let reader = ReaderSource::default();
@@ -52,9 +57,13 @@ pub async fn run(
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let read_api = http::read_api(reader.clone(), status.clone(), access);
-    let admin_router = http::admin_router(status.clone(), metrics);
+    let admin_router = http::admin_router(status.clone(), metrics, reader.clone(), config.kafka.topics.clone());
     let read = tokio::spawn(server::run(read, read_api, limits, async { drop(read_stopped.await) }));
     let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
+    let (stop_control, control_stopped) = oneshot::channel::<()>();
+    let answer = answer(config, status.clone(), reader.clone());
+    let control =
+        control.map(|socket| tokio::spawn(control::run(socket, answer, async { drop(control_stopped.await) })));
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     listening(Started { addresses, reader: reader.clone() });
 
@@ -64,13 +73,56 @@ pub async fn run(
         _ = &mut projector.ended => tracing::error!("the projector has ended: draining"),
     }
     status.set_state(State::Stopping);
-    drop(stop_read);
+    drop((stop_read, stop_control));
     read.await?;
+    if let Some(control) = control {
+        control.await?;
+    }
     let ended = tokio::task::spawn_blocking(move || projector.join()).await?;
     // The operators' address answers until the end.
     drop(stop_admin);
     admin.await?;
+    drop(hold);
     ended
+}
+
+/// Reads do without it, so where it cannot be made that is said, and no more.
+fn control_socket(data_dir: &Path) -> Option<Socket> {
+    match Socket::bind(data_dir) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::error!(%error, data_dir = %data_dir.display(), "control.sock cannot be made there: tools do not work until this process ends");
+            None
+        }
+    }
+}
+
+/// Answers tools with what the reads are answered from.
+fn answer(config: &ServeConfig, status: Status, reader: ReaderSource) -> control::Answer {
+    let (data_dir, topics) = (config.data_dir.clone(), config.kafka.topics.clone());
+    tools::answer(move || {
+        let report = status.report();
+        let told = status.clone();
+        match reader.get() {
+            _ if report.state == State::Stopping => Err("it is about to end".to_owned()),
+            None => Err("it has not opened its store yet: its log says more".to_owned()),
+            Some(reader) => Ok(tools::Access {
+                data_dir: data_dir.clone(),
+                generation: Some(report.generation),
+                reader: Ok(reader.clone()),
+                topics: topics.clone(),
+                bounds: Box::new(move || bounds(&told.report())),
+                is_served: true,
+            }),
+        }
+    })
+}
+
+/// As the broker last told.
+fn bounds(report: &Report) -> Option<Bounds> {
+    let of = |held: &PartitionReport| Some(((held.topic.clone(), held.partition), (held.low?, held.high?)));
+    // Before the partitions have been found, nothing is known of any.
+    (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())
 }
 
 /// Resolves at SIGTERM or SIGINT.
@@ -131,6 +183,7 @@ fn project(
 ) -> anyhow::Result<()> {
     let Opened { writer, generation, moved_aside: _, path } =
         store::open(&config.data_dir, config.store_cache_bytes)?;
+    store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
     status.set_generation(generation);
     status.set_views(writer.views(), writer.dead_letters());
     // Nobody else sets it.

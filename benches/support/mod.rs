@@ -67,6 +67,13 @@ impl Topics {
         command
     }
 
+    /// Another command on these topics.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).args(&self.arguments);
+        command
+    }
+
     /// Loads the topics where they are empty. Gives how many records they hold.
     pub fn loaded(&self, options: &[&str]) -> u64 {
         if yardstick::records(&self.settings).is_none() {

@@ -169,8 +169,25 @@ pub const ORGANIZATIONS: Opt =
 pub const LOAD: &[Opt] =
     &[OPTIMIZATIONS, RUNS, PARTITIONS, ENCODING, RATE, CONCURRENT, SEED, PROJECTS, ORGANIZATIONS];
 
-pub const JSON: Opt = Opt::switch("json", "Print for programs: lines of JSON, the last one with the result");
+/// Of a tool, which makes no store.
+pub const STORE_DIR: Opt =
+    Opt::new("data-dir", "DIR", "Of the store; asked of the process that serves it, where one does").required();
+pub const JSON: Opt = Opt::switch("json", "Print the result as JSON, for programs");
 
+/// Of every tool that looks at a store.
+pub const TOOL: &[Opt] = &[STORE_DIR, JSON];
+
+pub const ID: Opt = Opt::positional("id", "ID", "The optimization's id").required();
+
+pub const EXPLAIN: &[Opt] = &[ID];
+
+pub const BROKERS_IF_ANY: Opt = Opt::new(
+    "brokers",
+    "HOST:PORT,...",
+    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store",
+);
+
+pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
 pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
 pub const ARCHIVE_NEW: Opt = Opt::positional(
     "archive",
@@ -186,6 +203,16 @@ pub const COMMIT_INTERVAL: Opt =
 pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
 pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
 pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
+pub const AS_OF: Opt = Opt::new(
+    "as-of",
+    "TIME|TOPIC:PARTITION:OFFSET",
+    "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
+);
+
+pub const HISTORY: &[Opt] = &[ID, AS_OF];
+
+/// Of a tool that looks at no store.
+pub const JSON_OUTPUT: &[Opt] = &[JSON];
 
 pub const CONFIG: Opt = Opt::new("config", "FILE", "A file that gives any of these options (TOML)");
 pub const LOG_FORMAT: Opt =
@@ -194,7 +221,7 @@ pub const LOG_FORMAT: Opt =
 pub const LOG: Opt = Opt::new(
     "log",
     "FILTER",
-    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error)",
+    "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error; tools: warn)",
 );
 
 /// Of every command.

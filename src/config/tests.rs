@@ -81,18 +81,21 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("given").display().to_string();
     std::fs::write(&path, "").unwrap();
-    for command in Command::ALL {
-        for option in
-            command.options().filter(|option| **option != options::CONFIG && option.kind != Kind::Positional)
-        {
+    for &command in Command::ALL {
+        let given = |option: &&Opt| **option != options::CONFIG && option.kind != Kind::Positional;
+        for option in command.options().filter(given) {
             let value = a_value_that_is_no_default(option, &path);
             let least = match command {
                 Command::Serve => LEAST,
                 Command::Demo => "demo",
                 Command::Load => "load --brokers kafka:9092",
+                Command::Explain => "explain opt-1 --data-dir /tmp/optview",
+                Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
+                Command::Generations => "generations --data-dir /tmp/optview",
                 Command::ArchiveExport => "archive export DIR --brokers kafka:9092",
                 Command::ArchiveVerify => "archive verify DIR",
                 Command::ArchiveImport => "archive import DIR --brokers kafka:9092",
+                Command::History => "history opt-1 --brokers kafka:9092",
             };
             // A required option is left to the layer under test.
             let least = least.replace(&format!(" --{} kafka:9092", option.name), "");
@@ -125,8 +128,9 @@ fn a_value_that_is_no_default(option: &Opt, file: &str) -> String {
         "COUNT" | "NUMBER" => "77",
         "json|protobuf" => "protobuf",
         "human|json" => "json",
-        "FILTER" => "warn,optview=debug",
         "true|false" => "true",
+        "TIME|TOPIC:PARTITION:OFFSET" => "jobs:2:41",
+        "FILTER" => "warn,optview=debug",
         other => panic!("give a value for {other}"),
     }
     .to_owned()
@@ -252,4 +256,33 @@ fn one_file_may_serve_several_commands() {
     let Ok(Config::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
     assert_eq!(load.history.seed, 7);
     assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).kafka.topics.get(Topic::Jobs), "jobs.v1");
+}
+
+#[test]
+fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
+    let history = |line: &str| match read(line, &[]) {
+        Ok(Config::History(config)) => config,
+        other => panic!("{other:?}"),
+    };
+    let config = history("history o-1 --brokers kafka");
+    assert_eq!((config.id.as_str(), config.as_of, config.json), ("o-1", None, false));
+    let config = history("history o-1 --brokers kafka --json --as-of 2026-03-01T10:00:00+01:00");
+    assert_eq!(config.as_of, Some(AsOf::Time(Timestamp::parse("2026-03-01T09:00:00Z").unwrap())));
+    assert!(config.json);
+    let config = history("history o-1 --brokers kafka --topic-jobs my.jobs --as-of my.jobs:2:41");
+    let position = Position { topic: Topic::Jobs, partition: 2, offset: 41 };
+    assert_eq!(config.as_of, Some(AsOf::Position(position)));
+    for (as_of, expected) in [
+        ("yesterday", "is neither a time nor a position"),
+        ("jobs:0", "is neither a time nor a position"),
+        ("jobs:0:x", "is neither a time nor a position"),
+        ("job:0:1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
+    ] {
+        check_mistakes(&format!("history o-1 --brokers kafka --as-of {as_of}"), &[], &[expected]);
+    }
+    check_mistakes(
+        &format!("history {} --brokers kafka", "o".repeat(1025)),
+        &[],
+        &["is longer than the 1024 bytes"],
+    );
 }

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::codec::Encoding;
+use super::AsOf;
+use crate::codec::{Encoding, ID_LIMIT};
+use crate::domain::{Position, Timestamp, Topic};
 use crate::logging::{self, LogFormat};
+use crate::source::TopicNames;
 
 type Parsed<T> = Result<T, String>;
 
@@ -43,6 +46,37 @@ pub fn brokers(text: &str) -> Parsed<String> {
         None => Ok(brokers.join(",")),
         Some(broker) => {
             Err(format!("has {broker:?}, which is not HOST:PORT; give for instance kafka-1:9092,kafka-2:9092"))
+        }
+    }
+}
+
+/// An optimization's id: any text, as it is.
+pub fn id(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("is empty; give an id".to_owned()),
+        _ if text.len() > ID_LIMIT => Err(format!("is longer than the {ID_LIMIT} bytes that an id may have")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// A time, or a record's position with its topic's name.
+pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
+    if let Some(time) = Timestamp::parse(text) {
+        return Ok(AsOf::Time(time));
+    }
+    let position = || {
+        let (rest, offset) = text.rsplit_once(':')?;
+        let (topic, partition) = rest.rsplit_once(':')?;
+        Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+    };
+    let Some((name, partition, offset)) = position() else {
+        return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs:0:41".into());
+    };
+    match Topic::ALL.into_iter().find(|&topic| topics.get(topic) == name) {
+        Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
+        None => {
+            let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
+            Err(format!("names none of the topics; they are {names}"))
         }
     }
 }

@@ -47,6 +47,18 @@ impl JobStatus {
         }
     }
 
+    /// As the contract on the topics names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobStatus::Pending => "pending",
+            JobStatus::Waiting => "waiting",
+            JobStatus::Processing => "processing",
+            JobStatus::Completed => "completed",
+            JobStatus::Failed => "failed",
+            JobStatus::Canceled => "canceled",
+        }
+    }
+
     /// Whether a job may go from `self` to `next`. Once ended, it can only be submitted again.
     pub fn may_become(self, next: JobStatus) -> bool {
         self == next || self.rank() < 3 || next == JobStatus::Pending
@@ -199,6 +211,11 @@ impl Job {
     /// Whether any of its events named an optimization other than this one.
     pub fn names_other_than(&self, optimization_id: &str) -> bool {
         self.named.iter().any(|named| **named != *optimization_id)
+    }
+
+    /// The optimizations that its events named, as far as they are kept: the two least.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().map(|named| &**named)
     }
 
     /// Nothing was heard of it.

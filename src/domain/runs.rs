@@ -26,6 +26,14 @@ impl RunSet {
         self.blocks.is_empty()
     }
 
+    /// The indexes, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        let of_block = |&(block, bits): &(u32, u64)| {
+            (0..64).filter(move |at| bits & (1 << at) != 0).map(move |at| block * 64 + at)
+        };
+        self.blocks.iter().flat_map(of_block)
+    }
+
     /// Takes the union with `other`.
     pub fn join(&mut self, other: &RunSet) {
         for &(block, bits) in &other.blocks {

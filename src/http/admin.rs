@@ -1,4 +1,5 @@
-//! The operators' address: read only, for people and machines that look after the process. Never shows a view.
+//! The operators' address: read only, for people and machines that look after the process. Asks for no key, so it must not
+//! be where readers are: `why` shows a view whoever's it is.
 
 use std::sync::Arc;
 
@@ -9,8 +10,11 @@ use axum::http::{HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::edge::{Answer, Edge};
+use super::errors::HttpError;
 use super::metrics::record_report;
-use super::{health, json, to_json};
+use super::{ReaderSource, health, json, open_reader, optimizations, to_json};
+use crate::explain::explain;
+use crate::source::TopicNames;
 use crate::status::Status;
 
 pub use super::metrics::install_metrics;
@@ -21,11 +25,18 @@ static PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; vers
 struct Admin {
     status: Status,
     metrics: PrometheusHandle,
+    reader: ReaderSource,
+    topics: TopicNames,
 }
 
-/// `/status`, `/metrics`, `/healthz` and `/readyz`. `metrics` comes from [`install_metrics`].
-pub fn admin_router(status: Status, metrics: PrometheusHandle) -> Router {
-    let admin = Arc::new(Admin { status, metrics });
+/// `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from [`install_metrics`].
+pub fn admin_router(
+    status: Status,
+    metrics: PrometheusHandle,
+    reader: ReaderSource,
+    topics: TopicNames,
+) -> Router {
+    let admin = Arc::new(Admin { status, metrics, reader, topics });
     Router::new()
         .route_service("/status", Edge::now("/status", &admin, report))
         .route_service("/metrics", Edge::now("/metrics", &admin, scrape))
@@ -38,7 +49,18 @@ pub fn admin_router(status: Status, metrics: PrometheusHandle) -> Router {
             // A projector that is live has a store.
             Edge::now("/readyz", &admin, |admin, _| health::ready(&admin.status.report(), true)),
         )
+        // As on the read address: ids may hold slashes.
+        .route_service("/optimizations/{*why}", Edge::now("/optimizations/{id}/why", &admin, why))
         .fallback_service(Edge::unknown())
+}
+
+fn why(admin: &Admin, request: &Request) -> Answer {
+    const NO_SUCH: HttpError = HttpError::NotFound("no event of such an optimization has been read: check its id");
+    let path = request.uri().path().strip_suffix("/why");
+    let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
+    let reader = open_reader(&admin.reader)?;
+    let explanation = explain(reader, &id, &admin.topics)?.ok_or(NO_SUCH)?;
+    Ok(to_json(StatusCode::OK, &explanation))
 }
 
 fn report(admin: &Admin, _: &Request) -> Answer {

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod control;
 pub mod server;
 
 mod correlation;
@@ -61,8 +62,12 @@ struct Api {
 
 impl Api {
     fn reader(&self) -> Result<&Reader, HttpError> {
-        self.reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
+        open_reader(&self.reader)
     }
+}
+
+fn open_reader(reader: &ReaderSource) -> Result<&Reader, HttpError> {
+    reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
 }
 
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.

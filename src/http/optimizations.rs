@@ -73,7 +73,7 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
 
 /// The id in a raw path: all of what comes after the prefix, decoded. Slashes belong to it, since clients do not
 /// always encode them, and an escape that is none stands for itself. `None` where it cannot be anything's id.
-fn id_of(path: &str) -> Option<Cow<'_, str>> {
+pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
     let raw = path.strip_prefix(PREFIX).filter(|raw| !raw.is_empty())?;
     // Most ids hold no escape, and then there is nothing to decode and to check.
     if !raw.contains('%') {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
+use crate::source::TopicNames;
 use crate::status::State;
 
 const NO_STORE: u16 = 503;
@@ -196,7 +197,7 @@ async fn a_correlation_id_comes_back() {
 async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
     let status = Status::new(1);
     status.set_error(Some("wrong credentials".to_owned()));
-    let admin = admin_router(status.clone(), install_metrics());
+    let admin = admin_router(status.clone(), install_metrics(), ReaderSource::default(), TopicNames::default());
     let read = read_api(ReaderSource::default(), status.clone(), Access::open());
     for (alive, ready) in [
         (get(&admin, "/healthz").await, get(&admin, "/readyz").await),
@@ -214,7 +215,7 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
 #[tokio::test]
 async fn operators_get_the_report_and_the_metrics() {
     let status = Status::new(4);
-    let admin = admin_router(status.clone(), install_metrics());
+    let admin = admin_router(status.clone(), install_metrics(), ReaderSource::default(), TopicNames::default());
     let report = get(&admin, "/status").await;
     assert_eq!(report.headers["content-type"], "application/json");
     assert_eq!(report.body, serde_json::to_vec(&status.report()).unwrap());

@@ -4,8 +4,10 @@
 //! sled is what limits a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many
 //! (see `journal`), and this is rebuilt from the chunks at start.
 
+mod checking;
 mod loading;
 
+pub use checking::{Tallied, Tally};
 pub use loading::Loading;
 
 use std::collections::{BTreeSet, HashMap};
@@ -100,6 +102,8 @@ struct Project {
     order: BTreeSet<Place>,
     /// How many there are of each status and kind, so that a total needs no walk.
     counts: Map<(Option<Status>, Option<u32>), u64>,
+    /// Counts up, so that whoever counts again in slices sees that it has changed meanwhile.
+    changes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -236,6 +240,7 @@ impl Catalog {
             if held.project == new.project && held.created_at == new.created_at);
         if let Some(held) = held {
             let project = &mut self.projects[held.project as usize];
+            project.changes += 1;
             if !stays {
                 project.order.remove(&place(held));
             }
@@ -246,6 +251,7 @@ impl Catalog {
         }
         if let Some(new) = listed {
             let project = &mut self.projects[new.project as usize];
+            project.changes += 1;
             if !stays {
                 project.order.insert(place(new));
             }
@@ -264,6 +270,7 @@ impl Catalog {
             project_id: project_id.clone(),
             order: BTreeSet::new(),
             counts: Map::default(),
+            changes: 0,
         }));
         self.project_ids.entry(organization_id).or_default().insert(project_id, project);
         project

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sled::Db;
 
 use super::keys::{MARKER, Trees};
-use super::{StoreError, Writer, writer};
+use super::{About, StoreError, Writer, writer};
 use crate::codec::stored::{Damaged, FORMAT};
 
 /// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
@@ -41,6 +41,8 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     };
     let mut why = format!("generation {current} could not be used: {damage}");
     if let Some(aside) = move_aside(&path)? {
+        // For who looks at it later; the log has it too.
+        let _ = fs::write(aside.join(DAMAGE), &damage);
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
@@ -55,6 +57,15 @@ pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
 
 const CONDEMNED: &str = "CONDEMNED";
 
+/// In a generation that was moved aside: why.
+const DAMAGE: &str = "DAMAGE";
+
+/// Why a generation cannot be used, where that was noted.
+pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
+    let noted = |file: &str| fs::read_to_string(generation.join(file)).ok();
+    noted(DAMAGE).or_else(|| noted(CONDEMNED)).or_else(|| name.contains('.').then(|| "not noted".to_owned()))
+}
+
 fn begin(
     data_dir: &Path,
     number: u64,
@@ -66,18 +77,34 @@ fn begin(
     let db = open_database(&path, cache_bytes)?;
     let file = path.join("db");
     writer::mark(&db, &file)?;
-    let writer = Writer::new(&db, &file)?;
+    About::new().write(&path);
+    let writer = Writer::new(&db, &path)?;
     sync_files(&path)?;
     write_current(data_dir, number)?;
     Ok(Opened { writer, generation: number, moved_aside, path })
 }
 
 fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {
+    with_database(path, cache_bytes, |db| {
+        About::read(path).opened().write(path);
+        Writer::new(db, path)
+    })
+}
+
+/// Opens a generation that is there, and has `with` make something of its database. Whatever shows damage is an error
+/// that says so.
+pub(super) fn with_database<T>(
+    path: &Path,
+    cache_bytes: u64,
+    with: impl FnOnce(&Db) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
     let held = hold(path)?;
     let file = path.join("db");
-    if !file.exists() {
-        return Err(damaged(format!("{} is not there", file.display())));
+    match fs::metadata(&file) {
+        Ok(found) if found.len() > 0 => {}
+        Ok(_) => return Err(damaged("it is empty: its file was cut to nothing".to_owned())),
+        Err(_) => return Err(damaged(format!("{} is not there", file.display()))),
     }
     if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
         return Err(damaged(format!("damage showed while it was in use: {why}")));
@@ -89,7 +116,7 @@ fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> 
         let db = open_database(path, cache_bytes)?;
         let marker = Trees::open(&db)?.meta.get(MARKER)?;
         match marker.as_deref() {
-            Some([FORMAT]) => Writer::new(&db, &file),
+            Some([FORMAT]) => with(&db),
             Some(other) => Err(damaged(format!("its format is {other:?}, not the {FORMAT} of this version"))),
             None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
         }
@@ -135,17 +162,17 @@ fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn directory(data_dir: &Path, generation: u64) -> PathBuf {
+pub(super) fn directory(data_dir: &Path, generation: u64) -> PathBuf {
     data_dir.join("generations").join(format!("{generation:06}"))
 }
 
-fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
+pub(super) fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
     let path = data_dir.join("CURRENT");
     match fs::read(&path) {
         Ok(bytes) => match std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u32>().ok()) {
             Some(number) => Ok(Some(number.into())),
             None => {
-                tracing::error!(path = %path.display(), "does not hold a number; a new generation is begun");
+                tracing::error!(path = %path.display(), "does not hold a number, and counts for nothing");
                 Ok(None)
             }
         },

@@ -126,7 +126,7 @@ fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
     }
 }
 
-fn chunk_number(key: &[u8]) -> Result<u64, StoreError> {
+pub fn chunk_number(key: &[u8]) -> Result<u64, StoreError> {
     let key = key.try_into().map_err(|_| stored::Damaged {
         what: "catalog chunk",
         reason: "its number is not eight bytes".to_owned(),

@@ -2,6 +2,8 @@
 
 use sled::{Db, Tree};
 
+use crate::domain::Position;
+
 /// The largest value that is stored: above about 7 KB sled keeps values in files of their own, which it never syncs.
 pub const VALUE_LIMIT: usize = 6500;
 
@@ -39,3 +41,11 @@ impl Trees {
 pub const MARKER: &[u8] = b"format";
 /// In `meta`: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
+
+/// By position, so that the same record is kept once.
+pub fn dead_letter_key(position: Position) -> Vec<u8> {
+    let mut key = vec![position.topic as u8];
+    key.extend_from_slice(&position.partition.to_be_bytes());
+    key.extend_from_slice(&position.offset.to_be_bytes());
+    key
+}

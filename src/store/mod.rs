@@ -1,20 +1,30 @@
 //! Where views are kept: one sled database a generation, written by one thread, read by any number. The only module
 //! that knows sled. Never uses sled's batches or transactions: the first one would make readers wait for ever after.
 
+mod about;
 mod catalog;
 mod checkpoint;
+mod done;
+mod existing;
 mod failure;
 mod generations;
+mod hold;
 mod journal;
 mod keys;
+mod listing;
 mod pieces;
 mod reader;
 mod really_sync;
+pub mod verify;
 mod writer;
 
+pub use about::{About, Closed, PartitionPosition, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
+pub use existing::{Existing, open_existing};
 pub use generations::{Opened, condemn, open};
-pub use reader::{ListQuery, Page, Reader, Response};
+pub use hold::{Hold, hold, hold_existing};
+pub use listing::{Listed, list};
+pub use reader::{Kept, ListQuery, Page, Reader, Response};
 pub use writer::Writer;
 
 use crate::codec::stored::Damaged;
@@ -31,6 +41,8 @@ pub enum StoreError {
     Io { doing: &'static str, path: std::path::PathBuf, error: std::io::Error },
     #[error("{path} is held by another process: stop it, or use another --data-dir", path = path.display())]
     Held { path: std::path::PathBuf },
+    #[error("there is no store in {path}: give the --data-dir that `optview serve` was given", path = path.display())]
+    Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
 }
@@ -45,7 +57,10 @@ impl StoreError {
                 error,
                 sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::Unsupported(_)
             ),
-            StoreError::Io { .. } | StoreError::Held { .. } | StoreError::WriterEnded(_) => false,
+            StoreError::Io { .. }
+            | StoreError::Held { .. }
+            | StoreError::Missing { .. }
+            | StoreError::WriterEnded(_) => false,
         }
     }
 
@@ -60,6 +75,7 @@ impl StoreError {
                 error: std::io::Error::new(error.kind(), error.to_string()),
             },
             StoreError::Held { path } => StoreError::Held { path: path.clone() },
+            StoreError::Missing { path } => StoreError::Missing { path: path.clone() },
             StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),
         }
     }

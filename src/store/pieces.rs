@@ -60,6 +60,23 @@ pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, Store
     Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
+/// The tree's name and the key of the value that a piece belongs to, by the piece's key.
+pub fn owner(piece: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = piece.iter().position(|&byte| byte == 0)?;
+    let (name, rest) = (&piece[..end], &piece[end + 1..]);
+    Some((name, rest.get(..rest.len().checked_sub(12)?)?))
+}
+
+/// Whether what is stored under `key` refers to a piece.
+pub fn refers_to(value: &[u8], tree: &Tree, key: &[u8], piece: &[u8]) -> Result<bool, StoreError> {
+    if value.first() != Some(&REFERENCE) {
+        return Ok(false);
+    }
+    let reference = Reference::parse(value)?;
+    let number = piece.last_chunk().map_or(u32::MAX, |number| u32::from_be_bytes(*number));
+    Ok(number < reference.pieces() && reference.piece_key(tree, key, number) == piece)
+}
+
 fn assemble(trees: &Trees, tree: &Tree, key: &[u8], reference: &[u8]) -> Result<Option<IVec>, StoreError> {
     let reference = Reference::parse(reference)?;
     let mut whole = Vec::new();

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::catalog::Catalog;
-use super::failure::Failure;
-use super::keys::Trees;
+use super::checkpoint::Checkpoint;
+use super::done::Done;
+use super::keys::{CHECKPOINT, Trees};
 use super::{StoreError, pieces};
 use crate::codec::stored;
-use crate::domain::Status;
+use crate::domain::{Job, Optimization, Status};
 
 /// An optimization's response, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,16 +42,24 @@ pub struct Page {
     pub total: u64,
 }
 
+/// All that is stored of one optimization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub optimization: Optimization,
+    /// What a reader gets; `None` where readers must not see it.
+    pub response: Option<Response>,
+}
+
 #[derive(Clone)]
 pub struct Reader {
-    trees: Trees,
-    catalog: Arc<RwLock<Catalog>>,
-    failure: Failure,
+    pub(super) trees: Trees,
+    pub(super) catalog: Arc<RwLock<Catalog>>,
+    pub(super) done: Arc<Done>,
 }
 
 impl Reader {
-    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, failure: Failure) -> Reader {
-        Reader { trees, catalog, failure }
+    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, done: Arc<Done>) -> Reader {
+        Reader { trees, catalog, done }
     }
 
     /// What a reader of this organization (`None`: of any) may see under this id.
@@ -58,7 +67,7 @@ impl Reader {
     /// # Errors
     /// Any error ends the projector too, and with it the process: memory may be ahead of the disk.
     pub fn get(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
-        self.failure.noting(self.find(id, organization_id))
+        self.done.failure.noting(self.find(id, organization_id))
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
@@ -76,12 +85,57 @@ impl Reader {
         Ok(Some(Response { body, etag: layout.etag }))
     }
 
+    /// What is stored of an optimization, readers may see it or not. For tools: it decodes, which reads never do.
+    ///
+    /// # Errors
+    /// None of them ends the projector: it finds by itself what is wrong with what it needs.
+    pub fn kept(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
+            return Ok(None);
+        };
+        let layout = stored::layout(&stored)?;
+        let optimization = stored::decode_optimization(&stored)?;
+        let body = layout.shown.then(|| Bytes::from_owner(stored).slice(layout.response));
+        Ok(Some(Kept { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
+    }
+
+    /// The state that is parked under a job's id.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
+        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+    }
+
+    /// The optimizations that link a job, now or before; and, very rarely, others.
+    pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
+        self.catalog.read().linking(job_id)
+    }
+
+    /// The last checkpoint written.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        match self.trees.meta.get(CHECKPOINT)? {
+            Some(bytes) => Ok(stored::decode(&bytes, "checkpoint")?),
+            None => Ok(Checkpoint::new()),
+        }
+    }
+
+    /// How many optimizations readers may see.
+    pub fn views(&self) -> u64 {
+        self.catalog.read().listed()
+    }
+
     /// One page of a list.
     ///
     /// # Errors
     /// As for [`Reader::get`].
     pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        self.failure.noting(self.page(query))
+        self.done.failure.noting(self.page(query))
     }
 
     fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {

@@ -4,14 +4,15 @@
 //! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
+mod syncing;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -20,12 +21,13 @@ use sled::Db;
 
 use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::Checkpoint;
-use super::failure::Failure;
+use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CHECKPOINT, MARKER, Trees};
-use super::{Reader, StoreError, pieces};
+use super::keys::{CHECKPOINT, MARKER, Trees, dead_letter_key};
+use super::{Closed, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
+use syncing::{SyncThread, sync};
 
 /// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
@@ -43,15 +45,6 @@ enum Order {
     Checkpoint(Checkpoint),
 }
 
-/// Counts what has been done, in the order in which it was asked for.
-#[derive(Default)]
-struct Done {
-    commits: AtomicU64,
-    checkpoints: AtomicU64,
-    dead_letters: AtomicU64,
-    failure: Failure,
-}
-
 pub struct Writer {
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
@@ -59,13 +52,16 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
     done: Arc<Done>,
     checkpoint: Checkpoint,
+    /// The generation's.
+    directory: PathBuf,
     /// Hashes of the ids under which a job's state is, or has been, parked.
     parked: Mutex<HashSet<u64>>,
 }
 
 impl Writer {
-    /// Over an open database whose file is `file`. Reads the catalog.
-    pub(super) fn new(db: &Db, file: &Path) -> Result<Writer, StoreError> {
+    /// Over an open database, which lies in `directory`. Reads the catalog.
+    pub(super) fn new(db: &Db, directory: &Path) -> Result<Writer, StoreError> {
+        let (file, directory) = (&directory.join("db"), directory.to_owned());
         let trees = Trees::open(db)?;
         let (journal, catalog) = Journal::load(&trees)?;
         let checkpoint = match trees.meta.get(CHECKPOINT)? {
@@ -106,12 +102,21 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || thread.run(&received, syncer))
             .map_err(StoreError::io("start a thread for", file))?;
-        Ok(Writer { trees, catalog, orders: Some(orders), thread: Some(thread), done, checkpoint, parked })
+        Ok(Writer {
+            trees,
+            catalog,
+            orders: Some(orders),
+            thread: Some(thread),
+            done,
+            checkpoint,
+            directory,
+            parked,
+        })
     }
 
     /// A reader of the same store.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.failure.clone())
+        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.clone())
     }
 
     /// The checkpoint that the store held when it was opened.
@@ -213,15 +218,23 @@ impl Writer {
         self.done.dead_letters.load(Ordering::Relaxed)
     }
 
+    /// Notes that all that was there when the store was opened has been read and written.
+    pub fn note_caught_up(&self) {
+        self.done.caught_up.store(true, Ordering::Release);
+    }
+
     /// Waits until all that was handed over is done.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.orders = None;
         let ended = self.thread.take().map(JoinHandle::join);
         self.check()?;
-        match ended {
-            Some(Err(_)) => Err(panicked()),
-            _ => Ok(()),
+        if let Some(Err(_)) = ended {
+            return Err(panicked());
         }
+        let positions = PartitionPosition::all(&self.reader().checkpoint()?);
+        let caught_up = self.done.caught_up.load(Ordering::Acquire);
+        about::note_closed(&self.directory, Closed { views: self.views(), positions, caught_up });
+        Ok(())
     }
 }
 
@@ -249,7 +262,10 @@ impl WriterThread {
             for order in orders {
                 match order {
                     Order::Commit(part, dead_letters, number) => {
-                        if let Err(error) = self.commit(part, &dead_letters, number) {
+                        self.done.begin_part();
+                        let ended = self.commit(part, &dead_letters, number);
+                        self.done.end_part();
+                        if let Err(error) = ended {
                             return self.done.failure.note(error);
                         }
                     }
@@ -310,10 +326,7 @@ impl WriterThread {
     }
 
     fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<(), StoreError> {
-        let position = dead_letter.position;
-        let mut key = vec![position.topic as u8];
-        key.extend_from_slice(&position.partition.to_be_bytes());
-        key.extend_from_slice(&position.offset.to_be_bytes());
+        let key = dead_letter_key(dead_letter.position);
         if !self.trees.dead_letters.contains_key(&key)? {
             self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
@@ -344,48 +357,8 @@ fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Re
     })
 }
 
-/// Writes checkpoints on a thread of its own: a disk may take long to sync, and fresh views must not wait for it.
-struct SyncThread {
-    db: Db,
-    /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
-    file: File,
-    trees: Trees,
-    done: Arc<Done>,
-}
-
-impl SyncThread {
-    fn run(self, checkpoints: &Receiver<Checkpoint>) {
-        while let Ok(mut checkpoint) = checkpoints.recv() {
-            let mut count = 1;
-            // Where the disk is slow, the last of those that wait says it all.
-            for later in checkpoints.try_iter() {
-                checkpoint = later;
-                count += 1;
-            }
-            if let Err(error) = self.checkpoint(&checkpoint) {
-                return self.done.failure.note(error);
-            }
-            self.done.checkpoints.fetch_add(count, Ordering::Release);
-        }
-    }
-
-    /// Never ahead of what is on the disk: all that it covers was inserted before it was asked for; flush, then a real
-    /// sync, and only then the checkpoint.
-    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        sync(&self.db, &self.file)?;
-        self.trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
-        self.db.flush()?;
-        Ok(())
-    }
-}
-
 /// Marks a new database as ours, on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
     Trees::open(db)?.meta.insert(MARKER, &[stored::FORMAT])?;
     sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
-}
-
-fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
-    db.flush()?;
-    file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))
 }

@@ -18,6 +18,7 @@ mod dice;
 mod events;
 mod garbage;
 mod golden;
+mod history;
 mod history_lost;
 mod load;
 mod orphans;
@@ -61,6 +62,7 @@ const TESTS: &[&[Test]] = &[
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
+    history::TESTS,
     history_lost::TESTS,
     transactions::TESTS,
     orphans::TESTS,

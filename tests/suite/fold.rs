@@ -83,7 +83,7 @@ fn body() -> impl Strategy<Value = Body<'static>> {
 }
 
 /// A history; sequences are often missing and times often the same, event ids never.
-fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
+pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
     proptest::collection::vec((body(), 0..4u64, 0..6i64), len).prop_map(|bodies| {
         let envelope = |(number, (body, sequence, time)): (i64, (Body<'static>, u64, i64))| {
             let topic = body.topic();

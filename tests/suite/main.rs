@@ -7,6 +7,7 @@ mod command_line;
 mod documents;
 mod fold;
 mod golden;
+mod history;
 mod large;
 mod limits;
 mod lists;

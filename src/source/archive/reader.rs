@@ -125,9 +125,9 @@ pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), Rea
     let wrong = |why| Err(ReadError::File { file: entry.name.clone(), why });
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
     let mut bytes = Checksummed::new(file.take(entry.bytes));
-    io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
-    if bytes.bytes() < entry.bytes {
-        return wrong(format!("it was cut: {} bytes, where the manifest lists {}", bytes.bytes(), entry.bytes));
+    let len = io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
+    if len < entry.bytes {
+        return wrong(format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes));
     }
     let found = bytes.sha256();
     if found != entry.sha256 {

@@ -1,12 +1,10 @@
 //! What is folded from an archive is what is folded from the topics.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use optview::domain::Topic;
-use optview::projector;
+use optview::projector::{self, Control};
 use optview::source::archive::{ArchiveSource, ArchivedRecord, Manifest};
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::{State, Status};
@@ -38,16 +36,17 @@ fn archived(partitions: &[Partition]) -> tempfile::TempDir {
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
     let opened = made::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();
-    let (status, stop) = (Status::new(1), Arc::new(AtomicBool::new(false)));
+    let (status, control) = (Status::new(1), Control::default());
     let settings = script::settings(&opened.path, room_for(1000));
     let begin = Instant::now();
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| projector::run(&mut source, opened.writer, settings, status.clone(), &stop));
+        let running =
+            scope.spawn(|| projector::run(&mut source, opened.writer, settings, status.clone(), &control));
         while !until(status.state()) && !running.is_finished() {
             assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", status.report());
             std::thread::yield_now();
         }
-        stop.store(true, Ordering::Release);
+        control.stop();
         running.join().unwrap().unwrap();
     });
     status.report().last_error

@@ -1,0 +1,68 @@
+//! Which event made each field what it is, from what the registers keep of the events that set them. Follows
+//! `domain/view.rs`: where that takes the greater of two versions, so does this.
+
+use super::Cause;
+use crate::domain::{Link, Optimization, Register, Stamp};
+use crate::source::TopicNames;
+
+pub struct Causes<'a> {
+    pub optimization: &'a Optimization,
+    pub topics: &'a TopicNames,
+}
+
+impl Causes<'_> {
+    pub fn cause(&self, event: &str, stamp: &Stamp) -> Cause {
+        let Stamp { version, source } = stamp;
+        Cause {
+            event: event.to_owned(),
+            topic: self.topics.get(source.topic).to_owned(),
+            partition: source.partition,
+            offset: source.offset,
+            occurred_at: version.occurred_at.to_string(),
+            event_id: Some(&*version.event_id).filter(|id| !id.is_empty()).map(str::to_owned),
+            sequence: version.sequence,
+        }
+    }
+
+    /// Also a creation may link a job.
+    pub fn link(&self, link: &Link) -> Cause {
+        let created = self.optimization.created.as_ref();
+        let by_creation = created.is_some_and(|created| created.stamp.version == link.stamp.version);
+        self.cause(if by_creation { "created" } else { "job_linked" }, &link.stamp)
+    }
+
+    pub fn of_field(&self, field: &str) -> Option<Cause> {
+        let Optimization { name, description, cell_name, parameterized_model_name, .. } = self.optimization;
+        match field {
+            "name" => self.latest(name.as_ref(), "details_changed"),
+            "description" => self.latest(description.as_ref(), "details_changed"),
+            "cell_name" => self.latest(cell_name.as_ref(), "display_names_changed"),
+            "parameterized_model_name" => self.latest(parameterized_model_name.as_ref(), "display_names_changed"),
+            // What is null here is so because of the status, too.
+            "status" | "metrics" | "error" | "error_code" => self.status(),
+            "run_count" => None,
+            _ => self.creation(),
+        }
+    }
+
+    fn creation(&self) -> Option<Cause> {
+        self.optimization.created.as_ref().map(|created| self.cause("created", &created.stamp))
+    }
+
+    fn latest(&self, change: Option<&Register<Box<str>>>, event: &str) -> Option<Cause> {
+        let created = self.optimization.created.as_ref().map(|created| &created.stamp.version);
+        match change {
+            Some(change) if Some(&change.stamp.version) > created => Some(self.cause(event, &change.stamp)),
+            _ => self.creation(),
+        }
+    }
+
+    /// The last status of the linked job; the link, where nothing was heard of it.
+    fn status(&self) -> Option<Cause> {
+        let link = self.optimization.links().first()?;
+        match self.optimization.job.history().last() {
+            Some(last) => Some(self.cause(last.status.as_str(), &last.stamp)),
+            None => Some(self.link(link)),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `optview history`: what happened to one optimization, read from the log itself: every event of it, its jobs and their
+//! runs in the order of the fold, with what each changed in the view; or the view as it was at a moment. Works on any
+//! [`Source`], and needs no store. Must never write anything but its answer.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, bail};
+
+use crate::config::{AsOf, HistoryConfig};
+use crate::source::Source;
+use crate::source::kafka::KafkaSource;
+
+use moment::Moment;
+use progress::Progress;
+
+mod escapes;
+mod fields;
+mod ids;
+mod json;
+mod kept;
+mod moment;
+mod progress;
+mod scan;
+mod text;
+mod timeline;
+mod unchanged;
+mod words;
+
+/// Nothing is ever committed for it; librdkafka wants a name.
+const GROUP_ID: &str = "optview-history";
+
+/// Reads the log, and prints the answer on stdout.
+pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
+    let mut source = KafkaSource::new(&config.kafka, GROUP_ID).context("librdkafka does not take the settings")?;
+    let mut answer = Vec::new();
+    let told = tell(&mut source, config, &mut answer);
+    io::stdout().write_all(&answer).context("cannot write the answer to stdout")?;
+    told
+}
+
+/// Writes the answer into `out`. Where nothing mentions the optimization that is an error, whatever was written.
+pub fn tell(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    let HistoryConfig { kafka, id, as_of, .. } = config;
+    let names = &kafka.topics;
+    let after = match as_of {
+        Some(AsOf::Position(position)) => Some(*position),
+        Some(AsOf::Time(_)) | None => None,
+    };
+    let mut progress = Progress::new();
+    let scan = scan::scan(source, names, id, after, &mut progress);
+    progress.finish();
+    let scan = scan?;
+    let moment = match as_of {
+        Some(AsOf::Time(time)) => Some(Moment::Before(*time)),
+        Some(AsOf::Position(_)) | None => scan.moment,
+    };
+    let was_written =
+        |kept: &&kept::Kept| moment.is_none_or(|moment| moment.is_after(kept.position, kept.timestamp_millis));
+    let timeline = timeline::tell(id, scan.kept.values().filter(was_written));
+    let warnings = words::warnings(&scan, names);
+    match (moment, config.json) {
+        (Some(_), true) => json::view(&timeline, out)?,
+        (Some(moment), false) => text::view(id, &timeline, moment, names, out)?,
+        (None, _) if scan.kept.is_empty() => {}
+        (None, true) => json::history(id, &timeline, &scan, names, out)?,
+        (None, false) => text::history(id, &timeline, &scan, names, out)?,
+    }
+    if moment.is_some() || scan.kept.is_empty() {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    if scan.kept.is_empty() {
+        let searched = words::searched(&scan, names);
+        bail!("nothing mentions {id:?} in {searched}; check the id, and that these are its topics");
+    }
+    Ok(())
+}

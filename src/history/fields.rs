@@ -1,0 +1,76 @@
+//! The view's 19 fields as values that can be compared and shown.
+
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::domain::View;
+
+/// What a field says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Null,
+    Text(Box<str>),
+    Number(u64),
+    /// A JSON object's text.
+    Object(Box<str>),
+}
+
+/// A field that an event changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub field: &'static str,
+    pub old: Value,
+    pub new: Value,
+}
+
+/// The fields that differ, in the view's order. Where there is no view, all is null.
+pub fn changes(old: Option<&View<'_>>, new: Option<&View<'_>>) -> Vec<Change> {
+    let pairs = fields(old).into_iter().zip(fields(new));
+    let changes = pairs.map(|((field, old), (_, new))| Change { field, old, new });
+    changes.filter(|change| change.old != change.new).collect()
+}
+
+/// All fields with their names, in the view's order.
+pub fn fields(view: Option<&View<'_>>) -> [(&'static str, Value); 19] {
+    let text = |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(Value::Null, Value::Text);
+    let object = |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(Value::Null, Value::Object);
+    let own = |text: &str| -> Box<str> { text.into() };
+    [
+        ("id", text(|view| Some(view.id.into()))),
+        ("name", text(|view| view.name.map(Box::from))),
+        ("description", text(|view| view.description.map(Box::from))),
+        ("project_id", text(|view| Some(view.project_id.into()))),
+        ("organization_id", text(|view| Some(view.organization_id.into()))),
+        (
+            "status",
+            view.and_then(|view| view.status).map_or(Value::Null, |status| Value::Text(own(status.as_str()))),
+        ),
+        ("kind", text(|view| view.kind.map(Box::from))),
+        ("created_at", text(|view| Some(view.created_at.to_string().into()))),
+        ("created_by_email", text(|view| view.created_by_email.map(Box::from))),
+        ("cell_spec_id", text(|view| view.cell_spec_id.map(Box::from))),
+        ("parameterized_model_id", text(|view| view.parameterized_model_id.map(Box::from))),
+        ("parameterized_model_name", text(|view| view.parameterized_model_name.map(Box::from))),
+        ("cell_name", text(|view| view.cell_name.map(Box::from))),
+        ("optimization_template_id", text(|view| view.optimization_template_id.map(Box::from))),
+        ("metrics", object(|view| view.metrics.map(Box::from))),
+        ("objectives", object(|view| view.objectives.map(Box::from))),
+        ("error", text(|view| view.error.map(Box::from))),
+        ("error_code", text(|view| view.error_code.map(Box::from))),
+        ("run_count", view.map_or(Value::Null, |view| Value::Number(view.run_count))),
+    ]
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_none(),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Number(number) => serializer.serialize_u64(*number),
+            // As it is: every number stays as it was written.
+            Value::Object(text) => {
+                serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer)
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `generation.json`: what can be known of a generation without opening it, which nobody can while another has it. For
+//! people and tools only: the store itself never rests on it, and does without where it is missing or cannot be read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Checkpoint;
+use crate::codec::stored::FORMAT;
+use crate::domain::{Timestamp, Topic};
+
+const NAME: &str = "generation.json";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// Of the records; `None` where it is not known.
+    pub format: Option<u8>,
+    /// When it was begun, RFC 3339.
+    pub created_at: Option<String>,
+    /// What each topic (by its default name) is called in the cluster that it is built from.
+    pub topics: BTreeMap<String, String>,
+    /// `None` while it is open, and after a kill.
+    pub closed: Option<Closed>,
+}
+
+/// What it held when it was closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    pub views: u64,
+    pub positions: Vec<PartitionPosition>,
+    /// Whether all was read that had been there when it was opened. What a kill left half written has been written
+    /// again by then.
+    pub caught_up: bool,
+}
+
+/// How far a partition has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionPosition {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    pub partition: i32,
+    pub next_offset: i64,
+}
+
+impl PartitionPosition {
+    pub fn all(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
+        let position = |(topic, partition): &(String, i32), next_offset| PartitionPosition {
+            topic: topic.clone(),
+            partition: *partition,
+            next_offset,
+        };
+        checkpoint.iter().map(|(key, held)| position(key, held.next_offset)).collect()
+    }
+}
+
+impl About {
+    /// Of a generation that is begun now.
+    pub(super) fn new() -> About {
+        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default();
+        About { format: Some(FORMAT), created_at: Some(now.to_string()), ..About::default() }
+    }
+
+    /// Knows nothing where there is nothing to be read.
+    pub fn read(generation: &Path) -> About {
+        let text = fs::read(generation.join(NAME)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// What the topic is called in the cluster, by its default name where that is not known.
+    pub fn topic(&self, topic: Topic) -> String {
+        let name = topic.default_name();
+        self.topics.get(name).map_or_else(|| name.to_owned(), Clone::clone)
+    }
+
+    /// As it is while it is open.
+    pub(super) fn opened(self) -> About {
+        About { format: Some(FORMAT), closed: None, ..self }
+    }
+
+    /// A new file in the old one's place, so that no reader sees half. Where it cannot be written, that is said: it is
+    /// not worth an end.
+    pub(super) fn write(&self, generation: &Path) {
+        let (path, new) = (generation.join(NAME), generation.join("generation.json.new"));
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
+        let written = text.and_then(|text| fs::write(&new, text)).and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %path.display(), "what tools are told of the generation is not up to date");
+        }
+    }
+}
+
+/// Notes what the topics are called that a generation is built from.
+pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
+    let topics = Topic::ALL.map(|topic| (topic.default_name().to_owned(), name(topic)));
+    About { topics: BTreeMap::from(topics), ..About::read(generation) }.write(generation);
+}
+
+/// Notes that a generation was closed as it should be.
+pub(super) fn note_closed(generation: &Path, closed: Closed) {
+    About { closed: Some(closed), ..About::read(generation) }.write(generation);
+}

@@ -1,0 +1,41 @@
+//! A store that is there, opened to be looked at by a tool while no process has it. Begins none, moves nothing aside,
+//! starts no thread that writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLock;
+
+use super::done::Done;
+use super::journal::Journal;
+use super::keys::Trees;
+use super::{About, Reader, StoreError, generations};
+
+/// A store that is open to be read.
+pub struct Existing {
+    pub reader: Reader,
+    /// The live generation's number.
+    pub generation: u64,
+    /// Its directory.
+    pub path: PathBuf,
+}
+
+/// Opens the live generation of `data_dir`, to read it.
+///
+/// # Errors
+/// [`StoreError::Missing`] where there is none; what [`StoreError::is_damage`] where it cannot be used: it stays there.
+pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<Existing, StoreError> {
+    let missing = || StoreError::Missing { path: data_dir.to_owned() };
+    let generation = generations::read_current(data_dir)?.ok_or_else(missing)?;
+    let path = generations::directory(data_dir, generation);
+    let reader = generations::with_database(&path, cache_bytes, |db| {
+        let trees = Trees::open(db)?;
+        let (_, catalog) = Journal::load(&trees)?;
+        let done = Done::default();
+        let caught_up = About::read(&path).closed.is_some_and(|closed| closed.caught_up);
+        done.caught_up.store(caught_up, Ordering::Release);
+        Ok(Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done)))
+    })?;
+    Ok(Existing { reader, generation, path })
+}

@@ -1,0 +1,58 @@
+//! Which generations a data directory holds. Opens none: another process may have any of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::about::About;
+use super::generations::read_current;
+use super::{StoreError, generations};
+
+/// A generation's directory, as it can be seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The directory's own name: `000001`, or `000001.damaged-1` where it was moved aside.
+    pub name: String,
+    pub path: PathBuf,
+    /// It is the one that `CURRENT` names.
+    pub live: bool,
+    /// Why it cannot be used, where that was noted.
+    pub damage: Option<String>,
+    /// On disk.
+    pub bytes: u64,
+    pub about: About,
+}
+
+/// All generations of a data directory, by number.
+pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
+    let directory = data_dir.join("generations");
+    let live = read_current(data_dir)?.map(|number| generations::directory(data_dir, number));
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(StoreError::io("read", &directory))? {
+        let path = entry.map_err(StoreError::io("read", &directory))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !path.is_dir() || !name.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        listed.push(Listed {
+            live: live.as_ref() == Some(&path),
+            damage: generations::damage_noted(&path, &name),
+            bytes: bytes_of(&path),
+            about: About::read(&path),
+            name,
+            path,
+        });
+    }
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(listed)
+}
+
+/// What its files take. What goes while it is being looked at counts for nothing.
+fn bytes_of(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_of(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
+}

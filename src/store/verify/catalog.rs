@@ -1,0 +1,111 @@
+//! The catalog: what is on disk of it is what is in memory, and its lists and totals are those of its entries.
+
+use super::{Finding, Step, Verifier};
+use crate::codec::stored;
+use crate::store::StoreError;
+use crate::store::catalog::{Entry, Tallied, Tally};
+use crate::store::journal::chunk_number;
+
+impl Verifier<'_> {
+    pub(super) fn catalog(&mut self) -> Step {
+        let numbers = self.reader.catalog.read().next_number();
+        let mut met = vec![false; numbers as usize];
+        let tree = self.reader.trees.catalog.clone();
+        self.each(&tree, |verifier, key, value| {
+            let number = chunk_number(key)?;
+            match stored::decode::<Vec<Entry<'_>>>(&value, "catalog chunk") {
+                Ok(entries) => verifier.chunk(number, &entries, &mut met),
+                Err(damaged) => verifier.problem("catalog", format!("chunk {number}"), damaged.to_string()),
+            }
+            Ok(())
+        })?;
+        for (number, _) in met.iter().enumerate().filter(|(_, met)| !**met) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            if self.settle("catalog", &format!("number {number}"), |verifier| verifier.entry_on_disk(number))? {
+                self.found.catalog_entries += 1;
+            }
+        }
+        self.projects()
+    }
+
+    /// Ticks off the entries of a chunk that are current, and as in memory.
+    fn chunk(&mut self, chunk: u64, entries: &[Entry<'_>], met: &mut [bool]) {
+        let catalog = self.reader.catalog.read();
+        // Where an optimization stands in it twice, the last counts.
+        for entry in entries.iter().rev() {
+            let Some(met) = met.get_mut(entry.number as usize).filter(|met| !**met) else { continue };
+            if catalog.chunk_of(entry.number) == Some(chunk) && is_same(&catalog, entry) {
+                *met = true;
+                self.found.catalog_entries += 1;
+            }
+        }
+    }
+
+    /// What is wrong with the entry on disk that is current by what is in memory.
+    fn entry_on_disk(&self, number: u32) -> Result<Option<Finding>, StoreError> {
+        let chunk = self.reader.catalog.read().chunk_of(number);
+        let finding =
+            |problem: &str, seen: u64| Ok(Some(Finding { problem: problem.to_owned(), seen, may_be_left: false }));
+        // A number that no optimization has, or not yet.
+        let Some(chunk) = chunk else { return Ok(None) };
+        let Some(value) = self.reader.trees.catalog.get(chunk.to_be_bytes())? else {
+            return finding(
+                "the chunk that holds its entry is not there: the next start would not know of it",
+                chunk,
+            );
+        };
+        let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
+        let entry = entries.iter().rev().find(|entry| entry.number == number);
+        match entry {
+            None => finding("its entry is not in the chunk that should hold it", chunk),
+            Some(entry) if !is_same(&self.reader.catalog.read(), entry) => {
+                finding("its entry on disk is not the one in memory", chunk)
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// The lists and totals of each project, counted again from the entries.
+    fn projects(&mut self) -> Step {
+        let (projects, sum, listed) = {
+            let catalog = self.reader.catalog.read();
+            (catalog.projects(), catalog.sum_of_lists(), catalog.listed())
+        };
+        if sum != listed {
+            let problem = format!("the lists hold {sum} optimizations, and {listed} are counted in all");
+            self.problem("totals", "all projects", problem);
+        }
+        for project in projects {
+            self.project(project)?;
+        }
+        Ok(())
+    }
+
+    fn project(&mut self, project: usize) -> Step {
+        // One that changes while it is counted is counted again.
+        for _ in 0..super::TRIES {
+            let mut tally = Tally::default();
+            loop {
+                let tallied = self.reader.catalog.read().tally(project, &mut tally, super::SLICE);
+                self.slice(0, |_| Ok(()))?;
+                match tallied {
+                    Tallied::More => {}
+                    Tallied::Changed => break,
+                    Tallied::All(problem) => {
+                        self.found.projects += 1;
+                        if let Some((which, problem)) = problem {
+                            self.problem("totals", which, problem);
+                        }
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.found.unsettled += 1;
+        Ok(())
+    }
+}
+
+fn is_same(catalog: &crate::store::catalog::Catalog, entry: &Entry<'_>) -> bool {
+    catalog.id_of(entry.number).is_some_and(|id| *id == *entry.id) && !catalog.differs(entry)
+}

@@ -1,0 +1,47 @@
+//! What else is stored: jobs that are parked, and records that could not be understood.
+
+use super::{Step, Verifier};
+use crate::codec::stored::{self, Damaged};
+use crate::domain::{Position, Topic};
+use crate::store::StoreError;
+use crate::store::keys::dead_letter_key;
+
+impl Verifier<'_> {
+    pub(super) fn parked_jobs(&mut self) -> Step {
+        let tree = self.reader.trees.jobs.clone();
+        self.each(&tree.clone(), |verifier, key, _| {
+            verifier.found.parked_jobs += 1;
+            verifier.value("parked job", &String::from_utf8_lossy(key), &tree, key, |value| {
+                let again = stored::encode_job(&stored::decode_job(value)?)?;
+                if again == value { Ok(()) } else { Err(odd("parked job", "it is not what its registers give")) }
+            })
+        })
+    }
+
+    pub(super) fn dead_letters(&mut self) -> Step {
+        let tree = self.reader.trees.dead_letters.clone();
+        self.each(&tree.clone(), |verifier, key, _| {
+            verifier.found.dead_letters += 1;
+            verifier.value("dead letter", &place(key), &tree, key, |value| {
+                let dead_letter = stored::decode_dead_letter(value)?;
+                let is_its = dead_letter_key(dead_letter.position) == **key;
+                if is_its { Ok(()) } else { Err(odd("dead letter", "it is of another position than its key")) }
+            })
+        })
+    }
+}
+
+/// The position that a key stands for.
+fn place(key: &[u8]) -> String {
+    let topic = key.first().and_then(|&at| Topic::ALL.get(usize::from(at)));
+    let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+    let offset = key.get(5..).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+    match (topic, partition, offset) {
+        (Some(&topic), Some(partition), Some(offset)) => Position { topic, partition, offset }.to_string(),
+        _ => format!("{key:?}"),
+    }
+}
+
+fn odd(what: &'static str, reason: &str) -> StoreError {
+    Damaged { what, reason: reason.to_owned() }.into()
+}

@@ -1,0 +1,77 @@
+//! Pieces of large values: each belongs to a value that is there. That values are whole shows where they are read.
+
+use sled::Tree;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Finding, Step, Verifier};
+use crate::store::{StoreError, pieces};
+
+impl Verifier<'_> {
+    pub(super) fn pieces(&mut self) -> Step {
+        let tree = self.reader.trees.pieces.clone();
+        self.each(&tree, |verifier, key, _| {
+            verifier.found.pieces += 1;
+            match pieces::owner(key) {
+                Some((name, owner)) if verifier.tree(name).is_some() => {
+                    if verifier.is_referred_to(name, owner, key)? {
+                        return Ok(());
+                    }
+                    // Pieces are written before what refers to them, and removed after.
+                    verifier.reader.done.wait_for_parts();
+                    let is_left = !verifier.is_referred_to(name, owner, key)?
+                        && verifier.reader.trees.pieces.contains_key(key)?;
+                    verifier.found.pieces_left_over += u64::from(is_left);
+                }
+                _ => verifier.problem(
+                    "piece",
+                    format!("{key:?}"),
+                    "its key is none that is ever written".to_owned(),
+                ),
+            }
+            Ok(())
+        })
+    }
+
+    fn is_referred_to(&self, name: &[u8], owner: &[u8], piece: &[u8]) -> Result<bool, StoreError> {
+        let Some(tree) = self.tree(name) else { return Ok(false) };
+        match tree.get(owner)? {
+            Some(value) => pieces::refers_to(&value, tree, owner, piece),
+            None => Ok(false),
+        }
+    }
+
+    /// A tree whose values may be in pieces.
+    fn tree(&self, name: &[u8]) -> Option<&Tree> {
+        let trees = &self.reader.trees;
+        [&trees.optimizations, &trees.jobs, &trees.dead_letters].into_iter().find(|tree| tree.name() == name)
+    }
+
+    /// What is stored under a key of a tree, whatever its size, once it stands still.
+    pub(super) fn value(
+        &mut self,
+        of: &str,
+        which: &str,
+        tree: &Tree,
+        key: &[u8],
+        check: impl Fn(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let trees = self.reader.trees.clone();
+        self.settle(of, which, |_| {
+            let found = pieces::get(&trees, tree, key).and_then(|value| {
+                let Some(value) = value else { return Ok(None) };
+                Ok(check(&value).err().map(|error| (error, xxh3_64(&value))))
+            });
+            match found {
+                Ok(None) => Ok(None),
+                Ok(Some((error, seen))) => {
+                    Ok(Some(Finding { problem: error.to_string(), seen, may_be_left: false }))
+                }
+                Err(error) if error.is_damage() => {
+                    Ok(Some(Finding { problem: error.to_string(), seen: 0, may_be_left: false }))
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        Ok(())
+    }
+}

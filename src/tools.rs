@@ -1,0 +1,154 @@
+//! Tools that look at a store or change it: what can be asked, what it is asked of, and how the answer comes. The same
+//! whether a process serves the store, which is then asked through its socket, or none does.
+//!
+//! A tool gives its result as JSON, of which people are shown a reading; so the two can never differ.
+
+mod asking;
+mod commands;
+mod generations;
+mod print;
+mod verify;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::explain;
+use crate::http::control;
+use crate::source::TopicNames;
+use crate::store::verify::Bounds;
+use crate::store::{Reader, StoreError};
+pub use asking::perform;
+pub use commands::{explain, generations, verify};
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tool {
+    Explain { id: String },
+    Verify,
+    Generations,
+}
+
+/// What a tool works on: a store that is open in this process.
+pub struct Access {
+    pub data_dir: PathBuf,
+    /// The live generation's number.
+    pub generation: Option<u64>,
+    /// Why not, where the store is there and cannot be opened.
+    pub reader: Result<Reader, StoreError>,
+    /// What the topics are called in the cluster.
+    pub topics: TopicNames,
+    /// What the broker has of each partition, where that is known.
+    pub bounds: Box<dyn Fn() -> Option<Bounds>>,
+    /// Reads are answered from it meanwhile.
+    pub is_served: bool,
+}
+
+/// How far a tool is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub phase: String,
+    pub records_done: u64,
+    /// `None` where it is not known.
+    pub records_total: Option<u64>,
+}
+
+/// Takes a tool's progress. `Break` says that nobody wants the result any more.
+pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+
+/// What a tool that did not fail found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    pub json: Box<RawValue>,
+    /// A difference or a problem, for which the command is to end with 3.
+    pub problem_found: bool,
+}
+
+/// One line of an answer through the socket. All but `Progress` are the last.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    Progress(Progress),
+    Done(Outcome),
+    Failed(String),
+    /// Ask again shortly: why.
+    NotYet(String),
+}
+
+/// Uses a tool.
+pub fn run(tool: &Tool, access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    match tool {
+        Tool::Explain { id } => explain_id(access, id),
+        Tool::Verify => verify::verify(access, watch),
+        Tool::Generations => generations::list(access),
+    }
+}
+
+impl Access {
+    fn reader(&self) -> anyhow::Result<&Reader> {
+        self.reader.as_ref().map_err(|error| {
+            anyhow!("{error}; `optview serve` moves such a store aside at its next start, and builds a new one from Kafka")
+        })
+    }
+}
+
+impl Outcome {
+    fn new(value: &impl Serialize) -> anyhow::Result<Outcome> {
+        Ok(Outcome { json: to_raw_value(value)?, problem_found: false })
+    }
+}
+
+fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
+    let reader = access.reader()?;
+    if let Some(explanation) = explain::explain(reader, id, &access.topics)? {
+        return Outcome::new(&explanation);
+    }
+    match &reader.linking(id)[..] {
+        [] => bail!(
+            "no event of an optimization {id:?} has been read: check its id, and whether `optview serve` has caught up"
+        ),
+        linking => bail!("{id:?} is no optimization; it is a job of {}: explain that", linking.join(", ")),
+    }
+}
+
+/// Answers what is asked through the socket. `access` gives what there is to work on at the moment, and why there is
+/// nothing yet.
+pub fn answer(access: impl Fn() -> Result<Access, String> + Send + Sync + 'static) -> control::Answer {
+    Arc::new(move |request, say| {
+        let mut say = |said: &Said| match serde_json::to_vec(said) {
+            Ok(line) => say(line),
+            Err(error) => {
+                tracing::error!(%error, "a tool's answer could not be written as JSON; please report this");
+                ControlFlow::Break(())
+            }
+        };
+        let said = catch_unwind(AssertUnwindSafe(|| {
+            let tool = match serde_json::from_slice::<Tool>(request) {
+                Ok(tool) => tool,
+                Err(error) => {
+                    return Said::Failed(format!(
+                        "it does not know what is asked ({error}): is it of another version?"
+                    ));
+                }
+            };
+            let access = match access() {
+                Ok(access) => access,
+                Err(why) => return Said::NotYet(why),
+            };
+            match run(&tool, &access, &mut |progress| say(&Said::Progress(progress))) {
+                Ok(outcome) => Said::Done(outcome),
+                Err(error) => Said::Failed(format!("{error:#}")),
+            }
+        }));
+        let said =
+            said.unwrap_or_else(|_| Said::Failed("it panicked; the log of `optview serve` says where".to_owned()));
+        // Whoever asked may have gone.
+        let _ = say(&said);
+    })
+}

@@ -1,0 +1,195 @@
+//! Results as people read them: tables, and what is odd in words. Shows nothing that is not in the JSON.
+
+use std::io::Write as _;
+
+use serde_json::Value;
+use tabwriter::TabWriter;
+
+use super::generations::Generation;
+use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
+use crate::store::verify::{Problem, Verified};
+
+pub fn explanation(explanation: &Explanation) -> String {
+    let mut text = format!("optimization {}\n", explanation.id);
+    match &explanation.hidden {
+        None => {}
+        Some(Hidden::NotCreated) => {
+            text += "Readers do not see it: its `created` event has not been read yet.\n";
+        }
+        Some(Hidden::Deleted { by }) => {
+            text += &format!("Readers do not see it: it was deleted by {}, {}.\n", by.place(), by.occurred_at);
+        }
+    }
+    text.push('\n');
+    text += &table(fields(explanation));
+    for job in &explanation.jobs {
+        text += &linked_job(job);
+    }
+    if explanation.jobs.is_empty() {
+        text += "\nNo job was submitted.\n";
+    }
+    if !explanation.odd.is_empty() {
+        text += "\nOdd:\n";
+        explanation.odd.iter().for_each(|odd| text += &format!("  {odd}\n"));
+    }
+    text
+}
+
+fn fields(explanation: &Explanation) -> Vec<Vec<String>> {
+    let view: Value =
+        explanation.view.as_ref().and_then(|view| serde_json::from_str(view.get()).ok()).unwrap_or_default();
+    let row = |field: &&str| {
+        let value = if view.is_null() { "-".to_owned() } else { shortened(&view[*field].to_string()) };
+        let [event, place, occurred_at, event_id] = match &explanation.fields.get(*field).cloned().flatten() {
+            Some(cause) => cells(cause),
+            None => ["-"; 4].map(str::to_owned),
+        };
+        vec![(*field).to_owned(), value, event, place, occurred_at, event_id]
+    };
+    let head = ["FIELD", "VALUE", "SET BY", "AT", "OCCURRED", "EVENT ID"].map(str::to_owned).to_vec();
+    [head].into_iter().chain(FIELDS.iter().map(row)).collect()
+}
+
+fn cells(cause: &Cause) -> [String; 4] {
+    let event_id = cause.event_id.clone().unwrap_or_else(|| "-".to_owned());
+    [cause.event.clone(), cause.place(), cause.occurred_at.clone(), event_id]
+}
+
+fn linked_job(job: &LinkedJob) -> String {
+    let when = if job.linked_now { "linked now" } else { "linked before" };
+    let by = &job.linked_by;
+    let mut text = format!("\njob {}, {when} by {} {}, {}\n", job.job_id, by.event, by.place(), by.occurred_at);
+    let ranges: Vec<String> = job
+        .runs
+        .ranges
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    text += &format!(
+        "  runs: {}{}\n",
+        job.runs.count,
+        match ranges.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", ranges.join(", ")),
+        }
+    );
+    if job.transitions.is_empty() {
+        return text + "  nothing was heard of it\n";
+    }
+    text + &table(job.transitions.iter().map(transition).collect())
+}
+
+fn transition(transition: &Transition) -> Vec<String> {
+    let [event, place, occurred_at, event_id] = cells(&transition.cause);
+    let odd = transition.odd.as_ref().map_or_else(String::new, |odd| format!("ODD: {odd}"));
+    vec![format!("  {}", transition.status), event, place, occurred_at, event_id, odd]
+}
+
+pub fn verified(verified: &Verified) -> String {
+    let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
+    let rows = [
+        (
+            "records",
+            *records,
+            format!("each decodes, and is what its registers give; {views} are seen by readers"),
+        ),
+        (
+            "catalog entries",
+            verified.catalog_entries,
+            "each is on disk as in memory, and has its record".to_owned(),
+        ),
+        ("projects", verified.projects, "lists and totals counted again".to_owned()),
+        ("pieces", verified.pieces, left_over(verified.pieces_left_over)),
+        ("parked jobs", *parked_jobs, "each decodes".to_owned()),
+        ("dead letters", *dead_letters, "each decodes".to_owned()),
+        (
+            "partitions",
+            verified.partitions,
+            match verified.partitions_bounded {
+                0 => "not compared with the topics: give --brokers".to_owned(),
+                bounded => format!("{bounded} lie within what the topics have"),
+            },
+        ),
+    ];
+    let rows = rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]);
+    let mut text = table(rows.to_vec());
+    if verified.unsettled > 0 {
+        text += &format!(
+            "{} could not be compared: they change too fast, or a kill left them; look again once caught up\n",
+            verified.unsettled
+        );
+    }
+    if verified.problems_found == 0 {
+        return text + "No problem found.\n";
+    }
+    let shown = verified.problems.len();
+    text += &format!("\n{} problems found", verified.problems_found);
+    text += &if shown as u64 == verified.problems_found {
+        ":\n".to_owned()
+    } else {
+        format!(", the first {shown}:\n")
+    };
+    let row = |problem: &Problem| vec![problem.of.clone(), problem.which.clone(), problem.problem.clone()];
+    text + &table(verified.problems.iter().map(row).collect())
+}
+
+fn left_over(pieces: u64) -> String {
+    match pieces {
+        0 => "each belongs to a large value".to_owned(),
+        pieces => format!("{pieces} were left over by a kill, which does no harm"),
+    }
+}
+
+pub fn generations(generations: &[Generation]) -> String {
+    let unknown = || "?".to_owned();
+    let row = |generation: &Generation| {
+        let positions = generation.positions.as_ref().map(|positions| {
+            format!("{} in {} partitions", positions.iter().map(|at| at.next_offset).sum::<i64>(), positions.len())
+        });
+        vec![
+            generation.generation.clone(),
+            if generation.live { "live" } else { "" }.to_owned(),
+            generation.format.map_or_else(unknown, |format| format.to_string()),
+            generation.views.map_or_else(unknown, |views| views.to_string()),
+            bytesize::ByteSize(generation.bytes).to_string(),
+            generation.created_at.as_deref().map_or_else(unknown, created),
+            positions.unwrap_or_else(unknown),
+            generation.damage.as_ref().map_or_else(String::new, |why| format!("damaged: {why}")),
+        ]
+    };
+    let head =
+        ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", ""].map(str::to_owned).to_vec();
+    table([head].into_iter().chain(generations.iter().map(row)).collect())
+}
+
+/// With how long ago that was.
+fn created(at: &str) -> String {
+    let age = chrono::DateTime::parse_from_rfc3339(at).ok().and_then(|at| {
+        let seconds = chrono::Utc::now().signed_duration_since(at).num_seconds();
+        Some(std::time::Duration::from_secs(u64::try_from(seconds).ok()?))
+    });
+    match age {
+        Some(age) => format!("{at}, {} ago", humantime::format_duration(age)),
+        None => at.to_owned(),
+    }
+}
+
+/// Columns as wide as they must be.
+fn table(rows: Vec<Vec<String>>) -> String {
+    let mut table = TabWriter::new(Vec::new());
+    for row in rows {
+        // A tab or a line's end within would be a cell's or a row's.
+        let cells: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n'], " ")).collect();
+        // Writing into memory cannot fail.
+        let _ = writeln!(table, "{}", cells.join("\t").trim_end());
+    }
+    String::from_utf8(table.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
+fn shortened(value: &str) -> String {
+    const SHOWN: usize = 40;
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}

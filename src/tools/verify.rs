@@ -1,0 +1,28 @@
+//! `optview verify`: proves the store, live or not.
+
+use anyhow::bail;
+
+use super::{Access, Outcome, Progress, Watch};
+use crate::store::verify::{self, Settings, Verified};
+
+pub fn verify(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    let reader = match &access.reader {
+        Ok(reader) => reader,
+        Err(error) => return outcome(&verify::unopened(error)),
+    };
+    let settings = Settings {
+        gently: access.is_served,
+        bounds: &access.bounds,
+        watch: &mut |phase, records_done, records_total| {
+            watch(Progress { phase: phase.to_owned(), records_done, records_total })
+        },
+    };
+    match verify::verify(reader, settings) {
+        Some(verified) => outcome(&verified),
+        None => bail!("it was told to end"),
+    }
+}
+
+fn outcome(verified: &Verified) -> anyhow::Result<Outcome> {
+    Ok(Outcome { problem_found: verified.problems_found > 0, ..Outcome::new(verified)? })
+}

@@ -1,0 +1,204 @@
+//! A log in memory, as a source: what `history` reads in its tests.
+
+use std::time::Duration;
+
+use optview::codec::Encoding;
+use optview::codec::encode::{encode, key};
+use optview::config::{AsOf, HistoryConfig};
+use optview::domain::{Envelope, Position, Record, Topic};
+use optview::history;
+use optview::logging::{LogConfig, LogFormat};
+use optview::source::kafka::KafkaSettings;
+use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
+use serde_json::Value;
+
+use crate::made::Random;
+use crate::support::OwnedRecord;
+
+/// The first record's timestamp; each record has one millisecond more than the one before it.
+pub const FIRST_MILLIS: i64 = 1_772_355_600_000;
+
+#[derive(Clone)]
+pub struct Written {
+    pub record: OwnedRecord,
+    pub timestamp_millis: i64,
+}
+
+pub struct Log {
+    /// As they were written, over all partitions.
+    records: Vec<Written>,
+    partitions: i32,
+    /// Below this, the topic's partitions have lost their records.
+    low: Vec<(Topic, i64)>,
+}
+
+/// The answer to `--as-of` for programs.
+pub struct Shown {
+    pub view: Value,
+    /// It was an error too.
+    pub failed: bool,
+}
+
+impl Log {
+    /// An empty one with so many partitions a topic.
+    pub fn new(partitions: i32) -> Log {
+        Log { records: Vec::new(), partitions, low: Vec::new() }
+    }
+
+    /// The events spread over the partitions at random, in any order.
+    pub fn of(history: &[Envelope<'_>], encoding: Encoding, partitions: i32, seed: u64) -> Log {
+        let mut log = Log::new(partitions);
+        let mut random = Random(seed);
+        let mut history: Vec<_> = history.iter().map(|envelope| (random.next(), &envelope.event)).collect();
+        history.sort_by_key(|(place, _)| *place);
+        for (place, event) in history {
+            let mut value = Vec::new();
+            encode(event, encoding, &mut value);
+            let partition = (place % partitions as u64) as i32;
+            log.push(event.body.topic(), partition, key(event).as_bytes().to_vec(), Some(value));
+        }
+        log
+    }
+
+    pub fn put(&mut self, topic: Topic, key: &str, value: Option<&str>) {
+        let partition = key.len() as i32 % self.partitions;
+        self.push(topic, partition, key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()));
+    }
+
+    fn push(&mut self, topic: Topic, partition: i32, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let position = Position { topic, partition, offset: self.high(topic, partition) };
+        let timestamp_millis = FIRST_MILLIS + self.records.len() as i64;
+        self.records.push(Written { record: OwnedRecord { position, key, value }, timestamp_millis });
+    }
+
+    /// As retention does.
+    pub fn remove_below(&mut self, topic: Topic, offset: i64) {
+        self.low.push((topic, offset));
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = &Written> {
+        self.records.iter()
+    }
+
+    /// What programs get of all events.
+    pub fn history(&self, id: &str) -> Result<Value, String> {
+        let (out, told) = self.tell(id, None, true);
+        told.map(|()| serde_json::from_slice(&out).unwrap())
+    }
+
+    /// Whatever was printed, an error or not.
+    pub fn as_of(&self, id: &str, as_of: AsOf) -> Shown {
+        let (out, told) = self.tell(id, Some(as_of), true);
+        Shown { view: serde_json::from_slice(&out).unwrap(), failed: told.is_err() }
+    }
+
+    pub fn try_as_of(&self, id: &str, as_of: AsOf) -> Result<(), String> {
+        self.tell(id, Some(as_of), true).1
+    }
+
+    /// What people get.
+    pub fn text(&self, id: &str) -> String {
+        String::from_utf8(self.tell(id, None, false).0).unwrap()
+    }
+
+    pub fn text_as_of(&self, id: &str, as_of: AsOf) -> String {
+        String::from_utf8(self.tell(id, Some(as_of), false).0).unwrap()
+    }
+
+    fn tell(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
+        let kafka =
+            KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
+        let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
+        let config = HistoryConfig { kafka, id: id.to_owned(), as_of, json, log };
+        let mut out = Vec::new();
+        let mut source = Reading { log: self, found: false, next: Vec::new() };
+        let told = history::tell(&mut source, &config, &mut out);
+        (out, told.map_err(|error| error.to_string()))
+    }
+
+    fn high(&self, topic: Topic, partition: i32) -> i64 {
+        self.of_partition(topic, partition).count() as i64
+    }
+
+    fn low(&self, topic: Topic) -> i64 {
+        self.low.iter().find(|(held, _)| *held == topic).map_or(0, |(_, low)| *low)
+    }
+
+    fn of_partition(&self, topic: Topic, partition: i32) -> impl Iterator<Item = &Written> {
+        self.records.iter().filter(move |written| {
+            (written.record.position.topic, written.record.position.partition) == (topic, partition)
+        })
+    }
+}
+
+struct Reading<'a> {
+    log: &'a Log,
+    found: bool,
+    /// Of each partition that is read.
+    next: Vec<(Topic, i32, i64)>,
+}
+
+struct Given(Vec<Written>);
+
+impl Records for Given {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn record(&self, at: usize) -> Record<'_> {
+        let Written { record, timestamp_millis } = &self.0[at];
+        Record { timestamp_millis: Some(*timestamp_millis), ..record.record() }
+    }
+}
+
+impl Source for Reading<'_> {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+        if !std::mem::replace(&mut self.found, true) {
+            for topic in Topic::ALL {
+                for partition in 0..self.log.partitions {
+                    let watermarks = self.watermarks(topic, partition).unwrap();
+                    take(Polled::Found { topic, partition, watermarks });
+                }
+            }
+        }
+        const BATCH: usize = 3;
+        for (topic, partition, next) in &mut self.next {
+            let unread = self.log.of_partition(*topic, *partition).skip(*next as usize);
+            let batch: Vec<Written> = unread.take(BATCH).cloned().collect();
+            *next += batch.len() as i64;
+            match batch.is_empty() {
+                true => take(Polled::Ended { topic: *topic, partition: *partition }),
+                false => take(Polled::Records(Box::new(Given(batch)))),
+            }
+        }
+    }
+
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+        assert!(
+            self.next.iter().all(|(held, number, _)| (*held, *number) != (topic, partition)),
+            "it is read already"
+        );
+        self.next.push((topic, partition, offset));
+        Ok(())
+    }
+
+    fn stop(&mut self, topic: Topic, partition: i32) {
+        self.next.retain(|(held, number, _)| (*held, *number) != (topic, partition));
+    }
+
+    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+        Some(Watermarks { low: self.log.low(topic), high: self.log.high(topic, partition) })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    fn is_complete(&self) -> bool {
+        self.found
+    }
+
+    fn publish(&mut self, _: &[(Topic, i32, i64)]) {
+        unreachable!("a tool that reads tells nobody how far it is");
+    }
+}
