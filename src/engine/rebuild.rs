@@ -114,6 +114,7 @@ impl Rebuild {
             abort: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
         });
+        shared.log_phase("building");
         let (engine, told) = (engine.clone(), shared.clone());
         let conduct = move || {
             // sled tells of damage by a panic as often as by an error.
@@ -186,6 +187,14 @@ impl Shared {
     }
 
     fn tell(&self, progress: Progress) {
-        self.state.lock().progress = progress;
+        let mut told = self.state.lock();
+        if told.progress.phase != progress.phase {
+            self.log_phase(&progress.phase);
+        }
+        told.progress = progress;
+    }
+
+    fn log_phase(&self, phase: &str) {
+        tracing::info!(generation = self.plan.generation, "rebuilding: {phase}");
     }
 }

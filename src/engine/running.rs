@@ -5,7 +5,7 @@ mod restrained;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, bail};
@@ -15,8 +15,8 @@ use crate::projector::{self, Control, ProjectorError};
 use crate::source::kafka::KafkaSource;
 use crate::status::Status;
 use crate::store::{self, Opened, Reader, StoreError};
-use restrained::Restrained;
 pub use restrained::Restraint;
+use restrained::{Freedom, Restrained};
 
 /// Called where a live generation's projector ends without having been told to.
 pub type OnFailure = Arc<dyn Fn() + Send + Sync>;
@@ -26,7 +26,7 @@ pub struct Running {
     pub reader: Reader,
     pub status: Status,
     pub control: Arc<Control>,
-    is_live: Arc<AtomicBool>,
+    freedom: Arc<Freedom>,
     /// `None`: it was waited for.
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -40,18 +40,18 @@ impl Running {
         on_failure: OnFailure,
     ) -> anyhow::Result<Running> {
         let Opened { writer, generation, path, .. } = opened;
-        let (control, is_live) = (Arc::new(Control::default()), Arc::new(AtomicBool::new(false)));
+        let (control, freedom) = (Arc::new(Control::default()), Arc::new(Freedom::default()));
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
         store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
         let reader = writer.reader();
         let project = {
-            let (config, status, control, is_live) =
-                (config.clone(), status.clone(), control.clone(), is_live.clone());
+            let (config, status, control, freedom) =
+                (config.clone(), status.clone(), control.clone(), freedom.clone());
             move || {
                 // Also where it panics.
                 let _failure = CalledAtEnd(|| {
-                    if is_live.load(Ordering::Acquire) && !control.is_stopped() {
+                    if freedom.is_live.load(Ordering::Acquire) && !control.is_stopped() {
                         on_failure();
                     }
                     // Whoever waits for it to hold need not wait any longer.
@@ -60,7 +60,7 @@ impl Running {
                 let source = KafkaSource::new(&config.kafka, &config.group_id).context(
                     "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
                 )?;
-                let mut source = Restrained::new(source, restraint, is_live.clone());
+                let mut source = Restrained::new(source, restraint, freedom.clone());
                 let settings = settings(&config, &path);
                 let ended = projector::run(&mut source, writer, settings, status.clone(), &control);
                 if let Err(error) = &ended {
@@ -71,12 +71,17 @@ impl Running {
             }
         };
         let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
-        Ok(Running { generation, reader, status, control, is_live, thread: Some(thread) })
+        Ok(Running { generation, reader, status, control, freedom, thread: Some(thread) })
     }
 
     /// From now on it is what readers see, and what lag tools are told of.
     pub fn set_live(&self, is_live: bool) {
-        self.is_live.store(is_live, Ordering::Release);
+        self.freedom.is_live.store(is_live, Ordering::Release);
+    }
+
+    /// From now on it reads as fast as it can.
+    pub fn set_built(&self) {
+        self.freedom.is_built.store(true, Ordering::Release);
     }
 
     /// Whether it has ended, or is about to.

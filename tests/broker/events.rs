@@ -15,6 +15,10 @@ pub fn created(id: &str) -> Put {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "created": created}), 1)
 }
 
+pub fn renamed(id: &str, name: &str, sequence: u64) -> Put {
+    of(Topic::Optimizations, id, json!({"optimizationId": id, "detailsChanged": {"name": name}}), sequence)
+}
+
 pub fn deleted(id: &str) -> Put {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "deleted": {}}), 9)
 }

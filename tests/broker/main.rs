@@ -24,6 +24,7 @@ mod load;
 mod orphans;
 mod outage;
 mod python_client;
+mod rebuild;
 mod rig;
 mod server;
 mod shown;
@@ -59,6 +60,7 @@ enum Needs {
 const TESTS: &[&[Test]] = &[
     // The longest first, so that the last to run is a short one.
     crash::TESTS,
+    rebuild::TESTS,
     outage::TESTS,
     python_client::TESTS,
     garbage::TESTS,

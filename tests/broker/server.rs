@@ -114,6 +114,11 @@ impl Server {
         fs::read_to_string(&self.log).expect("its log")
     }
 
+    /// Where it is said.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// From the read API.
     pub fn get(&self, path: &str) -> Answer {
         self.ask(&self.addresses().read, path)

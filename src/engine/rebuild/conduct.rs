@@ -29,7 +29,9 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Re
     let ended = attempt(engine, plan, shared);
     let is_aborted = ended.is_err() && shared.abort.load(Ordering::Acquire);
     if ended.is_err() && !is_aborted && is_interrupted(engine, shared) {
-        return ended.context("it was interrupted, and goes on when `optview serve` starts again, or when asked for again");
+        return ended.context(
+            "it was interrupted, and goes on when `optview serve` starts again, or when asked for again",
+        );
     }
     if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
         plan.discard(data_dir);
@@ -155,6 +157,7 @@ impl Drop for Held {
 fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyhow::Result<Prepared> {
     let (live, live_reader) = engine.with_live(|live| (live.control.clone(), live.reader.clone()))?;
     let records = build(engine, shared, new)?;
+    new.set_built();
     let comparing = match plan.what {
         What::Build => Some(compare(shared, &live_reader, &new.reader)?),
         What::Return | What::Discard => None,

@@ -11,34 +11,39 @@ use crate::source::{Polled, Records, Source, Watermarks};
 /// What holds a source back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Restraint {
-    /// Records a second, while it is not live.
+    /// Records a second, until it is built: from then on it must keep up.
     pub max_rate: Option<f64>,
     /// Milliseconds since 1970: of records with this timestamp or a later one, nothing is folded.
     pub until_millis: Option<i64>,
 }
 
+/// What it is free of by now.
+#[derive(Debug, Default)]
+pub struct Freedom {
+    /// It may tell the outside: it is what readers see.
+    pub is_live: AtomicBool,
+    /// The rate does not count any more.
+    pub is_built: AtomicBool,
+}
+
 pub struct Restrained<S> {
     source: S,
     restraint: Restraint,
-    is_live: Arc<AtomicBool>,
+    freedom: Arc<Freedom>,
     /// When the next records may be read.
     due: Instant,
 }
 
 impl<S: Source> Restrained<S> {
-    pub fn new(source: S, restraint: Restraint, is_live: Arc<AtomicBool>) -> Restrained<S> {
-        Restrained { source, restraint, is_live, due: Instant::now() }
-    }
-
-    fn is_live(&self) -> bool {
-        self.is_live.load(Ordering::Acquire)
+    pub fn new(source: S, restraint: Restraint, freedom: Arc<Freedom>) -> Restrained<S> {
+        Restrained { source, restraint, freedom, due: Instant::now() }
     }
 }
 
 impl<S: Source> Source for Restrained<S> {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
         let Restraint { max_rate, until_millis } = self.restraint;
-        let max_rate = max_rate.filter(|_| !self.is_live());
+        let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
         let early = self.due.saturating_duration_since(Instant::now());
         if max_rate.is_some() && !early.is_zero() {
             // Not much longer than was asked for: the projector has other things to do.
@@ -48,12 +53,13 @@ impl<S: Source> Source for Restrained<S> {
         self.source.poll(wait, &mut |polled| match polled {
             Polled::Records(records) => {
                 read += records.len();
-                match until_millis {
-                    Some(until) => {
-                        Early::of(records, until).map(|records| take(Polled::Records(Box::new(records))))
-                    }
-                    None => Some(take(Polled::Records(records))),
+                let records = match until_millis {
+                    Some(until) => Early::of(records, until),
+                    None => Some(records),
                 };
+                if let Some(records) = records {
+                    take(Polled::Records(records));
+                }
             }
             other => take(other),
         });
@@ -84,7 +90,7 @@ impl<S: Source> Source for Restrained<S> {
     }
 
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
-        if self.is_live() {
+        if self.freedom.is_live.load(Ordering::Acquire) {
             self.source.publish(offsets);
         }
     }
@@ -97,10 +103,10 @@ struct Early {
 }
 
 impl Early {
-    fn of(records: Box<dyn Records>, until_millis: i64) -> Option<Early> {
+    fn of(records: Box<dyn Records>, until_millis: i64) -> Option<Box<dyn Records>> {
         let is_early = |at: &usize| records.record(*at).timestamp_millis.is_none_or(|time| time < until_millis);
         let places: Vec<usize> = (0..records.len()).filter(is_early).collect();
-        (!places.is_empty()).then_some(Early { records, places })
+        (!places.is_empty()).then(|| Box::new(Early { records, places }) as Box<dyn Records>)
     }
 }
 
