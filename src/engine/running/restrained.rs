@@ -49,11 +49,13 @@ impl<S: Source> Source for Restrained<S> {
             Polled::Records(records) => {
                 read += records.len();
                 match until_millis {
+                    None => take(Polled::Records(records)),
                     Some(until) => {
-                        Early::of(records, until).map(|records| take(Polled::Records(Box::new(records))))
+                        if let Some(early) = Early::of(records, until) {
+                            take(Polled::Records(Box::new(early)));
+                        }
                     }
-                    None => Some(take(Polled::Records(records))),
-                };
+                }
             }
             other => take(other),
         });
