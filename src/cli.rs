@@ -24,6 +24,8 @@ pub enum Command {
     Explain,
     Verify,
     Generations,
+    Rebuild,
+    Rollback,
     ArchiveExport,
     ArchiveVerify,
     ArchiveImport,
@@ -38,6 +40,8 @@ impl Command {
         Command::Explain,
         Command::Verify,
         Command::Generations,
+        Command::Rebuild,
+        Command::Rollback,
         Command::ArchiveExport,
         Command::ArchiveVerify,
         Command::ArchiveImport,
@@ -52,6 +56,8 @@ impl Command {
             Command::Explain => "explain",
             Command::Verify => "verify",
             Command::Generations => "generations",
+            Command::Rebuild => "rebuild",
+            Command::Rollback => "rollback",
             Command::ArchiveExport => "archive export",
             Command::ArchiveVerify => "archive verify",
             Command::ArchiveImport => "archive import",
@@ -71,6 +77,10 @@ impl Command {
                 "Say why an optimization's view says what it says: which event set each of its fields"
             }
             Command::Verify => "Prove the store: every record, the lists and totals, and how far it has read",
+            Command::Rebuild => {
+                "Build the views anew from the topics, compare them with the live ones, and let readers see them"
+            }
+            Command::Rollback => "Let readers see an earlier generation again, once it has caught up",
             Command::Generations => "List the generations of the store: the live one, and those beside it",
             Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
             Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
@@ -89,6 +99,12 @@ impl Command {
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
             Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],
             Command::Verify => &[options::VERIFY, options::TOOL, options::GENERAL],
+            Command::Rebuild => {
+                &[options::REBUILD, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
+            }
+            Command::Rollback => {
+                &[options::ROLLBACK, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
+            }
             Command::Generations => &[options::TOOL, options::GENERAL],
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],

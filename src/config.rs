@@ -18,6 +18,7 @@ use crate::synthetic::HistorySettings;
 pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
+pub use tools::{Asked, RebuildConfig, RollbackConfig};
 
 mod archive;
 mod file;
@@ -36,6 +37,8 @@ pub enum Config {
     /// With the cluster to compare positions with, where one was given.
     Verify(ToolConfig, Option<KafkaSettings>),
     Generations(ToolConfig),
+    Rebuild(Box<RebuildConfig>),
+    Rollback(Box<RollbackConfig>),
     ArchiveExport(ArchiveExportConfig),
     ArchiveVerify(ArchiveVerifyConfig),
     ArchiveImport(ArchiveImportConfig),
@@ -48,6 +51,8 @@ impl Config {
             Config::Serve(config) => &config.log,
             Config::Demo(config) => &config.log,
             Config::Load(config) => &config.log,
+            Config::Rebuild(config) => &config.tool.log,
+            Config::Rollback(config) => &config.tool.log,
             Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
             Config::ArchiveExport(config) => &config.log,
             Config::ArchiveVerify(config) => &config.log,
@@ -59,12 +64,21 @@ impl Config {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeConfig {
-    pub kafka: KafkaSettings,
-    pub data_dir: PathBuf,
+    pub projection: ProjectionConfig,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// `None`: everybody may read everything.
     pub api_keys: Option<PathBuf>,
+    pub drain_deadline: Duration,
+    pub max_connections: usize,
+    pub log: LogConfig,
+}
+
+/// How a store is built from the topics, and kept up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectionConfig {
+    pub kafka: KafkaSettings,
+    pub data_dir: PathBuf,
     pub group_id: String,
     pub sync_interval: Duration,
     pub catch_up_sync_interval: Duration,
@@ -72,9 +86,6 @@ pub struct ServeConfig {
     pub store_cache_bytes: u64,
     pub orphan_retention: Duration,
     pub min_free_disk_bytes: u64,
-    pub drain_deadline: Duration,
-    pub max_connections: usize,
-    pub log: LogConfig,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +148,8 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Load => load(&mut layers).map(Config::Load),
         Command::Explain => tools::explain(&mut layers),
         Command::Verify => tools::verify(&mut layers),
+        Command::Rebuild => tools::rebuild(&mut layers).map(|config| Config::Rebuild(Box::new(config))),
+        Command::Rollback => tools::rollback(&mut layers).map(|config| Config::Rollback(Box::new(config))),
         Command::Generations => tools::tool(&mut layers).map(Config::Generations),
         Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
         Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
@@ -151,9 +164,30 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
 fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let kafka = kafka::settings(layers);
     let data_dir = layers.value(&options::DATA_DIR, values::directory);
+    let projection = projection(layers, kafka, data_dir);
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::readable_file);
+    let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
+    let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
+    let log = log(layers, "info");
+    two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
+    Some(ServeConfig {
+        projection: projection?,
+        listen: listen?,
+        admin_listen: admin_listen?,
+        api_keys,
+        drain_deadline: drain_deadline?,
+        max_connections: max_connections?,
+        log: log?,
+    })
+}
+
+fn projection(
+    layers: &mut Layers<'_>,
+    kafka: Option<KafkaSettings>,
+    data_dir: Option<PathBuf>,
+) -> Option<ProjectionConfig> {
     let group_id = layers.value(&options::GROUP_ID, values::text);
     let sync_interval = layers.value(&options::SYNC_INTERVAL, values::interval);
     let catch_up_sync_interval = layers.value(&options::CATCH_UP_SYNC_INTERVAL, values::interval);
@@ -161,16 +195,9 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let store_cache = layers.value(&options::STORE_CACHE, |text| values::bytes(text, 1 << 20));
     let orphan_retention = layers.value(&options::ORPHAN_RETENTION, values::interval);
     let min_free_disk = layers.value(&options::MIN_FREE_DISK, |text| values::bytes(text, 0));
-    let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
-    let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
-    let log = log(layers, "info");
-    two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
-    Some(ServeConfig {
+    Some(ProjectionConfig {
         kafka: kafka?,
         data_dir: data_dir?,
-        listen: listen?,
-        admin_listen: admin_listen?,
-        api_keys,
         group_id: group_id?,
         sync_interval: sync_interval?,
         catch_up_sync_interval: catch_up_sync_interval?,
@@ -178,9 +205,6 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
         store_cache_bytes: store_cache?,
         orphan_retention: orphan_retention?,
         min_free_disk_bytes: min_free_disk?,
-        drain_deadline: drain_deadline?,
-        max_connections: max_connections?,
-        log: log?,
     })
 }
 

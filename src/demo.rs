@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 
 use crate::codec::encode;
-use crate::config::{DemoConfig, ServeConfig};
+use crate::config::{DemoConfig, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
 use crate::serve::{self, Started};
 use crate::source::TopicNames;
@@ -39,18 +39,20 @@ pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> any
 
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
     ServeConfig {
-        kafka,
-        data_dir: directory.to_owned(),
+        projection: ProjectionConfig {
+            kafka,
+            data_dir: directory.to_owned(),
+            group_id: "optview-demo".to_owned(),
+            sync_interval: Duration::from_secs(1),
+            catch_up_sync_interval: Duration::from_secs(10),
+            memory_budget_bytes: 64 << 20,
+            store_cache_bytes: 64 << 20,
+            orphan_retention: Duration::from_secs(24 * 3600),
+            min_free_disk_bytes: 64 << 20,
+        },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
         api_keys: None,
-        group_id: "optview-demo".to_owned(),
-        sync_interval: Duration::from_secs(1),
-        catch_up_sync_interval: Duration::from_secs(10),
-        memory_budget_bytes: 64 << 20,
-        store_cache_bytes: 64 << 20,
-        orphan_retention: Duration::from_secs(24 * 3600),
-        min_free_disk_bytes: 64 << 20,
         drain_deadline: Duration::from_secs(1),
         max_connections: 1000,
         log: config.log.clone(),
@@ -134,10 +136,10 @@ async fn show(started: Started) {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let reader = loop {
         tick.tick().await;
-        let ids = reader.get().map(|reader| ids(reader, &ListQuery { limit: 3, ..ListQuery::default() }));
+        let ids = reader.get().map(|reader| ids(&reader, &ListQuery { limit: 3, ..ListQuery::default() }));
         if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
             println!("{}", introduction(addresses, &ids));
-            break reader.clone();
+            break Reader::clone(&reader);
         }
     };
     let mut tick = tokio::time::interval(SHOW_EVERY);

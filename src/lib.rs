@@ -18,6 +18,7 @@ pub mod codec;
 pub mod config;
 pub mod demo;
 pub mod domain;
+pub mod engine;
 pub mod explain;
 pub mod history;
 pub mod http;

@@ -46,6 +46,8 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config, kafka) => return tools::verify(config, kafka.as_ref()),
         Config::Generations(config) => return tools::generations(config),
+        Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
+        Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),
         Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,
         Config::ArchiveVerify(config) => return archive::verify::run(config),
         Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),

@@ -27,6 +27,7 @@ use crate::store::{StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
+pub use disk::shortage;
 use holding::Limits;
 use partitions::{Found, Partitions};
 use writing::Patience;
@@ -145,7 +146,7 @@ impl Projector {
             self.look_at_disk();
             return Ok(self.writer.check()?);
         }
-        self.read(source);
+        self.read(source)?;
         self.fold_decoded()?;
         self.writer.check()?;
         for (topic, partition) in self.partitions.take_failed() {
@@ -179,9 +180,9 @@ impl Projector {
     }
 
     /// Hands what there is to the decoder, if that has too little to do.
-    fn read(&mut self, source: &mut dyn Source) {
+    fn read(&mut self, source: &mut dyn Source) -> Result<(), StoreError> {
         if self.decoder.is_full() {
-            return;
+            return Ok(());
         }
         let wait = if self.decoder.is_idle() { self.wait() } else { Duration::ZERO };
         let mut found = Vec::new();
@@ -194,11 +195,17 @@ impl Projector {
             }
         });
         for found in found {
+            let is_new = self.partitions.is_new(found.topic, found.partition);
             let Some(offset) = self.partitions.begin(found) else { continue };
+            if is_new {
+                let topic = self.settings.topics.get(found.topic).to_owned();
+                self.writer.note_origin((topic, found.partition), offset)?;
+            }
             if let Err(reason) = source.assign(found.topic, found.partition, offset) {
                 self.partitions.fail(found.topic, found.partition, reason);
             }
         }
+        Ok(())
     }
 
     /// Folds what is decoded, at least something where anything is being decoded.

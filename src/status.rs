@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{ArcMutexGuard, Mutex, RawMutex, RwLock};
 use serde::Serialize;
 
 /// Where the projector stands as a whole.
@@ -67,11 +67,11 @@ pub struct Report {
 
 /// Shared by the projector, which writes, and the server, which reads.
 #[derive(Clone)]
-pub struct Status(Arc<Mutex<Report>>);
+pub struct Status(Arc<RwLock<Arc<Mutex<Report>>>>);
 
 impl Status {
     pub fn new(generation: u64) -> Status {
-        Status(Arc::new(Mutex::new(Report {
+        Status(Arc::new(RwLock::new(Arc::new(Mutex::new(Report {
             state: State::Starting,
             generation,
             views: 0,
@@ -80,19 +80,29 @@ impl Status {
             lag_seconds: None,
             last_error: None,
             partitions: Vec::new(),
-        })))
+        })))))
+    }
+
+    /// From now on this says what `other` says, and whoever writes to one writes to both.
+    pub fn follow(&self, other: &Status) {
+        let followed = Arc::clone(&other.0.read());
+        *self.0.write() = followed;
+    }
+
+    fn lock(&self) -> ArcMutexGuard<RawMutex, Report> {
+        self.0.read().lock_arc()
     }
 
     pub fn report(&self) -> Report {
-        self.0.lock().clone()
+        self.lock().clone()
     }
 
     pub fn state(&self) -> State {
-        self.0.lock().state
+        self.lock().state
     }
 
     pub fn set_state(&self, state: State) {
-        let mut report = self.0.lock();
+        let mut report = self.lock();
         if report.state != State::Stopping {
             report.state = state;
         }
@@ -100,25 +110,25 @@ impl Status {
 
     /// The live generation's number.
     pub fn set_generation(&self, generation: u64) {
-        self.0.lock().generation = generation;
+        self.lock().generation = generation;
     }
 
     /// What the store holds.
     pub fn set_views(&self, views: u64, dead_letters: u64) {
-        let mut report = self.0.lock();
+        let mut report = self.lock();
         (report.views, report.dead_letters) = (views, dead_letters);
     }
 
     /// `None` where all is well again.
     pub fn set_error(&self, error: Option<String>) {
-        self.0.lock().last_error = error;
+        self.lock().last_error = error;
     }
 
     /// The partitions as they are now, with the counts.
     pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
         let lag_records = partitions.iter().map(|partition| partition.lag_records).sum();
         let lag_seconds = partitions.iter().filter_map(|partition| partition.lag_seconds).reduce(f64::max);
-        let mut report = self.0.lock();
+        let mut report = self.lock();
         *report = Report {
             state: report.state,
             generation: report.generation,

@@ -7,6 +7,8 @@ mod asking;
 mod commands;
 mod generations;
 mod print;
+mod progress;
+mod rebuild;
 mod verify;
 
 use std::ops::ControlFlow;
@@ -18,21 +20,34 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::engine::Engine;
+use crate::engine::rebuild::Options;
 use crate::explain;
 use crate::http::control;
 use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
 pub use asking::perform;
-pub use commands::{explain, generations, verify};
+pub use commands::{explain, generations, rebuild, rollback, verify};
 
 /// What can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tool {
     Explain { id: String },
     Verify,
     Generations,
+    Rebuild { options: Options, detach: bool },
+    Rollback { to: Option<u64>, keep: usize, detach: bool },
+    RebuildStatus,
+    RebuildAbort,
+}
+
+impl Tool {
+    /// Whether the store must be kept up to date meanwhile.
+    fn needs_engine(&self) -> bool {
+        matches!(self, Tool::Rebuild { .. } | Tool::Rollback { .. })
+    }
 }
 
 /// What a tool works on: a store that is open in this process.
@@ -48,6 +63,8 @@ pub struct Access {
     pub bounds: Box<dyn Fn() -> Option<Bounds>>,
     /// Reads are answered from it meanwhile.
     pub is_served: bool,
+    /// What keeps it up to date, where anything does.
+    pub engine: Option<Arc<Engine>>,
 }
 
 /// How far a tool is.
@@ -57,6 +74,17 @@ pub struct Progress {
     pub records_done: u64,
     /// `None` where it is not known.
     pub records_total: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_per_second: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
+}
+
+impl Progress {
+    fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
+        let phase = phase.to_owned();
+        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
+    }
 }
 
 /// Takes a tool's progress. `Break` says that nobody wants the result any more.
@@ -87,6 +115,10 @@ pub fn run(tool: &Tool, access: &Access, watch: &mut Watch<'_>) -> anyhow::Resul
         Tool::Explain { id } => explain_id(access, id),
         Tool::Verify => verify::verify(access, watch),
         Tool::Generations => generations::list(access),
+        Tool::Rebuild { options, detach } => rebuild::build(access, options, *detach, watch),
+        Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
+        Tool::RebuildStatus => rebuild::status(access),
+        Tool::RebuildAbort => rebuild::abort(access, watch),
     }
 }
 

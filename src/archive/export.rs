@@ -1,6 +1,7 @@
 //! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use super::print_json;
 use super::progress::{Progress, per_second};
 use crate::config::ArchiveExportConfig;
 use crate::domain::Topic;
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest};
+use crate::source::archive::{Appender, Archive, ArchivedRecord, ArchivedTopic, Identity, Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Polled, Source as _, Watermarks};
+use crate::source::{Polled, Records, Source as _, Watermarks};
 
 /// librdkafka wants a group, though nothing is ever written for it.
 const GROUP: &str = "optview-archive";
@@ -40,12 +41,14 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let cluster = look(&config.kafka)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = left(archive.manifest(), &cluster, &config.kafka)?;
+    let anchors = anchors(&config.directory, archive.manifest())?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
     let mut progress = Progress::new("exporting", total, config.json);
     let mut export = Export {
         kafka: &config.kafka,
         appender: Appender::new(archive, config.kafka.topics.clone()),
         partitions: BTreeMap::new(),
+        anchors,
         records: 0,
         failure: None,
     };
@@ -143,10 +146,23 @@ fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }
     })
 }
 
+/// The last record of each partition that the last file has some of. Others are known by their offsets alone.
+fn anchors(directory: &Path, manifest: &Manifest) -> anyhow::Result<BTreeMap<(Topic, i32), ArchivedRecord>> {
+    let mut last = BTreeMap::new();
+    for record in Reader::of_last(directory, manifest) {
+        let record =
+            record.context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
+        last.insert((record.position.topic, record.position.partition), record);
+    }
+    Ok(last)
+}
+
 struct Export<'a> {
     kafka: &'a KafkaSettings,
     appender: Appender,
     partitions: BTreeMap<(Topic, i32), Partition>,
+    /// The record that was archived last, still to be seen again, to know the topic by.
+    anchors: BTreeMap<(Topic, i32), ArchivedRecord>,
     /// Copied by this run.
     records: u64,
     /// Why it cannot go on.
@@ -163,14 +179,7 @@ impl Export<'_> {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
             Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) if self.failure.is_none() => {
-                let last = records.record(records.len() - 1).position;
-                if let Err(error) = self.appender.write(&*records) {
-                    self.failure = Some(error.into());
-                }
-                self.records += records.len() as u64;
-                self.passed(last.topic, last.partition, last.offset + 1);
-            }
+            Polled::Records(records) if self.failure.is_none() => self.failure = self.take(&*records).err(),
             Polled::Records(_) => {}
             Polled::Ended { topic, partition } => {
                 // It ended after its start was looked at, so all up to there has been read.
@@ -188,6 +197,24 @@ impl Export<'_> {
                 self.failure.get_or_insert(failure);
             }
         }
+    }
+
+    fn take(&mut self, records: &dyn Records) -> anyhow::Result<()> {
+        let (first, last) = (records.record(0), records.record(records.len() - 1).position);
+        if let Some(anchor) = self.anchors.remove(&(last.topic, last.partition))
+            && anchor.position == first.position
+            && anchor != ArchivedRecord::from(first)
+        {
+            let (name, partition, offset) =
+                (self.kafka.topics.get(last.topic), last.partition, anchor.position.offset);
+            bail!(
+                "{name}/{partition}: the record at {offset} is not the one that was archived: the topic was created \
+                 again; keep the archive as it is, and export into another directory"
+            );
+        }
+        self.records += self.appender.write(records)?;
+        self.passed(last.topic, last.partition, last.offset + 1);
+        Ok(())
     }
 
     fn begin(
@@ -208,7 +235,9 @@ impl Export<'_> {
         }
         self.partitions.insert((topic, partition), Partition { next, start_high: watermarks.high });
         let cannot = |why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}");
-        source.assign(topic, partition, next).map_err(cannot)
+        let anchor = self.anchors.get(&(topic, partition)).map(|anchor| anchor.position.offset);
+        let from = anchor.filter(|offset| *offset >= watermarks.low).unwrap_or(next);
+        source.assign(topic, partition, from).map_err(cannot)
     }
 
     fn passed(&mut self, topic: Topic, partition: i32, next: i64) {

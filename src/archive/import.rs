@@ -50,9 +50,12 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
     let kafka = &config.kafka;
-    create_topics(kafka, &manifest)?;
-    let there = what_is_there(&look(kafka)?, &wanted, kafka)?;
+    let cluster = look(kafka)?;
+    check_partitions(kafka, &manifest, &cluster)?;
+    let there = what_is_there(&cluster, &wanted, kafka)?;
     check_is_ours(config, &manifest, &there)?;
+    let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
+    admin::ensure_topics_with(kafka, &topics, TOPIC_SETTINGS)?;
     let before: u64 = there.values().sum();
     let mut progress = Progress::new("importing", manifest.records() - before, config.json);
     let mut producer = Producer::new(kafka)?;
@@ -108,14 +111,14 @@ fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
     manifest.partitions().map(records).collect()
 }
 
-fn create_topics(kafka: &KafkaSettings, manifest: &Manifest) -> anyhow::Result<()> {
-    let wanted: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
-    let there = admin::ensure_topics_with(kafka, &wanted, TOPIC_SETTINGS)?;
-    for (topic, partitions) in wanted {
-        if there.get(&topic) != Some(&partitions) {
-            let (name, found) = (kafka.topics.get(topic), there.get(&topic).copied().unwrap_or(0));
+/// Those that are there already must have as many as the archive.
+fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluster) -> anyhow::Result<()> {
+    for topic in &manifest.topics {
+        let (found, archived) = (cluster.partitions_of(topic.stream), topic.partitions);
+        if found > 0 && found != archived {
+            let name = kafka.topics.get(topic.stream);
             bail!(
-                "the topic `{name}` has {found} partitions, and the archive has {partitions} of it; nothing was \
+                "the topic `{name}` has {found} partitions, and the archive has {archived} of it; nothing was \
                  written: give the name of a topic that is not there yet"
             );
         }

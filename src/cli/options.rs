@@ -187,6 +187,50 @@ pub const BROKERS_IF_ANY: Opt = Opt::new(
     "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store",
 );
 
+pub const BROKERS_TO_READ: Opt =
+    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed where no process serves the store");
+
+/// Of a tool that reads the topics itself where no process serves the store.
+pub const KAFKA_IF_ANY: &[Opt] =
+    &[BROKERS_TO_READ, TOPIC_OPTIMIZATIONS, TOPIC_JOBS, TOPIC_MULTISTART_RUNS, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+
+/// How such a tool keeps the store up to date.
+pub const PROJECTION: &[Opt] = &[
+    GROUP_ID,
+    SYNC_INTERVAL,
+    CATCH_UP_SYNC_INTERVAL,
+    MEMORY_BUDGET,
+    STORE_CACHE,
+    ORPHAN_RETENTION,
+    MIN_FREE_DISK,
+];
+
+pub const MAX_RATE: Opt =
+    Opt::new("max-rate", "NUMBER", "Read no more records a second. Without it: as fast as it goes");
+pub const UNTIL: Opt =
+    Opt::new("until", "TIME", "Fold only what was written before this time (RFC 3339); only with --dry-run");
+pub const DRY_RUN: Opt = Opt::switch("dry-run", "Build and compare, and let readers see nothing of it");
+pub const EXPECT_SAME: Opt = Opt::switch("expect-same", "Do not cut over where any view differs");
+pub const ACCEPT_LOSS: Opt =
+    Opt::switch("accept-loss", "Build from what the topics have left, where they no longer have all");
+pub const KEEP: Opt = Opt::new("keep", "COUNT", "How many generations stay beside the live one").default("1");
+pub const EXAMPLES: Opt =
+    Opt::new("examples", "COUNT", "How many views that are not the same are named").default("10");
+pub const DETACH: Opt = Opt::switch("detach", "Leave it to the process that serves the store");
+pub const STATUS: Opt = Opt::switch("status", "Only say how far the rebuild is that is under way");
+pub const ABORT: Opt = Opt::switch("abort", "End the rebuild that is under way, and remove what it has made");
+
+pub const REBUILD: &[Opt] =
+    &[DRY_RUN, EXPECT_SAME, ACCEPT_LOSS, UNTIL, MAX_RATE, KEEP, EXAMPLES, DETACH, STATUS, ABORT];
+
+pub const TO: Opt = Opt::new(
+    "to",
+    "GENERATION",
+    "Which one, as `optview generations` lists them. Without it: the last but the live one",
+);
+
+pub const ROLLBACK: &[Opt] = &[TO, KEEP, DETACH];
+
 pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
 pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
 pub const ARCHIVE_NEW: Opt = Opt::positional(

@@ -24,6 +24,14 @@ pub fn settings_if_given(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
     Some(KafkaSettings { brokers: brokers?, topics: TopicNames::default(), properties })
 }
 
+/// Of a tool that reads the topics where no process does.
+pub fn settings_to_read(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
+    let brokers = layers.value(&options::BROKERS_TO_READ, values::brokers);
+    let topics = topics(layers);
+    let properties = properties(layers);
+    Some(KafkaSettings { brokers: brokers?, topics: topics?, properties })
+}
+
 fn topics(layers: &mut Layers<'_>) -> Option<TopicNames> {
     const OPTIONS: [&Opt; 3] =
         [&options::TOPIC_OPTIMIZATIONS, &options::TOPIC_JOBS, &options::TOPIC_MULTISTART_RUNS];

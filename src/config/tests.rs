@@ -44,18 +44,18 @@ fn file(text: &str) -> NamedTempFile {
 #[test]
 fn defaults_are_those_that_the_documentation_states() {
     let config = serve(LEAST, &[]);
-    assert_eq!(config.kafka.brokers, "kafka:9092");
-    assert_eq!(config.kafka.topics, TopicNames::default());
+    assert_eq!(config.projection.kafka.brokers, "kafka:9092");
+    assert_eq!(config.projection.kafka.topics, TopicNames::default());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9180");
     assert_eq!(config.api_keys, None);
-    assert_eq!(config.group_id, "optview");
-    assert_eq!(config.sync_interval, Duration::from_secs(5));
-    assert_eq!(config.catch_up_sync_interval, Duration::from_secs(10));
-    assert_eq!(config.memory_budget_bytes, 256 << 20);
-    assert_eq!(config.store_cache_bytes, 128 << 20);
-    assert_eq!(config.orphan_retention, Duration::from_secs(7 * 24 * 3600));
-    assert_eq!(config.min_free_disk_bytes, 256 << 20);
+    assert_eq!(config.projection.group_id, "optview");
+    assert_eq!(config.projection.sync_interval, Duration::from_secs(5));
+    assert_eq!(config.projection.catch_up_sync_interval, Duration::from_secs(10));
+    assert_eq!(config.projection.memory_budget_bytes, 256 << 20);
+    assert_eq!(config.projection.store_cache_bytes, 128 << 20);
+    assert_eq!(config.projection.orphan_retention, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.projection.min_free_disk_bytes, 256 << 20);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.max_connections, 10_000);
     assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
@@ -70,10 +70,10 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
     let file = file("group-id = \"file\"\nlisten = '127.0.0.1:1'\nmax_connections = 1\nstore_cache = \"64MiB\"");
     let line = format!("{LEAST} --group-id flag --config {}", file.path().display());
     let config = serve(&line, &[("OPTVIEW_GROUP_ID", "variable"), ("OPTVIEW_LISTEN", "127.0.0.1:2")]);
-    assert_eq!(config.group_id, "flag");
+    assert_eq!(config.projection.group_id, "flag");
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.max_connections, 1);
-    assert_eq!(config.store_cache_bytes, 64 << 20);
+    assert_eq!(config.projection.store_cache_bytes, 64 << 20);
 }
 
 #[test]
@@ -92,6 +92,8 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 Command::Explain => "explain opt-1 --data-dir /tmp/optview",
                 Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 Command::Generations => "generations --data-dir /tmp/optview",
+                Command::Rebuild => "rebuild --data-dir /tmp/optview",
+                Command::Rollback => "rollback --data-dir /tmp/optview",
                 Command::ArchiveExport => "archive export DIR --brokers kafka:9092",
                 Command::ArchiveVerify => "archive verify DIR",
                 Command::ArchiveImport => "archive import DIR --brokers kafka:9092",
@@ -129,6 +131,8 @@ fn a_value_that_is_no_default(option: &Opt, file: &str) -> String {
         "json|protobuf" => "protobuf",
         "human|json" => "json",
         "true|false" => "true",
+        "TIME" => "2026-03-01T09:00:00Z",
+        "GENERATION" => "000007",
         "TIME|TOPIC:PARTITION:OFFSET" => "jobs:2:41",
         "FILTER" => "warn,optview=debug",
         other => panic!("give a value for {other}"),
@@ -225,7 +229,7 @@ fn kafka_properties_are_merged_key_by_key_and_no_value_is_shown() {
         pair("sasl.username", "file"),
         pair("socket.timeout.ms", "1000"),
     ];
-    assert_eq!(config.kafka.properties, expected);
+    assert_eq!(config.projection.kafka.properties, expected);
 
     let secret = [("OPTVIEW_KAFKA_PROPERTY", "sasl.pasword=hunter2")];
     let message = read(LEAST, &secret).expect_err("there is no such property");
@@ -255,7 +259,7 @@ fn one_file_may_serve_several_commands() {
     let path = file.path().display().to_string();
     let Ok(Config::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
     assert_eq!(load.history.seed, 7);
-    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).kafka.topics.get(Topic::Jobs), "jobs.v1");
+    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).projection.kafka.topics.get(Topic::Jobs), "jobs.v1");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::cli::options;
 
 use super::layers::Layers;
-use super::{Config, ToolConfig, kafka, log, values};
+use super::{Config, ProjectionConfig, ToolConfig, kafka, log, projection, values};
 
 pub fn tool(layers: &mut Layers<'_>) -> Option<ToolConfig> {
     let data_dir = layers.value(&options::STORE_DIR, values::directory);
@@ -22,4 +22,95 @@ pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
     let id = layers.value(&options::ID, values::id);
     let tool = tool(layers);
     Some(Config::Explain(tool?, id?))
+}
+
+/// What a rebuild is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebuildConfig {
+    pub tool: ToolConfig,
+    /// For where no process serves the store; `None` where no brokers were given.
+    pub projection: Option<ProjectionConfig>,
+    pub asked: Asked,
+    pub dry_run: bool,
+    pub expect_same: bool,
+    pub accept_loss: bool,
+    /// Milliseconds since 1970.
+    pub until_millis: Option<i64>,
+    /// Records a second.
+    pub max_rate: Option<f64>,
+    pub keep: usize,
+    pub examples: usize,
+    pub detach: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Begin,
+    Status,
+    Abort,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollbackConfig {
+    pub tool: ToolConfig,
+    /// As of a rebuild.
+    pub projection: Option<ProjectionConfig>,
+    /// `None`: the last but the live one.
+    pub to: Option<u64>,
+    pub keep: usize,
+    pub detach: bool,
+}
+
+pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {
+    let tool = tool(layers);
+    let projection = projection_to_read(layers, tool.as_ref());
+    let dry_run = layers.value(&options::DRY_RUN, values::switch);
+    let expect_same = layers.value(&options::EXPECT_SAME, values::switch);
+    let accept_loss = layers.value(&options::ACCEPT_LOSS, values::switch);
+    let until_millis = layers.value(&options::UNTIL, values::time);
+    let max_rate = layers.value(&options::MAX_RATE, values::rate);
+    let keep = layers.value(&options::KEEP, values::at_least(0));
+    let examples = layers.value(&options::EXAMPLES, values::at_least(0));
+    let detach = layers.value(&options::DETACH, values::switch);
+    let status = layers.value(&options::STATUS, values::switch);
+    let abort = layers.value(&options::ABORT, values::switch);
+    let asked = match (status?, abort?) {
+        (false, false) => Asked::Begin,
+        (true, false) => Asked::Status,
+        (false, true) => Asked::Abort,
+        (true, true) => {
+            layers.mistake(&[&options::STATUS, &options::ABORT], "are two things; give one of them");
+            Asked::Status
+        }
+    };
+    if until_millis.is_some() && dry_run == Some(false) {
+        layers.mistake(&[&options::UNTIL], "leaves records out, so readers must not see it; give --dry-run too");
+    }
+    Some(RebuildConfig {
+        tool: tool?,
+        projection,
+        asked,
+        dry_run: dry_run?,
+        expect_same: expect_same?,
+        accept_loss: accept_loss?,
+        until_millis,
+        max_rate,
+        keep: keep?,
+        examples: examples?,
+        detach: detach?,
+    })
+}
+
+pub fn rollback(layers: &mut Layers<'_>) -> Option<RollbackConfig> {
+    let tool = tool(layers);
+    let projection = projection_to_read(layers, tool.as_ref());
+    let to = layers.value(&options::TO, values::generation);
+    let keep = layers.value(&options::KEEP, values::at_least(0));
+    let detach = layers.value(&options::DETACH, values::switch);
+    Some(RollbackConfig { tool: tool?, projection, to, keep: keep?, detach: detach? })
+}
+
+fn projection_to_read(layers: &mut Layers<'_>, tool: Option<&ToolConfig>) -> Option<ProjectionConfig> {
+    let kafka = kafka::settings_to_read(layers);
+    projection(layers, kafka, tool.map(|tool| tool.data_dir.clone()))
 }

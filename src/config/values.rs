@@ -59,6 +59,17 @@ pub fn id(text: &str) -> Parsed<String> {
     }
 }
 
+/// Milliseconds since 1970.
+pub fn time(text: &str) -> Parsed<i64> {
+    let time = Timestamp::parse(text).ok_or("is no time; give for instance 2026-03-01T09:00:00Z")?;
+    Ok(time.millis())
+}
+
+/// A generation's number, as it is listed.
+pub fn generation(text: &str) -> Parsed<u64> {
+    text.parse::<u32>().map(u64::from).map_err(|_| "is no generation; give its number, such as 000001".to_owned())
+}
+
 /// A time, or a record's position with its topic's name.
 pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     if let Some(time) = Timestamp::parse(text) {

@@ -2,13 +2,15 @@
 
 use crate::domain::{Position, Record};
 
+type Bytes = Box<[u8]>;
+
 pub struct Kept {
     pub position: Position,
     /// Milliseconds since 1970, as Kafka has it; `None` where the record has none.
     pub timestamp_millis: Option<i64>,
-    key: Option<Box<[u8]>>,
-    value: Option<Box<[u8]>>,
-    headers: Vec<(Box<str>, Option<Box<[u8]>>)>,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Vec<(Box<str>, Option<Bytes>)>,
 }
 
 impl Kept {

@@ -69,11 +69,13 @@ fn stamp_of(envelope: &Envelope<'_>) -> Stamp {
     Stamp::new(&envelope.event.metadata, rank, envelope.position)
 }
 
+/// What versions order the events of: its topic, its id, and the index of a run.
+type Aggregate = (Topic, Box<str>, u32);
+
 struct Folding {
     working: WorkingSet,
     last: Arc<Optimization>,
-    /// What was folded: of which aggregate, and the version.
-    folded: BTreeSet<((Topic, Box<str>, u32), Version)>,
+    folded: BTreeSet<(Aggregate, Version)>,
 }
 
 impl Folding {
@@ -113,7 +115,7 @@ impl Folding {
     }
 }
 
-fn aggregate_of(body: &Body<'_>) -> (Topic, Box<str>, u32) {
+fn aggregate_of(body: &Body<'_>) -> Aggregate {
     let (id, run_index) = match body {
         Body::Optimization { optimization_id, .. } => (optimization_id, 0),
         Body::Job { job_id, .. } => (job_id, 0),

@@ -59,7 +59,7 @@ fn why(admin: &Admin, request: &Request) -> Answer {
     let path = request.uri().path().strip_suffix("/why");
     let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
     let reader = open_reader(&admin.reader)?;
-    let explanation = explain(reader, &id, &admin.topics)?.ok_or(NO_SUCH)?;
+    let explanation = explain(&reader, &id, &admin.topics)?.ok_or(NO_SUCH)?;
     Ok(to_json(StatusCode::OK, &explanation))
 }
 

@@ -20,10 +20,11 @@ mod list_query;
 mod metrics;
 mod optimizations;
 mod read_api;
+mod reader_source;
 mod seldom;
 mod users;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use axum::Router;
@@ -38,14 +39,11 @@ pub use access::Access;
 pub use admin::{admin_router, install_metrics};
 pub use keys::KeysError;
 pub use read_api::ReadApi;
+pub use reader_source::{CurrentReader, ReaderSource};
 
 use crate::status::Status;
-use crate::store::Reader;
 use edge::Edge;
 use errors::HttpError;
-
-/// Empty until the store is open: the address answers from the first moment on, with 503 where it needs the store.
-pub type ReaderSource = Arc<OnceLock<Reader>>;
 
 /// Existing clients compare it as a whole, so it never gets a charset.
 static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -61,12 +59,12 @@ struct Api {
 }
 
 impl Api {
-    fn reader(&self) -> Result<&Reader, HttpError> {
+    fn reader(&self) -> Result<CurrentReader, HttpError> {
         open_reader(&self.reader)
     }
 }
 
-fn open_reader(reader: &ReaderSource) -> Result<&Reader, HttpError> {
+fn open_reader(reader: &ReaderSource) -> Result<CurrentReader, HttpError> {
     reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
 }
 

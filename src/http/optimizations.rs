@@ -19,7 +19,7 @@ use super::edge::{Answer, Pending};
 use super::errors::HttpError;
 use super::list_query::ListParameters;
 use super::{APPLICATION_JSON, Api, etag, json};
-use crate::store;
+use crate::store::{self, Reader};
 
 pub const PREFIX: &str = "/optimizations/";
 
@@ -52,7 +52,7 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
     };
-    let reader = api.reader()?.clone();
+    let reader = Reader::clone(&*api.reader()?);
     let lists = Arc::clone(&api.lists);
     Ok(Box::pin(async move {
         let permit = lists.acquire_owned().await.expect("the lists' semaphore is never closed");

@@ -58,6 +58,11 @@ impl Partitions {
         }
     }
 
+    /// Whether nothing was ever read of it.
+    pub fn is_new(&self, topic: Topic, partition: i32) -> bool {
+        !self.checkpoint.contains_key(&(self.topics.get(topic).to_owned(), partition))
+    }
+
     /// Takes a partition in. Gives the offset to read from; `None` where it must not be read.
     pub fn begin(&mut self, found: Found) -> Option<i64> {
         let Found { topic, partition, watermarks } = found;
@@ -166,9 +171,10 @@ impl Partitions {
         }
     }
 
-    /// Of each, the next offset to be read.
+    /// Of each that has not stopped, the next offset to be read.
     pub fn positions(&self) -> Positions {
-        self.held.iter().map(|held| ((held.topic, held.number), held.next_offset)).collect()
+        let reads = self.held.iter().filter(|held| held.stopped.is_none());
+        reads.map(|held| ((held.topic, held.number), held.next_offset)).collect()
     }
 
     /// Whether all up to these positions has been read; the error says why it never will be.

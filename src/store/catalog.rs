@@ -146,6 +146,10 @@ impl Catalog {
         self.ids.get(id).copied()
     }
 
+    pub fn id(&self, number: u32) -> Option<Arc<str>> {
+        self.slot(number).map(|slot| slot.id.clone())
+    }
+
     fn slot(&self, number: u32) -> Option<&Slot> {
         self.slots.get(number as usize)?.as_ref()
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::comparing::Changes;
 use super::failure::Failure;
 
 /// How long one part of a commit can take to be written, a slow disk included.
@@ -17,6 +18,7 @@ pub struct Done {
     /// All that was there when the store was opened has been read and written: what a kill left half written, too.
     pub caught_up: AtomicBool,
     pub failure: Failure,
+    pub changes: Changes,
     /// Parts of commits: while one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,

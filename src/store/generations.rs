@@ -31,7 +31,7 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     let generations = data_dir.join("generations");
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
     let Some(current) = read_current(data_dir)? else {
-        return begin(data_dir, last_number(&generations)? + 1, cache_bytes, None);
+        return begin_current(data_dir, last_number(&generations)? + 1, cache_bytes, None);
     };
     let path = directory(data_dir, current);
     let damage = match open_generation(&path, cache_bytes) {
@@ -46,7 +46,7 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
-    begin(data_dir, last_number(&generations)?.max(current) + 1, cache_bytes, Some(why))
+    begin_current(data_dir, last_number(&generations)?.max(current) + 1, cache_bytes, Some(why))
 }
 
 /// Makes the next start build a new generation: called when damage shows while running.
@@ -66,12 +66,73 @@ pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
     noted(DAMAGE).or_else(|| noted(CONDEMNED)).or_else(|| name.contains('.').then(|| "not noted".to_owned()))
 }
 
-fn begin(
+/// The number of the live generation.
+pub fn current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
+    read_current(data_dir)
+}
+
+/// The least number that no generation has.
+pub fn next_number(data_dir: &Path) -> Result<u64, StoreError> {
+    Ok(last_number(&data_dir.join("generations"))? + 1)
+}
+
+/// A new generation beside the live one, which stays that until [`make_current`].
+pub fn begin_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
+    begin(data_dir, generation, cache_bytes)
+}
+
+/// Whether there is anything under a generation's number.
+pub fn exists(data_dir: &Path, generation: u64) -> bool {
+    directory(data_dir, generation).exists()
+}
+
+/// Opens a generation that need not be the live one. One that is damaged stays as it is.
+pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
+    let path = directory(data_dir, generation);
+    let writer = open_generation(&path, cache_bytes)?;
+    Ok(Opened { writer, generation, moved_aside: None, path })
+}
+
+/// Makes a generation the live one: the next start opens it. A crash leaves either the one before or this one.
+pub fn make_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+    write_current(data_dir, generation)
+}
+
+/// The generations that are not known to be damaged, in their order.
+pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
+    let generations = data_dir.join("generations");
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(&generations).map_err(StoreError::io("read", &generations))? {
+        let entry = entry.map_err(StoreError::io("read", &generations))?;
+        let number = entry.file_name().to_string_lossy().parse::<u32>();
+        numbers.extend(number.ok().filter(|_| !entry.path().join(CONDEMNED).exists()).map(u64::from));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Removes a generation. Never the live one, nor one that is open.
+pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+    let path = directory(data_dir, generation);
+    if !path.exists() || read_current(data_dir)? == Some(generation) {
+        return Ok(());
+    }
+    drop(hold(&path)?);
+    fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))
+}
+
+fn begin_current(
     data_dir: &Path,
     number: u64,
     cache_bytes: u64,
     moved_aside: Option<String>,
 ) -> Result<Opened, StoreError> {
+    let opened = begin(data_dir, number, cache_bytes)?;
+    write_current(data_dir, number)?;
+    Ok(Opened { moved_aside, ..opened })
+}
+
+fn begin(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
     let path = directory(data_dir, number);
     fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
     let db = open_database(&path, cache_bytes)?;
@@ -80,8 +141,7 @@ fn begin(
     About::new().write(&path);
     let writer = Writer::new(&db, &path)?;
     sync_files(&path)?;
-    write_current(data_dir, number)?;
-    Ok(Opened { writer, generation: number, moved_aside, path })
+    Ok(Opened { writer, generation: number, moved_aside: None, path })
 }
 
 fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {

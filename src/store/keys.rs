@@ -42,6 +42,9 @@ pub const MARKER: &[u8] = b"format";
 /// In `meta`: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
 
+/// In `meta`: of each partition, the offset from which it was read first.
+pub const ORIGINS: &[u8] = b"origins";
+
 /// By position, so that the same record is kept once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {
     let mut key = vec![position.topic as u8];

@@ -1,5 +1,6 @@
 //! Reads the store. Cheap to clone; cannot write; never waits for the writer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use parking_lot::RwLock;
 use super::catalog::Catalog;
 use super::checkpoint::Checkpoint;
 use super::done::Done;
-use super::keys::{CHECKPOINT, Trees};
+use super::keys::{CHECKPOINT, ORIGINS, Trees};
 use super::{StoreError, pieces};
 use crate::codec::stored;
 use crate::domain::{Job, Optimization, Status};
@@ -122,6 +123,17 @@ impl Reader {
         match self.trees.meta.get(CHECKPOINT)? {
             Some(bytes) => Ok(stored::decode(&bytes, "checkpoint")?),
             None => Ok(Checkpoint::new()),
+        }
+    }
+
+    /// From which offset each partition, by its topic's name, was read first.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
+        match self.trees.meta.get(ORIGINS)? {
+            Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
+            None => Ok(BTreeMap::new()),
         }
     }
 

@@ -23,7 +23,7 @@ use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::Checkpoint;
 use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CHECKPOINT, MARKER, Trees, dead_letter_key};
+use super::keys::{CHECKPOINT, MARKER, ORIGINS, Trees, dead_letter_key};
 use super::{Closed, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
@@ -223,6 +223,14 @@ impl Writer {
         self.done.caught_up.store(true, Ordering::Release);
     }
 
+    /// Notes from where a partition, by its topic's name, is read first.
+    pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
+        let mut origins = self.reader().origins()?;
+        origins.entry(partition).or_insert(offset);
+        self.trees.meta.insert(ORIGINS, stored::encode(&origins, "origins")?)?;
+        Ok(())
+    }
+
     /// Waits until all that was handed over is done.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.orders = None;
@@ -298,6 +306,7 @@ impl WriterThread {
             }
             put_optimizations(&self.trees, &numbered)
         })?;
+        self.done.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;

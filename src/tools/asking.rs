@@ -4,12 +4,15 @@
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
 use super::{Access, Outcome, Said, Tool, Watch, run};
+use crate::config::ProjectionConfig;
 use crate::domain::Topic;
+use crate::engine::Engine;
 use crate::http::control;
 use crate::source::kafka::{KafkaSettings, admin};
 use crate::source::{TopicNames, Watermarks};
@@ -26,11 +29,13 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 << 20;
 
 /// Uses a tool on a data directory.
-/// `kafka` is where the topics are, as far as a tool needs that and no process serves the store.
+/// `kafka` is where the topics are, and `projection` how the store is kept up to date, as far as a tool needs that and no
+/// process serves the store.
 pub fn perform(
     data_dir: &Path,
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
+    projection: Option<&ProjectionConfig>,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
@@ -40,7 +45,12 @@ pub fn perform(
                 Asked::Done(outcome) => return Ok(outcome),
                 Asked::NotYet(why) => why,
             },
-            Reached::Nobody(hold) => return run_here(data_dir, tool, kafka, &hold, watch),
+            Reached::Nobody(hold) => {
+                return match projection.filter(|_| tool.needs_engine()) {
+                    Some(projection) => work_here(tool, projection, &hold, watch),
+                    None => run_here(data_dir, tool, kafka, &hold, watch),
+                };
+            }
             Reached::Silent => {
                 "it does not answer at control.sock: its log says why, or it is another version".to_owned()
             }
@@ -123,6 +133,7 @@ fn run_here(
         topics: TopicNames::default(),
         bounds: Box::new(|| None),
         is_served: false,
+        engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
         Ok(Existing { reader, generation, path }) => {
@@ -137,6 +148,35 @@ fn run_here(
         Err(error) => return Err(error.into()),
     };
     run(tool, &access, watch)
+}
+
+/// Keeps the store up to date in this process, which holds its directory, for as long as the tool takes.
+fn work_here(
+    tool: &Tool,
+    projection: &ProjectionConfig,
+    _hold: &Hold,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
+    let engine = Engine::new(projection.clone(), Arc::new(|| {}));
+    engine.start()?;
+    let access = Access {
+        data_dir: projection.data_dir.clone(),
+        generation: Some(engine.status.report().generation),
+        reader: engine
+            .reader
+            .get()
+            .map(|reader| Reader::clone(&reader))
+            .context("the store is not open")
+            .map_err(|_| StoreError::Missing { path: projection.data_dir.clone() }),
+        topics: projection.kafka.topics.clone(),
+        bounds: Box::new(|| None),
+        is_served: false,
+        engine: Some(engine.clone()),
+    };
+    let outcome = run(tool, &access, watch);
+    let stopped = engine.stop();
+    let outcome = outcome?;
+    stopped.map(|()| outcome)
 }
 
 /// What the cluster has of the partitions that the store has read.

@@ -2,62 +2,101 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
-use super::{Outcome, Progress, Tool, perform, print};
+use super::progress::Shown;
+use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
-use crate::config::ToolConfig;
+use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, ToolConfig};
+use crate::engine::rebuild::Options;
 use crate::source::kafka::KafkaSettings;
 
 /// `optview explain`
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
-    show(config, &Tool::Explain { id: id.to_owned() }, None, print::explanation)
+    show(config, &Tool::Explain { id: id.to_owned() }, Needs::default(), print::explanation)
 }
 
 /// `optview verify`
 pub fn verify(config: &ToolConfig, kafka: Option<&KafkaSettings>) -> anyhow::Result<Ended> {
-    show(config, &Tool::Verify, kafka, print::verified)
+    show(config, &Tool::Verify, Needs { kafka, ..Needs::default() }, print::verified)
 }
 
 /// `optview generations`
 pub fn generations(config: &ToolConfig) -> anyhow::Result<Ended> {
-    show(config, &Tool::Generations, None, |generations: &Vec<_>| print::generations(generations))
+    show(config, &Tool::Generations, Needs::default(), |generations: &Vec<_>| print::generations(generations))
+}
+
+/// `optview rebuild`
+pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let tool = match config.asked {
+        Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
+        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::json),
+        Asked::Begin => Tool::Rebuild {
+            options: Options {
+                max_rate: config.max_rate,
+                until_millis: config.until_millis,
+                dry_run: config.dry_run,
+                expect_same: config.expect_same,
+                accept_loss: config.accept_loss,
+                keep: config.keep,
+                examples: config.examples,
+            },
+            detach: config.detach,
+        },
+    };
+    match config.detach {
+        true => show(&config.tool, &tool, needs, print::json),
+        false => show(&config.tool, &tool, needs, print::rebuilt),
+    }
+}
+
+/// `optview rollback`
+pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let tool = Tool::Rollback { to: config.to, keep: config.keep, detach: config.detach };
+    match config.detach {
+        true => show(&config.tool, &tool, needs, print::json),
+        false => show(&config.tool, &tool, needs, print::rebuilt),
+    }
+}
+
+/// What a tool needs besides the store, as far as no process serves that.
+#[derive(Clone, Copy, Default)]
+struct Needs<'a> {
+    kafka: Option<&'a KafkaSettings>,
+    projection: Option<&'a ProjectionConfig>,
+    /// Set when the tool is told to stop.
+    stop: Option<&'a AtomicBool>,
 }
 
 fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
-    kafka: Option<&KafkaSettings>,
+    needs: Needs<'_>,
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
-    let bar = progress_bar();
-    let shown = perform(&config.data_dir, tool, kafka, &mut |progress| show_progress(&bar, &progress));
-    bar.finish_and_clear();
-    let Outcome { json, problem_found } = shown?;
+    let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
+    let mut shown = Shown::new(config.json && tool.needs_engine());
+    let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
+        shown.show(&progress);
+        if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    shown.finish();
+    if is_told_to_stop() && tool.needs_engine() {
+        bail!(
+            "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
+             it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
+        );
+    }
+    let Outcome { json, problem_found } = outcome?;
     let text = match config.json {
         true => json.get().to_owned() + "\n",
         false => print(&serde_json::from_str(json.get())?),
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
-}
-
-/// On stderr; hidden by itself where that is not a terminal.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {eta} left");
-    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn show_progress(bar: &ProgressBar, progress: &Progress) -> ControlFlow<()> {
-    if let Some(total) = progress.records_total {
-        bar.set_length(total);
-    }
-    if bar.message() != progress.phase {
-        bar.set_message(progress.phase.clone());
-    }
-    bar.set_position(progress.records_done);
-    ControlFlow::Continue(())
 }

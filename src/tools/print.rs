@@ -6,6 +6,7 @@ use serde_json::Value;
 use tabwriter::TabWriter;
 
 use super::generations::Generation;
+use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::store::verify::{Problem, Verified};
 
@@ -135,6 +136,56 @@ fn left_over(pieces: u64) -> String {
         0 => "each belongs to a large value".to_owned(),
         pieces => format!("{pieces} were left over by a kill, which does no harm"),
     }
+}
+
+pub fn rebuilt(finished: &Finished) -> String {
+    let Finished { generation, records, comparison, cut_over, kept_because, .. } = finished;
+    let mut text = match cut_over {
+        true => format!("Generation {generation} is live.\n"),
+        false => format!(
+            "Generation {generation} was removed again: {}.\n",
+            kept_because.as_deref().unwrap_or("readers were not to see it")
+        ),
+    };
+    text += &format!("{records} records were read.");
+    let Comparison { same, differing, only_old, only_new, examples } = comparison;
+    if same + differing + only_old + only_new > 0 {
+        text += &format!(
+            " Of the views, {same} are the same, {differing} differ, {only_old} are only in the old one, {only_new} only \
+             in the new one."
+        );
+    }
+    text.push('\n');
+    let row = |example: &Example| vec![example.id.clone(), example.how.clone(), example.fields.join(", ")];
+    text + &table(examples.iter().map(row).collect())
+}
+
+pub fn rebuild_status(stands: &Value) -> String {
+    let generation = stands["generation"].as_str();
+    match (generation, stands["under_way"].as_bool()) {
+        (None, _) => "No rebuild has been asked for since the process began.\n".to_owned(),
+        (Some(generation), Some(true)) => {
+            let progress = &stands["progress"];
+            format!(
+                "Generation {generation} is under way: {}, {} of {} done.\n",
+                progress["phase"].as_str().unwrap_or("?"),
+                progress["records_done"],
+                progress["records_total"]
+            )
+        }
+        (Some(generation), _) => match serde_json::from_value(stands["finished"].clone()) {
+            Ok(finished) => rebuilt(&finished),
+            Err(_) => match stands["failed"].as_str() {
+                Some(why) => format!("Generation {generation} was not made: {why}\n"),
+                None => format!("Generation {generation} waits: it goes on when `optview serve` starts.\n"),
+            },
+        },
+    }
+}
+
+/// What has no table.
+pub fn json(value: &Value) -> String {
+    format!("{value:#}\n")
 }
 
 pub fn generations(generations: &[Generation]) -> String {

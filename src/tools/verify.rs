@@ -13,9 +13,7 @@ pub fn verify(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome>
     let settings = Settings {
         gently: access.is_served,
         bounds: &access.bounds,
-        watch: &mut |phase, records_done, records_total| {
-            watch(Progress { phase: phase.to_owned(), records_done, records_total })
-        },
+        watch: &mut |phase, records_done, records_total| watch(Progress::new(phase, records_done, records_total)),
     };
     match verify::verify(reader, settings) {
         Some(verified) => outcome(&verified),

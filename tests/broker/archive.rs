@@ -7,12 +7,13 @@ use std::process::Output;
 use optview::domain::{Position, Topic};
 use optview::source::TopicNames;
 use optview::source::archive::{ArchivedRecord, Manifest, Reader};
+use optview::source::kafka::admin;
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer as _};
 use serde_json::Value;
 
-use crate::cluster::{Put, delete_records, put, send};
+use crate::cluster::{Put, delete_records, delete_topic, put, send};
 use crate::events::{created, job};
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::{Needs, Test};
@@ -37,6 +38,11 @@ pub const TESTS: &[Test] = &[
         name: "transactions_leave_holes_that_an_archive_does_not_miss",
         needs: Needs::Broker,
         run: transactions_leave_holes_that_an_archive_does_not_miss,
+    },
+    Test {
+        name: "a_topic_that_was_created_again_is_not_taken_for_the_archived_one",
+        needs: Needs::Broker,
+        run: a_topic_that_was_created_again_is_not_taken_for_the_archived_one,
     },
     Test {
         name: "history_that_went_before_it_was_archived_is_named",
@@ -186,6 +192,28 @@ fn history_that_went_before_it_was_archived_is_named(rig: &Rig) {
     rig.run(&["archive", "export", text(&left)]);
     let verified = json(&rig.run(&["archive", "verify", text(&left), "--json"]));
     assert_eq!(verified["records"], 4);
+}
+
+fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[job("a", "pending", 1), job("a", "processing", 2)]);
+    let directory = archive(rig, "archive");
+    rig.run(&["archive", "export", text(&directory)]);
+    delete_topic(rig, Topic::Jobs);
+    // It cannot be made while the old one is still being removed.
+    wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
+    let refused = || {
+        let output = rig.optview(&["archive", "export", text(&directory)]).output().expect("a program to run");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let error = refused();
+    assert!(error.contains("/0: 2 is to be read next, but the topic ends at 0"), "{error}");
+    let others: Vec<Put> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
+    put(rig, &others);
+    let error = refused();
+    assert!(error.contains("/0: the record at 1 is not the one that was archived"), "{error}");
+    assert_eq!(Manifest::read(&directory).expect("a manifest").records(), 2);
 }
 
 /// Everything that the topics hold is there, once, in order, as a consumer gets it.

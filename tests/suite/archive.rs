@@ -1,5 +1,7 @@
 //! An archive gives back every byte that was put in, finds every byte that changed, and goes on after a kill at any point.
 
+mod chance;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -11,6 +13,8 @@ use optview::source::archive::{
 };
 use optview::source::{Records, TopicNames};
 use proptest::prelude::*;
+
+use chance::{Then, records, then};
 
 const PARTITIONS: i32 = 2;
 
@@ -71,68 +75,6 @@ fn read(directory: &Path) -> Vec<ArchivedRecord> {
 
 fn check(directory: &Path) -> Verified {
     verify(directory, &Manifest::read(directory).unwrap(), |_| {})
-}
-
-/// Bytes as producers write them, and as they do not: null, empty, text, what looks like an escape, and none of these.
-fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
-    let text = |text: &str| Just(Some(text.as_bytes().to_vec()));
-    prop_oneof![
-        Just(None),
-        Just(Some(Vec::new())),
-        text("null"),
-        text("{\"a\": \"\\u0000\"}\n"),
-        text("\u{feff}\u{0}\u{1f}\u{7f}\u{2028}\u{10ffff}\r\n"),
-        Just(Some(vec![0xff, 0xfe])),
-        proptest::collection::vec(any::<u8>(), 0..40).prop_map(Some),
-        any::<String>().prop_map(|text| Some(text.into_bytes())),
-    ]
-}
-
-fn record() -> impl Strategy<Value = ArchivedRecord> {
-    let topic = prop_oneof![Just(Topic::Optimizations), Just(Topic::Jobs), Just(Topic::MultistartRuns)];
-    let headers = proptest::collection::vec((any::<String>(), bytes()), 0..3);
-    let (partition, hole) = (0..PARTITIONS, 1..4_i64);
-    (topic, partition, hole, any::<Option<i64>>(), bytes(), bytes(), headers).prop_map(
-        |(topic, partition, offset, timestamp_millis, key, value, headers)| ArchivedRecord {
-            position: Position { topic, partition, offset },
-            timestamp_millis,
-            key,
-            value,
-            headers,
-        },
-    )
-}
-
-/// With offsets that grow within each partition, and have holes.
-fn records(count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<ArchivedRecord>> {
-    proptest::collection::vec(record(), count).prop_map(|mut records| {
-        let mut next = std::collections::BTreeMap::new();
-        for record in &mut records {
-            let next = next.entry(partition(record)).or_insert(0);
-            *next += record.position.offset;
-            record.position.offset = *next - 1;
-        }
-        records
-    })
-}
-
-/// What happens after a record is written.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    Nothing,
-    Commit,
-    Finish,
-    /// The process is killed, and what is unfinished has so much of it on the disk.
-    Kill(u8),
-}
-
-fn then() -> impl Strategy<Value = Then> {
-    prop_oneof![
-        6 => Just(Then::Nothing),
-        2 => Just(Then::Commit),
-        1 => Just(Then::Finish),
-        2 => any::<u8>().prop_map(Then::Kill),
-    ]
 }
 
 /// What a kill may leave: a tail of the last file, a file that is not listed, a manifest that is not whole.
@@ -213,7 +155,10 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         let problems = check(directory.path()).problems;
         prop_assert!(problems.iter().any(|problem| problem.starts_with(name.as_str())), "{:?}", problems);
-        prop_assert!(Reader::new(directory.path(), &manifest).any(|read| read.is_err()));
+        let read: Vec<_> = Reader::new(directory.path(), &manifest).collect();
+        let sound: Vec<_> = read.iter().flatten().cloned().collect();
+        prop_assert!(read.last().is_some_and(|last| last.is_err()));
+        prop_assert_eq!(&sound[..], &records[..sound.len()], "nothing of what was damaged is given");
     }
 
     #[test]
@@ -330,7 +275,20 @@ fn offsets_that_are_no_records_are_not_missed() {
 }
 
 #[test]
-fn files_that_are_not_listed_or_missing_or_twice_are_found() {
+fn partitions_that_a_topic_is_given_meanwhile_are_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut appender = appender(directory.path());
+    let mut records = some(3);
+    records.iter_mut().for_each(|record| record.position.partition = PARTITIONS + 2);
+    write(&mut appender, &records);
+    let manifest = appender.finish().unwrap();
+    assert_eq!(manifest.topic(Topic::Jobs).unwrap().partitions, PARTITIONS + 3);
+    assert_eq!(check(directory.path()).problems, [""; 0]);
+    assert!(manifest.partitions().any(|partition| partition == (Topic::Jobs, PARTITIONS + 2)));
+}
+
+#[test]
+fn files_that_are_missing_or_twice_or_longer_are_found() {
     let directory = three_files(&some(9));
     let whole = Manifest::read(directory.path()).unwrap();
     let problems = |change: &dyn Fn(&mut Manifest)| {
@@ -356,8 +314,16 @@ fn files_that_are_not_listed_or_missing_or_twice_are_found() {
     expect(fewer, &["line 3: jobs/0@2 is not between", "2 sound records", "missing between offsets 2 and 3"]);
     let count = problems(&|manifest| manifest.files[2].records = 4);
     expect(count, &["000003.ndjson.zst: 4 records are listed, and 3 by partition"]);
-    fs::remove_file(directory.path().join("000002.ndjson.zst")).unwrap();
-    expect(problems(&|_| {}), &["000002.ndjson.zst: cannot be read"]);
+    let append = |name: &str| {
+        let mut file = File::options().append(true).open(directory.path().join(name)).unwrap();
+        file.write_all(b"tail").unwrap();
+    };
+    append("000003.ndjson.zst");
+    assert_eq!(problems(&|_| {}), [""; 0], "an export may be under way");
+    append("000001.ndjson.zst");
+    expect(problems(&|_| {}), &["000001.ndjson.zst: it has grown"]);
+    fs::remove_file(directory.path().join("000001.ndjson.zst")).unwrap();
+    expect(problems(&|_| {}), &["000001.ndjson.zst: cannot be read"]);
 }
 
 #[test]

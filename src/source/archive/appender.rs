@@ -59,10 +59,10 @@ impl Appender {
         *self.next.entry((topic, partition)).or_insert(low)
     }
 
-    /// Records of a partition that was begun. Those that are there already are passed over.
+    /// Records of a partition that was begun. Those that are there already are passed over. Gives how many were not.
     ///
     /// An error is the reason why nothing more can be written.
-    pub fn write(&mut self, records: &dyn Records) -> Result<(), ArchiveError> {
+    pub fn write(&mut self, records: &dyn Records) -> Result<u64, ArchiveError> {
         let position = records.record(0).position;
         let partition = (position.topic, position.partition);
         let first = self.begin(position.topic, position.partition, position.offset);
@@ -80,7 +80,10 @@ impl Appender {
         if self.lines.len() >= CHUNK_BYTES {
             self.hand_over()?;
         }
-        if self.file_bytes >= FILE_BYTES { self.commit_and(true) } else { Ok(()) }
+        if self.file_bytes >= FILE_BYTES {
+            self.commit_and(true)?;
+        }
+        Ok(count)
     }
 
     /// Up to this offset, there is nothing more of the partition: what lies between are no records.
@@ -223,6 +226,7 @@ impl Archive {
                 self.manifest.files.push(entry.clone());
             }
         }
+        self.manifest.know_partitions_of(entry);
         self.manifest.write(&self.directory)
     }
 

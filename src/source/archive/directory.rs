@@ -62,7 +62,9 @@ fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError>
     let Identity { cluster_id, topics } = identity;
     let manifest = Manifest { version: VERSION, cluster_id, topics, files: Vec::new() };
     manifest.write(directory)?;
-    directory.parent().filter(|parent| parent.is_dir()).map_or(Ok(()), sync_directory)?;
+    // Its own name is in the directory above.
+    let whole = fs::canonicalize(directory).map_err(ArchiveError::io("look at", directory))?;
+    whole.parent().map_or(Ok(()), sync_directory)?;
     Ok(manifest)
 }
 

@@ -123,6 +123,15 @@ impl Manifest {
         self.topics.iter().flat_map(|held| (0..held.partitions).map(|partition| (held.stream, partition)))
     }
 
+    /// A topic may be given more partitions while it is archived.
+    pub(super) fn know_partitions_of(&mut self, file: &FileEntry) {
+        for topic in &mut self.topics {
+            let spans = file.spans.iter().filter(|span| span.stream == topic.stream);
+            let known = spans.map(|span| span.partition + 1).max().unwrap_or(0);
+            topic.partitions = topic.partitions.max(known);
+        }
+    }
+
     /// What the topic is called in the cluster.
     pub fn topic(&self, stream: Topic) -> Option<&ArchivedTopic> {
         self.topics.iter().find(|held| held.stream == stream)

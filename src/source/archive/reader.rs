@@ -1,10 +1,11 @@
 //! Reads what an archive lists, in the order in which it was written: one file, or all of them.
 //!
-//! All of them are read only as far as they are sound: the first line or file that is not what the manifest says ends it.
+//! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
+//! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Take};
+use std::io::{self, BufRead as _, BufReader, Read as _, Take};
 use std::path::{Path, PathBuf};
 
 use super::checksum::Checksummed;
@@ -12,12 +13,10 @@ use super::errors::ReadError;
 use super::line::{self, ArchivedRecord};
 use super::manifest::{FileEntry, Manifest};
 
-type Bytes = Checksummed<Take<File>>;
-
 /// The finished part of one file.
 pub struct FileReader {
     name: String,
-    lines: BufReader<zstd::Decoder<'static, BufReader<Bytes>>>,
+    lines: BufReader<zstd::Decoder<'static, BufReader<Take<File>>>>,
     line: Vec<u8>,
     number: u64,
 }
@@ -25,10 +24,9 @@ pub struct FileReader {
 impl FileReader {
     pub fn open(directory: &Path, entry: &FileEntry) -> Result<FileReader, ReadError> {
         let name = entry.name.clone();
-        let cannot = |error: std::io::Error| cannot_read(&entry.name, &error);
+        let cannot = |error: io::Error| cannot_read(&entry.name, &error);
         let file = File::open(directory.join(&name)).map_err(cannot)?;
-        let bytes = Checksummed::new(file.take(entry.bytes));
-        let lines = BufReader::new(zstd::Decoder::new(bytes).map_err(cannot)?);
+        let lines = BufReader::new(zstd::Decoder::new(file.take(entry.bytes)).map_err(cannot)?);
         Ok(FileReader { name, lines, line: Vec::new(), number: 0 })
     }
 
@@ -58,14 +56,9 @@ impl FileReader {
     pub fn wrong(&self, why: String) -> ReadError {
         ReadError::Line { file: self.name.clone(), line: self.number, why }
     }
-
-    /// Of what was read.
-    fn bytes(&self) -> &Bytes {
-        self.lines.get_ref().get_ref().get_ref()
-    }
 }
 
-pub(super) fn cannot_read(name: &str, error: &std::io::Error) -> ReadError {
+pub(super) fn cannot_read(name: &str, error: &io::Error) -> ReadError {
     ReadError::File { file: name.to_owned(), why: format!("cannot be read: {error}") }
 }
 
@@ -86,12 +79,18 @@ impl Reader {
         Reader { directory: directory.to_owned(), files, open: None }
     }
 
+    /// Of the last file.
+    pub fn of_last(directory: &Path, manifest: &Manifest) -> Reader {
+        Reader::of(directory, manifest.files.last().cloned().into_iter().collect())
+    }
+
     fn read(&mut self) -> Result<Option<ArchivedRecord>, ReadError> {
         loop {
             let (entry, file, records) = match &mut self.open {
                 Some(open) => open,
                 none => {
                     let Some(entry) = self.files.pop_front() else { return Ok(None) };
+                    check_bytes(&self.directory, &entry)?;
                     let file = FileReader::open(&self.directory, &entry)?;
                     none.insert((entry, file, 0))
                 }
@@ -100,7 +99,7 @@ impl Reader {
                 *records += 1;
                 return read.map(|(record, _)| Some(record));
             }
-            check_whole(entry, file.bytes(), *records)?;
+            check_count(entry, *records)?;
             self.open = None;
         }
     }
@@ -120,16 +119,27 @@ impl Iterator for Reader {
     }
 }
 
-fn check_whole(entry: &FileEntry, bytes: &Bytes, records: u64) -> Result<(), ReadError> {
+/// Whether the finished part of a file is the one that the manifest lists.
+pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
+    let cannot = |error| cannot_read(&entry.name, &error);
     let wrong = |why| Err(ReadError::File { file: entry.name.clone(), why });
-    if bytes.bytes() != entry.bytes {
-        return wrong(format!("{} bytes, where the manifest lists {}", bytes.bytes(), entry.bytes));
+    let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
+    let mut bytes = Checksummed::new(file.take(entry.bytes));
+    let len = io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
+    if len < entry.bytes {
+        return wrong(format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes));
     }
-    if bytes.sha256() != entry.sha256 {
-        return wrong("its checksum is not the one that the manifest lists".to_owned());
-    }
-    if records != entry.records {
-        return wrong(format!("{records} records, where the manifest lists {}", entry.records));
+    let found = bytes.sha256();
+    if found != entry.sha256 {
+        return wrong(format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256));
     }
     Ok(())
+}
+
+fn check_count(entry: &FileEntry, records: u64) -> Result<(), ReadError> {
+    if records == entry.records {
+        return Ok(());
+    }
+    let why = format!("{records} records, where the manifest lists {}", entry.records);
+    Err(ReadError::File { file: entry.name.clone(), why })
 }

@@ -1,0 +1,139 @@
+//! A data directory at work: the live generation, which readers see, and at most one more that is to take its place. The
+//! same for `serve` and for a tool that finds nobody there. Decides nothing about when that happens.
+
+pub mod rebuild;
+mod running;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, bail};
+use parking_lot::Mutex;
+
+use crate::config::ProjectionConfig;
+use crate::http::ReaderSource;
+use crate::status::{State, Status};
+use crate::store;
+use rebuild::{Plan, Rebuild, Ticket};
+pub use running::OnFailure;
+use running::{Restraint, Running};
+
+pub struct Engine {
+    pub config: ProjectionConfig,
+    pub reader: ReaderSource,
+    /// Of the live generation.
+    pub status: Status,
+    on_failure: OnFailure,
+    live: Mutex<Option<Running>>,
+    rebuild: Mutex<Option<Rebuild>>,
+    stopping: AtomicBool,
+}
+
+impl Engine {
+    /// Nothing is open yet.
+    pub fn new(config: ProjectionConfig, on_failure: OnFailure) -> Arc<Engine> {
+        Arc::new(Engine {
+            config,
+            reader: ReaderSource::default(),
+            status: Status::new(0),
+            on_failure,
+            live: Mutex::new(None),
+            rebuild: Mutex::new(None),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the live generation, and begins to keep it up to date. Goes on with a rebuild that was under way.
+    pub fn start(self: &Arc<Engine>) -> anyhow::Result<()> {
+        // Whoever is told to stop meanwhile waits until it is open.
+        let mut live = self.live.lock();
+        let opened = store::open(&self.config.data_dir, self.config.store_cache_bytes)?;
+        let running = self.run(opened, Restraint::default())?;
+        tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
+        self.show(&running);
+        *live = Some(running);
+        drop(live);
+        match Plan::unfinished(&self.config.data_dir) {
+            Ok(Some(plan)) => {
+                tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
+                self.begin(plan).map(drop)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::error!("the rebuild that was under way cannot be gone on with: {error:#}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins to keep a generation up to date that is not live yet.
+    fn run(&self, opened: store::Opened, restraint: Restraint) -> anyhow::Result<Running> {
+        Running::start(&self.config, opened, restraint, self.on_failure.clone())
+    }
+
+    fn show(&self, running: &Running) {
+        running.set_live(true);
+        self.status.follow(&running.status);
+        self.reader.set(running.reader.clone());
+    }
+
+    /// Lets readers see another generation from now on. Gives the one that they saw until now, which goes on.
+    fn switch_to(&self, running: Running) -> Option<Running> {
+        self.show(&running);
+        let before = self.live.lock().replace(running);
+        if let Some(before) = &before {
+            before.set_live(false);
+        }
+        before
+    }
+
+    /// What the live generation is.
+    ///
+    /// # Errors
+    /// Where there is none: it is about to end.
+    fn with_live<T>(&self, with: impl FnOnce(&Running) -> T) -> anyhow::Result<T> {
+        self.live.lock().as_ref().map(with).context("the store is not open, or about to be closed")
+    }
+
+    /// Begins what is planned, on a thread of its own.
+    ///
+    /// # Errors
+    /// Where one is under way already.
+    pub fn begin(self: &Arc<Engine>, plan: Plan) -> anyhow::Result<Ticket> {
+        let mut rebuild = self.rebuild.lock();
+        if self.stopping.load(Ordering::Acquire) {
+            bail!("it is about to end");
+        }
+        if let Some(held) = &*rebuild
+            && !held.has_ended()
+        {
+            bail!(
+                "generation {:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it",
+                held.generation()
+            );
+        }
+        let begun = Rebuild::begin(self, plan)?;
+        let ticket = begun.ticket();
+        *rebuild = Some(begun);
+        Ok(ticket)
+    }
+
+    /// The rebuild that is under way, or that ended last.
+    pub fn rebuild(&self) -> Option<Ticket> {
+        self.rebuild.lock().as_ref().map(Rebuild::ticket)
+    }
+
+    /// Writes all that was read, and closes what is open. A rebuild that is under way goes on at the next start.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.status.set_state(State::Stopping);
+        self.stopping.store(true, Ordering::Release);
+        let running = self.live.lock().take();
+        let rebuild = self.rebuild.lock().take();
+        if let Some(rebuild) = rebuild {
+            rebuild.interrupt();
+        }
+        // Where it was past that already, another is live now.
+        let switched_to = self.live.lock().take();
+        running.into_iter().chain(switched_to).try_for_each(Running::stop)
+    }
+}

@@ -1,0 +1,187 @@
+//! Makes a generation that is to take the live one's place: from the beginning of the topics, or one that was live before.
+//! Readers see the live one all the while, and then the other, which never is behind it.
+
+mod compared;
+mod conduct;
+mod lost;
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+pub use plan::{Options, Plan, What};
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// `building`, `comparing` or `switching`.
+    pub phase: String,
+    pub records_done: u64,
+    /// Of the phase: as the topics ended when it began, or the optimizations that there are to compare.
+    pub records_total: Option<u64>,
+    pub records_per_second: Option<f64>,
+    pub eta_seconds: Option<f64>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// `done`.
+    pub phase: String,
+    pub generation: String,
+    /// That were read to build it.
+    pub records: u64,
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// Whether readers see the new generation now.
+    pub cut_over: bool,
+    /// Why it was not cut over to, where it was not.
+    pub kept_because: Option<String>,
+}
+
+/// Views of the live generation and the new one, at the same positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub same: u64,
+    pub differing: u64,
+    pub only_old: u64,
+    pub only_new: u64,
+    /// The first of those that are not the same.
+    pub examples: Vec<Example>,
+}
+
+impl Comparison {
+    pub fn found_differences(&self) -> bool {
+        self.differing + self.only_old + self.only_new > 0
+    }
+}
+
+/// A view that is not the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    pub id: String,
+    /// `differing`, `only_old` or `only_new`.
+    pub how: String,
+    /// Where it differs.
+    pub fields: Vec<String>,
+}
+
+/// One that is under way, or has ended.
+pub struct Rebuild {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// For whoever wants to know how far it is, or to end it.
+#[derive(Clone)]
+pub struct Ticket(Arc<Shared>);
+
+/// Between the thread that makes it and those who ask.
+struct Shared {
+    generation: u64,
+    state: Mutex<Told>,
+    ended: Condvar,
+    abort: AtomicBool,
+    interrupt: AtomicBool,
+}
+
+struct Told {
+    progress: Progress,
+    ended: Option<Result<Finished, String>>,
+}
+
+impl Rebuild {
+    pub(crate) fn begin(engine: &Arc<Engine>, plan: Plan) -> anyhow::Result<Rebuild> {
+        let progress = Progress {
+            phase: "building".to_owned(),
+            records_done: 0,
+            records_total: None,
+            records_per_second: None,
+            eta_seconds: None,
+        };
+        let shared = Arc::new(Shared {
+            generation: plan.generation,
+            state: Mutex::new(Told { progress, ended: None }),
+            ended: Condvar::new(),
+            abort: AtomicBool::new(false),
+            interrupt: AtomicBool::new(false),
+        });
+        let (engine, told) = (engine.clone(), shared.clone());
+        let conduct = move || {
+            let ended = conduct::conduct(&engine, &plan, &told);
+            match &ended {
+                Ok(finished) => tracing::info!(
+                    generation = finished.generation,
+                    records = finished.records,
+                    cut_over = finished.cut_over,
+                    "the rebuild has ended"
+                ),
+                Err(error) => tracing::error!("the rebuild has ended: {error:#}"),
+            }
+            told.state.lock().ended = Some(ended.map_err(|error| format!("{error:#}")));
+            told.ended.notify_all();
+        };
+        let thread = std::thread::Builder::new().name("rebuild".to_owned()).spawn(conduct)?;
+        Ok(Rebuild { shared, thread })
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket(self.shared.clone())
+    }
+
+    /// Ends it so that it can be gone on with.
+    pub(crate) fn interrupt(self) {
+        self.shared.interrupt.store(true, Ordering::Release);
+        if self.thread.join().is_err() {
+            tracing::error!("the rebuild panicked; the log says where");
+        }
+    }
+}
+
+impl Ticket {
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// How far it is, and how it ended, where it has.
+    pub fn look(&self) -> (Progress, Option<Result<Finished, String>>) {
+        let told = self.0.state.lock();
+        (told.progress.clone(), told.ended.clone())
+    }
+
+    /// Looks again after some time, or at its end.
+    pub fn wait(&self, at_most: Duration) -> (Progress, Option<Result<Finished, String>>) {
+        let mut told = self.0.state.lock();
+        self.0.ended.wait_while_for(&mut told, |told| told.ended.is_none(), at_most);
+        (told.progress.clone(), told.ended.clone())
+    }
+
+    /// Ends it, and removes what it has made. Where it is too late for that, it ends as it would have.
+    pub fn abort(&self) {
+        self.0.abort.store(true, Ordering::Release);
+    }
+}
+
+impl Shared {
+    fn is_told_to_end(&self) -> bool {
+        self.abort.load(Ordering::Acquire) || self.interrupt.load(Ordering::Acquire)
+    }
+
+    fn tell(&self, progress: Progress) {
+        self.state.lock().progress = progress;
+    }
+}

@@ -1,0 +1,110 @@
+//! Compares two generations that go on changing: all of them once, then again and again what has changed meanwhile, until
+//! so little is left that the rest can be done while both hold at the same positions.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::{Comparison, Example};
+use crate::store::{Compared, Reader, StoreError, compare};
+
+/// How many optimizations are looked at before others are asked whether to go on.
+const A_STEP: u32 = 2_000;
+/// So few take some milliseconds.
+const FEW: usize = 1_000;
+/// How often what has changed is looked at again before both are held whatever is left.
+const ROUNDS: usize = 20;
+
+/// Of so many it is remembered in what they differ.
+const EXAMPLES_KEPT: usize = 10_000;
+
+pub struct Comparing<'a> {
+    old: &'a Reader,
+    new: &'a Reader,
+    /// What is not the same, or was not when it was looked at.
+    odd: BTreeMap<Arc<str>, Compared>,
+}
+
+impl<'a> Comparing<'a> {
+    pub fn begin(old: &'a Reader, new: &'a Reader) -> Comparing<'a> {
+        old.watch_changes();
+        new.watch_changes();
+        Comparing { old, new, odd: BTreeMap::new() }
+    }
+
+    /// Looks at all, and then at what has changed meanwhile. `go_on` is told how many have been looked at, of how many.
+    /// Gives false where it said no.
+    pub fn look(&mut self, go_on: &mut dyn FnMut(u64, u64) -> bool) -> Result<bool, StoreError> {
+        let total = u64::from(self.old.numbers()) + u64::from(self.new.numbers());
+        let mut done = 0;
+        for (reader, is_new) in [(self.old, false), (self.new, true)] {
+            for from in (0..reader.numbers()).step_by(A_STEP as usize) {
+                if !go_on(done.min(total), total) {
+                    return Ok(false);
+                }
+                let ids = reader.ids(from, A_STEP);
+                done += u64::from(A_STEP);
+                // What both have has been looked at already.
+                let of_interest = |id: &&Arc<str>| !is_new || !self.old.holds(id);
+                let ids: Vec<&Arc<str>> = ids.iter().filter(of_interest).collect();
+                self.look_at(ids.into_iter())?;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let changed = self.changed();
+            self.look_at(changed.iter())?;
+            if changed.len() <= FEW || !go_on(total, total) {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The rest, while both hold at the same positions.
+    pub fn finish(mut self, examples: usize) -> Result<Comparison, StoreError> {
+        let changed = self.changed();
+        self.look_at(changed.iter())?;
+        let mut comparison = Comparison::default();
+        for (id, compared) in &self.odd {
+            let (how, fields, count) = match compared {
+                Compared::Same | Compared::Neither => continue,
+                Compared::Differing(fields) => ("differing", fields.clone(), &mut comparison.differing),
+                Compared::OnlyOld => ("only_old", Vec::new(), &mut comparison.only_old),
+                Compared::OnlyNew => ("only_new", Vec::new(), &mut comparison.only_new),
+            };
+            *count += 1;
+            if comparison.examples.len() < examples {
+                comparison.examples.push(Example { id: id.to_string(), how: how.to_owned(), fields });
+            }
+        }
+        let odd = comparison.differing + comparison.only_old;
+        comparison.same = self.old.views().saturating_sub(odd);
+        Ok(comparison)
+    }
+
+    fn changed(&self) -> HashSet<Arc<str>> {
+        let mut changed = self.old.take_changes();
+        changed.extend(self.new.take_changes());
+        changed
+    }
+
+    fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
+        for id in ids {
+            match compare(self.old, self.new, id)? {
+                Compared::Same | Compared::Neither => self.odd.remove(id),
+                // Where nearly all differ, examples are enough.
+                Compared::Differing(_) if self.odd.len() > EXAMPLES_KEPT => {
+                    self.odd.insert(id.clone(), Compared::Differing(Vec::new()))
+                }
+                compared => self.odd.insert(id.clone(), compared),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Comparing<'_> {
+    fn drop(&mut self) {
+        self.old.end_watch();
+        self.new.end_watch();
+    }
+}

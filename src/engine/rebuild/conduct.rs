@@ -1,0 +1,313 @@
+//! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
+//! was; a crash at any moment leaves one or the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::compared::Comparing;
+use super::plan::{Plan, What};
+use super::{Comparison, Finished, Progress, Shared, lost};
+use crate::engine::Engine;
+use crate::engine::running::{Restraint, Running};
+use crate::projector::{Control, HoldError, Positions};
+use crate::status::{Report, State};
+use crate::store::{self, Reader, StoreError};
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
+const HOLD_AT_MOST: Duration = Duration::from_millis(400);
+/// How long the new generation's checkpoint may take to be on the disk, while nothing is folded.
+const SYNC_AT_MOST: Duration = Duration::from_secs(10);
+const HOLDS_TRIED: u32 = 120;
+
+pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
+    let data_dir = &engine.config.data_dir;
+    let ended = attempt(engine, plan, shared);
+    let is_interrupted = shared.interrupt.load(Ordering::Acquire) && ended.is_err();
+    if is_interrupted {
+        bail!("it was interrupted, and goes on when `optview serve` starts again, or with `optview rebuild`");
+    }
+    Plan::forget(data_dir);
+    if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
+        remove(data_dir, plan.generation);
+    }
+    if ended.is_err() && shared.abort.load(Ordering::Acquire) {
+        bail!("it was aborted; the live generation is as it was");
+    }
+    ended
+}
+
+fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
+    let data_dir = &engine.config.data_dir;
+    let new = start(engine, plan)?;
+    let prepared = prepare(engine, plan, shared, &new);
+    let Prepared { comparison, records, held, kept_because } = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            stop(new);
+            return Err(error);
+        }
+    };
+    let finished = |cut_over, kept_because| Finished {
+        phase: "done".to_owned(),
+        generation: format!("{:06}", plan.generation),
+        records,
+        comparison,
+        cut_over,
+        kept_because,
+    };
+    if let Some(because) = kept_because {
+        drop(held);
+        stop(new);
+        return Ok(finished(false, Some(because)));
+    }
+    // From here on a restart opens the new one, which is where the live one is, and on the disk.
+    if let Err(error) = store::make_current(data_dir, plan.generation) {
+        drop(held);
+        stop(new);
+        return Err(error.into());
+    }
+    let before = engine.switch_to(new);
+    drop(held);
+    Plan::forget(data_dir);
+    if let Some(before) = before {
+        let generation = before.generation;
+        stop(before);
+        prune(data_dir, generation, plan.options.keep);
+    }
+    Ok(finished(true, None))
+}
+
+fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
+    let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
+    let restraint = Restraint { max_rate: plan.options.max_rate, until_millis: plan.options.until_millis };
+    let is_there = store::exists(data_dir, plan.generation);
+    if plan.what == What::Build && !is_there {
+        let live = engine.with_live(|live| live.reader.clone())?;
+        if !plan.options.accept_loss {
+            lost::refuse_loss(&engine.config, &live)?;
+        }
+        refuse_full_disk(engine)?;
+    }
+    plan.keep(data_dir)?;
+    let opened = match (plan.what, is_there) {
+        (What::Build, false) => store::begin_beside(data_dir, plan.generation, cache)?,
+        (What::Return, _) => store::open_beside(data_dir, plan.generation, cache)?,
+        (What::Build, true) => match store::open_beside(data_dir, plan.generation, cache) {
+            // It was left half made.
+            Err(error) if error.is_damage() => {
+                store::remove(data_dir, plan.generation)?;
+                store::begin_beside(data_dir, plan.generation, cache)?
+            }
+            opened => opened?,
+        },
+    };
+    engine.run(opened, restraint)
+}
+
+/// It takes about as much as the live one.
+fn refuse_full_disk(engine: &Engine) -> anyhow::Result<()> {
+    let config = &engine.config;
+    let Some(live) = store::list(&config.data_dir)?.into_iter().find(|listed| listed.live) else { return Ok(()) };
+    let wanted = live.bytes + config.min_free_disk_bytes;
+    if crate::projector::shortage(&config.data_dir, wanted)?.is_some() {
+        bail!(
+            "there is too little room on the disk of {}: another generation takes about {} bytes, and --min-free-disk \
+             are to be left",
+            config.data_dir.display(),
+            live.bytes
+        );
+    }
+    Ok(())
+}
+
+struct Prepared {
+    comparison: Comparison,
+    records: u64,
+    held: Held,
+    /// Why readers are not to see it.
+    kept_because: Option<String>,
+}
+
+/// Both projectors hold until this is dropped.
+struct Held {
+    live: Arc<Control>,
+    new: Arc<Control>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.live.go_on();
+        self.new.go_on();
+    }
+}
+
+fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyhow::Result<Prepared> {
+    let (live, live_reader, live_status) =
+        engine.with_live(|live| (live.control.clone(), live.reader.clone(), live.status.clone()))?;
+    let records = build(shared, new, &|| live_status.state())?;
+    let comparing = match plan.what {
+        What::Build => Some(compare(shared, &live_reader, &new.reader)?),
+        What::Return => None,
+    };
+    tell(shared, "switching", records, Some(records), None);
+    let held = Held { live, new: new.control.clone() };
+    let positions = match plan.options.until_millis {
+        Some(_) => hold_wherever(&held)?,
+        None => hold_both(shared, &held)?,
+    };
+    let examples = plan.options.examples;
+    let comparison =
+        comparing.map_or_else(|| Ok(Comparison::default()), |comparing| comparing.finish(examples))?;
+    let kept_because = if plan.options.dry_run || plan.options.until_millis.is_some() {
+        Some("it was only to be compared".to_owned())
+    } else if plan.options.expect_same && comparison.found_differences() {
+        Some("views differ, and --expect-same was given".to_owned())
+    } else {
+        held.new.sync_at(positions, SYNC_AT_MOST)?;
+        None
+    };
+    Ok(Prepared { comparison, records, held, kept_because })
+}
+
+/// Until the new generation has read what there is. Gives how many records that were.
+fn build(shared: &Shared, new: &Running, live: &dyn Fn() -> State) -> anyhow::Result<u64> {
+    let begin = Instant::now();
+    let mut first = None;
+    loop {
+        let report = new.status.report();
+        let (done, total) = progress(&report);
+        let (at, done_at_first) = *first.get_or_insert((begin, done));
+        let rate = done.saturating_sub(done_at_first) as f64 / at.elapsed().as_secs_f64().max(0.001);
+        tell(shared, "building", done, total, Some(rate));
+        if shared.is_told_to_end() {
+            bail!("it was told to end");
+        }
+        if new.has_ended() || report.state == State::Stalled {
+            let why = report.last_error.unwrap_or_else(|| "its projector has ended; the log says why".to_owned());
+            bail!("the new generation cannot be built: {why}");
+        }
+        // One that has stopped is as far as it will ever be.
+        if report.state == State::Live && matches!(live(), State::Live | State::Stalled) {
+            return Ok(done);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How many records have been read, and how many there are.
+fn progress(report: &Report) -> (u64, Option<u64>) {
+    let mut done = 0;
+    let mut total = Some(0);
+    for partition in &report.partitions {
+        let low = partition.low.unwrap_or(0);
+        done += u64::try_from(partition.position - low).unwrap_or(0);
+        let there = partition.high.map(|high| u64::try_from(high - low).unwrap_or(0));
+        total = total.zip(there).map(|(total, there)| total + there);
+    }
+    (done, total.filter(|_| !report.partitions.is_empty()))
+}
+
+fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> anyhow::Result<Comparing<'a>> {
+    let begin = Instant::now();
+    let mut comparing = Comparing::begin(old, new);
+    let all = comparing.look(&mut |done, total| {
+        let rate = done as f64 / begin.elapsed().as_secs_f64().max(0.001);
+        tell(shared, "comparing", done, Some(total), Some(rate));
+        !shared.is_told_to_end()
+    })?;
+    if !all {
+        bail!("it was told to end");
+    }
+    Ok(comparing)
+}
+
+/// Has both hold where the one is that is further.
+fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
+    let mut why = None;
+    for _ in 0..HOLDS_TRIED {
+        match try_to_hold(held) {
+            Ok(positions) => return Ok(positions),
+            Err(error @ HoldError::TooLong(_)) => why = Some(error),
+            Err(error) => return Err(error).context("the generations cannot be brought to the same positions"),
+        }
+        held.live.go_on();
+        held.new.go_on();
+        if shared.is_told_to_end() {
+            bail!("it was told to end");
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let why = why.map_or_else(|| anyhow!("nothing was tried"), anyhow::Error::from);
+    Err(why).context("the generations could not be brought to the same positions")
+}
+
+fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
+    let of_live = held.live.hold_here(HOLD_AT_MOST)?;
+    let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
+    for (partition, &position) in &of_live {
+        let furthest = furthest.entry(*partition).or_default();
+        *furthest = position.max(*furthest);
+    }
+    // What the live one cannot read any further is no reason to stay with it.
+    let readable = |(partition, _): &(&(_, _), &i64)| of_live.contains_key(*partition);
+    let for_live = furthest.iter().filter(readable).map(|(partition, position)| (*partition, *position)).collect();
+    held.live.hold_at(for_live, HOLD_AT_MOST)?;
+    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)
+}
+
+/// Where records are left out, positions say nothing.
+fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
+    held.live.hold_here(SYNC_AT_MOST)?;
+    held.new.hold_here(SYNC_AT_MOST)
+}
+
+fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
+    let left = total.map(|total| total.saturating_sub(done) as f64);
+    let eta_seconds = left.zip(rate.filter(|rate| *rate > 0.0)).map(|(left, rate)| left / rate);
+    shared.tell(Progress {
+        phase: phase.to_owned(),
+        records_done: done,
+        records_total: total,
+        records_per_second: rate,
+        eta_seconds,
+    });
+}
+
+fn stop(running: Running) {
+    let generation = running.generation;
+    if let Err(error) = running.stop() {
+        tracing::error!(generation, "a generation did not end as it should: {error:#}");
+    }
+}
+
+/// Leaves so many beside the live one, the one that was live until now first, then the latest.
+fn prune(data_dir: &Path, before: u64, keep: usize) {
+    let current = store::current(data_dir).ok().flatten();
+    let mut others = store::usable(data_dir).unwrap_or_default();
+    others.retain(|&number| Some(number) != current && number != before);
+    others.push(before);
+    for generation in others.into_iter().rev().skip(keep) {
+        remove(data_dir, generation);
+    }
+}
+
+/// Requests under way may still read from it.
+fn remove(data_dir: &Path, generation: u64) {
+    let begin = Instant::now();
+    loop {
+        match store::remove(data_dir, generation) {
+            Ok(()) => return,
+            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(5) => {
+                std::thread::sleep(LOOK_EVERY)
+            }
+            Err(error) => {
+                return tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What would be lost: history that the live generation was built from, and that the topics no longer have.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+
+use crate::config::ProjectionConfig;
+use crate::domain::{Optimization, Position};
+use crate::source::kafka::admin;
+use crate::store::Reader;
+
+/// How many optimizations are looked up at a time.
+const A_STEP: u32 = 2_000;
+
+/// # Errors
+/// Where anything would be lost: what, and what can be done.
+pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<()> {
+    let origins = live.origins()?;
+    let there = admin::watermarks(&config.kafka, live.checkpoint()?.into_keys())?;
+    // Where it is not known what the live one was built from, it was from the beginning.
+    let is_gone = |(key, low): &(&(String, i32), i64)| *low > origins.get(*key).copied().unwrap_or(0);
+    let gone: BTreeMap<&(String, i32), i64> =
+        there.iter().map(|(key, watermarks)| (key, watermarks.low)).filter(is_gone).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let is_lost = |position: &Position| {
+        let key = (config.kafka.topics.get(position.topic).to_owned(), position.partition);
+        gone.get(&key).is_some_and(|&low| position.offset < low)
+    };
+    let (mut lost, mut truncated) = (0, 0);
+    for from in (0..live.numbers()).step_by(A_STEP as usize) {
+        for id in live.ids(from, A_STEP) {
+            let Some(kept) = live.kept(&id)?.filter(|kept| kept.response.is_some()) else { continue };
+            let created = kept.optimization.created.as_ref().map(|created| created.stamp.source);
+            if created.as_ref().is_some_and(is_lost) {
+                lost += 1;
+            } else if sources(&kept.optimization).any(|source| is_lost(&source)) {
+                truncated += 1;
+            }
+        }
+    }
+    let gone: Vec<String> = gone
+        .iter()
+        .map(|((topic, partition), low)| {
+            let from = origins.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
+            format!("{topic}/{partition} from {from} to {low}")
+        })
+        .collect();
+    bail!(
+        "the topics no longer have all that the live generation was built from; gone is {}. {lost} views would be lost, \
+         and {truncated} or more would miss events. With --accept-loss it is built from what is left",
+        gone.join(", ")
+    );
+}
+
+/// Where the events were that set what is shown.
+fn sources(optimization: &Optimization) -> impl Iterator<Item = Position> {
+    let texts = [
+        &optimization.name,
+        &optimization.description,
+        &optimization.cell_name,
+        &optimization.parameterized_model_name,
+    ];
+    let texts = texts.into_iter().flatten().map(|text| text.stamp.source);
+    let links = optimization.links().iter().map(|link| link.stamp.source);
+    let statuses = optimization.job.history().iter().map(|transition| transition.stamp.source);
+    texts.chain(links).chain(statuses)
+}

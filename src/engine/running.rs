@@ -1,0 +1,123 @@
+//! One generation at work: its store, and the projector's thread that keeps it up to date. Live or not yet: that makes no
+//! difference to how it works, only to who is told.
+
+mod restrained;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, bail};
+
+use crate::config::ProjectionConfig;
+use crate::projector::{self, Control, ProjectorError};
+use crate::source::kafka::KafkaSource;
+use crate::status::Status;
+use crate::store::{self, Opened, Reader, StoreError};
+use restrained::Restrained;
+pub use restrained::Restraint;
+
+/// Called where a live generation's projector ends without having been told to.
+pub type OnFailure = Arc<dyn Fn() + Send + Sync>;
+
+pub struct Running {
+    pub generation: u64,
+    pub reader: Reader,
+    pub status: Status,
+    pub control: Arc<Control>,
+    is_live: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Begins to keep a generation up to date.
+    pub fn start(
+        config: &ProjectionConfig,
+        opened: Opened,
+        restraint: Restraint,
+        on_failure: OnFailure,
+    ) -> anyhow::Result<Running> {
+        let Opened { writer, generation, path, .. } = opened;
+        let (control, is_live) = (Arc::new(Control::default()), Arc::new(AtomicBool::new(false)));
+        let status = Status::new(generation);
+        status.set_views(writer.views(), writer.dead_letters());
+        store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
+        let reader = writer.reader();
+        let project = {
+            let (config, status, control, is_live) =
+                (config.clone(), status.clone(), control.clone(), is_live.clone());
+            move || {
+                // Also where it panics.
+                let _failure = CalledAtEnd(|| {
+                    if is_live.load(Ordering::Acquire) && !control.is_stopped() {
+                        on_failure();
+                    }
+                });
+                let source = KafkaSource::new(&config.kafka, &config.group_id).context(
+                    "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
+                )?;
+                let mut source = Restrained::new(source, restraint, is_live.clone());
+                let settings = settings(&config, &path);
+                let ended = projector::run(&mut source, writer, settings, status.clone(), &control);
+                if let Err(error) = &ended {
+                    status.set_error(Some(error.to_string()));
+                    condemn_damaged(&path, error);
+                }
+                Ok(ended?)
+            }
+        };
+        let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
+        Ok(Running { generation, reader, status, control, is_live, thread })
+    }
+
+    /// From now on it is what readers see, and what lag tools are told of.
+    pub fn set_live(&self, is_live: bool) {
+        self.is_live.store(is_live, Ordering::Release);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Writes all that was read, and ends.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.control.stop();
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(_) => bail!("the projector panicked; the log says where"),
+        }
+    }
+}
+
+fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
+    projector::Settings {
+        topics: config.kafka.topics.clone(),
+        sync_interval: config.sync_interval,
+        catch_up_sync_interval: config.catch_up_sync_interval,
+        memory_budget: config.memory_budget_bytes,
+        orphan_retention: config.orphan_retention,
+        store_path: path.to_owned(),
+        min_free_disk: config.min_free_disk_bytes,
+    }
+}
+
+struct CalledAtEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for CalledAtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Damage that shows while running would show again: the next start builds a new generation instead.
+fn condemn_damaged(path: &Path, error: &ProjectorError) {
+    let ProjectorError::Store(failure) = error else { return };
+    if !matches!(failure, StoreError::WriterEnded(_)) && !failure.is_damage() {
+        return;
+    }
+    tracing::error!("the store is damaged: the next start moves it aside and builds it anew from Kafka");
+    if let Err(error) = store::condemn(path, &failure.to_string()) {
+        tracing::error!(%error, "the store could not be marked as damaged: remove its directory before the next start");
+    }
+}

@@ -1,0 +1,120 @@
+//! Compares what two generations show, view by view. What changes meanwhile is remembered, so that only that has to be
+//! looked at again when both stand at the same positions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use sled::IVec;
+
+use super::{Reader, StoreError, pieces};
+use crate::codec::stored::{self, Layout};
+use crate::domain::Optimization;
+
+/// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
+#[derive(Default)]
+pub struct Changes(Mutex<Option<HashSet<Arc<str>>>>);
+
+impl Changes {
+    /// Called when these are there for readers to see: whoever read before that will look again.
+    pub fn note<'a>(&self, written: impl Iterator<Item = &'a Arc<Optimization>>) {
+        if let Some(changed) = &mut *self.0.lock() {
+            changed.extend(written.map(|optimization| optimization.id.clone()));
+        }
+    }
+}
+
+/// How an optimization is shown by two generations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compared {
+    Same,
+    /// The fields of the contract that differ.
+    Differing(Vec<String>),
+    OnlyOld,
+    OnlyNew,
+    /// Neither shows it.
+    Neither,
+}
+
+/// What a reader may be shown of one optimization.
+struct Shown {
+    stored: IVec,
+    layout: Layout,
+}
+
+impl Shown {
+    fn parts(&self) -> [&[u8]; 2] {
+        let objectives = self.layout.objectives.clone().map_or(&b"null"[..], |range| &self.stored[range]);
+        [&self.stored[self.layout.response.clone()], objectives]
+    }
+
+    fn fields(&self) -> Result<Map<String, Value>, StoreError> {
+        let damaged = |error: serde_json::Error| stored::Damaged { what: "response", reason: error.to_string() };
+        let [response, objectives] = self.parts();
+        let mut fields: Map<String, Value> = serde_json::from_slice(response).map_err(damaged)?;
+        fields.insert("objectives".to_owned(), serde_json::from_slice(objectives).map_err(damaged)?);
+        Ok(fields)
+    }
+}
+
+/// Compares one optimization.
+///
+/// # Errors
+/// What cannot be read of either.
+pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<Compared, StoreError> {
+    Ok(match (old.shown(id)?, new.shown(id)?) {
+        (None, None) => Compared::Neither,
+        (Some(_), None) => Compared::OnlyOld,
+        (None, Some(_)) => Compared::OnlyNew,
+        (Some(old), Some(new)) if old.parts() == new.parts() => Compared::Same,
+        (Some(old), Some(new)) => {
+            let (old, new) = (old.fields()?, new.fields()?);
+            let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let differs = |name: &&&String| old.get(**name) != new.get(**name);
+            Compared::Differing(names.iter().filter(differs).map(|name| (*name).clone()).collect())
+        }
+    })
+}
+
+impl Reader {
+    /// From now on, what is written is remembered for [`Reader::take_changes`].
+    pub fn watch_changes(&self) {
+        *self.done.changes.0.lock() = Some(HashSet::new());
+    }
+
+    /// What was written since the last call.
+    pub fn take_changes(&self) -> HashSet<Arc<str>> {
+        self.done.changes.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub fn end_watch(&self) {
+        *self.done.changes.0.lock() = None;
+    }
+
+    /// The ids of some optimizations, shown or not: of those numbered `from` on, `most` numbers. Empty at the end.
+    pub fn ids(&self, from: u32, most: u32) -> Vec<Arc<str>> {
+        let catalog = self.catalog.read();
+        let end = from.saturating_add(most).min(catalog.next_number());
+        (from..end).filter_map(|number| catalog.id(number)).collect()
+    }
+
+    /// Whether anything is stored of an optimization.
+    pub fn holds(&self, id: &str) -> bool {
+        self.catalog.read().number(id).is_some()
+    }
+
+    /// One more than the number of any optimization.
+    pub fn numbers(&self) -> u32 {
+        self.catalog.read().next_number()
+    }
+
+    fn shown(&self, id: &str) -> Result<Option<Shown>, StoreError> {
+        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
+            return Ok(None);
+        };
+        let layout = stored::layout(&stored)?;
+        Ok(layout.shown.then_some(Shown { stored, layout }))
+    }
+}

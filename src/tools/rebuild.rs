@@ -1,0 +1,124 @@
+//! `optview rebuild` and `optview rollback`: begun, watched, asked about, aborted. What is begun goes on where nobody
+//! watches any more.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::{Access, Outcome, Progress, Watch};
+use crate::engine::Engine;
+use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket};
+
+/// How often somebody who watches is told.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+pub fn build(access: &Access, options: &Options, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    let engine = engine(access)?;
+    let plan = match Plan::unfinished(&access.data_dir)? {
+        // Where nobody serves, a rebuild that was interrupted has been gone on with by now.
+        Some(_) if let Some(ticket) = engine.rebuild() => return watched(&ticket, detach, watch),
+        _ => Plan::build(&access.data_dir, options.clone())?,
+    };
+    watched(&engine.begin(plan)?, detach, watch)
+}
+
+pub fn go_back(
+    access: &Access,
+    to: Option<u64>,
+    keep: usize,
+    detach: bool,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
+    let plan = Plan::go_back(&access.data_dir, to, keep)?;
+    watched(&engine(access)?.begin(plan)?, detach, watch)
+}
+
+/// What the one that is under way says, or the one that ended last.
+#[derive(Serialize)]
+struct Stands {
+    generation: Option<String>,
+    under_way: bool,
+    progress: Option<rebuild::Progress>,
+    finished: Option<Finished>,
+    failed: Option<String>,
+}
+
+pub fn status(access: &Access) -> anyhow::Result<Outcome> {
+    let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
+    let stands = match ticket.as_ref().map(Ticket::look) {
+        Some((progress, ended)) => Stands {
+            generation: ticket.map(|ticket| format!("{:06}", ticket.generation())),
+            under_way: ended.is_none(),
+            progress: ended.is_none().then_some(progress),
+            finished: ended.as_ref().and_then(|ended| ended.as_ref().ok().cloned()),
+            failed: ended.and_then(Result::err),
+        },
+        // One that was interrupted waits for the next start.
+        None => Stands {
+            generation: Plan::unfinished(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
+            under_way: false,
+            progress: None,
+            finished: None,
+            failed: None,
+        },
+    };
+    Outcome::new(&stands)
+}
+
+pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    let Some(engine) = &access.engine else {
+        return match Plan::abandon(&access.data_dir)? {
+            true => status(access),
+            false => bail!("no rebuild is under way"),
+        };
+    };
+    let Some(ticket) = engine.rebuild().filter(|ticket| ticket.look().1.is_none()) else {
+        bail!("no rebuild is under way");
+    };
+    ticket.abort();
+    loop {
+        let (progress, ended) = ticket.wait(TELL_EVERY);
+        match ended {
+            Some(Ok(finished)) => return outcome(&finished),
+            Some(Err(_)) => return status(access),
+            None if watch(told(progress)).is_break() => bail!("nobody waits for its end any more"),
+            None => {}
+        }
+    }
+}
+
+fn engine(access: &Access) -> anyhow::Result<&std::sync::Arc<Engine>> {
+    access
+        .engine
+        .as_ref()
+        .context("no process serves this store, so give --brokers: it is kept up to date meanwhile")
+}
+
+fn watched(ticket: &Ticket, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    loop {
+        let (progress, ended) = ticket.wait(TELL_EVERY);
+        match ended {
+            Some(Ok(finished)) => return outcome(&finished),
+            Some(Err(why)) => bail!(why),
+            None if detach => return Outcome::new(&progress),
+            None => {
+                if let ControlFlow::Break(()) = watch(told(progress)) {
+                    bail!("nobody watches any more; the rebuild goes on");
+                }
+            }
+        }
+    }
+}
+
+fn told(progress: rebuild::Progress) -> Progress {
+    let rebuild::Progress { phase, records_done, records_total, records_per_second, eta_seconds } = progress;
+    Progress { phase, records_done, records_total, records_per_second, eta_seconds }
+}
+
+/// A difference counts where that is what was asked for.
+fn outcome(finished: &Finished) -> anyhow::Result<Outcome> {
+    let problem_found = !finished.cut_over && finished.comparison.found_differences();
+    Ok(Outcome { problem_found, ..Outcome::new(finished)? })
+}

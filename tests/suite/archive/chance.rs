@@ -1,0 +1,72 @@
+//! Records of any bytes, and what happens to those who write them.
+
+use std::collections::BTreeMap;
+
+use optview::domain::{Position, Topic};
+use optview::source::archive::ArchivedRecord;
+use proptest::collection::SizeRange;
+use proptest::prelude::*;
+
+use super::{PARTITIONS, partition};
+
+/// Bytes as producers write them, and as they do not: null, empty, text, what looks like an escape, and none of these.
+fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let text = |text: &str| Just(Some(text.as_bytes().to_vec()));
+    prop_oneof![
+        Just(None),
+        Just(Some(Vec::new())),
+        text("null"),
+        text("{\"a\": \"\\u0000\"}\n"),
+        text("\u{feff}\u{0}\u{1f}\u{7f}\u{2028}\u{10ffff}\r\n"),
+        Just(Some(vec![0xff, 0xfe])),
+        proptest::collection::vec(any::<u8>(), 0..40).prop_map(Some),
+        any::<String>().prop_map(|text| Some(text.into_bytes())),
+    ]
+}
+
+fn record() -> impl Strategy<Value = ArchivedRecord> {
+    let topic = prop_oneof![Just(Topic::Optimizations), Just(Topic::Jobs), Just(Topic::MultistartRuns)];
+    let headers = proptest::collection::vec((any::<String>(), bytes()), 0..3);
+    let (partition, hole) = (0..PARTITIONS, 1..4_i64);
+    (topic, partition, hole, any::<Option<i64>>(), bytes(), bytes(), headers).prop_map(
+        |(topic, partition, offset, timestamp_millis, key, value, headers)| ArchivedRecord {
+            position: Position { topic, partition, offset },
+            timestamp_millis,
+            key,
+            value,
+            headers,
+        },
+    )
+}
+
+/// With offsets that grow within each partition, and have holes.
+pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<ArchivedRecord>> {
+    proptest::collection::vec(record(), count).prop_map(|mut records| {
+        let mut next = BTreeMap::new();
+        for record in &mut records {
+            let next = next.entry(partition(record)).or_insert(0);
+            *next += record.position.offset;
+            record.position.offset = *next - 1;
+        }
+        records
+    })
+}
+
+/// What happens after a record is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Then {
+    Nothing,
+    Commit,
+    Finish,
+    /// The process is killed, and what is unfinished has so much of it on the disk.
+    Kill(u8),
+}
+
+pub fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        6 => Just(Then::Nothing),
+        2 => Just(Then::Commit),
+        1 => Just(Then::Finish),
+        2 => any::<u8>().prop_map(Then::Kill),
+    ]
+}
