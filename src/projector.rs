@@ -8,6 +8,7 @@ mod dead_letters;
 mod decoding;
 mod disk;
 mod holding;
+mod orphans;
 mod partitions;
 mod writing;
 
@@ -17,10 +18,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 
 use crate::domain::fold::{self, Effects, Step};
-use crate::domain::{Commit, DeadLetter, Envelope, Key, WorkingSet};
+use crate::domain::{DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
@@ -38,8 +39,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const WORTH_WARMING: usize = 32;
 /// How often the status is told anew.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// How often orphans are looked for, once live; more often where they are kept for less.
-const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 
 /// How the projector is to work.
 #[derive(Clone, Debug)]
@@ -360,35 +359,6 @@ impl Projector {
             Ok(shortage) => self.partitions.set_paused(shortage),
             Err(error) => tracing::warn!(%error, "cannot tell how full the disk is"),
         }
-    }
-
-    /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
-    /// events, and where those are of long ago the event that links it may be the next to be read.
-    fn sweep_orphans(&mut self) -> Result<(), StoreError> {
-        let every = SWEEP_ORPHANS_EVERY.min(self.settings.orphan_retention);
-        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= every);
-        // A link may lie in what a stopped partition has not read.
-        if !self.live || !due || self.partitions.stopped_reason().is_some() {
-            return Ok(());
-        }
-        self.last_orphan_sweep = Some(Instant::now());
-        let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
-        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
-        let found: HashSet<Arc<str>> = self.writer.orphans(before)?.into_iter().collect();
-        let found_before = std::mem::take(&mut self.orphans);
-        let mut commit = Commit::default();
-        for id in found {
-            if !found_before.contains(&id) {
-                self.orphans.insert(id);
-            } else if self.working.forget_job(&id, before) {
-                commit.jobs.push((id, None));
-            }
-        }
-        if !commit.is_empty() {
-            tracing::warn!(jobs = commit.jobs.len(), "dropped jobs that no optimization ever linked");
-            counter!("optview_orphan_jobs_dropped_total").increment(commit.jobs.len() as u64);
-        }
-        self.commit(commit)
     }
 
     /// Writes what was read, and a last checkpoint.

@@ -207,8 +207,11 @@ pub const PROJECTION: &[Opt] = &[
 
 pub const MAX_RATE: Opt =
     Opt::new("max-rate", "NUMBER", "Read no more records a second. Without it: as fast as it goes");
-pub const UNTIL: Opt =
-    Opt::new("until", "TIME", "Fold only what was written before this time (RFC 3339); only with --dry-run");
+pub const UNTIL: Opt = Opt::new(
+    "until",
+    "TIME",
+    "Fold only what was written before this time (RFC 3339), and let readers see nothing of it",
+);
 pub const DRY_RUN: Opt = Opt::switch("dry-run", "Build and compare, and let readers see nothing of it");
 pub const EXPECT_SAME: Opt = Opt::switch("expect-same", "Do not cut over where any view differs");
 pub const ACCEPT_LOSS: Opt =

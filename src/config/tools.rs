@@ -83,9 +83,6 @@ pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {
             Asked::Status
         }
     };
-    if until_millis.is_some() && dry_run == Some(false) {
-        layers.mistake(&[&options::UNTIL], "leaves records out, so readers must not see it; give --dry-run too");
-    }
     Some(RebuildConfig {
         tool: tool?,
         projection,

@@ -76,20 +76,24 @@ pub struct Problem {
 /// What the broker has of each partition, by the topic's name: the oldest offset, and one past the newest.
 pub type Bounds = BTreeMap<(String, i32), (i64, i64)>;
 
+/// Is told what is looked at, how much of it is done, and how much there is. `Break`: nobody wants to know any more.
+pub type Watch<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
+
 /// How to go about it.
 pub struct Settings<'a> {
     /// Others need the processor too: rest as long as it worked.
     pub gently: bool,
     /// `None` where the broker is not asked. Called again where a position lies outside.
     pub bounds: &'a dyn Fn() -> Option<Bounds>,
-    /// How far it is: what is looked at, how much of it is done, and how much there is.
-    pub watch: &'a mut dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()>,
+    /// How far it is.
+    pub watch: &'a mut Watch<'a>,
 }
 
 /// Proves the store. `None` where `watch` breaks.
 pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified> {
     let mut verifier = Verifier { reader, settings, phase: "", done: 0, total: None, found: Verified::default() };
-    let steps: [(&'static str, fn(&mut Verifier<'a>) -> Step); 6] = [
+    type OneStep<'a> = (&'static str, fn(&mut Verifier<'a>) -> Step);
+    let steps: [OneStep<'a>; 6] = [
         ("records", Verifier::records),
         ("catalog", Verifier::catalog),
         ("pieces", Verifier::pieces),

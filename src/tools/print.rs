@@ -123,13 +123,10 @@ pub fn verified(verified: &Verified) -> String {
     if verified.problems_found == 0 {
         return text + "No problem found.\n";
     }
-    let shown = verified.problems.len();
-    text += &format!("\n{} problems found", verified.problems_found);
-    text += &if shown as u64 == verified.problems_found {
-        ":\n".to_owned()
-    } else {
-        format!(", the first {shown}:\n")
-    };
+    let shown = verified.problems.len() as u64;
+    let first =
+        if shown < verified.problems_found { format!(", the first {shown} of them") } else { String::new() };
+    text += &format!("\nProblems found: {}{first}\n", verified.problems_found);
     let row = |problem: &Problem| vec![problem.of.clone(), problem.which.clone(), problem.problem.clone()];
     text + &table(verified.problems.iter().map(row).collect())
 }

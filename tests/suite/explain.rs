@@ -148,7 +148,7 @@ fn what_is_odd_is_flagged() {
 #[test]
 fn one_that_readers_do_not_see_is_explained_too() {
     let linked = ("optimizations", json!({"optimizationId": "o1", "jobLinked": {"jobId": "j1"}}));
-    let early = explained(&records(&[linked.clone()]), "o1").unwrap();
+    let early = explained(&records(std::slice::from_ref(&linked)), "o1").unwrap();
     assert_eq!((&early["view"], &early["hidden"]), (&Value::Null, &json!({"why": "not_created"})));
     assert_eq!(early["fields"]["status"]["event"], "job_linked");
     assert_eq!(early["fields"]["name"], Value::Null);

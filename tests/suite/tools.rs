@@ -68,7 +68,7 @@ fn verify_ends_with_3_where_it_finds_a_problem() {
     let (code, verified) = json(&["verify"], directory.path());
     assert_eq!((code, &verified["problems_found"]), (Some(3), &json!(1)));
     let text = String::from_utf8(optview(&["verify"], directory.path()).stdout).unwrap();
-    assert!(text.contains("1 problems found") && text.contains("o1"), "{text}");
+    assert!(text.contains("Problems found: 1\n") && text.contains("o1"), "{text}");
 }
 
 #[test]

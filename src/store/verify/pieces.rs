@@ -57,9 +57,9 @@ impl Verifier<'_> {
     ) -> Result<(), StoreError> {
         let trees = self.reader.trees.clone();
         self.settle(of, which, |_| {
-            let found = pieces::get(&trees, tree, key).and_then(|value| {
-                let Some(value) = value else { return Ok(None) };
-                Ok(check(&value).err().map(|error| (error, xxh3_64(&value))))
+            let found = pieces::get(&trees, tree, key).map(|value| {
+                let value = value?;
+                check(&value).err().map(|error| (error, xxh3_64(&value)))
             });
             match found {
                 Ok(None) => Ok(None),
