@@ -29,7 +29,9 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Re
     let ended = attempt(engine, plan, shared);
     let is_aborted = ended.is_err() && shared.abort.load(Ordering::Acquire);
     if ended.is_err() && !is_aborted && is_interrupted(engine, shared) {
-        return ended.context("it was interrupted, and goes on when `optview serve` starts again, or when asked for again");
+        return ended.context(
+            "it was interrupted, and goes on when `optview serve` starts again, or when asked for again",
+        );
     }
     if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
         plan.discard(data_dir);
