@@ -125,9 +125,9 @@ fn no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback(rig: &Rig) {
     let marker = Marker::new(rig);
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig);
+    let address = server.addresses().read.clone();
     std::thread::scope(|scope| {
         let traffic = scope.spawn(|| marker.flow());
-        let address = server.addresses().read.clone();
         let reads = scope.spawn(|| marker.watch(&address));
         let _quiet = marker.stop_at_end();
         let built = run(rig, &["rebuild", "--json"]);
@@ -177,16 +177,19 @@ fn a_rebuild_is_watched_refused_and_aborted(rig: &Rig) {
     assert!(aborted.json["failed"].as_str().is_some_and(|why| why.contains("aborted")), "{aborted:?}");
     assert_eq!((generations(rig), planned(rig)), (vec!["000001".to_owned()], None));
     assert_eq!(status()["under_way"], false);
-    let alone = run(rig, &["rebuild", "--until", "2026-01-01T00:00:00Z"]);
-    assert!(alone.code == Some(2) && alone.error.contains("--dry-run"), "{alone:?}");
-    let nothing_yet = run(rig, &["rebuild", "--dry-run", "--until", "2020-01-01T00:00:00Z", "--json"]);
+    let nothing_yet = run(rig, &["rebuild", "--until", "2020-01-01T00:00:00Z", "--json"]);
     let Ran { code, json, .. } = &nothing_yet;
-    assert_eq!((*code, &json["only_old"], &json["same"]), (Some(3), &Value::from(100), &Value::from(0)), "{json}");
+    assert_eq!(
+        (*code, &json["cut_over"], &json["same"]),
+        (Some(3), &Value::from(false), &Value::from(0)),
+        "{json}"
+    );
+    assert_eq!(json["only_old"], server.report().views, "{json}");
     let none = run(rig, &["rollback"]);
     assert!(none.code == Some(1) && none.error.contains("no generation to go back to"), "{none:?}");
     assert_eq!(current(rig), "000001");
     check_rebuilt(&run(rig, &["rebuild", "--keep", "0", "--json"]), true);
-    assert_eq!(generations(rig), ["000004"], "nothing holds what was live before");
+    assert_eq!(generations(rig), ["000002"], "nothing holds what was live before");
 }
 
 fn history_that_retention_removed_is_lost_only_where_that_is_accepted(rig: &Rig) {

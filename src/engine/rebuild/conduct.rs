@@ -145,12 +145,14 @@ struct Prepared {
 struct Held {
     live: Arc<Control>,
     new: Arc<Control>,
+    since: Instant,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.live.go_on();
         self.new.go_on();
+        tracing::debug!(after = ?self.since.elapsed(), "both generations go on");
     }
 }
 
@@ -163,7 +165,7 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
         What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);
-    let held = Held { live, new: new.control.clone() };
+    let held = Held { live, new: new.control.clone(), since: Instant::now() };
     let positions = match plan.options.until_millis {
         Some(_) => hold_wherever(&held)?,
         None => hold_both(shared, &held)?,
@@ -243,7 +245,10 @@ fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
     for _ in 0..HOLDS_TRIED {
         match try_to_hold(held) {
             Ok(positions) => return Ok(positions),
-            Err(error @ HoldError::TooLong(_)) => why = Some(error),
+            Err(error @ HoldError::TooLong(_)) => {
+                tracing::debug!("trying again to bring the generations to the same positions: {error}");
+                why = Some(error);
+            }
             Err(error) => return Err(error).context("the generations cannot be brought to the same positions"),
         }
         held.live.go_on();
