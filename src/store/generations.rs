@@ -128,11 +128,16 @@ pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
 /// Of a generation's directory that is being removed.
 const REMOVED: &str = "removed";
 
+/// Whether nothing but its removal is left to do.
+pub(super) fn is_removed(generation: &Path) -> bool {
+    generation.extension().is_some_and(|extension| extension == REMOVED)
+}
+
 /// What a crash left of generations that were being removed.
 fn remove_rest(generations: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(generations).map_err(StoreError::io("read", generations))? {
         let path = entry.map_err(StoreError::io("read", generations))?.path();
-        if path.extension().is_some_and(|extension| extension == REMOVED) {
+        if is_removed(&path) {
             fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
         }
     }

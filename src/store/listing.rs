@@ -30,7 +30,10 @@ pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
     for entry in fs::read_dir(&directory).map_err(StoreError::io("read", &directory))? {
         let path = entry.map_err(StoreError::io("read", &directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !path.is_dir() || !name.starts_with(|first: char| first.is_ascii_digit()) {
+        if generations::is_removed(&path)
+            || !path.is_dir()
+            || !name.starts_with(|first: char| first.is_ascii_digit())
+        {
             continue;
         }
         listed.push(Listed {

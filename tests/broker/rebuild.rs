@@ -76,7 +76,8 @@ fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on
             seen = marker.shown_by(&server);
             let (before, planned) = (current(rig), planned(rig));
             let log = kill_and_log(server);
-            let last = log.lines().filter_map(|line| line.split("rebuilding: ").nth(1)).last().unwrap_or_default();
+            let last =
+                log.lines().filter_map(|line| line.split("rebuilding: ").nth(1)).next_back().unwrap_or_default();
             let has_ended = log.contains("the rebuild has ended");
             let at = PHASES.iter().position(|(phase, _)| !has_ended && last.starts_with(phase));
             at.into_iter().for_each(|at| hit[at] += 1);
@@ -148,8 +149,7 @@ fn no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback(rig: &Rig) {
         assert_eq!(marker.shown_by(&server), sent);
         assert!(watched.answers > 100, "{watched:?}");
         assert!(watched.longest_gap < Duration::from_secs(1), "{watched:?}");
-        assert!(watched.longest_standstill < Duration::from_secs(3), "{watched:?}");
-        eprintln!("{watched:?}");
+        assert!(watched.longest_standstill < Duration::from_secs(1), "{watched:?}");
     });
     assert_eq!(run(rig, &["verify"]).code, Some(0));
 }

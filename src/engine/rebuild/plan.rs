@@ -134,3 +134,47 @@ impl Plan {
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("REBUILD")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two generations, of which the first is live.
+    fn two_generations() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        drop(store::open(directory.path(), 1 << 20).unwrap());
+        drop(store::begin_beside(directory.path(), 2, 1 << 20).unwrap());
+        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2]);
+        directory
+    }
+
+    #[test]
+    fn what_a_crash_leaves_is_gone_on_with_unless_it_is_done_or_to_be_discarded() {
+        let directory = two_generations();
+        let plan = Plan { generation: 2, what: What::Build, options: Options::default() };
+        plan.keep(directory.path()).unwrap();
+        assert_eq!(Plan::unfinished(directory.path()).unwrap().as_ref(), Some(&plan));
+        plan.discard(directory.path());
+        assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1], "nothing is left to go back to");
+        assert!(!path(directory.path()).exists());
+
+        let directory = two_generations();
+        plan.keep(directory.path()).unwrap();
+        store::make_current(directory.path(), 2).unwrap();
+        assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2]);
+        assert!(!path(directory.path()).exists());
+    }
+
+    #[test]
+    fn one_that_a_crash_left_half_removed_is_none_and_goes_at_the_next_start() {
+        let directory = two_generations();
+        let generations = directory.path().join("generations");
+        fs::rename(generations.join("000002"), generations.join("000002.removed")).unwrap();
+        assert!(Plan::go_back(directory.path(), None, 1).is_err());
+        assert_eq!(store::list(directory.path()).unwrap().len(), 1);
+        drop(store::open(directory.path(), 1 << 20).unwrap());
+        assert!(!generations.join("000002.removed").exists());
+    }
+}

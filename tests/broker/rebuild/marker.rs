@@ -76,7 +76,10 @@ impl<'r> Marker<'r> {
             watched.longest_gap = watched.longest_gap.max(answered.elapsed());
             answered = Instant::now();
             if count > last {
-                watched.longest_standstill = watched.longest_standstill.max(changed.elapsed());
+                // Before the first, nothing may have been sent.
+                if last > 0 {
+                    watched.longest_standstill = watched.longest_standstill.max(changed.elapsed());
+                }
                 (last, changed) = (count, answered);
             }
             sleep(Duration::from_millis(1));
