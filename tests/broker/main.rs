@@ -27,6 +27,7 @@ mod python_client;
 mod rig;
 mod server;
 mod shown;
+mod snapshot;
 mod stop;
 mod tools;
 mod topics;
@@ -68,6 +69,7 @@ const TESTS: &[&[Test]] = &[
     transactions::TESTS,
     orphans::TESTS,
     topics::TESTS,
+    snapshot::TESTS,
     stop::TESTS,
     tools::TESTS,
     broker::TESTS,
