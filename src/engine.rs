@@ -47,6 +47,9 @@ impl Engine {
     pub fn start(self: &Arc<Engine>) -> anyhow::Result<()> {
         // Whoever is told to stop meanwhile waits until it is open.
         let mut live = self.live.lock();
+        if self.stopping.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let opened = store::open(&self.config.data_dir, self.config.store_cache_bytes)?;
         let running = self.run(opened, Restraint::default())?;
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
@@ -54,11 +57,11 @@ impl Engine {
         *live = Some(running);
         drop(live);
         match Plan::unfinished(&self.config.data_dir) {
-            Ok(Some(plan)) => {
+            Ok(Some(plan)) if !self.stopping.load(Ordering::Acquire) => {
                 tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
                 self.begin(plan).map(drop)
             }
-            Ok(None) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) => {
                 tracing::error!("the rebuild that was under way cannot be gone on with: {error:#}");
                 Ok(())
@@ -73,6 +76,9 @@ impl Engine {
 
     fn show(&self, running: &Running) {
         running.set_live(true);
+        if self.stopping.load(Ordering::Acquire) {
+            running.status.set_state(State::Stopping);
+        }
         self.status.follow(&running.status);
         self.reader.set(running.reader.clone());
     }
@@ -87,7 +93,7 @@ impl Engine {
         before
     }
 
-    /// What the live generation is.
+    /// What the live generation is good for.
     ///
     /// # Errors
     /// Where there is none: it is about to end.
@@ -109,7 +115,7 @@ impl Engine {
         {
             bail!(
                 "generation {:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it",
-                held.generation()
+                held.ticket().plan().generation
             );
         }
         let begun = Rebuild::begin(self, plan)?;
@@ -125,15 +131,20 @@ impl Engine {
 
     /// Writes all that was read, and closes what is open. A rebuild that is under way goes on at the next start.
     pub fn stop(&self) -> anyhow::Result<()> {
-        self.status.set_state(State::Stopping);
         self.stopping.store(true, Ordering::Release);
-        let running = self.live.lock().take();
+        self.status.set_state(State::Stopping);
+        // First, so that it does not take the end of the live one for a failure.
         let rebuild = self.rebuild.lock().take();
-        if let Some(rebuild) = rebuild {
+        if let Some(rebuild) = &rebuild {
             rebuild.interrupt();
+        }
+        let running = self.live.lock().take();
+        if let Some(rebuild) = rebuild {
+            rebuild.join();
         }
         // Where it was past that already, another is live now.
         let switched_to = self.live.lock().take();
-        running.into_iter().chain(switched_to).try_for_each(Running::stop)
+        let ended: Vec<_> = running.into_iter().chain(switched_to).map(Running::stop).collect();
+        ended.into_iter().collect()
     }
 }

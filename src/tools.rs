@@ -125,16 +125,16 @@ enum Said {
 }
 
 /// Uses a tool.
-pub fn run(tool: &Tool, access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     match tool {
-        Tool::Explain { id } => explain_id(access, id),
-        Tool::Verify => verify::verify(access, watch),
-        Tool::Generations => generations::list(access),
+        Tool::Explain { id } => explain_id(&access, id),
+        Tool::Verify => verify::verify(&access, watch),
+        Tool::Generations => generations::list(&access),
         Tool::Rebuild { options, detach } => rebuild::build(access, options, *detach, watch),
         Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
-        Tool::RebuildStatus => rebuild::status(access),
-        Tool::RebuildAbort => rebuild::abort(access, watch),
-        Tool::SnapshotExport { file } => snapshot::export(access, file, watch),
+        Tool::RebuildStatus => rebuild::status(&access),
+        Tool::RebuildAbort => rebuild::abort(&access, watch),
+        Tool::SnapshotExport { file } => snapshot::export(&access, file, watch),
     }
 }
 
@@ -189,7 +189,7 @@ pub fn answer(access: impl Fn() -> Result<Access, String> + Send + Sync + 'stati
                 Ok(access) => access,
                 Err(why) => return Said::NotYet(why),
             };
-            match run(&tool, &access, &mut |progress| say(&Said::Progress(progress))) {
+            match run(&tool, access, &mut |progress| say(&Said::Progress(progress))) {
                 Ok(outcome) => Said::Done(outcome),
                 Err(error) => Said::Failed(format!("{error:#}")),
             }

@@ -6,11 +6,13 @@ mod conduct;
 mod lost;
 mod plan;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +86,7 @@ pub struct Ticket(Arc<Shared>);
 
 /// Between the thread that makes it and those who ask.
 struct Shared {
-    generation: u64,
+    plan: Plan,
     state: Mutex<Told>,
     ended: Condvar,
     abort: AtomicBool,
@@ -106,7 +108,7 @@ impl Rebuild {
             eta_seconds: None,
         };
         let shared = Arc::new(Shared {
-            generation: plan.generation,
+            plan: plan.clone(),
             state: Mutex::new(Told { progress, ended: None }),
             ended: Condvar::new(),
             abort: AtomicBool::new(false),
@@ -114,7 +116,9 @@ impl Rebuild {
         });
         let (engine, told) = (engine.clone(), shared.clone());
         let conduct = move || {
-            let ended = conduct::conduct(&engine, &plan, &told);
+            // sled tells of damage by a panic as often as by an error.
+            let ended = catch_unwind(AssertUnwindSafe(|| conduct::conduct(&engine, &plan, &told)));
+            let ended = ended.unwrap_or_else(|_| Err(anyhow!("it panicked; the log says where")));
             match &ended {
                 Ok(finished) => tracing::info!(
                     generation = finished.generation,
@@ -132,11 +136,7 @@ impl Rebuild {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.shared.generation
+        self.shared.state.lock().ended.is_some()
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
@@ -144,17 +144,21 @@ impl Rebuild {
     }
 
     /// Ends it so that it can be gone on with.
-    pub(crate) fn interrupt(self) {
+    pub(crate) fn interrupt(&self) {
         self.shared.interrupt.store(true, Ordering::Release);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn join(self) {
         if self.thread.join().is_err() {
-            tracing::error!("the rebuild panicked; the log says where");
+            tracing::error!("the rebuild's thread panicked; the log says where");
         }
     }
 }
 
 impl Ticket {
-    pub fn generation(&self) -> u64 {
-        self.0.generation
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
     }
 
     /// How far it is, and how it ended, where it has.

@@ -27,7 +27,8 @@ pub struct Running {
     pub status: Status,
     pub control: Arc<Control>,
     is_live: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<()>>,
+    /// `None`: it was waited for.
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Running {
@@ -53,6 +54,8 @@ impl Running {
                     if is_live.load(Ordering::Acquire) && !control.is_stopped() {
                         on_failure();
                     }
+                    // Whoever waits for it to hold need not wait any longer.
+                    control.stop();
                 });
                 let source = KafkaSource::new(&config.kafka, &config.group_id).context(
                     "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
@@ -68,7 +71,7 @@ impl Running {
             }
         };
         let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
-        Ok(Running { generation, reader, status, control, is_live, thread })
+        Ok(Running { generation, reader, status, control, is_live, thread: Some(thread) })
     }
 
     /// From now on it is what readers see, and what lag tools are told of.
@@ -76,17 +79,26 @@ impl Running {
         self.is_live.store(is_live, Ordering::Release);
     }
 
+    /// Whether it has ended, or is about to.
     pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+        self.control.is_stopped()
     }
 
     /// Writes all that was read, and ends.
-    pub fn stop(self) -> anyhow::Result<()> {
+    pub fn stop(mut self) -> anyhow::Result<()> {
         self.control.stop();
-        match self.thread.join() {
-            Ok(ended) => ended,
-            Err(_) => bail!("the projector panicked; the log says where"),
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => bail!("the projector panicked; the log says where"),
+            None => Ok(()),
         }
+    }
+}
+
+/// None goes on that nobody can stop any more.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.control.stop();
     }
 }
 

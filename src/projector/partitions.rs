@@ -101,13 +101,14 @@ impl Partitions {
     }
 
     fn lost(&self, held: &PartitionCheckpoint, now: Watermarks, topic: Topic, partition: i32) -> Option<String> {
-        const REMEDY: &str = "Rebuild from what the topic has: stop, move the data directory away, start";
+        const REMEDY: &str = "To build anew from what the topic has: optview rebuild";
         let name = self.topics.get(topic);
         let next = held.next_offset;
         if next < now.low {
             let low = now.low;
             return Some(format!(
-                "{name}/{partition}: the records from {next} to {low} were removed before they were read. {REMEDY}"
+                "{name}/{partition}: the records from {next} to {low} were removed before they were read. {REMEDY} \
+                 --accept-loss"
             ));
         }
         (next > now.high).then(|| {
@@ -130,8 +131,8 @@ impl Partitions {
             return true;
         }
         let reason = format!(
-            "the record at {} is not the one that was read there before: the topic was created again. Rebuild from \
-             it: stop, move the data directory away, start",
+            "the record at {} is not the one that was read there before: the topic was created again. To build anew \
+             from what it has: optview rebuild",
             expected.offset
         );
         self.fail(topic, number, reason);

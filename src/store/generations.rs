@@ -34,6 +34,7 @@ pub struct Opened {
 pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     let generations = data_dir.join("generations");
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
+    remove_rest(&generations)?;
     let Some(current) = read_current(data_dir)? else {
         return begin_current(data_dir, last_number(&generations)? + 1, cache_bytes, None);
     };
@@ -132,14 +133,31 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
     Ok(numbers)
 }
 
-/// Removes a generation. Never the live one, nor one that is open.
+/// Removes a generation. Never the live one, nor one that is open. It is out of its place at once: a crash leaves no half of
+/// it there to go back to.
 pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     let path = directory(data_dir, generation);
     if !path.exists() || read_current(data_dir)? == Some(generation) {
         return Ok(());
     }
     drop(hold(&path)?);
-    fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))
+    let removed = path.with_extension(REMOVED);
+    fs::rename(&path, &removed).map_err(StoreError::io("remove", &path))?;
+    fs::remove_dir_all(&removed).map_err(StoreError::io("remove", &removed))
+}
+
+/// Of a generation's directory that is being removed.
+const REMOVED: &str = "removed";
+
+/// What a crash left of generations that were being removed.
+fn remove_rest(generations: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(generations).map_err(StoreError::io("read", generations))? {
+        let path = entry.map_err(StoreError::io("read", generations))?.path();
+        if path.extension().is_some_and(|extension| extension == REMOVED) {
+            fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 fn begin_current(

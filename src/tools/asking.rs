@@ -147,7 +147,7 @@ fn run_here(
         Err(error) if error.is_damage() => Access { reader: Err(error), ..nothing },
         Err(error) => return Err(error.into()),
     };
-    run(tool, &access, watch)
+    run(tool, access, watch)
 }
 
 /// Keeps the store up to date in this process, which holds its directory, for as long as the tool takes.
@@ -173,7 +173,7 @@ fn work_here(
         is_served: false,
         engine: Some(engine.clone()),
     };
-    let outcome = run(tool, &access, watch);
+    let outcome = run(tool, access, watch);
     let stopped = engine.stop();
     let outcome = outcome?;
     stopped.map(|()| outcome)

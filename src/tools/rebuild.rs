@@ -8,31 +8,51 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{Access, Outcome, Progress, Watch};
-use crate::engine::Engine;
-use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket};
+use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket, What};
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
-pub fn build(access: &Access, options: &Options, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
-    let engine = engine(access)?;
-    let plan = match Plan::unfinished(&access.data_dir)? {
-        // Where nobody serves, a rebuild that was interrupted has been gone on with by now.
-        Some(_) if let Some(ticket) = engine.rebuild() => return watched(&ticket, detach, watch),
-        _ => Plan::build(&access.data_dir, options.clone())?,
-    };
-    watched(&engine.begin(plan)?, detach, watch)
+pub fn build(access: Access, options: &Options, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    let is_asked = |plan: &Plan| plan.what == What::Build && plan.options == *options;
+    let plan = || Plan::build(&access.data_dir, options.clone());
+    let ticket = begin(&access, detach, is_asked, plan)?;
+    // What it holds open could not be removed.
+    drop(access);
+    watched(&ticket, detach, watch)
 }
 
 pub fn go_back(
-    access: &Access,
+    access: Access,
     to: Option<u64>,
     keep: usize,
     detach: bool,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
-    let plan = Plan::go_back(&access.data_dir, to, keep)?;
-    watched(&engine(access)?.begin(plan)?, detach, watch)
+    let is_asked = |plan: &Plan| plan.what == What::Return && to.is_none_or(|to| to == plan.generation);
+    let ticket = begin(&access, detach, is_asked, || Plan::go_back(&access.data_dir, to, keep))?;
+    drop(access);
+    watched(&ticket, detach, watch)
+}
+
+fn begin(
+    access: &Access,
+    detach: bool,
+    is_asked: impl Fn(&Plan) -> bool,
+    plan: impl FnOnce() -> anyhow::Result<Plan>,
+) -> anyhow::Result<Ticket> {
+    let engine = access
+        .engine
+        .as_ref()
+        .context("no process serves this store, so give --brokers: it is kept up to date meanwhile")?;
+    if detach && !access.is_served {
+        bail!("no process serves this store, so there is none to leave it to: run it without --detach");
+    }
+    match engine.rebuild() {
+        // Where nobody serves, one that was interrupted has been gone on with by now, and may have ended.
+        Some(ticket) if !access.is_served && is_asked(ticket.plan()) => Ok(ticket),
+        _ => engine.begin(plan()?),
+    }
 }
 
 /// What the one that is under way says, or the one that ended last.
@@ -49,7 +69,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
     let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let stands = match ticket.as_ref().map(Ticket::look) {
         Some((progress, ended)) => Stands {
-            generation: ticket.map(|ticket| format!("{:06}", ticket.generation())),
+            generation: ticket.map(|ticket| format!("{:06}", ticket.plan().generation)),
             under_way: ended.is_none(),
             progress: ended.is_none().then_some(progress),
             finished: ended.as_ref().and_then(|ended| ended.as_ref().ok().cloned()),
@@ -87,13 +107,6 @@ pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> 
             None => {}
         }
     }
-}
-
-fn engine(access: &Access) -> anyhow::Result<&std::sync::Arc<Engine>> {
-    access
-        .engine
-        .as_ref()
-        .context("no process serves this store, so give --brokers: it is kept up to date meanwhile")
 }
 
 fn watched(ticket: &Ticket, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {

@@ -115,7 +115,7 @@ fn check_stopped(rig: &Rig, server: &Server, topic: Topic) {
     let report = server.wait_for("stopped", |report| report.is_stopped(name, 0));
     assert_eq!(report.state, "stalled");
     let message = report.last_error.as_deref().expect("a message");
-    for part in [name, "stop, move the data directory away, start"] {
+    for part in [name, "optview rebuild"] {
         assert!(message.contains(part), "{message}");
     }
     let ready = server.get("/readyz");

@@ -27,18 +27,26 @@ const HOLDS_TRIED: u32 = 120;
 pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
     let data_dir = &engine.config.data_dir;
     let ended = attempt(engine, plan, shared);
-    let is_interrupted = shared.interrupt.load(Ordering::Acquire) && ended.is_err();
-    if is_interrupted {
-        bail!("it was interrupted, and goes on when `optview serve` starts again, or with `optview rebuild`");
+    let is_aborted = ended.is_err() && shared.abort.load(Ordering::Acquire);
+    if ended.is_err() && !is_aborted && is_interrupted(engine, shared) {
+        return ended.context(
+            "it was interrupted, and goes on when `optview serve` starts again, or when asked for again",
+        );
     }
-    Plan::forget(data_dir);
     if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
+        plan.discard(data_dir);
         remove(data_dir, plan.generation);
     }
-    if ended.is_err() && shared.abort.load(Ordering::Acquire) {
+    Plan::forget(data_dir);
+    if is_aborted {
         bail!("it was aborted; the live generation is as it was");
     }
     ended
+}
+
+/// Whether the process is about to end: told to, or because the live generation's projector has ended.
+fn is_interrupted(engine: &Engine, shared: &Shared) -> bool {
+    shared.interrupt.load(Ordering::Acquire) || engine.with_live(Running::has_ended).unwrap_or(true)
 }
 
 fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
@@ -96,7 +104,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     plan.keep(data_dir)?;
     let opened = match (plan.what, is_there) {
         (What::Build, false) => store::begin_beside(data_dir, plan.generation, cache)?,
-        (What::Return, _) => store::open_beside(data_dir, plan.generation, cache)?,
+        (What::Return | What::Discard, _) => store::open_beside(data_dir, plan.generation, cache)?,
         (What::Build, true) => match store::open_beside(data_dir, plan.generation, cache) {
             // It was left half made.
             Err(error) if error.is_damage() => {
@@ -147,12 +155,11 @@ impl Drop for Held {
 }
 
 fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyhow::Result<Prepared> {
-    let (live, live_reader, live_status) =
-        engine.with_live(|live| (live.control.clone(), live.reader.clone(), live.status.clone()))?;
-    let records = build(shared, new, &|| live_status.state())?;
+    let (live, live_reader) = engine.with_live(|live| (live.control.clone(), live.reader.clone()))?;
+    let records = build(engine, shared, new)?;
     let comparing = match plan.what {
         What::Build => Some(compare(shared, &live_reader, &new.reader)?),
-        What::Return => None,
+        What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);
     let held = Held { live, new: new.control.clone() };
@@ -175,7 +182,7 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
 }
 
 /// Until the new generation has read what there is. Gives how many records that were.
-fn build(shared: &Shared, new: &Running, live: &dyn Fn() -> State) -> anyhow::Result<u64> {
+fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<u64> {
     let begin = Instant::now();
     let mut first = None;
     loop {
@@ -191,8 +198,11 @@ fn build(shared: &Shared, new: &Running, live: &dyn Fn() -> State) -> anyhow::Re
             let why = report.last_error.unwrap_or_else(|| "its projector has ended; the log says why".to_owned());
             bail!("the new generation cannot be built: {why}");
         }
+        if engine.with_live(Running::has_ended)? {
+            bail!("the live generation's projector has ended; the log says why");
+        }
         // One that has stopped is as far as it will ever be.
-        if report.state == State::Live && matches!(live(), State::Live | State::Stalled) {
+        if report.state == State::Live && matches!(engine.status.state(), State::Live | State::Stalled) {
             return Ok(done);
         }
         std::thread::sleep(LOOK_EVERY);

@@ -24,6 +24,8 @@ pub enum What {
     Build,
     /// It was live before, and catches up from where it was.
     Return,
+    /// What was built is only to be removed.
+    Discard,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,11 +80,21 @@ impl Plan {
         };
         let plan: Plan = serde_json::from_slice(&text)
             .with_context(|| format!("{} is not a plan: remove it", path.display()))?;
-        if store::current(data_dir)? == Some(plan.generation) {
-            Plan::forget(data_dir);
-            return Ok(None);
+        match plan.what {
+            _ if store::current(data_dir)? == Some(plan.generation) => {}
+            What::Discard => store::remove(data_dir, plan.generation)?,
+            What::Build | What::Return => return Ok(Some(plan)),
         }
-        Ok(Some(plan))
+        Plan::forget(data_dir);
+        Ok(None)
+    }
+
+    /// Notes that what was built is to be removed, so that a crash meanwhile leaves nothing to go on with or back to.
+    pub(super) fn discard(&self, data_dir: &Path) {
+        let discard = Plan { what: What::Discard, ..self.clone() };
+        if let Err(error) = discard.keep(data_dir) {
+            tracing::warn!("a restart before it is removed would go on with it: {error:#}");
+        }
     }
 
     /// Forgets the one that a crash or a stop has left, with what it has made; for where nobody has the store open.

@@ -257,7 +257,7 @@ fn explain(code: RDKafkaErrorCode, text: &str) -> String {
     match code {
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             "the offset to read next is no longer in the topic: its oldest records were removed, or it was \
-             truncated or created again. Rebuild from what the topic has: stop, move the data directory away, start"
+             truncated or created again. To build anew from what the topic has: optview rebuild"
                 .to_owned()
         }
         _ => format!("{code}: {text}"),
