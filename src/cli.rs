@@ -30,6 +30,8 @@ pub enum Command {
     ArchiveVerify,
     ArchiveImport,
     History,
+    SnapshotExport,
+    SnapshotImport,
 }
 
 impl Command {
@@ -46,6 +48,8 @@ impl Command {
         Command::ArchiveVerify,
         Command::ArchiveImport,
         Command::History,
+        Command::SnapshotExport,
+        Command::SnapshotImport,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -62,6 +66,8 @@ impl Command {
             Command::ArchiveVerify => "archive verify",
             Command::ArchiveImport => "archive import",
             Command::History => "history",
+            Command::SnapshotExport => "snapshot export",
+            Command::SnapshotImport => "snapshot import",
         }
     }
 
@@ -88,6 +94,8 @@ impl Command {
             Command::History => {
                 "Tell what happened to an optimization, event by event, or show its view as it was at a moment"
             }
+            Command::SnapshotExport => "Copy the live generation into one file, while it goes on",
+            Command::SnapshotImport => "Make the store of a data directory that has none out of a snapshot",
         }
     }
 
@@ -110,6 +118,8 @@ impl Command {
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
             Command::History => &[options::HISTORY, options::KAFKA, options::JSON_OUTPUT, options::GENERAL],
+            Command::SnapshotExport => &[options::SNAPSHOT_EXPORT, options::TOOL, options::GENERAL],
+            Command::SnapshotImport => &[options::SNAPSHOT_IMPORT, options::GENERAL],
         };
         groups.iter().copied().flatten()
     }

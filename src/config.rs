@@ -18,7 +18,7 @@ use crate::synthetic::HistorySettings;
 pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
-pub use tools::{Asked, RebuildConfig, RollbackConfig};
+pub use tools::{Asked, RebuildConfig, RollbackConfig, SnapshotConfig};
 
 mod archive;
 mod file;
@@ -43,6 +43,8 @@ pub enum Config {
     ArchiveVerify(ArchiveVerifyConfig),
     ArchiveImport(ArchiveImportConfig),
     History(HistoryConfig),
+    SnapshotExport(SnapshotConfig),
+    SnapshotImport(SnapshotConfig),
 }
 
 impl Config {
@@ -58,6 +60,7 @@ impl Config {
             Config::ArchiveVerify(config) => &config.log,
             Config::ArchiveImport(config) => &config.log,
             Config::History(config) => &config.log,
+            Config::SnapshotExport(config) | Config::SnapshotImport(config) => &config.tool.log,
         }
     }
 }
@@ -65,6 +68,8 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeConfig {
     pub projection: ProjectionConfig,
+    /// What a store is made of where there is none.
+    pub from_snapshot: Option<PathBuf>,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// `None`: everybody may read everything.
@@ -155,6 +160,8 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
         Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
         Command::History => history(&mut layers).map(Config::History),
+        Command::SnapshotExport => tools::snapshot_export(&mut layers).map(Config::SnapshotExport),
+        Command::SnapshotImport => tools::snapshot_import(&mut layers).map(Config::SnapshotImport),
     };
     layers.finish(config)
 }
@@ -165,6 +172,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let kafka = kafka::settings(layers);
     let data_dir = layers.value(&options::DATA_DIR, values::directory);
     let projection = projection(layers, kafka, data_dir);
+    let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::readable_file);
@@ -174,6 +182,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
     Some(ServeConfig {
         projection: projection?,
+        from_snapshot,
         listen: listen?,
         admin_listen: admin_listen?,
         api_keys,

@@ -39,6 +39,7 @@ pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> any
 
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
     ServeConfig {
+        from_snapshot: None,
         projection: ProjectionConfig {
             kafka,
             data_dir: directory.to_owned(),

@@ -10,7 +10,8 @@
 //! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
 //! 6. [`status`], [`explain`] and [`http`]: what the outside sees.
 //! 7. [`tools`]: what is asked of a store, through the process that holds it or without one.
-//! 8. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the commands, composed of the above.
+//! 8. [`snapshot`]: a copy of a store in one file.
+//! 9. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the commands, composed of the above.
 
 pub mod archive;
 pub mod cli;
@@ -26,6 +27,7 @@ pub mod load;
 pub mod logging;
 pub mod projector;
 pub mod serve;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod store;

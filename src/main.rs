@@ -52,6 +52,8 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::ArchiveVerify(config) => return archive::verify::run(config),
         Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),
         Config::History(config) => history::run(config)?,
+        Config::SnapshotExport(config) => return tools::export_snapshot(config, stop_when_told()?.as_ref()),
+        Config::SnapshotImport(config) => return tools::import_snapshot(config, stop_when_told()?.as_ref()),
     }
     Ok(Ended::Done)
 }

@@ -1,6 +1,7 @@
 //! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
 //! end. Composes; decides nothing about records, views or requests.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::engine::Engine;
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
+use crate::snapshot;
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::Bounds;
@@ -71,8 +73,13 @@ pub async fn run(
     listening(Started { addresses, reader });
 
     let started = {
-        let engine = engine.clone();
-        tokio::task::spawn_blocking(move || engine.start())
+        let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Some(file) = from_snapshot {
+                import(&file, &engine)?;
+            }
+            engine.start()
+        })
     };
     let failed = async {
         let panicked = |_| Err(anyhow!("opening the store panicked; the log says where"));
@@ -102,6 +109,23 @@ pub async fn run(
     admin.await?;
     drop(hold);
     started.and(ended)
+}
+
+/// Makes the store, where there is none yet.
+fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, &mut |_, _, _| {
+        if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {
+        Some(summary) => tracing::info!(
+            file = %file.display(),
+            generation = summary.generation,
+            views = summary.views,
+            "the store has been made of a snapshot"
+        ),
+        None => tracing::info!(file = %file.display(), "there is a store already, so --from-snapshot is ignored"),
+    }
+    Ok(())
 }
 
 /// Reads do without it, so where it cannot be made that is said, and no more.

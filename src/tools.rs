@@ -9,6 +9,7 @@ mod generations;
 mod print;
 mod progress;
 mod rebuild;
+mod snapshot;
 mod verify;
 
 use std::ops::ControlFlow;
@@ -28,19 +29,33 @@ use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
 pub use asking::perform;
-pub use commands::{explain, generations, rebuild, rollback, verify};
+pub use commands::{explain, export_snapshot, generations, rebuild, rollback, verify};
+pub use snapshot::import as import_snapshot;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tool {
-    Explain { id: String },
+    Explain {
+        id: String,
+    },
     Verify,
     Generations,
-    Rebuild { options: Options, detach: bool },
-    Rollback { to: Option<u64>, keep: usize, detach: bool },
+    Rebuild {
+        options: Options,
+        detach: bool,
+    },
+    Rollback {
+        to: Option<u64>,
+        keep: usize,
+        detach: bool,
+    },
     RebuildStatus,
     RebuildAbort,
+    /// To an absolute path: it may be another process that writes it.
+    SnapshotExport {
+        file: PathBuf,
+    },
 }
 
 impl Tool {
@@ -119,6 +134,7 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
+        Tool::SnapshotExport { file } => snapshot::export(&access, file, watch),
     }
 }
 

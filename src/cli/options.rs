@@ -122,8 +122,15 @@ pub const DRAIN_DEADLINE: Opt =
 pub const MAX_CONNECTIONS: Opt =
     Opt::new("max-connections", "COUNT", "How many connections may be open at once").default("10000");
 
+pub const FROM_SNAPSHOT: Opt = Opt::new(
+    "from-snapshot",
+    "FILE",
+    "Begin with this snapshot where --data-dir has no store yet; ignored where it has",
+);
+
 pub const SERVE: &[Opt] = &[
     DATA_DIR,
+    FROM_SNAPSHOT,
     LISTEN,
     ADMIN_LISTEN,
     API_KEYS,
@@ -257,6 +264,14 @@ pub const AS_OF: Opt = Opt::new(
 );
 
 pub const HISTORY: &[Opt] = &[ID, AS_OF];
+
+pub const SNAPSHOT_NEW: Opt =
+    Opt::positional("snapshot", "FILE", "The file to write; one that is there is replaced once it is whole")
+        .required();
+pub const SNAPSHOT: Opt = Opt::positional("snapshot", "FILE", "A file that `snapshot export` wrote").required();
+
+pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW];
+pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, JSON];
 
 /// Of a tool that looks at no store.
 pub const JSON_OUTPUT: &[Opt] = &[JSON];

@@ -98,6 +98,8 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 Command::ArchiveVerify => "archive verify DIR",
                 Command::ArchiveImport => "archive import DIR --brokers kafka:9092",
                 Command::History => "history opt-1 --brokers kafka:9092",
+                Command::SnapshotExport => "snapshot export FILE --data-dir /tmp/optview",
+                Command::SnapshotImport => "snapshot import FILE --data-dir /tmp/optview",
             };
             // A required option is left to the layer under test.
             let least = least.replace(&format!(" --{} kafka:9092", option.name), "");

@@ -1,12 +1,18 @@
 //! The tools that look at a store.
 
-use crate::cli::options;
+use std::path::PathBuf;
+
+use crate::cli::options::{self, Opt};
 
 use super::layers::Layers;
 use super::{Config, ProjectionConfig, ToolConfig, kafka, log, projection, values};
 
 pub fn tool(layers: &mut Layers<'_>) -> Option<ToolConfig> {
-    let data_dir = layers.value(&options::STORE_DIR, values::directory);
+    tool_of(layers, &options::STORE_DIR)
+}
+
+fn tool_of(layers: &mut Layers<'_>, data_dir: &'static Opt) -> Option<ToolConfig> {
+    let data_dir = layers.value(data_dir, values::directory);
     let json = layers.value(&options::JSON, values::switch);
     // What a tool finds is on stdout; its log is for when something is wrong.
     let log = log(layers, "warn");
@@ -59,6 +65,25 @@ pub struct RollbackConfig {
     pub to: Option<u64>,
     pub keep: usize,
     pub detach: bool,
+}
+
+/// A snapshot, and the data directory that it is of, or for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotConfig {
+    pub tool: ToolConfig,
+    pub file: PathBuf,
+}
+
+pub fn snapshot_export(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
+    let file = layers.value(&options::SNAPSHOT_NEW, values::file);
+    let tool = tool(layers);
+    Some(SnapshotConfig { tool: tool?, file: file? })
+}
+
+pub fn snapshot_import(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
+    let file = layers.value(&options::SNAPSHOT, values::file);
+    let tool = tool_of(layers, &options::DATA_DIR);
+    Some(SnapshotConfig { tool: tool?, file: file? })
 }
 
 pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {

@@ -194,6 +194,15 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
 }
 
 /// A file that can be read now: it is better to learn at the start that it cannot.
+/// A file, there or not. Absolute, as it may be another process that opens it.
+pub fn file(text: &str) -> Parsed<PathBuf> {
+    match std::path::absolute(text) {
+        Ok(path) if path.is_dir() => Err("is a directory; give a file".to_owned()),
+        Ok(path) => Ok(path),
+        Err(why) => Err(format!("is no path: {why}; give a file")),
+    }
+}
+
 pub fn readable_file(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::comparing::Changes;
+use super::copying::Parkings;
 use super::failure::Failure;
 
 /// How long one part of a commit can take to be written, a slow disk included.
@@ -19,6 +20,7 @@ pub struct Done {
     pub caught_up: AtomicBool,
     pub failure: Failure,
     pub changes: Changes,
+    pub parkings: Parkings,
     /// Parts of commits: while one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sled::Db;
 
@@ -14,6 +15,9 @@ use crate::codec::stored::{Damaged, FORMAT};
 
 /// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
 const FLUSH_EVERY_MS: u64 = 1000;
+
+/// How long a generation may take to be closed.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// An open store.
 pub struct Opened {
@@ -97,6 +101,23 @@ pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result
 /// Makes a generation the live one: the next start opens it. A crash leaves either the one before or this one.
 pub fn make_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     write_current(data_dir, generation)
+}
+
+/// Moves the only generation of a data directory into another, which has no live one, and makes it that. Nothing has it
+/// open. A crash leaves none or the whole.
+pub fn install(from: &Path, generation: u64, data_dir: &Path) -> Result<u64, StoreError> {
+    let made = directory(from, generation);
+    wait_until_closed(&made)?;
+    // Before it can be found.
+    sync_files(&made)?;
+    let generations = data_dir.join("generations");
+    fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
+    let number = next_number(data_dir)?;
+    let path = directory(data_dir, number);
+    fs::rename(&made, &path).map_err(StoreError::io("move", &made))?;
+    sync_directory(&generations)?;
+    write_current(data_dir, number)?;
+    Ok(number)
 }
 
 /// The generations that are not known to be damaged, in their order.
@@ -229,6 +250,19 @@ fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
         Ok(()) => Ok(Some(held)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Held { path: path.to_owned() }),
         Err(error) => Err(StoreError::io("lock", &file)(error.into())),
+    }
+}
+
+/// sled lets go of its file a moment after its last user has gone.
+fn wait_until_closed(path: &Path) -> Result<(), StoreError> {
+    let begin = Instant::now();
+    loop {
+        match hold(path) {
+            Err(StoreError::Held { .. }) if begin.elapsed() < CLOSES_WITHIN => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            held => return held.map(drop),
+        }
     }
 }
 

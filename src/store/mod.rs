@@ -5,6 +5,7 @@ mod about;
 mod catalog;
 mod checkpoint;
 mod comparing;
+mod copying;
 mod done;
 mod existing;
 mod failure;
@@ -22,9 +23,11 @@ mod writer;
 pub use about::{About, Closed, PartitionPosition, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
 pub use comparing::{Compared, compare};
+pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};
 pub use generations::{
-    Opened, begin_beside, condemn, current, exists, make_current, next_number, open, open_beside, remove, usable,
+    Opened, begin_beside, condemn, current, exists, install, make_current, next_number, open, open_beside, remove,
+    usable,
 };
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};

@@ -304,6 +304,7 @@ impl WriterThread {
                     pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
                 }
             }
+            self.done.parkings.note(&commit.jobs);
             put_optimizations(&self.trees, &numbered)
         })?;
         self.done.changes.note(numbered.iter().map(|(_, optimization)| optimization));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::progress::Shown;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
-use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, ToolConfig};
+use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
 use crate::source::kafka::KafkaSettings;
 
@@ -64,6 +64,12 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
     }
 }
 
+/// `optview snapshot export`
+pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+    let needs = Needs { stop: Some(stop), ..Needs::default() };
+    show(&config.tool, &Tool::SnapshotExport { file: config.file.clone() }, needs, print::exported)
+}
+
 /// What a tool needs besides the store, as far as no process serves that.
 #[derive(Clone, Copy, Default)]
 struct Needs<'a> {
@@ -91,6 +97,9 @@ fn show<T: DeserializeOwned>(
             "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
              it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
         );
+    }
+    if is_told_to_stop() && outcome.is_err() {
+        bail!("told to stop, so there is no result");
     }
     let Outcome { json, problem_found } = outcome?;
     let text = match config.json {

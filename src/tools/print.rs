@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 
+use indicatif::HumanCount;
 use serde_json::Value;
 use tabwriter::TabWriter;
 
 use super::generations::Generation;
 use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
+use crate::snapshot::Summary;
 use crate::store::verify::{Problem, Verified};
 
 pub fn explanation(explanation: &Explanation) -> String {
@@ -208,6 +210,26 @@ pub fn generations(generations: &[Generation]) -> String {
     let head =
         ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", ""].map(str::to_owned).to_vec();
     table([head].into_iter().chain(generations.iter().map(row)).collect())
+}
+
+pub fn exported(summary: &Summary) -> String {
+    format!("Wrote {}, {}", summary.file.display(), held(summary))
+}
+
+pub fn imported(summary: &Summary) -> String {
+    format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), held(summary))
+}
+
+fn held(summary: &Summary) -> String {
+    let Summary { views, records, bytes, positions, .. } = summary;
+    let read: i64 = positions.iter().map(|at| at.next_offset).sum();
+    format!(
+        "{}: {} views, {} records, read up to {read} in {} partitions\n",
+        bytesize::ByteSize(*bytes),
+        HumanCount(*views),
+        HumanCount(*records),
+        positions.len()
+    )
 }
 
 /// With how long ago that was.

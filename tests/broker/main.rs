@@ -28,6 +28,7 @@ mod rebuild;
 mod rig;
 mod server;
 mod shown;
+mod snapshot;
 mod stop;
 mod tools;
 mod topics;
@@ -70,6 +71,7 @@ const TESTS: &[&[Test]] = &[
     transactions::TESTS,
     orphans::TESTS,
     topics::TESTS,
+    snapshot::TESTS,
     stop::TESTS,
     tools::TESTS,
     broker::TESTS,

@@ -101,7 +101,7 @@ pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelop
     })
 }
 
-fn fold_all<'a>(history: impl Iterator<Item = &'a Envelope<'static>>, pauses: &[bool]) -> MapStore {
+pub fn fold_all<'a>(history: impl Iterator<Item = &'a Envelope<'static>>, pauses: &[bool]) -> MapStore {
     let mut store = MapStore::default();
     for (at, envelope) in history.enumerate() {
         store.fold(envelope);
@@ -113,7 +113,7 @@ fn fold_all<'a>(history: impl Iterator<Item = &'a Envelope<'static>>, pauses: &[
     store
 }
 
-fn then() -> impl Strategy<Value = Then> {
+pub fn then() -> impl Strategy<Value = Then> {
     prop_oneof![
         4 => Just(Then::Nothing),
         3 => Just(Then::Epoch),

@@ -19,6 +19,7 @@ mod projector;
 mod published;
 mod recovery;
 mod refused;
+mod snapshot;
 mod support;
 mod synthetic;
 mod tools;

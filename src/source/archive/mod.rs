@@ -18,6 +18,7 @@ mod reader;
 mod verify;
 
 pub use appender::Appender;
+pub use checksum::Checksummed;
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use line::ArchivedRecord;

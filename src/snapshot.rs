@@ -1,0 +1,71 @@
+//! A copy of a generation in one file: its views, all that waits, what could not be understood, and the checkpoint that a
+//! new replica goes on from. Compressed and checksummed, and the same on every machine.
+//!
+//! Never pauses the generation that it copies, and never touches a store that is there.
+
+mod export;
+mod file;
+mod import;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::stored::{Damaged, FORMAT};
+use crate::store::{PartitionPosition, StoreError};
+pub use export::{Exported, export};
+pub use import::{import, import_where_none};
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub file: PathBuf,
+    /// That it was taken of, or that it was made into.
+    pub generation: String,
+    /// That readers see.
+    pub views: u64,
+    /// Optimizations, parked jobs and dead letters.
+    pub records: u64,
+    /// Of the file.
+    pub bytes: u64,
+    /// From where a store that is made of it goes on.
+    pub positions: Vec<PartitionPosition>,
+}
+
+/// How far it is: what is done, how much of it, and how much there is. `Break` ends it.
+pub type Watch<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
+
+/// Why there is no snapshot, or no store of one. Nothing that was there is changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("cannot {doing} {path}: {error}", path = path.display())]
+    Io { doing: &'static str, path: PathBuf, error: std::io::Error },
+    #[error("{path} is no snapshot: give a file that `optview snapshot export` wrote", path = path.display())]
+    NoSnapshot { path: PathBuf },
+    #[error("{path} is laid out in a way ({found}) that this version does not know: use the version that wrote it", path = path.display())]
+    Layout { path: PathBuf, found: u8 },
+    #[error("the records of {path} have the format {found}, and this version reads {FORMAT}: use the version that wrote it, or take another snapshot with this one", path = path.display())]
+    Format { path: PathBuf, found: u8 },
+    #[error("{path} is cut short: copy it again, or take another snapshot", path = path.display())]
+    Cut { path: PathBuf },
+    #[error("{path} was altered: its checksum is not that of what it holds; copy it again, or take another snapshot", path = path.display())]
+    Altered { path: PathBuf },
+    #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
+    NotEmpty { path: PathBuf },
+    #[error("there is too little room on the disk of {path}: the store takes about {wanted} bytes", path = path.display())]
+    NoRoom { path: PathBuf, wanted: u64 },
+    #[error("it was told to end")]
+    ToldToEnd,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl SnapshotError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SnapshotError {
+        let path = path.to_owned();
+        move |error| SnapshotError::Io { doing, path, error }
+    }
+}

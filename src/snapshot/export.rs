@@ -1,0 +1,86 @@
+//! Writes a snapshot, under its name only once it is whole and on the disk.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+use super::file::{Entries, Head, Kind};
+use super::{SnapshotError, Summary, Watch};
+use crate::codec::stored;
+use crate::domain::Topic;
+use crate::store::{Copied, PartitionPosition, Reader};
+
+/// How many records are written before anybody is told.
+const TOLD_EVERY: u64 = 1_024;
+
+/// What is to be exported.
+pub struct Exported<'a> {
+    pub reader: &'a Reader,
+    pub generation: String,
+    /// What the topics are called in the cluster.
+    pub topic: &'a dyn Fn(Topic) -> String,
+    /// What the generation takes on disk.
+    pub store_bytes: u64,
+}
+
+/// Writes a snapshot to `file`, of which one that is there stays until the new one is whole.
+pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
+    let (part, path) = create(file)?;
+    let Exported { reader, generation, topic, store_bytes } = exported;
+    let copying = reader.begin_copy()?;
+    let positions = PartitionPosition::all(&copying.checkpoint);
+    let optimizations = u64::from(reader.numbers());
+    let head = Head {
+        checkpoint: copying.checkpoint.clone(),
+        origins: copying.origins.clone(),
+        topics: Topic::ALL.map(topic),
+        optimizations,
+        store_bytes,
+    };
+    let failed = |error| SnapshotError::io("write", &path)(error);
+    let mut entries = Entries::begin(&part).map_err(failed)?;
+    entries.put(Kind::Head, &[], &stored::encode(&head, "snapshot's head")?).map_err(failed)?;
+    let (mut records, mut views) = (0, 0);
+    copying.each(&mut |copied| {
+        let put = match copied {
+            Copied::Job(id, job) => entries.put(Kind::Job, id, job),
+            Copied::Optimization(optimization) => {
+                views += u64::from(stored::layout(optimization)?.shown);
+                entries.put(Kind::Optimization, &[], optimization)
+            }
+            Copied::DeadLetter(dead_letter) => entries.put(Kind::DeadLetter, &[], dead_letter),
+        };
+        put.map_err(failed)?;
+        records += 1;
+        let told =
+            records % TOLD_EVERY != 0 || watch("copying", records, optimizations.max(records)).is_continue();
+        if told { Ok(()) } else { Err(SnapshotError::ToldToEnd) }
+    })?;
+    let bytes = entries.finish().and_then(|bytes| part.sync_all().map(|()| bytes)).map_err(failed)?;
+    path.persist(file).map_err(|error| SnapshotError::io("write", file)(error.error))?;
+    let directory = directory(file);
+    File::open(&directory).and_then(|held| held.sync_all()).map_err(SnapshotError::io("sync", &directory))?;
+    Ok(Summary { file: file.to_owned(), generation, views, records, bytes, positions })
+}
+
+/// The file as it is written, which is removed where it does not get its name.
+fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    let path = PathBuf::from(name);
+    let created = File::options().write(true).create(true).truncate(false).open(&path);
+    let created = created.map_err(SnapshotError::io("create", &path))?;
+    // Another that is being written there keeps it.
+    created.try_lock().map_err(|error| SnapshotError::io("lock", &path)(error.into()))?;
+    created.set_len(0).map_err(SnapshotError::io("write", &path))?;
+    let path = TempPath::try_from_path(&path).map_err(SnapshotError::io("create", &path))?;
+    Ok((created, path))
+}
+
+fn directory(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

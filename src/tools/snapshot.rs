@@ -1,0 +1,46 @@
+//! `optview snapshot`: a copy of the store in one file, and a store of such a file.
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use super::progress::Shown;
+use super::{Access, Outcome, Progress, Watch, print};
+use crate::cli::Ended;
+use crate::config::SnapshotConfig;
+use crate::snapshot::{self, Exported};
+use crate::store;
+
+/// `optview snapshot export`, where the store is.
+pub fn export(access: &Access, file: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+    let reader = access.reader()?;
+    let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
+    let exported = Exported {
+        reader,
+        generation: format!("{:06}", access.generation.unwrap_or_default()),
+        topic: &|topic| access.topics.get(topic).to_owned(),
+        store_bytes: live.map_or(0, |live| live.bytes),
+    };
+    let summary =
+        snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
+    Outcome::new(&summary?)
+}
+
+/// `optview snapshot import`
+pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+    let data_dir = &config.tool.data_dir;
+    let _hold = store::hold(data_dir)?;
+    let mut shown = Shown::new(false);
+    let summary = snapshot::import(&config.file, data_dir, &mut |phase, done, total| {
+        shown.show(&Progress::new(phase, done, Some(total)));
+        if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    shown.finish();
+    let summary = summary?;
+    let text = if config.tool.json { serde_json::to_string(&summary)? + "\n" } else { print::imported(&summary) };
+    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    Ok(Ended::Done)
+}

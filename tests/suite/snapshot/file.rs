@@ -1,0 +1,181 @@
+//! The file: what is in it comes back, and no file that is not whole makes a store.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use optview::domain::Topic;
+use optview::snapshot::{Exported, SnapshotError, Summary, export, import, import_where_none};
+use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
+
+use crate::made;
+
+const OPTIMIZATIONS: u64 = 300;
+
+/// A store with some of everything, and its snapshot.
+struct Made {
+    directory: tempfile::TempDir,
+    file: PathBuf,
+    summary: Summary,
+}
+
+fn made() -> Made {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(&directory.path().join("source")).writer;
+    let optimization = |number: u64| {
+        // One is kept in pieces.
+        let text = if number == 7 { made::text(number, 40_000) } else { format!("name {number}") };
+        made::optimization(&format!("opt-{number}"), number + 1, text, String::new())
+    };
+    let mut commit = made::commit_of((0..OPTIMIZATIONS).map(optimization).collect());
+    commit.jobs.push(("early".into(), Some(made::job(3).into())));
+    writer.commit(commit, vec![made::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
+    made::wait_until_written(&writer, 1);
+    writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
+    let held = PartitionCheckpoint { next_offset: 77, anchor: None };
+    writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
+    let reader = writer.reader();
+    writer.finish().unwrap();
+    let file = directory.path().join("views.snapshot");
+    let summary = export_to(&reader, &file).unwrap();
+    Made { directory, file, summary }
+}
+
+fn export_to(reader: &Reader, file: &Path) -> Result<Summary, SnapshotError> {
+    let topic = |topic: Topic| format!("{}.v1", topic.default_name());
+    let exported = Exported { reader, generation: "000001".to_owned(), topic: &topic, store_bytes: 1 << 20 };
+    export(exported, file, &mut |_, _, _| ControlFlow::Continue(()))
+}
+
+fn import_into(file: &Path, data_dir: &Path) -> Result<Summary, SnapshotError> {
+    fs::create_dir_all(data_dir).unwrap();
+    import(file, data_dir, &mut |_, _, _| ControlFlow::Continue(()))
+}
+
+#[test]
+fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
+    let Made { directory, file, summary } = made();
+    assert_eq!((summary.views, summary.records), (OPTIMIZATIONS, OPTIMIZATIONS + 2));
+    assert_eq!(summary.bytes, fs::metadata(&file).unwrap().len());
+    assert_eq!(summary.positions[0].next_offset, 77);
+    let data_dir = directory.path().join("replica");
+    let imported = import_into(&file, &data_dir).unwrap();
+    assert_eq!(imported, summary);
+    let [source, replica] = ["source", "replica"].map(|name| made::open(&directory.path().join(name)));
+    let about = optview::store::About::read(&replica.path);
+    assert_eq!(about.topic(Topic::Jobs), "jobs.v1");
+    assert_eq!(source.writer.checkpoint_at_open(), replica.writer.checkpoint_at_open());
+    assert_eq!(source.writer.dead_letters(), replica.writer.dead_letters());
+    assert!(replica.writer.parked_job("early").unwrap().is_some());
+    let (source, replica) = (source.writer.reader(), replica.writer.reader());
+    assert_eq!(source.origins().unwrap(), replica.origins().unwrap());
+    for number in 0..OPTIMIZATIONS {
+        let id = format!("opt-{number}");
+        assert_eq!(source.get(&id, None).unwrap(), replica.get(&id, None).unwrap(), "{id}");
+        assert_eq!(source.kept(&id).unwrap(), replica.kept(&id).unwrap(), "{id}");
+    }
+    let all = ListQuery { limit: 1_000, ..ListQuery::default() };
+    assert_eq!(source.list(&all).unwrap(), replica.list(&all).unwrap());
+    let settings =
+        verify::Settings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let verified = verify::verify(&replica, settings).unwrap();
+    assert_eq!((verified.records, verified.problems), (OPTIMIZATIONS, Vec::new()));
+}
+
+/// What a data directory holds after an import that failed.
+fn is_refused(file: &Path, bytes: &[u8], directory: &Path, check: impl Fn(&SnapshotError) -> bool) {
+    fs::write(file, bytes).unwrap();
+    let data_dir = directory.join("refused");
+    let error = import_into(file, &data_dir).unwrap_err();
+    assert!(check(&error), "{error}");
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+    assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0, "{error}");
+}
+
+#[test]
+fn a_file_that_is_altered_at_any_byte_is_refused() {
+    let Made { directory, file, .. } = made();
+    let whole = fs::read(&file).unwrap();
+    // Every byte of both ends, and one of every few between them.
+    let step = (whole.len() / 400).max(1);
+    let places = (0..64).chain((64..whole.len() - 128).step_by(step)).chain(whole.len() - 128..whole.len());
+    for place in places {
+        let mut altered = whole.clone();
+        altered[place] ^= 0x20;
+        is_refused(&file, &altered, directory.path(), |error| match error {
+            SnapshotError::NoSnapshot { .. } => place < 16,
+            SnapshotError::Layout { .. } => place == 16,
+            SnapshotError::Format { .. } => place == 17,
+            SnapshotError::Cut { .. } => (whole.len() - 96..whole.len() - 80).contains(&place),
+            SnapshotError::Altered { .. } => place > 17,
+            _ => false,
+        });
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_anywhere_or_has_something_after_its_end_is_refused() {
+    let Made { directory, file, .. } = made();
+    let whole = fs::read(&file).unwrap();
+    let step = (whole.len() / 200).max(1);
+    for len in (0..130).chain((130..whole.len()).step_by(step)).chain(whole.len() - 100..whole.len()) {
+        is_refused(&file, &whole[..len], directory.path(), |error| match error {
+            SnapshotError::NoSnapshot { .. } => len < 16,
+            SnapshotError::Cut { .. } => len >= 16,
+            _ => false,
+        });
+    }
+    let mut longer = whole.clone();
+    longer.push(b'\n');
+    is_refused(&file, &longer, directory.path(), |error| {
+        matches!(error, SnapshotError::Cut { .. } | SnapshotError::Altered { .. })
+    });
+    is_refused(&file, b"{\"optimizations\":[]}", directory.path(), |error| {
+        matches!(error, SnapshotError::NoSnapshot { .. })
+    });
+}
+
+#[test]
+fn a_store_that_is_there_is_never_touched() {
+    let Made { directory, file, .. } = made();
+    let data_dir = directory.path().join("source");
+    let current = fs::read(data_dir.join("CURRENT")).unwrap();
+    assert!(matches!(import_into(&file, &data_dir), Err(SnapshotError::NotEmpty { .. })));
+    // A later start may well find the file gone.
+    let gone = directory.path().join("gone");
+    let ignored = import_where_none(&gone, &data_dir, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+    assert_eq!(ignored, None);
+    assert_eq!(fs::read(data_dir.join("CURRENT")).unwrap(), current);
+    assert!(!data_dir.join("importing").exists());
+}
+
+#[test]
+fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() {
+    let Made { directory, file, summary } = made();
+    let data_dir = directory.path().join("replica");
+    fs::create_dir_all(data_dir.join("importing/generations/000001")).unwrap();
+    fs::write(data_dir.join("importing/generations/000001/db"), "half").unwrap();
+    let ended = import(&file, &data_dir, &mut |phase, _, _| match phase {
+        "importing" => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(ended, Err(SnapshotError::ToldToEnd)));
+    assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
+    assert_eq!(import_into(&file, &data_dir).unwrap(), summary);
+}
+
+#[test]
+fn an_export_that_fails_leaves_the_file_that_was_there() {
+    let Made { directory, file, .. } = made();
+    let before = fs::read(&file).unwrap();
+    let opened = made::open(&directory.path().join("source"));
+    let part = directory.path().join("views.snapshot.part");
+    let other = fs::File::create(&part).unwrap();
+    other.lock().unwrap();
+    let busy = export_to(&opened.writer.reader(), &file).unwrap_err();
+    assert!(busy.to_string().contains("views.snapshot.part"), "{busy}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    drop(other);
+    export_to(&opened.writer.reader(), &file).unwrap();
+    assert!(!part.exists());
+}
