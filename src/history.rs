@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig};
+use crate::domain::OwnedRecord;
 use crate::source::Source;
 use crate::source::kafka::KafkaSource;
 
@@ -17,7 +18,6 @@ mod escapes;
 mod fields;
 mod ids;
 mod json;
-mod kept;
 mod moment;
 mod progress;
 mod scan;
@@ -55,7 +55,7 @@ pub fn tell(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) 
         Some(AsOf::Position(_)) | None => scan.moment,
     };
     let was_written =
-        |kept: &&kept::Kept| moment.is_none_or(|moment| moment.is_after(kept.position, kept.timestamp_millis));
+        |kept: &&OwnedRecord| moment.is_none_or(|moment| moment.is_after(kept.position, kept.timestamp_millis));
     let timeline = timeline::tell(id, scan.kept.values().filter(was_written));
     let warnings = words::warnings(&scan, names);
     match (moment, config.json) {

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::print_json;
 use super::progress::{Progress, per_second};
 use crate::config::ArchiveExportConfig;
-use crate::domain::Topic;
-use crate::source::archive::{Appender, Archive, ArchivedRecord, ArchivedTopic, Identity, Manifest, Reader};
+use crate::domain::{OwnedRecord, Topic};
+use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Polled, Records, Source as _, Watermarks};
@@ -147,7 +147,7 @@ fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }
 }
 
 /// The last record of each partition that the last file has some of. Others are known by their offsets alone.
-fn anchors(directory: &Path, manifest: &Manifest) -> anyhow::Result<BTreeMap<(Topic, i32), ArchivedRecord>> {
+fn anchors(directory: &Path, manifest: &Manifest) -> anyhow::Result<BTreeMap<(Topic, i32), OwnedRecord>> {
     let mut last = BTreeMap::new();
     for record in Reader::of_last(directory, manifest) {
         let record =
@@ -162,7 +162,7 @@ struct Export<'a> {
     appender: Appender,
     partitions: BTreeMap<(Topic, i32), Partition>,
     /// The record that was archived last, still to be seen again, to know the topic by.
-    anchors: BTreeMap<(Topic, i32), ArchivedRecord>,
+    anchors: BTreeMap<(Topic, i32), OwnedRecord>,
     /// Copied by this run.
     records: u64,
     /// Why it cannot go on.
@@ -203,7 +203,7 @@ impl Export<'_> {
         let (first, last) = (records.record(0), records.record(records.len() - 1).position);
         if let Some(anchor) = self.anchors.remove(&(last.topic, last.partition))
             && anchor.position == first.position
-            && anchor != ArchivedRecord::from(first)
+            && anchor != OwnedRecord::from(&first)
         {
             let (name, partition, offset) =
                 (self.kafka.topics.get(last.topic), last.partition, anchor.position.offset);

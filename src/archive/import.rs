@@ -16,8 +16,8 @@ use super::print_json;
 use super::progress::{Progress, per_second};
 use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
-use crate::domain::Topic;
-use crate::source::archive::{ArchivedRecord, Manifest, Reader};
+use crate::domain::{OwnedRecord, Topic};
+use crate::source::archive::{Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::{KafkaSettings, KafkaSource, admin};
@@ -176,8 +176,7 @@ fn check_is_ours(
         if there.get(&(topic, partition)) != Some(number) {
             continue;
         }
-        let is_same =
-            |last: &ArchivedRecord| ArchivedRecord { position: record.position, ..last.clone() } == record;
+        let is_same = |last: &OwnedRecord| OwnedRecord { position: record.position, ..last.clone() } == record;
         if !last.remove(&(topic, partition)).is_some_and(|last| is_same(&last)) {
             let name = config.kafka.topics.get(topic);
             others.push(format!("{name}/{partition}: record {number} is not the one of the archive"));
@@ -193,7 +192,7 @@ fn check_is_ours(
 fn last_records(
     kafka: &KafkaSettings,
     there: &BTreeMap<Partition, u64>,
-) -> anyhow::Result<BTreeMap<Partition, ArchivedRecord>> {
+) -> anyhow::Result<BTreeMap<Partition, OwnedRecord>> {
     let wanted: BTreeMap<Partition, i64> =
         there.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (*key, *count as i64 - 1)).collect();
     let mut last = BTreeMap::new();
@@ -214,7 +213,7 @@ fn last_records(
             Polled::Found { topic, partition, .. } => found.push((topic, partition)),
             Polled::Records(records) => {
                 let record = records.record(records.len() - 1);
-                last.insert((record.position.topic, record.position.partition), ArchivedRecord::from(record));
+                last.insert((record.position.topic, record.position.partition), OwnedRecord::from(&record));
             }
             Polled::Ended { .. } | Polled::Failed { .. } => {}
         });

@@ -20,7 +20,7 @@ pub use event::{Body, Envelope, Event, Metadata};
 pub use job::{Job, JobStatus, Outcome};
 pub use optimization::{Created, Link, Optimization};
 pub use position::{Position, Topic};
-pub use record::Record;
+pub use record::{OwnedRecord, Record};
 pub use register::{Register, Stamp, Version};
 pub use runs::RunSet;
 pub use timestamp::Timestamp;

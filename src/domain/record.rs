@@ -15,3 +15,39 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     pub headers: Vec<Header<'a>>,
 }
+
+/// A record that is kept beyond the batch that it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRecord {
+    pub position: Position,
+    /// Milliseconds since 1970; `None` where the record has no timestamp.
+    pub timestamp_millis: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl OwnedRecord {
+    pub fn record(&self) -> Record<'_> {
+        Record {
+            position: self.position,
+            timestamp_millis: self.timestamp_millis,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect(),
+        }
+    }
+}
+
+impl From<&Record<'_>> for OwnedRecord {
+    fn from(record: &Record<'_>) -> OwnedRecord {
+        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        OwnedRecord {
+            position: record.position,
+            timestamp_millis: record.timestamp_millis,
+            key: owned(record.key),
+            value: owned(record.value),
+            headers: record.headers.iter().map(|(name, value)| ((*name).to_owned(), owned(*value))).collect(),
+        }
+    }
+}

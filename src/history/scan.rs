@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::ids::Ids;
-use super::kept::Kept;
 use super::moment::Moment;
 use super::progress::Progress;
 use crate::codec;
-use crate::domain::{Position, Record, Topic};
+use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::source::{Polled, Records, Source, TopicNames, Watermarks};
 
 /// How long a source may take to tell of its partitions, and how long it may then give nothing.
@@ -23,7 +22,7 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// What was found, and where it was looked for.
 pub struct Scan {
-    pub kept: BTreeMap<Position, Kept>,
+    pub kept: BTreeMap<Position, OwnedRecord>,
     pub partitions: BTreeMap<(Topic, i32), Partition>,
     /// After the record that was asked for, or the last one before it.
     pub moment: Option<Moment>,
@@ -220,7 +219,7 @@ impl Scanner<'_> {
             Err(_) => self.ids.are_mentioned_in(record),
         };
         if is_of_it {
-            self.found.kept.insert(record.position, Kept::of(record));
+            self.found.kept.insert(record.position, OwnedRecord::from(record));
         }
     }
 

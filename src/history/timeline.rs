@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fields::{self, Change};
-use super::kept::Kept;
 use super::unchanged::Unchanged;
 use crate::codec::{self, DecodeError};
 use crate::domain::fold::{self, Effects, Step};
-use crate::domain::{Body, Envelope, JobStatus, Key, Optimization, Stamp, Topic, Version, View, WorkingSet, job};
+use crate::domain::{
+    Body, Envelope, JobStatus, Key, Optimization, OwnedRecord, Stamp, Topic, Version, View, WorkingSet, job,
+};
 
 pub struct Timeline<'a> {
     pub events: Vec<Told<'a>>,
@@ -40,12 +41,12 @@ pub struct Told<'a> {
 
 /// A record that mentions the optimization or one of its jobs, and could not be understood.
 pub struct DeadLetter<'a> {
-    pub kept: &'a Kept,
+    pub kept: &'a OwnedRecord,
     pub reason: DecodeError,
 }
 
 /// Folds the records of one optimization and its jobs, which come in the order of their positions.
-pub fn tell<'a>(id: &str, records: impl IntoIterator<Item = &'a Kept>) -> Timeline<'a> {
+pub fn tell<'a>(id: &str, records: impl IntoIterator<Item = &'a OwnedRecord>) -> Timeline<'a> {
     let (mut events, mut dead_letters) = (Vec::new(), Vec::new());
     for kept in records {
         match codec::decode(&kept.record()) {

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use optview::domain::{Position, Topic};
+use optview::domain::{OwnedRecord, Position, Topic};
 use optview::source::TopicNames;
-use optview::source::archive::{ArchivedRecord, Manifest, Reader};
+use optview::source::archive::{Manifest, Reader};
 use optview::source::kafka::admin;
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
-use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer as _};
 use serde_json::Value;
 
-use crate::cluster::{Put, delete_records, delete_topic, put, send};
+use crate::cluster::{Put, delete_records, delete_topic, put};
 use crate::events::{created, job};
-use crate::rig::{DEADLINE, Rig, wait_until};
+use crate::rig::{Rig, wait_until};
+use crate::transactions::{transaction, transactional};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -150,18 +150,8 @@ fn an_archive_that_follows_misses_nothing_through_kills_and_stops(rig: &Rig) {
 
 fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
     rig.create_topics(1);
-    let mut config = rig.settings.client_config();
-    config.set("transactional.id", rig.settings.topics.get(Topic::Jobs));
-    let producer: BaseProducer<DefaultProducerContext> = config.create().expect("a producer");
-    producer.init_transactions(DEADLINE).expect("a broker with transactions");
-    let all = |records: &[Put], commit: bool| {
-        producer.begin_transaction().expect("a transaction");
-        records.iter().for_each(|record| send(rig, &producer, record));
-        producer.flush(DEADLINE).expect("records that are delivered");
-        let ended =
-            if commit { producer.commit_transaction(DEADLINE) } else { producer.abort_transaction(DEADLINE) };
-        ended.expect("a transaction that ends");
-    };
+    let producer = transactional(rig);
+    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[job("a", "failed", 2)], false);
     let directory = archive(rig, "archive");
@@ -225,7 +215,7 @@ fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
 }
 
 /// What the topics hold, read with nothing of optview's.
-fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<ArchivedRecord>> {
+fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for topic in Topic::ALL {
         for message in rig.messages(topic) {
@@ -236,10 +226,10 @@ fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<ArchivedRecord>> {
     partitions
 }
 
-fn record(topic: Topic, message: &OwnedMessage) -> ArchivedRecord {
+fn record(topic: Topic, message: &OwnedMessage) -> OwnedRecord {
     let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
     let headers = message.headers().into_iter().flat_map(Headers::iter);
-    ArchivedRecord {
+    OwnedRecord {
         position: Position { topic, partition: message.partition(), offset: message.offset() },
         timestamp_millis: message.timestamp().to_millis(),
         key: owned(message.key()),
@@ -248,7 +238,7 @@ fn record(topic: Topic, message: &OwnedMessage) -> ArchivedRecord {
     }
 }
 
-fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<ArchivedRecord>> {
+fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let manifest = Manifest::read(directory).expect("a manifest");
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for record in Reader::new(directory, &manifest) {

@@ -25,14 +25,7 @@ pub const TESTS: &[Test] = &[
 fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
-    let all = |records: &[Put], commit: bool| {
-        producer.begin_transaction().expect("a transaction");
-        records.iter().for_each(|record| send(rig, &producer, record));
-        producer.flush(DEADLINE).expect("records that are delivered");
-        let ended =
-            if commit { producer.commit_transaction(DEADLINE) } else { producer.abort_transaction(DEADLINE) };
-        ended.expect("a transaction that ends");
-    };
+    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[deleted("a"), job("a", "failed", 2), created("never")], false);
     let server = Server::start(rig, &[]);
@@ -75,7 +68,16 @@ fn a_transaction_under_way_keeps_nobody_from_becoming_live(rig: &Rig) {
     wait_for_status(&server, "a", "succeeded");
 }
 
-fn transactional(rig: &Rig) -> BaseProducer<DefaultProducerContext> {
+/// Puts these on the topics in one transaction, which is committed or aborted.
+pub fn transaction(rig: &Rig, producer: &BaseProducer<DefaultProducerContext>, records: &[Put], commit: bool) {
+    producer.begin_transaction().expect("a transaction");
+    records.iter().for_each(|record| send(rig, producer, record));
+    producer.flush(DEADLINE).expect("records that are delivered");
+    let ended = if commit { producer.commit_transaction(DEADLINE) } else { producer.abort_transaction(DEADLINE) };
+    ended.expect("a transaction that ends");
+}
+
+pub fn transactional(rig: &Rig) -> BaseProducer<DefaultProducerContext> {
     let mut config = rig.settings.client_config();
     config.set("transactional.id", rig.settings.topics.get(Topic::Jobs));
     let producer: BaseProducer = config.create().expect("a producer");

@@ -7,9 +7,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::domain::{Position, Record, Topic};
+use optview::domain::{OwnedRecord, Position, Record, Topic};
 use optview::source::archive::{
-    Appender, Archive, ArchiveError, ArchivedRecord, ArchivedTopic, Identity, Manifest, Reader, Verified, verify,
+    Appender, Archive, ArchiveError, ArchivedTopic, Identity, Manifest, Reader, Verified, verify,
 };
 use optview::source::{Records, TopicNames};
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ pub fn appender(directory: &Path) -> Appender {
     Appender::new(open(directory), names())
 }
 
-struct Batch(Vec<ArchivedRecord>);
+struct Batch(Vec<OwnedRecord>);
 
 impl Records for Batch {
     fn len(&self) -> usize {
@@ -57,7 +57,7 @@ impl Records for Batch {
     }
 }
 
-pub fn write(appender: &mut Appender, records: &[ArchivedRecord]) {
+pub fn write(appender: &mut Appender, records: &[OwnedRecord]) {
     for run in records.chunk_by(|one, next| partition(one) == partition(next)) {
         let (topic, number) = partition(&run[0]);
         appender.begin(topic, number, 0);
@@ -65,11 +65,11 @@ pub fn write(appender: &mut Appender, records: &[ArchivedRecord]) {
     }
 }
 
-fn partition(record: &ArchivedRecord) -> (Topic, i32) {
+fn partition(record: &OwnedRecord) -> (Topic, i32) {
     (record.position.topic, record.position.partition)
 }
 
-fn read(directory: &Path) -> Vec<ArchivedRecord> {
+fn read(directory: &Path) -> Vec<OwnedRecord> {
     Reader::new(directory, &Manifest::read(directory).unwrap()).map(Result::unwrap).collect()
 }
 
@@ -181,7 +181,7 @@ proptest! {
 }
 
 /// The records, spread over files.
-fn three_files(records: &[ArchivedRecord]) -> tempfile::TempDir {
+fn three_files(records: &[OwnedRecord]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for part in records.chunks(records.len().div_ceil(3)) {
         let mut appender = appender(directory.path());
@@ -191,8 +191,8 @@ fn three_files(records: &[ArchivedRecord]) -> tempfile::TempDir {
     directory
 }
 
-fn some(count: i64) -> Vec<ArchivedRecord> {
-    let record = |offset| ArchivedRecord {
+fn some(count: i64) -> Vec<OwnedRecord> {
+    let record = |offset| OwnedRecord {
         position: Position { topic: Topic::Jobs, partition: 0, offset },
         timestamp_millis: Some(offset),
         key: None,
@@ -247,7 +247,7 @@ fn a_commit_adds_to_the_file_and_a_restart_begins_another() {
 fn a_large_archive_is_in_several_files_of_which_all_but_the_last_are_full() {
     let directory = tempfile::tempdir().unwrap();
     let value = vec![b'x'; 1 << 20];
-    let records = some(150).into_iter().map(|record| ArchivedRecord { value: Some(value.clone()), ..record });
+    let records = some(150).into_iter().map(|record| OwnedRecord { value: Some(value.clone()), ..record });
     let records: Vec<_> = records.collect();
     let mut appender = appender(directory.path());
     records.chunks(5).for_each(|part| write(&mut appender, part));

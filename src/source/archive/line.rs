@@ -11,43 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::manifest::stream;
 use crate::domain::record::Header;
-use crate::domain::{Position, Record, Topic};
-
-/// A record that was read from an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchivedRecord {
-    pub position: Position,
-    /// Milliseconds since 1970.
-    pub timestamp_millis: Option<i64>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-impl ArchivedRecord {
-    pub fn record(&self) -> Record<'_> {
-        Record {
-            position: self.position,
-            timestamp_millis: self.timestamp_millis,
-            key: self.key.as_deref(),
-            value: self.value.as_deref(),
-            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect(),
-        }
-    }
-}
-
-impl From<Record<'_>> for ArchivedRecord {
-    fn from(record: Record<'_>) -> ArchivedRecord {
-        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        ArchivedRecord {
-            position: record.position,
-            timestamp_millis: record.timestamp_millis,
-            key: owned(record.key),
-            value: owned(record.value),
-            headers: record.headers.iter().map(|(name, value)| ((*name).to_owned(), owned(*value))).collect(),
-        }
-    }
-}
+use crate::domain::{OwnedRecord, Position, Record, Topic};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,12 +99,12 @@ pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_js
 }
 
 /// The record of a line, and what its topic is called in the cluster. An error says what is wrong with the line.
-pub fn decode(line: &[u8]) -> Result<(ArchivedRecord, Cow<'_, str>), String> {
+pub fn decode(line: &[u8]) -> Result<(OwnedRecord, Cow<'_, str>), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
     let header = |header: HeaderLine<'_>| {
         Ok((header.name.into_owned(), read("a header's value", header.value, header.value_base64)?))
     };
-    let record = ArchivedRecord {
+    let record = OwnedRecord {
         position: Position { topic: line.stream, partition: line.partition, offset: line.offset },
         timestamp_millis: line.timestamp_millis,
         key: read("the key", line.key, line.key_base64)?,

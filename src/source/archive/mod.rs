@@ -21,7 +21,6 @@ pub use appender::Appender;
 pub use checksum::Checksummed;
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
-pub use line::ArchivedRecord;
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
 pub use play::ArchiveSource;
 pub use reader::Reader;

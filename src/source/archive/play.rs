@@ -8,10 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::errors::{ArchiveError, ReadError};
-use super::line::ArchivedRecord;
 use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::Reader;
-use crate::domain::{Record, Topic};
+use crate::domain::{OwnedRecord, Record, Topic};
 use crate::source::{Polled, Records, Source, Watermarks};
 
 /// How many records are given at a time, at most.
@@ -166,7 +165,7 @@ fn watermarks(span: Option<&Span>) -> Watermarks {
 /// Records of one partition that followed one another.
 struct Batch {
     partition: (Topic, i32),
-    records: Vec<ArchivedRecord>,
+    records: Vec<OwnedRecord>,
 }
 
 impl Records for Batch {

@@ -3,6 +3,7 @@
 //! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
 //! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
 
+use crate::domain::OwnedRecord;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Take};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::Checksummed;
 use super::errors::ReadError;
-use super::line::{self, ArchivedRecord};
+use super::line;
 use super::manifest::{FileEntry, Manifest};
 
 /// The finished part of one file.
@@ -32,7 +33,7 @@ impl FileReader {
 
     /// The next record, and what its topic is called in the cluster. After a line that is not sound, others may follow;
     /// after a [`ReadError::File`], none do.
-    pub fn next(&mut self) -> Option<Result<(ArchivedRecord, std::borrow::Cow<'_, str>), ReadError>> {
+    pub fn next(&mut self) -> Option<Result<(OwnedRecord, std::borrow::Cow<'_, str>), ReadError>> {
         self.line.clear();
         self.number += 1;
         match self.lines.read_until(b'\n', &mut self.line) {
@@ -84,7 +85,7 @@ impl Reader {
         Reader::of(directory, manifest.files.last().cloned().into_iter().collect())
     }
 
-    fn read(&mut self) -> Result<Option<ArchivedRecord>, ReadError> {
+    fn read(&mut self) -> Result<Option<OwnedRecord>, ReadError> {
         loop {
             let (entry, file, records) = match &mut self.open {
                 Some(open) => open,
@@ -107,7 +108,7 @@ impl Reader {
 
 /// Ends after the first error.
 impl Iterator for Reader {
-    type Item = Result<ArchivedRecord, ReadError>;
+    type Item = Result<OwnedRecord, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let read = self.read();

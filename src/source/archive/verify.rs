@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::errors::ReadError;
-use super::line::ArchivedRecord;
 use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::{FileReader, cannot_read, check_bytes};
-use crate::domain::Topic;
+use crate::domain::{OwnedRecord, Topic};
 
 /// So many problems of one file are told; one wrong byte may spoil all lines after it.
 const MOST_PROBLEMS_A_FILE: usize = 20;
@@ -142,7 +141,7 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
     sound
 }
 
-fn check_name(manifest: &Manifest, record: &ArchivedRecord, topic: &str) -> Result<(), String> {
+fn check_name(manifest: &Manifest, record: &OwnedRecord, topic: &str) -> Result<(), String> {
     match manifest.topic(record.position.topic) {
         Some(listed) if listed.topic == topic => Ok(()),
         Some(listed) => Err(format!("it is of the topic `{topic}`, where the manifest lists `{}`", listed.topic)),
@@ -151,11 +150,7 @@ fn check_name(manifest: &Manifest, record: &ArchivedRecord, topic: &str) -> Resu
 }
 
 /// Counts a record where it belongs.
-fn place(
-    entry: &FileEntry,
-    found: &mut BTreeMap<(Topic, i32), Span>,
-    record: &ArchivedRecord,
-) -> Result<(), String> {
+fn place(entry: &FileEntry, found: &mut BTreeMap<(Topic, i32), Span>, record: &OwnedRecord) -> Result<(), String> {
     let (position, offset) = (record.position, record.position.offset);
     let Some(listed) = entry.span(position.topic, position.partition) else {
         return Err(format!("{position} is of a partition that the manifest does not list for this file"));

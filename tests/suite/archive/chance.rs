@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use optview::domain::{Position, Topic};
-use optview::source::archive::ArchivedRecord;
+use optview::domain::{OwnedRecord, Position, Topic};
 use proptest::collection::SizeRange;
 use proptest::prelude::*;
 
@@ -24,12 +23,12 @@ fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
     ]
 }
 
-fn record() -> impl Strategy<Value = ArchivedRecord> {
+fn record() -> impl Strategy<Value = OwnedRecord> {
     let topic = prop_oneof![Just(Topic::Optimizations), Just(Topic::Jobs), Just(Topic::MultistartRuns)];
     let headers = proptest::collection::vec((any::<String>(), bytes()), 0..3);
     let (partition, hole) = (0..PARTITIONS, 1..4_i64);
     (topic, partition, hole, any::<Option<i64>>(), bytes(), bytes(), headers).prop_map(
-        |(topic, partition, offset, timestamp_millis, key, value, headers)| ArchivedRecord {
+        |(topic, partition, offset, timestamp_millis, key, value, headers)| OwnedRecord {
             position: Position { topic, partition, offset },
             timestamp_millis,
             key,
@@ -40,7 +39,7 @@ fn record() -> impl Strategy<Value = ArchivedRecord> {
 }
 
 /// With offsets that grow within each partition, and have holes.
-pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<ArchivedRecord>> {
+pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<OwnedRecord>> {
     proptest::collection::vec(record(), count).prop_map(|mut records| {
         let mut next = BTreeMap::new();
         for record in &mut records {

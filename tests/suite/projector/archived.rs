@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::domain::Topic;
+use optview::domain::{OwnedRecord, Topic};
 use optview::projector::{self, Control};
-use optview::source::archive::{ArchiveSource, ArchivedRecord, Manifest};
+use optview::source::archive::{ArchiveSource, Manifest};
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::{State, Status};
 
@@ -22,7 +22,7 @@ fn archived(partitions: &[Partition]) -> tempfile::TempDir {
         for round in half {
             for partition in partitions {
                 let records = partition.records.iter().skip(round * 10).take(10);
-                let records: Vec<_> = records.map(|record| ArchivedRecord::from(record.record())).collect();
+                let records: Vec<_> = records.map(|record| OwnedRecord::from(&record.record())).collect();
                 archive::write(&mut appender, &records);
             }
             appender.commit().unwrap();
