@@ -27,7 +27,7 @@ pub struct Existing {
 /// [`StoreError::Missing`] where there is none; what [`StoreError::is_damage`] where it cannot be used: it stays there.
 pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<Existing, StoreError> {
     let missing = || StoreError::Missing { path: data_dir.to_owned() };
-    let generation = generations::read_current(data_dir)?.ok_or_else(missing)?;
+    let generation = generations::current(data_dir)?.ok_or_else(missing)?;
     let path = generations::directory(data_dir, generation);
     let reader = generations::with_database(&path, cache_bytes, |db| {
         let trees = Trees::open(db)?;

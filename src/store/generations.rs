@@ -35,7 +35,7 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     let generations = data_dir.join("generations");
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
     remove_rest(&generations)?;
-    let Some(current) = read_current(data_dir)? else {
+    let Some(current) = current(data_dir)? else {
         return begin_current(data_dir, last_number(&generations)? + 1, cache_bytes, None);
     };
     let path = directory(data_dir, current);
@@ -71,19 +71,9 @@ pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
     noted(DAMAGE).or_else(|| noted(CONDEMNED)).or_else(|| name.contains('.').then(|| "not noted".to_owned()))
 }
 
-/// The number of the live generation.
-pub fn current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
-    read_current(data_dir)
-}
-
 /// The least number that no generation has.
 pub fn next_number(data_dir: &Path) -> Result<u64, StoreError> {
     Ok(last_number(&data_dir.join("generations"))? + 1)
-}
-
-/// A new generation beside the live one, which stays that until [`make_current`].
-pub fn begin_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
-    begin(data_dir, generation, cache_bytes)
 }
 
 /// Whether there is anything under a generation's number.
@@ -96,11 +86,6 @@ pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result
     let path = directory(data_dir, generation);
     let writer = open_generation(&path, cache_bytes)?;
     Ok(Opened { writer, generation, moved_aside: None, path })
-}
-
-/// Makes a generation the live one: the next start opens it. A crash leaves either the one before or this one.
-pub fn make_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
-    write_current(data_dir, generation)
 }
 
 /// Moves the only generation of a data directory into another, which has no live one, and makes it that. Nothing has it
@@ -116,7 +101,7 @@ pub fn install(from: &Path, generation: u64, data_dir: &Path) -> Result<u64, Sto
     let path = directory(data_dir, number);
     fs::rename(&made, &path).map_err(StoreError::io("move", &made))?;
     sync_directory(&generations)?;
-    write_current(data_dir, number)?;
+    make_current(data_dir, number)?;
     Ok(number)
 }
 
@@ -137,7 +122,7 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
 /// it there to go back to.
 pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     let path = directory(data_dir, generation);
-    if !path.exists() || read_current(data_dir)? == Some(generation) {
+    if !path.exists() || current(data_dir)? == Some(generation) {
         return Ok(());
     }
     drop(hold(&path)?);
@@ -171,12 +156,13 @@ fn begin_current(
     cache_bytes: u64,
     moved_aside: Option<String>,
 ) -> Result<Opened, StoreError> {
-    let opened = begin(data_dir, number, cache_bytes)?;
-    write_current(data_dir, number)?;
+    let opened = begin_beside(data_dir, number, cache_bytes)?;
+    make_current(data_dir, number)?;
     Ok(Opened { moved_aside, ..opened })
 }
 
-fn begin(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
+/// A new generation beside the live one, which stays that until [`make_current`].
+pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
     let path = directory(data_dir, number);
     fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
     let db = open_database(&path, cache_bytes)?;
@@ -283,7 +269,8 @@ pub(super) fn directory(data_dir: &Path, generation: u64) -> PathBuf {
     data_dir.join("generations").join(format!("{generation:06}"))
 }
 
-pub(super) fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
+/// The number of the live generation.
+pub fn current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
     let path = data_dir.join("CURRENT");
     match fs::read(&path) {
         Ok(bytes) => match std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u32>().ok()) {
@@ -298,18 +285,20 @@ pub(super) fn read_current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
     }
 }
 
-/// A new file in the old one's place, so that a crash leaves one or the other.
-fn write_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+/// Makes a generation the live one: the next start opens it. A crash leaves either the one before or this one.
+pub fn make_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     let path = data_dir.join("CURRENT");
-    let new = data_dir.join("CURRENT.new");
-    let written = || {
-        let mut file = fs::File::create(&new)?;
-        file.write_all(format!("{generation:06}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)
-    };
-    written().map_err(StoreError::io("write", &path))?;
-    sync_directory(data_dir)
+    replace_file(&path, format!("{generation:06}\n").as_bytes()).map_err(StoreError::io("write", &path))
+}
+
+/// Puts a new file in the old one's place, and both it and that on the disk: a crash leaves one or the other, whole.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
 /// All that a new generation consists of, and that it is there. sled never syncs its `conf`, and does not open without.

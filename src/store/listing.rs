@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::about::About;
-use super::generations::read_current;
+use super::generations::current;
 use super::{StoreError, generations};
 
 /// A generation's directory, as it can be seen from outside.
@@ -25,7 +25,7 @@ pub struct Listed {
 /// All generations of a data directory, by number.
 pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
     let directory = data_dir.join("generations");
-    let live = read_current(data_dir)?.map(|number| generations::directory(data_dir, number));
+    let live = current(data_dir)?.map(|number| generations::directory(data_dir, number));
     let mut listed = Vec::new();
     for entry in fs::read_dir(&directory).map_err(StoreError::io("read", &directory))? {
         let path = entry.map_err(StoreError::io("read", &directory))?.path();

@@ -1,7 +1,7 @@
 //! What is to be done, kept in `DIR/REBUILD` until it is, so that it is gone on with after a crash.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -108,17 +108,11 @@ impl Plan {
         Ok(true)
     }
 
-    /// A new file in the old one's place, so that a crash leaves one or the other.
+    /// So that a crash leaves something to go on with.
     pub(super) fn keep(&self, data_dir: &Path) -> anyhow::Result<()> {
-        let (path, new) = (path(data_dir), data_dir.join("REBUILD.new"));
-        let written = || {
-            let mut file = fs::File::create(&new)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            fs::File::open(data_dir)?.sync_all()
-        };
-        written().with_context(|| format!("cannot write {}", path.display()))
+        let path = path(data_dir);
+        let plan = serde_json::to_vec(self)?;
+        store::replace_file(&path, &plan).with_context(|| format!("cannot write {}", path.display()))
     }
 
     pub(super) fn forget(data_dir: &Path) {
