@@ -102,7 +102,9 @@ impl Command {
     /// The options it takes, in the order of its `--help`.
     pub fn options(self) -> impl Iterator<Item = &'static Opt> {
         let groups: &[&[Opt]] = match self {
-            Command::Serve => &[options::KAFKA, options::SERVE, options::GENERAL],
+            Command::Serve => {
+                &[options::KAFKA, options::SERVE, options::PROJECTION, options::CONNECTIONS, options::GENERAL]
+            }
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
             Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],

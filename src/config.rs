@@ -169,7 +169,7 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
 // The readers below take every value before they look at any: a `?` in between would hide the mistakes after it.
 
 fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
-    let kafka = kafka::settings(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS);
     let data_dir = layers.value(&options::DATA_DIR, values::directory);
     let projection = projection(layers, kafka, data_dir);
     let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
@@ -228,7 +228,7 @@ fn demo(layers: &mut Layers<'_>) -> Option<DemoConfig> {
 }
 
 fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
-    let kafka = kafka::settings(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS);
     let optimizations = layers.value(&options::OPTIMIZATIONS, values::at_least(0));
     let runs = layers.value(&options::RUNS, values::at_least(0));
     let concurrent = layers.value(&options::CONCURRENT, values::at_least(1));
@@ -259,7 +259,7 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
 }
 
 fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
-    let kafka = kafka::settings(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS);
     let id = layers.value(&options::ID, values::id);
     // What a position means depends on the topics' names.
     let topics = kafka.as_ref().map(|kafka| kafka.topics.clone()).unwrap_or_default();

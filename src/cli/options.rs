@@ -128,12 +128,8 @@ pub const FROM_SNAPSHOT: Opt = Opt::new(
     "Begin with this snapshot where --data-dir has no store yet; ignored where it has",
 );
 
-pub const SERVE: &[Opt] = &[
-    DATA_DIR,
-    FROM_SNAPSHOT,
-    LISTEN,
-    ADMIN_LISTEN,
-    API_KEYS,
+/// How a store is kept up to date.
+pub const PROJECTION: &[Opt] = &[
     GROUP_ID,
     SYNC_INTERVAL,
     CATCH_UP_SYNC_INTERVAL,
@@ -141,9 +137,10 @@ pub const SERVE: &[Opt] = &[
     STORE_CACHE,
     ORPHAN_RETENTION,
     MIN_FREE_DISK,
-    DRAIN_DEADLINE,
-    MAX_CONNECTIONS,
 ];
+
+pub const SERVE: &[Opt] = &[DATA_DIR, FROM_SNAPSHOT, LISTEN, ADMIN_LISTEN, API_KEYS];
+pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, MAX_CONNECTIONS];
 
 /// No default: the demo takes the usual port where it is free, and any other where it is not.
 pub const DEMO_LISTEN: Opt = Opt::new(
@@ -200,17 +197,6 @@ pub const BROKERS_TO_READ: Opt =
 /// Of a tool that reads the topics itself where no process serves the store.
 pub const KAFKA_IF_ANY: &[Opt] =
     &[BROKERS_TO_READ, TOPIC_OPTIMIZATIONS, TOPIC_JOBS, TOPIC_MULTISTART_RUNS, KAFKA_PROPERTY, KAFKA_PROPERTIES];
-
-/// How such a tool keeps the store up to date.
-pub const PROJECTION: &[Opt] = &[
-    GROUP_ID,
-    SYNC_INTERVAL,
-    CATCH_UP_SYNC_INTERVAL,
-    MEMORY_BUDGET,
-    STORE_CACHE,
-    ORPHAN_RETENTION,
-    MIN_FREE_DISK,
-];
 
 pub const MAX_RATE: Opt =
     Opt::new("max-rate", "NUMBER", "Read no more records a second. Without it: as fast as it goes");

@@ -40,7 +40,7 @@ const LOG: &str = "warn";
 
 pub fn export(layers: &mut Layers<'_>) -> Option<ArchiveExportConfig> {
     let directory = layers.value(&options::ARCHIVE_NEW, values::directory);
-    let kafka = kafka::settings(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS);
     let follow = layers.value(&options::FOLLOW, values::switch);
     let commit_interval = layers.value(&options::COMMIT_INTERVAL, values::interval);
     let json = layers.value(&options::JSON, values::switch);
@@ -64,7 +64,7 @@ pub fn verify(layers: &mut Layers<'_>) -> Option<ArchiveVerifyConfig> {
 
 pub fn import(layers: &mut Layers<'_>) -> Option<ArchiveImportConfig> {
     let directory = layers.value(&options::ARCHIVE, values::directory);
-    let kafka = kafka::settings(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS);
     let json = layers.value(&options::JSON, values::switch);
     let log = log(layers, LOG);
     Some(ArchiveImportConfig { directory: directory?, kafka: kafka?, json: json?, log: log? })

@@ -10,8 +10,9 @@ use crate::source::kafka::{KafkaSettings, settings};
 use super::layers::Layers;
 use super::values;
 
-pub fn settings(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
-    let brokers = layers.value(&options::BROKERS, values::brokers);
+/// `brokers` tells whether the command can do without.
+pub fn settings(layers: &mut Layers<'_>, brokers: &Opt) -> Option<KafkaSettings> {
+    let brokers = layers.value(brokers, values::brokers);
     let topics = topics(layers);
     let properties = properties(layers);
     Some(KafkaSettings { brokers: brokers?, topics: topics?, properties })
@@ -22,14 +23,6 @@ pub fn settings_if_given(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
     let brokers = layers.value(&options::BROKERS_IF_ANY, values::brokers);
     let properties = properties(layers);
     Some(KafkaSettings { brokers: brokers?, topics: TopicNames::default(), properties })
-}
-
-/// Of a tool that reads the topics where no process does.
-pub fn settings_to_read(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
-    let brokers = layers.value(&options::BROKERS_TO_READ, values::brokers);
-    let topics = topics(layers);
-    let properties = properties(layers);
-    Some(KafkaSettings { brokers: brokers?, topics: topics?, properties })
 }
 
 fn topics(layers: &mut Layers<'_>) -> Option<TopicNames> {

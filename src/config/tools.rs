@@ -133,6 +133,6 @@ pub fn rollback(layers: &mut Layers<'_>) -> Option<RollbackConfig> {
 }
 
 fn projection_to_read(layers: &mut Layers<'_>, tool: Option<&ToolConfig>) -> Option<ProjectionConfig> {
-    let kafka = kafka::settings_to_read(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS_TO_READ);
     projection(layers, kafka, tool.map(|tool| tool.data_dir.clone()))
 }
