@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::engine::Engine;
-use crate::engine::rebuild::Options;
+use crate::engine::rebuild::{Options, Progress};
 use crate::explain;
 use crate::http::control;
 use crate::source::TopicNames;
@@ -80,26 +80,6 @@ pub struct Access {
     pub is_served: bool,
     /// What keeps it up to date, where anything does.
     pub engine: Option<Arc<Engine>>,
-}
-
-/// How far a tool is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    pub phase: String,
-    pub records_done: u64,
-    /// `None` where it is not known.
-    pub records_total: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub records_per_second: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eta_seconds: Option<f64>,
-}
-
-impl Progress {
-    fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
-        let phase = phase.to_owned();
-        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
-    }
 }
 
 /// Takes a tool's progress. `Break` says that nobody wants the result any more.

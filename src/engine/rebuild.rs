@@ -19,16 +19,26 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 pub use plan::{Options, Plan, What};
 
-/// How far it is.
+/// How far something is that takes long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// `building`, `comparing` or `switching`.
+    /// Of a rebuild: `building`, `comparing` or `switching`.
     pub phase: String,
     pub records_done: u64,
-    /// Of the phase: as the topics ended when it began, or the optimizations that there are to compare.
+    /// Of the phase, where it is known: as the topics ended when it began, or what there is to compare.
     pub records_total: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_per_second: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
+}
+
+impl Progress {
+    /// Where the speed is not known.
+    pub fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
+        let phase = phase.to_owned();
+        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
+    }
 }
 
 /// How it ended.
@@ -100,13 +110,7 @@ struct Told {
 
 impl Rebuild {
     pub(crate) fn begin(engine: &Arc<Engine>, plan: Plan) -> anyhow::Result<Rebuild> {
-        let progress = Progress {
-            phase: "building".to_owned(),
-            records_done: 0,
-            records_total: None,
-            records_per_second: None,
-            eta_seconds: None,
-        };
+        let progress = Progress::new("building", 0, None);
         let shared = Arc::new(Shared {
             plan: plan.clone(),
             state: Mutex::new(Told { progress, ended: None }),

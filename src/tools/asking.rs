@@ -166,8 +166,7 @@ fn work_here(
             .reader
             .get()
             .map(|reader| Reader::clone(&reader))
-            .context("the store is not open")
-            .map_err(|_| StoreError::Missing { path: projection.data_dir.clone() }),
+            .ok_or_else(|| StoreError::Missing { path: projection.data_dir.clone() }),
         topics: projection.kafka.topics.clone(),
         bounds: Box::new(|| None),
         is_served: false,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::Progress;
+use crate::engine::rebuild::Progress;
 
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::{Access, Outcome, Progress, Watch};
-use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket, What};
+use super::{Access, Outcome, Watch};
+use crate::engine::rebuild::{Finished, Options, Plan, Progress, Ticket, What};
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -60,7 +60,7 @@ fn begin(
 struct Stands {
     generation: Option<String>,
     under_way: bool,
-    progress: Option<rebuild::Progress>,
+    progress: Option<Progress>,
     finished: Option<Finished>,
     failed: Option<String>,
 }
@@ -103,7 +103,7 @@ pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> 
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(_)) => return status(access),
-            None if watch(told(progress)).is_break() => bail!("nobody waits for its end any more"),
+            None if watch(progress).is_break() => bail!("nobody waits for its end any more"),
             None => {}
         }
     }
@@ -117,17 +117,12 @@ fn watched(ticket: &Ticket, detach: bool, watch: &mut Watch<'_>) -> anyhow::Resu
             Some(Err(why)) => bail!(why),
             None if detach => return Outcome::new(&progress),
             None => {
-                if let ControlFlow::Break(()) = watch(told(progress)) {
+                if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");
                 }
             }
         }
     }
-}
-
-fn told(progress: rebuild::Progress) -> Progress {
-    let rebuild::Progress { phase, records_done, records_total, records_per_second, eta_seconds } = progress;
-    Progress { phase, records_done, records_total, records_per_second, eta_seconds }
 }
 
 /// A difference counts where that is what was asked for.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 
 use super::progress::Shown;
-use super::{Access, Outcome, Progress, Watch, print};
+use super::{Access, Outcome, Watch, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
+use crate::engine::rebuild::Progress;
 use crate::snapshot::{self, Exported};
 use crate::store;
 

@@ -2,7 +2,8 @@
 
 use anyhow::bail;
 
-use super::{Access, Outcome, Progress, Watch};
+use super::{Access, Outcome, Watch};
+use crate::engine::rebuild::Progress;
 use crate::store::verify::{self, Settings, Verified};
 
 pub fn verify(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
