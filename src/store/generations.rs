@@ -84,6 +84,7 @@ pub fn exists(data_dir: &Path, generation: u64) -> bool {
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
 pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
     let path = directory(data_dir, generation);
+    wait_until_closed(&path)?;
     let writer = open_generation(&path, cache_bytes)?;
     Ok(Opened { writer, generation, moved_aside: None, path })
 }
@@ -125,7 +126,7 @@ pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     if !path.exists() || current(data_dir)? == Some(generation) {
         return Ok(());
     }
-    drop(hold(&path)?);
+    wait_until_closed(&path)?;
     let removed = path.with_extension(REMOVED);
     fs::rename(&path, &removed).map_err(StoreError::io("remove", &path))?;
     fs::remove_dir_all(&removed).map_err(StoreError::io("remove", &removed))
@@ -239,7 +240,7 @@ fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
     }
 }
 
-/// sled lets go of its file a moment after its last user has gone.
+/// sled lets go of its file a moment after its last user has gone, and a request under way may be that.
 fn wait_until_closed(path: &Path) -> Result<(), StoreError> {
     let begin = Instant::now();
     loop {

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
 use crate::projector::{Control, HoldError, Positions};
 use crate::status::{Report, State};
-use crate::store::{self, Reader, StoreError};
+use crate::store::{self, Reader};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
@@ -312,18 +312,8 @@ fn prune(data_dir: &Path, before: u64, keep: usize) {
     }
 }
 
-/// Requests under way may still read from it.
 fn remove(data_dir: &Path, generation: u64) {
-    let begin = Instant::now();
-    loop {
-        match store::remove(data_dir, generation) {
-            Ok(()) => return,
-            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(5) => {
-                std::thread::sleep(LOOK_EVERY)
-            }
-            Err(error) => {
-                return tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
-            }
-        }
+    if let Err(error) = store::remove(data_dir, generation) {
+        tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
     }
 }
