@@ -1,6 +1,7 @@
 //! A source that is held back: to a rate, so that a rebuild leaves the broker and the disk to others; to what was written
 //! before a time; and from telling the outside how far it is, while it is not what readers see.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,13 +31,15 @@ pub struct Restrained<S> {
     source: S,
     restraint: Restraint,
     freedom: Arc<Freedom>,
-    /// When the next records may be read.
+    /// Read too early, in their order.
+    early: VecDeque<Polled>,
+    /// When the next records may be given.
     due: Instant,
 }
 
 impl<S: Source> Restrained<S> {
     pub fn new(source: S, restraint: Restraint, freedom: Arc<Freedom>) -> Restrained<S> {
-        Restrained { source, restraint, freedom, due: Instant::now() }
+        Restrained { source, restraint, freedom, early: VecDeque::new(), due: Instant::now() }
     }
 }
 
@@ -44,28 +47,37 @@ impl<S: Source> Source for Restrained<S> {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
         let Restraint { max_rate, until_millis } = self.restraint;
         let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
+        if max_rate.is_none() && until_millis.is_none() && self.early.is_empty() {
+            return self.source.poll(wait, take);
+        }
+        if self.early.is_empty() {
+            // What comes before it is due need not be waited for.
+            let wait = if max_rate.is_some() && self.due > Instant::now() { Duration::ZERO } else { wait };
+            let early = &mut self.early;
+            self.source.poll(wait, &mut |polled| {
+                let polled = match (polled, until_millis) {
+                    (Polled::Records(records), Some(until)) => Early::of(records, until).map(Polled::Records),
+                    (polled, _) => Some(polled),
+                };
+                early.extend(polled);
+            });
+        }
+        while let Some(polled) = self.early.pop_front() {
+            if let (Polled::Records(records), Some(rate)) = (&polled, max_rate) {
+                let now = Instant::now();
+                if self.due > now {
+                    self.early.push_front(polled);
+                    break;
+                }
+                // What was not read in the past is not made up for.
+                self.due = now + Duration::from_secs_f64(records.len() as f64 / rate);
+            }
+            take(polled);
+        }
         let early = self.due.saturating_duration_since(Instant::now());
         if max_rate.is_some() && !early.is_zero() {
             // Not much longer than was asked for: the projector has other things to do.
-            return std::thread::sleep(early.min(wait.max(Duration::from_millis(10))));
-        }
-        let mut read = 0;
-        self.source.poll(wait, &mut |polled| match polled {
-            Polled::Records(records) => {
-                read += records.len();
-                let records = match until_millis {
-                    Some(until) => Early::of(records, until),
-                    None => Some(records),
-                };
-                if let Some(records) = records {
-                    take(Polled::Records(records));
-                }
-            }
-            other => take(other),
-        });
-        if let Some(rate) = max_rate {
-            // What was not read in the past is not made up for.
-            self.due = self.due.max(Instant::now()) + Duration::from_secs_f64(read as f64 / rate);
+            std::thread::sleep(early.min(wait.max(Duration::from_millis(10))));
         }
     }
 
@@ -117,5 +129,93 @@ impl Records for Early {
 
     fn record(&self, at: usize) -> Record<'_> {
         self.records.record(self.places[at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Position;
+
+    /// Gives ten batches of ten records at once, and then nothing.
+    struct Flood(bool);
+
+    struct Ten(i64);
+
+    impl Records for Ten {
+        fn len(&self) -> usize {
+            10
+        }
+
+        fn record(&self, at: usize) -> Record<'_> {
+            let offset = self.0 * 10 + at as i64;
+            let position = Position { topic: Topic::Jobs, partition: 0, offset };
+            Record { position, timestamp_millis: Some(offset), key: None, value: None, headers: Vec::new() }
+        }
+    }
+
+    impl Source for Flood {
+        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+            if !std::mem::replace(&mut self.0, true) {
+                (0..10).for_each(|batch| take(Polled::Records(Box::new(Ten(batch)))));
+                take(Polled::Ended { topic: Topic::Jobs, partition: 0 });
+            }
+        }
+
+        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn stop(&mut self, _: Topic, _: i32) {}
+
+        fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+            None
+        }
+
+        fn trouble(&self) -> Option<String> {
+            None
+        }
+
+        fn is_complete(&self) -> bool {
+            true
+        }
+
+        fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    }
+
+    /// The offsets that a poll gives; -1 for the end.
+    fn polled(source: &mut Restrained<Flood>) -> Vec<i64> {
+        let mut offsets = Vec::new();
+        source.poll(Duration::ZERO, &mut |polled| match polled {
+            Polled::Records(records) => {
+                offsets.extend((0..records.len()).map(|at| records.record(at).position.offset))
+            }
+            _ => offsets.push(-1),
+        });
+        offsets
+    }
+
+    fn in_order(until: i64) -> Vec<i64> {
+        (0..until).chain([-1]).collect()
+    }
+
+    #[test]
+    fn what_comes_at_once_is_given_batch_by_batch_until_it_is_built() {
+        let freedom = Arc::new(Freedom::default());
+        let restraint = Restraint { max_rate: Some(0.001), until_millis: None };
+        let mut source = Restrained::new(Flood(false), restraint, freedom.clone());
+        let mut given = polled(&mut source);
+        assert_eq!(given, (0..10).collect::<Vec<_>>());
+        assert!(polled(&mut source).is_empty(), "the next batch is due in hours");
+        freedom.is_built.store(true, Ordering::Release);
+        given.extend(polled(&mut source));
+        assert_eq!(given, in_order(100));
+    }
+
+    #[test]
+    fn what_was_written_later_is_left_out() {
+        let restraint = Restraint { max_rate: None, until_millis: Some(37) };
+        let mut source = Restrained::new(Flood(false), restraint, Arc::new(Freedom::default()));
+        assert_eq!(polled(&mut source), in_order(37));
     }
 }
