@@ -81,7 +81,6 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
     }
     let before = engine.switch_to(new);
     drop(held);
-    Plan::forget(data_dir);
     if let Some(before) = before {
         let generation = before.generation;
         stop(before);
