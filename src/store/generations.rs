@@ -84,7 +84,6 @@ pub fn exists(data_dir: &Path, generation: u64) -> bool {
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
 pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
     let path = directory(data_dir, generation);
-    wait_until_closed(&path)?;
     let writer = open_generation(&path, cache_bytes)?;
     Ok(Opened { writer, generation, moved_aside: None, path })
 }
@@ -190,7 +189,7 @@ pub(super) fn with_database<T>(
     with: impl FnOnce(&Db) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
-    let held = hold(path)?;
+    let held = wait_until_closed(path)?;
     let file = path.join("db");
     match fs::metadata(&file) {
         Ok(found) if found.len() > 0 => {}
@@ -240,15 +239,16 @@ fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
     }
 }
 
-/// sled lets go of its file a moment after its last user has gone, and a request under way may be that.
-fn wait_until_closed(path: &Path) -> Result<(), StoreError> {
+/// sled lets go of its file a moment after its last user has gone, and a request under way may be that. Then it is held as
+/// [`hold`] does.
+fn wait_until_closed(path: &Path) -> Result<Option<fs::File>, StoreError> {
     let begin = Instant::now();
     loop {
         match hold(path) {
             Err(StoreError::Held { .. }) if begin.elapsed() < CLOSES_WITHIN => {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            held => return held.map(drop),
+            held => return held,
         }
     }
 }
