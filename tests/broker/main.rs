@@ -26,6 +26,7 @@ mod outage;
 mod python_client;
 mod rebuild;
 mod rig;
+mod secured;
 mod server;
 mod shown;
 mod snapshot;
@@ -54,6 +55,8 @@ enum Needs {
     Broker,
     /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
     BrokerOfItsOwn,
+    /// The same, by TLS and with a password only.
+    SecuredBrokerOfItsOwn,
     /// Any, and the platform's Python client.
     BrokerAndPython,
 }
@@ -63,6 +66,7 @@ const TESTS: &[&[Test]] = &[
     crash::TESTS,
     rebuild::TESTS,
     outage::TESTS,
+    secured::TESTS,
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
@@ -90,13 +94,17 @@ fn main() -> ExitCode {
             {
                 return Ok(Completion::ignored_with(why));
             }
-            let own = (test.needs == Needs::BrokerOfItsOwn).then(Kafka::start);
+            let own = match test.needs {
+                Needs::BrokerOfItsOwn => Some(Kafka::start()),
+                Needs::SecuredBrokerOfItsOwn => Some(secured::broker()),
+                Needs::Broker | Needs::BrokerAndPython => None,
+            };
             (test.run)(&Rig::new(test.name, brokers, own));
             Ok(Completion::Completed)
         };
         let ignored = match test.needs {
             Needs::Broker | Needs::BrokerAndPython => brokers.is_none(),
-            Needs::BrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
+            Needs::BrokerOfItsOwn | Needs::SecuredBrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
         };
         Trial::ignorable_test(test.name, run).with_ignored_flag(ignored)
     });

@@ -59,38 +59,57 @@ pub fn stop_shared_broker() {
 pub struct Kafka {
     pub address: String,
     directory: TempDir,
+    /// What a client needs to be let in.
+    properties: Vec<(String, String)>,
+    /// What the properties refer to.
+    certificates: Option<TempDir>,
 }
 
 impl Kafka {
     pub fn start() -> Kafka {
+        Kafka::start_with(&[])
+    }
+
+    /// With further properties, `KEY=VALUE`, of the server.
+    pub fn start_with(properties: &[String]) -> Kafka {
         let directory = tempfile::tempdir().expect("a directory for the broker");
-        let address = broker("start", directory.path()).expect("a broker that starts");
-        Kafka { address, directory }
+        let address = broker("start", directory.path(), properties).expect("a broker that starts");
+        Kafka { address, directory, properties: Vec::new(), certificates: None }
+    }
+
+    pub fn spoken_to_with(mut self, properties: Vec<(String, String)>, certificates: TempDir) -> Kafka {
+        (self.properties, self.certificates) = (properties, Some(certificates));
+        self
     }
 }
 
 impl Kafka {
     /// As a crash would.
     pub fn kill(&self) {
-        broker("kill", self.directory.path()).expect("a broker that can be killed");
+        broker("kill", self.directory.path(), &[]).expect("a broker that can be killed");
     }
 
     /// With the address and the data it had.
     pub fn restart(&self) {
-        broker("start", self.directory.path()).expect("a broker that starts again");
+        broker("start", self.directory.path(), &[]).expect("a broker that starts again");
     }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
         // What it kept is deleted anyway, so it need not take the time to stop well.
-        let _ = broker("kill", self.directory.path());
+        let _ = broker("kill", self.directory.path(), &[]);
     }
 }
 
-fn broker(verb: &str, directory: &Path) -> Result<String, String> {
+fn broker(verb: &str, directory: &Path, properties: &[String]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker");
-    let output = Command::new(script).arg(verb).arg(directory).output().map_err(|error| error.to_string())?;
+    let output = Command::new(script)
+        .arg(verb)
+        .arg(directory)
+        .args(properties)
+        .output()
+        .map_err(|error| error.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
@@ -120,8 +139,11 @@ impl Rig {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_nanos();
         let name = |topic: Topic| format!("{}-{now:x}-{}", &test[..test.len().min(60)], topic.default_name());
         let topics = TopicNames::new(name(Topic::Optimizations), name(Topic::Jobs), name(Topic::MultistartRuns));
-        let brokers = own_broker.as_ref().map_or_else(|| brokers.address(), |own| own.address.clone());
-        let settings = KafkaSettings { brokers, topics, properties: Vec::new() };
+        let (brokers, properties) = match &own_broker {
+            Some(own) => (own.address.clone(), own.properties.clone()),
+            None => (brokers.address(), Vec::new()),
+        };
+        let settings = KafkaSettings { brokers, topics, properties };
         Rig { own_broker, settings, directory: tempfile::tempdir().expect("a directory for the test") }
     }
 
@@ -135,8 +157,10 @@ impl Rig {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
             command.env_remove(name);
         }
+        let properties = self.settings.properties.iter().map(|(key, value)| format!("{key}={value}\n"));
         command
             .args(arguments)
+            .env("OPTVIEW_KAFKA_PROPERTY", properties.collect::<String>())
             .env("OPTVIEW_BROKERS", &self.settings.brokers)
             .env("OPTVIEW_TOPIC_OPTIMIZATIONS", self.settings.topics.get(Topic::Optimizations))
             .env("OPTVIEW_TOPIC_JOBS", self.settings.topics.get(Topic::Jobs))
