@@ -45,8 +45,8 @@ pub struct Explanation {
     pub view: Option<Box<RawValue>>,
     /// Why readers do not see it.
     pub hidden: Option<Hidden>,
-    /// Each key of the view, with the event that made it what it is; `None` where no event did, and for `run_count`:
-    /// of runs, only the indexes are kept.
+    /// Each key of the view, with the event that made it what it is; `None` where no event did. For `run_count` that is the
+    /// first event of the run of the greatest index: of the others, only the indexes are kept.
     pub fields: BTreeMap<String, Option<Cause>>,
     /// The statuses that the linked job took, ascending by version.
     pub transitions: Vec<Transition>,

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::{DeadLetter, Job, Optimization, View};
 
 /// The format of everything this module writes. A store of another format is built anew.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 const HEAD_LEN: usize = 24;
 const SHOWN: u8 = 1;

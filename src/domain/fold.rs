@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::event::{Body, Envelope, JobChange, OptimizationChange, RunChange};
+use super::event::{Body, Envelope, JobChange, OptimizationChange};
 use super::job::{self, Job};
 use super::optimization::{Created, Optimization};
 use super::register::{Register, Stamp};
@@ -51,12 +51,8 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
             // All of a run's events say the same to the view: there is such a run.
-            let (RunChange::Started
-            | RunChange::Completed { .. }
-            | RunChange::Failed { .. }
-            | RunChange::Canceled) = change;
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| Effects {
-                changed: job.apply_run(*run_index, metadata.occurred_at),
+                changed: job.apply_run(*run_index, change, metadata, *position),
                 ..Effects::default()
             })
         }

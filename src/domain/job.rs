@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::event::JobChange;
+use super::event::{JobChange, Metadata, RunChange};
+use super::position::Position;
 use super::register::Stamp;
-use super::runs::RunSet;
+use super::runs::{LastRun, RunSet};
 use super::timestamp::Timestamp;
 use super::view::Status;
 
@@ -95,6 +96,8 @@ pub struct Job {
     /// The value of the last of `history`.
     outcome: Outcome,
     pub runs: RunSet,
+    /// The run of the greatest index, and the first event of it.
+    last_run: Option<LastRun>,
     /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
     /// that links the job.
     named: SmallVec<[Arc<str>; 1]>,
@@ -149,9 +152,18 @@ impl Job {
     }
 
     /// Takes a run. True where that changed anything.
-    pub fn apply_run(&mut self, run_index: u32, occurred_at: Timestamp) -> bool {
-        let new = self.runs.insert(run_index);
-        self.hear(occurred_at) || new
+    pub fn apply_run(
+        &mut self,
+        run_index: u32,
+        change: &RunChange<'_>,
+        metadata: &Metadata<'_>,
+        source: Position,
+    ) -> bool {
+        let mut changed = self.runs.insert(run_index);
+        if LastRun::may_change(self.last_run.as_ref(), run_index, metadata) {
+            changed |= LastRun::join(&mut self.last_run, LastRun::new(run_index, change, metadata, source));
+        }
+        self.hear(metadata.occurred_at) || changed
     }
 
     /// Takes in all that `other` knows: as if all events of both had been applied to one.
@@ -172,6 +184,7 @@ impl Job {
         }
         self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
         self.runs.join(&other.runs);
+        other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, theirs.clone()));
         other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
         self.hear(other.last_heard);
     }
@@ -230,6 +243,11 @@ impl Job {
 
     pub fn status(&self) -> Option<JobStatus> {
         self.history.last().map(|last| last.status)
+    }
+
+    /// The run of the greatest index: where runs are numbered as they begin, the one that `run_count` last grew by.
+    pub fn last_run(&self) -> Option<&LastRun> {
+        self.last_run.as_ref()
     }
 
     pub fn outcome(&self) -> &Outcome {

@@ -22,7 +22,7 @@ pub use optimization::{Created, Link, Optimization};
 pub use position::{Position, Topic};
 pub use record::{OwnedRecord, Record};
 pub use register::{Register, Stamp, Version};
-pub use runs::RunSet;
+pub use runs::{LastRun, RunEvent, RunSet};
 pub use timestamp::Timestamp;
 pub use view::{Status, View};
 pub use working::{Commit, Key, WorkingSet};

@@ -1,7 +1,11 @@
-//! The set of a job's run indexes.
+//! The set of a job's run indexes, and which event the last of them came with.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
+
+use super::event::{Metadata, RunChange};
+use super::position::Position;
+use super::register::Stamp;
 
 /// Run indexes, as blocks of 64 bits, sorted: 1 to 20 runs take one block in place, 10,000 take 157 of about 10 bytes
 /// each on disk, whatever order and pattern they come in.
@@ -54,6 +58,68 @@ impl RunSet {
                 true
             }
         }
+    }
+}
+
+/// The run of the greatest index, with the first of its events: the least by version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LastRun {
+    pub index: u32,
+    pub stamp: Stamp,
+    pub event: RunEvent,
+}
+
+/// What kind of event it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RunEvent {
+    Started,
+    Completed,
+    Failed,
+    Canceled,
+}
+
+impl RunEvent {
+    /// As the contract on the topics names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RunEvent::Started => "started",
+            RunEvent::Completed => "completed",
+            RunEvent::Failed => "failed",
+            RunEvent::Canceled => "canceled",
+        }
+    }
+}
+
+impl LastRun {
+    pub(super) fn new(index: u32, change: &RunChange<'_>, metadata: &Metadata<'_>, source: Position) -> LastRun {
+        let event = match change {
+            RunChange::Started => RunEvent::Started,
+            RunChange::Completed { .. } => RunEvent::Completed,
+            RunChange::Failed { .. } => RunEvent::Failed,
+            RunChange::Canceled => RunEvent::Canceled,
+        };
+        LastRun { index, stamp: Stamp::new(metadata, 0, source), event }
+    }
+
+    /// Whether an event is worth the making of a stamp. Most are a run's second, and are not.
+    pub(super) fn may_change(held: Option<&LastRun>, index: u32, metadata: &Metadata<'_>) -> bool {
+        held.is_none_or(|held| {
+            let version = &held.stamp.version;
+            let is_later = (metadata.sequence, metadata.occurred_at) > (version.sequence, version.occurred_at);
+            index > held.index || index == held.index && !is_later
+        })
+    }
+
+    /// Takes the one of the greater index, and of one index the earlier. True where that changed `slot`.
+    pub(super) fn join(slot: &mut Option<LastRun>, new: LastRun) -> bool {
+        let takes_its_place = slot.as_ref().is_none_or(|held| {
+            new.index > held.index
+                || new.index == held.index && (&new.stamp, new.event) < (&held.stamp, held.event)
+        });
+        if takes_its_place {
+            *slot = Some(new);
+        }
+        takes_its_place
     }
 }
 

@@ -40,7 +40,7 @@ impl Causes<'_> {
             "parameterized_model_name" => self.latest(parameterized_model_name.as_ref(), "display_names_changed"),
             // What is null here is so because of the status, too.
             "status" | "metrics" | "error" | "error_code" => self.status(),
-            "run_count" => None,
+            "run_count" => self.last_run(),
             _ => self.creation(),
         }
     }
@@ -54,6 +54,15 @@ impl Causes<'_> {
         match change {
             Some(change) if Some(&change.stamp.version) > created => Some(self.cause(event, &change.stamp)),
             _ => self.creation(),
+        }
+    }
+
+    /// What the linked job's last run came with; where there is none, what says that there is none.
+    fn last_run(&self) -> Option<Cause> {
+        let link = self.optimization.links().first()?;
+        match self.optimization.job.last_run() {
+            Some(last) => Some(self.cause(last.event.as_str(), &last.stamp)),
+            None => Some(self.link(link)),
         }
     }
 

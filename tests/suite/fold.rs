@@ -65,18 +65,34 @@ fn job_change() -> impl Strategy<Value = JobChange<'static>> {
     ]
 }
 
+/// Of more than one block, and often the same.
+fn run_index() -> impl Strategy<Value = u32> {
+    prop_oneof![0..200u32, 198..200u32]
+}
+
+fn run_change() -> impl Strategy<Value = RunChange<'static>> {
+    let completed =
+        RunChange::Completed { cost: None, parameter_values: None, iterations: None, evaluations: None };
+    prop_oneof![
+        Just(RunChange::Started),
+        Just(completed),
+        Just(RunChange::Failed { error: None }),
+        Just(RunChange::Canceled),
+    ]
+}
+
 fn body() -> impl Strategy<Value = Body<'static>> {
     prop_oneof![
         (optimization_id(), optimization_change())
             .prop_map(|(optimization_id, change)| Body::Optimization { optimization_id, change }),
         (job_id(), proptest::option::of(optimization_id()), job_change())
             .prop_map(|(job_id, optimization_id, change)| Body::Job { job_id, optimization_id, change }),
-        (job_id(), proptest::option::of(optimization_id()), 0..200u32).prop_map(
-            |(job_id, optimization_id, run_index)| Body::Run {
+        (job_id(), proptest::option::of(optimization_id()), run_index(), run_change()).prop_map(
+            |(job_id, optimization_id, run_index, change)| Body::Run {
                 job_id,
                 run_index,
                 optimization_id,
-                change: RunChange::Started,
+                change,
             }
         ),
     ]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use optview::domain::event::{JobChange, JsonObject};
-use optview::domain::{Commit, Job, Optimization, Timestamp};
+use optview::domain::event::{JobChange, JsonObject, Metadata, RunChange};
+use optview::domain::{Commit, Job, Optimization, Position, Timestamp, Topic};
 use optview::store::{ListQuery, Opened, Writer};
 use serde_json::Value;
 
@@ -31,7 +31,9 @@ fn large_job(seed: u64) -> Job {
     job.apply(&JobChange::Completed { metrics }, made::stamp(64));
     let mut random = made::Random(seed);
     for _ in 0..2_000 {
-        job.apply_run(random.below(1 << 32) as u32, Timestamp::default());
+        let metadata = Metadata { event_id: "run".into(), occurred_at: Timestamp::default(), sequence: 0 };
+        let source = Position { topic: Topic::MultistartRuns, partition: 0, offset: 0 };
+        job.apply_run(random.below(1 << 32) as u32, &RunChange::Started, &metadata, source);
     }
     assert_eq!(job.history().len(), 64);
     job
