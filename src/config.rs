@@ -11,6 +11,7 @@ use crate::cli::options::{self, Opt};
 use crate::cli::{Command, Typed};
 use crate::codec::Encoding;
 use crate::domain::{Position, Timestamp};
+use crate::http::ApiKeys;
 use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
@@ -73,7 +74,7 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// `None`: everybody may read everything.
-    pub api_keys: Option<PathBuf>,
+    pub api_keys: Option<ApiKeys>,
     pub drain_deadline: Duration,
     pub max_connections: usize,
     pub log: LogConfig,
@@ -175,7 +176,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
-    let api_keys = layers.value(&options::API_KEYS, values::readable_file);
+    let api_keys = layers.value(&options::API_KEYS, values::api_keys);
     let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
     let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
     let log = log(layers, "info");

@@ -1,6 +1,7 @@
 //! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
 //! and `serve` itself on a temporary folder, which is gone afterwards.
 
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use tokio::sync::oneshot;
 
 use crate::codec::encode;
 use crate::config::{DemoConfig, ProjectionConfig, ServeConfig};
@@ -24,16 +26,27 @@ use crate::synthetic::{History, HistorySettings};
 /// How often a line shows what changed.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
-/// Runs until `shutdown` resolves.
+/// Runs until `shutdown` resolves, or nobody is left to look: the terminal is closed, or what reads the lines ends.
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
     let config = serve_config(config, traffic.settings.clone(), directory.path());
-    let show = |started: Started| drop(tokio::spawn(show(started)));
+    let (left, nobody_looks) = oneshot::channel::<()>();
+    let show = |started: Started| {
+        drop(tokio::spawn(async move {
+            // Ends only where a line cannot be shown.
+            let _ = show(started).await;
+            drop(left);
+        }));
+    };
+    let shutdown = async {
+        tokio::select! { () = shutdown => {} () = serve::hung_up() => {} _ = nobody_looks => {} }
+    };
     let ended = serve::run(&config, show, shutdown).await;
     traffic.stop()?;
     ended?;
-    println!("\nThe demo has ended; nothing of it is left.");
+    // Where nobody looks, nobody misses it.
+    let _ = say("\nThe demo has ended; nothing of it is left.");
     Ok(())
 }
 
@@ -130,8 +143,13 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
     Ok(())
 }
 
-/// Says what to try, and then what changes, for as long as the process lives.
-async fn show(started: Started) {
+/// To stdout, which may be a pipe that nobody reads any more.
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Says what to try, and then what changes, for as long as that can be said.
+async fn show(started: Started) -> io::Result<()> {
     let Started { addresses, reader } = started;
     let mut shown = Shown::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -139,14 +157,14 @@ async fn show(started: Started) {
         tick.tick().await;
         let ids = reader.get().map(|reader| ids(&reader, &ListQuery { limit: 3, ..ListQuery::default() }));
         if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
-            println!("{}", introduction(addresses, &ids));
+            say(&introduction(addresses, &ids))?;
             break Reader::clone(&reader);
         }
     };
     let mut tick = tokio::time::interval(SHOW_EVERY);
     loop {
         tick.tick().await;
-        println!("{}", shown.next(&reader));
+        say(&shown.next(&reader))?;
     }
 }
 

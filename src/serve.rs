@@ -1,6 +1,7 @@
 //! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
 //! end. Composes; decides nothing about records, views or requests.
 
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,9 +42,17 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
     let access = match &config.api_keys {
-        Some(path) => Access::from_file(path)?,
+        Some(keys) => Access::with_keys(keys.clone()),
         None => Access::open(),
     };
+    if let Some(file) = &config.from_snapshot
+        && store::current(&config.projection.data_dir)?.is_none()
+    {
+        File::open(file).with_context(|| {
+            let file = file.display();
+            format!("the snapshot {file} that --from-snapshot names cannot be read, and there is no store yet")
+        })?;
+    }
     // Before the store, so that a mistake here shows at once; and health answers while a large store opens.
     let read = bind(config.listen, "--listen").await?;
     let admin = bind(config.admin_listen, "--admin-listen").await?;
@@ -179,6 +188,18 @@ pub async fn told_to_stop() {
         }
     };
     tokio::select! { _ = signals.0.recv() => {} _ = signals.1.recv() => {} }
+}
+
+/// Resolves when the terminal is closed.
+pub async fn hung_up() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut signal) => _ = signal.recv().await,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP cannot be watched");
+            std::future::pending().await
+        }
+    }
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

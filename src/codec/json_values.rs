@@ -83,7 +83,10 @@ impl<'de> Deserialize<'de> for Integer {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Integer, E> {
-                text.parse().map(Integer).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                // Rust would take a plus sign, which the mapping does not know.
+                let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+                let integer = digits.then(|| text.parse().ok()).flatten();
+                integer.map(Integer).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(IntegerVisitor)

@@ -176,6 +176,18 @@ fn every_mistake_is_named_at_once_with_the_flag_and_the_variable() {
 }
 
 #[test]
+fn every_mistake_in_the_keys_is_one_of_the_configuration() {
+    let keys = file("[[keys]]\nkey = \"k\"\n[[keys]]\nsha256 = \"12\"\norganizations = [\"o\"]\n");
+    let line = format!("{LEAST} --listen nonsense --api-keys {}", keys.path().display());
+    let of_keys =
+        "cannot be used: key 1: `organizations` must be a list of texts, at least one; key 2: `sha256` must";
+    check_mistakes(&line, &[], &["--listen (OPTVIEW_LISTEN): ", of_keys]);
+    let none = file("keys = 3");
+    let line = format!("{LEAST} --api-keys {}", none.path().display());
+    check_mistakes(&line, &[], &["`keys` is no list: begin each entry with [[keys]]"]);
+}
+
+#[test]
 fn values_that_contradict_each_other_are_a_mistake() {
     check_mistakes(
         &format!("{LEAST} --listen 127.0.0.1:9180 --topic-jobs optimizations"),

@@ -13,6 +13,7 @@ use bytesize::ByteSize;
 use super::AsOf;
 use crate::codec::{Encoding, ID_LIMIT};
 use crate::domain::{Position, Timestamp, Topic};
+use crate::http::{ApiKeys, KeysError};
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
 
@@ -193,7 +194,6 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
     Ok(path)
 }
 
-/// A file that can be read now: it is better to learn at the start that it cannot.
 /// A file, there or not. Absolute, as it may be another process that opens it.
 pub fn file(text: &str) -> Parsed<PathBuf> {
     match std::path::absolute(text) {
@@ -203,6 +203,16 @@ pub fn file(text: &str) -> Parsed<PathBuf> {
     }
 }
 
+/// The keys in a file, which is read now: it is better to learn at the start that they cannot be used.
+pub fn api_keys(text: &str) -> Parsed<ApiKeys> {
+    let path = readable_file(text)?;
+    ApiKeys::from_file(&path).map_err(|KeysError { mistakes, .. }| {
+        let (path, mistakes) = (path.display(), mistakes.join("; "));
+        format!("the keys in {path} cannot be used: {mistakes}")
+    })
+}
+
+/// A file that can be read now, as with the keys.
 pub fn readable_file(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {

@@ -4,13 +4,11 @@
 //! Must never widen what a caller sees: a header that names no organization of the caller's finds nothing, as if
 //! nothing were there.
 
-use std::path::Path;
-
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::errors::{HttpError, Mistake};
-use super::keys::{Key, Keys, KeysError};
+use super::keys::{Key, Keys};
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-organization-id");
@@ -46,9 +44,9 @@ impl Access {
         Access(Mode::Open)
     }
 
-    /// Only for the keys of this TOML file. The error names every mistake in it.
-    pub fn from_file(path: &Path) -> Result<Access, KeysError> {
-        Ok(Access(Mode::Keys(Keys::from_file(path)?)))
+    /// Only for who has one of these.
+    pub fn with_keys(keys: Keys) -> Access {
+        Access(Mode::Keys(keys))
     }
 
     /// The caller of a request with these headers: 401 without a known key, 422 where the organization is not clear.

@@ -14,7 +14,7 @@ use std::time::Instant;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tower::Service;
 
@@ -181,9 +181,11 @@ impl Departure {
     }
 }
 
-/// HEAD: the headers of GET, `content-length` included, which only the body knows.
+/// HEAD: the headers of GET, `content-length` included, which only the body knows. A 304 has none that could be told.
 fn without_body(mut response: Response) -> Response {
-    if let Some(length) = response.body().size_hint().exact() {
+    if response.status() != StatusCode::NOT_MODIFIED
+        && let Some(length) = response.body().size_hint().exact()
+    {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     *response.body_mut() = Body::empty();
@@ -215,7 +217,6 @@ fn log(error: &HttpError, correlation_id: &HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -260,6 +261,20 @@ mod tests {
             assert_eq!(status, StatusCode::OK);
             assert_eq!(response.headers()[CONTENT_LENGTH], "2");
             assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn head_of_what_the_client_has_tells_no_length() {
+        fn not_modified() -> Response {
+            Response::builder().status(StatusCode::NOT_MODIFIED).body(Body::empty()).unwrap()
+        }
+        for edge in edges(|(), _| Ok(not_modified()), |(), _| Ok(Box::pin(async { Ok(not_modified()) }))) {
+            let mut request = get();
+            *request.method_mut() = Method::HEAD;
+            let (status, response) = answer(edge, request).await;
+            assert_eq!(status, StatusCode::NOT_MODIFIED);
+            assert_eq!(response.headers().get(CONTENT_LENGTH), None);
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Key {
 }
 
 /// Looked up by hash, so that how long a look-up takes says nothing about how much of a guess is right.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(HashMap<KeyHash, Key>);
 
 /// Why the keys cannot be used: everything that is wrong, not only the first.
@@ -57,7 +57,10 @@ impl Keys {
         let mut table: Table = toml::from_str(text).map_err(|error| vec![syntax(text, &error)])?;
         let entries = match table.remove("keys") {
             Some(Value::Array(entries)) if !entries.is_empty() => entries,
-            _ => return Err(vec!["there is no [[keys]] entry, so nobody could read".to_owned()]),
+            Some(Value::Array(_)) | None => {
+                return Err(vec!["there is no [[keys]] entry, so nobody could read".to_owned()]);
+            }
+            Some(_) => return Err(vec!["`keys` is no list: begin each entry with [[keys]]".to_owned()]),
         };
         let mut keys = Keys::default();
         let mut mistakes: Vec<String> = table.keys().map(|name| format!("`{name}` is not known")).collect();

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
-pub use keys::KeysError;
+pub use keys::{Keys as ApiKeys, KeysError};
 pub use read_api::ReadApi;
 pub use reader_source::{CurrentReader, ReaderSource};
 

@@ -26,7 +26,7 @@ pub const PREFIX: &str = "/optimizations/";
 const NO_SUCH: HttpError =
     HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");
 
-const EMPTY_PAGE: &[u8] = br#"{"optimizations": [], "total": 0}"#;
+const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 
 /// A cache on the way may keep an answer, but has to ask with the next caller's credentials before it uses it.
 static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");

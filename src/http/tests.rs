@@ -69,7 +69,7 @@ fn early() -> ReadApi {
 fn with_keys(toml: &str) -> Access {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), toml).unwrap();
-    Access::from_file(file.path()).unwrap()
+    Access::with_keys(ApiKeys::from_file(file.path()).unwrap())
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn operators_get_the_report_and_the_metrics() {
 
 #[test]
 fn keys_that_cannot_be_read_are_an_error() {
-    assert!(Access::from_file(Path::new("no/such/keys.toml")).is_err());
+    assert!(ApiKeys::from_file(Path::new("no/such/keys.toml")).is_err());
 }
 
 proptest! {

@@ -5,7 +5,8 @@ use metrics::{Counter, counter, describe_counter, describe_gauge};
 use crate::domain::Topic;
 use crate::domain::fold::Effects;
 
-/// Registered once: counting a record must cost next to nothing.
+/// Registered once: counting a record must cost next to nothing, and what has happened for the first time must have been 0
+/// before, or no increase is seen.
 pub struct Counters {
     records: [Counter; 3],
     pub dead_letters: Counter,
@@ -13,6 +14,7 @@ pub struct Counters {
     unlinked: Counter,
     mismatched: Counter,
     irregular: Counter,
+    pub orphans: Counter,
 }
 
 impl Counters {
@@ -25,6 +27,7 @@ impl Counters {
             unlinked: counter!("optview_unlinked_events_total"),
             mismatched: counter!("optview_job_link_mismatches_total"),
             irregular: counter!("optview_irregular_transitions_total"),
+            orphans: counter!("optview_orphan_jobs_dropped_total"),
         }
     }
 

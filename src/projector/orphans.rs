@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::counter;
-
 use super::Projector;
 use crate::domain::Commit;
 use crate::store::StoreError;
@@ -38,7 +36,7 @@ impl Projector {
         }
         if !commit.is_empty() {
             tracing::warn!(jobs = commit.jobs.len(), "dropped jobs that no optimization ever linked");
-            counter!("optview_orphan_jobs_dropped_total").increment(commit.jobs.len() as u64);
+            self.counters.orphans.increment(commit.jobs.len() as u64);
         }
         self.commit(commit)
     }

@@ -36,7 +36,17 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
     remove_rest(&generations)?;
     let Some(current) = current(data_dir)? else {
-        return begin_current(data_dir, last_number(&generations)? + 1, cache_bytes, None);
+        let last = last_number(&generations)?;
+        let why = (last > 0).then(|| {
+            format!(
+                "there are generations, the last one {last}, but CURRENT does not say which is the live one: if that was lost, \
+                 stop, write {last:06} into it, and start again"
+            )
+        });
+        if let Some(why) = &why {
+            tracing::error!("{why}; meanwhile a new one is built from Kafka");
+        }
+        return begin_current(data_dir, last + 1, cache_bytes, why);
     };
     let path = directory(data_dir, current);
     let damage = match open_generation(&path, cache_bytes) {

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("synthetic", &["domain"]),
     ("cli", &[]),
     ("logging", &[]),
-    ("config", &["cli", "logging", "domain", "codec", "source", "synthetic"]),
+    ("config", &["cli", "logging", "domain", "codec", "source", "synthetic", "http"]),
     ("load", &["config", "codec", "source", "synthetic"]),
     ("engine", &["config", "domain", "http", "projector", "source", "status", "store"]),
     ("snapshot", &["codec", "domain", "projector", "source", "store"]),

@@ -249,7 +249,8 @@ fn without_a_usable_current_a_new_generation_is_begun() {
             None => fs::remove_file(&current).unwrap(),
             Some(garbage) => fs::write(&current, garbage).unwrap(),
         }
-        assert!(matches!(open(directory.path()), Found::New(_)), "{garbage:?}");
+        let Found::New(why) = open(directory.path()) else { panic!("{garbage:?}") };
+        assert!(why.is_some_and(|why| why.contains("write 000001 into it")), "{garbage:?}");
         assert!(generation(directory.path()).exists(), "nothing is lost");
     }
 }

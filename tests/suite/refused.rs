@@ -302,6 +302,14 @@ fn metadata_and_times() -> Vec<Case> {
         metadata(&format!("{{{id}}}"), "header ce_time: `yesterday` (time)").header("ce_time", "yesterday"),
         metadata(&format!(r#"{{{id},"occurredAt":""}}"#), "metadata.occurred_at: `` (time)"),
         metadata(
+            &format!(r#"{{{id},{time},"sequence":"+5"}}"#),
+            "metadata.sequence: invalid value: string \"+5\", expected an unsigned integer, or one in a string",
+        ),
+        metadata(
+            &format!(r#"{{{id},"occurredAt":"2026-03-01 09:00:00Z"}}"#),
+            "metadata.occurred_at: `2026-03-01 09:00:00Z` (time)",
+        ),
+        metadata(
             &format!(r#"{{{id},"occurredAt":1772355600}}"#),
             "metadata.occurredAt: invalid type: integer `1772355600`, expected a string at line 1 column 52",
         ),

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use itertools::Itertools as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 
 use crate::domain::Topic;
 use crate::source::Watermarks;
 
 use super::KafkaSettings;
+use super::reasons::Reasons;
 
 /// How long the cluster may take to say what topics there are.
 const METADATA_DEADLINE: Duration = Duration::from_secs(10);
@@ -22,14 +22,28 @@ const CREATION_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
-    Unreachable { brokers: String, why: KafkaError },
+    Unreachable { brokers: String, why: String },
     #[error("topic {topic} cannot be created: {why}; create it by other means, or ask for the right to do so")]
     Refused { topic: String, why: String },
     #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", CREATION_DEADLINE.as_secs())]
     NoLeaders { topics: Vec<String> },
 }
 
-type Admin = AdminClient<DefaultClientContext>;
+type Admin = AdminClient<Reasons>;
+
+fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
+    let context = Reasons::default();
+    settings
+        .client_config()
+        .create_with_context(context)
+        .map_err(|error| TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
+}
+
+/// A request that nobody answers runs out of time; why nobody does, librdkafka tells beside.
+fn unreachable(settings: &KafkaSettings, admin: &Admin, error: &KafkaError) -> TopicError {
+    let why = admin.inner().context().explain(error);
+    TopicError::Unreachable { brokers: settings.brokers.clone(), why }
+}
 
 /// Creates those of the three topics that are missing, with so many partitions and the cluster's own replication
 /// factor. Returns how many partitions each topic has, which for one that was there already is what it had.
@@ -43,9 +57,8 @@ pub fn ensure_topics_with(
     wanted: &[(Topic, i32)],
     topic_settings: &[(&str, &str)],
 ) -> Result<BTreeMap<Topic, i32>, TopicError> {
-    let unreachable = |why| TopicError::Unreachable { brokers: settings.brokers.clone(), why };
-    let admin: Admin = settings.client_config().create().map_err(unreachable)?;
-    let there = partitions_with_leaders(&admin).map_err(unreachable)?;
+    let admin = admin(settings)?;
+    let there = partitions_with_leaders(&admin).map_err(|error| unreachable(settings, &admin, &error))?;
     let missing: Vec<(&str, i32)> = wanted
         .iter()
         .map(|&(topic, partitions)| (settings.topics.get(topic), partitions))
@@ -66,8 +79,8 @@ pub fn watermarks(
     settings: &KafkaSettings,
     partitions: impl IntoIterator<Item = (String, i32)>,
 ) -> Result<BTreeMap<(String, i32), Watermarks>, TopicError> {
-    let unreachable = |why| TopicError::Unreachable { brokers: settings.brokers.clone(), why };
-    let admin: Admin = settings.client_config().create().map_err(unreachable)?;
+    let admin = admin(settings)?;
+    let unreachable = |error: KafkaError| unreachable(settings, &admin, &error);
     let there = partitions_with_leaders(&admin).map_err(unreachable)?;
     let mut found = BTreeMap::new();
     for (topic, partition) in partitions {

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod look;
 pub mod producer;
 mod queue;
+mod reasons;
 pub mod settings;
 mod watch;
 pub mod yardstick;

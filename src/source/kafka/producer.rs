@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
@@ -14,6 +15,7 @@ use crate::domain::{Record, Topic};
 use crate::source::TopicNames;
 
 use super::KafkaSettings;
+use super::reasons::Reasons;
 
 // `why` and not `source`: each message has it already, and a chain of errors is printed whole.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +24,11 @@ pub enum ProduceError {
     Setup(KafkaError),
     /// `record` counts from 0, in the order sent.
     #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {why}")]
-    Undelivered { record: usize, topic: String, partition: i32, why: KafkaError },
+    Undelivered { record: usize, topic: String, partition: i32, why: String },
     #[error("record {record} of those sent, to {topic}, was not taken: {why}")]
     NotTaken { record: usize, topic: String, why: KafkaError },
     #[error("{waiting} records are still waiting to be delivered after {} s: {why}", .after.as_secs())]
-    Unfinished { waiting: i32, after: Duration, why: KafkaError },
+    Unfinished { waiting: i32, after: Duration, why: String },
 }
 
 pub struct Producer {
@@ -42,7 +44,7 @@ const FINISH_DEADLINE: Duration = Duration::from_secs(90);
 impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
         let failure = Arc::new(Mutex::new(None));
-        let context = FirstFailure(failure.clone());
+        let context = FirstFailure { failure: failure.clone(), reasons: Reasons::default() };
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
         Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0 })
     }
@@ -116,6 +118,7 @@ impl Producer {
             Ok(()) => Ok(self.sent),
             Err(why) => {
                 let waiting = self.inner.in_flight_count();
+                let why = self.inner.context().reasons.explain(&why);
                 Err(ProduceError::Unfinished { waiting, after: FINISH_DEADLINE, why })
             }
         }
@@ -145,20 +148,31 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// Keeps the first delivery that failed; those after it follow from it.
-struct FirstFailure(Arc<Mutex<Option<ProduceError>>>);
+struct FirstFailure {
+    failure: Arc<Mutex<Option<ProduceError>>>,
+    reasons: Reasons,
+}
 
-impl ClientContext for FirstFailure {}
+impl ClientContext for FirstFailure {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.reasons.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reasons.error(error, reason);
+    }
+}
 
 impl ProducerContext for FirstFailure {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
         if let Err((why, message)) = result {
-            self.0.lock().get_or_insert_with(|| ProduceError::Undelivered {
+            self.failure.lock().get_or_insert_with(|| ProduceError::Undelivered {
                 record,
                 topic: message.topic().to_owned(),
                 partition: message.partition(),
-                why: why.clone(),
+                why: self.reasons.explain(why),
             });
         }
     }

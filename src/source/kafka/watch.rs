@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -135,7 +136,14 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {}
+impl ConsumerContext for Watch {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            let text = format!("the group's offsets, which only lag tools read, cannot be published: {error}");
+            self.state.lock().log("publishing", &text);
+        }
+    }
+}
 
 /// A partition that was not known before.
 #[derive(Clone, Copy, Debug)]

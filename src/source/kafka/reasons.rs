@@ -1,0 +1,43 @@
+//! Why a request to the cluster came to nothing: librdkafka answers that it timed out, or was given up, and tells the reason
+//! beside, before it tries again. For clients that are told nothing else; `watch.rs` is for the one that reads.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// The last reason told. Clones tell and are told the same.
+#[derive(Clone, Default)]
+pub struct Reasons(Arc<Mutex<Option<String>>>);
+
+impl Reasons {
+    /// The error, and the reason for it where one is known.
+    pub fn explain(&self, error: &KafkaError) -> String {
+        match &*self.0.lock() {
+            Some(reason) => format!("{error}: {reason}"),
+            None => error.to_string(),
+        }
+    }
+}
+
+impl ClientContext for Reasons {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Errors reach `error` too.
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let mut held = self.0.lock();
+        // That no broker answers is told after each of them has been, and says less.
+        if held.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *held = Some(match code {
+                Some(code) => format!("{code}: {reason}"),
+                None => format!("{error}: {reason}"),
+            });
+        }
+    }
+}
