@@ -188,7 +188,8 @@ pub const EXPLAIN: &[Opt] = &[ID];
 pub const BROKERS_IF_ANY: Opt = Opt::new(
     "brokers",
     "HOST:PORT,...",
-    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store",
+    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the \
+     store, and so does --against-log",
 );
 
 pub const BROKERS_TO_READ: Opt =
@@ -227,7 +228,19 @@ pub const TO: Opt = Opt::new(
 
 pub const ROLLBACK: &[Opt] = &[TO, KEEP, DETACH];
 
-pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+pub const AGAINST_LOG: Opt =
+    Opt::switch("against-log", "Also build all of it anew from the topics, beside it, and compare every record");
+
+pub const VERIFY: &[Opt] = &[
+    AGAINST_LOG,
+    MAX_RATE,
+    BROKERS_IF_ANY,
+    TOPIC_OPTIMIZATIONS,
+    TOPIC_JOBS,
+    TOPIC_MULTISTART_RUNS,
+    KAFKA_PROPERTY,
+    KAFKA_PROPERTIES,
+];
 pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
 pub const ARCHIVE_NEW: Opt = Opt::positional(
     "archive",

@@ -64,6 +64,9 @@ pub struct Comparison {
     pub differing: u64,
     pub only_old: u64,
     pub only_new: u64,
+    /// Records of which what readers see is the same, and what is stored beside it is not.
+    #[serde(default)]
+    pub unseen: u64,
     /// The first of those that are not the same.
     pub examples: Vec<Example>,
 }
@@ -78,9 +81,9 @@ impl Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     pub id: String,
-    /// `differing`, `only_old` or `only_new`.
+    /// `differing`, `only_old`, `only_new` or `unseen`.
     pub how: String,
-    /// Where it differs.
+    /// Where it differs: fields of the view, or registers of what is unseen.
     pub fields: Vec<String>,
 }
 

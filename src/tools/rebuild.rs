@@ -35,6 +35,28 @@ pub fn go_back(
     watched(&ticket, detach, watch)
 }
 
+/// Builds a generation beside the live one only to compare the two, and removes it again: also where nobody waits for the
+/// result any more.
+pub fn replay(
+    access: Access,
+    max_rate: Option<f64>,
+    examples: usize,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
+    let plan = || Plan::scratch(&access.data_dir, max_rate, examples);
+    let ticket = begin(&access, false, |_| false, plan)?;
+    drop(access);
+    loop {
+        let (progress, ended) = ticket.wait(TELL_EVERY);
+        match ended {
+            Some(Ok(finished)) => return outcome(&finished),
+            Some(Err(why)) => bail!(why),
+            None if watch(progress).is_break() => ticket.abort(),
+            None => {}
+        }
+    }
+}
+
 fn begin(
     access: &Access,
     detach: bool,
@@ -77,7 +99,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
         },
         // One that was interrupted waits for the next start.
         None => Stands {
-            generation: Plan::unfinished(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
+            generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
             finished: None,

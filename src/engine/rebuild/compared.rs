@@ -70,6 +70,7 @@ impl<'a> Comparing<'a> {
                 Compared::Differing(fields) => ("differing", fields.clone(), &mut comparison.differing),
                 Compared::OnlyOld => ("only_old", Vec::new(), &mut comparison.only_old),
                 Compared::OnlyNew => ("only_new", Vec::new(), &mut comparison.only_new),
+                Compared::Unseen(fields) => ("unseen", fields.clone(), &mut comparison.unseen),
             };
             *count += 1;
             if comparison.examples.len() < examples {
@@ -89,11 +90,19 @@ impl<'a> Comparing<'a> {
 
     fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         for id in ids {
-            match compare(self.old, self.new, id)? {
+            let compared = match compare(self.old, self.new, id) {
+                // It would never be the same, and the others are still to be looked at.
+                Err(error) if error.is_damage() => Compared::Differing(Vec::new()),
+                compared => compared?,
+            };
+            match compared {
                 Compared::Same | Compared::Neither => self.odd.remove(id),
                 // Where nearly all differ, examples are enough.
                 Compared::Differing(_) if self.odd.len() > EXAMPLES_KEPT => {
                     self.odd.insert(id.clone(), Compared::Differing(Vec::new()))
+                }
+                Compared::Unseen(_) if self.odd.len() > EXAMPLES_KEPT => {
+                    self.odd.insert(id.clone(), Compared::Unseen(Vec::new()))
                 }
                 compared => self.odd.insert(id.clone(), compared),
             };

@@ -28,12 +28,13 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Re
     let data_dir = &engine.config.data_dir;
     let ended = attempt(engine, plan, shared);
     let is_aborted = ended.is_err() && shared.abort.load(Ordering::Acquire);
-    if ended.is_err() && !is_aborted && is_interrupted(engine, shared) {
+    let is_resumed = plan.what != What::Scratch;
+    if ended.is_err() && !is_aborted && is_resumed && is_interrupted(engine, shared) {
         return ended.context(
             "it was interrupted, and goes on when `optview serve` starts again, or when asked for again",
         );
     }
-    if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
+    if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what.is_built() {
         plan.discard(data_dir);
         remove(data_dir, plan.generation);
     }
@@ -93,18 +94,18 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
     let restraint = Restraint { max_rate: plan.options.max_rate, until_millis: plan.options.until_millis };
     let is_there = store::exists(data_dir, plan.generation);
-    if plan.what == What::Build && !is_there {
+    if plan.what.is_built() && !is_there {
         let live = engine.with_live(|live| live.reader.clone())?;
         if !plan.options.accept_loss {
-            lost::refuse_loss(&engine.config, &live)?;
+            lost::refuse_loss(&engine.config, &live, plan.what)?;
         }
         refuse_full_disk(engine)?;
     }
     plan.keep(data_dir)?;
     let opened = match (plan.what, is_there) {
-        (What::Build, false) => store::begin_beside(data_dir, plan.generation, cache)?,
+        (What::Build | What::Scratch, false) => store::begin_beside(data_dir, plan.generation, cache)?,
         (What::Return | What::Discard, _) => store::open_beside(data_dir, plan.generation, cache)?,
-        (What::Build, true) => match store::open_beside(data_dir, plan.generation, cache) {
+        (What::Build | What::Scratch, true) => match store::open_beside(data_dir, plan.generation, cache) {
             // It was left half made.
             Err(error) if error.is_damage() => {
                 store::remove(data_dir, plan.generation)?;
@@ -160,7 +161,7 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
     let records = build(engine, shared, new)?;
     new.set_built();
     let comparing = match plan.what {
-        What::Build => Some(compare(shared, &live_reader, &new.reader)?),
+        What::Build | What::Scratch => Some(compare(shared, &live_reader, &new.reader)?),
         What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);

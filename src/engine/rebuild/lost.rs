@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 
+use super::What;
 use crate::config::ProjectionConfig;
 use crate::domain::{Optimization, Position};
 use crate::source::kafka::admin;
@@ -14,7 +15,7 @@ const A_STEP: u32 = 2_000;
 
 /// # Errors
 /// Where anything would be lost: what, and what can be done.
-pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<()> {
+pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, what: What) -> anyhow::Result<()> {
     let origins = live.origins()?;
     let there = admin::watermarks(&config.kafka, live.checkpoint()?.into_keys())?;
     // Where it is not known what the live one was built from, it was from the beginning.
@@ -47,10 +48,17 @@ pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<(
             format!("{topic}/{partition} from {from} to {low}")
         })
         .collect();
+    let gone = gone.join(", ");
+    if what == What::Scratch {
+        bail!(
+            "the topics cannot prove the store: they no longer have all that it was built from; gone is {gone}. By what is \
+             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run \
+             --accept-loss` compares with what is left"
+        );
+    }
     bail!(
-        "the topics no longer have all that the live generation was built from; gone is {}. {lost} views would be lost, \
-         and {truncated} or more would miss events. With --accept-loss it is built from what is left",
-        gone.join(", ")
+        "the topics no longer have all that the live generation was built from; gone is {gone}. {lost} views would be \
+         lost, and {truncated} or more would miss events. With --accept-loss it is built from what is left"
     );
 }
 
