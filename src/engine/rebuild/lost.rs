@@ -1,13 +1,13 @@
 //! What would be lost: history that the live generation was built from, and that the topics no longer have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
 use super::What;
 use crate::config::ProjectionConfig;
 use crate::domain::{Optimization, Position};
-use crate::source::kafka::admin;
+use crate::source::kafka::look;
 use crate::store::Reader;
 
 /// How many optimizations are looked up at a time.
@@ -17,9 +17,13 @@ const A_STEP: u32 = 2_000;
 /// Where anything would be lost: what, and what can be done.
 pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, what: What) -> anyhow::Result<()> {
     let origins = live.origins()?;
-    let there = admin::watermarks(&config.kafka, live.checkpoint()?.into_keys())?;
+    let checkpoint = live.checkpoint()?;
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let there = look::watermarks(&config.kafka, topics)?;
     // Where it is not known what the live one was built from, it was from the beginning.
-    let is_gone = |(key, low): &(&(String, i32), i64)| *low > origins.get(*key).copied().unwrap_or(0);
+    let is_gone = |(key, low): &(&(String, i32), i64)| {
+        checkpoint.contains_key(*key) && *low > origins.get(*key).copied().unwrap_or(0)
+    };
     let gone: BTreeMap<&(String, i32), i64> =
         there.iter().map(|(key, watermarks)| (key, watermarks.low)).filter(is_gone).collect();
     if gone.is_empty() {
