@@ -7,7 +7,6 @@ mod asking;
 mod commands;
 mod generations;
 mod print;
-mod progress;
 mod rebuild;
 mod snapshot;
 mod verify;
@@ -22,9 +21,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::engine::Engine;
-use crate::engine::rebuild::{Options, Progress};
+use crate::engine::rebuild::Options;
 use crate::explain;
 use crate::http::control;
+use crate::progress::Progress;
+use crate::snapshot::Room;
 use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
@@ -61,6 +62,8 @@ pub enum Tool {
     /// To an absolute path: it may be another process that writes it.
     SnapshotExport {
         file: PathBuf,
+        /// So many bytes stay free on its disk.
+        min_free_disk: u64,
     },
 }
 
@@ -134,7 +137,9 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
-        Tool::SnapshotExport { file } => snapshot::export(&access, file, watch),
+        Tool::SnapshotExport { file, min_free_disk } => {
+            snapshot::export(&access, file, Room { floor: *min_free_disk }, watch)
+        }
     }
 }
 

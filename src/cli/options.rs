@@ -253,7 +253,11 @@ pub const COMMIT_INTERVAL: Opt =
     Opt::new("commit-interval", "DURATION", "How often what was copied is finished, synced and listed")
         .default("10s");
 
-pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
+/// Of a tool that writes much.
+pub const MIN_FREE_DISK_LEFT: Opt =
+    Opt { help: "Begin, and go on, only where the disk keeps so much free", ..MIN_FREE_DISK };
+
+pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, MIN_FREE_DISK_LEFT, JSON];
 pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
 pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
 pub const AS_OF: Opt = Opt::new(
@@ -269,8 +273,8 @@ pub const SNAPSHOT_NEW: Opt =
         .required();
 pub const SNAPSHOT: Opt = Opt::positional("snapshot", "FILE", "A file that `snapshot export` wrote").required();
 
-pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW];
-pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, JSON];
+pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW, MIN_FREE_DISK_LEFT];
+pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, MIN_FREE_DISK_LEFT, JSON];
 
 /// Of a tool that looks at no store.
 pub const JSON_OUTPUT: &[Opt] = &[JSON];

@@ -91,18 +91,26 @@ pub struct RollbackConfig {
 pub struct SnapshotConfig {
     pub tool: ToolConfig,
     pub file: PathBuf,
+    pub min_free_disk_bytes: u64,
 }
 
 pub fn snapshot_export(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT_NEW, values::file);
     let tool = tool(layers);
-    Some(SnapshotConfig { tool: tool?, file: file? })
+    let min_free_disk = min_free_disk(layers);
+    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
 }
 
 pub fn snapshot_import(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT, values::file);
     let tool = tool_of(layers, &options::DATA_DIR);
-    Some(SnapshotConfig { tool: tool?, file: file? })
+    let min_free_disk = min_free_disk(layers);
+    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
+}
+
+/// Of what writes much, and is not asked for how it keeps a store up to date.
+pub fn min_free_disk(layers: &mut Layers<'_>) -> Option<u64> {
+    layers.value(&options::MIN_FREE_DISK_LEFT, |text| values::bytes(text, 0))
 }
 
 pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {

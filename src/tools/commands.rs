@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
-use super::progress::Shown;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
+use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
 
 /// `optview explain`
@@ -62,7 +62,8 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 /// `optview snapshot export`
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = Needs { stop: Some(stop), ..Needs::default() };
-    show(&config.tool, &Tool::SnapshotExport { file: config.file.clone() }, needs, print::exported)
+    let tool = Tool::SnapshotExport { file: config.file.clone(), min_free_disk: config.min_free_disk_bytes };
+    show(&config.tool, &tool, needs, print::exported)
 }
 
 /// What a tool needs besides the store, as far as no process serves that.

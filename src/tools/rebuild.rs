@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{Access, Outcome, Watch};
-use crate::engine::rebuild::{Finished, Options, Plan, Progress, Ticket, What};
+use crate::engine::rebuild::{Finished, Options, Plan, Ticket, What};
+use crate::progress::Progress;
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);

@@ -11,7 +11,8 @@ use super::commands::{Needs, ask, show};
 use super::{Access, Outcome, Tool, Watch, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
-use crate::engine::rebuild::{Comparison, Example, Finished, Progress};
+use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
 
 /// What was found, by the store's own checks and by the topics.

@@ -167,6 +167,8 @@ fn a_rebuild_is_watched_refused_and_aborted(rig: &Rig) {
     let total = wait_until("it is known how much there is", || status()["progress"]["records_total"].as_u64());
     let all: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
     assert_eq!(total, all as u64);
+    let measured = |name: &str| server.metric(&format!("optview_rebuild_{name}"));
+    assert_eq!((measured("phase"), measured("records_expected")), (1, total));
     for second in [&["rebuild"][..], &["rebuild", "--dry-run"], &["rebuild", "--max-rate", "20"]] {
         let refused = run(rig, second);
         assert!(refused.code == Some(1) && refused.error.contains("is being made already"), "{refused:?}");
@@ -176,7 +178,7 @@ fn a_rebuild_is_watched_refused_and_aborted(rig: &Rig) {
     assert_eq!(aborted.code, Some(0), "{aborted:?}");
     assert!(aborted.json["failed"].as_str().is_some_and(|why| why.contains("aborted")), "{aborted:?}");
     assert_eq!((generations(rig), planned(rig)), (vec!["000001".to_owned()], None));
-    assert_eq!(status()["under_way"], false);
+    assert_eq!((&status()["under_way"], measured("phase")), (&Value::from(false), 0));
     let nothing_yet = run(rig, &["rebuild", "--until", "2020-01-01T00:00:00Z", "--json"]);
     let Ran { code, json, .. } = &nothing_yet;
     assert_eq!(

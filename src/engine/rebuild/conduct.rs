@@ -10,9 +10,11 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::compared::Comparing;
 use super::plan::{Plan, What};
-use super::{Comparison, Finished, Progress, Shared, lost};
+use super::{Comparison, Finished, Shared, lost};
+use crate::disk;
 use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
+use crate::progress::Progress;
 use crate::projector::{Control, HoldError, Positions};
 use crate::status::{Report, State};
 use crate::store::{self, Reader};
@@ -122,7 +124,7 @@ fn refuse_full_disk(engine: &Engine) -> anyhow::Result<()> {
     let config = &engine.config;
     let Some(live) = store::list(&config.data_dir)?.into_iter().find(|listed| listed.live) else { return Ok(()) };
     let wanted = live.bytes + config.min_free_disk_bytes;
-    if crate::projector::shortage(&config.data_dir, wanted)?.is_some() {
+    if disk::free_bytes(&config.data_dir)? < wanted {
         bail!(
             "there is too little room on the disk of {}: another generation takes about {} bytes, and --min-free-disk \
              are to be left",
@@ -283,14 +285,10 @@ fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
 }
 
 fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
-    let left = total.map(|total| total.saturating_sub(done) as f64);
-    let eta_seconds = left.zip(rate.filter(|rate| *rate > 0.0)).map(|(left, rate)| left / rate);
-    shared.tell(Progress {
-        phase: phase.to_owned(),
-        records_done: done,
-        records_total: total,
-        records_per_second: rate,
-        eta_seconds,
+    let progress = Progress::new(phase, done, total);
+    shared.tell(match rate {
+        Some(rate) => progress.at(rate),
+        None => progress,
     });
 }
 

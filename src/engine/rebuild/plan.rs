@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::store;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,7 +139,7 @@ impl Plan {
     pub(super) fn keep(&self, data_dir: &Path) -> anyhow::Result<()> {
         let path = path(data_dir);
         let plan = serde_json::to_vec(self)?;
-        store::replace_file(&path, &plan).with_context(|| format!("cannot write {}", path.display()))
+        disk::replace(&path, &plan).with_context(|| format!("cannot write {}", path.display()))
     }
 
     pub(super) fn forget(data_dir: &Path) {
