@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Access, Outcome, Watch};
 use crate::engine::rebuild::{Finished, Options, Plan, Ticket, What};
@@ -79,13 +79,13 @@ fn begin(
 }
 
 /// What the one that is under way says, or the one that ended last.
-#[derive(Serialize)]
-struct Stands {
-    generation: Option<String>,
-    under_way: bool,
-    progress: Option<Progress>,
-    finished: Option<Finished>,
-    failed: Option<String>,
+#[derive(Serialize, Deserialize)]
+pub struct Stands {
+    pub generation: Option<String>,
+    pub under_way: bool,
+    pub progress: Option<Progress>,
+    pub finished: Option<Finished>,
+    pub failed: Option<String>,
 }
 
 pub fn status(access: &Access) -> anyhow::Result<Outcome> {

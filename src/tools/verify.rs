@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{Needs, ask, show};
+use super::rebuild::Stands;
 use super::{Access, Outcome, Tool, Watch, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
@@ -65,10 +66,9 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
 /// Before anything is looked at for long.
 fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> {
     let stands = ask(&config.tool, &Tool::RebuildStatus, needs, false)?;
-    let stands: serde_json::Value = serde_json::from_str(stands.json.get())?;
-    let (generation, has_ended) =
-        (stands["generation"].as_str(), !stands["finished"].is_null() || !stands["failed"].is_null());
-    if let Some(generation) = generation.filter(|_| !has_ended) {
+    let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
+    // One that has not ended is under way, or waits for the next start.
+    if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
             "generation {generation} is being made already, by a rebuild or by another `verify --against-log`, and one \
              is made at a time: `optview rebuild --status` shows it, `--abort` ends it"
