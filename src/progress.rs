@@ -107,12 +107,10 @@ impl Shown {
     /// With how fast it has been in this phase, where that is not told.
     fn measured(&self, progress: &Progress) -> Progress {
         let progress = progress.clone();
+        let done = progress.records_done.saturating_sub(self.done_before);
         match progress.records_per_second {
-            Some(_) => progress,
-            None => {
-                let done = progress.records_done.saturating_sub(self.done_before);
-                progress.at(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001))
-            }
+            None if done > 0 => progress.at(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
+            _ => progress,
         }
     }
 }

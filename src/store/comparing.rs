@@ -61,12 +61,20 @@ impl Held {
     }
 }
 
-/// Compares one optimization.
+/// Compares one optimization. Where the old one is damaged, it differs: the others are still to be looked at, and it is the
+/// new one that must be sound.
 ///
 /// # Errors
-/// What cannot be read of either.
+/// What cannot be read of the new one; what else fails.
 pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<Compared, StoreError> {
-    let (old, new) = (old.held(id)?, new.held(id)?);
+    let new = new.held(id)?;
+    match old.held(id).and_then(|old| compare_held(old, new, id)) {
+        Err(error) if error.is_damage() => Ok(Compared::Differing(Vec::new())),
+        compared => compared,
+    }
+}
+
+fn compare_held(old: Option<Held>, new: Option<Held>, id: &str) -> Result<Compared, StoreError> {
     let is_same = old.as_ref().map(|old| &old.stored) == new.as_ref().map(|new| &new.stored);
     let shown = |held: &'_ Option<Held>| held.as_ref().is_some_and(|held| held.layout.shown);
     Ok(match (shown(&old), shown(&new), old, new) {

@@ -90,12 +90,7 @@ impl<'a> Comparing<'a> {
 
     fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         for id in ids {
-            let compared = match compare(self.old, self.new, id) {
-                // It would never be the same, and the others are still to be looked at.
-                Err(error) if error.is_damage() => Compared::Differing(Vec::new()),
-                compared => compared?,
-            };
-            match compared {
+            match compare(self.old, self.new, id)? {
                 Compared::Same | Compared::Neither => self.odd.remove(id),
                 // Where nearly all differ, examples are enough.
                 Compared::Differing(_) if self.odd.len() > EXAMPLES_KEPT => {
