@@ -1,6 +1,5 @@
 //! How far something is that takes long, shown in one way by every command: a bar where stderr is a terminal, a line every
-//! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing, and never fails: that nobody can be
-//! shown how far it is, is no reason to end it.
+//! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -93,7 +92,7 @@ impl Shown {
             To::Programs => {
                 drop(serde_json::to_string(&progress).map(|line| writeln!(std::io::stdout(), "{line}")))
             }
-            To::People | To::Terminal(_) => drop(writeln!(std::io::stderr(), "{}", line(&progress))),
+            To::People | To::Terminal(_) => eprintln!("{}", line(&progress)),
         }
     }
 
