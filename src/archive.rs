@@ -3,14 +3,18 @@
 //! Composes [`crate::source::archive`] with Kafka. Must never write to topics that hold anything else.
 
 use std::io::{self, Write as _};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 pub mod export;
 pub mod import;
-mod progress;
 pub mod verify;
+
+fn per_second(records: u64, begin: Instant) -> u64 {
+    (records as f64 / begin.elapsed().as_secs_f64().max(0.001)).round() as u64
+}
 
 /// One line of JSON, for programs.
 fn print_json(line: &impl Serialize) -> anyhow::Result<()> {

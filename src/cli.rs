@@ -108,7 +108,7 @@ impl Command {
             Command::Demo => &[options::DEMO, options::GENERAL],
             Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
             Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],
-            Command::Verify => &[options::VERIFY, options::TOOL, options::GENERAL],
+            Command::Verify => &[options::VERIFY, options::TOOL, options::PROJECTION, options::GENERAL],
             Command::Rebuild => {
                 &[options::REBUILD, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
             }

@@ -19,7 +19,7 @@ use crate::synthetic::HistorySettings;
 pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
-pub use tools::{Asked, RebuildConfig, RollbackConfig, SnapshotConfig};
+pub use tools::{Asked, RebuildConfig, RollbackConfig, SnapshotConfig, VerifyConfig};
 
 mod archive;
 mod file;
@@ -35,8 +35,7 @@ pub enum Config {
     Demo(DemoConfig),
     Load(LoadConfig),
     Explain(ToolConfig, String),
-    /// With the cluster to compare positions with, where one was given.
-    Verify(ToolConfig, Option<KafkaSettings>),
+    Verify(Box<VerifyConfig>),
     Generations(ToolConfig),
     Rebuild(Box<RebuildConfig>),
     Rollback(Box<RollbackConfig>),
@@ -56,7 +55,8 @@ impl Config {
             Config::Load(config) => &config.log,
             Config::Rebuild(config) => &config.tool.log,
             Config::Rollback(config) => &config.tool.log,
-            Config::Explain(config, _) | Config::Verify(config, _) | Config::Generations(config) => &config.log,
+            Config::Verify(config) => &config.tool.log,
+            Config::Explain(config, _) | Config::Generations(config) => &config.log,
             Config::ArchiveExport(config) => &config.log,
             Config::ArchiveVerify(config) => &config.log,
             Config::ArchiveImport(config) => &config.log,
@@ -153,7 +153,7 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Demo => demo(&mut layers).map(Config::Demo),
         Command::Load => load(&mut layers).map(Config::Load),
         Command::Explain => tools::explain(&mut layers),
-        Command::Verify => tools::verify(&mut layers),
+        Command::Verify => tools::verify(&mut layers).map(|config| Config::Verify(Box::new(config))),
         Command::Rebuild => tools::rebuild(&mut layers).map(|config| Config::Rebuild(Box::new(config))),
         Command::Rollback => tools::rollback(&mut layers).map(|config| Config::Rollback(Box::new(config))),
         Command::Generations => tools::tool(&mut layers).map(Config::Generations),

@@ -32,6 +32,7 @@ pub struct Engine {
 impl Engine {
     /// Nothing is open yet.
     pub fn new(config: ProjectionConfig, on_failure: OnFailure) -> Arc<Engine> {
+        rebuild::measured::begin();
         Arc::new(Engine {
             config,
             reader: ReaderSource::default(),

@@ -8,18 +8,17 @@ use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig};
 use crate::domain::OwnedRecord;
+use crate::progress::Shown;
 use crate::source::Source;
 use crate::source::kafka::KafkaSource;
 
 use moment::Moment;
-use progress::Progress;
 
 mod escapes;
 mod fields;
 mod ids;
 mod json;
 mod moment;
-mod progress;
 mod scan;
 mod text;
 mod timeline;
@@ -46,9 +45,9 @@ pub fn tell(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) 
         Some(AsOf::Position(position)) => Some(*position),
         Some(AsOf::Time(_)) | None => None,
     };
-    let mut progress = Progress::new();
-    let scan = scan::scan(source, names, id, after, &mut progress);
-    progress.finish();
+    let mut shown = Shown::new(false);
+    let scan = scan::scan(source, names, id, after, &mut shown);
+    shown.finish();
     let scan = scan?;
     let moment = match as_of {
         Some(AsOf::Time(time)) => Some(Moment::Before(*time)),

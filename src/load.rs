@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::encode::{encode, key};
 use crate::config::LoadConfig;
+use crate::progress::{Progress, Shown};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
 use crate::synthetic::{Expectation, History};
@@ -31,7 +31,7 @@ pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
     io::stdout().write_all(&line).context("cannot write the result to stdout")
 }
 
-/// Loads, and shows how far it is on a terminal's stderr.
+/// Loads, and shows on stderr how far it is.
 pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
     for (topic, partitions) in admin::ensure_topics(&config.kafka, config.partitions)? {
         let name = config.kafka.topics.get(topic);
@@ -44,7 +44,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
     }
     let mut producer = Producer::new(&config.kafka)?;
     let mut history = History::new(config.history.clone());
-    let progress = progress_bar(config.history.optimizations);
+    let mut shown = Shown::new(false);
     let mut pace = Pace::new(config.events_per_second);
     let mut value = Vec::with_capacity(2048);
     let start = Instant::now();
@@ -53,26 +53,19 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
         producer.send(event.body.topic(), key(&event), Some(&value))?;
         let sent = pace.sent();
         if sent.is_multiple_of(10_000) || pace.is_slow() {
-            progress.set_position(history.optimizations_done());
-            progress.set_message(sent.to_string());
+            let (done, all) = (history.optimizations_done(), config.history.optimizations);
+            shown.show(&Progress::new("loading optimizations", done, Some(all)));
         }
         while let Some(wait) = pace.wait() {
             producer.poll(wait)?;
         }
     }
     let records = producer.finish()?;
-    progress.finish_and_clear();
+    shown.finish();
     let elapsed = start.elapsed();
     let records_per_second = (records as f64 / elapsed.as_secs_f64()).round();
     let seconds = elapsed.as_millis() as f64 / 1000.0;
     Ok(Loaded { records, seconds, records_per_second, expectation: history.expectation().clone() })
-}
-
-/// Hidden by itself where stderr is not a terminal.
-fn progress_bar(optimizations: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} optimizations, {msg} records, {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(optimizations).with_style(style).with_message("0")
 }
 
 /// Keeps to a rate, measured from the start so that no delay adds up.

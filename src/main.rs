@@ -44,7 +44,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
-        Config::Verify(config, kafka) => return tools::verify(config, kafka.as_ref()),
+        Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
         Config::Generations(config) => return tools::generations(config),
         Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
         Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),

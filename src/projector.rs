@@ -6,7 +6,6 @@ mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
-mod disk;
 mod holding;
 mod orphans;
 mod partitions;
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use metrics::gauge;
 
+use crate::disk;
 use crate::domain::fold::{self, Effects, Step};
 use crate::domain::{DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
@@ -28,7 +28,6 @@ use crate::store::{StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
-pub use disk::shortage;
 use holding::Limits;
 use partitions::{Found, Partitions};
 use writing::Patience;
@@ -355,8 +354,14 @@ impl Projector {
 
     /// A full disk cannot even be opened again: nothing is read until there is room.
     fn look_at_disk(&mut self) {
-        match disk::shortage(&self.settings.store_path, self.settings.min_free_disk) {
-            Ok(shortage) => self.partitions.set_paused(shortage),
+        let (store, wanted) = (&self.settings.store_path, self.settings.min_free_disk);
+        match disk::free_bytes(store) {
+            Ok(free) if free < wanted => self.partitions.set_paused(Some(format!(
+                "only {free} bytes are free on the disk of {}, fewer than the {wanted} of --min-free-disk: nothing is \
+                 read until there is room",
+                store.display()
+            ))),
+            Ok(_) => self.partitions.set_paused(None),
             Err(error) => tracing::warn!(%error, "cannot tell how full the disk is"),
         }
     }

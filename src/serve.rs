@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
-use crate::snapshot;
+use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::Bounds;
@@ -122,7 +122,8 @@ pub async fn run(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, &mut |_, _, _| {
+    let room = Room { floor: engine.config.min_free_disk_bytes };
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, &mut |_, _, _| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::stored::{Damaged, FORMAT};
+use crate::disk;
 use crate::store::{PartitionPosition, StoreError};
 pub use export::{Exported, export};
 pub use import::{import, import_where_none};
@@ -53,14 +54,57 @@ pub enum SnapshotError {
     Altered { path: PathBuf },
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
     NotEmpty { path: PathBuf },
-    #[error("there is too little room on the disk of {path}: the store takes about {wanted} bytes", path = path.display())]
-    NoRoom { path: PathBuf, wanted: u64 },
+    #[error(
+        "there is too little room on the disk of {path}: {what} takes about {wanted} bytes, {floor} are to stay free \
+         (--min-free-disk), and {free} are; nothing was made",
+        path = path.display()
+    )]
+    NoRoom { path: PathBuf, what: &'static str, wanted: u64, floor: u64, free: u64 },
+    #[error(
+        "the disk of {path} became too full: {free} bytes are free, and {floor} are to stay so (--min-free-disk); what \
+         was made is removed",
+        path = path.display()
+    )]
+    Filled { path: PathBuf, floor: u64, free: u64 },
     #[error("it was told to end")]
     ToldToEnd,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Damaged(#[from] Damaged),
+}
+
+/// What is left to others of a disk that is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// So many bytes stay free.
+    pub floor: u64,
+}
+
+impl Room {
+    /// Before anything is made.
+    fn check_before(self, path: &Path, what: &'static str, wanted: u64) -> Result<(), SnapshotError> {
+        let (path, floor) = (path.to_owned(), self.floor);
+        match free_bytes(&path)? {
+            free if free < wanted.saturating_add(floor) => {
+                Err(SnapshotError::NoRoom { path, what, wanted, floor, free })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// While it is made.
+    fn check(self, path: &Path) -> Result<(), SnapshotError> {
+        let (path, floor) = (path.to_owned(), self.floor);
+        match free_bytes(&path)? {
+            free if free < floor => Err(SnapshotError::Filled { path, floor, free }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn free_bytes(path: &Path) -> Result<u64, SnapshotError> {
+    disk::free_bytes(path).map_err(SnapshotError::io("look at", path))
 }
 
 impl SnapshotError {

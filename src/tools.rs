@@ -7,7 +7,6 @@ mod asking;
 mod commands;
 mod generations;
 mod print;
-mod progress;
 mod rebuild;
 mod snapshot;
 mod verify;
@@ -22,15 +21,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::engine::Engine;
-use crate::engine::rebuild::{Options, Progress};
+use crate::engine::rebuild::Options;
 use crate::explain;
 use crate::http::control;
+use crate::progress::Progress;
+use crate::snapshot::Room;
 use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
 pub use asking::perform;
-pub use commands::{explain, export_snapshot, generations, rebuild, rollback, verify};
+pub use commands::{explain, export_snapshot, generations, rebuild, rollback};
 pub use snapshot::import as import_snapshot;
+pub use verify::run as verify;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,16 +54,36 @@ pub enum Tool {
     },
     RebuildStatus,
     RebuildAbort,
+    /// Builds a generation from the topics only to compare the live one with it.
+    Replay {
+        max_rate: Option<f64>,
+        examples: usize,
+    },
     /// To an absolute path: it may be another process that writes it.
     SnapshotExport {
         file: PathBuf,
+        /// So many bytes stay free on its disk.
+        min_free_disk: u64,
     },
 }
 
 impl Tool {
     /// Whether the store must be kept up to date meanwhile.
     fn needs_engine(&self) -> bool {
+        self.goes_on() || matches!(self, Tool::Replay { .. })
+    }
+
+    /// Whether it goes on where nobody watches any more.
+    fn goes_on(&self) -> bool {
         matches!(self, Tool::Rebuild { .. } | Tool::Rollback { .. })
+    }
+
+    /// What is to be said of what it leaves where it was told to stop.
+    fn left_where_stopped(&self) -> &'static str {
+        match self {
+            Tool::Replay { .. } => ", and what was built to compare with is removed",
+            _ => "",
+        }
     }
 }
 
@@ -108,13 +130,16 @@ enum Said {
 pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     match tool {
         Tool::Explain { id } => explain_id(&access, id),
-        Tool::Verify => verify::verify(&access, watch),
+        Tool::Verify => verify::of_store(&access, watch),
         Tool::Generations => generations::list(&access),
         Tool::Rebuild { options, detach } => rebuild::build(access, options, *detach, watch),
         Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
-        Tool::SnapshotExport { file } => snapshot::export(&access, file, watch),
+        Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
+        Tool::SnapshotExport { file, min_free_disk } => {
+            snapshot::export(&access, file, Room { floor: *min_free_disk }, watch)
+        }
     }
 }
 

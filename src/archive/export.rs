@@ -9,10 +9,11 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::print_json;
-use super::progress::{Progress, per_second};
+use super::{per_second, print_json};
 use crate::config::ArchiveExportConfig;
+use crate::disk;
 use crate::domain::{OwnedRecord, Topic};
+use crate::progress::{Progress, Shown};
 use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
@@ -22,6 +23,9 @@ use crate::source::{Polled, Records, Source as _, Watermarks};
 const GROUP: &str = "optview-archive";
 /// How long a poll may wait: so often the signal to stop is looked at.
 const WAIT: Duration = Duration::from_millis(100);
+
+/// What no record takes less than, compressed: it has an id, a time and a position of its own.
+const LEAST_BYTES: u64 = 32;
 
 /// What was done.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -39,11 +43,14 @@ struct Exported {
 /// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
 pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
     let cluster = look(&config.kafka)?;
+    let room = Room { directory: &config.directory, floor: config.min_free_disk_bytes };
+    room.check(0)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = left(archive.manifest(), &cluster, &config.kafka)?;
+    room.check(bytes_of(archive.manifest(), total))?;
     let anchors = anchors(&config.directory, archive.manifest())?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
-    let mut progress = Progress::new("exporting", total, config.json);
+    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
     let mut export = Export {
         kafka: &config.kafka,
         appender: Appender::new(archive, config.kafka.topics.clone()),
@@ -55,7 +62,11 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let mut committed = Instant::now();
     let is_whole = loop {
         export.step(&mut source);
-        progress.show(export.records)?;
+        shown.show(&Progress::new("exporting", export.records, Some(total.max(export.records))));
+        if export.failure.is_none() {
+            // What it has copied by then is finished and listed, for which there must still be room.
+            export.failure = room.check(0).context("it has stopped; run it again when there is room").err();
+        }
         if export.failure.is_some() || stop.load(Ordering::Acquire) {
             break false;
         }
@@ -67,10 +78,10 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
             committed = Instant::now();
         }
     };
-    progress.finish();
+    shown.finish();
     // What was read until a failure is good, and the next export need not read it again.
     let manifest = export.appender.finish()?;
-    tell(&manifest, export.records, progress.seconds(), config)?;
+    tell(&manifest, export.records, begin, config)?;
     match export.failure {
         Some(failure) => Err(failure),
         None if is_whole || config.follow => Ok(()),
@@ -78,11 +89,11 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     }
 }
 
-fn tell(manifest: &Manifest, records: u64, seconds: f64, config: &ArchiveExportConfig) -> anyhow::Result<()> {
+fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExportConfig) -> anyhow::Result<()> {
     let exported = Exported {
         phase: "done",
         records,
-        records_per_second: per_second(records, seconds),
+        records_per_second: per_second(records, begin),
         archive_records: manifest.records(),
         archive_files: manifest.files.len(),
         archive_bytes: manifest.bytes(),
@@ -99,6 +110,37 @@ fn tell(manifest: &Manifest, records: u64, seconds: f64, config: &ArchiveExportC
         HumanBytes(exported.archive_bytes)
     );
     Ok(())
+}
+
+/// What is left to others of the archive's disk.
+struct Room<'a> {
+    directory: &'a Path,
+    /// So many bytes stay free.
+    floor: u64,
+}
+
+impl Room<'_> {
+    /// For about so many bytes.
+    fn check(&self, bytes: u64) -> anyhow::Result<()> {
+        let directory = self.directory.display();
+        let free = disk::free_bytes(self.directory).with_context(|| format!("cannot look at {directory}"))?;
+        if free < bytes.saturating_add(self.floor) {
+            let wanted =
+                if bytes > 0 { format!("about {bytes} bytes are to be written, ") } else { String::new() };
+            bail!(
+                "there is too little room on the disk of {directory}: {wanted}{} are to stay free (--min-free-disk), and \
+                 {free} are",
+                self.floor
+            );
+        }
+        Ok(())
+    }
+}
+
+/// About how many bytes so many records more take: as the archive's take, or, where it has none, as few as they can.
+fn bytes_of(manifest: &Manifest, records: u64) -> u64 {
+    let estimated = records.saturating_mul(manifest.bytes()).checked_div(manifest.records());
+    estimated.unwrap_or_else(|| records.saturating_mul(LEAST_BYTES))
 }
 
 fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity> {

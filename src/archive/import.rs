@@ -12,11 +12,11 @@ use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::print_json;
-use super::progress::{Progress, per_second};
+use super::{per_second, print_json};
 use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
+use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::producer::Producer;
@@ -57,7 +57,8 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
     admin::ensure_topics_with(kafka, &topics, TOPIC_SETTINGS)?;
     let before: u64 = there.values().sum();
-    let mut progress = Progress::new("importing", manifest.records() - before, config.json);
+    let total = manifest.records() - before;
+    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
     let mut producer = Producer::new(kafka)?;
     let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
     let mut sent = 0;
@@ -72,7 +73,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
         producer.copy(&record.record())?;
         sent += 1;
         if sent % LOOK_EVERY == 0 {
-            progress.show(sent)?;
+            shown.show(&Progress::new("importing", sent, Some(total)));
             if stop.load(Ordering::Acquire) {
                 producer.finish()?;
                 bail!("told to stop before the end; run it again to go on from there");
@@ -80,9 +81,9 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
         }
     }
     producer.finish()?;
-    progress.finish();
+    shown.finish();
     let problems = differences(&look(kafka)?, &wanted, kafka);
-    let records_per_second = per_second(sent, progress.seconds());
+    let records_per_second = per_second(sent, begin);
     let imported = Imported { phase: "done", records: sent, records_per_second, records_before: before, problems };
     if config.json {
         print_json(&imported)?

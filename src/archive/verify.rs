@@ -4,9 +4,9 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::print_json;
-use super::progress::Progress;
 use crate::cli::Ended;
 use crate::config::ArchiveVerifyConfig;
+use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Span, verify};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -24,15 +24,11 @@ struct Told {
 
 pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     let manifest = Manifest::read(&config.directory)?;
-    let mut progress = Progress::new("verifying", manifest.records(), config.json);
-    let mut shown = Ok(());
+    let mut shown = Shown::new(config.json);
     let verified = verify(&config.directory, &manifest, |so_far| {
-        if shown.is_ok() {
-            shown = progress.show(so_far.records);
-        }
+        shown.show(&Progress::new("verifying", so_far.records, Some(manifest.records())));
     });
-    progress.finish();
-    shown?;
+    shown.finish();
     let spans: Vec<Span> = manifest.spans().into_values().collect();
     let told = Told {
         phase: "done",

@@ -188,7 +188,8 @@ pub const EXPLAIN: &[Opt] = &[ID];
 pub const BROKERS_IF_ANY: Opt = Opt::new(
     "brokers",
     "HOST:PORT,...",
-    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store",
+    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the \
+     store, and so does --against-log",
 );
 
 pub const BROKERS_TO_READ: Opt =
@@ -227,7 +228,19 @@ pub const TO: Opt = Opt::new(
 
 pub const ROLLBACK: &[Opt] = &[TO, KEEP, DETACH];
 
-pub const VERIFY: &[Opt] = &[BROKERS_IF_ANY, KAFKA_PROPERTY, KAFKA_PROPERTIES];
+pub const AGAINST_LOG: Opt =
+    Opt::switch("against-log", "Also build all of it anew from the topics, beside it, and compare every record");
+
+pub const VERIFY: &[Opt] = &[
+    AGAINST_LOG,
+    MAX_RATE,
+    BROKERS_IF_ANY,
+    TOPIC_OPTIMIZATIONS,
+    TOPIC_JOBS,
+    TOPIC_MULTISTART_RUNS,
+    KAFKA_PROPERTY,
+    KAFKA_PROPERTIES,
+];
 pub const ARCHIVE: Opt = Opt::positional("archive", "DIR", "The archive's directory").required();
 pub const ARCHIVE_NEW: Opt = Opt::positional(
     "archive",
@@ -240,7 +253,11 @@ pub const COMMIT_INTERVAL: Opt =
     Opt::new("commit-interval", "DURATION", "How often what was copied is finished, synced and listed")
         .default("10s");
 
-pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, JSON];
+/// Of a tool that writes much.
+pub const MIN_FREE_DISK_LEFT: Opt =
+    Opt { help: "Begin, and go on, only where the disk keeps so much free", ..MIN_FREE_DISK };
+
+pub const ARCHIVE_EXPORT: &[Opt] = &[ARCHIVE_NEW, FOLLOW, COMMIT_INTERVAL, MIN_FREE_DISK_LEFT, JSON];
 pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
 pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
 pub const AS_OF: Opt = Opt::new(
@@ -256,8 +273,8 @@ pub const SNAPSHOT_NEW: Opt =
         .required();
 pub const SNAPSHOT: Opt = Opt::positional("snapshot", "FILE", "A file that `snapshot export` wrote").required();
 
-pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW];
-pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, JSON];
+pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW, MIN_FREE_DISK_LEFT];
+pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, MIN_FREE_DISK_LEFT, JSON];
 
 /// Of a tool that looks at no store.
 pub const JSON_OUTPUT: &[Opt] = &[JSON];

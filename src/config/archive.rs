@@ -16,6 +16,7 @@ pub struct ArchiveExportConfig {
     pub kafka: KafkaSettings,
     pub follow: bool,
     pub commit_interval: Duration,
+    pub min_free_disk_bytes: u64,
     pub json: bool,
     pub log: LogConfig,
 }
@@ -43,6 +44,7 @@ pub fn export(layers: &mut Layers<'_>) -> Option<ArchiveExportConfig> {
     let kafka = kafka::settings(layers, &options::BROKERS);
     let follow = layers.value(&options::FOLLOW, values::switch);
     let commit_interval = layers.value(&options::COMMIT_INTERVAL, values::interval);
+    let min_free_disk = super::tools::min_free_disk(layers);
     let json = layers.value(&options::JSON, values::switch);
     let log = log(layers, LOG);
     Some(ArchiveExportConfig {
@@ -50,6 +52,7 @@ pub fn export(layers: &mut Layers<'_>) -> Option<ArchiveExportConfig> {
         kafka: kafka?,
         follow: follow?,
         commit_interval: commit_interval?,
+        min_free_disk_bytes: min_free_disk?,
         json: json?,
         log: log?,
     })

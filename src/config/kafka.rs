@@ -18,13 +18,6 @@ pub fn settings(layers: &mut Layers<'_>, brokers: &Opt) -> Option<KafkaSettings>
     Some(KafkaSettings { brokers: brokers?, topics: topics?, properties })
 }
 
-/// Of a tool that does without the cluster, and names no topic: the store tells which it is built from.
-pub fn settings_if_given(layers: &mut Layers<'_>) -> Option<KafkaSettings> {
-    let brokers = layers.value(&options::BROKERS_IF_ANY, values::brokers);
-    let properties = properties(layers);
-    Some(KafkaSettings { brokers: brokers?, topics: TopicNames::default(), properties })
-}
-
 fn topics(layers: &mut Layers<'_>) -> Option<TopicNames> {
     const OPTIONS: [&Opt; 3] =
         [&options::TOPIC_OPTIMIZATIONS, &options::TOPIC_JOBS, &options::TOPIC_MULTISTART_RUNS];

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::options::{self, Opt};
+use crate::source::kafka::KafkaSettings;
 
 use super::layers::Layers;
 use super::{Config, ProjectionConfig, ToolConfig, kafka, log, projection, values};
@@ -19,9 +20,27 @@ fn tool_of(layers: &mut Layers<'_>, data_dir: &'static Opt) -> Option<ToolConfig
     Some(ToolConfig { data_dir: data_dir?, json: json?, log: log? })
 }
 
-pub fn verify(layers: &mut Layers<'_>) -> Option<Config> {
-    let kafka = kafka::settings_if_given(layers);
-    Some(Config::Verify(tool(layers)?, kafka))
+/// How a store is to be proven.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifyConfig {
+    pub tool: ToolConfig,
+    /// The cluster to compare positions with, where one was given.
+    pub kafka: Option<KafkaSettings>,
+    /// Whether it is compared with what the topics give.
+    pub against_log: bool,
+    /// For that, where no process serves the store; `None` where no brokers were given.
+    pub projection: Option<ProjectionConfig>,
+    /// Records a second.
+    pub max_rate: Option<f64>,
+}
+
+pub fn verify(layers: &mut Layers<'_>) -> Option<VerifyConfig> {
+    let tool = tool(layers);
+    let kafka = kafka::settings(layers, &options::BROKERS_IF_ANY);
+    let projection = projection(layers, kafka.clone(), tool.as_ref().map(|tool| tool.data_dir.clone()));
+    let against_log = layers.value(&options::AGAINST_LOG, values::switch);
+    let max_rate = layers.value(&options::MAX_RATE, values::rate);
+    Some(VerifyConfig { tool: tool?, kafka, against_log: against_log?, projection, max_rate })
 }
 
 pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
@@ -72,18 +91,26 @@ pub struct RollbackConfig {
 pub struct SnapshotConfig {
     pub tool: ToolConfig,
     pub file: PathBuf,
+    pub min_free_disk_bytes: u64,
 }
 
 pub fn snapshot_export(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT_NEW, values::file);
     let tool = tool(layers);
-    Some(SnapshotConfig { tool: tool?, file: file? })
+    let min_free_disk = min_free_disk(layers);
+    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
 }
 
 pub fn snapshot_import(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT, values::file);
     let tool = tool_of(layers, &options::DATA_DIR);
-    Some(SnapshotConfig { tool: tool?, file: file? })
+    let min_free_disk = min_free_disk(layers);
+    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
+}
+
+/// Of what writes much, and is not asked for how it keeps a store up to date.
+pub fn min_free_disk(layers: &mut Layers<'_>) -> Option<u64> {
+    layers.value(&options::MIN_FREE_DISK_LEFT, |text| values::bytes(text, 0))
 }
 
 pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {

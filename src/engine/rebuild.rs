@@ -4,6 +4,7 @@
 mod compared;
 mod conduct;
 mod lost;
+pub(super) mod measured;
 mod plan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,29 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
+use crate::progress::Progress;
 pub use plan::{Options, Plan, What};
-
-/// How far something is that takes long.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Of a rebuild: `building`, `comparing` or `switching`.
-    pub phase: String,
-    pub records_done: u64,
-    /// Of the phase, where it is known: as the topics ended when it began, or what there is to compare.
-    pub records_total: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub records_per_second: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eta_seconds: Option<f64>,
-}
-
-impl Progress {
-    /// Where the speed is not known.
-    pub fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
-        let phase = phase.to_owned();
-        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
-    }
-}
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +44,9 @@ pub struct Comparison {
     pub differing: u64,
     pub only_old: u64,
     pub only_new: u64,
+    /// Records of which what readers see is the same, and what is stored beside it is not.
+    #[serde(default)]
+    pub unseen: u64,
     /// The first of those that are not the same.
     pub examples: Vec<Example>,
 }
@@ -78,9 +61,9 @@ impl Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     pub id: String,
-    /// `differing`, `only_old` or `only_new`.
+    /// `differing`, `only_old`, `only_new` or `unseen`.
     pub how: String,
-    /// Where it differs.
+    /// Where it differs: fields of the view, or registers of what is unseen.
     pub fields: Vec<String>,
 }
 
@@ -119,6 +102,7 @@ impl Rebuild {
             interrupt: AtomicBool::new(false),
         });
         shared.log_phase("building");
+        measured::record(Some(&shared.state.lock().progress));
         let (engine, told) = (engine.clone(), shared.clone());
         let conduct = move || {
             // sled tells of damage by a panic as often as by an error.
@@ -133,6 +117,7 @@ impl Rebuild {
                 ),
                 Err(error) => tracing::error!("the rebuild has ended: {error:#}"),
             }
+            measured::record(None);
             told.state.lock().ended = Some(ended.map_err(|error| format!("{error:#}")));
             told.ended.notify_all();
         };
@@ -195,6 +180,7 @@ impl Shared {
         if told.progress.phase != progress.phase {
             self.log_phase(&progress.phase);
         }
+        measured::record(Some(&progress));
         told.progress = progress;
     }
 

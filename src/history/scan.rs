@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::ids::Ids;
 use super::moment::Moment;
-use super::progress::Progress;
 use crate::codec;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
+use crate::progress::{Progress, Shown};
 use crate::source::{Polled, Records, Source, TopicNames, Watermarks};
 
 /// How long a source may take to tell of its partitions, and how long it may then give nothing.
@@ -63,10 +63,10 @@ pub fn scan(
     names: &TopicNames,
     id: &str,
     after: Option<Position>,
-    progress: &mut Progress,
+    shown: &mut Shown,
 ) -> Result<Scan, ScanError> {
     let found = Scan { kept: BTreeMap::new(), partitions: BTreeMap::new(), moment: None };
-    let mut scanner = Scanner { source, names, ids: Ids::new(id), after, found, progress };
+    let mut scanner = Scanner { source, names, ids: Ids::new(id), after, found, read: 0, expected: 0, shown };
     scanner.find_partitions()?;
     scanner.check_after()?;
     scanner.read(&[Topic::Optimizations])?;
@@ -87,7 +87,10 @@ struct Scanner<'a> {
     ids: Ids,
     after: Option<Position>,
     found: Scan,
-    progress: &'a mut Progress,
+    /// Records, those that are read a second time counted twice.
+    read: u64,
+    expected: u64,
+    shown: &'a mut Shown,
 }
 
 impl Scanner<'_> {
@@ -167,7 +170,7 @@ impl Scanner<'_> {
                     partition: format!("{}:{number}", self.names.get(topic)),
                     reason,
                 })?;
-                self.progress.expect(high - low);
+                self.expected += u64::try_from(high - low).unwrap_or(0);
                 reading.push((topic, number));
             }
         }
@@ -206,7 +209,8 @@ impl Scanner<'_> {
             held.records += count;
             held.begin_millis = held.begin_millis.or(records.record(0).timestamp_millis);
         }
-        self.progress.advance(count);
+        self.read += count;
+        self.shown.show(&Progress::new("reading", self.read, Some(self.expected)));
         is_over.then_some((topic, partition))
     }
 

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::file::{Entries, Head, Kind};
-use super::{SnapshotError, Summary, Watch};
+use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::domain::Topic;
 use crate::store::{Copied, PartitionPosition, Reader};
 
 /// How many records are written before anybody is told.
 const TOLD_EVERY: u64 = 1_024;
+
+/// A snapshot takes less than the store that it is of, where nothing is compressed and old versions stay for a while: an
+/// eighth of it, in what was measured.
+const STORE_BYTES_PER_BYTE: u64 = 8;
 
 /// What is to be exported.
 pub struct Exported<'a> {
@@ -22,12 +26,14 @@ pub struct Exported<'a> {
     pub topic: &'a dyn Fn(Topic) -> String,
     /// What the generation takes on disk.
     pub store_bytes: u64,
+    pub room: Room,
 }
 
 /// Writes a snapshot to `file`, of which one that is there stays until the new one is whole.
 pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
+    let Exported { reader, generation, topic, store_bytes, room } = exported;
+    room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
-    let Exported { reader, generation, topic, store_bytes } = exported;
     let copying = reader.begin_copy()?;
     let positions = PartitionPosition::all(&copying.checkpoint);
     let optimizations = u64::from(reader.numbers());
@@ -53,9 +59,13 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
         };
         put.map_err(failed)?;
         records += 1;
-        let told =
-            records % TOLD_EVERY != 0 || watch("copying", records, optimizations.max(records)).is_continue();
-        if told { Ok(()) } else { Err(SnapshotError::ToldToEnd) }
+        if records % TOLD_EVERY == 0 {
+            room.check(file)?;
+            if watch("copying", records, optimizations.max(records)).is_break() {
+                return Err(SnapshotError::ToldToEnd);
+            }
+        }
+        Ok(())
     })?;
     let bytes = entries.finish().and_then(|bytes| part.sync_all().map(|()| bytes)).map_err(failed)?;
     path.persist(file).map_err(|error| SnapshotError::io("write", file)(error.error))?;

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{Head, Kind, Whole};
-use super::{SnapshotError, Summary, Watch};
+use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter};
-use crate::projector;
 use crate::store::{self, Opened, PartitionPosition};
 
 /// How many records are handed to the writer at once.
@@ -28,11 +27,12 @@ const GENERATION: u64 = 1;
 pub fn import_where_none(
     file: &Path,
     data_dir: &Path,
+    room: Room,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Summary>, SnapshotError> {
     match store::current(data_dir)? {
         Some(_) => Ok(None),
-        None => import(file, data_dir, watch).map(Some),
+        None => import(file, data_dir, room, watch).map(Some),
     }
 }
 
@@ -40,16 +40,13 @@ pub fn import_where_none(
 ///
 /// # Errors
 /// Whatever is wrong with the file, before anything is made. What goes wrong later leaves nothing either.
-pub fn import(file: &Path, data_dir: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
+pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
     if store::current(data_dir)?.is_some() {
         return Err(SnapshotError::NotEmpty { path: data_dir.to_owned() });
     }
     let mut whole = Whole::open(file, watch)?;
     let head = read_head(&mut whole, file)?;
-    let short = projector::shortage(data_dir, head.store_bytes).map_err(SnapshotError::io("look at", data_dir))?;
-    if short.is_some() {
-        return Err(SnapshotError::NoRoom { path: data_dir.to_owned(), wanted: head.store_bytes });
-    }
+    room.check_before(data_dir, "the store", head.store_bytes)?;
     let aside = Aside::begin(data_dir)?;
     let Opened { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
@@ -64,6 +61,7 @@ pub fn import(file: &Path, data_dir: &Path, watch: &mut Watch<'_>) -> Result<Sum
             commits += 1;
             let Batch { commit, dead_letters } = std::mem::take(&mut batch);
             writer.commit(commit, dead_letters, commits)?;
+            room.check(data_dir)?;
             if watch("importing", records, head.optimizations.max(records)).is_break() {
                 return Err(SnapshotError::ToldToEnd);
             }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use crate::codec::stored::FORMAT;
+use crate::disk;
 use crate::domain::{Timestamp, Topic};
 
 const NAME: &str = "generation.json";
@@ -80,13 +81,11 @@ impl About {
         About { format: Some(FORMAT), closed: None, ..self }
     }
 
-    /// A new file in the old one's place, so that no reader sees half. Where it cannot be written, that is said: it is
-    /// not worth an end.
+    /// Where it cannot be written, that is said: it is not worth an end.
     pub(super) fn write(&self, generation: &Path) {
-        let (path, new) = (generation.join(NAME), generation.join("generation.json.new"));
+        let path = generation.join(NAME);
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
-        let written = text.and_then(|text| fs::write(&new, text)).and_then(|()| fs::rename(&new, &path));
-        if let Err(error) = written {
+        if let Err(error) = text.and_then(|text| disk::replace(&path, &text)) {
             tracing::warn!(%error, path = %path.display(), "what tools are told of the generation is not up to date");
         }
     }

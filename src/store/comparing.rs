@@ -31,19 +31,22 @@ pub enum Compared {
     Same,
     /// The fields of the contract that differ.
     Differing(Vec<String>),
+    /// What readers are shown is the same, or neither shows it; these registers are not: in the event that set them, in a
+    /// job's history, or of an optimization that waits for its creation.
+    Unseen(Vec<String>),
     OnlyOld,
     OnlyNew,
-    /// Neither shows it.
+    /// Neither shows it, and what is stored is the same.
     Neither,
 }
 
-/// What a reader may be shown of one optimization.
-struct Shown {
+/// What is stored of one optimization.
+struct Held {
     stored: IVec,
     layout: Layout,
 }
 
-impl Shown {
+impl Held {
     fn parts(&self) -> [&[u8]; 2] {
         let objectives = self.layout.objectives.clone().map_or(&b"null"[..], |range| &self.stored[range]);
         [&self.stored[self.layout.response.clone()], objectives]
@@ -58,23 +61,56 @@ impl Shown {
     }
 }
 
-/// Compares one optimization.
+/// Compares one optimization. Where the old one is damaged, it differs: the others are still to be looked at, and it is the
+/// new one that must be sound.
 ///
 /// # Errors
-/// What cannot be read of either.
+/// What cannot be read of the new one; what else fails.
 pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<Compared, StoreError> {
-    Ok(match (old.shown(id)?, new.shown(id)?) {
-        (None, None) => Compared::Neither,
-        (Some(_), None) => Compared::OnlyOld,
-        (None, Some(_)) => Compared::OnlyNew,
-        (Some(old), Some(new)) if old.parts() == new.parts() => Compared::Same,
-        (Some(old), Some(new)) => {
+    let new = new.held(id)?;
+    match old.held(id).and_then(|old| compare_held(old, new, id)) {
+        Err(error) if error.is_damage() => Ok(Compared::Differing(Vec::new())),
+        compared => compared,
+    }
+}
+
+fn compare_held(old: Option<Held>, new: Option<Held>, id: &str) -> Result<Compared, StoreError> {
+    let is_same = old.as_ref().map(|old| &old.stored) == new.as_ref().map(|new| &new.stored);
+    let shown = |held: &'_ Option<Held>| held.as_ref().is_some_and(|held| held.layout.shown);
+    Ok(match (shown(&old), shown(&new), old, new) {
+        (true, ..) if is_same => Compared::Same,
+        (false, ..) if is_same => Compared::Neither,
+        (true, false, ..) => Compared::OnlyOld,
+        (false, true, ..) => Compared::OnlyNew,
+        (true, true, Some(old), Some(new)) if old.parts() != new.parts() => {
             let (old, new) = (old.fields()?, new.fields()?);
             let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             let differs = |name: &&&String| old.get(**name) != new.get(**name);
             Compared::Differing(names.iter().filter(differs).map(|name| (*name).clone()).collect())
         }
+        (_, _, old, new) => {
+            let registers = |held: Option<Held>| match held {
+                Some(held) => stored::decode_optimization(&held.stored),
+                None => Ok(Optimization::new(id.into())),
+            };
+            Compared::Unseen(differing_registers(&registers(old)?, &registers(new)?))
+        }
     })
+}
+
+/// By their names, as the fields of [`Optimization`] have them.
+fn differing_registers(old: &Optimization, new: &Optimization) -> Vec<String> {
+    let differing = [
+        ("created", old.created != new.created),
+        ("name", old.name != new.name),
+        ("description", old.description != new.description),
+        ("cell_name", old.cell_name != new.cell_name),
+        ("parameterized_model_name", old.parameterized_model_name != new.parameterized_model_name),
+        ("deleted", old.deleted != new.deleted),
+        ("links", old.links() != new.links()),
+        ("job", old.job != new.job),
+    ];
+    differing.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
 
 impl Reader {
@@ -109,12 +145,12 @@ impl Reader {
         self.catalog.read().next_number()
     }
 
-    fn shown(&self, id: &str) -> Result<Option<Shown>, StoreError> {
+    fn held(&self, id: &str) -> Result<Option<Held>, StoreError> {
         let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
         let layout = stored::layout(&stored)?;
-        Ok(layout.shown.then_some(Shown { stored, layout }))
+        Ok(Some(Held { stored, layout }))
     }
 }

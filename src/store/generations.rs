@@ -2,7 +2,6 @@
 //! cannot be opened is moved aside, said loudly, and built anew from Kafka. Never a crash loop, never a silently empty view.
 
 use std::fs;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use sled::Db;
 use super::keys::{MARKER, Trees};
 use super::{About, StoreError, Writer, writer};
 use crate::codec::stored::{Damaged, FORMAT};
+use crate::disk;
 
 /// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
 const FLUSH_EVERY_MS: u64 = 1000;
@@ -299,17 +299,7 @@ pub fn current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
 /// Makes a generation the live one: the next start opens it. A crash leaves either the one before or this one.
 pub fn make_current(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     let path = data_dir.join("CURRENT");
-    replace_file(&path, format!("{generation:06}\n").as_bytes()).map_err(StoreError::io("write", &path))
-}
-
-/// Puts a new file in the old one's place, and both it and that on the disk: a crash leaves one or the other, whole.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+    disk::replace(&path, format!("{generation:06}\n").as_bytes()).map_err(StoreError::io("write", &path))
 }
 
 /// All that a new generation consists of, and that it is there. sled never syncs its `conf`, and does not open without.
@@ -323,7 +313,7 @@ fn sync_files(generation: &Path) -> Result<(), StoreError> {
 }
 
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(StoreError::io("sync", path))
+    disk::sync_directory(path).map_err(StoreError::io("sync", path))
 }
 
 /// The greatest number among the generations there are, those moved aside included; 0 where there are none.

@@ -27,7 +27,7 @@ pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};
 pub use generations::{
     Opened, begin_beside, condemn, current, exists, install, make_current, next_number, open, open_beside, remove,
-    replace_file, usable,
+    usable,
 };
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};

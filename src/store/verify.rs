@@ -26,7 +26,7 @@ use super::{Reader, StoreError};
 const SLICE: usize = 256;
 
 /// How many problems are named; all are counted.
-const NAMED: usize = 1_000;
+pub const NAMED: usize = 1_000;
 
 /// How often something that does not agree is looked at again while it changes.
 const TRIES: usize = 20;
@@ -59,6 +59,8 @@ pub struct Verified {
     /// has not been read again yet. No problem: look again later.
     pub unsettled: u64,
     pub problems_found: u64,
+    /// Of those, the ones of what cannot be read at all.
+    pub unreadable: u64,
     /// The first thousand of them.
     pub problems: Vec<Problem>,
 }
@@ -108,7 +110,7 @@ pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified
         match ended.unwrap_or_else(|panic| Err(Stop::Failed(format!("sled panicked: {}", text_of(&*panic))))) {
             Ok(()) => {}
             Err(Stop::NobodyWatches) => return None,
-            Err(Stop::Failed(why)) => verifier.problem(phase, "all that follows", why),
+            Err(Stop::Failed(why)) => verifier.unreadable(phase, "all that follows", why),
         }
     }
     Some(verifier.found)
@@ -117,7 +119,7 @@ pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified
 /// What is known of a store that cannot even be opened.
 pub fn unopened(why: &StoreError) -> Verified {
     let problem = Problem { of: "store".to_owned(), which: "generation".to_owned(), problem: why.to_string() };
-    Verified { problems_found: 1, problems: vec![problem], ..Verified::default() }
+    Verified { problems_found: 1, unreadable: 1, problems: vec![problem], ..Verified::default() }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
@@ -147,6 +149,7 @@ struct Finding {
     seen: u64,
     /// A kill may have left it so, until the tail of the topics is read again.
     may_be_left: bool,
+    unreadable: bool,
 }
 
 struct Verifier<'a> {
@@ -164,6 +167,12 @@ impl Verifier<'_> {
         if self.found.problems.len() < NAMED {
             self.found.problems.push(Problem { of: of.to_owned(), which: which.into(), problem });
         }
+    }
+
+    /// A problem of what cannot even be read.
+    fn unreadable(&mut self, of: &str, which: impl Into<String>, problem: String) {
+        self.found.unreadable += 1;
+        self.problem(of, which, problem);
     }
 
     /// Gives each entry of a tree to `check`, slice by slice.
@@ -216,6 +225,8 @@ impl Verifier<'_> {
             if again == finding {
                 if finding.may_be_left && !self.reader.done.caught_up.load(Ordering::Acquire) {
                     self.found.unsettled += 1;
+                } else if finding.unreadable {
+                    self.unreadable(of, which, finding.problem);
                 } else {
                     self.problem(of, which, finding.problem);
                 }

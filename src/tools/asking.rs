@@ -1,6 +1,7 @@
 //! Where a tool runs: in the process that holds the data directory, where there is one, else here. Nothing in between:
 //! a directory that is held by who does not answer is left alone.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -14,7 +15,8 @@ use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::engine::Engine;
 use crate::http::control;
-use crate::source::kafka::{KafkaSettings, admin};
+use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::Bounds;
 use crate::store::{self, About, Existing, Hold, Reader, StoreError};
@@ -178,10 +180,11 @@ fn work_here(
     stopped.map(|()| outcome)
 }
 
-/// What the cluster has of the partitions that the store has read.
+/// What the cluster has of the topics that the store has read.
 fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
-    let found = admin::watermarks(kafka, checkpoint.into_keys())?;
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let found = look::watermarks(kafka, topics)?;
     Ok(Some(found.into_iter().map(|(key, Watermarks { low, high })| (key, (low, high))).collect()))
 }

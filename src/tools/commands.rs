@@ -7,21 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
-use super::progress::Shown;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
+use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
 
 /// `optview explain`
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
     show(config, &Tool::Explain { id: id.to_owned() }, Needs::default(), print::explanation)
-}
-
-/// `optview verify`
-pub fn verify(config: &ToolConfig, kafka: Option<&KafkaSettings>) -> anyhow::Result<Ended> {
-    show(config, &Tool::Verify, Needs { kafka, ..Needs::default() }, print::verified)
 }
 
 /// `optview generations`
@@ -67,45 +62,56 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 /// `optview snapshot export`
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = Needs { stop: Some(stop), ..Needs::default() };
-    show(&config.tool, &Tool::SnapshotExport { file: config.file.clone() }, needs, print::exported)
+    let tool = Tool::SnapshotExport { file: config.file.clone(), min_free_disk: config.min_free_disk_bytes };
+    show(&config.tool, &tool, needs, print::exported)
 }
 
 /// What a tool needs besides the store, as far as no process serves that.
 #[derive(Clone, Copy, Default)]
-struct Needs<'a> {
-    kafka: Option<&'a KafkaSettings>,
-    projection: Option<&'a ProjectionConfig>,
+pub(super) struct Needs<'a> {
+    pub kafka: Option<&'a KafkaSettings>,
+    pub projection: Option<&'a ProjectionConfig>,
     /// Set when the tool is told to stop.
-    stop: Option<&'a AtomicBool>,
+    pub stop: Option<&'a AtomicBool>,
 }
 
-fn show<T: DeserializeOwned>(
+pub(super) fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
     needs: Needs<'_>,
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
-    let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
-    let mut shown = Shown::new(config.json && tool.needs_engine());
-    let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
-        shown.show(&progress);
-        if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    shown.finish();
-    if is_told_to_stop() && tool.needs_engine() {
-        bail!(
-            "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
-             it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
-        );
-    }
-    if is_told_to_stop() && outcome.is_err() {
-        bail!("told to stop, so there is no result");
-    }
-    let Outcome { json, problem_found } = outcome?;
+    let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
     let text = match config.json {
         true => json.get().to_owned() + "\n",
         false => print(&serde_json::from_str(json.get())?),
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
+}
+
+/// Asks, and shows how far it is: to programs, where `tells_programs` says so.
+pub(super) fn ask(
+    config: &ToolConfig,
+    tool: &Tool,
+    needs: Needs<'_>,
+    tells_programs: bool,
+) -> anyhow::Result<Outcome> {
+    let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
+    let mut shown = Shown::new(tells_programs);
+    let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
+        shown.show(&progress);
+        if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    shown.finish();
+    if is_told_to_stop() && tool.goes_on() {
+        bail!(
+            "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
+             it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
+        );
+    }
+    if is_told_to_stop() && outcome.is_err() {
+        bail!("told to stop, so there is no result{}", tool.left_where_stopped());
+    }
+    outcome
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tabwriter::TabWriter;
 
 use super::generations::Generation;
+use super::verify::{AgainstLog, Report};
 use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::snapshot::Summary;
@@ -89,6 +90,29 @@ fn transition(transition: &Transition) -> Vec<String> {
 }
 
 pub fn verified(verified: &Verified) -> String {
+    table(checked(verified)) + &problems(verified)
+}
+
+/// With what the topics say.
+pub fn report(report: &Report) -> String {
+    let Report { verified, against_log } = report;
+    let mut rows = checked(verified);
+    if let Some(why) = &against_log.failed {
+        return table(rows) + &problems(verified) + &format!("Not compared with the topics: {why}\n");
+    }
+    let AgainstLog { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
+    let mut row = |count: &u64, what: &str, how: &str| rows.push(vec![count.to_string(), what.into(), how.into()]);
+    row(records_replayed, "records replayed", "from the topics, into a store beside this one");
+    row(same, "views the same", "in both, at the same positions");
+    row(differing, "views differ", "from what the topics give");
+    row(only_old, "views too many", "which the topics do not give");
+    row(only_new, "views missing", "which the topics give");
+    row(unseen, "records differ", "in what readers are not shown");
+    table(rows) + &problems(verified)
+}
+
+/// What was looked at.
+fn checked(verified: &Verified) -> Vec<Vec<String>> {
     let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
     let rows = [
         (
@@ -114,8 +138,11 @@ pub fn verified(verified: &Verified) -> String {
             },
         ),
     ];
-    let rows = rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]);
-    let mut text = table(rows.to_vec());
+    rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]).to_vec()
+}
+
+fn problems(verified: &Verified) -> String {
+    let mut text = String::new();
     if verified.unsettled > 0 {
         text += &format!(
             "{} could not be compared: they change too fast, or a kill left them; look again once caught up\n",
@@ -150,12 +177,15 @@ pub fn rebuilt(finished: &Finished) -> String {
         ),
     };
     text += &format!("{records} records were read.");
-    let Comparison { same, differing, only_old, only_new, examples } = comparison;
+    let Comparison { same, differing, only_old, only_new, unseen, examples } = comparison;
     if same + differing + only_old + only_new > 0 {
         text += &format!(
             " Of the views, {same} are the same, {differing} differ, {only_old} are only in the old one, {only_new} only \
              in the new one."
         );
+    }
+    if *unseen > 0 {
+        text += &format!(" Of {unseen} more records, what readers are not shown differs.");
     }
     text.push('\n');
     let row = |example: &Example| vec![example.id.clone(), example.how.clone(), example.fields.join(", ")];

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Access, Outcome, Watch};
-use crate::engine::rebuild::{Finished, Options, Plan, Progress, Ticket, What};
+use crate::engine::rebuild::{Finished, Options, Plan, Ticket, What};
+use crate::progress::Progress;
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -35,6 +36,28 @@ pub fn go_back(
     watched(&ticket, detach, watch)
 }
 
+/// Builds a generation beside the live one only to compare the two, and removes it again: also where nobody waits for the
+/// result any more.
+pub fn replay(
+    access: Access,
+    max_rate: Option<f64>,
+    examples: usize,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
+    let plan = || Plan::scratch(&access.data_dir, max_rate, examples);
+    let ticket = begin(&access, false, |_| false, plan)?;
+    drop(access);
+    loop {
+        let (progress, ended) = ticket.wait(TELL_EVERY);
+        match ended {
+            Some(Ok(finished)) => return outcome(&finished),
+            Some(Err(why)) => bail!(why),
+            None if watch(progress).is_break() => ticket.abort(),
+            None => {}
+        }
+    }
+}
+
 fn begin(
     access: &Access,
     detach: bool,
@@ -56,13 +79,13 @@ fn begin(
 }
 
 /// What the one that is under way says, or the one that ended last.
-#[derive(Serialize)]
-struct Stands {
-    generation: Option<String>,
-    under_way: bool,
-    progress: Option<Progress>,
-    finished: Option<Finished>,
-    failed: Option<String>,
+#[derive(Serialize, Deserialize)]
+pub struct Stands {
+    pub generation: Option<String>,
+    pub under_way: bool,
+    pub progress: Option<Progress>,
+    pub finished: Option<Finished>,
+    pub failed: Option<String>,
 }
 
 pub fn status(access: &Access) -> anyhow::Result<Outcome> {
@@ -77,7 +100,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
         },
         // One that was interrupted waits for the next start.
         None => Stands {
-            generation: Plan::unfinished(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
+            generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
             finished: None,

@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use super::progress::Shown;
 use super::{Access, Outcome, Watch, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
-use crate::engine::rebuild::Progress;
-use crate::snapshot::{self, Exported};
+use crate::progress::{Progress, Shown};
+use crate::snapshot::{self, Exported, Room};
 use crate::store;
 
 /// `optview snapshot export`, where the store is.
-pub fn export(access: &Access, file: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn export(access: &Access, file: &Path, room: Room, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
     let exported = Exported {
@@ -24,6 +23,7 @@ pub fn export(access: &Access, file: &Path, watch: &mut Watch<'_>) -> anyhow::Re
         generation: format!("{:06}", access.generation.unwrap_or_default()),
         topic: &|topic| access.topics.get(topic).to_owned(),
         store_bytes: live.map_or(0, |live| live.bytes),
+        room,
     };
     let summary =
         snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
@@ -35,7 +35,8 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let data_dir = &config.tool.data_dir;
     let _hold = store::hold(data_dir)?;
     let mut shown = Shown::new(false);
-    let summary = snapshot::import(&config.file, data_dir, &mut |phase, done, total| {
+    let room = Room { floor: config.min_free_disk_bytes };
+    let summary = snapshot::import(&config.file, data_dir, room, &mut |phase, done, total| {
         shown.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

@@ -49,7 +49,42 @@ pub const TESTS: &[Test] = &[
         needs: Needs::Broker,
         run: history_that_went_before_it_was_archived_is_named,
     },
+    Test {
+        name: "an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room",
+        needs: Needs::Broker,
+        run: an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room,
+    },
 ];
+
+fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &Rig) {
+    const BYTES: u64 = 512 << 20;
+    rig.run(&["load", "--optimizations", "100", "--partitions", "3"]);
+    let directory = archive(rig, "archive");
+    let refused = rig.optview(&["archive", "export", text(&directory), "--min-free-disk", "900PiB"]).output();
+    let refused = refused.expect("a program to run");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("too little room on the disk") && said.contains("--min-free-disk"), "{said}");
+    assert!(!directory.exists(), "nothing was begun");
+
+    let free = optview::disk::free_bytes(rig.directory.path()).expect("a disk");
+    let floor = free.saturating_sub(BYTES).to_string();
+    let exporting = ["archive", "export", text(&directory), "--follow", "--commit-interval", "100ms"];
+    let export = rig.spawn(&[&exporting[..], &["--min-free-disk", &floor]].concat());
+    wait_until("some is archived", || Manifest::read(&directory).ok().filter(|manifest| manifest.records() > 0));
+    let others = rig.directory.path().join("others");
+    let file = std::fs::File::create(&others).expect("a file");
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).expect("room for it");
+    assert_eq!(export.wait().code(), Some(1));
+    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
+    assert!(said.contains("run it again when there is room"), "{said}");
+    std::fs::remove_file(others).expect("a file");
+    rig.run(&["load", "--optimizations", "50", "--seed", "2"]);
+    rig.run(&["archive", "export", text(&directory)]);
+    let there: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
+    assert_eq!(Manifest::read(&directory).expect("a manifest").records(), there as u64);
+    rig.run(&["archive", "verify", text(&directory)]);
+}
 
 fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     rig.run(&["load", "--optimizations", "2000", "--partitions", "3"]);

@@ -34,9 +34,13 @@ mod stop;
 mod tools;
 mod topics;
 mod transactions;
+mod verify;
 
 #[path = "../suite/cases.rs"]
 mod cases;
+#[expect(dead_code, reason = "the suite uses the rest of it")]
+#[path = "../suite/made.rs"]
+mod made;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/support.rs"]
 mod support;
@@ -81,6 +85,7 @@ const TESTS: &[&[Test]] = &[
     broker::TESTS,
     load::TESTS,
     archive::TESTS,
+    verify::TESTS,
 ];
 
 fn main() -> ExitCode {

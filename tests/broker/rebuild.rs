@@ -1,7 +1,7 @@
 //! Rebuild and rollback as programs, on a real log, with readers and producers that never pause: no read fails, no view goes
 //! back, and a kill at any moment leaves one generation or the other, whole.
 
-mod marker;
+pub mod marker;
 
 use std::fs;
 use std::path::PathBuf;
@@ -167,6 +167,8 @@ fn a_rebuild_is_watched_refused_and_aborted(rig: &Rig) {
     let total = wait_until("it is known how much there is", || status()["progress"]["records_total"].as_u64());
     let all: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
     assert_eq!(total, all as u64);
+    let measured = |name: &str| server.metric(&format!("optview_rebuild_{name}"));
+    assert_eq!((measured("phase"), measured("records_expected")), (1, total));
     for second in [&["rebuild"][..], &["rebuild", "--dry-run"], &["rebuild", "--max-rate", "20"]] {
         let refused = run(rig, second);
         assert!(refused.code == Some(1) && refused.error.contains("is being made already"), "{refused:?}");
@@ -176,7 +178,7 @@ fn a_rebuild_is_watched_refused_and_aborted(rig: &Rig) {
     assert_eq!(aborted.code, Some(0), "{aborted:?}");
     assert!(aborted.json["failed"].as_str().is_some_and(|why| why.contains("aborted")), "{aborted:?}");
     assert_eq!((generations(rig), planned(rig)), (vec!["000001".to_owned()], None));
-    assert_eq!(status()["under_way"], false);
+    assert_eq!((&status()["under_way"], measured("phase")), (&Value::from(false), 0));
     let nothing_yet = run(rig, &["rebuild", "--until", "2020-01-01T00:00:00Z", "--json"]);
     let Ran { code, json, .. } = &nothing_yet;
     assert_eq!(
@@ -285,15 +287,15 @@ fn a_rebuild_is_the_remedy_for_a_topic_made_anew(rig: &Rig) {
 
 /// How a tool ended.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
+pub struct Ran {
+    pub code: Option<i32>,
     /// The last line on stdout, where that is JSON.
-    json: Value,
-    error: String,
+    pub json: Value,
+    pub error: String,
 }
 
 /// Runs a tool on the directory that [`Server::start`] serves.
-fn run(rig: &Rig, arguments: &[&str]) -> Ran {
+pub fn run(rig: &Rig, arguments: &[&str]) -> Ran {
     let output = rig.optview(arguments).env("OPTVIEW_DATA_DIR", data(rig)).output().expect("a program to run");
     let text = String::from_utf8(output.stdout).expect("text");
     let last = text.lines().last().unwrap_or_default();
@@ -315,11 +317,11 @@ fn check_rebuilt(ran: &Ran, cut_over: bool) {
     assert!(json["same"].as_u64().is_some_and(|same| same > 0), "{ran:?}");
 }
 
-fn load(rig: &Rig, optimizations: u32) {
+pub fn load(rig: &Rig, optimizations: u32) {
     rig.run(&["load", "--optimizations", &optimizations.to_string(), "--runs", "4", "--partitions", "3"]);
 }
 
-fn data(rig: &Rig) -> PathBuf {
+pub fn data(rig: &Rig) -> PathBuf {
     rig.directory.path().join("data")
 }
 
@@ -328,13 +330,13 @@ fn current(rig: &Rig) -> String {
 }
 
 /// The generation that a rebuild makes, where one is under way.
-fn planned(rig: &Rig) -> Option<String> {
+pub fn planned(rig: &Rig) -> Option<String> {
     let plan = fs::read(data(rig).join("REBUILD")).ok()?;
     let plan: Value = serde_json::from_slice(&plan).expect("a plan, whole at any moment");
     Some(format!("{:06}", plan["generation"].as_u64().expect("a number")))
 }
 
-fn generations(rig: &Rig) -> Vec<String> {
+pub fn generations(rig: &Rig) -> Vec<String> {
     let entries = fs::read_dir(data(rig).join("generations")).expect("generations");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();

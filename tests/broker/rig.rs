@@ -252,6 +252,11 @@ impl Process {
         self.0.wait().expect("a process that ends");
     }
 
+    /// Until it ends by itself.
+    pub fn wait(mut self) -> ExitStatus {
+        wait_until("it ends", || self.0.try_wait().expect("a child"))
+    }
+
     /// SIGTERM, as whoever runs it would.
     pub fn stop(mut self) -> ExitStatus {
         // Every bash has a kill; not every machine has one beside.

@@ -72,6 +72,31 @@ fn verify_ends_with_3_where_it_finds_a_problem() {
 }
 
 #[test]
+fn verify_compares_nothing_with_the_log_where_it_cannot_read_or_is_not_told_where_that_is() {
+    let directory = written();
+    let unknown = optview(&["verify", "--against-log", "--json"], directory.path());
+    let why = String::from_utf8(unknown.stderr).unwrap();
+    assert!(unknown.status.code() == Some(1) && why.contains("give --brokers"), "{why}");
+    let report: Value =
+        serde_json::from_slice(unknown.stdout.split(|byte| *byte == b'\n').nth_back(1).unwrap()).unwrap();
+    assert_eq!(
+        (&report["records"], &report["problems"]),
+        (&json!(1), &json!([])),
+        "its own checks are told all the same"
+    );
+
+    let db = made::open_database(directory.path());
+    db.open_tree("optimizations").unwrap().insert(0_u32.to_be_bytes(), b"\x01").unwrap();
+    drop(db);
+    let text = optview(&["verify", "--against-log"], directory.path());
+    assert_eq!(text.status.code(), Some(3));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("Problems found: 1\n"), "{text}");
+    assert!(text.ends_with("Not compared with the topics: what cannot be read cannot be compared\n"), "{text}");
+    assert!(directory.path().join("generations/000001").is_dir());
+}
+
+#[test]
 fn verify_reports_a_store_that_cannot_be_opened_and_leaves_it_there() {
     let directory = written();
     store::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();

@@ -70,6 +70,7 @@ impl<'a> Comparing<'a> {
                 Compared::Differing(fields) => ("differing", fields.clone(), &mut comparison.differing),
                 Compared::OnlyOld => ("only_old", Vec::new(), &mut comparison.only_old),
                 Compared::OnlyNew => ("only_new", Vec::new(), &mut comparison.only_new),
+                Compared::Unseen(fields) => ("unseen", fields.clone(), &mut comparison.unseen),
             };
             *count += 1;
             if comparison.examples.len() < examples {
@@ -94,6 +95,9 @@ impl<'a> Comparing<'a> {
                 // Where nearly all differ, examples are enough.
                 Compared::Differing(_) if self.odd.len() > EXAMPLES_KEPT => {
                     self.odd.insert(id.clone(), Compared::Differing(Vec::new()))
+                }
+                Compared::Unseen(_) if self.odd.len() > EXAMPLES_KEPT => {
+                    self.odd.insert(id.clone(), Compared::Unseen(Vec::new()))
                 }
                 compared => self.odd.insert(id.clone(), compared),
             };

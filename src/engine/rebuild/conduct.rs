@@ -10,9 +10,11 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::compared::Comparing;
 use super::plan::{Plan, What};
-use super::{Comparison, Finished, Progress, Shared, lost};
+use super::{Comparison, Finished, Shared, lost};
+use crate::disk;
 use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
+use crate::progress::Progress;
 use crate::projector::{Control, HoldError, Positions};
 use crate::status::{Report, State};
 use crate::store::{self, Reader};
@@ -28,12 +30,13 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Re
     let data_dir = &engine.config.data_dir;
     let ended = attempt(engine, plan, shared);
     let is_aborted = ended.is_err() && shared.abort.load(Ordering::Acquire);
-    if ended.is_err() && !is_aborted && is_interrupted(engine, shared) {
+    let is_resumed = plan.what != What::Scratch;
+    if ended.is_err() && !is_aborted && is_resumed && is_interrupted(engine, shared) {
         return ended.context(
             "it was interrupted, and goes on when `optview serve` starts again, or when asked for again",
         );
     }
-    if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what == What::Build {
+    if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what.is_built() {
         plan.discard(data_dir);
         remove(data_dir, plan.generation);
     }
@@ -93,18 +96,18 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
     let restraint = Restraint { max_rate: plan.options.max_rate, until_millis: plan.options.until_millis };
     let is_there = store::exists(data_dir, plan.generation);
-    if plan.what == What::Build && !is_there {
+    if plan.what.is_built() && !is_there {
         let live = engine.with_live(|live| live.reader.clone())?;
         if !plan.options.accept_loss {
-            lost::refuse_loss(&engine.config, &live)?;
+            lost::refuse_loss(&engine.config, &live, plan.what)?;
         }
         refuse_full_disk(engine)?;
     }
     plan.keep(data_dir)?;
     let opened = match (plan.what, is_there) {
-        (What::Build, false) => store::begin_beside(data_dir, plan.generation, cache)?,
+        (What::Build | What::Scratch, false) => store::begin_beside(data_dir, plan.generation, cache)?,
         (What::Return | What::Discard, _) => store::open_beside(data_dir, plan.generation, cache)?,
-        (What::Build, true) => match store::open_beside(data_dir, plan.generation, cache) {
+        (What::Build | What::Scratch, true) => match store::open_beside(data_dir, plan.generation, cache) {
             // It was left half made.
             Err(error) if error.is_damage() => {
                 store::remove(data_dir, plan.generation)?;
@@ -121,7 +124,7 @@ fn refuse_full_disk(engine: &Engine) -> anyhow::Result<()> {
     let config = &engine.config;
     let Some(live) = store::list(&config.data_dir)?.into_iter().find(|listed| listed.live) else { return Ok(()) };
     let wanted = live.bytes + config.min_free_disk_bytes;
-    if crate::projector::shortage(&config.data_dir, wanted)?.is_some() {
+    if disk::free_bytes(&config.data_dir)? < wanted {
         bail!(
             "there is too little room on the disk of {}: another generation takes about {} bytes, and --min-free-disk \
              are to be left",
@@ -160,7 +163,7 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
     let records = build(engine, shared, new)?;
     new.set_built();
     let comparing = match plan.what {
-        What::Build => Some(compare(shared, &live_reader, &new.reader)?),
+        What::Build | What::Scratch => Some(compare(shared, &live_reader, &new.reader)?),
         What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);
@@ -282,14 +285,10 @@ fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
 }
 
 fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
-    let left = total.map(|total| total.saturating_sub(done) as f64);
-    let eta_seconds = left.zip(rate.filter(|rate| *rate > 0.0)).map(|(left, rate)| left / rate);
-    shared.tell(Progress {
-        phase: phase.to_owned(),
-        records_done: done,
-        records_total: total,
-        records_per_second: rate,
-        eta_seconds,
+    let progress = Progress::new(phase, done, total);
+    shared.tell(match rate {
+        Some(rate) => progress.at(rate),
+        None => progress,
     });
 }
 

@@ -1,12 +1,13 @@
 //! What would be lost: history that the live generation was built from, and that the topics no longer have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
+use super::What;
 use crate::config::ProjectionConfig;
 use crate::domain::{Optimization, Position};
-use crate::source::kafka::admin;
+use crate::source::kafka::look;
 use crate::store::Reader;
 
 /// How many optimizations are looked up at a time.
@@ -14,11 +15,15 @@ const A_STEP: u32 = 2_000;
 
 /// # Errors
 /// Where anything would be lost: what, and what can be done.
-pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<()> {
+pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, what: What) -> anyhow::Result<()> {
     let origins = live.origins()?;
-    let there = admin::watermarks(&config.kafka, live.checkpoint()?.into_keys())?;
+    let checkpoint = live.checkpoint()?;
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let there = look::watermarks(&config.kafka, topics)?;
     // Where it is not known what the live one was built from, it was from the beginning.
-    let is_gone = |(key, low): &(&(String, i32), i64)| *low > origins.get(*key).copied().unwrap_or(0);
+    let is_gone = |(key, low): &(&(String, i32), i64)| {
+        checkpoint.contains_key(*key) && *low > origins.get(*key).copied().unwrap_or(0)
+    };
     let gone: BTreeMap<&(String, i32), i64> =
         there.iter().map(|(key, watermarks)| (key, watermarks.low)).filter(is_gone).collect();
     if gone.is_empty() {
@@ -47,10 +52,17 @@ pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<(
             format!("{topic}/{partition} from {from} to {low}")
         })
         .collect();
+    let gone = gone.join(", ");
+    if what == What::Scratch {
+        bail!(
+            "the topics cannot prove the store: they no longer have all that it was built from; gone is {gone}. By what is \
+             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run \
+             --accept-loss` compares with what is left"
+        );
+    }
     bail!(
-        "the topics no longer have all that the live generation was built from; gone is {}. {lost} views would be lost, \
-         and {truncated} or more would miss events. With --accept-loss it is built from what is left",
-        gone.join(", ")
+        "the topics no longer have all that the live generation was built from; gone is {gone}. {lost} views would be \
+         lost, and {truncated} or more would miss events. With --accept-loss it is built from what is left"
     );
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::store;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,10 +23,19 @@ pub struct Plan {
 pub enum What {
     /// From the beginning of the topics.
     Build,
+    /// The same, only to be compared, for somebody who waits for the result: never gone on with, nor cut over to.
+    Scratch,
     /// It was live before, and catches up from where it was.
     Return,
     /// What was built is only to be removed.
     Discard,
+}
+
+impl What {
+    /// Whether it is a new one.
+    pub(super) fn is_built(self) -> bool {
+        matches!(self, What::Build | What::Scratch)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +63,12 @@ impl Plan {
         Ok(Plan { generation: store::next_number(data_dir)?, what: What::Build, options })
     }
 
+    /// One that is only to be compared, under a number that none has.
+    pub fn scratch(data_dir: &Path, max_rate: Option<f64>, examples: usize) -> anyhow::Result<Plan> {
+        let options = Options { max_rate, examples, dry_run: true, ..Options::default() };
+        Ok(Plan { what: What::Scratch, ..Plan::build(data_dir, options)? })
+    }
+
     /// One that was live before: this one, or the last but the live one.
     pub fn go_back(data_dir: &Path, to: Option<u64>, keep: usize) -> anyhow::Result<Plan> {
         let current = store::current(data_dir)?.context("there is no live generation")?;
@@ -70,19 +86,30 @@ impl Plan {
         Ok(Plan { generation, what: What::Return, options: Options { keep, ..Options::default() } })
     }
 
-    /// The one that a crash or a stop has left, unless it was done by then.
-    pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
+    fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
         let path = path(data_dir);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let plan: Plan = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not a plan: remove it", path.display()))?;
+        let plan = serde_json::from_slice(&text);
+        plan.map(Some).with_context(|| format!("{} is not a plan: remove it", path.display()))
+    }
+
+    /// The one that the next start goes on with. Changes nothing.
+    pub fn waiting(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
+        let plan = Plan::read(data_dir)?.filter(|plan| matches!(plan.what, What::Build | What::Return));
+        let current = store::current(data_dir)?;
+        Ok(plan.filter(|plan| current != Some(plan.generation)))
+    }
+
+    /// The one that a crash or a stop has left, unless it was done by then. What is not to be gone on with is removed.
+    pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
+        let Some(plan) = Plan::read(data_dir)? else { return Ok(None) };
         match plan.what {
             _ if store::current(data_dir)? == Some(plan.generation) => {}
-            What::Discard => store::remove(data_dir, plan.generation)?,
+            What::Discard | What::Scratch => store::remove(data_dir, plan.generation)?,
             What::Build | What::Return => return Ok(Some(plan)),
         }
         Plan::forget(data_dir);
@@ -112,7 +139,7 @@ impl Plan {
     pub(super) fn keep(&self, data_dir: &Path) -> anyhow::Result<()> {
         let path = path(data_dir);
         let plan = serde_json::to_vec(self)?;
-        store::replace_file(&path, &plan).with_context(|| format!("cannot write {}", path.display()))
+        disk::replace(&path, &plan).with_context(|| format!("cannot write {}", path.display()))
     }
 
     pub(super) fn forget(data_dir: &Path) {
@@ -148,10 +175,19 @@ mod tests {
         let plan = Plan { generation: 2, what: What::Build, options: Options::default() };
         plan.keep(directory.path()).unwrap();
         assert_eq!(Plan::unfinished(directory.path()).unwrap().as_ref(), Some(&plan));
+        assert_eq!(Plan::waiting(directory.path()).unwrap().as_ref(), Some(&plan));
         plan.discard(directory.path());
         assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
         assert_eq!(store::usable(directory.path()).unwrap(), [1], "nothing is left to go back to");
         assert!(!path(directory.path()).exists());
+
+        let directory = two_generations();
+        let scratch = Plan { what: What::Scratch, ..plan.clone() };
+        scratch.keep(directory.path()).unwrap();
+        assert_eq!(Plan::waiting(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2], "looking changes nothing");
+        assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1]);
 
         let directory = two_generations();
         plan.keep(directory.path()).unwrap();

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::errors::ArchiveError;
+use crate::disk;
 use crate::domain::Topic;
 
 pub(super) const MANIFEST: &str = "MANIFEST.json";
-/// One that is being written; it takes the other's place when it is whole.
+/// One that is being written, as [`disk::replace`] names it; it takes the other's place when it is whole.
 pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
 /// Of the files and of the manifest. It changes where an older optview would misunderstand them.
 pub(super) const VERSION: u32 = 1;
@@ -84,17 +84,13 @@ impl Manifest {
 
     /// Puts it in the old one's place, so that a crash leaves one or the other.
     pub(super) fn write(&self, directory: &Path) -> Result<(), ArchiveError> {
-        let (path, new) = (directory.join(MANIFEST), directory.join(NEW_MANIFEST));
+        let path = directory.join(MANIFEST);
         let written = || {
             let mut bytes = serde_json::to_vec_pretty(self)?;
             bytes.push(b'\n');
-            let mut file = fs::File::create(&new)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)
+            disk::replace(&path, &bytes)
         };
-        written().map_err(ArchiveError::io("write", &path))?;
-        sync_directory(directory)
+        written().map_err(ArchiveError::io("write", &path))
     }
 
     pub fn records(&self) -> u64 {
@@ -164,7 +160,7 @@ pub(super) fn number_of(name: &str) -> Option<u32> {
 
 /// Makes the names in it as durable as what they name.
 pub(super) fn sync_directory(path: &Path) -> Result<(), ArchiveError> {
-    fs::File::open(path).and_then(|directory| directory.sync_all()).map_err(ArchiveError::io("sync", path))
+    disk::sync_directory(path).map_err(ArchiveError::io("sync", path))
 }
 
 /// A stream as archives name it: as its topic is called by default.

@@ -1,5 +1,4 @@
-//! Makes topics, for trials (`load` and the tests) and for an archive that is imported, which `serve` never does; and
-//! looks at what a cluster has of them.
+//! Makes topics, for trials (`load` and the tests) and for an archive that is imported, which `serve` never does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,7 +8,6 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::KafkaError;
 
 use crate::domain::Topic;
-use crate::source::Watermarks;
 
 use super::KafkaSettings;
 use super::reasons::Reasons;
@@ -72,25 +70,6 @@ pub fn ensure_topics_with(
     };
     let partitions_of = |topic| there.get(settings.topics.get(topic)).copied().unwrap_or(0);
     Ok(wanted.iter().map(|&(topic, _)| (topic, partitions_of(topic))).collect())
-}
-
-/// The watermarks of those of these partitions, by the topic's name, that there are.
-pub fn watermarks(
-    settings: &KafkaSettings,
-    partitions: impl IntoIterator<Item = (String, i32)>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, TopicError> {
-    let admin = admin(settings)?;
-    let unreachable = |error: KafkaError| unreachable(settings, &admin, &error);
-    let there = partitions_with_leaders(&admin).map_err(unreachable)?;
-    let mut found = BTreeMap::new();
-    for (topic, partition) in partitions {
-        if there.get(&topic).is_some_and(|&count| partition < count) {
-            let (low, high) =
-                admin.inner().fetch_watermarks(&topic, partition, METADATA_DEADLINE).map_err(unreachable)?;
-            found.insert((topic, partition), Watermarks { low, high });
-        }
-    }
-    Ok(found)
 }
 
 fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)]) -> Result<(), TopicError> {

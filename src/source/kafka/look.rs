@@ -45,22 +45,47 @@ impl Cluster {
 
 /// Looks at the cluster and its topics. Records of transactions that are under way are not there yet.
 pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
-    let brokers = || settings.brokers.clone();
-    let unreachable = |why| LookError::Unreachable { brokers: brokers(), why };
-    let consumer: BaseConsumer = consumer_config(settings, "optview-look").create().map_err(unreachable)?;
+    let consumer = connect(settings)?;
+    let found = of_topics(settings, &consumer, Topic::ALL.iter().map(|&topic| settings.topics.get(topic)))?;
+    let id = consumer
+        .client()
+        .fetch_cluster_id(DEADLINE)
+        .ok_or_else(|| LookError::Nameless { brokers: settings.brokers.clone() })?;
+    let named = |name: &str| Topic::ALL.into_iter().find(|&topic| settings.topics.get(topic) == name);
+    let partitions =
+        found.into_iter().filter_map(|((name, partition), held)| Some(((named(&name)?, partition), held)));
+    Ok(Cluster { id, partitions: partitions.collect() })
+}
+
+/// Where each partition of some topics begins and ends, of those that are there.
+pub fn watermarks<'a>(
+    settings: &KafkaSettings,
+    topics: impl IntoIterator<Item = &'a str>,
+) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
+    of_topics(settings, &connect(settings)?, topics)
+}
+
+fn connect(settings: &KafkaSettings) -> Result<BaseConsumer, LookError> {
+    let unreachable = |why| LookError::Unreachable { brokers: settings.brokers.clone(), why };
+    consumer_config(settings, "optview-look").create().map_err(unreachable)
+}
+
+fn of_topics<'a>(
+    settings: &KafkaSettings,
+    consumer: &BaseConsumer,
+    topics: impl IntoIterator<Item = &'a str>,
+) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
+    let unreachable = |why| LookError::Unreachable { brokers: settings.brokers.clone(), why };
     // Of every topic: asking for one by its name may create it, where the brokers are set so.
     let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(unreachable)?;
-    let id =
-        consumer.client().fetch_cluster_id(DEADLINE).ok_or_else(|| LookError::Nameless { brokers: brokers() })?;
-    let mut partitions = BTreeMap::new();
-    for topic in Topic::ALL {
-        let name = settings.topics.get(topic);
+    let mut found = BTreeMap::new();
+    for name in topics {
         let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
         for partition in held.map(|partition| partition.id()) {
             let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
             let (low, high) = consumer.fetch_watermarks(name, partition, DEADLINE).map_err(unreadable)?;
-            partitions.insert((topic, partition), Watermarks { low, high });
+            found.insert((name.to_owned(), partition), Watermarks { low, high });
         }
     }
-    Ok(Cluster { id, partitions })
+    Ok(found)
 }

@@ -15,7 +15,7 @@ impl Verifier<'_> {
             let number = chunk_number(key)?;
             match stored::decode::<Vec<Entry<'_>>>(&value, "catalog chunk") {
                 Ok(entries) => verifier.chunk(number, &entries, &mut met),
-                Err(damaged) => verifier.problem("catalog", format!("chunk {number}"), damaged.to_string()),
+                Err(damaged) => verifier.unreadable("catalog", format!("chunk {number}"), damaged.to_string()),
             }
             Ok(())
         })?;
@@ -44,8 +44,9 @@ impl Verifier<'_> {
     /// What is wrong with the entry on disk that is current by what is in memory.
     fn entry_on_disk(&self, number: u32) -> Result<Option<Finding>, StoreError> {
         let chunk = self.reader.catalog.read().chunk_of(number);
-        let finding =
-            |problem: &str, seen: u64| Ok(Some(Finding { problem: problem.to_owned(), seen, may_be_left: false }));
+        let finding = |problem: &str, seen: u64| {
+            Ok(Some(Finding { problem: problem.to_owned(), seen, may_be_left: false, unreadable: false }))
+        };
         // A number that no optimization has, or not yet.
         let Some(chunk) = chunk else { return Ok(None) };
         let Some(value) = self.reader.trees.catalog.get(chunk.to_be_bytes())? else {

@@ -64,10 +64,10 @@ impl Verifier<'_> {
             match found {
                 Ok(None) => Ok(None),
                 Ok(Some((error, seen))) => {
-                    Ok(Some(Finding { problem: error.to_string(), seen, may_be_left: false }))
+                    Ok(Some(Finding { problem: error.to_string(), seen, may_be_left: false, unreadable: true }))
                 }
                 Err(error) if error.is_damage() => {
-                    Ok(Some(Finding { problem: error.to_string(), seen: 0, may_be_left: false }))
+                    Ok(Some(Finding { problem: error.to_string(), seen: 0, may_be_left: false, unreadable: true }))
                 }
                 Err(error) => Err(error),
             }

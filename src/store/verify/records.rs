@@ -42,9 +42,9 @@ impl Verifier<'_> {
                 shown = is_shown;
                 Ok(true)
             }
-            // What is wrong with a record by itself does not come right by waiting.
+            // What cannot be read does not come right by waiting.
             Err(error) if error.is_damage() => {
-                self.problem("record", self.name_of(number), error.to_string());
+                self.unreadable("record", self.name_of(number), error.to_string());
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -67,19 +67,22 @@ impl Verifier<'_> {
         let trees = &self.reader.trees;
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             let problem = "the catalog has it, and there is no record of it".to_owned();
-            return Ok((Some(Finding { problem, seen: 0, may_be_left: true }), false));
+            return Ok((Some(Finding { problem, seen: 0, may_be_left: true, unreadable: false }), false));
         };
         let shown = stored::layout(&stored)?.shown;
         let optimization = stored::decode_optimization(&stored)?;
         let mut again = Vec::with_capacity(stored.len());
         stored::encode_optimization(&optimization, &mut again)?;
+        let seen = xxh3_64(&stored);
         if *again != *stored {
             let problem = "the stored response or head is not what its registers give".to_owned();
-            return Err(stored::Damaged { what: "optimization", reason: problem }.into());
+            return Ok((Some(Finding { problem, seen, may_be_left: false, unreadable: false }), shown));
         }
-        let seen = xxh3_64(&stored);
         let finding = self.disagreement(&optimization, number);
-        Ok((finding.map(|(problem, may_be_left)| Finding { problem, seen, may_be_left }), shown))
+        Ok((
+            finding.map(|(problem, may_be_left)| Finding { problem, seen, may_be_left, unreadable: false }),
+            shown,
+        ))
     }
 
     /// How the catalog has it otherwise than the record, and whether a kill may have left that so.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use optview::domain::Topic;
-use optview::snapshot::{Exported, SnapshotError, Summary, export, import, import_where_none};
+use optview::snapshot::{Exported, Room, SnapshotError, Summary, export, import, import_where_none};
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
 use crate::made;
@@ -41,15 +41,30 @@ fn made() -> Made {
     Made { directory, file, summary }
 }
 
+/// Nothing has to stay free.
+const ROOM: Room = Room { floor: 0 };
+
 fn export_to(reader: &Reader, file: &Path) -> Result<Summary, SnapshotError> {
+    export_within(ROOM, reader, file, &mut || {})
+}
+
+fn export_within(
+    room: Room,
+    reader: &Reader,
+    file: &Path,
+    told: &mut dyn FnMut(),
+) -> Result<Summary, SnapshotError> {
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
-    let exported = Exported { reader, generation: "000001".to_owned(), topic: &topic, store_bytes: 1 << 20 };
-    export(exported, file, &mut |_, _, _| ControlFlow::Continue(()))
+    let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
+    export(Exported { reader, generation, topic: &topic, store_bytes, room }, file, &mut |_, _, _| {
+        told();
+        ControlFlow::Continue(())
+    })
 }
 
 fn import_into(file: &Path, data_dir: &Path) -> Result<Summary, SnapshotError> {
     fs::create_dir_all(data_dir).unwrap();
-    import(file, data_dir, &mut |_, _, _| ControlFlow::Continue(()))
+    import(file, data_dir, ROOM, &mut |_, _, _| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -143,7 +158,7 @@ fn a_store_that_is_there_is_never_touched() {
     assert!(matches!(import_into(&file, &data_dir), Err(SnapshotError::NotEmpty { .. })));
     // A later start may well find the file gone.
     let gone = directory.path().join("gone");
-    let ignored = import_where_none(&gone, &data_dir, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+    let ignored = import_where_none(&gone, &data_dir, ROOM, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
     assert_eq!(ignored, None);
     assert_eq!(fs::read(data_dir.join("CURRENT")).unwrap(), current);
     assert!(!data_dir.join("importing").exists());
@@ -155,7 +170,7 @@ fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() 
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(data_dir.join("importing/generations/000001")).unwrap();
     fs::write(data_dir.join("importing/generations/000001/db"), "half").unwrap();
-    let ended = import(&file, &data_dir, &mut |phase, _, _| match phase {
+    let ended = import(&file, &data_dir, ROOM, &mut |phase, _, _| match phase {
         "importing" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
@@ -178,4 +193,43 @@ fn an_export_that_fails_leaves_the_file_that_was_there() {
     drop(other);
     export_to(&opened.writer.reader(), &file).unwrap();
     assert!(!part.exists());
+}
+
+#[test]
+fn what_there_is_no_room_for_is_not_begun() {
+    let Made { directory, file, .. } = made();
+    let full = Room { floor: u64::MAX };
+    let before = fs::read(&file).unwrap();
+    let opened = made::open(&directory.path().join("source"));
+    let refused = export_within(full, &opened.writer.reader(), &file, &mut || {}).unwrap_err();
+    assert!(matches!(refused, SnapshotError::NoRoom { what: "the snapshot", .. }), "{refused}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert!(!directory.path().join("views.snapshot.part").exists());
+    let data_dir = directory.path().join("replica");
+    fs::create_dir_all(&data_dir).unwrap();
+    let refused = import(&file, &data_dir, full, &mut |_, _, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(refused, SnapshotError::NoRoom { what: "the store", .. }), "{refused}");
+    assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
+}
+
+#[test]
+fn an_export_ends_before_the_disk_that_fills_meanwhile_is_full() {
+    const BYTES: u64 = 256 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(&directory.path().join("source")).writer;
+    let optimization = |number: u64| made::optimization(&format!("opt-{number}"), 1, String::new(), String::new());
+    writer.commit(made::commit_of((0..5_000).map(optimization).collect()), Vec::new(), 1).unwrap();
+    made::wait_until_written(&writer, 1);
+    let file = directory.path().join("views.snapshot");
+    let free = optview::disk::free_bytes(directory.path()).unwrap();
+    let room = Room { floor: free.saturating_sub(BYTES) };
+    let others = fs::File::create(directory.path().join("others")).unwrap();
+    let mut told = 0;
+    let ended = export_within(room, &writer.reader(), &file, &mut || {
+        told += 1;
+        rustix::fs::fallocate(&others, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).unwrap();
+    });
+    assert!(matches!(ended, Err(SnapshotError::Filled { .. })), "{ended:?}");
+    assert_eq!(told, 1);
+    assert!(!file.exists() && !directory.path().join("views.snapshot.part").exists());
 }

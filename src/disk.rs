@@ -1,0 +1,54 @@
+//! The disk: how much room it has left, and files that are replaced as a whole. Knows nothing of what is kept there.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// How much room is left where something lies, or would lie: of a path that is not there yet, what there is of it counts.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    // A path of one name lies in the directory that the process is in, which is what its empty parent stands for.
+    let there = path.ancestors().find(|there| there.exists()).unwrap_or_else(|| Path::new("."));
+    let disk = rustix::fs::statvfs(there)?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Puts a new file in the old one's place, and both it and that on the disk: a crash leaves one or the other, whole.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Makes the names in it as durable as what they name.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_leaves_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
+        for text in ["one", "two"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_has_the_room_of_where_it_would_be() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(free_bytes(directory.path()).unwrap() > 0);
+        assert!(free_bytes(&directory.path().join("not/there")).unwrap() > 0);
+        assert!(free_bytes(Path::new("no-such-file")).unwrap() > 0);
+    }
+}

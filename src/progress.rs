@@ -1,0 +1,177 @@
+//! How far something is that takes long, shown in one way by every command: a bar where stderr is a terminal, a line every
+//! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+/// How often a line is written, for people and for programs; the first of a phase at once.
+const A_LINE_EVERY: Duration = Duration::from_secs(5);
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What it is at, such as `building`.
+    pub phase: String,
+    pub records_done: u64,
+    /// Of the phase, where it is known: as it was when it began.
+    pub records_total: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_per_second: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
+}
+
+impl Progress {
+    /// Where the speed is not known: whoever shows it measures.
+    pub fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
+        let phase = phase.to_owned();
+        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
+    }
+
+    /// At so many a second.
+    pub fn at(self, records_per_second: f64) -> Progress {
+        let left = self.records_total.map(|total| total.saturating_sub(self.records_done) as f64);
+        let eta_seconds = left.filter(|_| records_per_second > 0.0).map(|left| left / records_per_second);
+        Progress { records_per_second: Some(records_per_second), eta_seconds, ..self }
+    }
+}
+
+/// Shows it.
+pub struct Shown {
+    to: To,
+    phase: String,
+    /// Of the phase: when it began, and how far it was.
+    begin: Instant,
+    done_before: u64,
+    told: Option<Instant>,
+}
+
+enum To {
+    Terminal(ProgressBar),
+    People,
+    Programs,
+}
+
+impl Shown {
+    /// `json`: programs are told, and nobody else.
+    pub fn new(json: bool) -> Shown {
+        let style = ProgressStyle::with_template("{msg} {bar:40} {human_pos}/{human_len}, {per_sec}, {eta} left");
+        let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let to = match json {
+            true => To::Programs,
+            // The bar hides itself where there is no terminal.
+            false if bar.is_hidden() => To::People,
+            false => To::Terminal(bar),
+        };
+        Shown { to, phase: String::new(), begin: Instant::now(), done_before: 0, told: None }
+    }
+
+    /// May be called as often as one likes.
+    pub fn show(&mut self, progress: &Progress) {
+        let is_new = self.phase != progress.phase;
+        if is_new {
+            (self.begin, self.done_before, self.told) = (Instant::now(), progress.records_done, None);
+            self.phase.clone_from(&progress.phase);
+        }
+        let every = match &self.to {
+            To::Terminal(bar) => return draw(bar, progress, is_new),
+            To::People => A_LINE_EVERY,
+            To::Programs => JSON_EVERY,
+        };
+        if self.told.is_some_and(|told| told.elapsed() < every) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let progress = self.measured(progress);
+        match self.to {
+            // Where nobody reads any more, the end will show it.
+            To::Programs => {
+                drop(serde_json::to_string(&progress).map(|line| writeln!(std::io::stdout(), "{line}")))
+            }
+            To::People | To::Terminal(_) => eprintln!("{}", line(&progress)),
+        }
+    }
+
+    /// Nothing more is shown, and on a terminal nothing stays.
+    pub fn finish(&self) {
+        if let To::Terminal(bar) = &self.to {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// With how fast it has been in this phase, where that is not told.
+    fn measured(&self, progress: &Progress) -> Progress {
+        let progress = progress.clone();
+        let done = progress.records_done.saturating_sub(self.done_before);
+        match progress.records_per_second {
+            None if done > 0 => progress.at(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
+            _ => progress,
+        }
+    }
+}
+
+fn draw(bar: &ProgressBar, progress: &Progress, is_new: bool) {
+    if is_new {
+        bar.reset();
+        bar.set_message(progress.phase.clone());
+    }
+    if let Some(total) = progress.records_total {
+        // What comes while it goes on is not known at the start.
+        bar.set_length(total.max(progress.records_done));
+    }
+    bar.set_position(progress.records_done);
+}
+
+fn line(progress: &Progress) -> String {
+    let Progress { phase, records_done, records_total, records_per_second, eta_seconds } = progress;
+    let mut line = format!("{phase}: {}", HumanCount(*records_done));
+    if let Some(total) = records_total {
+        line += &format!(" of {}", HumanCount(*total));
+    }
+    if *records_done == 0 {
+        return line;
+    }
+    if let Some(rate) = records_per_second.filter(|rate| *rate > 0.0) {
+        line += &format!(", {}/s", HumanCount(rate.round() as u64));
+    }
+    if let Some(eta) = eta_seconds.and_then(|eta| Duration::try_from_secs_f64(eta).ok()) {
+        line += &format!(", {} left", HumanDuration(eta));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_is_known() {
+        for (progress, expected) in [
+            (Progress::new("building", 0, None), "building: 0"),
+            (Progress::new("building", 0, Some(20_000)).at(0.0), "building: 0 of 20,000"),
+            (
+                Progress::new("building", 5_000, Some(20_000)).at(1_000.0),
+                "building: 5,000 of 20,000, 1,000/s, 15 seconds left",
+            ),
+            (Progress::new("switching", 7, Some(7)), "switching: 7 of 7"),
+        ] {
+            assert_eq!(line(&progress), expected);
+        }
+    }
+
+    #[test]
+    fn how_fast_it_is_is_measured_where_it_is_not_told() {
+        let mut shown = Shown::new(false);
+        shown.show(&Progress::new("checking", 100, Some(1_000)));
+        shown.begin -= Duration::from_secs(10);
+        let measured = shown.measured(&Progress::new("checking", 600, Some(1_000)));
+        let (rate, left) = (measured.records_per_second.unwrap(), measured.eta_seconds.unwrap());
+        assert!((45.0..=50.0).contains(&rate) && (8.0..9.0).contains(&left), "{measured:?}");
+        let told = Progress::new("checking", 600, Some(1_000)).at(7.0);
+        assert_eq!(shown.measured(&told), told);
+    }
+}

@@ -1,0 +1,195 @@
+//! `verify --against-log`: what no look at the store alone can tell, the topics do, and nothing is left of what was built
+//! to compare with.
+
+use std::path::Path;
+
+use optview::codec::stored;
+use optview::domain::{Optimization, Topic};
+use serde_json::json;
+
+use crate::cluster::{delete_records, put};
+use crate::events::{created, job, run_started};
+use crate::rebuild::marker::Marker;
+use crate::rebuild::{Ran, data, generations, load, planned, run};
+use crate::rig::{Process, Rig, wait_until};
+use crate::server::Server;
+use crate::{Needs, Test, made};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "what_was_altered_in_a_store_is_named_by_the_log",
+        needs: Needs::Broker,
+        run: what_was_altered_in_a_store_is_named_by_the_log,
+    },
+    Test {
+        name: "a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest",
+        needs: Needs::Broker,
+        run: a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest,
+    },
+    Test {
+        name: "a_log_that_lost_its_beginning_proves_nothing",
+        needs: Needs::Broker,
+        run: a_log_that_lost_its_beginning_proves_nothing,
+    },
+    Test {
+        name: "a_proof_that_nobody_waits_for_leaves_nothing",
+        needs: Needs::Broker,
+        run: a_proof_that_nobody_waits_for_leaves_nothing,
+    },
+];
+
+const AGAINST_LOG: &[&str] = &["verify", "--against-log", "--json"];
+
+fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), created("b"), created("c"), job("a", "pending", 1), run_started("c", 0)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    assert!(server.stop().0.success());
+    check_proven(&run(rig, AGAINST_LOG), 3, 5);
+
+    alter(&data(rig), "a", |optimization| {
+        optimization.created.as_mut().expect("it is created").value.name = Some("Slow charge".into());
+    });
+    alter(&data(rig), "b", |optimization| {
+        optimization.created.as_mut().expect("it is created").stamp.source.offset += 1_000;
+    });
+    let by_itself = run(rig, &["verify", "--json"]);
+    assert_eq!((by_itself.code, &by_itself.json["problems"]), (Some(0), &json!([])), "{by_itself:?}");
+    let found = json!([
+        {"of": "view", "which": "a", "problem": "the topics give another: name"},
+        {"of": "record", "which": "b", "problem": "what readers are shown is what the topics give, the rest is not: created"},
+    ]);
+    let counted = json!({"records_replayed": 5, "same": 2, "differing": 1, "only_old": 0, "only_new": 0,
+        "unseen": 1, "failed": null});
+    let check = |ran: &Ran| {
+        let Ran { code, json, .. } = ran;
+        assert_eq!((*code, &json["problems"], &json["against_log"]), (Some(3), &found, &counted), "{ran:?}");
+        assert_eq!((&json["records"], &json["problems_found"]), (&3.into(), &2.into()), "{ran:?}");
+    };
+    check(&run(rig, AGAINST_LOG));
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    check(&run(rig, AGAINST_LOG));
+    check_nothing_left(rig);
+    assert_eq!(server.get("/optimizations/a").body["name"], "Slow charge", "it is as it was");
+}
+
+/// As nothing but a disk, a person, or a bug could: what is stored still agrees with itself.
+fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
+    let db = made::open_database(data);
+    let tree = db.open_tree("optimizations").expect("a tree");
+    let held = tree.iter().map(|entry| entry.expect("an entry"));
+    let decoded = held.map(|(key, value)| (key, stored::decode_optimization(&value).expect("an optimization")));
+    let (key, mut optimization) =
+        decoded.into_iter().find(|(_, optimization)| *optimization.id == *id).expect("it is there");
+    change(&mut optimization);
+    let mut bytes = Vec::new();
+    stored::encode_optimization(&optimization, &mut bytes).expect("bytes");
+    tree.insert(key, bytes).expect("it is written");
+}
+
+fn a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest(rig: &Rig) {
+    load(rig, 2000);
+    let marker = Marker::new(rig);
+    let server = Server::start(rig, &[]);
+    server.wait_until_live();
+    let views = server.wait_until_all_is_kept(rig).views;
+    std::thread::scope(|scope| {
+        let traffic = scope.spawn(|| marker.flow());
+        let _quiet = marker.stop_at_end();
+        check_proven(&run(rig, AGAINST_LOG), views, 0);
+        marker.stop();
+        let sent = traffic.join().expect("traffic that ends well");
+        server.wait_until_all_is_kept(rig).check();
+        assert_eq!(marker.shown_by(&server), sent);
+    });
+    check_nothing_left(rig);
+    assert!(server.stop().0.success());
+    let all: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
+    check_proven(&run(rig, AGAINST_LOG), views, all as u64);
+    check_nothing_left(rig);
+    let told = rig.optview(&["verify", "--against-log"]).env("OPTVIEW_DATA_DIR", data(rig)).output();
+    let told = String::from_utf8(told.expect("a program to run").stdout).expect("text");
+    assert!(told.contains("records replayed") && told.ends_with("No problem found.\n"), "{told}");
+}
+
+fn a_log_that_lost_its_beginning_proves_nothing(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), created("b")]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    delete_records(rig, Topic::Optimizations, 0, 1);
+    let lost = run(rig, AGAINST_LOG);
+    assert_eq!((lost.code, &lost.json["problems"], &lost.json["records"]), (Some(1), &json!([]), &2.into()));
+    let gone = format!("{}/0 from 0 to 1", rig.settings.topics.get(Topic::Optimizations));
+    for said in [&lost.error, lost.json["against_log"]["failed"].as_str().expect("why")] {
+        for part in ["cannot prove the store", &gone, "1 views would not be there", "--dry-run --accept-loss"] {
+            assert!(said.contains(part), "no {part:?}: {said}");
+        }
+    }
+    check_nothing_left(rig);
+}
+
+fn a_proof_that_nobody_waits_for_leaves_nothing(rig: &Rig) {
+    load(rig, 200);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    let first = begin_slowly(rig);
+    for second in [AGAINST_LOG, &["rebuild"]] {
+        let refused = run(rig, second);
+        assert!(refused.code == Some(1) && refused.error.contains("is being made already"), "{refused:?}");
+    }
+    assert_eq!(first.stop().code(), Some(1));
+    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
+    assert!(said.contains("what was built to compare with is removed"), "{said}");
+    wait_until("nothing is left of it", || nothing_left(rig).then_some(()));
+
+    // Nobody is there to tell.
+    let killed = begin_slowly(rig);
+    killed.kill();
+    wait_until("nothing is left of it", || nothing_left(rig).then_some(()));
+
+    let of_killed_server = begin_slowly(rig);
+    server.kill();
+    drop(of_killed_server);
+    assert!(!nothing_left(rig));
+    let server = Server::start(rig, &[]);
+    server.wait_until_live();
+    assert!(nothing_left(rig), "the next start does not go on with it: {:?}", generations(rig));
+    assert!(server.stop().0.success());
+
+    let without_server = begin_slowly(rig);
+    assert_eq!(without_server.stop().code(), Some(1));
+    check_nothing_left(rig);
+}
+
+/// One that takes minutes, once it has begun to build.
+fn begin_slowly(rig: &Rig) -> Process {
+    let data = data(rig);
+    let data = data.to_str().expect("a path of text");
+    let begun = rig.spawn(&["verify", "--against-log", "--max-rate", "20", "--data-dir", data]);
+    wait_until("it builds", || (generations(rig).len() == 2).then_some(()));
+    begun
+}
+
+/// `replayed`: 0 where that is not known.
+fn check_proven(ran: &Ran, views: u64, replayed: u64) {
+    let Ran { code, json, .. } = ran;
+    assert_eq!((*code, &json["problems"]), (Some(0), &json!([])), "{ran:?}");
+    let against_log = &json["against_log"];
+    assert_eq!((&json["views"], &against_log["same"]), (&views.into(), &views.into()), "{ran:?}");
+    for none in ["differing", "only_old", "only_new", "unseen"] {
+        assert_eq!(against_log[none], 0, "{ran:?}");
+    }
+    let read = against_log["records_replayed"].as_u64().unwrap_or_default();
+    assert!(read == replayed || (replayed == 0 && read > 0), "{ran:?}");
+}
+
+fn nothing_left(rig: &Rig) -> bool {
+    generations(rig) == ["000001"] && planned(rig).is_none()
+}
+
+fn check_nothing_left(rig: &Rig) {
+    assert_eq!((generations(rig), planned(rig)), (vec!["000001".to_owned()], None));
+}
