@@ -9,6 +9,7 @@ mod decoding;
 mod holding;
 mod orphans;
 mod partitions;
+mod resting;
 mod writing;
 
 use std::collections::HashSet;
@@ -19,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use metrics::gauge;
 
-use crate::disk;
 use crate::domain::fold::{self, Effects, Step};
 use crate::domain::{DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
@@ -103,6 +103,7 @@ struct Projector {
     last_commit: Instant,
     last_checkpoint: Instant,
     last_report: Instant,
+    last_look_at_disk: Instant,
     last_orphan_sweep: Option<Instant>,
     /// The orphans that the last sweep found.
     orphans: HashSet<Arc<str>>,
@@ -132,17 +133,15 @@ impl Projector {
             last_commit: now,
             last_checkpoint: now,
             last_report: now,
+            last_look_at_disk: now,
             last_orphan_sweep: None,
             orphans: HashSet::new(),
         })
     }
 
     fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
-        if self.partitions.is_paused() {
-            self.report(source);
-            std::thread::sleep(Duration::from_secs(1));
-            self.look_at_disk();
-            return Ok(self.writer.check()?);
+        if self.must_rest() {
+            return self.rest(source);
         }
         self.read(source)?;
         self.fold_decoded()?;
@@ -153,7 +152,6 @@ impl Projector {
         self.write_changes(false)?;
         if self.last_checkpoint.elapsed() >= self.sync_interval() {
             self.checkpoint()?;
-            self.look_at_disk();
             self.sweep_orphans()?;
         }
         self.publish_checkpoint(source);
@@ -350,20 +348,6 @@ impl Projector {
         self.status.set_error(stopped.or_else(|| source.trouble()));
         self.status.set_state(state);
         gauge!("optview_working_set_records").set(self.working.weight() as f64);
-    }
-
-    /// A full disk cannot even be opened again: nothing is read until there is room.
-    fn look_at_disk(&mut self) {
-        let (store, wanted) = (&self.settings.store_path, self.settings.min_free_disk);
-        match disk::free_bytes(store) {
-            Ok(free) if free < wanted => self.partitions.set_paused(Some(format!(
-                "only {free} bytes are free on the disk of {}, fewer than the {wanted} of --min-free-disk: nothing is \
-                 read until there is room",
-                store.display()
-            ))),
-            Ok(_) => self.partitions.set_paused(None),
-            Err(error) => tracing::warn!(%error, "cannot tell how full the disk is"),
-        }
     }
 
     /// Writes what was read, and a last checkpoint.

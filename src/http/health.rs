@@ -67,7 +67,7 @@ fn reason(report: &Report, store_is_open: bool) -> Option<String> {
             Some(lag) => format!("catching up: {lag} records to go{because}"),
             None => format!("catching up: the broker has not said how far{because}"),
         }),
-        State::Stalled => Some(format!("stalled, and cannot go on by itself{because}")),
+        State::Stalled => Some(format!("stalled{because}")),
         State::Stopping => Some("stopping".to_owned()),
     }
 }
@@ -92,7 +92,7 @@ mod tests {
             (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
             (State::Live, None),
-            (State::Stalled, Some("stalled, and cannot go on by itself: boom")),
+            (State::Stalled, Some("stalled: boom")),
             (State::Stopping, Some("stopping")),
         ] {
             assert_eq!(reason(&report(state, Some("boom")), true).as_deref(), expected);

@@ -204,6 +204,11 @@ impl Partitions {
     }
 
     pub fn set_paused(&mut self, reason: Option<String>) {
+        match (&self.paused, &reason) {
+            (None, Some(reason)) => tracing::warn!("{reason}"),
+            (Some(_), None) => tracing::info!("there is room on the disk again: reading goes on"),
+            _ => {}
+        }
         self.paused = reason;
     }
 
@@ -211,7 +216,7 @@ impl Partitions {
         self.paused.is_some()
     }
 
-    /// Why reading cannot go on by itself.
+    /// Why something is not read, or nothing at all.
     pub fn stopped_reason(&self) -> Option<String> {
         let stopped: Vec<&str> = self.held.iter().filter_map(|partition| partition.stopped.as_deref()).collect();
         self.paused.clone().or_else(|| (!stopped.is_empty()).then(|| stopped.join("; ")))

@@ -44,6 +44,11 @@ pub trait Source {
     /// Gives what there is, at most a batch. Where there is nothing, waits for it, at most for `wait`.
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled));
 
+    /// Reads nothing for so long, but hears what else there is to know: watermarks, and trouble.
+    fn rest(&mut self, wait: Duration) {
+        std::thread::sleep(wait);
+    }
+
     /// Begins to read a partition that was found, at `offset`.
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String>;
 

@@ -40,8 +40,9 @@ use keys::Trees;
 /// What the store failed at.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the store failed: {0}")]
-    Sled(#[from] sled::Error),
+    // No source: its message has it already, and a chain of errors is printed whole.
+    #[error("{}", explain(.0))]
+    Sled(sled::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
     #[error("cannot {doing} {path}: {error}", path = path.display())]
@@ -52,6 +53,23 @@ pub enum StoreError {
     Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
+}
+
+fn explain(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            "the disk of the --data-dir is full: make room there and start again; nothing is lost, and what was not written \
+             is read again"
+                .to_owned()
+        }
+        error => format!("the store failed: {error}"),
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> StoreError {
+        StoreError::Sled(error)
+    }
 }
 
 impl StoreError {

@@ -289,6 +289,44 @@ fn optimization_id(partitions: &[Partition], number: usize) -> String {
     String::from_utf8(ids[number % ids.len()].clone()).unwrap()
 }
 
+/// On a disk in memory, which others hardly write to meanwhile.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_room() {
+    const MIB: u64 = 1 << 20;
+    let free = || optview::disk::free_bytes(std::path::Path::new("/dev/shm")).unwrap();
+    let partitions = partitions(&history(4, 3_000));
+    let records: usize = partitions.iter().map(|partition| partition.records.len()).sum();
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let ballast = directory.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 24 << 20]).unwrap();
+    let floor = free() - 4 * MIB;
+    let writer = made::open(directory.path()).writer;
+    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
+    let settings = Settings {
+        min_free_disk: floor,
+        // No checkpoint is due meanwhile, nor does all wait in memory.
+        catch_up_sync_interval: Duration::from_secs(3600),
+        ..script::settings(directory.path(), room_for(100))
+    };
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &control));
+        while status.state() != State::Stalled && !running.is_finished() {
+            std::thread::yield_now();
+        }
+        assert!(status.report().last_error.is_some_and(|error| error.contains("--min-free-disk")));
+        assert!(status.report().lag_records.is_none_or(|lag| lag > 0), "there is more to read");
+        assert!(free() + 4 * MIB > floor, "{} of {floor}", free());
+        std::fs::remove_file(&ballast).unwrap();
+        while !running.is_finished() {
+            std::thread::yield_now();
+        }
+        running.join().unwrap().unwrap();
+    });
+    assert_eq!(source.delivered, records);
+}
+
 #[test]
 fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));

@@ -303,7 +303,7 @@ fn metadata_and_times() -> Vec<Case> {
         metadata(&format!(r#"{{{id},"occurredAt":""}}"#), "metadata.occurred_at: `` (time)"),
         metadata(
             &format!(r#"{{{id},{time},"sequence":"+5"}}"#),
-            "metadata.sequence: invalid value: string \"+5\", expected an unsigned integer, or one in a string",
+            "metadata.sequence: invalid value: string \"+5\", expected an unsigned integer, or one in a string at line 1 column 80",
         ),
         metadata(
             &format!(r#"{{{id},"occurredAt":"2026-03-01 09:00:00Z"}}"#),

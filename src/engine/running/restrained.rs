@@ -81,6 +81,10 @@ impl<S: Source> Source for Restrained<S> {
         }
     }
 
+    fn rest(&mut self, wait: Duration) {
+        self.source.rest(wait);
+    }
+
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
         self.source.assign(topic, partition, offset)
     }

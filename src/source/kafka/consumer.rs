@@ -31,6 +31,8 @@ pub struct KafkaSource {
     watcher: Watcher,
     names: TopicNames,
     wake: Arc<Wake>,
+    /// What came while nothing was to be given.
+    strays: Vec<Polled>,
 }
 
 struct Partition {
@@ -75,7 +77,7 @@ impl KafkaSource {
             Watcher::start(consumer.clone(), settings.topics.clone(), move || wake.wake())
         };
         let names = settings.topics.clone();
-        Ok(KafkaSource { partitions: Vec::new(), consumer, watcher, names, wake })
+        Ok(KafkaSource { partitions: Vec::new(), consumer, watcher, names, wake, strays: Vec::new() })
     }
 
     /// Gives a batch of the partition's records. Gives how many those were.
@@ -136,6 +138,7 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+        self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
         for Found { topic, partition, watermarks } in self.watcher.found() {
             take(Polled::Found { topic, partition, watermarks });
@@ -151,6 +154,13 @@ impl Source for KafkaSource {
             given += self.turn(&mut partition, take);
             self.partitions.push(partition);
         }
+    }
+
+    fn rest(&mut self, wait: Duration) {
+        let mut strays = std::mem::take(&mut self.strays);
+        self.serve_main_queue(&mut |polled| strays.push(polled));
+        self.strays = strays;
+        std::thread::sleep(wait);
     }
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {

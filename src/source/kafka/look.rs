@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 
 use super::KafkaSettings;
 use super::consumer::consumer_config;
+use super::reasons::Reasons;
 use crate::domain::Topic;
 use crate::source::Watermarks;
 
@@ -17,13 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
-    Unreachable { brokers: String, why: KafkaError },
+    Unreachable { brokers: String, why: String },
     #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
     Nameless { brokers: String },
     #[error(
         "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
     )]
-    Unreadable { topic: String, why: KafkaError },
+    Unreadable { topic: String, why: String },
 }
 
 /// A cluster, with those of the three topics that are there.
@@ -65,24 +66,28 @@ pub fn watermarks<'a>(
     of_topics(settings, &connect(settings)?, topics)
 }
 
-fn connect(settings: &KafkaSettings) -> Result<BaseConsumer, LookError> {
-    let unreachable = |why| LookError::Unreachable { brokers: settings.brokers.clone(), why };
-    consumer_config(settings, "optview-look").create().map_err(unreachable)
+type Asking = BaseConsumer<Reasons>;
+
+fn connect(settings: &KafkaSettings) -> Result<Asking, LookError> {
+    let config = consumer_config(settings, "optview-look");
+    let asking = config.create_with_context(Reasons::default());
+    asking.map_err(|error| LookError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
 }
 
 fn of_topics<'a>(
     settings: &KafkaSettings,
-    consumer: &BaseConsumer,
+    consumer: &Asking,
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
-    let unreachable = |why| LookError::Unreachable { brokers: settings.brokers.clone(), why };
+    let explain = |error: KafkaError| consumer.context().explain(&error);
+    let unreachable = |error| LookError::Unreachable { brokers: settings.brokers.clone(), why: explain(error) };
     // Of every topic: asking for one by its name may create it, where the brokers are set so.
     let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(unreachable)?;
     let mut found = BTreeMap::new();
     for name in topics {
         let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
         for partition in held.map(|partition| partition.id()) {
-            let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
+            let unreadable = |error| LookError::Unreadable { topic: name.to_owned(), why: explain(error) };
             let (low, high) = consumer.fetch_watermarks(name, partition, DEADLINE).map_err(unreadable)?;
             found.insert((name.to_owned(), partition), Watermarks { low, high });
         }
