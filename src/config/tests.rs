@@ -80,10 +80,11 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
 fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("given").display().to_string();
-    std::fs::write(&path, "").unwrap();
     for &command in Command::ALL {
         let given = |option: &&Opt| **option != options::CONFIG && option.kind != Kind::Positional;
         for option in command.options().filter(given) {
+            let keys = "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n";
+            std::fs::write(&path, if option.name == "api-keys" { keys } else { "" }).unwrap();
             let value = a_value_that_is_no_default(option, &path);
             let least = match command {
                 Command::Serve => LEAST,
@@ -179,8 +180,7 @@ fn every_mistake_is_named_at_once_with_the_flag_and_the_variable() {
 fn every_mistake_in_the_keys_is_one_of_the_configuration() {
     let keys = file("[[keys]]\nkey = \"k\"\n[[keys]]\nsha256 = \"12\"\norganizations = [\"o\"]\n");
     let line = format!("{LEAST} --listen nonsense --api-keys {}", keys.path().display());
-    let of_keys =
-        "cannot be used: key 1: `organizations` must be a list of texts, at least one; key 2: `sha256` must";
+    let of_keys = "cannot be used for keys: key 1: `organizations` must be a list of one organization id or more; key 2: `sha256` must";
     check_mistakes(&line, &[], &["--listen (OPTVIEW_LISTEN): ", of_keys]);
     let none = file("keys = 3");
     let line = format!("{LEAST} --api-keys {}", none.path().display());

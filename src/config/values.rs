@@ -206,10 +206,8 @@ pub fn file(text: &str) -> Parsed<PathBuf> {
 /// The keys in a file, which is read now: it is better to learn at the start that they cannot be used.
 pub fn api_keys(text: &str) -> Parsed<ApiKeys> {
     let path = readable_file(text)?;
-    ApiKeys::from_file(&path).map_err(|KeysError { mistakes, .. }| {
-        let (path, mistakes) = (path.display(), mistakes.join("; "));
-        format!("the keys in {path} cannot be used: {mistakes}")
-    })
+    ApiKeys::from_file(&path)
+        .map_err(|KeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
 }
 
 /// A file that can be read now, as with the keys.
