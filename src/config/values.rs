@@ -15,6 +15,7 @@ use crate::codec::{Encoding, ID_LIMIT};
 use crate::domain::{Position, Timestamp, Topic};
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
+use crate::source::archive::Manifest;
 
 type Parsed<T> = Result<T, String>;
 
@@ -193,7 +194,20 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
     Ok(path)
 }
 
-/// A file that can be read now: it is better to learn at the start that it cannot.
+/// A directory, there or not. Absolute, as it may be another process that reads it.
+pub fn directory_anywhere(text: &str) -> Parsed<PathBuf> {
+    std::path::absolute(directory(text)?).map_err(|why| format!("is no path: {why}; give a directory"))
+}
+
+/// An archive's directory, with what its topics are called.
+pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
+    let directory = directory(text)?;
+    match Manifest::read(&directory) {
+        Ok(manifest) => Ok((directory, manifest.names())),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
 /// A file, there or not. Absolute, as it may be another process that opens it.
 pub fn file(text: &str) -> Parsed<PathBuf> {
     match std::path::absolute(text) {
@@ -203,6 +217,7 @@ pub fn file(text: &str) -> Parsed<PathBuf> {
     }
 }
 
+/// A file that can be read now: it is better to learn at the start that it cannot.
 pub fn readable_file(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {

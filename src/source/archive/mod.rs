@@ -9,6 +9,7 @@
 
 mod appender;
 mod checksum;
+mod continued;
 mod directory;
 mod errors;
 mod line;
@@ -19,6 +20,7 @@ mod verify;
 
 pub use appender::Appender;
 pub use checksum::Checksummed;
+pub use continued::{Continued, Mismatch};
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};

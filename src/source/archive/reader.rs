@@ -123,18 +123,23 @@ impl Iterator for Reader {
 /// Whether the finished part of a file is the one that the manifest lists.
 pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
     let cannot = |error| cannot_read(&entry.name, &error);
-    let wrong = |why| Err(ReadError::File { file: entry.name.clone(), why });
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
     let mut bytes = Checksummed::new(file.take(entry.bytes));
-    let len = io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
-    if len < entry.bytes {
-        return wrong(format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes));
-    }
+    check_len(entry, io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?)?;
     let found = bytes.sha256();
-    if found != entry.sha256 {
-        return wrong(format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256));
+    if found == entry.sha256 {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256);
+    Err(ReadError::File { file: entry.name.clone(), why })
+}
+
+pub(super) fn check_len(entry: &FileEntry, len: u64) -> Result<(), ReadError> {
+    if len >= entry.bytes {
+        return Ok(());
+    }
+    let why = format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes);
+    Err(ReadError::File { file: entry.name.clone(), why })
 }
 
 fn check_count(entry: &FileEntry, records: u64) -> Result<(), ReadError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::config::{AsOf, HistoryConfig};
+use optview::config::{AsOf, HistoryConfig, LogOf};
 use optview::domain::{Envelope, Position, Record, Topic};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
@@ -109,7 +109,9 @@ impl Log {
         let kafka =
             KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
         let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
-        let config = HistoryConfig { kafka, id: id.to_owned(), as_of, json, log };
+        let topics = TopicNames::default();
+        let config =
+            HistoryConfig { log_of: LogOf::Topics(kafka), topics, id: id.to_owned(), as_of, json, log };
         let mut out = Vec::new();
         let mut source = Reading { log: self, found: false, next: Vec::new() };
         let told = history::tell(&mut source, &config, &mut out);
