@@ -274,18 +274,21 @@ fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
     let archive = layers.value(&options::ARCHIVE_TO_READ, values::archive);
     let id = layers.value(&options::ID, values::id);
     // Brokers may be there as a variable, for other commands.
-    let log_of = match (archive, kafka) {
-        (Some((directory, topics)), _) => Some((LogOf::Archive(directory), topics)),
-        (None, Some(kafka)) => Some((LogOf::Topics(kafka.clone()), kafka.topics)),
-        (None, None) => None,
+    let is_of_archive = !layers.all(&options::ARCHIVE_TO_READ).is_empty();
+    let log_of = match is_of_archive {
+        true => archive.map(|(directory, topics)| (LogOf::Archive(directory), topics)),
+        false => kafka.map(|kafka| (LogOf::Topics(kafka.clone()), kafka.topics)),
     };
-    let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
-    if options.iter().all(|option| layers.all(option).is_empty()) {
+    if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() {
+        let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
         layers.mistake(&options, "one of them is required; give HOST:PORT,... or an archive's directory");
     }
-    // What a position means depends on the topics' names.
-    let topics = log_of.as_ref().map(|(_, topics)| topics.clone()).unwrap_or_default();
-    let as_of = layers.value(&options::AS_OF, |text| values::as_of(text, &topics));
+    // What a position means depends on the topics' names, which an archive tells, where it can be read.
+    let topics = log_of.as_ref().map(|(_, topics)| topics.clone());
+    let as_of = match topics.or_else(|| (!is_of_archive).then(TopicNames::default)) {
+        Some(topics) => layers.value(&options::AS_OF, |text| values::as_of(text, &topics)),
+        None => None,
+    };
     let json = layers.value(&options::JSON, values::switch);
     let log = log(layers, "warn");
     let (log_of, topics) = log_of?;

@@ -17,7 +17,7 @@ use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
 use crate::status::Status;
-use crate::store::{self, Checkpoint, PartitionCheckpoint, Opened, Reader, StoreError};
+use crate::store::{self, Checkpoint, Opened, PartitionCheckpoint, Reader, StoreError};
 pub use restrained::Restraint;
 use restrained::{Freedom, Restrained};
 

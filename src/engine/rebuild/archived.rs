@@ -13,7 +13,10 @@ use crate::source::kafka::look::look;
 /// Opens it, also where a build goes on: what the topics are called may have been changed since.
 pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSource> {
     let archive = ArchiveSource::open(directory).with_context(|| {
-        format!("the archive {} cannot be used: correct --from-archive, or restore it from a copy", directory.display())
+        format!(
+            "the archive {} cannot be used: correct --from-archive, or restore it from a copy",
+            directory.display()
+        )
     })?;
     for topic in Topic::ALL {
         let name = kafka.topics.get(topic);
@@ -47,9 +50,9 @@ pub fn check(kafka: &KafkaSettings, archive: &Manifest) -> anyhow::Result<()> {
         .filter_map(|(key, span)| Some((key, span.goes_on_in(cluster.partitions.get(key).copied()).err()?)))
         .collect();
     let Some((_, first)) = wrong.first() else { return Ok(()) };
-    let told = wrong.iter().map(|((topic, partition), mismatch)| {
-        format!("{}/{partition}: {mismatch}", kafka.topics.get(*topic))
-    });
+    let told = wrong
+        .iter()
+        .map(|((topic, partition), mismatch)| format!("{}/{partition}: {mismatch}", kafka.topics.get(*topic)));
     bail!(
         "the topics do not go on where the archive ends, and nothing was built:\n  {}\n{}",
         told.collect::<Vec<_>>().join("\n  "),

@@ -70,9 +70,8 @@ pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, archive: Option<&Ma
 /// Of each partition that it has something of, by the topic's name in the cluster.
 fn first_offsets(archive: &Manifest) -> BTreeMap<(String, i32), i64> {
     let names = archive.names();
-    let first = |((topic, partition), span): ((Topic, i32), Span)| {
-        ((names.get(topic).to_owned(), partition), span.first)
-    };
+    let first =
+        |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
     archive.spans().into_iter().map(first).collect()
 }
 

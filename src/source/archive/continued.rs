@@ -93,7 +93,8 @@ impl<S: Source> Continued<S> {
     /// `next` is where reading goes on of each partition that was read before: of those that are past the archive, nothing
     /// is played.
     pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> Continued<S> {
-        let is_wanted = |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
+        let is_wanted =
+            |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
         let spans = archive.manifest().spans().into_iter().filter(is_wanted).collect();
         // The topics say which partitions there are.
         archive.poll(Duration::ZERO, &mut |_| {});

@@ -256,8 +256,10 @@ fn a_topic_that_reaches_further_back_than_the_archive_is_read_instead() {
     let whole = partitions(&history(3, 30));
     let directory = tempfile::tempdir().unwrap();
     let mut appender = archive::appender(directory.path());
-    let later: Vec<_> =
-        whole[0].records[7..12].iter().map(|record| optview::domain::OwnedRecord::from(&record.record())).collect();
+    let later: Vec<_> = whole[0].records[7..12]
+        .iter()
+        .map(|record| optview::domain::OwnedRecord::from(&record.record()))
+        .collect();
     // What was before is not in it, as if it had been gone by then.
     appender.begin(whole[0].topic, whole[0].number, 7);
     archive::write(&mut appender, &later);
