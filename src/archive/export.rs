@@ -1,7 +1,6 @@
 //! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use super::print_json;
 use super::progress::{Progress, per_second};
 use crate::config::ArchiveExportConfig;
 use crate::domain::{OwnedRecord, Topic};
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, Reader};
+use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Polled, Records, Source as _, Watermarks};
@@ -41,7 +40,9 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let cluster = look(&config.kafka)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = left(archive.manifest(), &cluster, &config.kafka)?;
-    let anchors = anchors(&config.directory, archive.manifest())?;
+    // Partitions that the last file has nothing of are known by their offsets alone.
+    let anchors = last_records(&config.directory, archive.manifest())
+        .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
     let mut progress = Progress::new("exporting", total, config.json);
     let mut export = Export {
@@ -144,17 +145,6 @@ fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }
             "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
         )
     })
-}
-
-/// The last record of each partition that the last file has some of. Others are known by their offsets alone.
-fn anchors(directory: &Path, manifest: &Manifest) -> anyhow::Result<BTreeMap<(Topic, i32), OwnedRecord>> {
-    let mut last = BTreeMap::new();
-    for record in Reader::of_last(directory, manifest) {
-        let record =
-            record.context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
-        last.insert((record.position.topic, record.position.partition), record);
-    }
-    Ok(last)
 }
 
 struct Export<'a> {

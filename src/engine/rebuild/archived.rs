@@ -1,14 +1,17 @@
 //! An archive to build from: whether it is one of these topics, and whether they go on where it ends. Looked at before
 //! anything is built; what can be told only while it is read, the source tells.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::domain::Topic;
-use crate::source::archive::{ArchiveSource, Manifest};
+use crate::domain::{OwnedRecord, Topic};
+use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records};
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::look::look;
+use crate::source::kafka::look::{Cluster, look, records_at};
+
+type Partition = (Topic, i32);
 
 /// Opens it, also where a build goes on: what the topics are called may have been changed since.
 pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSource> {
@@ -33,7 +36,7 @@ pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSo
 }
 
 /// Whether all that was archived of the topics goes on in them.
-pub fn check(kafka: &KafkaSettings, archive: &Manifest) -> anyhow::Result<()> {
+pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
     let cluster = look(kafka)?;
     if cluster.id != archive.cluster_id {
         bail!(
@@ -44,11 +47,14 @@ pub fn check(kafka: &KafkaSettings, archive: &Manifest) -> anyhow::Result<()> {
             cluster.id
         );
     }
-    let spans = archive.spans();
-    let wrong: Vec<_> = spans
-        .iter()
-        .filter_map(|(key, span)| Some((key, span.goes_on_in(cluster.partitions.get(key).copied()).err()?)))
-        .collect();
+    let goes_on =
+        |(key, span): (_, Span)| Some((key, span.goes_on_in(cluster.partitions.get(&key).copied()).err()?));
+    let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(goes_on).collect();
+    if wrong.is_empty() {
+        let last = last_records(directory, archive)
+            .context("the archive cannot be read: `optview archive verify` tells all that is wrong")?;
+        wrong = others(kafka, &cluster, last)?;
+    }
     let Some((_, first)) = wrong.first() else { return Ok(()) };
     let told = wrong
         .iter()
@@ -58,4 +64,20 @@ pub fn check(kafka: &KafkaSettings, archive: &Manifest) -> anyhow::Result<()> {
         told.collect::<Vec<_>>().join("\n  "),
         first.remedy()
     );
+}
+
+/// Those of the records that were archived last that the topics still have, and not as they were archived.
+fn others(
+    kafka: &KafkaSettings,
+    cluster: &Cluster,
+    mut last: BTreeMap<Partition, OwnedRecord>,
+) -> anyhow::Result<Vec<(Partition, Mismatch)>> {
+    last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));
+    let offsets = last.iter().map(|(key, last)| (*key, last.position.offset)).collect();
+    let there = records_at(kafka, &offsets)?;
+    let is_other = |(key, archived): (Partition, OwnedRecord)| {
+        let (found, offset) = (there.get(&key)?, archived.position.offset);
+        (found.position == archived.position && *found != archived).then_some((key, Mismatch::Other { offset }))
+    };
+    Ok(last.into_iter().filter_map(is_other).collect())
 }

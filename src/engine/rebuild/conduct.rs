@@ -99,8 +99,8 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let archive = archive.map(|directory| archived::open(&engine.config.kafka, directory)).transpose()?;
     if plan.what == What::Build && !is_there {
         let live = engine.with_live(|live| live.reader.clone())?;
-        if let Some(archive) = &archive {
-            archived::check(&engine.config.kafka, archive.manifest())?;
+        if let (Some(archive), Some(directory)) = (&archive, &plan.options.from_archive) {
+            archived::check(&engine.config.kafka, directory, archive.manifest())?;
         }
         if !plan.options.accept_loss {
             lost::refuse_loss(&engine.config, &live, archive.as_ref().map(ArchiveSource::manifest))?;

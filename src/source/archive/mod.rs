@@ -25,5 +25,5 @@ pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
 pub use play::ArchiveSource;
-pub use reader::Reader;
+pub use reader::{Reader, last_records};
 pub use verify::{Verified, verify};

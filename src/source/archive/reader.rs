@@ -3,8 +3,7 @@
 //! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
 //! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
 
-use crate::domain::OwnedRecord;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Take};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use super::checksum::Checksummed;
 use super::errors::ReadError;
 use super::line;
 use super::manifest::{FileEntry, Manifest};
+use crate::domain::{OwnedRecord, Topic};
 
 /// The finished part of one file.
 pub struct FileReader {
@@ -80,11 +80,6 @@ impl Reader {
         Reader { directory: directory.to_owned(), files, open: None }
     }
 
-    /// Of the last file.
-    pub fn of_last(directory: &Path, manifest: &Manifest) -> Reader {
-        Reader::of(directory, manifest.files.last().cloned().into_iter().collect())
-    }
-
     fn read(&mut self) -> Result<Option<OwnedRecord>, ReadError> {
         loop {
             let (entry, file, records) = match &mut self.open {
@@ -118,6 +113,19 @@ impl Iterator for Reader {
         }
         read.transpose()
     }
+}
+
+/// The last record of each partition that the last file has some of: a topic is known by it.
+pub fn last_records(
+    directory: &Path,
+    manifest: &Manifest,
+) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, ReadError> {
+    let mut last = BTreeMap::new();
+    for record in Reader::of(directory, manifest.files.last().cloned().into_iter().collect()) {
+        let record = record?;
+        last.insert((record.position.topic, record.position.partition), record);
+    }
+    Ok(last)
 }
 
 /// Whether the finished part of a file is the one that the manifest lists.

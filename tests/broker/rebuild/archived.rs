@@ -36,9 +36,14 @@ pub const TESTS: &[Test] = &[
         run: an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_built,
     },
     Test {
-        name: "what_only_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was",
+        name: "an_archive_has_what_was_removed_before_it_was_read",
         needs: Needs::Broker,
-        run: what_only_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was,
+        run: an_archive_has_what_was_removed_before_it_was_read,
+    },
+    Test {
+        name: "damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was",
+        needs: Needs::Broker,
+        run: damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was,
     },
 ];
 
@@ -147,14 +152,32 @@ fn a_rebuild_from_an_archive_goes_on_after_kills(rig: &Rig) {
     });
 }
 
-/// Of the rebuild that is under way, where it is known; `Some(None)` where none is.
+/// Of the rebuild that is under way, once it reads; `Some(None)` where none is.
 fn records_done(rig: &Rig) -> Option<Option<u64>> {
-    if planned(rig).is_none() {
+    let status = run(rig, &["rebuild", "--status", "--json"]).json;
+    if status["under_way"] == false && planned(rig).is_none() {
         return Some(None);
     }
-    let status = run(rig, &["rebuild", "--status", "--json"]).json;
-    let done = status["progress"]["records_done"].as_u64().filter(|done| *done > 0);
-    done.map(Some)
+    status["progress"]["records_done"].as_u64().filter(|done| *done > 0).map(Some)
+}
+
+fn an_archive_has_what_was_removed_before_it_was_read(rig: &Rig) {
+    let (directory, server) = archived_and_served(rig);
+    assert!(server.stop().0.success());
+    put(rig, &[job("a", "waiting", 3), job("a", "completed", 4)]);
+    rig.run(&["archive", "export", text(&directory)]);
+    put(rig, &[job("b", "completed", 3)]);
+    delete_records(rig, Topic::Jobs, 0, 6);
+    let server = Server::start(rig, &[]);
+    let stalled = server.wait_for("stopped", |report| report.state == "stalled");
+    assert!(stalled.last_error.is_some_and(|error| error.contains("optview rebuild --from-archive DIR")));
+    assert_eq!(server.get("/optimizations/a").body["status"], "running");
+    let built = run(rig, &["rebuild", "--from-archive", text(&directory), "--json"]);
+    assert_eq!((built.code, &built.json["cut_over"]), (Some(0), &Value::from(true)), "{built:?}");
+    for id in ["a", "b"] {
+        assert_eq!(server.get(&format!("/optimizations/{id}")).body["status"], "succeeded");
+    }
+    assert_eq!(server.wait_until_live().last_error, None);
 }
 
 /// Two optimizations, in a log of three records of jobs that is archived, and one more.
@@ -224,26 +247,26 @@ fn an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_bui
     rig.create_topics(1);
     let shorter = format!("{jobs}/0: the archive ends at 3, and the topic at 0: it was created again since");
     check_refused(rig, &directory, &[&shorter, "an archive of the topics that there are now"]);
-}
-
-fn what_only_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was(rig: &Rig) {
-    let (directory, server) = archived_and_served(rig);
-    let damaged = copied(rig, &directory, "damaged");
-    let file = damaged.join("000001.ndjson.zst");
-    let mut bytes = fs::read(&file).expect("a file of the archive");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&file, bytes).expect("a file that can be changed");
-    check_refused(rig, &damaged, &["000001.ndjson.zst: its SHA-256 is", "optview archive verify"]);
-    assert_eq!(server.get("/optimizations/a").body["status"], "running");
-    assert_eq!(server.get("/readyz").status, 200);
-
-    delete_topic(rig, Topic::Jobs);
-    rig.create_topics(1);
     let others: Vec<Put> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
     put(rig, &others);
-    let other =
-        format!("{}/0: the record at 2 is not the one that was archived", rig.settings.topics.get(Topic::Jobs));
-    check_refused(rig, &directory, &[&other]);
-    assert_eq!(server.get("/optimizations/a").body["status"], Value::from("running"));
+    let other = format!("{jobs}/0: the record at 2 is not the one that was archived");
+    check_refused(rig, &directory, &["nothing was built", &other]);
+    assert_eq!(server.get("/optimizations/a").body["status"], "running", "as it was");
+}
+
+fn damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was(rig: &Rig) {
+    let (directory, server) = archived_and_served(rig);
+    rig.run(&["archive", "export", text(&directory)]);
+    for (number, place) in [(2, "the archive cannot be read"), (1, "the new generation cannot be built")] {
+        let damaged = copied(rig, &directory, &format!("damaged-{number}"));
+        let name = format!("00000{number}.ndjson.zst");
+        let mut bytes = fs::read(damaged.join(&name)).expect("a file of the archive");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(damaged.join(&name), bytes).expect("a file that can be changed");
+        check_refused(rig, &damaged, &[place, &format!("{name}: its SHA-256 is"), "optview archive verify"]);
+    }
+    assert_eq!(server.get("/optimizations/a").body["status"], "running");
+    assert_eq!(server.get("/readyz").status, 200);
+    check_rebuilt(&run(rig, &["rebuild", "--from-archive", text(&directory), "--json"]), true);
 }
