@@ -119,7 +119,7 @@ impl Command {
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
-            Command::History => &[options::HISTORY, options::KAFKA, options::JSON_OUTPUT, options::GENERAL],
+            Command::History => &[options::HISTORY, options::JSON_OUTPUT, options::GENERAL],
             Command::SnapshotExport => &[options::SNAPSHOT_EXPORT, options::TOOL, options::GENERAL],
             Command::SnapshotImport => &[options::SNAPSHOT_IMPORT, options::GENERAL],
         };

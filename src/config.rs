@@ -13,6 +13,7 @@ use crate::codec::Encoding;
 use crate::domain::{Position, Timestamp};
 use crate::http::ApiKeys;
 use crate::logging::LogConfig;
+use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
@@ -127,13 +128,23 @@ pub struct ToolConfig {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
-    pub kafka: KafkaSettings,
+    pub log_of: LogOf,
+    /// What the topics are called there.
+    pub topics: TopicNames,
     /// The optimization's id.
     pub id: String,
     /// `None`: all events are told instead.
     pub as_of: Option<AsOf>,
     pub json: bool,
     pub log: LogConfig,
+}
+
+/// Where a history is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOf {
+    Topics(KafkaSettings),
+    /// In this directory.
+    Archive(PathBuf),
 }
 
 /// A moment of the log.
@@ -260,14 +271,29 @@ fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
 }
 
 fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
-    let kafka = kafka::settings(layers, &options::BROKERS);
+    let kafka = kafka::settings(layers, &options::BROKERS_OR_ARCHIVE);
+    let archive = layers.value(&options::ARCHIVE_TO_READ, values::archive);
     let id = layers.value(&options::ID, values::id);
-    // What a position means depends on the topics' names.
-    let topics = kafka.as_ref().map(|kafka| kafka.topics.clone()).unwrap_or_default();
-    let as_of = layers.value(&options::AS_OF, |text| values::as_of(text, &topics));
+    // Brokers may be there as a variable, for other commands.
+    let is_of_archive = !layers.all(&options::ARCHIVE_TO_READ).is_empty();
+    let log_of = match is_of_archive {
+        true => archive.map(|(directory, topics)| (LogOf::Archive(directory), topics)),
+        false => kafka.map(|kafka| (LogOf::Topics(kafka.clone()), kafka.topics)),
+    };
+    if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() {
+        let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
+        layers.mistake(&options, "one of them is required; give HOST:PORT,... or an archive's directory");
+    }
+    // What a position means depends on the topics' names, which an archive tells, where it can be read.
+    let topics = log_of.as_ref().map(|(_, topics)| topics.clone());
+    let as_of = match topics.or_else(|| (!is_of_archive).then(TopicNames::default)) {
+        Some(topics) => layers.value(&options::AS_OF, |text| values::as_of(text, &topics)),
+        None => None,
+    };
     let json = layers.value(&options::JSON, values::switch);
     let log = log(layers, "warn");
-    Some(HistoryConfig { kafka: kafka?, id: id?, as_of, json: json?, log: log? })
+    let (log_of, topics) = log_of?;
+    Some(HistoryConfig { log_of, topics, id: id?, as_of, json: json?, log: log? })
 }
 
 fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {

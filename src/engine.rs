@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::config::ProjectionConfig;
 use crate::http::ReaderSource;
+use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
 use crate::store;
 use rebuild::{Plan, Rebuild, Ticket};
@@ -52,7 +53,7 @@ impl Engine {
             return Ok(());
         }
         let opened = store::open(&self.config.data_dir, self.config.store_cache_bytes)?;
-        let running = self.run(opened, Restraint::default())?;
+        let running = self.run(opened, Restraint::default(), None)?;
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
         self.show(&running);
         *live = Some(running);
@@ -71,8 +72,13 @@ impl Engine {
     }
 
     /// Begins to keep a generation up to date that is not live yet.
-    fn run(&self, opened: store::Opened, restraint: Restraint) -> anyhow::Result<Running> {
-        Running::start(&self.config, opened, restraint, self.on_failure.clone())
+    fn run(
+        &self,
+        opened: store::Opened,
+        restraint: Restraint,
+        archive: Option<ArchiveSource>,
+    ) -> anyhow::Result<Running> {
+        Running::start(&self.config, opened, restraint, archive, self.on_failure.clone())
     }
 
     fn show(&self, running: &Running) {

@@ -1,15 +1,16 @@
 //! `optview history`: what happened to one optimization, read from the log itself: every event of it, its jobs and their
 //! runs in the order of the fold, with what each changed in the view; or the view as it was at a moment. Works on any
-//! [`Source`], and needs no store. Must never write anything but its answer.
+//! [`Source`], such as an archive, and needs no store. Must never write anything but its answer.
 
 use std::io::{self, Write};
 
 use anyhow::{Context, bail};
 
-use crate::config::{AsOf, HistoryConfig};
+use crate::config::{AsOf, HistoryConfig, LogOf};
 use crate::domain::OwnedRecord;
 use crate::progress::Shown;
 use crate::source::Source;
+use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;
 
 use moment::Moment;
@@ -30,17 +31,25 @@ const GROUP_ID: &str = "optview-history";
 
 /// Reads the log, and prints the answer on stdout.
 pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
-    let mut source = KafkaSource::new(&config.kafka, GROUP_ID).context("librdkafka does not take the settings")?;
     let mut answer = Vec::new();
-    let told = tell(&mut source, config, &mut answer);
+    let told = match &config.log_of {
+        LogOf::Topics(kafka) => {
+            let source = KafkaSource::new(kafka, GROUP_ID);
+            tell(&mut source.context("librdkafka does not take the settings")?, config, &mut answer)
+        }
+        LogOf::Archive(directory) => {
+            let source = ArchiveSource::open(directory);
+            let cannot = || format!("the archive {} cannot be read", directory.display());
+            tell(&mut source.with_context(cannot)?, config, &mut answer)
+        }
+    };
     io::stdout().write_all(&answer).context("cannot write the answer to stdout")?;
     told
 }
 
 /// Writes the answer into `out`. Where nothing mentions the optimization that is an error, whatever was written.
 pub fn tell(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) -> anyhow::Result<()> {
-    let HistoryConfig { kafka, id, as_of, .. } = config;
-    let names = &kafka.topics;
+    let HistoryConfig { topics: names, id, as_of, .. } = config;
     let after = match as_of {
         Some(AsOf::Position(position)) => Some(*position),
         Some(AsOf::Time(_)) | None => None,

@@ -14,7 +14,7 @@ use crate::config::ArchiveExportConfig;
 use crate::disk;
 use crate::domain::{OwnedRecord, Topic};
 use crate::progress::{Progress, Shown};
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, Reader};
+use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Polled, Records, Source as _, Watermarks};
@@ -48,7 +48,9 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = left(archive.manifest(), &cluster, &config.kafka)?;
     room.check(bytes_of(archive.manifest(), total))?;
-    let anchors = anchors(&config.directory, archive.manifest())?;
+    // Partitions that the last file has nothing of are known by their offsets alone.
+    let anchors = last_records(&config.directory, archive.manifest())
+        .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
     let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
     let mut export = Export {
@@ -186,17 +188,6 @@ fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }
             "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
         )
     })
-}
-
-/// The last record of each partition that the last file has some of. Others are known by their offsets alone.
-fn anchors(directory: &Path, manifest: &Manifest) -> anyhow::Result<BTreeMap<(Topic, i32), OwnedRecord>> {
-    let mut last = BTreeMap::new();
-    for record in Reader::of_last(directory, manifest) {
-        let record =
-            record.context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
-        last.insert((record.position.topic, record.position.partition), record);
-    }
-    Ok(last)
 }
 
 struct Export<'a> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
@@ -18,17 +18,12 @@ use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
 use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Reader};
-use crate::source::kafka::look::{Cluster, look};
+use crate::source::kafka::look::{Cluster, look, records_at};
 use crate::source::kafka::producer::Producer;
-use crate::source::kafka::{KafkaSettings, KafkaSource, admin};
-use crate::source::{Polled, Source as _};
+use crate::source::kafka::{KafkaSettings, admin};
 
 /// History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
 const TOPIC_SETTINGS: &[(&str, &str)] = &[("retention.ms", "-1")];
-/// As for [`super::export`].
-const GROUP: &str = "optview-archive";
-/// How long the last records of the topics may take to come.
-const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 /// How often the signal to stop is looked at, in records.
 const LOOK_EVERY: u64 = 1024;
 
@@ -196,34 +191,14 @@ fn last_records(
 ) -> anyhow::Result<BTreeMap<Partition, OwnedRecord>> {
     let wanted: BTreeMap<Partition, i64> =
         there.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (*key, *count as i64 - 1)).collect();
-    let mut last = BTreeMap::new();
-    if wanted.is_empty() {
-        return Ok(last);
-    }
-    let mut source = KafkaSource::new(kafka, GROUP).context("librdkafka does not take the settings")?;
-    let begin = Instant::now();
-    while last.len() < wanted.len() {
-        if begin.elapsed() > LOOK_DEADLINE {
-            bail!(
-                "the last records of the topics did not come within {} s: are they transactions'?",
-                LOOK_DEADLINE.as_secs()
-            );
-        }
-        let mut found = Vec::new();
-        source.poll(Duration::from_millis(100), &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Records(records) => {
-                let record = records.record(records.len() - 1);
-                last.insert((record.position.topic, record.position.partition), OwnedRecord::from(&record));
-            }
-            Polled::Ended { .. } | Polled::Failed { .. } => {}
-        });
-        for (topic, partition) in found {
-            let Some(&offset) = wanted.get(&(topic, partition)) else { continue };
-            source.assign(topic, partition, offset).map_err(anyhow::Error::msg)?;
+    let last = records_at(kafka, &wanted)?;
+    match wanted.keys().find(|partition| !last.contains_key(partition)) {
+        None => Ok(last),
+        Some((topic, partition)) => {
+            let name = kafka.topics.get(*topic);
+            bail!("{name}/{partition} ends with what is no record, which no import leaves: is it a transaction's?")
         }
     }
-    Ok(last)
 }
 
 /// Where others wrote meanwhile, or something is missing.

@@ -210,6 +210,11 @@ pub const DRY_RUN: Opt = Opt::switch("dry-run", "Build and compare, and let read
 pub const EXPECT_SAME: Opt = Opt::switch("expect-same", "Do not cut over where any view differs");
 pub const ACCEPT_LOSS: Opt =
     Opt::switch("accept-loss", "Build from what the topics have left, where they no longer have all");
+pub const FROM_ARCHIVE: Opt = Opt::new(
+    "from-archive",
+    "DIR",
+    "Read this archive first, and then what the topics have beyond it; where a process serves the store, it reads it",
+);
 pub const KEEP: Opt = Opt::new("keep", "COUNT", "How many generations stay beside the live one").default("1");
 pub const EXAMPLES: Opt =
     Opt::new("examples", "COUNT", "How many views that are not the same are named").default("10");
@@ -218,7 +223,7 @@ pub const STATUS: Opt = Opt::switch("status", "Only say how far the rebuild is t
 pub const ABORT: Opt = Opt::switch("abort", "End the rebuild that is under way, and remove what it has made");
 
 pub const REBUILD: &[Opt] =
-    &[DRY_RUN, EXPECT_SAME, ACCEPT_LOSS, UNTIL, MAX_RATE, KEEP, EXAMPLES, DETACH, STATUS, ABORT];
+    &[FROM_ARCHIVE, DRY_RUN, EXPECT_SAME, ACCEPT_LOSS, UNTIL, MAX_RATE, KEEP, EXAMPLES, DETACH, STATUS, ABORT];
 
 pub const TO: Opt = Opt::new(
     "to",
@@ -266,7 +271,22 @@ pub const AS_OF: Opt = Opt::new(
     "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
 );
 
-pub const HISTORY: &[Opt] = &[ID, AS_OF];
+pub const ARCHIVE_TO_READ: Opt =
+    Opt::new("from-archive", "DIR", "Read this archive instead of the topics; no cluster is needed then");
+pub const BROKERS_OR_ARCHIVE: Opt =
+    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed without --from-archive");
+
+pub const HISTORY: &[Opt] = &[
+    ID,
+    AS_OF,
+    ARCHIVE_TO_READ,
+    BROKERS_OR_ARCHIVE,
+    TOPIC_OPTIMIZATIONS,
+    TOPIC_JOBS,
+    TOPIC_MULTISTART_RUNS,
+    KAFKA_PROPERTY,
+    KAFKA_PROPERTIES,
+];
 
 pub const SNAPSHOT_NEW: Opt =
     Opt::positional("snapshot", "FILE", "The file to write; one that is there is replaced once it is whole")

@@ -80,12 +80,14 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
 fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("given").display().to_string();
+    let an_archive = r#"{"version": 1, "cluster_id": "c", "topics": [], "files": []}"#;
+    std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     for &command in Command::ALL {
         let given = |option: &&Opt| **option != options::CONFIG && option.kind != Kind::Positional;
         for option in command.options().filter(given) {
             let keys = "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n";
             std::fs::write(&path, if option.name == "api-keys" { keys } else { "" }).unwrap();
-            let value = a_value_that_is_no_default(option, &path);
+            let value = a_value_that_is_no_default(option, &path, dir.path().to_str().unwrap());
             let least = match command {
                 Command::Serve => LEAST,
                 Command::Demo => "demo",
@@ -120,13 +122,13 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     }
 }
 
-fn a_value_that_is_no_default(option: &Opt, file: &str) -> String {
+fn a_value_that_is_no_default(option: &Opt, file: &str, directory: &str) -> String {
     match option.value {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
         "KEY=VALUE" => "client.id=me",
         "FILE" => file,
-        "DIR" => "/tmp/other",
+        "DIR" => directory,
         "IP:PORT" => "[::]:7777",
         "DURATION" => "3s",
         "BYTES" => "3GiB",
@@ -290,6 +292,22 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     let config = history("history o-1 --brokers kafka --topic-jobs my.jobs --as-of my.jobs:2:41");
     let position = Position { topic: Topic::Jobs, partition: 2, offset: 41 };
     assert_eq!(config.as_of, Some(AsOf::Position(position)));
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = r#"{"version": 1, "cluster_id": "c", "files": [],
+        "topics": [{"stream": "jobs", "topic": "old.jobs", "partitions": 3}]}"#;
+    let line = format!("history o-1 --as-of old.jobs:2:41 --from-archive {}", directory.path().display());
+    check_mistakes(&line, &[], &["it has no MANIFEST.json; is the path right?"]);
+    std::fs::write(directory.path().join("MANIFEST.json"), manifest).unwrap();
+    let config = history(&line);
+    assert_eq!(
+        (config.as_of, config.log_of),
+        (Some(AsOf::Position(position)), LogOf::Archive(directory.path().into()))
+    );
+    check_mistakes(
+        "history o-1",
+        &[],
+        &["--brokers (OPTVIEW_BROKERS) and --from-archive (OPTVIEW_FROM_ARCHIVE): one of"],
+    );
     for (as_of, expected) in [
         ("yesterday", "is neither a time nor a position"),
         ("jobs:0", "is neither a time nor a position"),

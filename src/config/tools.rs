@@ -56,6 +56,8 @@ pub struct RebuildConfig {
     /// For where no process serves the store; `None` where no brokers were given.
     pub projection: Option<ProjectionConfig>,
     pub asked: Asked,
+    /// Absolute, as it may be another process that reads it.
+    pub from_archive: Option<PathBuf>,
     pub dry_run: bool,
     pub expect_same: bool,
     pub accept_loss: bool,
@@ -116,6 +118,7 @@ pub fn min_free_disk(layers: &mut Layers<'_>) -> Option<u64> {
 pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {
     let tool = tool(layers);
     let projection = projection_to_read(layers, tool.as_ref());
+    let from_archive = layers.value(&options::FROM_ARCHIVE, values::directory_anywhere);
     let dry_run = layers.value(&options::DRY_RUN, values::switch);
     let expect_same = layers.value(&options::EXPECT_SAME, values::switch);
     let accept_loss = layers.value(&options::ACCEPT_LOSS, values::switch);
@@ -139,6 +142,7 @@ pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {
         tool: tool?,
         projection,
         asked,
+        from_archive,
         dry_run: dry_run?,
         expect_same: expect_same?,
         accept_loss: accept_loss?,

@@ -16,6 +16,7 @@ use crate::domain::{Position, Timestamp, Topic};
 use crate::http::{ApiKeys, KeysError};
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
+use crate::source::archive::Manifest;
 
 type Parsed<T> = Result<T, String>;
 
@@ -192,6 +193,20 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
         return Err("is not a directory; give one, or a path where one can be made".to_owned());
     }
     Ok(path)
+}
+
+/// A directory, there or not. Absolute, as it may be another process that reads it.
+pub fn directory_anywhere(text: &str) -> Parsed<PathBuf> {
+    std::path::absolute(directory(text)?).map_err(|why| format!("is no path: {why}; give a directory"))
+}
+
+/// An archive's directory, with what its topics are called.
+pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
+    let directory = directory(text)?;
+    match Manifest::read(&directory) {
+        Ok(manifest) => Ok((directory, manifest.names())),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
 }
 
 /// A file, there or not. Absolute, as it may be another process that opens it.

@@ -1,6 +1,8 @@
-//! Makes a generation that is to take the live one's place: from the beginning of the topics, or one that was live before.
+//! Makes a generation that is to take the live one's place: from the beginning of the topics, or of an archive of them, or
+//! one that was live before.
 //! Readers see the live one all the while, and then the other, which never is behind it.
 
+mod archived;
 mod compared;
 mod conduct;
 mod lost;

@@ -11,10 +11,13 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, bail};
 
 use crate::config::ProjectionConfig;
-use crate::projector::{self, Control, ProjectorError};
+use crate::domain::Topic;
+use crate::projector::{self, Control, Positions, ProjectorError};
+use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
+use crate::source::{Source, TopicNames};
 use crate::status::Status;
-use crate::store::{self, Opened, Reader, StoreError};
+use crate::store::{self, Checkpoint, Opened, PartitionCheckpoint, Reader, StoreError};
 pub use restrained::Restraint;
 use restrained::{Freedom, Restrained};
 
@@ -32,11 +35,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Begins to keep a generation up to date.
+    /// Begins to keep a generation up to date: from the topics, after an archive of them where one is given.
     pub fn start(
         config: &ProjectionConfig,
         opened: Opened,
         restraint: Restraint,
+        archive: Option<ArchiveSource>,
         on_failure: OnFailure,
     ) -> anyhow::Result<Running> {
         let Opened { writer, generation, path, .. } = opened;
@@ -57,12 +61,20 @@ impl Running {
                     // Whoever waits for it to hold need not wait any longer.
                     control.stop();
                 });
-                let source = KafkaSource::new(&config.kafka, &config.group_id).context(
+                let topics = KafkaSource::new(&config.kafka, &config.group_id).context(
                     "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
                 )?;
-                let mut source = Restrained::new(source, restraint, freedom.clone());
-                let settings = settings(&config, &path);
-                let ended = projector::run(&mut source, writer, settings, status.clone(), &control);
+                let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
+                let run = |source: &mut dyn Source| {
+                    projector::run(source, writer, settings(&config, &path), status.clone(), &control)
+                };
+                let ended = match archive {
+                    None => run(&mut Restrained::new(topics, restraint, freedom.clone())),
+                    Some(archive) => {
+                        let source = Continued::new(archive, topics, &next);
+                        run(&mut Restrained::new(source, restraint, freedom.clone()))
+                    }
+                };
                 if let Err(error) = &ended {
                     status.set_error(Some(error.to_string()));
                     condemn_damaged(&path, error);
@@ -117,6 +129,15 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
         store_path: path.to_owned(),
         min_free_disk: config.min_free_disk_bytes,
     }
+}
+
+/// Of the partitions of these topics, where each goes on.
+fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
+    let topic_called = |name: &str| Topic::ALL.into_iter().find(|&topic| names.get(topic) == name);
+    let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
+        Some(((topic_called(name)?, *partition), held.next_offset))
+    };
+    checkpoint.iter().filter_map(position).collect()
 }
 
 struct CalledAtEnd<F: Fn()>(F);

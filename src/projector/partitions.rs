@@ -101,21 +101,20 @@ impl Partitions {
     }
 
     fn lost(&self, held: &PartitionCheckpoint, now: Watermarks, topic: Topic, partition: i32) -> Option<String> {
-        const REMEDY: &str = "To build anew from what the topic has: optview rebuild";
         let name = self.topics.get(topic);
         let next = held.next_offset;
         if next < now.low {
             let low = now.low;
             return Some(format!(
-                "{name}/{partition}: the records from {next} to {low} were removed before they were read. {REMEDY} \
-                 --accept-loss"
+                "{name}/{partition}: the records from {next} to {low} were removed before they were read. To build anew: \
+                 optview rebuild --from-archive DIR where an archive has them, else with --accept-loss"
             ));
         }
         (next > now.high).then(|| {
             let high = now.high;
             format!(
                 "{name}/{partition}: {next} is to be read next, but the topic ends at {high}: it was truncated or \
-                 created again. {REMEDY}"
+                 created again. To build anew from what the topic has: optview rebuild"
             )
         })
     }

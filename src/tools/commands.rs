@@ -34,6 +34,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
             options: Options {
                 max_rate: config.max_rate,
                 until_millis: config.until_millis,
+                from_archive: config.from_archive.clone(),
                 dry_run: config.dry_run,
                 expect_same: config.expect_same,
                 accept_loss: config.accept_loss,

@@ -289,11 +289,11 @@ fn other_topics(rig: &Rig) -> optview::source::kafka::KafkaSettings {
     optview::source::kafka::KafkaSettings { topics, ..rig.settings.clone() }
 }
 
-fn archive(rig: &Rig, name: &str) -> PathBuf {
+pub fn archive(rig: &Rig, name: &str) -> PathBuf {
     rig.directory.path().join(name)
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 

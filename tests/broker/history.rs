@@ -1,8 +1,12 @@
 //! `history` as a program, on a real log: what it tells at the end is what `serve` serves, and it ends where the log does.
 
+use std::fs;
+use std::path::Path;
+
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::archive::{archive, text};
 use crate::cluster::{Put, delete_records, put};
 use crate::events::{completed, created, deleted, failed, job, run_started, wait_for_status};
 use crate::rig::Rig;
@@ -19,6 +23,11 @@ pub const TESTS: &[Test] = &[
         name: "history_reads_once_more_for_a_job_that_is_named_late",
         needs: Needs::Broker,
         run: history_reads_once_more_for_a_job_that_is_named_late,
+    },
+    Test {
+        name: "history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster",
+        needs: Needs::Broker,
+        run: history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster,
     },
     Test {
         name: "history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails",
@@ -101,6 +110,52 @@ fn history_reads_once_more_for_a_job_that_is_named_late(rig: &Rig) {
     assert_eq!(told, ["created", "pending", "started", "waiting"], "{answer}");
     let searched = answer["searched"].as_array().expect("a list of partitions");
     assert_eq!(searched.iter().filter_map(|partition| partition["records"].as_i64()).sum::<i64>(), 6004);
+}
+
+fn history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster(rig: &Rig) {
+    rig.run(&["load", "--optimizations", "300", "--partitions", "2"]);
+    put(rig, &[created("a"), job("a", "pending", 1), run_started("a", 0)]);
+    put(rig, &[failed("a", 2)]);
+    let directory = archive(rig, "archive");
+    rig.run(&["archive", "export", text(&directory)]);
+    let of_archive = |directory: &Path, arguments: &[&str]| {
+        let mut command = rig.optview(&[&["history", "a", "--json"], arguments].concat());
+        command.args(["--from-archive", text(directory)]).env_remove("OPTVIEW_BROKERS");
+        for topic in ["OPTIMIZATIONS", "JOBS", "MULTISTART_RUNS"] {
+            command.env_remove(format!("OPTVIEW_TOPIC_{topic}"));
+        }
+        command.output().expect("a program to run")
+    };
+    let told = |arguments: &[&str]| -> Value {
+        serde_json::from_slice(&of_archive(&directory, arguments).stdout).expect("JSON on stdout, and no more")
+    };
+    let answer = history(rig, &["a"]);
+    assert_eq!(told(&[]), answer);
+    let pending =
+        answer["events"].as_array().and_then(|events| events.iter().find(|event| event["event"] == "pending"));
+    let pending = pending.expect("it was pending once");
+    let name = rig.settings.topics.get(Topic::Jobs);
+    let place = format!("{name}:{}:{}", pending["partition"], pending["offset"]);
+    let then = told(&["--as-of", &place]);
+    assert_eq!((&then, &then["view"]["status"]), (&history(rig, &["a", "--as-of", &place]), &json!("queued")));
+
+    // What was archived is still told where the topics have lost it.
+    let offset = pending["offset"].as_i64().expect("an offset");
+    delete_records(rig, Topic::Jobs, pending["partition"].as_i64().expect("a number") as i32, offset + 1);
+    assert_eq!(told(&[]), answer);
+    assert_ne!(history(rig, &["a"]), answer);
+
+    let file = directory.join("000001.ndjson.zst");
+    let mut bytes = fs::read(&file).expect("a file of the archive");
+    bytes[50] ^= 1;
+    fs::write(&file, bytes).expect("a file that can be changed");
+    let output = of_archive(&directory, &[]);
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{error}");
+    assert!(error.contains("000001.ndjson.zst: its SHA-256 is"), "{error}");
+    let output = of_archive(&archive(rig, "nowhere"), &[]);
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.code() == Some(2) && error.contains("--from-archive"), "{error}");
 }
 
 fn history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails(rig: &Rig) {

@@ -69,6 +69,7 @@ const TESTS: &[&[Test]] = &[
     // The longest first, so that the last to run is a short one.
     crash::TESTS,
     rebuild::TESTS,
+    rebuild::archived::TESTS,
     outage::TESTS,
     secured::TESTS,
     python_client::TESTS,

@@ -1,10 +1,12 @@
 //! Rebuild and rollback as programs, on a real log, with readers and producers that never pause: no read fails, no view goes
 //! back, and a kill at any moment leaves one generation or the other, whole.
 
+pub mod archived;
 pub mod marker;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Output;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -202,7 +204,7 @@ fn history_that_retention_removed_is_lost_only_where_that_is_accepted(rig: &Rig)
     delete_records(rig, Topic::Optimizations, 0, 1);
     let refused = run(rig, &["rebuild"]);
     let gone = format!("{}/0 from 0 to 1", rig.settings.topics.get(Topic::Optimizations));
-    for part in [gone.as_str(), "1 views would be lost", "--accept-loss"] {
+    for part in [gone.as_str(), "1 views would be lost", "--accept-loss", "--from-archive"] {
         assert!(refused.code == Some(1) && refused.error.contains(part), "no {part}: {refused:?}");
     }
     for kept in [&["--expect-same"][..], &["--dry-run"]] {
@@ -296,13 +298,18 @@ pub struct Ran {
 
 /// Runs a tool on the directory that [`Server::start`] serves.
 pub fn run(rig: &Rig, arguments: &[&str]) -> Ran {
-    let output = rig.optview(arguments).env("OPTVIEW_DATA_DIR", data(rig)).output().expect("a program to run");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let last = text.lines().last().unwrap_or_default();
-    Ran {
-        code: output.status.code(),
-        json: serde_json::from_str(last).unwrap_or_default(),
-        error: String::from_utf8(output.stderr).expect("text"),
+    Ran::of(rig.optview(arguments).env("OPTVIEW_DATA_DIR", data(rig)).output().expect("a program to run"))
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        let text = String::from_utf8(output.stdout).expect("text");
+        let last = text.lines().last().unwrap_or_default();
+        Ran {
+            code: output.status.code(),
+            json: serde_json::from_str(last).unwrap_or_default(),
+            error: String::from_utf8(output.stderr).expect("text"),
+        }
     }
 }
 

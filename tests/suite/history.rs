@@ -99,6 +99,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_archive_tells_what_the_topics_tell(history in history(1..60), partitions in 1..4i32, seed in any::<u64>()) {
+        let log = Log::of(&history, Encoding::Json, partitions, seed);
+        let archive = log.archived();
+        let middle = log.records().nth(log.records().count() / 2).unwrap();
+        let (position, time) = (middle.record.position, Timestamp::from_millis(middle.timestamp_millis).unwrap());
+        for id in IDS {
+            for as_of in [None, Some(AsOf::Position(position)), Some(AsOf::Time(time))] {
+                prop_assert_eq!(log::of_archive(archive.path(), id, as_of), log.tell(id, as_of, true), "{}", id);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_archive_is_read_once_more_for_a_job_that_is_named_late_and_damage_is_named() {
+    let mut log = Log::new(1);
+    log.put(Topic::Optimizations, "o", Some(&created("o", 1)));
+    log.put(Topic::Jobs, "j-7", Some(&event("first", 2, &json!({"jobId": "j-7", "pending": {}}))));
+    let names_it = json!({"jobId": "j-7", "optimizationId": "o", "processing": {}});
+    log.put(Topic::Jobs, "j-7", Some(&event("last", 3, &names_it)));
+    let archive = log.archived();
+    let (told, ended) = log::of_archive(archive.path(), "o", None);
+    assert_eq!(ended, Ok(()));
+    let answer: Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(
+        unchanged_of(&answer),
+        [("created", None), ("first", Some("not_linked")), ("last", Some("not_linked"))]
+    );
+
+    let path = archive.path().join("000002.ndjson.zst");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (told, ended) = log::of_archive(archive.path(), "o", None);
+    let error = ended.unwrap_err();
+    assert!(told.is_empty() && error.contains("000002.ndjson.zst: its SHA-256 is"), "{error}");
+    std::fs::remove_file(path).unwrap();
+    let error = log::of_archive(archive.path(), "o", None).1.unwrap_err();
+    assert!(error.contains("000002.ndjson.zst: cannot be read"), "{error}");
+}
+
 /// The changes of all events, one after another, lead from nothing to the last view; and an event without changes says why.
 fn reached(events: &[Value], view: &Value) -> Result<(), String> {
     let mut fields = serde_json::Map::new();

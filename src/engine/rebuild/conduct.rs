@@ -1,6 +1,7 @@
 //! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
 //! was; a crash at any moment leaves one or the other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,12 +11,13 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::compared::Comparing;
 use super::plan::{Plan, What};
-use super::{Comparison, Finished, Shared, lost};
+use super::{Comparison, Finished, Shared, archived, lost};
 use crate::disk;
 use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
 use crate::progress::Progress;
 use crate::projector::{Control, HoldError, Positions};
+use crate::source::archive::ArchiveSource;
 use crate::status::{Report, State};
 use crate::store::{self, Reader};
 
@@ -96,10 +98,16 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
     let restraint = Restraint { max_rate: plan.options.max_rate, until_millis: plan.options.until_millis };
     let is_there = store::exists(data_dir, plan.generation);
+    let archive = plan.options.from_archive.as_ref();
+    let archive = archive.map(|directory| archived::open(&engine.config.kafka, directory)).transpose()?;
     if plan.what.is_built() && !is_there {
         let live = engine.with_live(|live| live.reader.clone())?;
+        if let (Some(archive), Some(directory)) = (&archive, &plan.options.from_archive) {
+            archived::check(&engine.config.kafka, directory, archive.manifest())?;
+        }
         if !plan.options.accept_loss {
-            lost::refuse_loss(&engine.config, &live, plan.what)?;
+            let archive = archive.as_ref().map(ArchiveSource::manifest);
+            lost::refuse_loss(&engine.config, &live, plan.what, archive)?;
         }
         refuse_full_disk(engine)?;
     }
@@ -116,7 +124,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
             opened => opened?,
         },
     };
-    engine.run(opened, restraint)
+    engine.run(opened, restraint, archive)
 }
 
 /// It takes about as much as the live one.
@@ -192,7 +200,7 @@ fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<u64>
     let mut first = None;
     loop {
         let report = new.status.report();
-        let (done, total) = progress(&report);
+        let (done, total) = progress(&report, &new.reader.origins()?);
         let (at, done_at_first) = *first.get_or_insert((begin, done));
         let rate = done.saturating_sub(done_at_first) as f64 / at.elapsed().as_secs_f64().max(0.001);
         tell(shared, "building", done, total, Some(rate));
@@ -214,14 +222,16 @@ fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<u64>
     }
 }
 
-/// How many records have been read, and how many there are.
-fn progress(report: &Report) -> (u64, Option<u64>) {
+/// How many records have been read since the beginnings, and how many there are: the topics' own beginnings move with
+/// retention, and an archive's lie before them.
+fn progress(report: &Report, origins: &BTreeMap<(String, i32), i64>) -> (u64, Option<u64>) {
     let mut done = 0;
     let mut total = Some(0);
     for partition in &report.partitions {
-        let low = partition.low.unwrap_or(0);
-        done += u64::try_from(partition.position - low).unwrap_or(0);
-        let there = partition.high.map(|high| u64::try_from(high - low).unwrap_or(0));
+        let origin = origins.get(&(partition.topic.clone(), partition.partition)).copied();
+        let begin = origin.or(partition.low).unwrap_or(0);
+        done += u64::try_from(partition.position - begin).unwrap_or(0);
+        let there = partition.high.map(|high| u64::try_from(high - begin).unwrap_or(0));
         total = total.zip(there).map(|(total, there)| total + there);
     }
     (done, total.filter(|_| !report.partitions.is_empty()))

@@ -1,4 +1,5 @@
-//! What would be lost: history that the live generation was built from, and that the topics no longer have.
+//! What would be lost: history that the live generation was built from, and that neither the topics nor the archive that is
+//! read before them has any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +7,39 @@ use anyhow::bail;
 
 use super::What;
 use crate::config::ProjectionConfig;
-use crate::domain::{Optimization, Position};
+use crate::domain::{Optimization, Position, Topic};
+use crate::source::Watermarks;
+use crate::source::archive::{Manifest, Span};
 use crate::source::kafka::look;
 use crate::store::Reader;
 
 /// How many optimizations are looked up at a time.
 const A_STEP: u32 = 2_000;
 
+/// The topics go on where the archive, if there is one, ends.
+///
 /// # Errors
 /// Where anything would be lost: what, and what can be done.
-pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, what: What) -> anyhow::Result<()> {
+pub fn refuse_loss(
+    config: &ProjectionConfig,
+    live: &Reader,
+    what: What,
+    archive: Option<&Manifest>,
+) -> anyhow::Result<()> {
     let origins = live.origins()?;
     let checkpoint = live.checkpoint()?;
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
     let there = look::watermarks(&config.kafka, topics)?;
-    // Where it is not known what the live one was built from, it was from the beginning.
-    let is_gone = |(key, low): &(&(String, i32), i64)| {
-        checkpoint.contains_key(*key) && *low > origins.get(*key).copied().unwrap_or(0)
+    let archived = archive.map(first_offsets).unwrap_or_default();
+    let begin = |(key, held): (&(String, i32), &Watermarks)| {
+        let archived = archived.get(key).copied().unwrap_or(held.low);
+        (key.clone(), held.low.min(archived))
     };
-    let gone: BTreeMap<&(String, i32), i64> =
-        there.iter().map(|(key, watermarks)| (key, watermarks.low)).filter(is_gone).collect();
+    // Where it is not known what the live one was built from, it was from the beginning.
+    let is_gone = |(key, begin): &((String, i32), i64)| {
+        checkpoint.contains_key(key) && *begin > origins.get(key).copied().unwrap_or(0)
+    };
+    let gone: BTreeMap<(String, i32), i64> = there.iter().map(begin).filter(is_gone).collect();
     if gone.is_empty() {
         return Ok(());
     }
@@ -47,23 +61,35 @@ pub fn refuse_loss(config: &ProjectionConfig, live: &Reader, what: What) -> anyh
     }
     let gone: Vec<String> = gone
         .iter()
-        .map(|((topic, partition), low)| {
+        .map(|((topic, partition), begin)| {
             let from = origins.get(&(topic.clone(), *partition)).copied().unwrap_or(0);
-            format!("{topic}/{partition} from {from} to {low}")
+            format!("{topic}/{partition} from {from} to {begin}")
         })
         .collect();
     let gone = gone.join(", ");
     if what == What::Scratch {
         bail!(
             "the topics cannot prove the store: they no longer have all that it was built from; gone is {gone}. By what is \
-             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run \
-             --accept-loss` compares with what is left"
+             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run` \
+             compares with an archive and what is left (--from-archive DIR), or with what is left alone (--accept-loss)"
         );
     }
+    let (who, way) = match archive {
+        None => ("the topics no longer have", "Give --from-archive DIR where an archive has what is gone"),
+        Some(_) => ("the archive and the topics together do not have", "Give an archive that goes further back"),
+    };
     bail!(
-        "the topics no longer have all that the live generation was built from; gone is {gone}. {lost} views would be \
-         lost, and {truncated} or more would miss events. With --accept-loss it is built from what is left"
+        "{who} all that the live generation was built from; gone is {gone}. {lost} views would be lost, and {truncated} or \
+         more would miss events. {way}. With --accept-loss it is built from what is left"
     );
+}
+
+/// Of each partition that it has something of, by the topic's name in the cluster.
+fn first_offsets(archive: &Manifest) -> BTreeMap<(String, i32), i64> {
+    let names = archive.names();
+    let first =
+        |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
+    archive.spans().into_iter().map(first).collect()
 }
 
 /// Where the events were that set what is shown.

@@ -21,7 +21,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// From the beginning of the topics.
+    /// From the beginning of the topics, or of an archive of them.
     Build,
     /// The same, only to be compared, for somebody who waits for the result: never gone on with, nor cut over to.
     Scratch,
@@ -45,6 +45,8 @@ pub struct Options {
     pub max_rate: Option<f64>,
     /// Only what was written before this time, in milliseconds since 1970. Never cut over to.
     pub until_millis: Option<i64>,
+    /// An archive to read first, by an absolute path: it may be another process that reads it, or the next start.
+    pub from_archive: Option<PathBuf>,
     /// Only to compare.
     pub dry_run: bool,
     /// Not to be cut over to where anything differs.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::errors::ArchiveError;
 use crate::disk;
 use crate::domain::Topic;
+use crate::source::TopicNames;
 
 pub(super) const MANIFEST: &str = "MANIFEST.json";
 /// One that is being written, as [`disk::replace`] names it; it takes the other's place when it is whole.
@@ -126,6 +127,16 @@ impl Manifest {
             let known = spans.map(|span| span.partition + 1).max().unwrap_or(0);
             topic.partitions = topic.partitions.max(known);
         }
+    }
+
+    /// What the topics are called in the cluster, those that it does not list by their default names.
+    pub fn names(&self) -> TopicNames {
+        let name = |stream: Topic| match self.topic(stream) {
+            Some(held) => held.topic.clone(),
+            None => stream.default_name().to_owned(),
+        };
+        let [optimizations, jobs, multistart_runs] = Topic::ALL.map(name);
+        TopicNames::new(optimizations, jobs, multistart_runs)
     }
 
     /// What the topic is called in the cluster.

@@ -9,6 +9,7 @@
 
 mod appender;
 mod checksum;
+mod continued;
 mod directory;
 mod errors;
 mod line;
@@ -19,9 +20,10 @@ mod verify;
 
 pub use appender::Appender;
 pub use checksum::Checksummed;
+pub use continued::{Continued, Mismatch};
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
 pub use play::ArchiveSource;
-pub use reader::Reader;
+pub use reader::{Reader, last_records};
 pub use verify::{Verified, verify};

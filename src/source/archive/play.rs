@@ -1,5 +1,8 @@
 //! An archive as a source: gives each partition's records in the order in which they were archived, which is in step by
 //! their time, and then says that the partition has ended. What is appended to the archive meanwhile is not seen.
+//!
+//! All that is assigned is read in one go, files that have nothing of it left out. Once all of that is stopped, more may be
+//! assigned, for which the files are read anew.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -10,6 +13,7 @@ use std::time::Duration;
 use super::errors::{ArchiveError, ReadError};
 use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::Reader;
+use super::verify::look_over;
 use crate::domain::{OwnedRecord, Record, Topic};
 use crate::source::{Polled, Records, Source, Watermarks};
 
@@ -44,8 +48,11 @@ enum Read {
 }
 
 impl ArchiveSource {
+    /// # Errors
+    /// Where it is no archive, and where files of it are missing, as far as that can be told without reading them.
     pub fn open(directory: &Path) -> Result<ArchiveSource, ArchiveError> {
         let manifest = Manifest::read(directory)?;
+        look_over(directory, &manifest)?;
         let spans = manifest.spans();
         let directory = directory.to_owned();
         Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: State::New })
@@ -53,6 +60,11 @@ impl ArchiveSource {
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Whether nothing comes any more of what was assigned: all of it was given, or it cannot be read on.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
     }
 
     /// Reads, on a thread of its own, the files that have something of what was assigned.
@@ -120,7 +132,11 @@ impl Source for ArchiveSource {
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
         if !matches!(self.state, State::New | State::Found) {
-            return Err("an archive is read once, from its beginning to its end".to_owned());
+            if !self.next.is_empty() {
+                return Err("what is read of an archive is read from its beginning to its end".to_owned());
+            }
+            // Where it is still being read, that ends with the receiver.
+            self.state = State::Found;
         }
         self.next.insert((topic, partition), offset);
         Ok(())

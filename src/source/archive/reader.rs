@@ -3,8 +3,7 @@
 //! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
 //! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
 
-use crate::domain::OwnedRecord;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Take};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use super::checksum::Checksummed;
 use super::errors::ReadError;
 use super::line;
 use super::manifest::{FileEntry, Manifest};
+use crate::domain::{OwnedRecord, Topic};
 
 /// The finished part of one file.
 pub struct FileReader {
@@ -80,11 +80,6 @@ impl Reader {
         Reader { directory: directory.to_owned(), files, open: None }
     }
 
-    /// Of the last file.
-    pub fn of_last(directory: &Path, manifest: &Manifest) -> Reader {
-        Reader::of(directory, manifest.files.last().cloned().into_iter().collect())
-    }
-
     fn read(&mut self) -> Result<Option<OwnedRecord>, ReadError> {
         loop {
             let (entry, file, records) = match &mut self.open {
@@ -120,21 +115,39 @@ impl Iterator for Reader {
     }
 }
 
+/// The last record of each partition that the last file has some of: a topic is known by it.
+pub fn last_records(
+    directory: &Path,
+    manifest: &Manifest,
+) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, ReadError> {
+    let mut last = BTreeMap::new();
+    for record in Reader::of(directory, manifest.files.last().cloned().into_iter().collect()) {
+        let record = record?;
+        last.insert((record.position.topic, record.position.partition), record);
+    }
+    Ok(last)
+}
+
 /// Whether the finished part of a file is the one that the manifest lists.
 pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
     let cannot = |error| cannot_read(&entry.name, &error);
-    let wrong = |why| Err(ReadError::File { file: entry.name.clone(), why });
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
     let mut bytes = Checksummed::new(file.take(entry.bytes));
-    let len = io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?;
-    if len < entry.bytes {
-        return wrong(format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes));
-    }
+    check_len(entry, io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?)?;
     let found = bytes.sha256();
-    if found != entry.sha256 {
-        return wrong(format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256));
+    if found == entry.sha256 {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("its SHA-256 is {found}, where the manifest lists {}", entry.sha256);
+    Err(ReadError::File { file: entry.name.clone(), why })
+}
+
+pub(super) fn check_len(entry: &FileEntry, len: u64) -> Result<(), ReadError> {
+    if len >= entry.bytes {
+        return Ok(());
+    }
+    let why = format!("it was cut: {len} bytes, where the manifest lists {}", entry.bytes);
+    Err(ReadError::File { file: entry.name.clone(), why })
 }
 
 fn check_count(entry: &FileEntry, records: u64) -> Result<(), ReadError> {

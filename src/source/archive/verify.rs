@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::errors::ReadError;
 use super::manifest::{FileEntry, Manifest, Span};
-use super::reader::{FileReader, cannot_read, check_bytes};
+use super::reader::{FileReader, cannot_read, check_bytes, check_len};
 use crate::domain::{OwnedRecord, Topic};
 
 /// So many problems of one file are told; one wrong byte may spoil all lines after it.
@@ -44,6 +44,20 @@ pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&V
         progress(&verified);
     }
     verified
+}
+
+/// What can be seen without reading a file: that nothing is missing between them, and that each is as long as it is listed.
+pub(super) fn look_over(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
+    let mut next = BTreeMap::new();
+    for entry in &manifest.files {
+        for span in &entry.spans {
+            let before = next.insert((span.stream, span.partition), span.next);
+            gap(entry, span, before).or_else(|| misplaced(manifest, entry, span)).map_or(Ok(()), Err)?;
+        }
+        let found = fs::metadata(directory.join(&entry.name)).map_err(|error| cannot_read(&entry.name, &error))?;
+        check_len(entry, found.len())?;
+    }
+    Ok(())
 }
 
 #[derive(Default)]

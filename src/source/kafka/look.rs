@@ -1,19 +1,23 @@
 //! What there is on a cluster, asked once: for the tools, which would rather say that something is wrong than wait.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
-use super::KafkaSettings;
 use super::consumer::consumer_config;
 use super::reasons::Reasons;
-use crate::domain::Topic;
-use crate::source::Watermarks;
+use super::{KafkaSettings, KafkaSource};
+use crate::domain::{OwnedRecord, Topic};
+use crate::source::{Polled, Source as _, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long records may take to come.
+const RECORDS_DEADLINE: Duration = Duration::from_secs(30);
+/// librdkafka wants a group, though nothing is ever written for it.
+const GROUP: &str = "optview-look";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
@@ -25,6 +29,10 @@ pub enum LookError {
         "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
     )]
     Unreadable { topic: String, why: String },
+    #[error("`{topic}`/{partition} cannot be read: {why}")]
+    Stopped { topic: String, partition: i32, why: String },
+    #[error("records did not come within {} s: {why}", RECORDS_DEADLINE.as_secs())]
+    Silent { why: String },
 }
 
 /// A cluster, with those of the three topics that are there.
@@ -69,7 +77,7 @@ pub fn watermarks<'a>(
 type Asking = BaseConsumer<Reasons>;
 
 fn connect(settings: &KafkaSettings) -> Result<Asking, LookError> {
-    let config = consumer_config(settings, "optview-look");
+    let config = consumer_config(settings, GROUP);
     let asking = config.create_with_context(Reasons::default());
     asking.map_err(|error| LookError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
 }
@@ -93,4 +101,50 @@ fn of_topics<'a>(
         }
     }
     Ok(found)
+}
+
+/// Of each of these partitions the record at an offset, or the first one after it. Where there is neither, it is not among
+/// them.
+pub fn records_at(
+    settings: &KafkaSettings,
+    offsets: &BTreeMap<(Topic, i32), i64>,
+) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, LookError> {
+    let mut records = BTreeMap::new();
+    let mut wanted = offsets.clone();
+    if wanted.is_empty() {
+        return Ok(records);
+    }
+    let stopped = |(topic, partition), why| {
+        let topic = settings.topics.get(topic).to_owned();
+        LookError::Stopped { topic, partition, why }
+    };
+    let unreachable =
+        |error: KafkaError| LookError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() };
+    let mut source = KafkaSource::new(settings, GROUP).map_err(unreachable)?;
+    let begin = Instant::now();
+    while !wanted.is_empty() {
+        if begin.elapsed() > RECORDS_DEADLINE {
+            let why = source.trouble().unwrap_or_else(|| "the cluster does not answer".to_owned());
+            return Err(LookError::Silent { why });
+        }
+        let (mut found, mut failed) = (Vec::new(), None);
+        source.poll(Duration::from_millis(100), &mut |polled| match polled {
+            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
+            Polled::Records(given) => {
+                let record = given.record(0);
+                let partition = (record.position.topic, record.position.partition);
+                if wanted.remove(&partition).is_some() {
+                    records.insert(partition, OwnedRecord::from(&record));
+                }
+            }
+            Polled::Ended { topic, partition } => drop(wanted.remove(&(topic, partition))),
+            Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
+        });
+        failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
+        for partition in found {
+            let Some(&offset) = wanted.get(&partition) else { continue };
+            source.assign(partition.0, partition.1, offset).map_err(|why| stopped(partition, why))?;
+        }
+    }
+    Ok(records)
 }

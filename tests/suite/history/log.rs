@@ -1,13 +1,15 @@
 //! A log in memory, as a source: what `history` reads in its tests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::config::{AsOf, HistoryConfig};
+use optview::config::{AsOf, HistoryConfig, LogOf};
 use optview::domain::{Envelope, Position, Record, Topic};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
+use optview::source::archive::{Appender, Archive, ArchiveSource, ArchivedTopic, Identity};
 use optview::source::kafka::KafkaSettings;
 use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
 use serde_json::Value;
@@ -105,15 +107,31 @@ impl Log {
         String::from_utf8(self.tell(id, Some(as_of), false).0).unwrap()
     }
 
-    fn tell(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
+    /// All of it as an archive, in several files.
+    pub fn archived(&self) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let archived = |stream: Topic| {
+            let topic = stream.default_name().to_owned();
+            ArchivedTopic { stream, topic, partitions: self.partitions }
+        };
+        let identity = Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
+        for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {
+            let archive = Archive::open(directory.path(), identity.clone()).unwrap();
+            let mut appender = Appender::new(archive, TopicNames::default());
+            for written in part {
+                appender.begin(written.record.position.topic, written.record.position.partition, 0);
+                appender.write(&Given(vec![written.clone()])).unwrap();
+            }
+            appender.finish().unwrap();
+        }
+        directory
+    }
+
+    pub fn tell(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
         let kafka =
             KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
-        let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
-        let config = HistoryConfig { kafka, id: id.to_owned(), as_of, json, log };
-        let mut out = Vec::new();
         let mut source = Reading { log: self, found: false, next: Vec::new() };
-        let told = history::tell(&mut source, &config, &mut out);
-        (out, told.map_err(|error| error.to_string()))
+        tell(&mut source, LogOf::Topics(kafka), id, as_of, json)
     }
 
     fn high(&self, topic: Topic, partition: i32) -> i64 {
@@ -129,6 +147,29 @@ impl Log {
             (written.record.position.topic, written.record.position.partition) == (topic, partition)
         })
     }
+}
+
+/// What an archive says, for programs.
+pub fn of_archive(directory: &Path, id: &str, as_of: Option<AsOf>) -> (Vec<u8>, Result<(), String>) {
+    let mut source = match ArchiveSource::open(directory) {
+        Ok(source) => source,
+        Err(error) => return (Vec::new(), Err(error.to_string())),
+    };
+    tell(&mut source, LogOf::Archive(directory.to_owned()), id, as_of, true)
+}
+
+fn tell(
+    source: &mut dyn Source,
+    log_of: LogOf,
+    id: &str,
+    as_of: Option<AsOf>,
+    json: bool,
+) -> (Vec<u8>, Result<(), String>) {
+    let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
+    let config = HistoryConfig { log_of, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
+    let mut out = Vec::new();
+    let told = history::tell(source, &config, &mut out);
+    (out, told.map_err(|error| error.to_string()))
 }
 
 struct Reading<'a> {

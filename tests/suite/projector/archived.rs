@@ -14,7 +14,7 @@ use super::{check, expected, history, room_for};
 use crate::{archive, made};
 
 /// The partitions' records, ten of each in turn, in several files.
-fn archived(partitions: &[Partition]) -> tempfile::TempDir {
+pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let rounds = partitions.iter().map(|partition| partition.records.len().div_ceil(10)).max().unwrap();
     for half in [0..rounds / 2, rounds / 2..rounds] {

@@ -21,13 +21,19 @@ pub struct Partition {
     pub topic: Topic,
     pub number: i32,
     pub records: Vec<OwnedRecord>,
+    /// Below this, they are gone.
+    pub low: i64,
     /// The offset at which it cannot be read any further.
     pub fails_at: Option<i64>,
 }
 
 impl Partition {
     fn new(topic: Topic, number: i32) -> Partition {
-        Partition { topic, number, records: Vec::new(), fails_at: None }
+        Partition { topic, number, records: Vec::new(), low: 0, fails_at: None }
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        Watermarks { low: self.low, high: self.records.len() as i64 }
     }
 
     pub fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -113,7 +119,7 @@ pub fn project(
 }
 
 /// What unwinds where a run is killed: all that the projector holds in memory is lost.
-struct Killed;
+pub struct Killed;
 
 pub struct Playing<'a> {
     partitions: &'a [Partition],
@@ -164,7 +170,7 @@ impl<'a> Playing<'a> {
     fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
         let at = self.random.below(self.partitions.len() as u64) as usize;
         let most = self.random.below(self.run.most_in_a_batch) as usize + 1;
-        let Partition { topic, number, ref records, fails_at } = self.partitions[at];
+        let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
             take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
@@ -210,8 +216,8 @@ impl Source for Playing<'_> {
         }
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
-                let watermarks = Watermarks { low: 0, high: partition.records.len() as i64 };
-                take(Polled::Found { topic: partition.topic, partition: partition.number, watermarks });
+                let Partition { topic, number, .. } = *partition;
+                take(Polled::Found { topic, partition: number, watermarks: partition.watermarks() });
             }
             return;
         }
@@ -225,7 +231,9 @@ impl Source for Playing<'_> {
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
         let at = self.find(topic, partition);
-        self.next[at] = Some(usize::try_from(offset).map_err(|error| error.to_string())?);
+        let Watermarks { low, high } = self.partitions[at].watermarks();
+        assert!((low..=high).contains(&offset), "{topic}/{partition} has {low} to {high}, and not {offset}");
+        self.next[at] = Some(offset as usize);
         Ok(())
     }
 
@@ -235,8 +243,7 @@ impl Source for Playing<'_> {
     }
 
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        let high = self.partitions[self.find(topic, partition)].records.len() as i64;
-        Some(Watermarks { low: 0, high })
+        Some(self.partitions[self.find(topic, partition)].watermarks())
     }
 
     fn trouble(&self) -> Option<String> {

@@ -1,0 +1,83 @@
+//! An archive to build from: whether it is one of these topics, and whether they go on where it ends. Looked at before
+//! anything is built; what can be told only while it is read, the source tells.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use crate::domain::{OwnedRecord, Topic};
+use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records};
+use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::look::{Cluster, look, records_at};
+
+type Partition = (Topic, i32);
+
+/// Opens it, also where a build goes on: what the topics are called may have been changed since.
+pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSource> {
+    let archive = ArchiveSource::open(directory).with_context(|| {
+        format!(
+            "the archive {} cannot be used: correct --from-archive, or restore it from a copy",
+            directory.display()
+        )
+    })?;
+    for topic in Topic::ALL {
+        let name = kafka.topics.get(topic);
+        match archive.manifest().topic(topic) {
+            Some(archived) if archived.topic != name => bail!(
+                "{} is an archive of the topic `{}`, and not of `{name}`: correct --from-archive, or the topics' names",
+                directory.display(),
+                archived.topic
+            ),
+            Some(_) | None => {}
+        }
+    }
+    Ok(archive)
+}
+
+/// Whether all that was archived of the topics goes on in them.
+pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
+    let cluster = look(kafka)?;
+    if cluster.id != archive.cluster_id {
+        bail!(
+            "the archive is of the cluster {}, and this one is {}, whose records are others at the same offsets. Give an \
+             archive of this one; or put that one's records onto topics here (`optview archive import`), and build from \
+             those",
+            archive.cluster_id,
+            cluster.id
+        );
+    }
+    let goes_on =
+        |(key, span): (_, Span)| Some((key, span.goes_on_in(cluster.partitions.get(&key).copied()).err()?));
+    let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(goes_on).collect();
+    if wrong.is_empty() {
+        let last = last_records(directory, archive)
+            .context("the archive cannot be read: `optview archive verify` tells all that is wrong")?;
+        wrong = others(kafka, &cluster, last)?;
+    }
+    let Some((_, first)) = wrong.first() else { return Ok(()) };
+    let told = wrong
+        .iter()
+        .map(|((topic, partition), mismatch)| format!("{}/{partition}: {mismatch}", kafka.topics.get(*topic)));
+    bail!(
+        "the topics do not go on where the archive ends, and nothing was built:\n  {}\n{}",
+        told.collect::<Vec<_>>().join("\n  "),
+        first.remedy()
+    );
+}
+
+/// Those of the records that were archived last that the topics still have, and not as they were archived.
+fn others(
+    kafka: &KafkaSettings,
+    cluster: &Cluster,
+    mut last: BTreeMap<Partition, OwnedRecord>,
+) -> anyhow::Result<Vec<(Partition, Mismatch)>> {
+    last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));
+    let offsets = last.iter().map(|(key, last)| (*key, last.position.offset)).collect();
+    let there = records_at(kafka, &offsets)?;
+    let is_other = |(key, archived): (Partition, OwnedRecord)| {
+        let (found, offset) = (there.get(&key)?, archived.position.offset);
+        (found.position == archived.position && *found != archived).then_some((key, Mismatch::Other { offset }))
+    };
+    Ok(last.into_iter().filter_map(is_other).collect())
+}
