@@ -99,7 +99,8 @@ fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on
         server.wait_until_all_is_kept(rig).check();
         assert_eq!(marker.shown_by(&server), sent);
         check_rebuilt(&run(rig, &["rebuild", "--dry-run", "--json"]), false);
-        assert_eq!(run(rig, &["verify"]).code, Some(0));
+        let proven = run(rig, &["verify", "--against-log", "--json"]);
+        assert_eq!((proven.code, &proven.json["against_log"]["unseen"]), (Some(0), &Value::from(0)), "{proven:?}");
     });
 }
 
