@@ -69,6 +69,10 @@ pub fn import(file: &Path, data_dir: &Path, watch: &mut Watch<'_>) -> Result<Sum
             }
         }
         let Some(kind) = kind else { break };
+        if kind == Kind::Cluster {
+            writer.note_cluster(&String::from_utf8_lossy(&value))?;
+            continue;
+        }
         batch.add(kind, &key, &value)?;
         records += 1;
     }
@@ -115,7 +119,7 @@ impl Batch {
                 self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
             }
             Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head => {}
+            Kind::Head | Kind::Cluster => {}
         }
         Ok(())
     }
