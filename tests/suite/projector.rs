@@ -2,6 +2,7 @@
 //! rest where one part fails.
 
 mod archived;
+mod cluster;
 mod script;
 
 use std::collections::BTreeSet;

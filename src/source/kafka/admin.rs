@@ -80,6 +80,15 @@ pub fn watermarks(
     Ok(found)
 }
 
+/// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
+pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, TopicError> {
+    let unreachable = |why| TopicError::Unreachable { brokers: settings.brokers.clone(), why };
+    let admin: Admin = settings.client_config().create().map_err(unreachable)?;
+    // Only when it answers can it have said that it has none.
+    partitions_with_leaders(&admin).map_err(unreachable)?;
+    Ok(admin.inner().fetch_cluster_id(METADATA_DEADLINE))
+}
+
 fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)]) -> Result<(), TopicError> {
     let new = |&(name, partitions)| {
         // -1 asks for the cluster's default.
