@@ -13,6 +13,7 @@ use super::{Access, Outcome, Said, Tool, Watch, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::engine::Engine;
+use crate::engine::rebuild::refuse_other_cluster;
 use crate::http::control;
 use crate::source::kafka::{KafkaSettings, admin};
 use crate::source::{TopicNames, Watermarks};
@@ -144,7 +145,9 @@ fn run_here(
             let bounds = Box::new(move || bounds.clone());
             Access { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
         }
-        Err(error) if error.is_damage() => Access { reader: Err(error), ..nothing },
+        Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
+            Access { reader: Err(error), ..nothing }
+        }
         Err(error) => return Err(error.into()),
     };
     run(tool, access, watch)
@@ -158,7 +161,7 @@ fn work_here(
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
-    engine.start()?;
+    engine.start(None)?;
     let access = Access {
         data_dir: projection.data_dir.clone(),
         generation: Some(engine.status.report().generation),
@@ -182,6 +185,7 @@ fn work_here(
 fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
+    refuse_other_cluster(kafka, reader)?;
     let found = admin::watermarks(kafka, checkpoint.into_keys())?;
     Ok(Some(found.into_iter().map(|(key, Watermarks { low, high })| (key, (low, high))).collect()))
 }

@@ -8,7 +8,8 @@ use crate::store::verify::{self, Settings, Verified};
 
 pub fn verify(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     let reader = match &access.reader {
-        Ok(reader) => reader,
+        // Where it is frozen, nothing in it can be held against its registers.
+        Ok(reader) => reader.check_format().map(|()| reader)?,
         Err(error) => return outcome(&verify::unopened(error)),
     };
     let settings = Settings {

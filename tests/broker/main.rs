@@ -13,9 +13,11 @@ use rig::{Brokers, Kafka, Rig};
 mod archive;
 mod broker;
 mod cluster;
+mod cluster_id;
 mod crash;
 mod dice;
 mod events;
+mod format;
 mod garbage;
 mod golden;
 mod history;
@@ -36,6 +38,8 @@ mod transactions;
 
 #[path = "../suite/cases.rs"]
 mod cases;
+#[path = "../suite/other_version.rs"]
+mod other_version;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/support.rs"]
 mod support;
@@ -62,6 +66,8 @@ const TESTS: &[&[Test]] = &[
     // The longest first, so that the last to run is a short one.
     crash::TESTS,
     rebuild::TESTS,
+    format::TESTS,
+    cluster_id::TESTS,
     outage::TESTS,
     python_client::TESTS,
     garbage::TESTS,

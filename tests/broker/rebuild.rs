@@ -1,7 +1,7 @@
 //! Rebuild and rollback as programs, on a real log, with readers and producers that never pause: no read fails, no view goes
 //! back, and a kill at any moment leaves one generation or the other, whole.
 
-mod marker;
+pub mod marker;
 
 use std::fs;
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on
     });
 }
 
-fn kill_and_log(server: Server) -> String {
+pub fn kill_and_log(server: Server) -> String {
     let path = server.log_path();
     server.kill();
     fs::read_to_string(path).expect("its log")
@@ -285,15 +285,15 @@ fn a_rebuild_is_the_remedy_for_a_topic_made_anew(rig: &Rig) {
 
 /// How a tool ended.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
+pub struct Ran {
+    pub code: Option<i32>,
     /// The last line on stdout, where that is JSON.
-    json: Value,
-    error: String,
+    pub json: Value,
+    pub error: String,
 }
 
 /// Runs a tool on the directory that [`Server::start`] serves.
-fn run(rig: &Rig, arguments: &[&str]) -> Ran {
+pub fn run(rig: &Rig, arguments: &[&str]) -> Ran {
     let output = rig.optview(arguments).env("OPTVIEW_DATA_DIR", data(rig)).output().expect("a program to run");
     let text = String::from_utf8(output.stdout).expect("text");
     let last = text.lines().last().unwrap_or_default();
@@ -305,7 +305,7 @@ fn run(rig: &Rig, arguments: &[&str]) -> Ran {
 }
 
 /// It found nothing that differs.
-fn check_rebuilt(ran: &Ran, cut_over: bool) {
+pub fn check_rebuilt(ran: &Ran, cut_over: bool) {
     let Ran { code, json, .. } = ran;
     assert_eq!(*code, Some(0), "{ran:?}");
     assert_eq!((&json["phase"], &json["cut_over"]), (&Value::from("done"), &Value::from(cut_over)), "{ran:?}");
@@ -315,26 +315,26 @@ fn check_rebuilt(ran: &Ran, cut_over: bool) {
     assert!(json["same"].as_u64().is_some_and(|same| same > 0), "{ran:?}");
 }
 
-fn load(rig: &Rig, optimizations: u32) {
+pub fn load(rig: &Rig, optimizations: u32) {
     rig.run(&["load", "--optimizations", &optimizations.to_string(), "--runs", "4", "--partitions", "3"]);
 }
 
-fn data(rig: &Rig) -> PathBuf {
+pub fn data(rig: &Rig) -> PathBuf {
     rig.directory.path().join("data")
 }
 
-fn current(rig: &Rig) -> String {
+pub fn current(rig: &Rig) -> String {
     fs::read_to_string(data(rig).join("CURRENT")).expect("a live generation").trim().to_owned()
 }
 
 /// The generation that a rebuild makes, where one is under way.
-fn planned(rig: &Rig) -> Option<String> {
+pub fn planned(rig: &Rig) -> Option<String> {
     let plan = fs::read(data(rig).join("REBUILD")).ok()?;
     let plan: Value = serde_json::from_slice(&plan).expect("a plan, whole at any moment");
     Some(format!("{:06}", plan["generation"].as_u64().expect("a number")))
 }
 
-fn generations(rig: &Rig) -> Vec<String> {
+pub fn generations(rig: &Rig) -> Vec<String> {
     let entries = fs::read_dir(data(rig).join("generations")).expect("generations");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();

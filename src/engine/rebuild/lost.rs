@@ -1,12 +1,14 @@
-//! What would be lost: history that the live generation was built from, and that the topics no longer have.
+//! What would be lost: history that the live generation was built from, and that the topics no longer have; and whether
+//! they are the topics that it was built from at all.
 
 use std::collections::BTreeMap;
 
 use anyhow::bail;
 
 use crate::config::ProjectionConfig;
-use crate::domain::{Optimization, Position};
-use crate::source::kafka::admin;
+use crate::domain::{Optimization, Position, Topic};
+use crate::source::kafka::{KafkaSettings, admin};
+use crate::source::{Watermarks, other_cluster};
 use crate::store::Reader;
 
 /// How many optimizations are looked up at a time.
@@ -15,6 +17,9 @@ const A_STEP: u32 = 2_000;
 /// # Errors
 /// Where anything would be lost: what, and what can be done.
 pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<()> {
+    if live.is_frozen() {
+        return refuse_loss_of_frozen(config, live);
+    }
     let origins = live.origins()?;
     let there = admin::watermarks(&config.kafka, live.checkpoint()?.into_keys())?;
     // Where it is not known what the live one was built from, it was from the beginning.
@@ -52,6 +57,49 @@ pub fn refuse_loss(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<(
          and {truncated} or more would miss events. With --accept-loss it is built from what is left",
         gone.join(", ")
     );
+}
+
+/// Nobody has asked for it to be built anew, and what was read last may be gone, too. How many views that would cost cannot
+/// be told of records that cannot be decoded.
+fn refuse_loss_of_frozen(config: &ProjectionConfig, live: &Reader) -> anyhow::Result<()> {
+    let (origins, checkpoint) = (live.origins()?, live.checkpoint()?);
+    let there = admin::watermarks(&config.kafka, checkpoint.keys().cloned())?;
+    let is_read = |name: &str| Topic::ALL.into_iter().any(|topic| config.kafka.topics.get(topic) == name);
+    let gone = checkpoint.iter().filter_map(|(key, held)| {
+        let (name, partition) = key;
+        let origin = origins.get(key).copied().unwrap_or(0);
+        match there.get(key) {
+            Some(Watermarks { low, .. }) if *low > origin => {
+                Some(format!("{name}/{partition} from {origin} to {low}"))
+            }
+            Some(Watermarks { high, .. }) if *high < held.next_offset => {
+                Some(format!("{name}/{partition} from {high} to {}", held.next_offset))
+            }
+            Some(_) if is_read(name) => None,
+            Some(_) => Some(format!("{name}/{partition}, which is none of the topics that are to be read")),
+            None => Some(format!("{name}/{partition} as a whole")),
+        }
+    });
+    let gone: Vec<String> = gone.collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the topics no longer have all that the live generation was built from; gone is {}. Its views go on being served \
+         as they are. `optview rebuild --accept-loss` builds from what is left; how many views that would cost, only the \
+         version that folded them can tell",
+        gone.join(", ")
+    );
+}
+
+/// # Errors
+/// Where the brokers are another cluster's than the live generation was built from.
+pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Result<()> {
+    let Some(built_from) = live.cluster()? else { return Ok(()) };
+    match admin::cluster_id(kafka)? {
+        Some(found) if found != built_from => bail!(other_cluster(&built_from, &found)),
+        _ => Ok(()),
+    }
 }
 
 /// Where the events were that set what is shown.
