@@ -72,6 +72,7 @@ pub struct ServeConfig {
     pub projection: ProjectionConfig,
     /// What a store is made of where there is none.
     pub from_snapshot: Option<PathBuf>,
+    pub on_format_change: OnFormatChange,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// `None`: everybody may read everything.
@@ -79,6 +80,15 @@ pub struct ServeConfig {
     pub drain_deadline: Duration,
     pub max_connections: usize,
     pub log: LogConfig,
+}
+
+/// What is to be done with a store that another version has folded in another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFormatChange {
+    /// It is served as it is, until one of this version's takes its place.
+    Rebuild,
+    /// It is not served.
+    Refuse,
 }
 
 /// How a store is built from the topics, and kept up to date.
@@ -185,6 +195,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let data_dir = layers.value(&options::DATA_DIR, values::directory);
     let projection = projection(layers, kafka, data_dir);
     let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
+    let on_format_change = layers.value(&options::ON_FORMAT_CHANGE, values::on_format_change);
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::api_keys);
@@ -195,6 +206,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     Some(ServeConfig {
         projection: projection?,
         from_snapshot,
+        on_format_change: on_format_change?,
         listen: listen?,
         admin_listen: admin_listen?,
         api_keys,

@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use crate::codec::encode;
-use crate::config::{DemoConfig, ProjectionConfig, ServeConfig};
+use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
 use crate::serve::{self, Started};
 use crate::source::TopicNames;
@@ -53,6 +53,7 @@ pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> any
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
     ServeConfig {
         from_snapshot: None,
+        on_format_change: OnFormatChange::Rebuild,
         projection: ProjectionConfig {
             kafka,
             data_dir: directory.to_owned(),

@@ -1,6 +1,8 @@
 //! A data directory at work: the live generation, which readers see, and at most one more that is to take its place. The
-//! same for `serve` and for a tool that finds nobody there. Decides nothing about when that happens.
+//! same for `serve` and for a tool that finds nobody there. Decides nothing about when that happens, but where another
+//! version has folded the live one.
 
+mod frozen;
 pub mod rebuild;
 mod running;
 
@@ -10,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use parking_lot::Mutex;
 
-use crate::config::ProjectionConfig;
+use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::http::ReaderSource;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store;
+use crate::store::{self, StoreError};
 use rebuild::{Plan, Rebuild, Ticket};
 pub use running::OnFailure;
 use running::{Restraint, Running};
@@ -46,18 +48,22 @@ impl Engine {
     }
 
     /// Opens the live generation, and begins to keep it up to date. Goes on with a rebuild that was under way.
-    pub fn start(self: &Arc<Engine>) -> anyhow::Result<()> {
+    /// `on_format_change` says what is to be done where another version has folded it; `None`: whoever calls this does.
+    pub fn start(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<()> {
         // Whoever is told to stop meanwhile waits until it is open.
         let mut live = self.live.lock();
         if self.stopping.load(Ordering::Acquire) {
             return Ok(());
         }
-        let opened = store::open(&self.config.data_dir, self.config.store_cache_bytes)?;
-        let running = self.run(opened, Restraint::default(), None)?;
+        let running = self.open_live(on_format_change)?;
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
         self.show(&running);
+        let goes_on_by_itself = running.reader.is_frozen() && on_format_change.is_some();
         *live = Some(running);
         drop(live);
+        if goes_on_by_itself {
+            return Ok(());
+        }
         match Plan::unfinished(&self.config.data_dir) {
             Ok(Some(plan)) if !self.stopping.load(Ordering::Acquire) => {
                 tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
@@ -69,6 +75,42 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Opens the live generation: to keep it up to date, or, where another version has folded it, to show it as it is.
+    fn open_live(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<Running> {
+        let (data_dir, cache) = (&self.config.data_dir, self.config.store_cache_bytes);
+        let path = match store::open(data_dir, cache) {
+            Err(StoreError::OtherFormat { path, .. }) => path,
+            opened => return self.run(opened?, Restraint::default(), None),
+        };
+        match store::open_existing(data_dir, cache) {
+            // It could not be shown either: as any that is damaged, it makes room for a new one.
+            Err(error) if error.is_damage() => {
+                store::condemn(&path, &error.to_string())?;
+                self.run(store::open(data_dir, cache)?, Restraint::default(), None)
+            }
+            existing => self.show_frozen(existing?, on_format_change),
+        }
+    }
+
+    fn show_frozen(
+        self: &Arc<Engine>,
+        existing: store::Existing,
+        on_format_change: Option<OnFormatChange>,
+    ) -> anyhow::Result<Running> {
+        let (generation, format) = (existing.generation, existing.reader.frozen_format().unwrap_or_default());
+        if on_format_change == Some(OnFormatChange::Refuse) {
+            return Err(frozen::refusal(generation, format));
+        }
+        tracing::warn!(
+            generation,
+            format,
+            own_format = store::FORMAT,
+            "another version has folded the live generation: it is shown as it was left, until one of this version's takes \
+             its place"
+        );
+        frozen::start(self, existing, on_format_change.is_some())
     }
 
     /// Begins to keep a generation up to date that is not live yet.

@@ -2,6 +2,7 @@
 //! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
 //! covers, never skips a record, never reads a clock inside the fold.
 
+mod cluster;
 mod control;
 mod counters;
 mod dead_letters;
@@ -85,6 +86,8 @@ pub fn run(
 struct Projector {
     working: WorkingSet,
     writer: Writer,
+    /// That the store is built from, once it is known.
+    cluster: Option<String>,
     partitions: Partitions,
     settings: Settings,
     status: Status,
@@ -116,6 +119,7 @@ impl Projector {
         Ok(Projector {
             working: WorkingSet::default(),
             decoder: Decoder::start(settings.topics.clone())?,
+            cluster: writer.reader().cluster()?,
             writer,
             partitions,
             settings,
@@ -157,6 +161,8 @@ impl Projector {
         self.publish_checkpoint(source);
         self.become_live(source)?;
         if self.last_report.elapsed() >= REPORT_EVERY {
+            // An address may lead to another one meanwhile.
+            self.is_of_our_cluster(source)?;
             self.report(source);
         }
         Ok(())
@@ -190,6 +196,9 @@ impl Projector {
                 self.decoder.pass(Told::Failed { topic, partition, reason });
             }
         });
+        if !found.is_empty() && !self.is_of_our_cluster(source)? {
+            found.clear();
+        }
         for found in found {
             let is_new = self.partitions.is_new(found.topic, found.partition);
             let Some(offset) = self.partitions.begin(found) else { continue };

@@ -83,11 +83,12 @@ pub async fn run(
 
     let started = {
         let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
+        let on_format_change = config.on_format_change;
         tokio::task::spawn_blocking(move || {
             if let Some(file) = from_snapshot {
                 import(&file, &engine)?;
             }
-            engine.start()
+            engine.start(Some(on_format_change))
         })
     };
     let failed = async {

@@ -15,6 +15,8 @@ pub enum State {
     CatchingUp,
     /// Past them.
     Live,
+    /// Shows what another version has folded, as it left it, while this one builds its own; `frozen_at` says where.
+    Frozen,
     /// Cannot go on by itself; `last_error` says why.
     Stalled,
     /// Told to stop: draining.
@@ -27,6 +29,8 @@ pub enum State {
 pub enum PartitionState {
     CatchingUp,
     Live,
+    /// Not read any further in this generation.
+    Frozen,
     /// Stopped until told: `last_error` says why.
     Stopped,
 }
@@ -50,6 +54,26 @@ pub struct PartitionReport {
     pub state: PartitionState,
 }
 
+/// What is shown while it cannot be kept up to date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrozenAt {
+    /// Of the fold that gave the views, and of this version's.
+    pub format: u8,
+    pub own_format: u8,
+    /// When the generation was last closed, RFC 3339; `null` where a kill left that unknown.
+    pub closed_at: Option<String>,
+    /// What had been read by then, at the least.
+    pub positions: Vec<Position>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    pub partition: i32,
+    pub next_offset: i64,
+}
+
 /// What `/status` answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -62,6 +86,9 @@ pub struct Report {
     /// The greatest of the partitions'.
     pub lag_seconds: Option<f64>,
     pub last_error: Option<String>,
+    /// Only there where the state is `frozen`, or was before it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_at: Option<FrozenAt>,
     pub partitions: Vec<PartitionReport>,
 }
 
@@ -79,6 +106,7 @@ impl Status {
             lag_records: None,
             lag_seconds: None,
             last_error: None,
+            frozen_at: None,
             partitions: Vec::new(),
         })))))
     }
@@ -119,6 +147,13 @@ impl Status {
         (report.views, report.dead_letters) = (views, dead_letters);
     }
 
+    /// Where it is frozen.
+    pub fn set_frozen(&self, at: FrozenAt) {
+        let mut report = self.lock();
+        report.frozen_at = Some(at);
+        report.state = State::Frozen;
+    }
+
     /// `None` where all is well again.
     pub fn set_error(&self, error: Option<String>) {
         self.lock().last_error = error;
@@ -137,6 +172,7 @@ impl Status {
             lag_records: if partitions.is_empty() { None } else { lag_records },
             lag_seconds,
             last_error: report.last_error.take(),
+            frozen_at: report.frozen_at.take(),
             partitions,
         };
     }

@@ -145,8 +145,11 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
 
 impl Access {
     fn reader(&self) -> anyhow::Result<&Reader> {
-        self.reader.as_ref().map_err(|error| {
-            anyhow!("{error}; `optview serve` moves such a store aside at its next start, and builds a new one from Kafka")
+        self.reader.as_ref().map_err(|error| match error.is_damage() {
+            true => anyhow!(
+                "{error}; `optview serve` moves such a store aside at its next start, and builds a new one from Kafka"
+            ),
+            false => anyhow!("{error}"),
         })
     }
 }

@@ -128,6 +128,14 @@ pub const FROM_SNAPSHOT: Opt = Opt::new(
     "Begin with this snapshot where --data-dir has no store yet; ignored where it has",
 );
 
+pub const ON_FORMAT_CHANGE: Opt = Opt::new(
+    "on-format-change",
+    "rebuild|refuse",
+    "Where another version has folded the store in another format: serve its views as they are, and build those that take \
+     their place; or do not start",
+)
+.default("rebuild");
+
 /// How a store is kept up to date.
 pub const PROJECTION: &[Opt] = &[
     GROUP_ID,
@@ -139,7 +147,7 @@ pub const PROJECTION: &[Opt] = &[
     MIN_FREE_DISK,
 ];
 
-pub const SERVE: &[Opt] = &[DATA_DIR, FROM_SNAPSHOT, LISTEN, ADMIN_LISTEN, API_KEYS];
+pub const SERVE: &[Opt] = &[DATA_DIR, FROM_SNAPSHOT, ON_FORMAT_CHANGE, LISTEN, ADMIN_LISTEN, API_KEYS];
 pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, MAX_CONNECTIONS];
 
 /// No default: the demo takes the usual port where it is free, and any other where it is not.

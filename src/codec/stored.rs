@@ -3,7 +3,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0 | format, [`FORMAT`] |
+//! | 0 | [`LAYOUT`] |
 //! | 1 | flags: 1 shown to readers, 2 objectives are set |
 //! | 2..4 | length of the organization's id |
 //! | 4..8 | length of the response |
@@ -13,6 +13,9 @@
 //! | 24.. | organization id, response, objectives, registers (postcard) |
 //!
 //! Numbers are little endian.
+//!
+//! All but the registers, and a job's state that waits, is understood by whoever knows the layout: so a version that folds
+//! otherwise shows what another has folded.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -22,7 +25,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DeadLetter, Job, Optimization, View};
 
-/// The format of everything this module writes. A store of another format is built anew.
+/// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
+/// as the checkpoint. It changes where this version could not show what another has written.
+pub const LAYOUT: u8 = 1;
+
+/// The format of the fold: how registers are written, and what a view says because of them. It changes where registers of
+/// another version cannot be decoded, or where the same events no longer give the same views. What has another is shown as it
+/// is, and built anew.
 pub const FORMAT: u8 = 2;
 
 const HEAD_LEN: usize = 24;
@@ -62,9 +71,9 @@ pub struct Layout {
 pub fn layout(stored: &[u8]) -> Result<Layout, Damaged> {
     let damaged = |reason: &str| Damaged::new("optimization", reason);
     let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
-    let [format, flags, org_low, org_high, rest @ ..] = head;
-    if *format != FORMAT {
-        return Err(damaged("its format is not the one this version writes"));
+    let [layout, flags, org_low, org_high, rest @ ..] = head;
+    if *layout != LAYOUT {
+        return Err(damaged("its layout is not the one this version writes"));
     }
     let number = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]) as usize;
     let organization_id = HEAD_LEN..HEAD_LEN + usize::from(u16::from_le_bytes([*org_low, *org_high]));
@@ -107,7 +116,7 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
         out.extend_from_slice(objectives.as_bytes());
     }
     let objectives_len = objectives.map_or(0, str::len);
-    out[0] = FORMAT;
+    out[0] = LAYOUT;
     out[1] = flags;
     let too_long = |_| Damaged::new("optimization", "a part of it is longer than 4 GiB");
     out[2..4].copy_from_slice(&u16::try_from(organization_len).map_err(too_long)?.to_le_bytes());
@@ -145,9 +154,9 @@ pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, Damaged> {
     decode(stored, "dead letter")
 }
 
-/// A value of the store's own, such as a checkpoint, with the format before it.
+/// A value of the store's own, such as a checkpoint, with the layout before it.
 pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
-    let mut out = vec![FORMAT];
+    let mut out = vec![LAYOUT];
     append(value, &mut out, what)?;
     Ok(out)
 }
@@ -155,8 +164,8 @@ pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Da
 /// Reads back what [`encode`] wrote.
 pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
     match stored.split_first() {
-        Some((&FORMAT, rest)) => read(rest, what),
-        Some(_) => Err(Damaged::new(what, "its format is not the one this version writes")),
+        Some((&LAYOUT, rest)) => read(rest, what),
+        Some(_) => Err(Damaged::new(what, "its layout is not the one this version writes")),
         None => Err(Damaged::new(what, "it is empty")),
     }
 }

@@ -134,6 +134,7 @@ fn a_value_that_is_no_default(option: &Opt, file: &str, directory: &str) -> Stri
         "BYTES" => "3GiB",
         "COUNT" | "NUMBER" => "77",
         "json|protobuf" => "protobuf",
+        "rebuild|refuse" => "refuse",
         "human|json" => "json",
         "true|false" => "true",
         "TIME" => "2026-03-01T09:00:00Z",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::AsOf;
+use super::{AsOf, OnFormatChange};
 use crate::codec::{Encoding, ID_LIMIT};
 use crate::domain::{Position, Timestamp, Topic};
 use crate::http::{ApiKeys, KeysError};
@@ -156,6 +156,14 @@ pub fn encoding(text: &str) -> Parsed<Encoding> {
         "json" => Ok(Encoding::Json),
         "protobuf" => Ok(Encoding::Protobuf),
         _ => Err("is neither json nor protobuf".to_owned()),
+    }
+}
+
+pub fn on_format_change(text: &str) -> Parsed<OnFormatChange> {
+    match text {
+        "rebuild" => Ok(OnFormatChange::Rebuild),
+        "refuse" => Ok(OnFormatChange::Refuse),
+        _ => Err("is neither rebuild nor refuse".to_owned()),
     }
 }
 

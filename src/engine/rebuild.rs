@@ -3,8 +3,10 @@
 //! Readers see the live one all the while, and then the other, which never is behind it.
 
 mod archived;
+mod building;
 mod compared;
 mod conduct;
+mod frozen;
 mod lost;
 pub(super) mod measured;
 mod plan;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::progress::Progress;
+pub use lost::refuse_other_cluster;
 pub use plan::{Options, Plan, What};
 
 /// How it ended.
@@ -37,6 +40,9 @@ pub struct Finished {
     pub cut_over: bool,
     /// Why it was not cut over to, where it was not.
     pub kept_because: Option<String>,
+    /// Why the views were not compared, where they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
 }
 
 /// Views of the live generation and the new one, at the same positions.
@@ -164,6 +170,11 @@ impl Ticket {
         let mut told = self.0.state.lock();
         self.0.ended.wait_while_for(&mut told, |told| told.ended.is_none(), at_most);
         (told.progress.clone(), told.ended.clone())
+    }
+
+    /// Whether somebody has ended it.
+    pub fn is_aborted(&self) -> bool {
+        self.0.abort.load(Ordering::Acquire)
     }
 
     /// Ends it, and removes what it has made. Where it is too late for that, it ends as it would have.

@@ -3,7 +3,7 @@
 
 mod restrained;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -26,6 +26,7 @@ pub type OnFailure = Arc<dyn Fn() + Send + Sync>;
 
 pub struct Running {
     pub generation: u64,
+    pub path: PathBuf,
     pub reader: Reader,
     pub status: Status,
     pub control: Arc<Control>,
@@ -48,7 +49,7 @@ impl Running {
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
         store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
-        let reader = writer.reader();
+        let (reader, directory) = (writer.reader(), path.clone());
         let project = {
             let (config, status, control, freedom) =
                 (config.clone(), status.clone(), control.clone(), freedom.clone());
@@ -77,13 +78,33 @@ impl Running {
                 };
                 if let Err(error) = &ended {
                     status.set_error(Some(error.to_string()));
-                    condemn_damaged(&path, error);
+                    if let ProjectorError::Store(failure) = error {
+                        condemn_damaged(&path, failure);
+                    }
                 }
                 Ok(ended?)
             }
         };
         let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
-        Ok(Running { generation, reader, status, control, freedom, thread: Some(thread) })
+        Ok(Running { generation, path: directory, reader, status, control, freedom, thread: Some(thread) })
+    }
+
+    /// One that nobody can fold on, with what looks after it on a thread of its own.
+    pub fn frozen(
+        generation: u64,
+        path: PathBuf,
+        reader: Reader,
+        status: Status,
+        look_after: impl FnOnce(&Control) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<Running> {
+        let (control, freedom) = (Arc::new(Control::default()), Arc::new(Freedom::default()));
+        let told = control.clone();
+        let look_after = move || {
+            let _stopped = CalledAtEnd(|| told.stop());
+            look_after(&told)
+        };
+        let thread = std::thread::Builder::new().name("frozen".to_owned()).spawn(look_after)?;
+        Ok(Running { generation, path, reader, status, control, freedom, thread: Some(thread) })
     }
 
     /// From now on it is what readers see, and what lag tools are told of.
@@ -149,8 +170,7 @@ impl<F: Fn()> Drop for CalledAtEnd<F> {
 }
 
 /// Damage that shows while running would show again: the next start builds a new generation instead.
-fn condemn_damaged(path: &Path, error: &ProjectorError) {
-    let ProjectorError::Store(failure) = error else { return };
+pub(super) fn condemn_damaged(path: &Path, failure: &StoreError) {
     if !matches!(failure, StoreError::WriterEnded(_)) && !failure.is_damage() {
         return;
     }

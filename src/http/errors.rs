@@ -58,7 +58,11 @@ impl HttpError {
 
 impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> HttpError {
-        HttpError::Store(error)
+        match error {
+            // Nothing fails: this version cannot tell.
+            StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
+            error => HttpError::Store(error),
+        }
     }
 }
 

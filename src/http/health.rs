@@ -3,7 +3,8 @@
 //!
 //! Ready means that what was there at the start has been read. A broker that goes away afterwards leaves the
 //! projector live, and so the reads ready: what they serve grows old, which `lag_seconds` and `last_error` show, but
-//! taking every instance out of the balancer would turn old answers into none.
+//! taking every instance out of the balancer would turn old answers into none. The same goes for a generation that this
+//! version cannot keep up to date: it is ready, and says that it is frozen, and where.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::edge::Answer;
 use super::errors::HttpError;
 use super::to_json;
-use crate::status::{Report, State};
+use crate::status::{FrozenAt, Report, State};
 
 #[derive(Serialize)]
 struct Alive<'a> {
@@ -29,6 +30,8 @@ struct Readiness<'a> {
     lag_records: Option<i64>,
     lag_seconds: Option<f64>,
     last_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_at: Option<&'a FrozenAt>,
 }
 
 /// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows the last error,
@@ -38,21 +41,28 @@ pub fn alive(report: &Report) -> Response {
     to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, last_error })
 }
 
-/// `/readyz`: 200 while live, else 503 with the reason.
+/// `/readyz`: 200 while live, or frozen and said to be, else 503 with the reason.
 pub fn ready(report: &Report, store_is_open: bool) -> Answer {
-    let readiness = |status| Readiness {
+    match reason(report, store_is_open) {
+        None => {
+            let status = if report.state == State::Frozen { "frozen" } else { "ready" };
+            Ok(to_json(StatusCode::OK, &readiness(report, status)))
+        }
+        Some(message) => {
+            let detail = serde_json::to_value(readiness(report, "not ready")).unwrap_or_default();
+            Err(HttpError::Unavailable { message, detail })
+        }
+    }
+}
+
+fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
+    Readiness {
         status,
         state: report.state,
         lag_records: report.lag_records,
         lag_seconds: report.lag_seconds,
         last_error: report.last_error.as_deref(),
-    };
-    match reason(report, store_is_open) {
-        None => Ok(to_json(StatusCode::OK, &readiness("ready"))),
-        Some(message) => {
-            let detail = serde_json::to_value(readiness("not ready")).unwrap_or_default();
-            Err(HttpError::Unavailable { message, detail })
-        }
+        frozen_at: report.frozen_at.as_ref(),
     }
 }
 
@@ -60,8 +70,8 @@ pub fn ready(report: &Report, store_is_open: bool) -> Answer {
 fn reason(report: &Report, store_is_open: bool) -> Option<String> {
     let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     match report.state {
-        State::Live if store_is_open => None,
-        State::Live => Some(format!("the store is not open yet{because}")),
+        State::Live | State::Frozen if store_is_open => None,
+        State::Live | State::Frozen => Some(format!("the store is not open yet{because}")),
         State::Starting => Some(format!("starting: the store opens, or the broker has not answered{because}")),
         State::CatchingUp => Some(match report.lag_records {
             Some(lag) => format!("catching up: {lag} records to go{because}"),
@@ -92,12 +102,28 @@ mod tests {
             (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
             (State::Live, None),
+            (State::Frozen, None),
             (State::Stalled, Some("stalled: boom")),
             (State::Stopping, Some("stopping")),
         ] {
             assert_eq!(reason(&report(state, Some("boom")), true).as_deref(), expected);
         }
         assert_eq!(reason(&report(State::Live, None), false).as_deref(), Some("the store is not open yet"));
+    }
+
+    #[test]
+    fn what_is_frozen_is_ready_and_never_called_current() {
+        let status = Status::new(1);
+        status.set_frozen(FrozenAt { format: 1, own_format: 2, closed_at: None, positions: Vec::new() });
+        assert_eq!(ready(&status.report(), true).unwrap().status(), StatusCode::OK);
+        assert!(ready(&status.report(), false).is_err());
+        let text = serde_json::to_string(&readiness(&status.report(), "frozen")).unwrap();
+        for part in [
+            r#""status":"frozen","state":"frozen""#,
+            r#""frozen_at":{"format":1,"own_format":2,"closed_at":null,"positions":[]}"#,
+        ] {
+            assert!(text.contains(part), "no {part}: {text}");
+        }
     }
 
     #[test]

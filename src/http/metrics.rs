@@ -96,6 +96,7 @@ pub fn record_report(report: &Report) {
         (State::Starting, "starting"),
         (State::CatchingUp, "catching_up"),
         (State::Live, "live"),
+        (State::Frozen, "frozen"),
         (State::Stalled, "stalled"),
         (State::Stopping, "stopping"),
     ] {
@@ -210,6 +211,7 @@ mod tests {
             lag_records: Some(7),
             lag_seconds: None,
             last_error: None,
+            frozen_at: None,
             partitions: vec![PartitionReport {
                 topic: "jobs".to_owned(),
                 partition: 4,
@@ -225,6 +227,7 @@ mod tests {
         let text = scraped(|| record_report(&report));
         for line in [
             r#"optview_state{state="live"} 1"#,
+            r#"optview_state{state="frozen"} 0"#,
             r#"optview_state{state="stalled"} 0"#,
             "optview_generation 3",
             "optview_views 1000",

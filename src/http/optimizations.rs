@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -19,7 +19,7 @@ use super::edge::{Answer, Pending};
 use super::errors::HttpError;
 use super::list_query::ListParameters;
 use super::{APPLICATION_JSON, Api, etag, json};
-use crate::store::{self, Reader};
+use crate::store::{self, Reader, StoreError};
 
 pub const PREFIX: &str = "/optimizations/";
 
@@ -31,6 +31,10 @@ const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 /// A cache on the way may keep an answer, but has to ask with the next caller's credentials before it uses it.
 static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
+/// With each view that is shown as another version left it, so that whoever reads only views can tell, too.
+static STATE: HeaderName = HeaderName::from_static("x-optview-state");
+static FROZEN: HeaderValue = HeaderValue::from_static("frozen");
+
 /// The hot path: one look-up, and no copy of the body.
 pub fn by_id(api: &Api, request: &Request) -> Answer {
     let organization_id = match api.access.scope(request.headers())? {
@@ -39,8 +43,17 @@ pub fn by_id(api: &Api, request: &Request) -> Answer {
         Scope::Nothing => return Err(NO_SUCH),
     };
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
-    let found = api.reader()?.get(&id, organization_id)?.ok_or(NO_SUCH)?;
-    Ok(found_response(found, request.headers()))
+    let reader = api.reader()?;
+    let found = reader.get(&id, organization_id)?.ok_or(NO_SUCH)?;
+    Ok(marked(found_response(found, request.headers()), &reader))
+}
+
+/// Says so where it may be old.
+fn marked(mut response: Response, reader: &Reader) -> Response {
+    if reader.is_frozen() {
+        response.headers_mut().insert(STATE.clone(), FROZEN.clone());
+    }
+    response
 }
 
 /// One page. On a blocking thread, because it may read a thousand views and more.
@@ -59,10 +72,11 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
         let read = task::spawn_blocking(move || {
             // Held by the thread and not by the request: a client that leaves does not end the reading.
             let _permit = permit;
-            reader.list(&parameters.query(organization_id.as_deref()))
+            let page = reader.list(&parameters.query(organization_id.as_deref()))?;
+            Ok::<_, StoreError>(marked(json(page.body), &reader))
         });
         match read.await {
-            Ok(page) => Ok(json(page?.body)),
+            Ok(page) => Ok(page?),
             Err(error) => {
                 tracing::error!(%error, "a list panicked");
                 Err(HttpError::Internal)

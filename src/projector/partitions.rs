@@ -24,8 +24,9 @@ pub struct Partitions {
     topics: TopicNames,
     held: Vec<Partition>,
     newly_failed: Vec<(Topic, i32)>,
-    /// Why nothing is read at all.
+    /// Why nothing is read at all, for now, and for good.
     paused: Option<String>,
+    refused: Option<String>,
 }
 
 struct Partition {
@@ -55,6 +56,7 @@ impl Partitions {
             held: Vec::new(),
             newly_failed: Vec::new(),
             paused: None,
+            refused: None,
         }
     }
 
@@ -171,6 +173,18 @@ impl Partitions {
         }
     }
 
+    /// Nothing is to be read of any.
+    pub fn refuse(&mut self, reason: &str) {
+        if self.refused.is_none() {
+            tracing::error!("nothing is read: {reason}");
+            self.refused = Some(reason.to_owned());
+        }
+        for held in self.held.iter_mut().filter(|held| held.stopped.is_none()) {
+            held.stopped = Some(reason.to_owned());
+            self.newly_failed.push((held.topic, held.number));
+        }
+    }
+
     /// Of each that has not stopped, the next offset to be read.
     pub fn positions(&self) -> Positions {
         let reads = self.held.iter().filter(|held| held.stopped.is_none());
@@ -218,7 +232,10 @@ impl Partitions {
     /// Why something is not read, or nothing at all.
     pub fn stopped_reason(&self) -> Option<String> {
         let stopped: Vec<&str> = self.held.iter().filter_map(|partition| partition.stopped.as_deref()).collect();
-        self.paused.clone().or_else(|| (!stopped.is_empty()).then(|| stopped.join("; ")))
+        self.refused
+            .clone()
+            .or_else(|| self.paused.clone())
+            .or_else(|| (!stopped.is_empty()).then(|| stopped.join("; ")))
     }
 
     /// What to write, if anything has been read since the last one.

@@ -47,6 +47,9 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     let failed = |error| SnapshotError::io("write", &path)(error);
     let mut entries = Entries::begin(&part).map_err(failed)?;
     entries.put(Kind::Head, &[], &stored::encode(&head, "snapshot's head")?).map_err(failed)?;
+    if let Some(id) = &copying.cluster {
+        entries.put(Kind::Cluster, &[], id.as_bytes()).map_err(failed)?;
+    }
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {

@@ -8,7 +8,7 @@
 //! | `snapshot-ends-by`, the number of entries (8), the number of bytes before these (8) | 32 |
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
-//! Numbers are little endian. The first entry is the [`Head`].
+//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -55,11 +55,14 @@ pub enum Kind {
     Job = 2,
     Optimization = 3,
     DeadLetter = 4,
+    /// Its id. Before it was noted, there was none.
+    Cluster = 5,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        [Kind::Head, Kind::Job, Kind::Optimization, Kind::DeadLetter].into_iter().find(|kind| *kind as u8 == byte)
+        let all = [Kind::Head, Kind::Job, Kind::Optimization, Kind::DeadLetter, Kind::Cluster];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

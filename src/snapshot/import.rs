@@ -67,6 +67,10 @@ pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -
             }
         }
         let Some(kind) = kind else { break };
+        if kind == Kind::Cluster {
+            writer.note_cluster(&String::from_utf8_lossy(&value))?;
+            continue;
+        }
         batch.add(kind, &key, &value)?;
         records += 1;
     }
@@ -113,7 +117,7 @@ impl Batch {
                 self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
             }
             Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head => {}
+            Kind::Head | Kind::Cluster => {}
         }
         Ok(())
     }

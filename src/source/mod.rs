@@ -38,6 +38,14 @@ pub struct Watermarks {
     pub high: i64,
 }
 
+/// Why topics are not read that are another cluster's than those that a store was built from: offsets mean nothing there.
+pub fn other_cluster(built_from: &str, found: &str) -> String {
+    format!(
+        "the store was built from the Kafka cluster {built_from}, and the brokers are of the cluster {found}: correct \
+         --brokers; or give another --data-dir, where the views are built from the topics of {found}"
+    )
+}
+
 /// Gives the records of each partition in order. The partitions are read in step, by the time of their records, as far
 /// as records are at hand.
 pub trait Source {
@@ -63,6 +71,11 @@ pub trait Source {
 
     /// Whether the partitions of all topics have been found and given.
     fn is_complete(&self) -> bool;
+
+    /// Which cluster the partitions that were found are of, where that is known of it.
+    fn cluster_id(&self) -> Option<String> {
+        None
+    }
 
     /// Tells the outside how far has been read. Never read back.
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]);

@@ -17,7 +17,7 @@ const NAME: &str = "generation.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct About {
-    /// Of the records; `None` where it is not known.
+    /// Of the fold; `None` where it is not known.
     pub format: Option<u8>,
     /// When it was begun, RFC 3339.
     pub created_at: Option<String>,
@@ -35,6 +35,9 @@ pub struct Closed {
     /// Whether all was read that had been there when it was opened. What a kill left half written has been written
     /// again by then.
     pub caught_up: bool,
+    /// When that was, RFC 3339. `None`: a version closed it that did not note it.
+    #[serde(default)]
+    pub at: Option<String>,
 }
 
 /// How far a partition has been read.
@@ -60,8 +63,7 @@ impl PartitionPosition {
 impl About {
     /// Of a generation that is begun now.
     pub(super) fn new() -> About {
-        let now = Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default();
-        About { format: Some(FORMAT), created_at: Some(now.to_string()), ..About::default() }
+        About { format: Some(FORMAT), created_at: Some(now()), ..About::default() }
     }
 
     /// Knows nothing where there is nothing to be read.
@@ -95,6 +97,11 @@ impl About {
 pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
     let topics = Topic::ALL.map(|topic| (topic.default_name().to_owned(), name(topic)));
     About { topics: BTreeMap::from(topics), ..About::read(generation) }.write(generation);
+}
+
+/// RFC 3339.
+pub(super) fn now() -> String {
+    Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default().to_string()
 }
 
 /// Notes that a generation was closed as it should be.

@@ -68,13 +68,15 @@ impl Held {
 /// What cannot be read of the new one; what else fails.
 pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<Compared, StoreError> {
     let new = new.held(id)?;
-    match old.held(id).and_then(|old| compare_held(old, new, id)) {
+    // Registers of another format are other bytes, and cannot be decoded.
+    let shown_only = old.is_frozen();
+    match old.held(id).and_then(|old| compare_held(old, new, id, shown_only)) {
         Err(error) if error.is_damage() => Ok(Compared::Differing(Vec::new())),
         compared => compared,
     }
 }
 
-fn compare_held(old: Option<Held>, new: Option<Held>, id: &str) -> Result<Compared, StoreError> {
+fn compare_held(old: Option<Held>, new: Option<Held>, id: &str, shown_only: bool) -> Result<Compared, StoreError> {
     let is_same = old.as_ref().map(|old| &old.stored) == new.as_ref().map(|new| &new.stored);
     let shown = |held: &'_ Option<Held>| held.as_ref().is_some_and(|held| held.layout.shown);
     Ok(match (shown(&old), shown(&new), old, new) {
@@ -88,6 +90,8 @@ fn compare_held(old: Option<Held>, new: Option<Held>, id: &str) -> Result<Compar
             let differs = |name: &&&String| old.get(**name) != new.get(**name);
             Compared::Differing(names.iter().filter(differs).map(|name| (*name).clone()).collect())
         }
+        (true, ..) if shown_only => Compared::Same,
+        (false, ..) if shown_only => Compared::Neither,
         (_, _, old, new) => {
             let registers = |held: Option<Held>| match held {
                 Some(held) => stored::decode_optimization(&held.stored),

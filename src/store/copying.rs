@@ -59,6 +59,8 @@ pub struct Copying {
     pub checkpoint: Checkpoint,
     /// From which offset each partition was read first.
     pub origins: BTreeMap<(String, i32), i64>,
+    /// Of the cluster, where it is known.
+    pub cluster: Option<String>,
 }
 
 impl Reader {
@@ -67,10 +69,11 @@ impl Reader {
     /// # Errors
     /// As for [`Reader::kept`].
     pub fn begin_copy(&self) -> Result<Copying, StoreError> {
+        self.check_format()?;
         // All that the checkpoint covers lies in the store now. What is parked later comes from beyond it.
-        let (checkpoint, origins) = (self.checkpoint()?, self.origins()?);
+        let (checkpoint, origins, cluster) = (self.checkpoint()?, self.origins()?, self.cluster()?);
         let parked = self.done.parkings.listen();
-        Ok(Copying { reader: self.clone(), parked, checkpoint, origins })
+        Ok(Copying { reader: self.clone(), parked, checkpoint, origins, cluster })
     }
 }
 

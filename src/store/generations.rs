@@ -1,5 +1,7 @@
 //! `DIR/CURRENT` names the live generation; `DIR/generations/NNNNNN` are the databases. The store is derived: what
 //! cannot be opened is moved aside, said loudly, and built anew from Kafka. Never a crash loop, never a silently empty view.
+//!
+//! What another version has written is no damage: it is never moved aside, and never written to.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use sled::Db;
 
-use super::keys::{MARKER, Trees};
+use super::keys::Trees;
 use super::{About, StoreError, Writer, writer};
-use crate::codec::stored::{Damaged, FORMAT};
+use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
 use crate::disk;
 
 /// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
@@ -31,6 +33,9 @@ pub struct Opened {
 }
 
 /// Opens the live generation of `data_dir`, or begins one. `cache_bytes` is what sled keeps in memory.
+///
+/// # Errors
+/// [`StoreError::OtherFormat`] where [`open_existing`](super::open_existing) can read it, and nobody can write it.
 pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     let generations = data_dir.join("generations");
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
@@ -128,6 +133,14 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
     Ok(numbers)
 }
 
+/// The last generation beside the live one that this version can keep up to date, as far as is noted of them.
+pub fn of_this_format(data_dir: &Path) -> Result<Option<u64>, StoreError> {
+    let live = current(data_dir)?;
+    let is =
+        |&number: &u64| Some(number) != live && About::read(&directory(data_dir, number)).format == Some(FORMAT);
+    Ok(usable(data_dir)?.into_iter().rev().find(is))
+}
+
 /// Removes a generation. Never the live one, nor one that is open. It is out of its place at once: a crash leaves no half of
 /// it there to go back to.
 pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
@@ -185,18 +198,21 @@ pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<Op
 }
 
 fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {
-    with_database(path, cache_bytes, |db| {
+    with_database(path, cache_bytes, |db, format| {
+        if format != FORMAT {
+            return Err(StoreError::OtherFormat { path: path.to_owned(), found: format });
+        }
         About::read(path).opened().write(path);
         Writer::new(db, path)
     })
 }
 
-/// Opens a generation that is there, and has `with` make something of its database. Whatever shows damage is an error
-/// that says so.
+/// Opens a generation that is there and laid out as this version knows, and has `with` make something of its database and
+/// the format of its fold. Whatever shows damage is an error that says so.
 pub(super) fn with_database<T>(
     path: &Path,
     cache_bytes: u64,
-    with: impl FnOnce(&Db) -> Result<T, StoreError>,
+    with: impl FnOnce(&Db, u8) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
     let held = wait_until_closed(path)?;
@@ -214,11 +230,13 @@ pub(super) fn with_database<T>(
     // sled tells of damage by a panic as often as by an error.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = open_database(path, cache_bytes)?;
-        let marker = Trees::open(&db)?.meta.get(MARKER)?;
+        let marker = Trees::marker(&db)?;
         match marker.as_deref() {
-            Some([FORMAT]) => with(&db),
-            Some(other) => Err(damaged(format!("its format is {other:?}, not the {FORMAT} of this version"))),
-            None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
+            // The first there was had one number for both.
+            Some([LAYOUT]) => with(&db, 1),
+            Some([LAYOUT, format]) => with(&db, *format),
+            Some([found, ..]) => Err(StoreError::OtherLayout { path: path.to_owned(), found: *found }),
+            Some([]) | None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
         }
     }));
     opened.unwrap_or_else(|panic| {

@@ -1,6 +1,6 @@
 //! The trees of a generation, and the keys in them.
 
-use sled::{Db, Tree};
+use sled::{Db, IVec, Tree};
 
 use crate::domain::Position;
 
@@ -20,11 +20,17 @@ pub struct Trees {
     pub catalog: Tree,
     /// Position → dead letter, or a reference to its pieces.
     pub dead_letters: Tree,
-    /// The format marker and the checkpoint.
+    /// The marker of layout and format, the checkpoint, and what else is known of the whole.
     pub meta: Tree,
 }
 
 impl Trees {
+    /// What [`MARKER`] says of a database. Makes no tree, as it may be another version's.
+    pub fn marker(db: &Db) -> sled::Result<Option<IVec>> {
+        let is_there = db.tree_names().iter().any(|name| &**name == META);
+        if is_there { db.open_tree(META)?.get(MARKER) } else { Ok(None) }
+    }
+
     pub fn open(db: &Db) -> sled::Result<Trees> {
         Ok(Trees {
             optimizations: db.open_tree("optimizations")?,
@@ -32,18 +38,23 @@ impl Trees {
             pieces: db.open_tree("pieces")?,
             catalog: db.open_tree("catalog")?,
             dead_letters: db.open_tree("dead-letters")?,
-            meta: db.open_tree("meta")?,
+            meta: db.open_tree(META)?,
         })
     }
 }
 
-/// In `meta`: the format of the generation. Its absence tells a new file from an old one that was emptied.
+const META: &[u8] = b"meta";
+
+/// In `meta`: the layout of the generation, and the format of its fold. Its absence tells a new file from an old one that was emptied.
 pub const MARKER: &[u8] = b"format";
 /// In `meta`: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
 
 /// In `meta`: of each partition, the offset from which it was read first.
 pub const ORIGINS: &[u8] = b"origins";
+
+/// In `meta`: the id of the cluster that it is built from.
+pub const CLUSTER: &[u8] = b"cluster";
 
 /// By position, so that the same record is kept once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {

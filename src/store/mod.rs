@@ -9,6 +9,7 @@ mod copying;
 mod done;
 mod existing;
 mod failure;
+mod frozen;
 mod generations;
 mod hold;
 mod journal;
@@ -26,15 +27,16 @@ pub use comparing::{Compared, compare};
 pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};
 pub use generations::{
-    Opened, begin_beside, condemn, current, exists, install, make_current, next_number, open, open_beside, remove,
-    usable,
+    Opened, begin_beside, condemn, current, exists, install, make_current, next_number, of_this_format, open,
+    open_beside, remove, usable,
 };
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use reader::{Kept, ListQuery, Page, Reader, Response};
 pub use writer::Writer;
 
-use crate::codec::stored::Damaged;
+pub use crate::codec::stored::FORMAT;
+use crate::codec::stored::{Damaged, LAYOUT};
 use keys::Trees;
 
 /// What the store failed at.
@@ -53,6 +55,18 @@ pub enum StoreError {
     Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
+    #[error(
+        "{path} has the fold format {found}, and this version's is {FORMAT}: what it shows can be served, its records \
+         cannot be decoded; build the views anew with `optview rebuild`, or use the version that wrote it",
+        path = path.display()
+    )]
+    OtherFormat { path: std::path::PathBuf, found: u8 },
+    #[error(
+        "{path} is laid out as {found}, and this version knows {LAYOUT} only: it was left as it is. Start the version that \
+         wrote it, or give another --data-dir, where the views are built anew from Kafka",
+        path = path.display()
+    )]
+    OtherLayout { path: std::path::PathBuf, found: u8 },
 }
 
 fn explain(error: &sled::Error) -> String {
@@ -85,7 +99,9 @@ impl StoreError {
             StoreError::Io { .. }
             | StoreError::Held { .. }
             | StoreError::Missing { .. }
-            | StoreError::WriterEnded(_) => false,
+            | StoreError::WriterEnded(_)
+            | StoreError::OtherFormat { .. }
+            | StoreError::OtherLayout { .. } => false,
         }
     }
 
@@ -102,6 +118,12 @@ impl StoreError {
             StoreError::Held { path } => StoreError::Held { path: path.clone() },
             StoreError::Missing { path } => StoreError::Missing { path: path.clone() },
             StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),
+            StoreError::OtherFormat { path, found } => {
+                StoreError::OtherFormat { path: path.clone(), found: *found }
+            }
+            StoreError::OtherLayout { path, found } => {
+                StoreError::OtherLayout { path: path.clone(), found: *found }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::really_sync::wait_for_room;
 use super::{StoreError, Trees};
 use crate::codec::stored::Damaged;
 
-/// A reference begins with this, which no encoded value does: those begin with their format.
+/// A reference begins with this, which no encoded value does: those begin with their layout.
 const REFERENCE: u8 = 0xFF;
 
 /// How often a value can have been replaced while it was read. Each time takes the writer longer than the reader.

@@ -9,7 +9,8 @@ use parking_lot::RwLock;
 use super::catalog::Catalog;
 use super::checkpoint::Checkpoint;
 use super::done::Done;
-use super::keys::{CHECKPOINT, ORIGINS, Trees};
+use super::frozen::Frozen;
+use super::keys::{CHECKPOINT, CLUSTER, ORIGINS, Trees};
 use super::{StoreError, pieces};
 use crate::codec::stored;
 use crate::domain::{Job, Optimization, Status};
@@ -56,11 +57,13 @@ pub struct Reader {
     pub(super) trees: Trees,
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) done: Arc<Done>,
+    /// Why nothing can be decoded that readers do not get, where it is of another format.
+    pub(super) frozen: Option<Arc<Frozen>>,
 }
 
 impl Reader {
     pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, done: Arc<Done>) -> Reader {
-        Reader { trees, catalog, done }
+        Reader { trees, catalog, done, frozen: None }
     }
 
     /// What a reader of this organization (`None`: of any) may see under this id.
@@ -89,8 +92,10 @@ impl Reader {
     /// What is stored of an optimization, readers may see it or not. For tools: it decodes, which reads never do.
     ///
     /// # Errors
-    /// None of them ends the projector: it finds by itself what is wrong with what it needs.
+    /// [`StoreError::OtherFormat`] where it is frozen. None of them ends the projector: it finds by itself what is wrong
+    /// with what it needs.
     pub fn kept(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+        self.check_format()?;
         let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
@@ -106,6 +111,7 @@ impl Reader {
     /// # Errors
     /// As for [`Reader::kept`].
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
         Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
     }
@@ -135,6 +141,14 @@ impl Reader {
             Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
         }
+    }
+
+    /// The id of the cluster that it is built from. `None`: nothing was read yet, or a version did that did not note it.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn cluster(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
     }
 
     /// How many optimizations readers may see.

@@ -23,7 +23,7 @@ use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::Checkpoint;
 use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CHECKPOINT, MARKER, ORIGINS, Trees, dead_letter_key};
+use super::keys::{CHECKPOINT, CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
 use super::{Closed, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
@@ -231,6 +231,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Notes of which cluster the topics are. It is on the disk before any checkpoint is.
+    pub fn note_cluster(&self, id: &str) -> Result<(), StoreError> {
+        self.trees.meta.insert(CLUSTER, stored::encode(&id, "cluster's id")?)?;
+        Ok(())
+    }
+
     /// Waits until all that was handed over is done.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.orders = None;
@@ -241,7 +247,8 @@ impl Writer {
         }
         let positions = PartitionPosition::all(&self.reader().checkpoint()?);
         let caught_up = self.done.caught_up.load(Ordering::Acquire);
-        about::note_closed(&self.directory, Closed { views: self.views(), positions, caught_up });
+        let closed = Closed { views: self.views(), positions, caught_up, at: Some(about::now()) };
+        about::note_closed(&self.directory, closed);
         Ok(())
     }
 }
@@ -369,6 +376,6 @@ fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Re
 
 /// Marks a new database as ours, on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored::FORMAT])?;
+    Trees::open(db)?.meta.insert(MARKER, &[stored::LAYOUT, stored::FORMAT])?;
     sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
 }

@@ -14,6 +14,7 @@ use super::{Access, Outcome, Said, Tool, Watch, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::engine::Engine;
+use crate::engine::rebuild::refuse_other_cluster;
 use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
@@ -146,7 +147,9 @@ fn run_here(
             let bounds = Box::new(move || bounds.clone());
             Access { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
         }
-        Err(error) if error.is_damage() => Access { reader: Err(error), ..nothing },
+        Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
+            Access { reader: Err(error), ..nothing }
+        }
         Err(error) => return Err(error.into()),
     };
     run(tool, access, watch)
@@ -160,7 +163,7 @@ fn work_here(
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
-    engine.start()?;
+    engine.start(None)?;
     let access = Access {
         data_dir: projection.data_dir.clone(),
         generation: Some(engine.status.report().generation),
@@ -184,6 +187,7 @@ fn work_here(
 fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
+    refuse_other_cluster(kafka, reader)?;
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
     let found = look::watermarks(kafka, topics)?;
     Ok(Some(found.into_iter().map(|(key, Watermarks { low, high })| (key, (low, high))).collect()))

@@ -10,7 +10,10 @@ pub struct Generation {
     /// Its directory's name; one that was moved aside has a suffix.
     pub generation: String,
     pub live: bool,
-    /// Of its records; `None` where it is not known.
+    /// It is live, and another version's: it is shown as it was left.
+    #[serde(default)]
+    pub frozen: bool,
+    /// Of its fold; `None` where it is not known.
     pub format: Option<u8>,
     /// How many views readers see, or saw when it was closed; `None` where a kill left that unknown.
     pub views: Option<u64>,
@@ -36,6 +39,7 @@ fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
     let mut generation = Generation {
         generation: name,
         live,
+        frozen: false,
         format: about.format,
         views: about.closed.as_ref().map(|closed| closed.views),
         bytes,
@@ -46,6 +50,8 @@ fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
     if live {
         match &access.reader {
             Ok(reader) => {
+                generation.frozen = reader.is_frozen();
+                generation.format = reader.frozen_format().or(generation.format);
                 generation.views = Some(reader.views());
                 generation.positions = Some(PartitionPosition::all(&reader.checkpoint()?));
             }

@@ -168,7 +168,7 @@ fn left_over(pieces: u64) -> String {
 }
 
 pub fn rebuilt(finished: &Finished) -> String {
-    let Finished { generation, records, comparison, cut_over, kept_because, .. } = finished;
+    let Finished { generation, records, comparison, cut_over, kept_because, not_compared, .. } = finished;
     let mut text = match cut_over {
         true => format!("Generation {generation} is live.\n"),
         false => format!(
@@ -186,6 +186,9 @@ pub fn rebuilt(finished: &Finished) -> String {
     }
     if *unseen > 0 {
         text += &format!(" Of {unseen} more records, what readers are not shown differs.");
+    }
+    if let Some(why) = not_compared {
+        text += &format!(" The views were not compared: {why}.");
     }
     text.push('\n');
     let row = |example: &Example| vec![example.id.clone(), example.how.clone(), example.fields.join(", ")];
@@ -228,7 +231,12 @@ pub fn generations(generations: &[Generation]) -> String {
         });
         vec![
             generation.generation.clone(),
-            if generation.live { "live" } else { "" }.to_owned(),
+            match (generation.live, generation.frozen) {
+                (true, true) => "live, frozen",
+                (true, false) => "live",
+                (false, _) => "",
+            }
+            .to_owned(),
             generation.format.map_or_else(unknown, |format| format.to_string()),
             generation.views.map_or_else(unknown, |views| views.to_string()),
             bytesize::ByteSize(generation.bytes).to_string(),

@@ -121,7 +121,8 @@ fn problem(example: Example) -> Problem {
 /// The store's own checks, where it is.
 pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     let reader = match &access.reader {
-        Ok(reader) => reader,
+        // Where it is frozen, nothing in it can be held against its registers.
+        Ok(reader) => reader.check_format().map(|()| reader)?,
         Err(error) => return outcome(&verify::unopened(error)),
     };
     let settings = Settings {

@@ -13,9 +13,11 @@ use rig::{Brokers, Kafka, Rig};
 mod archive;
 mod broker;
 mod cluster;
+mod cluster_id;
 mod crash;
 mod dice;
 mod events;
+mod format;
 mod garbage;
 mod golden;
 mod history;
@@ -41,6 +43,8 @@ mod cases;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/made.rs"]
 mod made;
+#[path = "../suite/other_version.rs"]
+mod other_version;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/support.rs"]
 mod support;
@@ -70,6 +74,8 @@ const TESTS: &[&[Test]] = &[
     crash::TESTS,
     rebuild::TESTS,
     rebuild::archived::TESTS,
+    format::TESTS,
+    cluster_id::TESTS,
     outage::TESTS,
     secured::TESTS,
     python_client::TESTS,

@@ -104,7 +104,7 @@ fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on
     });
 }
 
-fn kill_and_log(server: Server) -> String {
+pub fn kill_and_log(server: Server) -> String {
     let path = server.log_path();
     server.kill();
     fs::read_to_string(path).expect("its log")
@@ -315,7 +315,7 @@ impl Ran {
 }
 
 /// It found nothing that differs.
-fn check_rebuilt(ran: &Ran, cut_over: bool) {
+pub fn check_rebuilt(ran: &Ran, cut_over: bool) {
     let Ran { code, json, .. } = ran;
     assert_eq!(*code, Some(0), "{ran:?}");
     assert_eq!((&json["phase"], &json["cut_over"]), (&Value::from("done"), &Value::from(cut_over)), "{ran:?}");
@@ -333,7 +333,7 @@ pub fn data(rig: &Rig) -> PathBuf {
     rig.directory.path().join("data")
 }
 
-fn current(rig: &Rig) -> String {
+pub fn current(rig: &Rig) -> String {
     fs::read_to_string(data(rig).join("CURRENT")).expect("a live generation").trim().to_owned()
 }
 

@@ -147,6 +147,12 @@ impl Rig {
         Rig { own_broker, settings, directory: tempfile::tempdir().expect("a directory for the test") }
     }
 
+    /// With topics of the same names as another's, on this broker.
+    pub fn of(broker: &Kafka, other: &Rig) -> Rig {
+        let settings = KafkaSettings { brokers: broker.address.clone(), ..other.settings.clone() };
+        Rig { own_broker: None, settings, directory: tempfile::tempdir().expect("a directory for the test") }
+    }
+
     pub fn create_topics(&self, partitions: i32) {
         admin::ensure_topics(&self.settings, partitions).expect("topics");
     }

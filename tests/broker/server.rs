@@ -38,6 +38,7 @@ pub struct Answer {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
     pub state: String,
+    pub generation: u64,
     pub views: u64,
     pub dead_letters: u64,
     pub lag_records: Option<i64>,
@@ -122,6 +123,16 @@ impl Server {
     /// From the read API.
     pub fn get(&self, path: &str) -> Answer {
         self.ask(&self.addresses().read, path)
+    }
+
+    /// From the read API, a 200: its bytes, and in which state they are said to be.
+    pub fn bytes(&self, path: &str) -> (Vec<u8>, Option<String>) {
+        let answer = self.agent.get(format!("http://{}{path}", self.addresses().read)).call();
+        let mut answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        assert_eq!(answer.status(), 200, "GET {path}");
+        let state = answer.headers().get("x-optview-state").map(|state| state.to_str().expect("text").to_owned());
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
+        (body.unwrap_or_else(|error| panic!("{path}: {error}")), state)
     }
 
     /// From the operators' address.

@@ -7,12 +7,14 @@ mod command_line;
 mod documents;
 mod explain;
 mod fold;
+mod frozen;
 mod golden;
 mod history;
 mod large;
 mod limits;
 mod lists;
 mod made;
+mod other_version;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod projector;

@@ -2,6 +2,7 @@
 //! rest where one part fails.
 
 mod archived;
+mod cluster;
 mod continued;
 mod script;
 

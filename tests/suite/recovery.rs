@@ -5,7 +5,6 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use optview::codec::stored::FORMAT;
 use optview::domain::{Commit, Timestamp};
 use optview::store::{self, Checkpoint, ListQuery, Opened, PartitionCheckpoint, StoreError};
 
@@ -214,12 +213,18 @@ fn a_condemned_generation_is_moved_aside() {
 }
 
 #[test]
-fn a_generation_of_another_format_is_moved_aside() {
-    let directory = written();
-    let db = made::open_database(directory.path());
-    db.open_tree("meta").unwrap().insert("format", &[FORMAT + 1]).unwrap();
-    drop(db);
-    check_moved_aside(directory.path(), "format");
+fn a_generation_without_its_marker_is_moved_aside() {
+    for marker in [None, Some(&[][..])] {
+        let directory = written();
+        let db = made::open_database(directory.path());
+        let meta = db.open_tree("meta").unwrap();
+        match marker {
+            None => meta.remove("format").unwrap(),
+            Some(marker) => meta.insert("format", marker).unwrap(),
+        };
+        drop((meta, db));
+        check_moved_aside(directory.path(), "cut to nothing");
+    }
 }
 
 #[test]

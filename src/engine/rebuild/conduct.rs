@@ -1,7 +1,6 @@
 //! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
 //! was; a crash at any moment leaves one or the other.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,19 +8,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
+use super::building::{Builder, build, tell};
 use super::compared::Comparing;
-use super::plan::{Plan, What};
+use super::frozen::StandsAt;
+use super::plan::{Options, Plan, What};
 use super::{Comparison, Finished, Shared, archived, lost};
 use crate::disk;
 use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
-use crate::progress::Progress;
 use crate::projector::{Control, HoldError, Positions};
 use crate::source::archive::ArchiveSource;
-use crate::status::{Report, State};
-use crate::store::{self, Reader};
+use crate::store::{self, Opened, Reader};
 
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
 const HOLD_AT_MOST: Duration = Duration::from_millis(400);
 /// How long the new generation's checkpoint may take to be on the disk, while nothing is folded.
@@ -58,7 +56,7 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
     let data_dir = &engine.config.data_dir;
     let new = start(engine, plan)?;
     let prepared = prepare(engine, plan, shared, &new);
-    let Prepared { comparison, records, held, kept_because } = match prepared {
+    let Prepared { comparison, not_compared, records, held, kept_because } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             stop(new);
@@ -72,6 +70,7 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
         comparison,
         cut_over,
         kept_because,
+        not_compared,
     };
     if let Some(because) = kept_because {
         drop(held);
@@ -102,6 +101,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let archive = archive.map(|directory| archived::open(&engine.config.kafka, directory)).transpose()?;
     if plan.what.is_built() && !is_there {
         let live = engine.with_live(|live| live.reader.clone())?;
+        lost::refuse_other_cluster(&engine.config.kafka, &live)?;
         if let (Some(archive), Some(directory)) = (&archive, &plan.options.from_archive) {
             archived::check(&engine.config.kafka, directory, archive.manifest())?;
         }
@@ -113,18 +113,27 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     }
     plan.keep(data_dir)?;
     let opened = match (plan.what, is_there) {
-        (What::Build | What::Scratch, false) => store::begin_beside(data_dir, plan.generation, cache)?,
+        (What::Build | What::Scratch, false) => begin_beside(engine, plan)?,
         (What::Return | What::Discard, _) => store::open_beside(data_dir, plan.generation, cache)?,
         (What::Build | What::Scratch, true) => match store::open_beside(data_dir, plan.generation, cache) {
             // It was left half made.
             Err(error) if error.is_damage() => {
                 store::remove(data_dir, plan.generation)?;
-                store::begin_beside(data_dir, plan.generation, cache)?
+                begin_beside(engine, plan)?
             }
             opened => opened?,
         },
     };
     engine.run(opened, restraint, archive)
+}
+
+/// It is built from the cluster that the live one is built from, also where the brokers are others after a crash.
+fn begin_beside(engine: &Engine, plan: &Plan) -> anyhow::Result<Opened> {
+    let opened = store::begin_beside(&engine.config.data_dir, plan.generation, engine.config.store_cache_bytes)?;
+    if let Some(id) = engine.with_live(|live| live.reader.cluster())?? {
+        opened.writer.note_cluster(&id)?;
+    }
+    Ok(opened)
 }
 
 /// It takes about as much as the live one.
@@ -145,6 +154,7 @@ fn refuse_full_disk(engine: &Engine) -> anyhow::Result<()> {
 
 struct Prepared {
     comparison: Comparison,
+    not_compared: Option<String>,
     records: u64,
     held: Held,
     /// Why readers are not to see it.
@@ -153,91 +163,78 @@ struct Prepared {
 
 /// Both projectors hold until this is dropped.
 struct Held {
-    live: Arc<Control>,
+    /// `None`: it stands still anyway.
+    live: Option<Arc<Control>>,
     new: Arc<Control>,
     since: Instant,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.live.go_on();
-        self.new.go_on();
+        self.go_on();
         tracing::debug!(after = ?self.since.elapsed(), "both generations go on");
+    }
+}
+
+impl Held {
+    fn go_on(&self) {
+        if let Some(live) = &self.live {
+            live.go_on();
+        }
+        self.new.go_on();
     }
 }
 
 fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyhow::Result<Prepared> {
     let (live, live_reader) = engine.with_live(|live| (live.control.clone(), live.reader.clone()))?;
+    let stands_at = engine.with_live(|live| StandsAt::of(live, &engine.config))??;
+    let Options { until_millis, examples, .. } = plan.options;
+    // Where records are left out, positions say nothing.
+    let to_compare_at = stands_at.as_ref().filter(|_| until_millis.is_none());
+    let mut not_compared = to_compare_at.and_then(|_| StandsAt::not_compared(plan));
+    let mut comparison = Comparison::default();
+    if let Some(stands_at) = to_compare_at.filter(|_| not_compared.is_none()) {
+        let mut builder = Builder::begin(engine, shared, new);
+        match stands_at.compare(shared, &plan.options, &live_reader, new, &mut builder)? {
+            Ok(compared) => comparison = compared,
+            Err(why) => not_compared = Some(why),
+        }
+    }
     let records = build(engine, shared, new)?;
     new.set_built();
     let comparing = match plan.what {
-        What::Build | What::Scratch => Some(compare(shared, &live_reader, &new.reader)?),
-        What::Return | What::Discard => None,
+        What::Build | What::Scratch if stands_at.is_none() || until_millis.is_some() => {
+            Some(compare(shared, &live_reader, &new.reader)?)
+        }
+        What::Build | What::Scratch | What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);
+    let live = stands_at.is_none().then_some(live);
     let held = Held { live, new: new.control.clone(), since: Instant::now() };
-    let positions = match plan.options.until_millis {
+    let positions = match until_millis {
         Some(_) => hold_wherever(&held)?,
         None => hold_both(shared, &held)?,
     };
-    let examples = plan.options.examples;
-    let comparison =
-        comparing.map_or_else(|| Ok(Comparison::default()), |comparing| comparing.finish(examples))?;
-    let kept_because = if plan.options.dry_run || plan.options.until_millis.is_some() {
+    if let Some(comparing) = comparing {
+        comparison = comparing.finish(examples)?;
+    }
+    let kept_because = if plan.options.dry_run || until_millis.is_some() {
         Some("it was only to be compared".to_owned())
+    } else if plan.options.expect_same && not_compared.is_some() {
+        Some("the views could not be compared, and --expect-same was given".to_owned())
     } else if plan.options.expect_same && comparison.found_differences() {
         Some("views differ, and --expect-same was given".to_owned())
     } else {
+        if let Some(stands_at) = &stands_at {
+            stands_at.refuse_less(&positions, &plan.options)?;
+        }
         held.new.sync_at(positions, SYNC_AT_MOST)?;
         None
     };
-    Ok(Prepared { comparison, records, held, kept_because })
+    Ok(Prepared { comparison, not_compared, records, held, kept_because })
 }
 
-/// Until the new generation has read what there is. Gives how many records that were.
-fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<u64> {
-    let begin = Instant::now();
-    let mut first = None;
-    loop {
-        let report = new.status.report();
-        let (done, total) = progress(&report, &new.reader.origins()?);
-        let (at, done_at_first) = *first.get_or_insert((begin, done));
-        let rate = done.saturating_sub(done_at_first) as f64 / at.elapsed().as_secs_f64().max(0.001);
-        tell(shared, "building", done, total, Some(rate));
-        if shared.is_told_to_end() {
-            bail!("it was told to end");
-        }
-        if new.has_ended() || report.state == State::Stalled {
-            let why = report.last_error.unwrap_or_else(|| "its projector has ended; the log says why".to_owned());
-            bail!("the new generation cannot be built: {why}");
-        }
-        if engine.with_live(Running::has_ended)? {
-            bail!("the live generation's projector has ended; the log says why");
-        }
-        // One that has stopped is as far as it will ever be.
-        if report.state == State::Live && matches!(engine.status.state(), State::Live | State::Stalled) {
-            return Ok(done);
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-/// How many records have been read since the beginnings, and how many there are: the topics' own beginnings move with
-/// retention, and an archive's lie before them.
-fn progress(report: &Report, origins: &BTreeMap<(String, i32), i64>) -> (u64, Option<u64>) {
-    let mut done = 0;
-    let mut total = Some(0);
-    for partition in &report.partitions {
-        let origin = origins.get(&(partition.topic.clone(), partition.partition)).copied();
-        let begin = origin.or(partition.low).unwrap_or(0);
-        done += u64::try_from(partition.position - begin).unwrap_or(0);
-        let there = partition.high.map(|high| u64::try_from(high - begin).unwrap_or(0));
-        total = total.zip(there).map(|(total, there)| total + there);
-    }
-    (done, total.filter(|_| !report.partitions.is_empty()))
-}
-
-fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> anyhow::Result<Comparing<'a>> {
+pub(super) fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> anyhow::Result<Comparing<'a>> {
     let begin = Instant::now();
     let mut comparing = Comparing::begin(old, new);
     let all = comparing.look(&mut |done, total| {
@@ -263,8 +260,7 @@ fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
             }
             Err(error) => return Err(error).context("the generations cannot be brought to the same positions"),
         }
-        held.live.go_on();
-        held.new.go_on();
+        held.go_on();
         if shared.is_told_to_end() {
             bail!("it was told to end");
         }
@@ -275,7 +271,8 @@ fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
 }
 
 fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
-    let of_live = held.live.hold_here(HOLD_AT_MOST)?;
+    let Some(live) = &held.live else { return held.new.hold_here(HOLD_AT_MOST) };
+    let of_live = live.hold_here(HOLD_AT_MOST)?;
     let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
     for (partition, &position) in &of_live {
         let furthest = furthest.entry(*partition).or_default();
@@ -284,22 +281,16 @@ fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
     // What the live one cannot read any further is no reason to stay with it.
     let readable = |(partition, _): &(&(_, _), &i64)| of_live.contains_key(*partition);
     let for_live = furthest.iter().filter(readable).map(|(partition, position)| (*partition, *position)).collect();
-    held.live.hold_at(for_live, HOLD_AT_MOST)?;
+    live.hold_at(for_live, HOLD_AT_MOST)?;
     held.new.hold_at(furthest.clone(), HOLD_AT_MOST)
 }
 
 /// Where records are left out, positions say nothing.
 fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
-    held.live.hold_here(SYNC_AT_MOST)?;
+    if let Some(live) = &held.live {
+        live.hold_here(SYNC_AT_MOST)?;
+    }
     held.new.hold_here(SYNC_AT_MOST)
-}
-
-fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
-    let progress = Progress::new(phase, done, total);
-    shared.tell(match rate {
-        Some(rate) => progress.at(rate),
-        None => progress,
-    });
 }
 
 fn stop(running: Running) {

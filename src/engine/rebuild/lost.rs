@@ -1,5 +1,5 @@
 //! What would be lost: history that the live generation was built from, and that neither the topics nor the archive that is
-//! read before them has any more.
+//! read before them has any more; and whether they are the topics that it was built from at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use anyhow::bail;
 use super::What;
 use crate::config::ProjectionConfig;
 use crate::domain::{Optimization, Position, Topic};
-use crate::source::Watermarks;
 use crate::source::archive::{Manifest, Span};
-use crate::source::kafka::look;
+use crate::source::kafka::{KafkaSettings, look};
+use crate::source::{Watermarks, other_cluster};
 use crate::store::Reader;
 
 /// How many optimizations are looked up at a time.
@@ -26,6 +26,9 @@ pub fn refuse_loss(
     what: What,
     archive: Option<&Manifest>,
 ) -> anyhow::Result<()> {
+    if live.is_frozen() {
+        return refuse_loss_of_frozen(config, live, archive);
+    }
     let origins = live.origins()?;
     let checkpoint = live.checkpoint()?;
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
@@ -90,6 +93,56 @@ fn first_offsets(archive: &Manifest) -> BTreeMap<(String, i32), i64> {
     let first =
         |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
     archive.spans().into_iter().map(first).collect()
+}
+
+/// Nobody has asked for it to be built anew, and what was read last may be gone, too. How many views that would cost cannot
+/// be told of records that cannot be decoded.
+fn refuse_loss_of_frozen(
+    config: &ProjectionConfig,
+    live: &Reader,
+    archive: Option<&Manifest>,
+) -> anyhow::Result<()> {
+    let (origins, checkpoint) = (live.origins()?, live.checkpoint()?);
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let there = look::watermarks(&config.kafka, topics)?;
+    let archived = archive.map(first_offsets).unwrap_or_default();
+    let is_read = |name: &str| Topic::ALL.into_iter().any(|topic| config.kafka.topics.get(topic) == name);
+    let gone = checkpoint.iter().filter_map(|(key, held)| {
+        let (name, partition) = key;
+        let origin = origins.get(key).copied().unwrap_or(0);
+        match there.get(key) {
+            Some(Watermarks { low, .. }) if archived.get(key).unwrap_or(low).min(low) > &origin => {
+                let begin = archived.get(key).unwrap_or(low).min(low);
+                Some(format!("{name}/{partition} from {origin} to {begin}"))
+            }
+            Some(Watermarks { high, .. }) if *high < held.next_offset => {
+                Some(format!("{name}/{partition} from {high} to {}", held.next_offset))
+            }
+            Some(_) if is_read(name) => None,
+            Some(_) => Some(format!("{name}/{partition}, which is none of the topics that are to be read")),
+            None => Some(format!("{name}/{partition} as a whole")),
+        }
+    });
+    let gone: Vec<String> = gone.collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the topics no longer have all that the live generation was built from; gone is {}. Its views go on being served \
+         as they are. `optview rebuild` builds from an archive and what is left with --from-archive DIR, from what is \
+         left alone with --accept-loss; how many views that would cost, only the version that folded them can tell",
+        gone.join(", ")
+    );
+}
+
+/// # Errors
+/// Where the brokers are another cluster's than the live generation was built from.
+pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Result<()> {
+    let Some(built_from) = live.cluster()? else { return Ok(()) };
+    match look::cluster_id(kafka)? {
+        Some(found) if found != built_from => bail!(other_cluster(&built_from, &found)),
+        _ => Ok(()),
+    }
 }
 
 /// Where the events were that set what is shown.

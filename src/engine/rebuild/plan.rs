@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::disk;
-use crate::store;
+use crate::store::{self, FORMAT};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -16,6 +16,14 @@ pub struct Plan {
     pub generation: u64,
     pub what: What,
     pub options: Options,
+    /// Of the fold, by which what it makes is folded.
+    #[serde(default = "first_format")]
+    pub format: u8,
+}
+
+/// Before there was another, plans did not say it.
+fn first_format() -> u8 {
+    1
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,9 +68,23 @@ pub struct Options {
 }
 
 impl Plan {
+    fn new(generation: u64, what: What, options: Options) -> Plan {
+        Plan { generation, what, options, format: FORMAT }
+    }
+
+    /// What takes the place of one that another version has folded: a new one, or, where `may_return`, the last of this
+    /// version's that is there. Catching up is all that this one has to do.
+    pub fn of_this_format(data_dir: &Path, may_return: bool) -> anyhow::Result<Plan> {
+        let options = Options { keep: 1, examples: 10, ..Options::default() };
+        match store::of_this_format(data_dir)?.filter(|_| may_return) {
+            Some(generation) => Ok(Plan::new(generation, What::Return, options)),
+            None => Plan::build(data_dir, options),
+        }
+    }
+
     /// One that is to be built, under a number that none has.
     pub fn build(data_dir: &Path, options: Options) -> anyhow::Result<Plan> {
-        Ok(Plan { generation: store::next_number(data_dir)?, what: What::Build, options })
+        Ok(Plan::new(store::next_number(data_dir)?, What::Build, options))
     }
 
     /// One that is only to be compared, under a number that none has.
@@ -85,7 +107,8 @@ impl Plan {
                 others.pop().context("there is no generation to go back to: `optview generations` lists them")?
             }
         };
-        Ok(Plan { generation, what: What::Return, options: Options { keep, ..Options::default() } })
+        refuse_other_format(data_dir, generation)?;
+        Ok(Plan::new(generation, What::Return, Options { keep, ..Options::default() }))
     }
 
     fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
@@ -111,6 +134,16 @@ impl Plan {
         let Some(plan) = Plan::read(data_dir)? else { return Ok(None) };
         match plan.what {
             _ if store::current(data_dir)? == Some(plan.generation) => {}
+            what if plan.format != FORMAT => {
+                tracing::warn!(
+                    generation = plan.generation,
+                    format = plan.format,
+                    "the rebuild that was under way is another version's, and is given up"
+                );
+                if what != What::Return {
+                    store::remove(data_dir, plan.generation)?;
+                }
+            }
             What::Discard | What::Scratch => store::remove(data_dir, plan.generation)?,
             What::Build | What::Return => return Ok(Some(plan)),
         }
@@ -154,6 +187,19 @@ impl Plan {
     }
 }
 
+/// One that this version could not keep up to date would soon show old views.
+fn refuse_other_format(data_dir: &Path, generation: u64) -> anyhow::Result<()> {
+    let name = format!("{generation:06}");
+    let listed = store::list(data_dir)?.into_iter().find(|listed| listed.name == name);
+    match listed.and_then(|listed| listed.about.format) {
+        Some(format) if format != FORMAT => anyhow::bail!(
+            "generation {name} has the fold format {format}, and this version's is {FORMAT}, so that it could not be kept \
+             up to date. To return to it, stop this version and start the one that made it: it does so by itself"
+        ),
+        _ => Ok(()),
+    }
+}
+
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("REBUILD")
 }
@@ -174,7 +220,7 @@ mod tests {
     #[test]
     fn what_a_crash_leaves_is_gone_on_with_unless_it_is_done_or_to_be_discarded() {
         let directory = two_generations();
-        let plan = Plan { generation: 2, what: What::Build, options: Options::default() };
+        let plan = Plan::new(2, What::Build, Options::default());
         plan.keep(directory.path()).unwrap();
         assert_eq!(Plan::unfinished(directory.path()).unwrap().as_ref(), Some(&plan));
         assert_eq!(Plan::waiting(directory.path()).unwrap().as_ref(), Some(&plan));
@@ -197,6 +243,40 @@ mod tests {
         assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
         assert_eq!(store::usable(directory.path()).unwrap(), [1, 2]);
         assert!(!path(directory.path()).exists());
+    }
+
+    #[test]
+    fn what_another_version_was_making_is_given_up() {
+        let directory = two_generations();
+        let plan = Plan { format: FORMAT + 1, ..Plan::new(2, What::Build, Options::default()) };
+        plan.keep(directory.path()).unwrap();
+        assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1]);
+        assert!(!path(directory.path()).exists());
+
+        let directory = two_generations();
+        let plan = Plan { format: FORMAT + 1, ..Plan::new(2, What::Return, Options::default()) };
+        plan.keep(directory.path()).unwrap();
+        assert_eq!(Plan::unfinished(directory.path()).unwrap(), None);
+        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2], "it was live before");
+    }
+
+    #[test]
+    fn only_what_has_the_fold_format_of_this_version_is_returned_to() {
+        let directory = two_generations();
+        let back = Plan::of_this_format(directory.path(), true).unwrap();
+        assert_eq!((back.what, back.generation), (What::Return, 2));
+        let new = Plan::of_this_format(directory.path(), false).unwrap();
+        assert_eq!((new.what, new.generation), (What::Build, 3));
+        assert_eq!(Plan::go_back(directory.path(), None, 1).unwrap().generation, 2);
+
+        let about = directory.path().join("generations/000002/generation.json");
+        fs::write(about, format!(r#"{{"format": {}}}"#, FORMAT + 1)).unwrap();
+        let new = Plan::of_this_format(directory.path(), true).unwrap();
+        assert_eq!((new.what, new.generation), (What::Build, 3));
+        let why = Plan::go_back(directory.path(), None, 1).unwrap_err().to_string();
+        let both = format!("fold format {}, and this version's is {FORMAT}", FORMAT + 1);
+        assert!(why.contains(&both), "{why}");
     }
 
     #[test]

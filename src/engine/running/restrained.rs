@@ -105,6 +105,10 @@ impl<S: Source> Source for Restrained<S> {
         self.source.is_complete()
     }
 
+    fn cluster_id(&self) -> Option<String> {
+        self.source.cluster_id()
+    }
+
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
         if self.freedom.is_live.load(Ordering::Acquire) {
             self.source.publish(offsets);

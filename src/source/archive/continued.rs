@@ -169,6 +169,10 @@ impl<S: Source> Source for Continued<S> {
         self.topics.trouble()
     }
 
+    fn cluster_id(&self) -> Option<String> {
+        self.topics.cluster_id()
+    }
+
     /// Not before the topics are known to be those that were archived.
     fn is_complete(&self) -> bool {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()

@@ -203,6 +203,10 @@ impl Source for KafkaSource {
         self.watcher.is_complete()
     }
 
+    fn cluster_id(&self) -> Option<String> {
+        self.consumer.context().cluster_id()
+    }
+
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
         let mut list = TopicPartitionList::new();
         for &(topic, partition, offset) in offsets {

@@ -66,6 +66,14 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
     Ok(Cluster { id, partitions: partitions.collect() })
 }
 
+/// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
+pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, LookError> {
+    let consumer = connect(settings)?;
+    // Only when it answers can it have said that it has none.
+    of_topics(settings, &consumer, [])?;
+    Ok(consumer.client().fetch_cluster_id(DEADLINE))
+}
+
 /// Where each partition of some topics begins and ends, of those that are there.
 pub fn watermarks<'a>(
     settings: &KafkaSettings,

@@ -37,6 +37,8 @@ struct State {
     watermarks: HashMap<(Topic, i32), Watermarks>,
     /// With the connection; the next answer of the cluster ends it.
     trouble: Option<String>,
+    /// The id that the cluster gave itself.
+    cluster_id: Option<String>,
     /// With the topics, as of the last look at them.
     topics_trouble: Option<String>,
     /// What was logged lately, by what it is about.
@@ -55,6 +57,10 @@ impl Watch {
     pub fn last_trouble(&self) -> Option<String> {
         let state = self.state.lock();
         state.trouble.clone().or_else(|| state.topics_trouble.clone())
+    }
+
+    pub fn cluster_id(&self) -> Option<String> {
+        self.state.lock().cluster_id.clone()
     }
 
     /// The cluster answers.
@@ -229,6 +235,10 @@ fn look_at(
     }
     if held.partitions().is_empty() {
         return Err(no_topic(&"it has no partitions"));
+    }
+    // Before any partition is told of. The cluster has just answered, so it is known by now, if ever.
+    if let Some(id) = consumer.client().fetch_cluster_id(REQUEST_TIMEOUT) {
+        consumer.context().state.lock().cluster_id = Some(id);
     }
     for partition in held.partitions().iter().map(|partition| partition.id()) {
         if known.contains(&(topic, partition)) {

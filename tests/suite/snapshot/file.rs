@@ -32,6 +32,7 @@ fn made() -> Made {
     writer.commit(commit, vec![made::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
     made::wait_until_written(&writer, 1);
     writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
+    writer.note_cluster("a cluster").unwrap();
     let held = PartitionCheckpoint { next_offset: 77, anchor: None };
     writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
     let reader = writer.reader();
@@ -84,6 +85,7 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     assert!(replica.writer.parked_job("early").unwrap().is_some());
     let (source, replica) = (source.writer.reader(), replica.writer.reader());
     assert_eq!(source.origins().unwrap(), replica.origins().unwrap());
+    assert_eq!(replica.cluster().unwrap().as_deref(), Some("a cluster"));
     for number in 0..OPTIMIZATIONS {
         let id = format!("opt-{number}");
         assert_eq!(source.get(&id, None).unwrap(), replica.get(&id, None).unwrap(), "{id}");

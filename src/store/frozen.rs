@@ -1,0 +1,52 @@
+//! A generation that another version has folded: what readers get of it is read as of any other, but nobody can fold on,
+//! since its registers are written otherwise, or mean something else. It stands still where that version has left it.
+
+use std::path::PathBuf;
+
+use super::{Reader, StoreError};
+
+/// What is known of it.
+pub struct Frozen {
+    pub path: PathBuf,
+    /// Of its fold.
+    pub format: u8,
+}
+
+impl Reader {
+    /// The format of the fold that gave the views, where that is not this version's.
+    pub fn frozen_format(&self) -> Option<u8> {
+        self.frozen.as_ref().map(|frozen| frozen.format)
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// How many records are kept that could not be understood, where no writer counts them.
+    ///
+    /// # Errors
+    /// As for [`Reader::get`], none of which is noted.
+    pub fn count_dead_letters(&self) -> Result<u64, StoreError> {
+        // Not by `len`: at damage, sled's iterator gives the same error for ever, and `len` counts on.
+        let mut count = 0;
+        for key in self.trees.dead_letters.iter().keys() {
+            key?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The first thing that failed while it was read. Where there is a writer, that says it too.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.done.failure.check()
+    }
+
+    /// # Errors
+    /// Where its records cannot be decoded.
+    pub fn check_format(&self) -> Result<(), StoreError> {
+        match &self.frozen {
+            None => Ok(()),
+            Some(frozen) => Err(StoreError::OtherFormat { path: frozen.path.clone(), found: frozen.format }),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A store is not fed from another cluster than it was built from, though the topics there are called the same.
+
+use crate::cluster::put;
+use crate::events::{completed, created, job, wait_for_status};
+use crate::rebuild::run;
+use crate::rig::{Kafka, Rig};
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[Test {
+    name: "a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one",
+    needs: Needs::BrokerOfItsOwn,
+    run: a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one,
+}];
+
+fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), job("a", "pending", 1)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    let file = rig.directory.path().join("views.snapshot");
+    let file = file.to_str().expect("text");
+    assert_eq!(run(rig, &["snapshot", "export", file]).code, Some(0));
+    assert!(server.stop().0.success());
+
+    // As many records, and more, of the same topics.
+    let other = Kafka::start();
+    let elsewhere = Rig::of(&other, rig);
+    elsewhere.create_topics(1);
+    put(&elsewhere, &[created("x"), created("y"), job("x", "pending", 1), completed("x", 2)]);
+    other.kill();
+    let address = other.address.as_str();
+
+    let check = |server: &Server| {
+        let report = server.wait_for("refused", |report| report.state == "stalled");
+        let why = report.last_error.expect("it is said");
+        for part in ["was built from the Kafka cluster ", "the brokers are of the cluster ", "--data-dir"] {
+            assert!(why.contains(part), "no {part}: {why}");
+        }
+        assert_eq!(report.partitions.len(), 0, "none is read");
+        assert_eq!(server.get("/optimizations/x").status, 404);
+        assert_eq!(server.get("/optimizations/a").body["status"], "queued", "what there is is shown");
+        assert!(server.get("/readyz").body["message"].as_str().is_some_and(|said| said.contains(&why)));
+    };
+    // It comes when the store is open already.
+    let server = Server::start(rig, &["--brokers", address]);
+    server.wait_for("no answer", |report| report.last_error.is_some());
+    other.restart();
+    check(&server);
+    let refused = run(rig, &["rebuild"]);
+    assert!(refused.code == Some(1) && refused.error.contains("was built from the Kafka cluster"), "{refused:?}");
+    assert!(server.stop().0.success());
+
+    for tool in ["rebuild", "verify"] {
+        let refused = run(rig, &[tool, "--brokers", address]);
+        assert!(refused.code == Some(1) && refused.error.contains("brokers are of the cluster"), "{refused:?}");
+    }
+    // A snapshot remembers it.
+    let replica = rig.directory.path().join("replica");
+    let replica = replica.to_str().expect("text");
+    let server = Server::start(rig, &["--brokers", address, "--data-dir", replica, "--from-snapshot", file]);
+    check(&server);
+    assert!(server.stop().0.success());
+
+    let server = Server::start(rig, &[]);
+    server.wait_until_live().check();
+    put(rig, &[completed("a", 2)]);
+    wait_for_status(&server, "a", "succeeded");
+}

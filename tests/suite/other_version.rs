@@ -1,0 +1,57 @@
+//! Makes of a store what another version, which folds otherwise, would have left.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use optview::codec::stored::{self, LAYOUT};
+use serde_json::Value;
+
+/// The format of its fold.
+pub const OTHER_FORMAT: u8 = 99;
+
+/// What this version reads as a reference to pieces, and not as a record.
+const REFERENCE: u8 = 0xFF;
+
+/// Of a generation's directory that nobody has open. No register can be decoded any more, and no job that waits.
+pub fn fold_otherwise(generation: &Path) {
+    let db = open(generation);
+    db.open_tree("meta").unwrap().insert("format", &[LAYOUT, OTHER_FORMAT]).unwrap();
+    let tree = db.open_tree("optimizations").unwrap();
+    let mut garbled = 0;
+    for (key, value) in tree.iter().map(Result::unwrap) {
+        if value[0] == REFERENCE {
+            continue;
+        }
+        let parts = stored::layout(&value).unwrap();
+        let registers = parts.objectives.map_or(parts.response.end, |objectives| objectives.end);
+        let mut value = value.to_vec();
+        value[registers..].fill(0xEE);
+        assert!(stored::decode_optimization(&value).is_err(), "no register is left");
+        tree.insert(key, value).unwrap();
+        garbled += 1;
+    }
+    assert!(garbled > 0, "there is something to garble");
+    let jobs = db.open_tree("jobs").unwrap();
+    for (key, value) in jobs.iter().map(Result::unwrap) {
+        jobs.insert(key, vec![0xEE; value.len()]).unwrap();
+    }
+    db.flush().unwrap();
+    drop((db, tree, jobs));
+    let path = generation.join("generation.json");
+    let mut about: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    about["format"] = OTHER_FORMAT.into();
+    std::fs::write(&path, about.to_string()).unwrap();
+}
+
+/// Whoever had it open lets go of it a moment later.
+fn open(generation: &Path) -> sled::Db {
+    let begin = Instant::now();
+    loop {
+        match sled::open(generation) {
+            Err(sled::Error::Io(_)) if begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
