@@ -1,12 +1,18 @@
 //! What the benchmarks share: topics named by what is in them, `load`, `serve`, and looks at them from outside.
 
+pub mod bare;
+pub mod keep_alive;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::kafka::{KafkaSettings, yardstick};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::runtime::Runtime;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
 
@@ -67,6 +73,21 @@ impl Topics {
         command
     }
 
+    /// So many optimizations and few events of each.
+    pub fn of_views(brokers: &str, optimizations: &str) -> (Topics, u64) {
+        let topics = Topics::new(brokers, &format!("bench-restart-{optimizations}"));
+        let settings = ["--optimizations", optimizations, "--runs", "0", "--projects", "5000"];
+        let records = topics.loaded(&settings);
+        (topics, records)
+    }
+
+    /// Traffic that nobody has seen before, and that is not what is read: that may be deleted.
+    pub fn traffic(&self, events_per_second: &str) -> Killed {
+        let seed = yardstick::records(&self.settings).expect("the topics are there").to_string();
+        let settings = ["--optimizations", "1000000", "--runs", "8", "--seed", &seed, "--rate", events_per_second];
+        Killed(self.load(&settings).spawn().expect("load starts"))
+    }
+
     /// Another command on these topics.
     pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
@@ -84,11 +105,44 @@ impl Topics {
     }
 }
 
+/// A process that is killed when this is dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // SIGKILL. Where it has ended already, that is what was wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends events one at a time.
+pub struct Sender {
+    producer: FutureProducer,
+    runtime: Runtime,
+    topics: TopicNames,
+}
+
+impl Sender {
+    pub fn new(settings: &KafkaSettings) -> Sender {
+        let producer = settings.client_config().set("linger.ms", "0").create().expect("a producer");
+        Sender { producer, runtime: Runtime::new().expect("a runtime"), topics: settings.topics.clone() }
+    }
+
+    /// Gives when the broker had acknowledged it.
+    pub fn send(&self, topic: Topic, key: &str, value: &[u8]) -> Instant {
+        let record = FutureRecord::to(self.topics.get(topic)).key(key).payload(value);
+        self.runtime.block_on(self.producer.send(record, Duration::from_secs(5))).expect("delivered");
+        Instant::now()
+    }
+}
+
 /// A running `serve`, killed when it is dropped.
 pub struct Serve {
-    child: Child,
+    process: Killed,
     started: Instant,
     port: u16,
+    directory: PathBuf,
 }
 
 impl Serve {
@@ -105,7 +159,30 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { child, started, port }
+        Serve { process: Killed(child), started, port, directory: directory.to_owned() }
+    }
+
+    /// The lines that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("serve.log")).expect("its log")
+    }
+
+    /// SIGKILL. Gives what it had logged.
+    pub fn kill(self) -> String {
+        let Serve { process, directory, .. } = self;
+        drop(process);
+        std::fs::read_to_string(directory.join("serve.log")).expect("its log")
+    }
+
+    /// A tool on its data directory.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        tool(arguments, &self.directory)
+    }
+
+    /// The ids of a page of views.
+    pub fn some_ids(&self) -> Vec<String> {
+        let page = json(&self.url("/optimizations?limit=1000")).expect("a list");
+        page["optimizations"].as_array().expect("views").iter().map(id_of).collect()
     }
 
     pub fn address(&self) -> String {
@@ -133,22 +210,25 @@ impl Serve {
 
     /// User and system, of all threads.
     pub fn cpu_seconds(&self) -> f64 {
-        cpu_seconds(&self.child.id().to_string())
+        cpu_seconds(&self.process.0.id().to_string())
     }
 
     pub fn peak_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("it lives");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
 }
 
-impl Drop for Serve {
-    fn drop(&mut self) {
-        // SIGKILL. Where it has ended already, that is what was wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A command on the data directory of a [`Serve`] that was started on this directory.
+pub fn tool(arguments: &[&str], directory: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).arg("--data-dir").arg(directory.join("data"));
+    command
+}
+
+pub fn id_of(view: &serde_json::Value) -> String {
+    view["id"].as_str().expect("an id").to_owned()
 }
 
 fn covered(status: &serde_json::Value) -> u64 {

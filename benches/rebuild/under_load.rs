@@ -1,0 +1,101 @@
+//! Rebuild and rollback beside readers and traffic: how fast it builds, and what readers notice.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::load::Load;
+use crate::markers::{self, Markers};
+use crate::rebuilt::{Phases, rebuild, run};
+use crate::sampler::{Sampler, rounded};
+use crate::support::{Options, Serve, Topics, percentile};
+use crate::{figure, history, millis};
+
+/// How long it is watched with nothing to rebuild, for comparison.
+const QUIET: Duration = Duration::from_secs(5);
+
+pub fn part(brokers: &str, options: &Options) {
+    let (topics, records) = history(brokers, options);
+    let mut ratios = Vec::new();
+    for _ in 0..options.number("rounds", "3") {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let serve = Serve::start(&topics, directory.path());
+        let fresh = records as f64 / serve.wait_until_synced(records).as_secs_f64();
+        let watched = Watched::begin(&topics, &serve);
+        ratios.push(watched.rebuild(Load::Nothing, &serve, options, fresh));
+        watched.finish();
+    }
+    ratios.sort_by(f64::total_cmp);
+    figure("median", &json!({"built_percent_of_fresh": percentile(&ratios, 50.0)}));
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let serve = Serve::start(&topics, directory.path());
+    let fresh = records as f64 / serve.wait_until_synced(records).as_secs_f64();
+    let watched = Watched::begin(&topics, &serve);
+    for load in [Load::Paced, Load::Saturating] {
+        watched.rebuild(load, &serve, options, fresh);
+    }
+    watched.finish();
+}
+
+/// What is measured all the while.
+struct Watched<'t> {
+    topics: &'t Topics,
+    /// Of the loaded history, whose lives are over: none of them will be deleted.
+    ids: Vec<String>,
+    reads: Sampler,
+    bare: Sampler,
+    shown: Sampler,
+}
+
+impl<'t> Watched<'t> {
+    fn begin(topics: &'t Topics, serve: &Serve) -> Watched<'t> {
+        let ids = serve.some_ids();
+        let markers = Markers::new(topics);
+        let address = serve.address();
+        let shown = markers.rename(&address);
+        // The first name that is shown: from then on all of them are there to be read.
+        std::thread::sleep(Duration::from_secs(1));
+        Watched { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
+    }
+
+    /// Rebuilds and goes back. Gives how fast it was built, in hundredths of the fresh one's speed.
+    fn rebuild(&self, load: Load, serve: &Serve, options: &Options, fresh: f64) -> f64 {
+        let loading = load.start(self.topics, serve, &self.ids, &options.get("rate", "1000"));
+        std::thread::sleep(QUIET);
+        self.print("before", load, Instant::now() - QUIET, &Value::Null);
+
+        let begin = Instant::now();
+        let done = rebuild(serve);
+        let Phases { building, comparing, switching } = Phases::of_last(serve);
+        let built = done["records"].as_f64().expect("a number") / building.as_secs_f64();
+        let percent = rounded(100.0 * built / fresh);
+        let told = json!({
+            "records": done["records"], "same": done["same"], "differing": done["differing"],
+            "fresh_per_second": fresh.round(), "built_per_second": built.round(), "built_percent_of_fresh": percent,
+            "building_ms": millis(building), "comparing_ms": millis(comparing), "switching_ms": millis(switching),
+        });
+        self.print("rebuild", load, begin, &told);
+
+        let begin = Instant::now();
+        let (done, took) = run(serve.tool(&["rollback", "--json"]));
+        assert_eq!(done["cut_over"], true, "{done}");
+        self.print("rollback", load, begin, &json!({"took_ms": millis(took)}));
+        figure("readers", &json!({"beside": load.name(), "all_answered": loading.finish()}));
+        percent
+    }
+
+    fn print(&self, what: &str, load: Load, since: Instant, told: &Value) {
+        figure(
+            what,
+            &json!({
+                "beside": load.name(), "reads_ms": self.reads.since(since), "bare_reads_ms": self.bare.since(since),
+                "shown_after_ms": self.shown.since(since), "of_it": told,
+            }),
+        );
+    }
+
+    fn finish(self) {
+        [self.reads, self.bare, self.shown].into_iter().for_each(Sampler::finish);
+    }
+}
