@@ -66,7 +66,7 @@ fn position(serve: &Serve) -> u64 {
 fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
     let (mut ours, mut bares, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let bare = requests_per_second(bare::ADDRESS, ids);
+        let bare = requests_per_second(&bare::address(), ids);
         let our = requests_per_second(&serve.address(), ids);
         bares.push(bare);
         ours.push(our);

@@ -48,9 +48,7 @@ pub fn part(brokers: &str, options: &Options) {
         let log = serve.kill();
         let last = log.lines().filter_map(|line| line.split("::rebuild: ").nth(1)).next_back().unwrap_or_default();
         serve = Serve::start(&topics, directory.path());
-        while serve.status().is_none_or(|status| status["state"] != "live") {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        serve.wait_until_live();
         markers.set_serving(true);
         let told = json!({
             "kill": kill, "aimed_at": PHASES[phase], "after_us": micros, "last_word": last,

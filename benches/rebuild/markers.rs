@@ -96,7 +96,7 @@ impl Markers {
 
 /// Reads the yardstick in the same way as [`Markers::watch`].
 pub fn watch_bare() -> Sampler {
-    let reading = Reading::new(support::bare::ADDRESS);
+    let reading = Reading::new(&support::bare::address());
     Sampler::start(READ_EVERY, move || {
         let begin = Instant::now();
         reading.count("bare").expect("the yardstick answers");

@@ -60,10 +60,8 @@ pub fn part(brokers: &str, options: &Options) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let answers = begin.elapsed();
-    while serve.status().is_none_or(|status| status["state"] != "live") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    figure("replica", &json!({"answers_ms": millis(answers), "live_ms": millis(begin.elapsed())}));
+    let live = serve.wait_until_live();
+    figure("replica", &json!({"answers_ms": millis(answers), "live_ms": millis(live)}));
 }
 
 fn verdict(verified: &Value, took: Duration) -> Value {

@@ -3,9 +3,12 @@
 pub mod bare;
 pub mod keep_alive;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use optview::domain::Topic;
@@ -15,6 +18,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Runtime;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
+
+/// Ports that nobody had when this program began: for reads, for operators, and for the yardstick.
+static PORTS: LazyLock<[u16; 3]> = LazyLock::new(|| {
+    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    held.map(|listener| listener.local_addr().expect("it is bound").port())
+});
 
 /// The broker to use, or nothing, having said so.
 pub fn brokers(bench: &str) -> Option<String> {
@@ -139,16 +148,14 @@ impl Sender {
 
 /// A running `serve`, killed when it is dropped.
 pub struct Serve {
-    process: Killed,
+    process: RefCell<Killed>,
     started: Instant,
-    port: u16,
     directory: PathBuf,
 }
 
 impl Serve {
     pub fn start(topics: &Topics, directory: &Path) -> Serve {
-        let port = 18_080;
-        let (listen, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", port + 1));
+        let [listen, admin, _] = PORTS.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
         let child = Command::new(BINARY)
@@ -159,7 +166,7 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { process: Killed(child), started, port, directory: directory.to_owned() }
+        Serve { process: RefCell::new(Killed(child)), started, directory: directory.to_owned() }
     }
 
     /// The lines that it has logged.
@@ -186,7 +193,7 @@ impl Serve {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", PORTS[0])
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -194,27 +201,40 @@ impl Serve {
     }
 
     pub fn status(&self) -> Option<serde_json::Value> {
-        json(&format!("http://127.0.0.1:{}/status", self.port + 1))
+        json(&format!("http://127.0.0.1:{}/status", PORTS[1]))
     }
 
     /// Waits until it is live and its checkpoint covers so many records. Gives the time since its start.
     pub fn wait_until_synced(&self, records: u64) -> Duration {
+        self.wait_until("caught up and synced", |status| status["state"] == "live" && covered(status) >= records)
+    }
+
+    /// Gives the time since its start.
+    pub fn wait_until_live(&self) -> Duration {
+        self.wait_until("live", |status| status["state"] == "live")
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> Duration {
+        let begin = Instant::now();
         loop {
-            if self.status().is_some_and(|status| status["state"] == "live" && covered(&status) >= records) {
+            if self.status().is_some_and(|status| is_so(&status)) {
                 return self.started.elapsed();
             }
-            assert!(self.started.elapsed() < Duration::from_secs(600), "serve does not catch up");
-            std::thread::sleep(Duration::from_millis(20));
+            let ended = self.process.borrow_mut().0.try_wait().expect("a child");
+            assert!(ended.is_none(), "serve has ended: {}", self.log());
+            assert!(begin.elapsed() < Duration::from_secs(600), "serve is never {what}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// User and system, of all threads.
     pub fn cpu_seconds(&self) -> f64 {
-        cpu_seconds(&self.process.0.id().to_string())
+        cpu_seconds(&self.process.borrow().0.id().to_string())
     }
 
     pub fn peak_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("it lives");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.borrow().0.id())).expect("it lives");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
