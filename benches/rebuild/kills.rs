@@ -37,7 +37,7 @@ pub fn part(brokers: &str, options: &Options) {
     let Phases { building, comparing, switching } = Phases::of_last(&serve);
     // Removing what was live before comes last, and takes longest: kills are to hit what comes before that, too.
     let lasting = [building, comparing, switching.min(Duration::from_millis(60))];
-    let mut dice = Dice::new(seed);
+    let (mut dice, mut hits) = (Dice::new(seed), [0; PHASES.len()]);
     for kill in 0..usize::try_from(options.number("kills", "20")).expect("a count") {
         let phase = kill % PHASES.len();
         wait_for_phase(&serve, directory.path(), PHASES[phase]);
@@ -47,6 +47,8 @@ pub fn part(brokers: &str, options: &Options) {
         let killed = Instant::now();
         let log = serve.kill();
         let last = log.lines().filter_map(|line| line.split("::rebuild: ").nth(1)).next_back().unwrap_or_default();
+        let hit = PHASES.iter().position(|phase| last.starts_with(&format!("rebuilding: {phase}")));
+        hit.into_iter().for_each(|hit| hits[hit] += 1);
         serve = Serve::start(&topics, directory.path());
         serve.wait_until_live();
         markers.set_serving(true);
@@ -56,9 +58,8 @@ pub fn part(brokers: &str, options: &Options) {
         });
         figure("kill", &told);
     }
-    while is_rebuilding(directory.path()) {
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    figure("kills", &json!({"in": PHASES, "hits": hits}));
+    wait_until_rebuilt(directory.path());
     let done = rebuild(&serve);
     drop(traffic);
     figure("reads between kills", &json!({"reads_ms": reads.since(begin)}));
@@ -84,17 +85,27 @@ fn check_end(topics: &Topics, serve: Serve, done: &Value) {
     assert_eq!(verified["problems_found"], 0, "{verified}");
 }
 
-/// Begins a rebuild wherever none is under way, until one is in this phase.
+/// Begins a rebuild wherever none is under way, until one comes to this phase.
 fn wait_for_phase(serve: &Serve, directory: &Path, phase: &str) {
-    let line = format!("rebuilding: {phase}");
-    let begun = || serve.log().matches("rebuilding: building").count();
-    let mut asked_at = None;
-    while !serve.log().contains(&line) {
-        if !is_rebuilding(directory) && asked_at != Some(begun()) {
-            asked_at = Some(begun());
+    if phase == PHASES[0] {
+        // Where one goes on after a kill, little may be left to be built.
+        wait_until_rebuilt(directory);
+    }
+    let count_of = |phase: &str| serve.log().matches(&format!("rebuilding: {phase}")).count();
+    let (before, mut asked_at) = (count_of(phase), None);
+    while count_of(phase) == before {
+        let begun = count_of(PHASES[0]);
+        if !is_rebuilding(directory) && asked_at != Some(begun) {
+            asked_at = Some(begun);
             run(serve.tool(&["rebuild", "--detach", "--json"]));
         }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn wait_until_rebuilt(directory: &Path) {
+    while is_rebuilding(directory) {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -20,7 +20,7 @@ pub fn part(brokers: &str, options: &Options) {
     for _ in 0..options.number("rounds", "3") {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let serve = Serve::start(&topics, directory.path());
-        let fresh = records as f64 / serve.wait_until_synced(records).as_secs_f64();
+        let fresh = fresh(&serve, records);
         let watched = Watched::begin(&topics, &serve);
         ratios.push(watched.rebuild(Load::Nothing, &serve, options, fresh));
         watched.finish();
@@ -30,12 +30,23 @@ pub fn part(brokers: &str, options: &Options) {
 
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
-    let fresh = records as f64 / serve.wait_until_synced(records).as_secs_f64();
+    let fresh = fresh(&serve, records);
     let watched = Watched::begin(&topics, &serve);
     for load in [Load::Paced, Load::Saturating] {
         watched.rebuild(load, &serve, options, fresh);
     }
     watched.finish();
+}
+
+/// How many records a second a new store is caught up by: the yardstick.
+fn fresh(serve: &Serve, records: u64) -> f64 {
+    let per_second = records as f64 / serve.wait_until_synced(records).as_secs_f64();
+    let cpu = rounded(serve.cpu_seconds() / (records as f64 / 1e6));
+    figure(
+        "fresh",
+        &json!({"records": records, "per_second": per_second.round(), "cpu_seconds_per_million": cpu}),
+    );
+    per_second
 }
 
 /// What is measured all the while.
@@ -65,15 +76,18 @@ impl<'t> Watched<'t> {
         std::thread::sleep(QUIET);
         self.print("before", load, Instant::now() - QUIET, &Value::Null);
 
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), serve.cpu_seconds());
         let done = rebuild(serve);
+        let cpu = serve.cpu_seconds() - cpu;
         let Phases { building, comparing, switching } = Phases::of_last(serve);
-        let built = done["records"].as_f64().expect("a number") / building.as_secs_f64();
+        let records = done["records"].as_f64().expect("a number");
+        let built = records / building.as_secs_f64();
         let percent = rounded(100.0 * built / fresh);
         let told = json!({
-            "records": done["records"], "same": done["same"], "differing": done["differing"],
+            "records": records, "same": done["same"], "differing": done["differing"],
             "fresh_per_second": fresh.round(), "built_per_second": built.round(), "built_percent_of_fresh": percent,
             "building_ms": millis(building), "comparing_ms": millis(comparing), "switching_ms": millis(switching),
+            "cpu_seconds_per_million": rounded(cpu / (records / 1e6)),
         });
         self.print("rebuild", load, begin, &told);
 

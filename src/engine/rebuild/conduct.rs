@@ -13,14 +13,15 @@ use super::plan::{Plan, What};
 use super::{Comparison, Finished, Progress, Shared, lost};
 use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
-use crate::projector::{Control, HoldError, Positions};
+use crate::projector::{Control, HoldError};
 use crate::status::{Report, State};
 use crate::store::{self, Reader};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
 const HOLD_AT_MOST: Duration = Duration::from_millis(400);
-/// How long the new generation's checkpoint may take to be on the disk, while nothing is folded.
+/// How long the new generation's checkpoint may take to be on the disk. While both hold, views grow old meanwhile, so it gets
+/// less at first.
 const SYNC_AT_MOST: Duration = Duration::from_secs(10);
 const HOLDS_TRIED: u32 = 120;
 
@@ -165,19 +166,19 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
     };
     tell(shared, "switching", records, Some(records), None);
     let held = Held { live, new: new.control.clone(), since: Instant::now() };
-    let positions = match plan.options.until_millis {
+    let is_only_compared = plan.options.dry_run || plan.options.until_millis.is_some();
+    match plan.options.until_millis {
         Some(_) => hold_wherever(&held)?,
-        None => hold_both(shared, &held)?,
-    };
+        None => hold_both(shared, &held, !is_only_compared)?,
+    }
     let examples = plan.options.examples;
     let comparison =
         comparing.map_or_else(|| Ok(Comparison::default()), |comparing| comparing.finish(examples))?;
-    let kept_because = if plan.options.dry_run || plan.options.until_millis.is_some() {
+    let kept_because = if is_only_compared {
         Some("it was only to be compared".to_owned())
     } else if plan.options.expect_same && comparison.found_differences() {
         Some("views differ, and --expect-same was given".to_owned())
     } else {
-        held.new.sync_at(positions, SYNC_AT_MOST)?;
         None
     };
     Ok(Prepared { comparison, records, held, kept_because })
@@ -238,12 +239,13 @@ fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> anyhow::Res
     Ok(comparing)
 }
 
-/// Has both hold where the one is that is further.
-fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
+/// Has both hold where the one is that is further. Where it `syncs`, the new one's checkpoint of that is on the disk.
+fn hold_both(shared: &Shared, held: &Held, syncs: bool) -> anyhow::Result<()> {
     let mut why = None;
-    for _ in 0..HOLDS_TRIED {
-        match try_to_hold(held) {
-            Ok(positions) => return Ok(positions),
+    for tried in 0..HOLDS_TRIED {
+        let sync_at_most = (HOLD_AT_MOST * 2_u32.pow(tried.min(5))).min(SYNC_AT_MOST);
+        match try_to_hold(held, syncs.then_some(sync_at_most)) {
+            Ok(()) => return Ok(()),
             Err(error @ HoldError::TooLong(_)) => {
                 tracing::debug!("trying again to bring the generations to the same positions: {error}");
                 why = Some(error);
@@ -261,7 +263,10 @@ fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
     Err(why).context("the generations could not be brought to the same positions")
 }
 
-fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
+fn try_to_hold(held: &Held, sync_at_most: Option<Duration>) -> Result<(), HoldError> {
+    if sync_at_most.is_some() {
+        sync_ahead(&held.new)?;
+    }
     let of_live = held.live.hold_here(HOLD_AT_MOST)?;
     let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
     for (partition, &position) in &of_live {
@@ -272,13 +277,23 @@ fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
     let readable = |(partition, _): &(&(_, _), &i64)| of_live.contains_key(*partition);
     let for_live = furthest.iter().filter(readable).map(|(partition, position)| (*partition, *position)).collect();
     held.live.hold_at(for_live, HOLD_AT_MOST)?;
-    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)
+    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)?;
+    sync_at_most.map_or(Ok(()), |at_most| held.new.sync_at(furthest, at_most))
+}
+
+/// What was built since its last checkpoint may be much, and a disk slow: the live one goes on meanwhile, and little is left to
+/// be synced while neither does.
+fn sync_ahead(new: &Control) -> Result<(), HoldError> {
+    let positions = new.hold_here(SYNC_AT_MOST)?;
+    new.sync_at(positions, SYNC_AT_MOST)?;
+    new.go_on();
+    Ok(())
 }
 
 /// Where records are left out, positions say nothing.
-fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
+fn hold_wherever(held: &Held) -> Result<(), HoldError> {
     held.live.hold_here(SYNC_AT_MOST)?;
-    held.new.hold_here(SYNC_AT_MOST)
+    held.new.hold_here(SYNC_AT_MOST).map(drop)
 }
 
 fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
