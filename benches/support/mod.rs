@@ -1,6 +1,8 @@
 //! What the benchmarks share: topics named by what is in them, `load`, `serve`, and looks at them from outside.
 
 pub mod bare;
+#[path = "../../tests/broker/cpu.rs"]
+mod cpu;
 pub mod keep_alive;
 
 use std::cell::RefCell;
@@ -11,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+pub use cpu::cpu_seconds;
 use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::kafka::{KafkaSettings, yardstick};
@@ -258,14 +261,6 @@ fn covered(status: &serde_json::Value) -> u64 {
 
 pub fn json(url: &str) -> Option<serde_json::Value> {
     ureq::get(url).call().ok()?.body_mut().read_json().ok()
-}
-
-/// Of a process by its number, or `self`.
-pub fn cpu_seconds(process: &str) -> f64 {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).expect("the process lives");
-    let (_, fields) = stat.rsplit_once(')').expect("a process has a name");
-    let ticks: f64 = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-    ticks / 100.0
 }
 
 /// The value below which so many hundredths of the sorted values are.

@@ -13,6 +13,7 @@ use rig::{Brokers, Kafka, Rig};
 mod archive;
 mod broker;
 mod cluster;
+mod cpu;
 mod crash;
 mod dice;
 mod events;

@@ -1,6 +1,7 @@
 //! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
 //! was; a crash at any moment leaves one or the other.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -145,14 +146,15 @@ struct Prepared {
 struct Held {
     live: Arc<Control>,
     new: Arc<Control>,
-    since: Instant,
+    /// When the live one was told to.
+    since: Cell<Instant>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.live.go_on();
         self.new.go_on();
-        tracing::debug!(after = ?self.since.elapsed(), "both generations go on");
+        tracing::debug!(after = ?self.since.get().elapsed(), "both generations go on");
     }
 }
 
@@ -165,7 +167,7 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
         What::Return | What::Discard => None,
     };
     tell(shared, "switching", records, Some(records), None);
-    let held = Held { live, new: new.control.clone(), since: Instant::now() };
+    let held = Held { live, new: new.control.clone(), since: Cell::new(Instant::now()) };
     let is_only_compared = plan.options.dry_run || plan.options.until_millis.is_some();
     match plan.options.until_millis {
         Some(_) => hold_wherever(&held)?,
@@ -267,6 +269,7 @@ fn try_to_hold(held: &Held, sync_at_most: Option<Duration>) -> Result<(), HoldEr
     if sync_at_most.is_some() {
         sync_ahead(&held.new)?;
     }
+    held.since.set(Instant::now());
     let of_live = held.live.hold_here(HOLD_AT_MOST)?;
     let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
     for (partition, &position) in &of_live {
