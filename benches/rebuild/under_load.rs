@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use optview::source::kafka::yardstick;
 use serde_json::{Value, json};
 
 use crate::load::Load;
@@ -16,36 +17,31 @@ const QUIET: Duration = Duration::from_secs(5);
 
 pub fn part(brokers: &str, options: &Options) {
     let (topics, records) = history(brokers, options);
-    let mut ratios = Vec::new();
-    for _ in 0..options.number("rounds", "3") {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let serve = Serve::start(&topics, directory.path());
-        let fresh = fresh(&serve, records);
-        let watched = Watched::begin(&topics, &serve);
-        ratios.push(watched.rebuild(Load::Nothing, &serve, options, fresh));
-        watched.finish();
-    }
-    ratios.sort_by(f64::total_cmp);
-    figure("median", &json!({"built_percent_of_fresh": percentile(&ratios, 50.0)}));
-
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
-    let fresh = fresh(&serve, records);
+    serve.wait_until_synced(records);
     let watched = Watched::begin(&topics, &serve);
+    let mut ratios: Vec<f64> =
+        (0..options.number("rounds", "3")).map(|_| watched.rebuild(Load::Nothing, &serve, options)).collect();
+    ratios.sort_by(f64::total_cmp);
+    figure("median", &json!({"built_percent_of_fresh": percentile(&ratios, 50.0)}));
     for load in [Load::Paced, Load::Saturating] {
-        watched.rebuild(load, &serve, options, fresh);
+        watched.rebuild(load, &serve, options);
     }
     watched.finish();
 }
 
-/// How many records a second a new store is caught up by: the yardstick.
-fn fresh(serve: &Serve, records: u64) -> f64 {
+/// How many records a second another `serve` catches up by, from nothing, beside the same: the yardstick.
+fn fresh(topics: &Topics, load: Load) -> f64 {
+    let records = yardstick::records(&topics.settings).expect("the topics are there");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let serve = Serve::start_beside(topics, directory.path());
     let per_second = records as f64 / serve.wait_until_synced(records).as_secs_f64();
     let cpu = rounded(serve.cpu_seconds() / (records as f64 / 1e6));
-    figure(
-        "fresh",
-        &json!({"records": records, "per_second": per_second.round(), "cpu_seconds_per_million": cpu}),
-    );
+    let told = json!({
+        "beside": load.name(), "records": records, "per_second": per_second.round(), "cpu_seconds_per_million": cpu,
+    });
+    figure("fresh", &told);
     per_second
 }
 
@@ -71,11 +67,12 @@ impl<'t> Watched<'t> {
     }
 
     /// Rebuilds and goes back. Gives how fast it was built, in hundredths of the fresh one's speed.
-    fn rebuild(&self, load: Load, serve: &Serve, options: &Options, fresh: f64) -> f64 {
+    fn rebuild(&self, load: Load, serve: &Serve, options: &Options) -> f64 {
         let loading = load.start(self.topics, serve, &self.ids, &options.get("rate", "1000"));
         std::thread::sleep(QUIET);
         self.print("before", load, Instant::now() - QUIET, &Value::Null);
 
+        let fresh = fresh(self.topics, load);
         let (begin, cpu) = (Instant::now(), serve.cpu_seconds());
         let done = rebuild(serve);
         let cpu = serve.cpu_seconds() - cpu;

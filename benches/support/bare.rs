@@ -11,7 +11,7 @@ const BODY: &str = "OPTVIEW_BENCH_BARE";
 const LISTEN: &str = "OPTVIEW_BENCH_BARE_LISTEN";
 
 pub fn address() -> String {
-    format!("127.0.0.1:{}", PORTS[2])
+    format!("127.0.0.1:{}", PORTS[4])
 }
 
 /// In the process that [`start`] began: answers until it is killed. In all others nothing.

@@ -22,9 +22,9 @@ use tokio::runtime::Runtime;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
 
-/// Ports that nobody had when this program began: for reads, for operators, and for the yardstick.
-static PORTS: LazyLock<[u16; 3]> = LazyLock::new(|| {
-    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+/// Ports that nobody had when this program began: for reads and for operators, twice, and for the yardstick of reads.
+static PORTS: LazyLock<[u16; 5]> = LazyLock::new(|| {
+    let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
     held.map(|listener| listener.local_addr().expect("it is bound").port())
 });
 
@@ -153,12 +153,23 @@ impl Sender {
 pub struct Serve {
     process: RefCell<Killed>,
     started: Instant,
+    /// For reads, and for operators.
+    ports: [u16; 2],
     directory: PathBuf,
 }
 
 impl Serve {
     pub fn start(topics: &Topics, directory: &Path) -> Serve {
-        let [listen, admin, _] = PORTS.map(|port| format!("127.0.0.1:{port}"));
+        Serve::start_on([PORTS[0], PORTS[1]], topics, directory)
+    }
+
+    /// Another, beside the first.
+    pub fn start_beside(topics: &Topics, directory: &Path) -> Serve {
+        Serve::start_on([PORTS[2], PORTS[3]], topics, directory)
+    }
+
+    fn start_on(ports: [u16; 2], topics: &Topics, directory: &Path) -> Serve {
+        let [listen, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
         let child = Command::new(BINARY)
@@ -169,7 +180,7 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { process: RefCell::new(Killed(child)), started, directory: directory.to_owned() }
+        Serve { process: RefCell::new(Killed(child)), started, ports, directory: directory.to_owned() }
     }
 
     /// The lines that it has logged.
@@ -196,7 +207,7 @@ impl Serve {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", PORTS[0])
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -204,7 +215,7 @@ impl Serve {
     }
 
     pub fn status(&self) -> Option<serde_json::Value> {
-        json(&format!("http://127.0.0.1:{}/status", PORTS[1]))
+        json(&format!("http://127.0.0.1:{}/status", self.ports[1]))
     }
 
     /// Waits until it is live and its checkpoint covers so many records. Gives the time since its start.
