@@ -29,7 +29,6 @@ pub fn part(brokers: &str, options: &Options) {
     serve.wait_until_synced(records);
     let markers = Markers::new(&topics);
     let shown = markers.rename(&serve.address());
-    std::thread::sleep(Duration::from_secs(1));
     let (begin, reads) = (Instant::now(), markers.watch(&serve.address()));
     let traffic = topics.traffic(&options.get("rate", "1000"));
 

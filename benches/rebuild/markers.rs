@@ -53,9 +53,12 @@ impl Markers {
         self.is_serving.load(Ordering::SeqCst)
     }
 
-    /// Reads them in turn. Takes how long each answer took. Every one must be 200, and none may go back.
+    /// Reads them in turn, once all are there. Takes how long each answer took. Every one must be 200, and none may go back.
     pub fn watch(&self, address: &str) -> Sampler {
         let (markers, reading) = (self.clone(), Reading::new(address));
+        while !markers.ids.iter().all(|id| reading.count(id).is_ok()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let (mut seen, mut turn) = ([0; MARKERS], 0);
         Sampler::start(READ_EVERY, move || {
             turn = (turn + 1) % MARKERS;

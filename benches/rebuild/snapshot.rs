@@ -20,7 +20,6 @@ pub fn part(brokers: &str, options: &Options) {
     let ids = serve.some_ids();
     let markers = Markers::new(&topics);
     let shown = markers.rename(&serve.address());
-    std::thread::sleep(Duration::from_secs(1));
     let (reads, bare) = (markers.watch(&serve.address()), markers::watch_bare());
     let loading = Load::Paced.start(&topics, &serve, &ids, &options.get("rate", "1000"));
     let print = |what: &str, begin: Instant, told: &Value| {

@@ -61,8 +61,6 @@ impl<'t> Watched<'t> {
         let markers = Markers::new(topics);
         let address = serve.address();
         let shown = markers.rename(&address);
-        // The first name that is shown: from then on all of them are there to be read.
-        std::thread::sleep(Duration::from_secs(1));
         Watched { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
     }
 
