@@ -10,28 +10,19 @@
 #[expect(dead_code, reason = "shared with the catch-up's benchmark, which needs more of it")]
 mod support;
 
-use std::process::{Child, Command};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::http::header::CONTENT_TYPE;
 use optview::codec::encode::{Encoding, encode, key};
-use optview::domain::Topic;
 use optview::domain::event::{Body, OptimizationChange};
 use optview::synthetic::{History, HistorySettings};
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use support::{Options, Serve, Topics, percentile};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::keep_alive::Clients;
+use support::{Options, Sender, Serve, Topics, bare, id_of, percentile};
 
-const BARE: &str = "127.0.0.1:18090";
 const CONNECTIONS: usize = 32;
 const ROUND: Duration = Duration::from_secs(4);
 
 fn main() {
-    if let Ok(body) = std::env::var("OPTVIEW_BENCH_BARE") {
-        return serve_bare(body);
-    }
+    bare::serve_if_told();
     let Some(brokers) = support::brokers("read") else { return };
     let options = Options::read();
     match options.get("part", "get").as_str() {
@@ -43,50 +34,21 @@ fn main() {
     }
 }
 
-/// The yardstick: an Axum handler that answers these bytes to everything.
-fn serve_bare(body: String) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let body = axum::body::Bytes::from(body);
-        let handler = axum::routing::get(move || async move { ([(CONTENT_TYPE, "application/json")], body) });
-        let listener = tokio::net::TcpListener::bind(BARE).await.expect("the port is free");
-        axum::serve(listener, axum::Router::new().route("/optimizations/{id}", handler)).await.expect("it serves");
-    });
-}
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn get(brokers: &str, options: &Options) {
     let topics = Topics::new(brokers, "bench-read");
     let records = topics.loaded(&["--optimizations", "20000", "--runs", "4"]);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
     serve.wait_until_synced(records);
-    let page = support::json(&serve.url("/optimizations?limit=1000")).expect("a list");
-    let ids: Vec<String> = page["optimizations"].as_array().expect("views").iter().map(id_of).collect();
+    let ids = serve.some_ids();
     let body = ureq::get(&serve.url(&format!("/optimizations/{}", ids[0]))).call().expect("a view");
     let body = body.into_body().read_to_string().expect("its bytes");
     println!("{} bytes a view, {CONNECTIONS} connections, {} s a round", body.len(), ROUND.as_secs());
-    let bare = Command::new(std::env::current_exe().expect("this program"))
-        .env("OPTVIEW_BENCH_BARE", &body)
-        .spawn()
-        .expect("the yardstick starts");
-    let _bare = Killed(bare);
-    std::thread::sleep(Duration::from_millis(300));
+    let _bare = bare::start(&body);
     let rounds = options.number("rounds", "5");
     let idle_bare = compare("idle", &serve, &ids, rounds);
     let rate = options.get("rate", "20000");
-    // A seed of its own in each run: what is read must not be what is written, which may be deleted.
-    let seed = records.to_string();
-    let load = topics.load(&["--optimizations", "1000000", "--runs", "8", "--seed", &seed, "--rate", &rate]);
-    let _load = { Killed({ load }.spawn().expect("load starts")) };
+    let _load = topics.traffic(&rate);
     std::thread::sleep(Duration::from_secs(2));
     let before = position(&serve);
     let begin = Instant::now();
@@ -100,15 +62,11 @@ fn position(serve: &Serve) -> u64 {
     status["partitions"].as_array().expect("partitions").iter().filter_map(|held| held["position"].as_u64()).sum()
 }
 
-fn id_of(view: &serde_json::Value) -> String {
-    view["id"].as_str().expect("an id").to_owned()
-}
-
 /// In turn. Gives the bare handler's median.
 fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
     let (mut ours, mut bares, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let bare = requests_per_second(BARE, ids);
+        let bare = requests_per_second(&bare::address(), ids);
         let our = requests_per_second(&serve.address(), ids);
         bares.push(bare);
         ours.push(our);
@@ -129,63 +87,11 @@ fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
     median(&bares)
 }
 
-/// Keep-alive connections, each asking as soon as it was answered.
+/// As soon as they were answered, the clients ask again.
 fn requests_per_second(address: &str, ids: &[String]) -> f64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..CONNECTIONS)
-            .map(|at| {
-                let requests: Vec<Vec<u8>> =
-                    ids.iter().skip(at).step_by(CONNECTIONS).map(|id| request(id)).collect();
-                tokio::spawn(ask(address.to_owned(), requests, stop.clone(), count.clone()))
-            })
-            .collect();
-        let begin = Instant::now();
-        tokio::time::sleep(ROUND).await;
-        stop.store(true, Ordering::Relaxed);
-        let asked = count.load(Ordering::Relaxed);
-        let seconds = begin.elapsed().as_secs_f64();
-        for task in tasks {
-            task.await.expect("a connection that is answered");
-        }
-        asked as f64 / seconds
-    })
-}
-
-fn request(id: &str) -> Vec<u8> {
-    format!("GET /optimizations/{id} HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\n\r\n").into_bytes()
-}
-
-async fn ask(address: String, requests: Vec<Vec<u8>>, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) {
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-    stream.set_nodelay(true).expect("a socket option");
-    let mut buffer = vec![0; 64 << 10];
-    for request in requests.iter().cycle() {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        stream.write_all(request).await.expect("it takes requests");
-        let mut held = 0;
-        loop {
-            let read = stream.read(&mut buffer[held..]).await.expect("it answers");
-            assert!(read > 0, "it keeps the connection");
-            held += read;
-            if is_whole(&buffer[..held]) {
-                break;
-            }
-        }
-        let answer = String::from_utf8_lossy(&buffer[..held]);
-        assert!(answer.starts_with("HTTP/1.1 200"), "every view is there: {answer}");
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn is_whole(response: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(response);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    len.is_some_and(|len| len.parse::<usize>().is_ok_and(|len| body.len() >= len))
+    let clients = Clients::start(address, ids, CONNECTIONS, None);
+    std::thread::sleep(ROUND);
+    clients.finish()
 }
 
 /// From the broker's acknowledgement of one event to the first GET that shows it. One that is not shown yet is asked for again
@@ -197,11 +103,8 @@ fn fresh(brokers: &str, options: &Options) {
     let serve = Serve::start(&topics, directory.path());
     serve.wait_until_synced(records);
     let rate = options.get("rate", "1000");
-    let load = topics.load(&["--optimizations", "1000000", "--seed", "9", "--rate", &rate]).spawn();
-    let _load = Killed(load.expect("load starts"));
-    let producer: FutureProducer =
-        topics.settings.client_config().set("linger.ms", "0").create().expect("a producer");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _load = topics.traffic(&rate);
+    let sender = Sender::new(&topics.settings);
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     let seed = u64::from(std::process::id());
     let created = History::new(HistorySettings { seed, ..HistorySettings::default() })
@@ -211,9 +114,7 @@ fn fresh(brokers: &str, options: &Options) {
         let mut value = Vec::new();
         encode(&event, Encoding::Json, &mut value);
         let url = serve.url(&format!("/optimizations/{}", key(&event)));
-        let record = FutureRecord::to(topics.settings.topics.get(Topic::Optimizations)).payload(&value);
-        runtime.block_on(producer.send(record.key(key(&event)), Duration::from_secs(5))).expect("delivered");
-        let acknowledged = Instant::now();
+        let acknowledged = sender.send(event.body.topic(), key(&event), &value);
         while agent.get(&url).call().expect("an answer").status() != 200 {
             assert!(acknowledged.elapsed() < Duration::from_secs(10), "the event is never shown");
             std::thread::sleep(Duration::from_millis(1));
@@ -267,8 +168,7 @@ fn lists(brokers: &str) {
 /// A store of many optimizations, killed; how long until it answers again.
 fn restart(brokers: &str, options: &Options) {
     let optimizations = options.get("optimizations", "1000000");
-    let topics = Topics::new(brokers, &format!("bench-restart-{optimizations}"));
-    let records = topics.loaded(&["--optimizations", &optimizations, "--runs", "0", "--projects", "5000"]);
+    let (topics, records) = Topics::of_views(brokers, &optimizations);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
     let caught_up = serve.wait_until_synced(records);

@@ -1,14 +1,32 @@
 //! What the benchmarks share: topics named by what is in them, `load`, `serve`, and looks at them from outside.
 
+pub mod bare;
+#[path = "../../tests/broker/cpu.rs"]
+mod cpu;
+pub mod keep_alive;
+
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+pub use cpu::cpu_seconds;
+use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::kafka::{KafkaSettings, yardstick};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::runtime::Runtime;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
+
+/// Ports that nobody had when this program began: for reads and for operators, twice, and for the yardstick of reads.
+static PORTS: LazyLock<[u16; 5]> = LazyLock::new(|| {
+    let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    held.map(|listener| listener.local_addr().expect("it is bound").port())
+});
 
 /// The broker to use, or nothing, having said so.
 pub fn brokers(bench: &str) -> Option<String> {
@@ -67,6 +85,21 @@ impl Topics {
         command
     }
 
+    /// So many optimizations and few events of each.
+    pub fn of_views(brokers: &str, optimizations: &str) -> (Topics, u64) {
+        let topics = Topics::new(brokers, &format!("bench-restart-{optimizations}"));
+        let settings = ["--optimizations", optimizations, "--runs", "0", "--projects", "5000"];
+        let records = topics.loaded(&settings);
+        (topics, records)
+    }
+
+    /// Traffic that nobody has seen before, and that is not what is read: that may be deleted.
+    pub fn traffic(&self, events_per_second: &str) -> Killed {
+        let seed = yardstick::records(&self.settings).expect("the topics are there").to_string();
+        let settings = ["--optimizations", "1000000", "--runs", "8", "--seed", &seed, "--rate", events_per_second];
+        Killed(self.load(&settings).spawn().expect("load starts"))
+    }
+
     /// Another command on these topics.
     pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
@@ -84,17 +117,59 @@ impl Topics {
     }
 }
 
+/// A process that is killed when this is dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // SIGKILL. Where it has ended already, that is what was wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends events one at a time.
+pub struct Sender {
+    producer: FutureProducer,
+    runtime: Runtime,
+    topics: TopicNames,
+}
+
+impl Sender {
+    pub fn new(settings: &KafkaSettings) -> Sender {
+        let producer = settings.client_config().set("linger.ms", "0").create().expect("a producer");
+        Sender { producer, runtime: Runtime::new().expect("a runtime"), topics: settings.topics.clone() }
+    }
+
+    /// Gives when the broker had acknowledged it.
+    pub fn send(&self, topic: Topic, key: &str, value: &[u8]) -> Instant {
+        let record = FutureRecord::to(self.topics.get(topic)).key(key).payload(value);
+        self.runtime.block_on(self.producer.send(record, Duration::from_secs(5))).expect("delivered");
+        Instant::now()
+    }
+}
+
 /// A running `serve`, killed when it is dropped.
 pub struct Serve {
-    child: Child,
+    process: RefCell<Killed>,
     started: Instant,
-    port: u16,
+    /// For reads, and for operators.
+    ports: [u16; 2],
+    directory: PathBuf,
 }
 
 impl Serve {
     pub fn start(topics: &Topics, directory: &Path) -> Serve {
-        let port = 18_080;
-        let (listen, admin) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", port + 1));
+        Serve::start_on([PORTS[0], PORTS[1]], topics, directory)
+    }
+
+    /// Another, beside the first.
+    pub fn start_beside(topics: &Topics, directory: &Path) -> Serve {
+        Serve::start_on([PORTS[2], PORTS[3]], topics, directory)
+    }
+
+    fn start_on(ports: [u16; 2], topics: &Topics, directory: &Path) -> Serve {
+        let [listen, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
         let child = Command::new(BINARY)
@@ -105,11 +180,34 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { child, started, port }
+        Serve { process: RefCell::new(Killed(child)), started, ports, directory: directory.to_owned() }
+    }
+
+    /// The lines that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("serve.log")).expect("its log")
+    }
+
+    /// SIGKILL. Gives what it had logged.
+    pub fn kill(self) -> String {
+        let Serve { process, directory, .. } = self;
+        drop(process);
+        std::fs::read_to_string(directory.join("serve.log")).expect("its log")
+    }
+
+    /// A tool on its data directory.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        tool(arguments, &self.directory)
+    }
+
+    /// The ids of a page of views.
+    pub fn some_ids(&self) -> Vec<String> {
+        let page = json(&self.url("/optimizations?limit=1000")).expect("a list");
+        page["optimizations"].as_array().expect("views").iter().map(id_of).collect()
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -117,38 +215,54 @@ impl Serve {
     }
 
     pub fn status(&self) -> Option<serde_json::Value> {
-        json(&format!("http://127.0.0.1:{}/status", self.port + 1))
+        json(&format!("http://127.0.0.1:{}/status", self.ports[1]))
     }
 
     /// Waits until it is live and its checkpoint covers so many records. Gives the time since its start.
     pub fn wait_until_synced(&self, records: u64) -> Duration {
+        self.wait_until("caught up and synced", |status| status["state"] == "live" && covered(status) >= records)
+    }
+
+    /// Gives the time since its start.
+    pub fn wait_until_live(&self) -> Duration {
+        self.wait_until("live", |status| status["state"] == "live")
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> Duration {
+        let begin = Instant::now();
         loop {
-            if self.status().is_some_and(|status| status["state"] == "live" && covered(&status) >= records) {
+            if self.status().is_some_and(|status| is_so(&status)) {
                 return self.started.elapsed();
             }
-            assert!(self.started.elapsed() < Duration::from_secs(600), "serve does not catch up");
-            std::thread::sleep(Duration::from_millis(20));
+            let ended = self.process.borrow_mut().0.try_wait().expect("a child");
+            assert!(ended.is_none(), "serve has ended: {}", self.log());
+            assert!(begin.elapsed() < Duration::from_secs(600), "serve is never {what}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// User and system, of all threads.
     pub fn cpu_seconds(&self) -> f64 {
-        cpu_seconds(&self.child.id().to_string())
+        cpu_seconds(&self.process.borrow().0.id().to_string())
     }
 
     pub fn peak_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.borrow().0.id())).expect("it lives");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
 }
 
-impl Drop for Serve {
-    fn drop(&mut self) {
-        // SIGKILL. Where it has ended already, that is what was wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A command on the data directory of a [`Serve`] that was started on this directory.
+pub fn tool(arguments: &[&str], directory: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).arg("--data-dir").arg(directory.join("data"));
+    command
+}
+
+pub fn id_of(view: &serde_json::Value) -> String {
+    view["id"].as_str().expect("an id").to_owned()
 }
 
 fn covered(status: &serde_json::Value) -> u64 {
@@ -158,14 +272,6 @@ fn covered(status: &serde_json::Value) -> u64 {
 
 pub fn json(url: &str) -> Option<serde_json::Value> {
     ureq::get(url).call().ok()?.body_mut().read_json().ok()
-}
-
-/// Of a process by its number, or `self`.
-pub fn cpu_seconds(process: &str) -> f64 {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).expect("the process lives");
-    let (_, fields) = stat.rsplit_once(')').expect("a process has a name");
-    let ticks: f64 = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-    ticks / 100.0
 }
 
 /// The value below which so many hundredths of the sorted values are.

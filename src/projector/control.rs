@@ -47,7 +47,7 @@ pub(super) enum Asked {
 pub enum HoldError {
     #[error("it cannot read that far: {0}")]
     Unreachable(String),
-    #[error("it took longer than {0:?} to read that far")]
+    #[error("it took longer than {0:?} to read that far, or to sync it")]
     TooLong(Duration),
     #[error("the projector has ended")]
     Ended,

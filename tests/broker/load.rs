@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use optview::codec;
 use optview::domain::event::OptimizationChange;
@@ -27,6 +28,11 @@ pub const TESTS: &[Test] = &[
         name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
         needs: Needs::Broker,
         run: a_load_that_was_killed_and_is_run_again_only_repeats_itself,
+    },
+    Test {
+        name: "a_load_at_a_rate_leaves_the_processor_to_others",
+        needs: Needs::Broker,
+        run: a_load_at_a_rate_leaves_the_processor_to_others,
     },
     Test {
         name: "load_fails_where_no_broker_answers",
@@ -84,6 +90,17 @@ fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
     let ids: BTreeSet<&str> = seen.iter().map(|seen| seen.event_id.as_str()).collect();
     assert_eq!(ids.len(), loaded.records);
     assert_eq!(recount(&seen), loaded.expectation);
+}
+
+fn a_load_at_a_rate_leaves_the_processor_to_others(rig: &Rig) {
+    rig.create_topics(PARTITIONS);
+    let load = rig.spawn(&["load", "--optimizations", "100000", "--rate", "1000"]);
+    let loaded = || Topic::ALL.iter().map(|&topic| rig.count(topic)).sum::<i64>();
+    wait_until("it has begun", || (loaded() > 0).then_some(()));
+    let (begin, before) = (Instant::now(), load.cpu_seconds());
+    wait_until("it goes on for some seconds", || (loaded() > 3000).then_some(()));
+    let share = (load.cpu_seconds() - before) / begin.elapsed().as_secs_f64();
+    assert!(share < 0.2, "{share} of a processor");
 }
 
 fn load_fails_where_no_broker_answers(rig: &Rig) {

@@ -14,6 +14,7 @@ mod archive;
 mod broker;
 mod cluster;
 mod cluster_id;
+mod cpu;
 mod crash;
 mod dice;
 mod events;

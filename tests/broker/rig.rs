@@ -18,6 +18,8 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
+use crate::cpu::cpu_seconds;
+
 /// How long anything may take that should take seconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -252,6 +254,10 @@ impl Rig {
 pub struct Process(Child);
 
 impl Process {
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(&self.0.id().to_string())
+    }
+
     /// SIGKILL, as a crash.
     pub fn kill(mut self) {
         self.0.kill().expect("a process to kill");

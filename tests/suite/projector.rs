@@ -339,7 +339,8 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
     std::thread::scope(|scope| {
         let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &control));
-        while status.report().last_error.is_none() && !running.is_finished() {
+        // The state is told after the reason for it.
+        while status.report().state != State::Stalled && !running.is_finished() {
             std::thread::yield_now();
         }
         let report = status.report();

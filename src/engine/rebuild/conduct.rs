@@ -1,6 +1,7 @@
 //! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
 //! was; a crash at any moment leaves one or the other.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,8 @@ use crate::store::{self, Opened, Reader};
 
 /// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
 const HOLD_AT_MOST: Duration = Duration::from_millis(400);
-/// How long the new generation's checkpoint may take to be on the disk, while nothing is folded.
+/// How long the new generation's checkpoint may take to be on the disk. While both hold, views grow old meanwhile, so it gets
+/// less at first.
 const SYNC_AT_MOST: Duration = Duration::from_secs(10);
 const HOLDS_TRIED: u32 = 120;
 
@@ -166,13 +168,14 @@ struct Held {
     /// `None`: it stands still anyway.
     live: Option<Arc<Control>>,
     new: Arc<Control>,
-    since: Instant,
+    /// When the live one was told to.
+    since: Cell<Instant>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.go_on();
-        tracing::debug!(after = ?self.since.elapsed(), "both generations go on");
+        tracing::debug!(after = ?self.since.get().elapsed(), "both generations go on");
     }
 }
 
@@ -210,15 +213,16 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
     };
     tell(shared, "switching", records, Some(records), None);
     let live = stands_at.is_none().then_some(live);
-    let held = Held { live, new: new.control.clone(), since: Instant::now() };
+    let held = Held { live, new: new.control.clone(), since: Cell::new(Instant::now()) };
+    let is_only_compared = plan.options.dry_run || until_millis.is_some();
     let positions = match until_millis {
         Some(_) => hold_wherever(&held)?,
-        None => hold_both(shared, &held)?,
+        None => hold_both(shared, &held, !is_only_compared)?,
     };
     if let Some(comparing) = comparing {
         comparison = comparing.finish(examples)?;
     }
-    let kept_because = if plan.options.dry_run || until_millis.is_some() {
+    let kept_because = if is_only_compared {
         Some("it was only to be compared".to_owned())
     } else if plan.options.expect_same && not_compared.is_some() {
         Some("the views could not be compared, and --expect-same was given".to_owned())
@@ -228,7 +232,6 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
         if let Some(stands_at) = &stands_at {
             stands_at.refuse_less(&positions, &plan.options)?;
         }
-        held.new.sync_at(positions, SYNC_AT_MOST)?;
         None
     };
     Ok(Prepared { comparison, not_compared, records, held, kept_because })
@@ -248,11 +251,12 @@ pub(super) fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> 
     Ok(comparing)
 }
 
-/// Has both hold where the one is that is further.
-fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
+/// Has both hold where the one is that is further. Where it `syncs`, the new one's checkpoint of that is on the disk.
+fn hold_both(shared: &Shared, held: &Held, syncs: bool) -> anyhow::Result<Positions> {
     let mut why = None;
-    for _ in 0..HOLDS_TRIED {
-        match try_to_hold(held) {
+    for tried in 0..HOLDS_TRIED {
+        let sync_at_most = (HOLD_AT_MOST * 2_u32.pow(tried.min(5))).min(SYNC_AT_MOST);
+        match try_to_hold(held, syncs.then_some(sync_at_most)) {
             Ok(positions) => return Ok(positions),
             Err(error @ HoldError::TooLong(_)) => {
                 tracing::debug!("trying again to bring the generations to the same positions: {error}");
@@ -270,9 +274,15 @@ fn hold_both(shared: &Shared, held: &Held) -> anyhow::Result<Positions> {
     Err(why).context("the generations could not be brought to the same positions")
 }
 
-fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
-    let Some(live) = &held.live else { return held.new.hold_here(HOLD_AT_MOST) };
-    let of_live = live.hold_here(HOLD_AT_MOST)?;
+fn try_to_hold(held: &Held, sync_at_most: Option<Duration>) -> Result<Positions, HoldError> {
+    if sync_at_most.is_some() {
+        sync_ahead(&held.new)?;
+    }
+    held.since.set(Instant::now());
+    let of_live = match &held.live {
+        Some(live) => live.hold_here(HOLD_AT_MOST)?,
+        None => Positions::new(),
+    };
     let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
     for (partition, &position) in &of_live {
         let furthest = furthest.entry(*partition).or_default();
@@ -281,8 +291,23 @@ fn try_to_hold(held: &Held) -> Result<Positions, HoldError> {
     // What the live one cannot read any further is no reason to stay with it.
     let readable = |(partition, _): &(&(_, _), &i64)| of_live.contains_key(*partition);
     let for_live = furthest.iter().filter(readable).map(|(partition, position)| (*partition, *position)).collect();
-    live.hold_at(for_live, HOLD_AT_MOST)?;
-    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)
+    if let Some(live) = &held.live {
+        live.hold_at(for_live, HOLD_AT_MOST)?;
+    }
+    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)?;
+    if let Some(at_most) = sync_at_most {
+        held.new.sync_at(furthest.clone(), at_most)?;
+    }
+    Ok(furthest)
+}
+
+/// What was built since its last checkpoint may be much, and a disk slow: the live one goes on meanwhile, and little is left to
+/// be synced while neither does.
+fn sync_ahead(new: &Control) -> Result<(), HoldError> {
+    let positions = new.hold_here(SYNC_AT_MOST)?;
+    new.sync_at(positions, SYNC_AT_MOST)?;
+    new.go_on();
+    Ok(())
 }
 
 /// Where records are left out, positions say nothing.

@@ -102,9 +102,11 @@ impl Producer {
         Ok(())
     }
 
-    /// Lets librdkafka report, waiting at most so long, and fails with the first record that was not delivered.
-    pub fn poll(&self, at_most: Duration) -> Result<(), ProduceError> {
-        self.inner.poll(at_most);
+    /// Waits for so long, lets librdkafka report, and fails with the first record that was not delivered.
+    pub fn poll(&self, wait: Duration) -> Result<(), ProduceError> {
+        // Not by the crate, which waits for whole milliseconds, and asks again and again for the rest.
+        std::thread::sleep(wait);
+        self.inner.poll(Duration::ZERO);
         self.failure.lock().take().map_or(Ok(()), Err)
     }
 

@@ -1,0 +1,90 @@
+//! A time in milliseconds, taken again and again on a thread of its own, and what it was over a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::support::percentile;
+
+/// More than a reader should ever have to wait.
+const LONG_MILLIS: f64 = 50.0;
+
+pub struct Sampler {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// When each ended, and its milliseconds.
+    taken: Mutex<Vec<(Instant, f64)>>,
+}
+
+/// In milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Spread {
+    pub count: usize,
+    pub p50: f64,
+    pub p99: f64,
+    pub most: f64,
+    pub over_50: usize,
+}
+
+impl Sampler {
+    /// Takes one, then waits for so long. `None`: there was nothing to be taken.
+    pub fn start(every: Duration, mut take: impl FnMut() -> Option<f64> + Send + 'static) -> Sampler {
+        let shared = Arc::new(Shared::default());
+        let kept = shared.clone();
+        let thread = std::thread::spawn(move || {
+            while !kept.stop.load(Ordering::Relaxed) {
+                if let Some(millis) = take() {
+                    kept.taken.lock().push((Instant::now(), millis));
+                }
+                std::thread::sleep(every);
+            }
+        });
+        Sampler { shared, thread: Some(thread) }
+    }
+
+    /// What was taken from then on.
+    ///
+    /// # Panics
+    /// Where taking one panicked, or none was taken.
+    pub fn since(&self, begin: Instant) -> Spread {
+        assert!(!self.thread.as_ref().is_some_and(JoinHandle::is_finished), "what it found wrong stands above");
+        let taken = self.shared.taken.lock();
+        let mut millis: Vec<f64> =
+            taken.iter().filter(|(at, _)| *at >= begin).map(|(_, millis)| *millis).collect();
+        assert!(!millis.is_empty(), "nothing was measured");
+        millis.sort_by(f64::total_cmp);
+        let [p50, p99, most] = [50.0, 99.0, 100.0].map(|at| rounded(percentile(&millis, at)));
+        let over_50 = millis.iter().filter(|millis| **millis > LONG_MILLIS).count();
+        Spread { count: millis.len(), p50, p99, most, over_50 }
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    /// Where taking one panicked.
+    pub fn finish(mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))), "what it found wrong stands above");
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// To hundredths.
+pub fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

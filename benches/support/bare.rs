@@ -1,0 +1,39 @@
+//! The yardstick of reads: this program again, as an Axum handler that answers the same bytes to everything.
+
+use std::process::Command;
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+
+use super::{Killed, PORTS};
+
+const BODY: &str = "OPTVIEW_BENCH_BARE";
+const LISTEN: &str = "OPTVIEW_BENCH_BARE_LISTEN";
+
+pub fn address() -> String {
+    format!("127.0.0.1:{}", PORTS[4])
+}
+
+/// In the process that [`start`] began: answers until it is killed. In all others nothing.
+pub fn serve_if_told() {
+    let (Ok(body), Ok(address)) = (std::env::var(BODY), std::env::var(LISTEN)) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let body = axum::body::Bytes::from(body);
+        let handler = axum::routing::get(move || async move { ([(CONTENT_TYPE, "application/json")], body) });
+        let listener = tokio::net::TcpListener::bind(address).await.expect("the port is free");
+        axum::serve(listener, axum::Router::new().route("/optimizations/{id}", handler)).await.expect("it serves");
+    });
+}
+
+/// Answers `body` from now on.
+pub fn start(body: &str) -> Killed {
+    let program = std::env::current_exe().expect("this program");
+    let bare = Killed(
+        Command::new(program).env(BODY, body).env(LISTEN, address()).spawn().expect("the yardstick starts"),
+    );
+    while std::net::TcpStream::connect(address()).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bare
+}
