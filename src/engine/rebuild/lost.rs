@@ -73,8 +73,8 @@ pub fn refuse_loss(
     if what == What::Scratch {
         bail!(
             "the topics cannot prove the store: they no longer have all that it was built from; gone is {gone}. By what is \
-             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run` \
-             compares with an archive and what is left (--from-archive DIR), or with what is left alone (--accept-loss)"
+             left, {lost} views would not be there, and {truncated} or more would miss events. `optview rebuild --dry-run \
+             --accept-loss` compares with what is left, and with --from-archive DIR instead, with an archive and that"
         );
     }
     let (who, way) = match archive {
@@ -129,8 +129,8 @@ fn refuse_loss_of_frozen(
     }
     bail!(
         "the topics no longer have all that the live generation was built from; gone is {}. Its views go on being served \
-         as they are. `optview rebuild` builds from an archive and what is left with --from-archive DIR, from what is \
-         left alone with --accept-loss; how many views that would cost, only the version that folded them can tell",
+         as they are. `optview rebuild --accept-loss` builds from what is left, and with --from-archive DIR instead, \
+         from an archive and that; how many views that would cost, only the version that folded them can tell",
         gone.join(", ")
     );
 }
