@@ -52,7 +52,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
         encode(&event, config.encoding, &mut value);
         producer.send(event.body.topic(), key(&event), Some(&value))?;
         let sent = pace.sent();
-        if sent.is_multiple_of(10_000) || pace.is_slow() {
+        if sent.is_multiple_of(256) || pace.is_slow() {
             let (done, all) = (history.optimizations_done(), config.history.optimizations);
             shown.show(&Progress::new("loading optimizations", done, Some(all)));
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
+use optview::logging::LogFormat;
 use optview::{archive, demo, history, load, logging, serve, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
@@ -31,7 +32,13 @@ fn main() -> ExitCode {
     match run(&config) {
         Ok(ended) => ended.exit_code(),
         Err(error) => {
-            eprintln!("optview {}: {error:#}", typed.command.name());
+            let command = typed.command.name();
+            // Where stderr is read by a machine, the most important line must not be another format than the others.
+            if config.log().format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!(command, "{error:#}");
+            } else {
+                eprintln!("optview {command}: {error:#}");
+            }
             ExitCode::from(FAILED)
         }
     }
