@@ -96,8 +96,8 @@ pub struct Job {
     /// The value of the last of `history`.
     outcome: Outcome,
     pub runs: RunSet,
-    /// The run of the greatest index, and the first event of it.
-    last_run: Option<LastRun>,
+    /// The run of the greatest index, and the first event of it. Boxed: jobs in memory are many, and this is seldom looked at.
+    last_run: Option<Box<LastRun>>,
     /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
     /// that links the job.
     named: SmallVec<[Arc<str>; 1]>,
@@ -160,7 +160,7 @@ impl Job {
         source: Position,
     ) -> bool {
         let mut changed = self.runs.insert(run_index);
-        if LastRun::may_change(self.last_run.as_ref(), run_index, metadata) {
+        if LastRun::may_change(self.last_run.as_deref(), run_index, metadata) {
             changed |= LastRun::join(&mut self.last_run, LastRun::new(run_index, change, metadata, source));
         }
         self.hear(metadata.occurred_at) || changed
@@ -184,7 +184,7 @@ impl Job {
         }
         self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
         self.runs.join(&other.runs);
-        other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, theirs.clone()));
+        other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, LastRun::clone(theirs)));
         other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
         self.hear(other.last_heard);
     }
@@ -247,7 +247,7 @@ impl Job {
 
     /// The run of the greatest index: where runs are numbered as they begin, the one that `run_count` last grew by.
     pub fn last_run(&self) -> Option<&LastRun> {
-        self.last_run.as_ref()
+        self.last_run.as_deref()
     }
 
     pub fn outcome(&self) -> &Outcome {

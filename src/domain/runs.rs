@@ -111,13 +111,13 @@ impl LastRun {
     }
 
     /// Takes the one of the greater index, and of one index the earlier. True where that changed `slot`.
-    pub(super) fn join(slot: &mut Option<LastRun>, new: LastRun) -> bool {
+    pub(super) fn join(slot: &mut Option<Box<LastRun>>, new: LastRun) -> bool {
         let takes_its_place = slot.as_ref().is_none_or(|held| {
             new.index > held.index
                 || new.index == held.index && (&new.stamp, new.event) < (&held.stamp, held.event)
         });
         if takes_its_place {
-            *slot = Some(new);
+            *slot = Some(Box::new(new));
         }
         takes_its_place
     }
