@@ -29,7 +29,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
     let tool = match config.asked {
         Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::json),
+        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
         Asked::Begin => Tool::Rebuild {
             options: Options {
                 max_rate: config.max_rate,
@@ -45,7 +45,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
         },
     };
     match config.detach {
-        true => show(&config.tool, &tool, needs, print::json),
+        true => show(&config.tool, &tool, needs, print::begun),
         false => show(&config.tool, &tool, needs, print::rebuilt),
     }
 }
@@ -55,7 +55,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
     let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
     let tool = Tool::Rollback { to: config.to, keep: config.keep, detach: config.detach };
     match config.detach {
-        true => show(&config.tool, &tool, needs, print::json),
+        true => show(&config.tool, &tool, needs, print::begun),
         false => show(&config.tool, &tool, needs, print::rebuilt),
     }
 }

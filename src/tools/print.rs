@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use indicatif::HumanCount;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tabwriter::TabWriter;
 
@@ -198,7 +199,7 @@ pub fn rebuilt(finished: &Finished) -> String {
 pub fn rebuild_status(stands: &Value) -> String {
     let generation = stands["generation"].as_str();
     match (generation, stands["under_way"].as_bool()) {
-        (None, _) => "No rebuild has been asked for since the process began.\n".to_owned(),
+        (None, _) => "No rebuild is under way, and none has ended since the process began.\n".to_owned(),
         (Some(generation), Some(true)) => {
             let progress = &stands["progress"];
             format!(
@@ -218,9 +219,16 @@ pub fn rebuild_status(stands: &Value) -> String {
     }
 }
 
-/// What has no table.
-pub fn json(value: &Value) -> String {
-    format!("{value:#}\n")
+/// One that nobody waits for, unless it has ended by now.
+pub fn begun(told: &Value) -> String {
+    let not_yet =
+        "It is under way: `optview rebuild --status` shows how far it is, `optview rebuild --abort` ends it.\n";
+    Finished::deserialize(told).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
+}
+
+/// How it stands after it was aborted, or how it ended before that could be.
+pub fn aborted(told: &Value) -> String {
+    Finished::deserialize(told).map_or_else(|_| rebuild_status(told), |finished| rebuilt(&finished))
 }
 
 pub fn generations(generations: &[Generation]) -> String {
@@ -299,5 +307,30 @@ fn shortened(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_or_what_was_aborted_is_told_in_words() {
+        let progress = json!({"phase": "building", "records_done": 0, "records_total": null});
+        assert!(begun(&progress).contains("`optview rebuild --status` shows how far it is"));
+        let failed = json!({
+            "generation": "000003", "under_way": false, "progress": null, "finished": null,
+            "failed": "it was aborted; the live generation is as it was",
+        });
+        let told = "Generation 000003 was not made: it was aborted; the live generation is as it was\n";
+        assert_eq!(aborted(&failed), told);
+        let finished = json!({
+            "phase": "done", "generation": "000003", "records": 2, "same": 1, "differing": 0, "only_old": 0, "only_new": 0,
+            "unseen": 0, "examples": [], "cut_over": true, "kept_because": null,
+        });
+        assert!(begun(&finished).starts_with("Generation 000003 is live."));
+        assert_eq!(aborted(&finished), begun(&finished));
     }
 }
