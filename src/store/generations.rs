@@ -4,14 +4,13 @@
 //! What another version has written is no damage: it is never moved aside, and never written to.
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sled::Db;
 
 use super::keys::Trees;
-use super::{About, StoreError, Writer, writer};
+use super::{About, StoreError, Writer, caught, writer};
 use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
 use crate::disk;
 
@@ -227,8 +226,7 @@ pub(super) fn with_database<T>(
     }
     remove_unfinished_snapshots(path)?;
     drop(held);
-    // sled tells of damage by a panic as often as by an error.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    caught("generation", "opening it", || {
         let db = open_database(path, cache_bytes)?;
         let marker = Trees::marker(&db)?;
         match marker.as_deref() {
@@ -238,11 +236,6 @@ pub(super) fn with_database<T>(
             Some([found, ..]) => Err(StoreError::OtherLayout { path: path.to_owned(), found: *found }),
             Some([]) | None => Err(damaged("it is empty: its file was cut to nothing".to_owned())),
         }
-    }));
-    opened.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(damaged(format!("sled panicked while opening it: {text}")))
     })
 }
 

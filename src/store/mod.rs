@@ -21,6 +21,8 @@ mod really_sync;
 pub mod verify;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 pub use about::{About, Closed, PartitionPosition, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
 pub use comparing::{Compared, compare};
@@ -78,6 +80,19 @@ fn explain(error: &sled::Error) -> String {
         }
         error => format!("the store failed: {error}"),
     }
+}
+
+/// sled tells of damage by a panic as often as by an error.
+fn caught<T>(
+    what: &'static str,
+    doing: &str,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(Damaged { what, reason: format!("sled panicked while {doing}: {text}") }.into())
+    })
 }
 
 impl From<sled::Error> for StoreError {

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys::VALUE_LIMIT;
 use super::really_sync::wait_for_room;
-use super::{StoreError, Trees};
+use super::{StoreError, Trees, caught};
 use crate::codec::stored::Damaged;
 
 /// A reference begins with this, which no encoded value does: those begin with their layout.
@@ -47,6 +47,10 @@ pub fn remove(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<(), StoreError> 
 
 /// Gets a value of any size.
 pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    caught("value", "reading it", || find(trees, tree, key))
+}
+
+fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
     for _ in 0..TRIES {
         let Some(value) = tree.get(key)? else { return Ok(None) };
         if value.first() != Some(&REFERENCE) {
