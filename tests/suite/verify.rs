@@ -274,7 +274,14 @@ fn a_store_that_is_being_written_has_no_problem() {
     let reader = writer.reader();
     let mut sequence = 1;
     std::thread::scope(|scope| {
-        let verifying = scope.spawn(|| (0..5).map(|_| check(&reader, &|| None)).collect::<Vec<_>>());
+        let verifying = scope.spawn(|| {
+            let mut found = Vec::new();
+            // On a loaded machine the writer may not come to anything for long.
+            while found.len() < 5 || writer.commits_written() < 6 {
+                found.push(check(&reader, &|| None));
+            }
+            found
+        });
         // A few at a time, as while live; some with pieces, some whose place in the lists changes.
         while !verifying.is_finished() {
             sequence += 1;
@@ -288,7 +295,6 @@ fn a_store_that_is_being_written_has_no_problem() {
             assert_eq!(found.records, u64::from(VIEWS));
         }
     });
-    assert!(sequence > 5, "{sequence} commits were written meanwhile");
     drop(reader);
     writer.finish().unwrap();
     let found = verified(directory.path());
