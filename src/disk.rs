@@ -21,7 +21,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    path.parent().map_or(Ok(()), sync_directory)
+    sync_directory(directory_of(path))
+}
+
+/// Where a file lies. A path of one name lies in the directory that the process is in, which its empty parent stands for.
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Makes the names in it as durable as what they name.

@@ -83,9 +83,8 @@ impl<'de> Deserialize<'de> for Integer {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Integer, E> {
-                // Rust would take a plus sign, which the mapping does not know.
-                let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-                let integer = digits.then(|| text.parse().ok()).flatten();
+                // Rust takes a plus sign too, which the mapping does not know.
+                let integer = text.parse().ok().filter(|_| !text.starts_with('+'));
                 integer.map(Integer).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
         }

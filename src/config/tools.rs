@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::cli::options::{self, Opt};
-use crate::source::kafka::KafkaSettings;
 
 use super::layers::Layers;
 use super::{Config, ProjectionConfig, ToolConfig, kafka, log, projection, values};
@@ -24,11 +23,9 @@ fn tool_of(layers: &mut Layers<'_>, data_dir: &'static Opt) -> Option<ToolConfig
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifyConfig {
     pub tool: ToolConfig,
-    /// The cluster to compare positions with, where one was given.
-    pub kafka: Option<KafkaSettings>,
     /// Whether it is compared with what the topics give.
     pub against_log: bool,
-    /// For that, where no process serves the store; `None` where no brokers were given.
+    /// For where no process serves the store; `None` where no brokers were given. Positions are compared with its cluster.
     pub projection: Option<ProjectionConfig>,
     /// Records a second.
     pub max_rate: Option<f64>,
@@ -37,10 +34,10 @@ pub struct VerifyConfig {
 pub fn verify(layers: &mut Layers<'_>) -> Option<VerifyConfig> {
     let tool = tool(layers);
     let kafka = kafka::settings(layers, &options::BROKERS_IF_ANY);
-    let projection = projection(layers, kafka.clone(), tool.as_ref().map(|tool| tool.data_dir.clone()));
+    let projection = projection(layers, kafka, tool.as_ref().map(|tool| tool.data_dir.clone()));
     let against_log = layers.value(&options::AGAINST_LOG, values::switch);
     let max_rate = layers.value(&options::MAX_RATE, values::rate);
-    Some(VerifyConfig { tool: tool?, kafka, against_log: against_log?, projection, max_rate })
+    Some(VerifyConfig { tool: tool?, against_log: against_log?, projection, max_rate })
 }
 
 pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {

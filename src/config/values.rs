@@ -85,7 +85,7 @@ pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     let Some((name, partition, offset)) = position() else {
         return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs:0:41".into());
     };
-    match Topic::ALL.into_iter().find(|&topic| topics.get(topic) == name) {
+    match topics.called(name) {
         Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
         None => {
             let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");

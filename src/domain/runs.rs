@@ -62,7 +62,7 @@ impl RunSet {
 }
 
 /// The run of the greatest index, with the first of its events: the least by version.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
     pub index: u32,
     pub stamp: Stamp,

@@ -36,8 +36,10 @@ impl Timestamp {
 
     fn parse_any(text: &str) -> Option<Timestamp> {
         // chrono takes a space between the date and the time too, which the JSON mapping does not.
-        let parsed = text.as_bytes().get(10).filter(|separator| separator.eq_ignore_ascii_case(&b'T'));
-        let parsed = parsed.and_then(|_| DateTime::parse_from_rfc3339(text).ok())?;
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+            return None;
+        }
+        let parsed = DateTime::parse_from_rfc3339(text).ok()?;
         // chrono shows a leap second (23:59:60) as a nanosecond count above 10^9; the second before it is the nearest.
         Timestamp::new(parsed.timestamp(), parsed.timestamp_subsec_nanos().min(999_999_999))
     }

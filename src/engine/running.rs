@@ -11,7 +11,6 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, bail};
 
 use crate::config::ProjectionConfig;
-use crate::domain::Topic;
 use crate::projector::{self, Control, Positions, ProjectorError};
 use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
@@ -153,10 +152,9 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
 }
 
 /// Of the partitions of these topics, where each goes on.
-fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
-    let topic_called = |name: &str| Topic::ALL.into_iter().find(|&topic| names.get(topic) == name);
+pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
     let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
-        Some(((topic_called(name)?, *partition), held.next_offset))
+        Some(((names.called(name)?, *partition), held.next_offset))
     };
     checkpoint.iter().filter_map(position).collect()
 }

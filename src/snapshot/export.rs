@@ -8,6 +8,7 @@ use tempfile::TempPath;
 use super::file::{Entries, Head, Kind};
 use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
+use crate::disk;
 use crate::domain::Topic;
 use crate::store::{Copied, PartitionPosition, Reader};
 
@@ -72,8 +73,8 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     })?;
     let bytes = entries.finish().and_then(|bytes| part.sync_all().map(|()| bytes)).map_err(failed)?;
     path.persist(file).map_err(|error| SnapshotError::io("write", file)(error.error))?;
-    let directory = directory(file);
-    File::open(&directory).and_then(|held| held.sync_all()).map_err(SnapshotError::io("sync", &directory))?;
+    let directory = disk::directory_of(file);
+    disk::sync_directory(directory).map_err(SnapshotError::io("sync", directory))?;
     Ok(Summary { file: file.to_owned(), generation, views, records, bytes, positions })
 }
 
@@ -89,11 +90,4 @@ fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     created.set_len(0).map_err(SnapshotError::io("write", &path))?;
     let path = TempPath::try_from_path(&path).map_err(SnapshotError::io("create", &path))?;
     Ok((created, path))
-}
-
-fn directory(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

@@ -26,4 +26,9 @@ impl TopicNames {
     pub fn get(&self, topic: Topic) -> &str {
         &self.0[&topic]
     }
+
+    /// Which topic is called so, if any.
+    pub fn called(&self, name: &str) -> Option<Topic> {
+        Topic::ALL.into_iter().find(|&topic| self.get(topic) == name)
+    }
 }

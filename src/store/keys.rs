@@ -41,6 +41,11 @@ impl Trees {
             meta: db.open_tree(META)?,
         })
     }
+
+    pub fn count_dead_letters(&self) -> sled::Result<u64> {
+        // Not by `len`: at damage, sled's iterator gives the same error for ever, and `len` counts on.
+        self.dead_letters.iter().keys().try_fold(0, |count, key| key.map(|_| count + 1))
+    }
 }
 
 const META: &[u8] = b"meta";

@@ -75,11 +75,7 @@ impl Writer {
         let parked = Mutex::new(parked);
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
-        // Not by `len`: at damage, sled's iterator gives the same error for ever, and `len` counts on.
-        for key in trees.dead_letters.iter().keys() {
-            key?;
-            done.dead_letters.fetch_add(1, Ordering::Relaxed);
-        }
+        done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
         metrics::describe_counter!(
             "optview_store_writes_total",
             "Optimizations and parked jobs written to the store"

@@ -40,8 +40,9 @@ pub struct AgainstLog {
 
 /// `optview verify`
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let VerifyConfig { tool, kafka, against_log, projection, max_rate } = config;
-    let needs = Needs { kafka: kafka.as_ref(), projection: projection.as_ref(), stop: Some(stop) };
+    let VerifyConfig { tool, against_log, projection, max_rate } = config;
+    let projection = projection.as_ref();
+    let needs = Needs { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
     if !against_log {
         return show(tool, &Tool::Verify, needs, print::verified);
     }
@@ -65,7 +66,8 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
 
 /// Before anything is looked at for long.
 fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> {
-    let stands = ask(&config.tool, &Tool::RebuildStatus, needs, false)?;
+    // Where the topics begin and end is asked for by the checks themselves.
+    let stands = ask(&config.tool, &Tool::RebuildStatus, Needs { kafka: None, ..needs }, false)?;
     let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
     // One that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {

@@ -75,6 +75,11 @@ fn shown(server: &Server, state: Option<&str>) -> Vec<Vec<u8>> {
 /// A store of so many optimizations as another version would have left it, and what it showed.
 fn left(rig: &Rig, optimizations: u32) -> Vec<Vec<u8>> {
     load(rig, optimizations);
+    left_of_what_is_there(rig)
+}
+
+/// The same, of what the topics have.
+fn left_of_what_is_there(rig: &Rig) -> Vec<Vec<u8>> {
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig);
     let before = shown(&server, None);
@@ -214,11 +219,7 @@ fn another_versions_store_is_refused_where_that_is_wanted(rig: &Rig) {
 fn what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted(rig: &Rig) {
     rig.create_topics(1);
     put(rig, &[created("a"), created("b"), job("a", "pending", 1), completed("b", 1)]);
-    let server = Server::start(rig, &[]);
-    server.wait_until_all_is_kept(rig);
-    let before = shown(&server, None);
-    assert!(server.stop().0.success());
-    fold_otherwise(&generation(rig, "000001"));
+    let before = left_of_what_is_there(rig);
     delete_records(rig, Topic::Optimizations, 0, 1);
     let mut server = Server::start(rig, &[]);
     let report = server.wait_for("why it stays frozen", says_the_remedy);
@@ -245,11 +246,7 @@ fn what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted(rig:
 fn a_topic_made_anew_does_not_take_the_frozen_views_away_unasked(rig: &Rig) {
     rig.create_topics(1);
     put(rig, &[created("a"), created("b"), job("a", "pending", 1), completed("a", 2)]);
-    let server = Server::start(rig, &[]);
-    server.wait_until_all_is_kept(rig);
-    let before = shown(&server, None);
-    assert!(server.stop().0.success());
-    fold_otherwise(&generation(rig, "000001"));
+    let before = left_of_what_is_there(rig);
     delete_topic(rig, Topic::Jobs);
     rig.create_topics(1);
     for records in [&[job("b", "pending", 1)][..], &[job("b", "processing", 2), job("b", "waiting", 3)]] {

@@ -195,18 +195,16 @@ fn a_parked_job_that_does_not_decode_is_found() {
 
 #[test]
 fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
-    let problem = planted(|db| {
-        let dead_letters = tree(db, "dead-letters");
-        let key = dead_letters.first().unwrap().unwrap().0;
-        dead_letters.insert(key, b"\x01nonsense").unwrap();
-    });
+    let instead = |bytes: &[u8]| {
+        planted(|db| {
+            let dead_letters = tree(db, "dead-letters");
+            let key = dead_letters.first().unwrap().unwrap().0;
+            dead_letters.insert(key, bytes).unwrap();
+        })
+    };
+    let problem = instead(b"\x01nonsense");
     assert!(problem.starts_with("dead letter jobs/0@0: "), "{problem}");
-    let problem = planted(|db| {
-        let bytes = stored::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap();
-        let dead_letters = tree(db, "dead-letters");
-        let key = dead_letters.first().unwrap().unwrap().0;
-        dead_letters.insert(key, bytes).unwrap();
-    });
+    let problem = instead(&stored::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap());
     assert!(problem.contains("of another position than its key"), "{problem}");
 }
 

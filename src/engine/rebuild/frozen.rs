@@ -11,7 +11,7 @@ use super::plan::{Options, Plan, What};
 use super::{Comparison, Shared};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
-use crate::engine::running::Running;
+use crate::engine::running::{Running, positions};
 use crate::projector::{HoldError, Positions};
 use crate::store::{About, Checkpoint, Reader};
 
@@ -35,13 +35,8 @@ impl StandsAt {
         if !live.reader.is_frozen() {
             return Ok(None);
         }
-        let of_topic = |(name, partition): &(String, i32)| {
-            let topic = Topic::ALL.into_iter().find(|&topic| config.kafka.topics.get(topic) == name)?;
-            Some((topic, *partition))
-        };
         let checkpoint = live.reader.checkpoint()?;
-        let positions = checkpoint.iter().filter_map(|(key, held)| Some((of_topic(key)?, held.next_offset)));
-        let positions = positions.collect();
+        let positions = positions(&checkpoint, &config.kafka.topics);
         let unclear = About::read(&live.path).closed.is_none().then(|| {
             "the version before was not ended as it should be, so that its views may be ahead of its positions"
                 .to_owned()

@@ -106,7 +106,6 @@ fn refuse_loss_of_frozen(
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
     let there = look::watermarks(&config.kafka, topics)?;
     let archived = archive.map(first_offsets).unwrap_or_default();
-    let is_read = |name: &str| Topic::ALL.into_iter().any(|topic| config.kafka.topics.get(topic) == name);
     let gone = checkpoint.iter().filter_map(|(key, held)| {
         let (name, partition) = key;
         let origin = origins.get(key).copied().unwrap_or(0);
@@ -118,7 +117,7 @@ fn refuse_loss_of_frozen(
             Some(Watermarks { high, .. }) if *high < held.next_offset => {
                 Some(format!("{name}/{partition} from {high} to {}", held.next_offset))
             }
-            Some(_) if is_read(name) => None,
+            Some(_) if config.kafka.topics.called(name).is_some() => None,
             Some(_) => Some(format!("{name}/{partition}, which is none of the topics that are to be read")),
             None => Some(format!("{name}/{partition} as a whole")),
         }

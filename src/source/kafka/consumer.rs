@@ -111,7 +111,7 @@ impl KafkaSource {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {
-                    if let Some(topic) = self.topic_named(message.topic()) {
+                    if let Some(topic) = self.names.called(message.topic()) {
                         take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
                     }
                 }
@@ -122,10 +122,6 @@ impl KafkaSource {
                 },
             }
         }
-    }
-
-    fn topic_named(&self, name: &str) -> Option<Topic> {
-        Topic::ALL.into_iter().find(|&topic| self.names.get(topic) == name)
     }
 
     /// The partition whose records are the oldest, of those that may have some.

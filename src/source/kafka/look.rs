@@ -60,9 +60,9 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
         .client()
         .fetch_cluster_id(DEADLINE)
         .ok_or_else(|| LookError::Nameless { brokers: settings.brokers.clone() })?;
-    let named = |name: &str| Topic::ALL.into_iter().find(|&topic| settings.topics.get(topic) == name);
-    let partitions =
-        found.into_iter().filter_map(|((name, partition), held)| Some(((named(&name)?, partition), held)));
+    let partitions = found
+        .into_iter()
+        .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
     Ok(Cluster { id, partitions: partitions.collect() })
 }
 
@@ -87,7 +87,11 @@ type Asking = BaseConsumer<Reasons>;
 fn connect(settings: &KafkaSettings) -> Result<Asking, LookError> {
     let config = consumer_config(settings, GROUP);
     let asking = config.create_with_context(Reasons::default());
-    asking.map_err(|error| LookError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
+    asking.map_err(|error| unreachable(settings, error.to_string()))
+}
+
+fn unreachable(settings: &KafkaSettings, why: String) -> LookError {
+    LookError::Unreachable { brokers: settings.brokers.clone(), why }
 }
 
 fn of_topics<'a>(
@@ -96,9 +100,9 @@ fn of_topics<'a>(
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
     let explain = |error: KafkaError| consumer.context().explain(&error);
-    let unreachable = |error| LookError::Unreachable { brokers: settings.brokers.clone(), why: explain(error) };
     // Of every topic: asking for one by its name may create it, where the brokers are set so.
-    let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(unreachable)?;
+    let metadata =
+        consumer.fetch_metadata(None, DEADLINE).map_err(|error| unreachable(settings, explain(error)))?;
     let mut found = BTreeMap::new();
     for name in topics {
         let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
@@ -126,9 +130,8 @@ pub fn records_at(
         let topic = settings.topics.get(topic).to_owned();
         LookError::Stopped { topic, partition, why }
     };
-    let unreachable =
-        |error: KafkaError| LookError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() };
-    let mut source = KafkaSource::new(settings, GROUP).map_err(unreachable)?;
+    let mut source =
+        KafkaSource::new(settings, GROUP).map_err(|error| unreachable(settings, error.to_string()))?;
     let begin = Instant::now();
     while !wanted.is_empty() {
         if begin.elapsed() > RECORDS_DEADLINE {

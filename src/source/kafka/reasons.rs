@@ -1,8 +1,6 @@
 //! Why a request to the cluster came to nothing: librdkafka answers that it timed out, or was given up, and tells the reason
 //! beside, before it tries again. For clients that are told nothing else; `watch.rs` is for the one that reads.
 
-use std::sync::Arc;
-
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,9 +8,9 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// The last reason told. Clones tell and are told the same.
-#[derive(Clone, Default)]
-pub struct Reasons(Arc<Mutex<Option<String>>>);
+/// The last reason told.
+#[derive(Default)]
+pub struct Reasons(Mutex<Option<String>>);
 
 impl Reasons {
     /// The error, and the reason for it where one is known.
