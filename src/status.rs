@@ -15,6 +15,9 @@ pub enum State {
     CatchingUp,
     /// Past them.
     Live,
+    /// Was live, but for some partition the cluster has not confirmed for a while that nothing more has come: what is
+    /// shown may be old.
+    Stale,
     /// Shows what another version has folded, as it left it, while this one builds its own; `frozen_at` says where.
     Frozen,
     /// Cannot go on by itself; `last_error` says why.

@@ -70,8 +70,8 @@ fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
 fn reason(report: &Report, store_is_open: bool) -> Option<String> {
     let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     match report.state {
-        State::Live | State::Frozen if store_is_open => None,
-        State::Live | State::Frozen => Some(format!("the store is not open yet{because}")),
+        State::Live | State::Stale | State::Frozen if store_is_open => None,
+        State::Live | State::Stale | State::Frozen => Some(format!("the store is not open yet{because}")),
         State::Starting => Some(format!("starting: the store opens, or the broker has not answered{because}")),
         State::CatchingUp => Some(match report.lag_records {
             Some(lag) => format!("catching up: {lag} records to go{because}"),

@@ -96,6 +96,7 @@ pub fn record_report(report: &Report) {
         (State::Starting, "starting"),
         (State::CatchingUp, "catching_up"),
         (State::Live, "live"),
+        (State::Stale, "stale"),
         (State::Frozen, "frozen"),
         (State::Stalled, "stalled"),
         (State::Stopping, "stopping"),

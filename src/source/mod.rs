@@ -2,11 +2,13 @@
 
 pub mod archive;
 pub mod kafka;
+mod observation;
 mod topics;
 
 use std::time::Duration;
 
 use crate::domain::{Record, Topic};
+pub use observation::{ClusterHealth, PartitionObservation, StandingError, TopicId};
 pub use topics::TopicNames;
 
 /// What a source has to tell.
@@ -75,6 +77,21 @@ pub trait Source {
     /// Which cluster the partitions that were found are of, where that is known of it.
     fn cluster_id(&self) -> Option<String> {
         None
+    }
+
+    /// The cluster's own last word about a partition; `None` where it has not been asked, or has not answered yet.
+    fn observation(&self, _topic: Topic, _partition: i32) -> Option<PartitionObservation> {
+        None
+    }
+
+    /// What keeps one partition from being read, as far as it will be tried again by itself.
+    fn partition_error(&self, _topic: Topic, _partition: i32) -> Option<StandingError> {
+        None
+    }
+
+    /// How the connection to the cluster is.
+    fn cluster_health(&self) -> ClusterHealth {
+        ClusterHealth::default()
     }
 
     /// Tells the outside how far has been read. Never read back.
