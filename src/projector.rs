@@ -189,9 +189,13 @@ impl Projector {
         let wait = if self.decoder.is_idle() { self.wait() } else { Duration::ZERO };
         let mut found = Vec::new();
         source.poll(wait, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push(Found { topic, partition, watermarks }),
+            Polled::Found { topic, partition, watermarks } => {
+                found.push(Found { topic, partition, watermarks, topic_id: None });
+            }
             Polled::Records(records) => self.decoder.decode(records),
-            Polled::Ended { topic, partition } => self.decoder.pass(Told::Ended { topic, partition }),
+            Polled::Ended { topic, partition, position } => {
+                self.decoder.pass(Told::Ended { topic, partition, position });
+            }
             Polled::Failed { topic, partition, reason } => {
                 self.decoder.pass(Told::Failed { topic, partition, reason });
             }
@@ -199,7 +203,9 @@ impl Projector {
         if !found.is_empty() && !self.is_of_our_cluster(source)? {
             found.clear();
         }
-        for found in found {
+        for mut found in found {
+            let observed = source.observation(found.topic, found.partition);
+            found.topic_id = observed.and_then(|observed| observed.topic_id);
             let is_new = self.partitions.is_new(found.topic, found.partition);
             let Some(offset) = self.partitions.begin(found) else { continue };
             if is_new {
@@ -237,12 +243,20 @@ impl Projector {
                     self.fold_events(&batch, from..until)?;
                 }
                 if until < batch.events().len() {
+                    // What lies before the limit has been read, whatever offset the last record of it has.
+                    self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
                     self.limits.put_aside(Told::Batch(batch), from.max(until));
                 } else {
                     self.decoder.drop_later(batch);
                 }
             }
-            Told::Ended { topic, partition } => self.partitions.ended(topic, partition),
+            Told::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
+                Some(limit) => {
+                    self.partitions.passed(topic, partition, limit);
+                    self.limits.put_aside(Told::Ended { topic, partition, position }, from);
+                }
+                None => self.partitions.ended(topic, partition, position),
+            },
             Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
         }
         Ok(())
@@ -345,6 +359,7 @@ impl Projector {
 
     fn report(&mut self, source: &dyn Source) {
         self.last_report = Instant::now();
+        self.partitions.compare(|topic, partition| source.observation(topic, partition), self.last_report);
         let partitions = self.partitions.reports(|topic, partition| source.watermarks(topic, partition));
         let stopped = self.partitions.stopped_reason();
         let state = match (&stopped, self.live, partitions.is_empty()) {

@@ -214,11 +214,9 @@ impl Export<'_> {
             Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
             Polled::Records(records) if self.failure.is_none() => self.failure = self.take(&*records).err(),
             Polled::Records(_) => {}
-            Polled::Ended { topic, partition } => {
-                // It ended after its start was looked at, so all up to there has been read.
-                let start_high = self.partitions.get(&(topic, partition)).map_or(0, |held| held.start_high);
-                self.appender.ended(topic, partition, start_high);
-                self.passed(topic, partition, start_high);
+            Polled::Ended { topic, partition, position } => {
+                self.appender.ended(topic, partition, position);
+                self.passed(topic, partition, position);
             }
             Polled::Failed { topic, partition, reason } => {
                 let name = self.kafka.topics.get(topic);

@@ -12,6 +12,7 @@ pub mod record;
 pub mod register;
 pub mod runs;
 pub mod timestamp;
+pub mod topic_id;
 pub mod view;
 pub mod working;
 
@@ -24,5 +25,6 @@ pub use record::{OwnedRecord, Record};
 pub use register::{Register, Stamp, Version};
 pub use runs::{LastRun, RunEvent, RunSet};
 pub use timestamp::Timestamp;
+pub use topic_id::TopicId;
 pub use view::{Status, View};
 pub use working::{Commit, Key, WorkingSet};

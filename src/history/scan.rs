@@ -183,7 +183,7 @@ impl Scanner<'_> {
             // It came after the start.
             Polled::Found { .. } => Ok(None),
             Polled::Records(records) => Ok(self.look_through(&*records)),
-            Polled::Ended { topic, partition } => Ok(Some((topic, partition))),
+            Polled::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
             Polled::Failed { topic, partition, reason } => {
                 Err(ScanError::Failed { partition: self.name(topic, partition), reason })
             }

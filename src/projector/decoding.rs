@@ -88,7 +88,7 @@ impl Batch {
 /// What a partition has to tell.
 pub enum Told {
     Batch(Batch),
-    Ended { topic: Topic, partition: i32 },
+    Ended { topic: Topic, partition: i32, position: i64 },
     Failed { topic: Topic, partition: i32, reason: String },
 }
 
@@ -97,7 +97,7 @@ impl Told {
     pub fn partition(&self) -> (Topic, i32) {
         match *self {
             Told::Batch(Batch { topic, partition, .. })
-            | Told::Ended { topic, partition }
+            | Told::Ended { topic, partition, .. }
             | Told::Failed { topic, partition, .. } => (topic, partition),
         }
     }

@@ -1,10 +1,12 @@
 //! How far each partition has been read: where to begin, what is next, when it has caught up, why it stopped.
 
+mod identity;
+
 use std::collections::VecDeque;
 
 use super::control::Positions;
-use crate::domain::Topic;
-use crate::source::{TopicNames, Watermarks};
+use crate::domain::{Topic, TopicId};
+use crate::source::{Continuity, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
@@ -14,6 +16,8 @@ pub struct Found {
     pub topic: Topic,
     pub partition: i32,
     pub watermarks: Watermarks,
+    /// The id of its topic, where the cluster has said it.
+    pub topic_id: Option<TopicId>,
 }
 
 pub struct Partitions {
@@ -36,6 +40,9 @@ struct Partition {
     anchor: Option<Anchor>,
     /// The record that was read last before the start: still to be seen again, to know the topic by.
     expected: Option<Anchor>,
+    /// Whether the topic's id is known from before the start, and is the same.
+    is_proven: bool,
+    continuity: Continuity,
     watermarks: Watermarks,
     /// The high watermark when it was found.
     start_high: i64,
@@ -67,13 +74,20 @@ impl Partitions {
 
     /// Takes a partition in. Gives the offset to read from; `None` where it must not be read.
     pub fn begin(&mut self, found: Found) -> Option<i64> {
-        let Found { topic, partition, watermarks } = found;
+        let Found { topic, partition, watermarks, topic_id } = found;
         let key = (self.topics.get(topic).to_owned(), partition);
         let held = self.checkpoint.get(&key).copied();
         let next_offset = held.map_or(watermarks.low, |held| held.next_offset);
         // The last record read is read again where it is still there, to tell whether the topic is still the same.
         let expected = held.and_then(|held| held.anchor).filter(|anchor| anchor.offset >= watermarks.low);
-        let stopped = held.and_then(|held| self.lost(&held, watermarks, topic, partition));
+        let recreated = held.and_then(|held| identity::recreated(&held, topic_id));
+        let recreated = recreated.map(|reason| format!("{}/{partition}: {reason}", key.0));
+        let stopped = recreated.or_else(|| self.lost(&held?, watermarks, topic, partition));
+        let read_id = held.and_then(|held| held.topic_id);
+        let mut continuity = Continuity::new(read_id);
+        if held.is_none() {
+            continuity.adopt(topic_id);
+        }
         if held.is_none() && watermarks.low > 0 {
             tracing::warn!(
                 topic = self.topics.get(topic),
@@ -86,19 +100,25 @@ impl Partitions {
             tracing::error!("partition stopped: {reason}");
         }
         let reads = stopped.is_none();
-        self.held.push(Partition {
+        let mut begun = Partition {
             topic,
             number: partition,
             next_offset,
             anchor: held.and_then(|held| held.anchor),
-            expected,
+            expected: held.and_then(|held| held.anchor),
+            is_proven: read_id.is_some() && read_id == topic_id,
+            continuity,
             watermarks,
             start_high: watermarks.high,
             caught_up: next_offset >= watermarks.high,
             at_end: false,
             time: None,
             stopped,
-        });
+        };
+        if reads && expected.is_none() {
+            begun.note_no_anchor(&key.0);
+        }
+        self.held.push(begun);
         reads.then(|| expected.map_or(next_offset, |anchor| anchor.offset))
     }
 
@@ -123,12 +143,18 @@ impl Partitions {
 
     /// Whether records of which this is the first are to be folded. They are not where their partition has stopped.
     pub fn accepts(&mut self, topic: Topic, number: i32, first: Anchor) -> bool {
+        let name = self.topics.get(topic).to_owned();
         let Some(partition) = self.find(topic, number) else { return false };
         if partition.stopped.is_some() {
             return false;
         }
-        let Some(expected) = partition.expected.take() else { return true };
-        if first.offset != expected.offset || first == expected {
+        let Some(expected) = partition.expected else { return true };
+        if first.offset != expected.offset {
+            partition.note_no_anchor(&name);
+            return true;
+        }
+        partition.expected = None;
+        if first == expected {
             return true;
         }
         let reason = format!(
@@ -150,12 +176,27 @@ impl Partitions {
         partition.caught_up |= partition.next_offset >= partition.start_high;
     }
 
-    /// All that there was has been read; what remains up to the watermark are no records.
-    pub fn ended(&mut self, topic: Topic, partition: i32) {
-        if let Some(partition) = self.find(topic, partition) {
+    /// All that there was has been read, up to `position`: what lies between the last record and there are no records.
+    pub fn ended(&mut self, topic: Topic, partition: i32, position: i64) {
+        self.passed(topic, partition, position);
+        let name = self.topics.get(topic).to_owned();
+        if let Some(partition) = self.find(topic, partition)
+            && partition.stopped.is_none()
+        {
+            partition.note_no_anchor(&name);
             partition.caught_up = true;
             partition.at_end = true;
             partition.time = None;
+        }
+    }
+
+    /// No record that is not folded lies before `position`.
+    pub fn passed(&mut self, topic: Topic, partition: i32, position: i64) {
+        if let Some(partition) = self.find(topic, partition)
+            && partition.stopped.is_none()
+        {
+            partition.next_offset = partition.next_offset.max(position);
+            partition.caught_up |= partition.next_offset >= partition.start_high;
         }
     }
 
@@ -244,7 +285,8 @@ impl Partitions {
         let mut checkpoint = latest.clone();
         for partition in &self.held {
             let key = (self.topics.get(partition.topic).to_owned(), partition.number);
-            let now = PartitionCheckpoint { next_offset: partition.next_offset, anchor: partition.anchor };
+            let Partition { next_offset, anchor, ref continuity, .. } = *partition;
+            let now = PartitionCheckpoint { next_offset, anchor, topic_id: continuity.topic_id() };
             checkpoint.insert(key, now);
         }
         if checkpoint == *latest {

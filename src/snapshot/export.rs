@@ -10,7 +10,7 @@ use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::disk;
 use crate::domain::Topic;
-use crate::store::{Copied, PartitionPosition, Reader};
+use crate::store::{self, Copied, PartitionPosition, Reader};
 
 /// How many records are written before anybody is told.
 const TOLD_EVERY: u64 = 1_024;
@@ -51,6 +51,8 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     if let Some(id) = &copying.cluster {
         entries.put(Kind::Cluster, &[], id.as_bytes()).map_err(failed)?;
     }
+    let ids = stored::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
+    entries.put(Kind::TopicIds, &[], &ids).map_err(failed)?;
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {

@@ -8,7 +8,8 @@
 //! | `snapshot-ends-by`, the number of entries (8), the number of bytes before these (8) | 32 |
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
-//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known.
+//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, and the ids of
+//! the topics.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -57,11 +58,13 @@ pub enum Kind {
     DeadLetter = 4,
     /// Its id. Before it was noted, there was none.
     Cluster = 5,
+    /// The ids of the topics that the checkpoint is of.
+    TopicIds = 6,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        let all = [Kind::Head, Kind::Job, Kind::Optimization, Kind::DeadLetter, Kind::Cluster];
+        let all = [Kind::Head, Kind::Job, Kind::Optimization, Kind::DeadLetter, Kind::Cluster, Kind::TopicIds];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }

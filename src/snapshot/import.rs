@@ -45,7 +45,7 @@ pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -
         return Err(SnapshotError::NotEmpty { path: data_dir.to_owned() });
     }
     let mut whole = Whole::open(file, watch)?;
-    let head = read_head(&mut whole, file)?;
+    let mut head = read_head(&mut whole, file)?;
     room.check_before(data_dir, "the store", head.store_bytes)?;
     let aside = Aside::begin(data_dir)?;
     let Opened { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
@@ -67,12 +67,17 @@ pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -
             }
         }
         let Some(kind) = kind else { break };
-        if kind == Kind::Cluster {
-            writer.note_cluster(&String::from_utf8_lossy(&value))?;
-            continue;
+        match kind {
+            Kind::Cluster => writer.note_cluster(&String::from_utf8_lossy(&value))?,
+            Kind::TopicIds => {
+                let ids = stored::decode(&value, "list of topic ids")?;
+                store::add_topic_ids(&mut head.checkpoint, &ids);
+            }
+            kind => {
+                batch.add(kind, &key, &value)?;
+                records += 1;
+            }
         }
-        batch.add(kind, &key, &value)?;
-        records += 1;
     }
     for (partition, offset) in head.origins {
         writer.note_origin(partition, offset)?;
@@ -117,7 +122,7 @@ impl Batch {
                 self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
             }
             Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head | Kind::Cluster => {}
+            Kind::Head | Kind::Cluster | Kind::TopicIds => {}
         }
         Ok(())
     }

@@ -1,14 +1,17 @@
 //! Where records come from, and, for trials, where they are put.
 
 pub mod archive;
+mod continuity;
 pub mod kafka;
 mod observation;
 mod topics;
 
 use std::time::Duration;
 
+pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
-pub use observation::{ClusterHealth, PartitionObservation, StandingError, TopicId};
+pub use continuity::{Continuity, Discontinuity};
+pub use observation::{ClusterHealth, PartitionObservation, StandingError};
 pub use topics::TopicNames;
 
 /// What a source has to tell.
@@ -17,8 +20,9 @@ pub enum Polled {
     Found { topic: Topic, partition: i32, watermarks: Watermarks },
     /// The next records of a partition.
     Records(Box<dyn Records>),
-    /// All that the partition has has been read.
-    Ended { topic: Topic, partition: i32 },
+    /// The partition has been read up to `position`, where it ends. Offsets before it that were not given are no records:
+    /// they are markers of transactions, or records of aborted ones.
+    Ended { topic: Topic, partition: i32, position: i64 },
     /// The partition cannot be read any further without skipping something.
     Failed { topic: Topic, partition: i32, reason: String },
 }

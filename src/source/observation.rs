@@ -1,35 +1,11 @@
 //! What the cluster itself says of the topics and their partitions. A client of its own asks, apart from the consumer that
 //! reads: a consumer may be deaf, or believe an older topic's offsets, and its own word proves nothing then.
 
-use std::fmt;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
-/// The id that a cluster gives to a topic when the topic is created. A topic that is deleted and created again under the
-/// same name has another id. Brokers since Kafka 2.8 give ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TopicId {
-    pub most_significant: i64,
-    pub least_significant: i64,
-}
-
-/// An id reads like a UUID: 32 hexadecimal digits in five groups.
-impl fmt::Display for TopicId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (high, low) = (self.most_significant.cast_unsigned(), self.least_significant.cast_unsigned());
-        write!(
-            formatter,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        )
-    }
-}
+use crate::domain::TopicId;
 
 /// The cluster's last answer about one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

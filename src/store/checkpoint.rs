@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::domain::Record;
+use super::StoreError;
+use super::keys::{CHECKPOINT, TOPIC_IDS, Trees};
+use crate::codec::stored;
+use crate::domain::{Record, TopicId};
 
 /// By the topic's name in the cluster, so that a renamed topic is read from its beginning, and the partition.
 pub type Checkpoint = BTreeMap<(String, i32), PartitionCheckpoint>;
@@ -16,6 +19,47 @@ pub struct PartitionCheckpoint {
     pub next_offset: i64,
     /// The last record read. `None` where none has been read yet.
     pub anchor: Option<Anchor>,
+    /// The id of the topic that was read. `None` where the brokers do not give ids, or the generation is of a version that
+    /// did not ask for them. Stored beside the checkpoint, which other versions read too, and not in it.
+    #[serde(skip)]
+    pub topic_id: Option<TopicId>,
+}
+
+/// The ids of the topics that a checkpoint is of, by the same keys.
+pub type TopicIds = BTreeMap<(String, i32), TopicId>;
+
+/// The topic ids in a checkpoint, as they are stored beside it.
+pub fn topic_ids(checkpoint: &Checkpoint) -> TopicIds {
+    let id = |(key, held): (&(String, i32), &PartitionCheckpoint)| Some((key.clone(), held.topic_id?));
+    checkpoint.iter().filter_map(id).collect()
+}
+
+/// Puts topic ids back into the checkpoint that they were stored beside.
+pub fn add_topic_ids(checkpoint: &mut Checkpoint, ids: &TopicIds) {
+    for (key, held) in checkpoint {
+        held.topic_id = ids.get(key).copied();
+    }
+}
+
+/// The last checkpoint written; an empty one where there is none.
+pub(super) fn read(trees: &Trees) -> Result<Checkpoint, StoreError> {
+    let Some(bytes) = trees.meta.get(CHECKPOINT)? else { return Ok(Checkpoint::new()) };
+    let mut checkpoint: Checkpoint = stored::decode(&bytes, "checkpoint")?;
+    if let Some(bytes) = trees.meta.get(TOPIC_IDS)? {
+        add_topic_ids(&mut checkpoint, &stored::decode(&bytes, "list of topic ids")?);
+    }
+    Ok(checkpoint)
+}
+
+/// Puts a checkpoint in the last one's place. The ids come first: a topic's id is the same as long as it is read, so that they
+/// are true of the checkpoint before as well.
+pub(super) fn write(trees: &Trees, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    let ids = stored::encode(&topic_ids(checkpoint), "list of topic ids")?;
+    if trees.meta.get(TOPIC_IDS)?.is_none_or(|held| *held != *ids) {
+        trees.meta.insert(TOPIC_IDS, ids)?;
+    }
+    trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+    Ok(())
 }
 
 /// Tells whether a topic is still the one that was read: a topic that was deleted and created again has other records

@@ -55,6 +55,9 @@ pub const MARKER: &[u8] = b"format";
 /// In `meta`: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
 
+/// In `meta`: the ids of the topics that the checkpoint is of.
+pub const TOPIC_IDS: &[u8] = b"topic-ids";
+
 /// In `meta`: of each partition, the offset from which it was read first.
 pub const ORIGINS: &[u8] = b"origins";
 

@@ -24,7 +24,7 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use about::{About, Closed, PartitionPosition, note_topics};
-pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint};
+pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
 pub use comparing::{Compared, compare};
 pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::catalog::Catalog;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::frozen::Frozen;
-use super::keys::{CHECKPOINT, CLUSTER, ORIGINS, Trees};
+use super::keys::{CLUSTER, ORIGINS, Trees};
 use super::{StoreError, pieces};
 use crate::codec::stored;
 use crate::domain::{Job, Optimization, Status};
@@ -126,10 +126,7 @@ impl Reader {
     /// # Errors
     /// As for [`Reader::kept`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        match self.trees.meta.get(CHECKPOINT)? {
-            Some(bytes) => Ok(stored::decode(&bytes, "checkpoint")?),
-            None => Ok(Checkpoint::new()),
-        }
+        checkpoint::read(&self.trees)
     }
 
     /// From which offset each partition, by its topic's name, was read first.

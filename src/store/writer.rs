@@ -20,10 +20,10 @@ use parking_lot::{Mutex, RwLock};
 use sled::Db;
 
 use super::catalog::{Catalog, Entry, job_hash};
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CHECKPOINT, CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
+use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
 use super::{Closed, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
@@ -64,10 +64,7 @@ impl Writer {
         let (file, directory) = (&directory.join("db"), directory.to_owned());
         let trees = Trees::open(db)?;
         let (journal, catalog) = Journal::load(&trees)?;
-        let checkpoint = match trees.meta.get(CHECKPOINT)? {
-            Some(bytes) => stored::decode(&bytes, "checkpoint")?,
-            None => Checkpoint::new(),
-        };
+        let checkpoint = checkpoint::read(&trees)?;
         let mut parked = HashSet::new();
         for key in trees.jobs.iter().keys() {
             parked.insert(job_hash(&String::from_utf8_lossy(&key?)));

@@ -33,7 +33,7 @@ fn written() -> tempfile::TempDir {
     let jobs = vec![("early".into(), Some(std::sync::Arc::new(made::job(1))))];
     writer.commit(Commit { optimizations: Vec::new(), jobs }, Vec::new(), 2).unwrap();
     writer.note_cluster("a cluster").unwrap();
-    let held = PartitionCheckpoint { next_offset: 77, anchor: None };
+    let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id: None };
     writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), held)])).unwrap();
     writer.finish().unwrap();
     directory

@@ -61,7 +61,7 @@ fn covers(round: u64) -> String {
 
 fn checkpoint_of(round: u64) -> Checkpoint {
     let offset = i64::try_from(round).unwrap();
-    let partition = PartitionCheckpoint { next_offset: offset, anchor: None };
+    let partition = PartitionCheckpoint { next_offset: offset, anchor: None, topic_id: None };
     BTreeMap::from([((covers(round), 0), partition)])
 }
 

@@ -29,7 +29,10 @@ fn description_of(number: u64, sequence: u64) -> String {
 
 fn checkpoint_of(sequence: u64) -> Checkpoint {
     let next_offset = i64::try_from(sequence).unwrap();
-    Checkpoint::from([(("optimizations".to_owned(), 0), PartitionCheckpoint { next_offset, anchor: None })])
+    Checkpoint::from([(
+        ("optimizations".to_owned(), 0),
+        PartitionCheckpoint { next_offset, anchor: None, topic_id: None },
+    )])
 }
 
 const COMMITS: u64 = 12;

@@ -76,7 +76,7 @@ impl<'a> Live<'a> {
 
     fn checkpoint(&mut self) {
         self.write(None);
-        let held = PartitionCheckpoint { next_offset: self.at as i64, anchor: None };
+        let held = PartitionCheckpoint { next_offset: self.at as i64, anchor: None, topic_id: None };
         self.writer.checkpoint(Checkpoint::from([(("all".to_owned(), 0), held)])).unwrap();
         self.checkpoints += 1;
         while self.writer.checkpoints_written() < self.checkpoints {

@@ -54,7 +54,7 @@ fn write(writer: &Writer, sequences: std::ops::RangeInclusive<u64>) {
     for sequence in sequences {
         let dead_letters = (0..DEAD_LETTERS).map(|offset| made::dead_letter(offset, vec![1; 9_000])).collect();
         writer.commit(commit(sequence), dead_letters, sequence).unwrap();
-        let partition = PartitionCheckpoint { next_offset: 10, anchor: None };
+        let partition = PartitionCheckpoint { next_offset: 10, anchor: None, topic_id: None };
         writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), partition)])).unwrap();
     }
 }

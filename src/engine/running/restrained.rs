@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::{Record, Topic};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
 
 /// What holds a source back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -57,6 +57,10 @@ impl<S: Source> Source for Restrained<S> {
             self.source.poll(wait, &mut |polled| {
                 let polled = match (polled, until_millis) {
                     (Polled::Records(records), Some(until)) => Early::of(records, until).map(Polled::Records),
+                    // Records may have been left out before it, so that nothing was read up to there.
+                    (Polled::Ended { topic, partition, .. }, Some(_)) => {
+                        Some(Polled::Ended { topic, partition, position: 0 })
+                    }
                     (polled, _) => Some(polled),
                 };
                 early.extend(polled);
@@ -107,6 +111,18 @@ impl<S: Source> Source for Restrained<S> {
 
     fn cluster_id(&self) -> Option<String> {
         self.source.cluster_id()
+    }
+
+    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        self.source.observation(topic, partition)
+    }
+
+    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        self.source.partition_error(topic, partition)
+    }
+
+    fn cluster_health(&self) -> ClusterHealth {
+        self.source.cluster_health()
     }
 
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
@@ -166,7 +182,7 @@ mod tests {
         fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
             if !std::mem::replace(&mut self.0, true) {
                 (0..10).for_each(|batch| take(Polled::Records(Box::new(Ten(batch)))));
-                take(Polled::Ended { topic: Topic::Jobs, partition: 0 });
+                take(Polled::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
             }
         }
 

@@ -270,7 +270,7 @@ fn cross(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: Polled) -> Option
     let records = match polled {
         Polled::Found { .. } => return Some(polled),
         // Where that record is no longer there, there is nothing to know the topic by.
-        Polled::Ended { topic, partition } | Polled::Failed { topic, partition, .. } => {
+        Polled::Ended { topic, partition, .. } | Polled::Failed { topic, partition, .. } => {
             seams.remove(&(topic, partition));
             return Some(polled);
         }

@@ -120,7 +120,10 @@ impl Source for ArchiveSource {
                 Ok(Read::Batch(batch)) => self.give(batch, take),
                 Err(RecvTimeoutError::Timeout) => return,
                 Ok(Read::End) => {
-                    self.next.keys().for_each(|&(topic, partition)| take(Polled::Ended { topic, partition }));
+                    for (&(topic, partition), &from) in &self.next {
+                        let end = self.spans.get(&(topic, partition)).map_or(from, |span| span.next);
+                        take(Polled::Ended { topic, partition, position: end.max(from) });
+                    }
                     self.state = State::Over;
                     return;
                 }

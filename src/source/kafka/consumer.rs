@@ -1,11 +1,13 @@
 //! Records from Kafka: one consumer, a queue a partition, our own offsets. Never subscribes, never stores offsets, never
 //! lets librdkafka choose where to begin.
+//!
+//! What the cluster says of the topics comes by another client (`observer.rs`). Where the consumer has gone deaf by that, it
+//! is replaced by a new one, which goes on where each partition stands.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use chrono::{DateTime, Utc};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -13,57 +15,37 @@ use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::queue::{Queue, Taken};
+use super::client::Client;
+use super::observer::{Found, Observer};
+use super::partition::Partition;
+use super::renewal::{Cure, Sight, Watchdog};
 use super::settings::KafkaSettings;
-use super::watch::{Found, Watch, Watcher};
+use super::wake::Wake;
+use super::watch::Watch;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{Polled, Records, Source, TopicNames, Watermarks};
+use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;
-
-type Consume = BaseConsumer<Watch>;
+/// How often it is looked whether the consumer is deaf.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The observer's client is answered where it has heard something within this time.
+const HEARS: Duration = Duration::from_secs(10);
 
 pub struct KafkaSource {
     // Before `consumer`: queues must be gone when it closes.
     partitions: Vec<Partition>,
-    consumer: Arc<Consume>,
-    watcher: Watcher,
-    names: TopicNames,
+    consumer: Arc<Client<Watch>>,
+    observer: Observer,
+    settings: KafkaSettings,
+    group_id: String,
     wake: Arc<Wake>,
     /// What came while nothing was to be given.
     strays: Vec<Polled>,
-}
-
-struct Partition {
-    topic: Topic,
-    number: i32,
-    queue: Queue,
-    /// Set by librdkafka when the queue stops being empty.
-    ready: Arc<AtomicBool>,
-    /// The timestamp of the last record given, in milliseconds since 1970.
-    time: i64,
-}
-
-#[derive(Default)]
-struct Wake {
-    woken: Mutex<bool>,
-    condvar: Condvar,
-}
-
-impl Wake {
-    fn wake(&self) {
-        *self.woken.lock() = true;
-        self.condvar.notify_one();
-    }
-
-    fn wait(&self, wait: Duration) {
-        let mut woken = self.woken.lock();
-        if !*woken {
-            self.condvar.wait_for(&mut woken, wait);
-        }
-        *woken = false;
-    }
+    watchdog: Watchdog,
+    last_look: Instant,
+    renewals: u64,
+    last_renewal: Option<DateTime<Utc>>,
 }
 
 impl KafkaSource {
@@ -71,48 +53,44 @@ impl KafkaSource {
     pub fn new(settings: &KafkaSettings, group_id: &str) -> Result<KafkaSource, KafkaError> {
         let wake = Arc::new(Wake::default());
         let watch = Watch::new(settings.topics.clone());
-        let consumer = Arc::new(Consume::from_config_and_context(&consumer_config(settings, group_id), watch)?);
-        let watcher = {
+        let consumer = Arc::new(connect(settings, group_id, watch)?);
+        let observer = {
             let wake = wake.clone();
-            Watcher::start(consumer.clone(), settings.topics.clone(), move || wake.wake())
+            Observer::start(settings, group_id, move || wake.wake())?
         };
-        let names = settings.topics.clone();
-        Ok(KafkaSource { partitions: Vec::new(), consumer, watcher, names, wake, strays: Vec::new() })
+        let now = Instant::now();
+        Ok(KafkaSource {
+            partitions: Vec::new(),
+            consumer,
+            observer,
+            settings: settings.clone(),
+            group_id: group_id.to_owned(),
+            wake,
+            strays: Vec::new(),
+            watchdog: Watchdog::new(now),
+            last_look: now,
+            renewals: 0,
+            last_renewal: None,
+        })
     }
 
-    /// Gives a batch of the partition's records. Gives how many those were.
-    fn turn(&self, partition: &mut Partition, take: &mut dyn FnMut(Polled)) -> usize {
-        let Partition { topic, number, ref mut queue, ref ready, ref mut time } = *partition;
-        // Before the queue is read: what comes meanwhile sets it again.
-        ready.store(false, Ordering::Release);
-        let taken = queue.take(topic, |taken| match taken {
-            Taken::Messages(messages) => {
-                *time = messages.record(messages.len() - 1).timestamp_millis.unwrap_or(i64::MIN);
-                take(Polled::Records(Box::new(messages)));
-            }
-            Taken::Error(RDKafkaErrorCode::PartitionEOF, _) => {
-                self.consumer.context().connected();
-                take(Polled::Ended { topic, partition: number });
-            }
-            Taken::Error(code, text) if is_transient(code) => self.consumer.context().trouble(code, &text),
-            Taken::Error(code, text) => {
-                take(Polled::Failed { topic, partition: number, reason: explain(code, &text) });
-            }
-        });
-        if Queue::is_batch(taken) {
-            ready.store(true, Ordering::Release);
-        }
-        taken
+    fn name(&self, topic: Topic) -> &str {
+        self.settings.topics.get(topic)
     }
 
     /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
     /// none may be lost.
-    fn serve_main_queue(&self, take: &mut dyn FnMut(Polled)) {
+    fn serve_main_queue(&mut self, take: &mut dyn FnMut(Polled)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {
-                    if let Some(topic) = self.names.called(message.topic()) {
+                    if let Some(topic) = self.settings.topics.called(message.topic()) {
+                        let (number, next) = (message.partition(), message.offset() + 1);
                         take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
+                        let is = |held: &&mut Partition| (held.topic, held.number) == (topic, number);
+                        if let Some(partition) = self.partitions.iter_mut().find(is) {
+                            partition.position = partition.position.max(next);
+                        }
                     }
                 }
                 Err(error) => match error.rdkafka_error_code() {
@@ -126,9 +104,93 @@ impl KafkaSource {
 
     /// The partition whose records are the oldest, of those that may have some.
     fn most_behind(&self) -> Option<usize> {
-        let ready = |partition: &&Partition| partition.ready.load(Ordering::Acquire);
-        let ready = self.partitions.iter().enumerate().filter(|(_, partition)| ready(partition));
+        let ready = self.partitions.iter().enumerate().filter(|(_, partition)| partition.is_ready());
         ready.min_by_key(|(_, partition)| partition.time).map(|(at, _)| at)
+    }
+
+    /// Heals what has gone deaf.
+    fn look_after_consumer(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last_look) < LOOK_EVERY {
+            return;
+        }
+        self.last_look = now;
+        let watch = self.consumer.context();
+        let sight = |held: &Partition| Sight {
+            topic: held.topic,
+            partition: held.number,
+            position: held.position.max(watch.fetched(held.topic, held.number).unwrap_or(i64::MIN)),
+            has_records: held.is_ready(),
+            end: self.observer.watermarks(held.topic, held.number).map(|held| held.high),
+            has_error: held.error.is_some(),
+        };
+        let seen: Vec<Sight> = self.partitions.iter().map(sight).collect();
+        let others_hear = self.observer.has_heard_within(HEARS);
+        match self.watchdog.look(now, watch.last_answer(), others_hear, &seen) {
+            Cure::Nothing => {}
+            Cure::Reassign(partitions) => self.reassign(&partitions),
+            Cure::Renew(why) => self.renew(&why),
+        }
+    }
+
+    /// Has some partitions fetched anew, from where they stand. What is in their queues is fetched again.
+    fn reassign(&self, which: &[(Topic, i32)]) {
+        let held = || self.partitions.iter().filter(|held| which.contains(&(held.topic, held.number)));
+        let assigned = self.list(held()).and_then(|list| {
+            self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())?;
+            self.consumer.incremental_assign(&list).map_err(|error| error.to_string())
+        });
+        match assigned {
+            Ok(()) => tracing::info!(partitions = ?which, "partitions that stand still were assigned anew"),
+            Err(error) => tracing::warn!(partitions = ?which, error, "partitions cannot be assigned anew"),
+        }
+        held().for_each(Partition::look_again);
+    }
+
+    /// Puts a new consumer into the place of the one that reads. Each partition goes on where it stands: what was taken of
+    /// its old queue has been given, and what was not is fetched again.
+    fn renew(&mut self, why: &str) {
+        match self.successor() {
+            Ok((consumer, partitions)) => {
+                tracing::warn!("the Kafka client that reads was replaced by a new one: {why}");
+                let old = std::mem::replace(&mut self.consumer, consumer);
+                // The old queues go before their consumer.
+                self.partitions = partitions;
+                old.context().replace();
+                old.replace();
+                self.renewals += 1;
+                self.last_renewal = Some(Utc::now());
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "the Kafka client that reads cannot be replaced by a new one ({error}), though {why}"
+                );
+            }
+        }
+    }
+
+    fn successor(&self) -> Result<(Arc<Client<Watch>>, Vec<Partition>), String> {
+        let consumer = connect(&self.settings, &self.group_id, self.consumer.context().successor());
+        let consumer = Arc::new(consumer.map_err(|error| error.to_string())?);
+        let split = |held: &Partition| {
+            let (key, name) = ((held.topic, held.number), self.name(held.topic));
+            let mut split = Partition::split(&consumer, name, key, held.position, &self.wake)?;
+            (split.time, split.error) = (held.time, held.error.clone());
+            Ok(split)
+        };
+        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<Partition>, String>>()?;
+        let list = self.list(partitions.iter())?;
+        consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        Ok((consumer, partitions))
+    }
+
+    /// Partitions with the offsets to be read next.
+    fn list<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> Result<TopicPartitionList, String> {
+        let mut list = TopicPartitionList::new();
+        for &Partition { topic, number, position, .. } in partitions {
+            let added = list.add_partition_offset(self.name(topic), number, Offset::Offset(position));
+            added.map_err(|error| error.to_string())?;
+        }
+        Ok(list)
     }
 }
 
@@ -136,7 +198,7 @@ impl Source for KafkaSource {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
-        for Found { topic, partition, watermarks } in self.watcher.found() {
+        for Found { topic, partition, watermarks } in self.observer.found() {
             take(Polled::Found { topic, partition, watermarks });
         }
         if self.most_behind().is_none() {
@@ -147,9 +209,10 @@ impl Source for KafkaSource {
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            given += self.turn(&mut partition, take);
+            given += partition.turn(self.consumer.context(), take);
             self.partitions.push(partition);
         }
+        self.look_after_consumer(Instant::now());
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -160,54 +223,58 @@ impl Source for KafkaSource {
     }
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let name = self.names.get(topic);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(name, partition, Offset::Offset(offset)).map_err(|error| error.to_string())?;
-        let ready = Arc::new(AtomicBool::new(true));
-        let (wake, set) = (self.wake.clone(), ready.clone());
-        let nonempty = move || {
-            set.store(true, Ordering::Release);
-            wake.wake();
-        };
-        // Before anything is fetched: what came by the main queue could be read after what follows it, and a checkpoint
-        // between the two would cover records that were never folded.
-        let queue = Queue::split(&self.consumer, name, partition, nonempty)
-            .ok_or_else(|| format!("librdkafka has no queue for {name}/{partition}"))?;
+        let key = (topic, partition);
+        let partition = Partition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
+        let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
-        self.partitions.push(Partition { topic, number: partition, queue, ready, time: i64::MIN });
+        self.partitions.push(partition);
         Ok(())
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {
         self.partitions.retain(|held| (held.topic, held.number) != (topic, partition));
         let mut list = TopicPartitionList::new();
-        list.add_partition(self.names.get(topic), partition);
+        list.add_partition(self.name(topic), partition);
         if let Err(error) = self.consumer.incremental_unassign(&list) {
             tracing::warn!(%topic, partition, %error, "librdkafka did not let go of a stopped partition");
         }
     }
 
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.consumer.context().watermarks(topic, partition)
+        self.observer.watermarks(topic, partition)
     }
 
     fn trouble(&self) -> Option<String> {
-        self.consumer.context().last_trouble()
+        self.consumer.context().last_trouble().or_else(|| self.observer.trouble())
     }
 
     fn is_complete(&self) -> bool {
-        self.watcher.is_complete()
+        self.observer.is_complete()
     }
 
     fn cluster_id(&self) -> Option<String> {
-        self.consumer.context().cluster_id()
+        self.observer.cluster_id()
+    }
+
+    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        self.observer.observation(topic, partition)
+    }
+
+    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        let is = |held: &&Partition| (held.topic, held.number) == (topic, partition);
+        let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.clone());
+        of_fetch.or_else(|| self.observer.partition_error(topic, partition))
+    }
+
+    fn cluster_health(&self) -> ClusterHealth {
+        let (renewals, last_renewal) = (self.renewals, self.last_renewal);
+        ClusterHealth { renewals, last_renewal, ..self.observer.health() }
     }
 
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
         let mut list = TopicPartitionList::new();
         for &(topic, partition, offset) in offsets {
-            if let Err(error) = list.add_partition_offset(self.names.get(topic), partition, Offset::Offset(offset))
-            {
+            if let Err(error) = list.add_partition_offset(self.name(topic), partition, Offset::Offset(offset)) {
                 tracing::debug!(%topic, partition, offset, %error, "cannot publish an offset");
             }
         }
@@ -216,6 +283,11 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "the group's offsets were not published");
         }
     }
+}
+
+fn connect(settings: &KafkaSettings, group_id: &str, watch: Watch) -> Result<Client<Watch>, KafkaError> {
+    let config = consumer_config(settings, group_id);
+    BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
 /// A record that came by the main queue.
@@ -244,36 +316,6 @@ impl Records for Stray {
     }
 }
 
-/// Errors that librdkafka tries again by itself.
-fn is_transient(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::RequestTimedOut
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::NetworkException
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-    )
-}
-
-fn explain(code: RDKafkaErrorCode, text: &str) -> String {
-    match code {
-        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-            "the offset to read next is no longer in the topic: its oldest records were removed, or it was \
-             truncated or created again. To build anew from what the topic has: optview rebuild"
-                .to_owned()
-        }
-        _ => format!("{code}: {text}"),
-    }
-}
-
 /// The settings that the projector's correctness rests on come last, so that nothing overrides them.
 pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -285,7 +327,6 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         // A fetch that asks only partitions without news is held by the broker for this long (by default 500 ms), and no
         // other is sent meanwhile: none for a partition whose queue has just been emptied.
         ("fetch.wait.max.ms", "20"),
-        ("statistics.interval.ms", "1000"),
         ("reconnect.backoff.max.ms", "2000"),
         // A broker may close a connection that idles; that is no error.
         ("log.connection.close", "false"),
@@ -305,8 +346,12 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         ("isolation.level", "read_committed"),
         ("check.crcs", "true"),
         ("allow.auto.create.topics", "false"),
+        ("statistics.interval.ms", "1000"),
     ] {
         config.set(key, value);
     }
     config
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,7 +148,7 @@ pub fn records_at(
                     records.insert(partition, OwnedRecord::from(&record));
                 }
             }
-            Polled::Ended { topic, partition } => drop(wanted.remove(&(topic, partition))),
+            Polled::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
             Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;

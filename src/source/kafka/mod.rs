@@ -1,13 +1,20 @@
 //! Apache Kafka: the only module that knows rdkafka.
 
 pub mod admin;
+mod client;
 mod consumer;
 pub mod embedded;
+mod fetch_errors;
 pub mod look;
+mod observer;
+mod partition;
 pub mod producer;
+mod queries;
 mod queue;
 mod reasons;
+mod renewal;
 pub mod settings;
+mod wake;
 mod watch;
 pub mod yardstick;
 

@@ -9,9 +9,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use rdkafka::bindings as rd;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::client::Client;
 use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
@@ -28,12 +29,14 @@ pub struct Queue {
     // Called by librdkafka until the queue is dropped; boxed twice, for a thin pointer that stays where it is.
     nonempty: Box<Callback>,
     // The queue is part of the consumer.
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Arc<Client<Watch>>,
 }
 
 /// What was in a queue.
 pub enum Taken {
     Messages(Messages),
+    /// The end of the partition, at this offset.
+    End(i64),
     Error(RDKafkaErrorCode, String),
 }
 
@@ -41,7 +44,7 @@ impl Queue {
     /// Takes a partition's records out of the consumer's main queue, from now on. `nonempty` is called on librdkafka's
     /// threads when the queue stops being empty. `None` where librdkafka does not know the partition.
     pub fn split(
-        consumer: &Arc<BaseConsumer<Watch>>,
+        consumer: &Arc<Client<Watch>>,
         name: &str,
         partition: i32,
         nonempty: impl Fn() + Send + Sync + 'static,
@@ -78,7 +81,10 @@ impl Queue {
                     if !messages.held.is_empty() {
                         give(Taken::Messages(std::mem::replace(&mut messages, none())));
                     }
-                    give(Taken::Error(code, text));
+                    give(match code {
+                        RDKafkaErrorCode::PartitionEOF => Taken::End(message.offset()),
+                        code => Taken::Error(code, text),
+                    });
                 }
             }
         }
@@ -116,7 +122,7 @@ pub struct Messages {
     topic: Topic,
     held: Vec<Message>,
     // They are gone before it is.
-    _consumer: Arc<BaseConsumer<Watch>>,
+    _consumer: Arc<Client<Watch>>,
 }
 
 impl Records for Messages {
@@ -145,6 +151,12 @@ impl Message {
         }
         let text = self.bytes(message.payload, message.len).unwrap_or_default();
         Some((message.err.into(), String::from_utf8_lossy(text).into_owned()))
+    }
+
+    /// The position, where it says that the partition ends.
+    fn offset(&self) -> i64 {
+        // SAFETY: the message is alive until it is dropped.
+        unsafe { self.0.as_ref() }.offset
     }
 
     fn record(&self, topic: Topic) -> Record<'_> {

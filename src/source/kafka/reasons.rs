@@ -6,19 +6,30 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// The last reason told.
+/// The last reason told, with its code where it has one.
 #[derive(Default)]
-pub struct Reasons(Mutex<Option<String>>);
+pub struct Reasons(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
 
 impl Reasons {
     /// The error, and the reason for it where one is known.
     pub fn explain(&self, error: &KafkaError) -> String {
         match &*self.0.lock() {
-            Some(reason) => format!("{error}: {reason}"),
+            Some((_, reason)) => format!("{error}: {reason}"),
             None => error.to_string(),
         }
+    }
+
+    /// Why nobody answers, where that was told: librdkafka's code, and a text.
+    pub fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.0.lock().clone().and_then(|(code, text)| Some((code?, text)))
+    }
+
+    /// The cluster has answered, so that no reason holds any more.
+    pub fn clear(&self) {
+        self.0.lock().take();
     }
 }
 
@@ -35,10 +46,15 @@ impl ClientContext for Reasons {
         let mut held = self.0.lock();
         // That no broker answers is told after each of them has been, and says less.
         if held.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *held = Some(match code {
+            let text = match code {
                 Some(code) => format!("{code}: {reason}"),
                 None => format!("{error}: {reason}"),
-            });
+            };
+            *held = Some((code, text));
         }
+    }
+
+    fn stats(&self, _: Statistics) {
+        // The crate's own logs all of them.
     }
 }

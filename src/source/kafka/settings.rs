@@ -78,6 +78,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["transactional.id"], "optview writes in no transaction"),
     (&["delivery.report.only.error"], "`load` counts what was delivered"),
     (&["enabled_events", "log.queue"], "it is how optview hears what librdkafka has to say"),
+    (&["statistics.interval.ms"], "it is how optview notices that its connections have gone deaf"),
     (&["test.mock.num.brokers"], "it puts an empty cluster in the place of yours"),
 ];
 

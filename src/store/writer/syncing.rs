@@ -7,7 +7,8 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{CHECKPOINT, Checkpoint, Done, StoreError, Trees, stored};
+use super::{Checkpoint, Done, StoreError, Trees};
+use crate::store::checkpoint;
 
 pub(super) struct SyncThread {
     pub(super) db: Db,
@@ -37,7 +38,7 @@ impl SyncThread {
     /// sync, and only then the checkpoint.
     fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         sync(&self.db, &self.file)?;
-        self.trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+        checkpoint::write(&self.trees, checkpoint)?;
         self.db.flush()?;
         Ok(())
     }

@@ -208,7 +208,7 @@ impl Source for Reading<'_> {
             let batch: Vec<Written> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
             match batch.is_empty() {
-                true => take(Polled::Ended { topic: *topic, partition: *partition }),
+                true => take(Polled::Ended { topic: *topic, partition: *partition, position: *next }),
                 false => take(Polled::Records(Box::new(Given(batch)))),
             }
         }

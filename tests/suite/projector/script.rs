@@ -177,7 +177,7 @@ impl<'a> Playing<'a> {
         }
         if next >= records.len() {
             if !std::mem::replace(&mut self.told_ended[at], true) {
-                take(Polled::Ended { topic, partition: number });
+                take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
         }

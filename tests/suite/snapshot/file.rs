@@ -33,7 +33,7 @@ fn made() -> Made {
     made::wait_until_written(&writer, 1);
     writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
     writer.note_cluster("a cluster").unwrap();
-    let held = PartitionCheckpoint { next_offset: 77, anchor: None };
+    let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id: None };
     writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
     let reader = writer.reader();
     writer.finish().unwrap();

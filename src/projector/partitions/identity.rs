@@ -1,0 +1,61 @@
+//! Whether a partition still is the one that the store was built from: by its topic's id, which decides where it is known on
+//! both sides, and else by the record that was read last.
+
+use std::time::Instant;
+
+use super::{Partition, Partitions};
+use crate::domain::{Topic, TopicId};
+use crate::source::{Discontinuity, PartitionObservation};
+use crate::store::PartitionCheckpoint;
+
+/// What can be done about a topic that is another one.
+const REMEDY: &str = "To build anew from what it has: optview rebuild";
+
+/// Why a partition of a topic with this id is not the one that a checkpoint is of, where that is known.
+pub(super) fn recreated(held: &PartitionCheckpoint, found: Option<TopicId>) -> Option<String> {
+    let (read, found) = (held.topic_id?, found?);
+    let position = held.next_offset;
+    (read != found).then(|| told(Discontinuity::Recreated { read, found, position }))
+}
+
+fn told(discontinuity: Discontinuity) -> String {
+    format!("{discontinuity}. {REMEDY}")
+}
+
+impl Partitions {
+    /// Compares each partition with the cluster's last word about it. One that is another topic's now, or shorter than what
+    /// was read of it, stops for good.
+    pub fn compare(&mut self, observe: impl Fn(Topic, i32) -> Option<PartitionObservation>, now: Instant) {
+        let mut others = Vec::new();
+        for partition in self.held.iter_mut().filter(|partition| partition.stopped.is_none()) {
+            let Some(observed) = observe(partition.topic, partition.number) else { continue };
+            if partition.expected.is_none() {
+                partition.continuity.adopt(observed.topic_id);
+            }
+            if let Err(other) = partition.continuity.compare(partition.next_offset, &observed, now) {
+                others.push((partition.topic, partition.number, told(other)));
+            }
+        }
+        for (topic, partition, reason) in others {
+            self.fail(topic, partition, reason);
+        }
+    }
+}
+
+impl Partition {
+    /// The record that was read last is no longer there, so that nothing can be compared with it. Where the ids are not
+    /// known on both sides, nothing else can prove the topic.
+    pub(super) fn note_no_anchor(&mut self, name: &str) {
+        if let Some(anchor) = self.expected.take()
+            && !self.is_proven
+        {
+            tracing::warn!(
+                "{name}/{}: the record at {}, which was read last before the start, is no longer there, and the topic's id is \
+                 not known from then or not known now: nothing proves that the topic was not created again since. If it \
+                 was, build anew: optview rebuild",
+                self.number,
+                anchor.offset
+            );
+        }
+    }
+}

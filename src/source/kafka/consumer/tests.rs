@@ -1,0 +1,231 @@
+//! The source over librdkafka's mock cluster: what it gives while its consumer is replaced, deaf, or refused.
+
+use std::collections::BTreeMap;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::*;
+use crate::source::TopicNames;
+use crate::source::kafka::producer::Producer;
+
+/// How long anything may take that takes milliseconds where nothing else runs.
+const DEADLINE: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_millis(20);
+
+struct Cluster {
+    mock: MockCluster<'static, DefaultProducerContext>,
+    settings: KafkaSettings,
+    sent: i64,
+}
+
+impl Cluster {
+    fn start(brokers: i32, partitions: i32) -> Cluster {
+        let mock = MockCluster::new(brokers).unwrap();
+        let topics = TopicNames::default();
+        for topic in Topic::ALL {
+            mock.create_topic(topics.get(topic), partitions, brokers.min(3)).unwrap();
+        }
+        // An empty fetch waits this long, even where records arrive meanwhile.
+        let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
+        let settings = KafkaSettings { brokers: mock.bootstrap_servers(), topics, properties };
+        Cluster { mock, settings, sent: 0 }
+    }
+
+    /// Sends so many more jobs, whose values count them.
+    fn send(&mut self, count: i64) {
+        let mut producer = Producer::new(&self.settings).unwrap();
+        for number in self.sent..self.sent + count {
+            producer.send(Topic::Jobs, &format!("key {number}"), Some(number.to_string().as_bytes())).unwrap();
+        }
+        producer.finish().unwrap();
+        self.sent += count;
+    }
+}
+
+/// A source, and what it has given.
+struct Reading {
+    source: KafkaSource,
+    /// The values of each partition, in the order in which they came.
+    given: BTreeMap<(Topic, i32), Vec<i64>>,
+    ended: BTreeMap<(Topic, i32), i64>,
+    failed: Vec<String>,
+}
+
+impl Reading {
+    fn start(cluster: &Cluster) -> Reading {
+        let source = KafkaSource::new(&cluster.settings, "test").unwrap();
+        Reading { source, given: BTreeMap::new(), ended: BTreeMap::new(), failed: Vec::new() }
+    }
+
+    fn poll(&mut self) {
+        let mut found = Vec::new();
+        let Reading { source, given, ended, failed } = self;
+        source.poll(WAIT, &mut |polled| match polled {
+            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
+            Polled::Records(records) => {
+                for at in 0..records.len() {
+                    let record = records.record(at);
+                    let position = record.position;
+                    let values = given.entry((position.topic, position.partition)).or_default();
+                    assert_eq!(position.offset, values.len() as i64, "each offset once, and none left out");
+                    values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
+                }
+            }
+            Polled::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
+            Polled::Failed { reason, .. } => failed.push(reason),
+        });
+        for (topic, partition, low) in found {
+            source.assign(topic, partition, low).unwrap();
+        }
+    }
+
+    fn count(&self) -> i64 {
+        self.given.values().map(|values| values.len() as i64).sum()
+    }
+
+    /// Polls until it holds.
+    fn until(&mut self, what: &str, is: impl Fn(&Reading) -> bool) {
+        let begin = Instant::now();
+        while !is(self) {
+            assert!(begin.elapsed() < DEADLINE, "still not: {what}; {} records, {:?}", self.count(), self.failed);
+            self.poll();
+        }
+    }
+
+    /// Whether all that was sent was given, each once.
+    fn check(&self, cluster: &Cluster) {
+        let mut values: Vec<i64> = self.given.values().flatten().copied().collect();
+        values.sort_unstable();
+        assert!(values.into_iter().eq(0..cluster.sent));
+        assert_eq!(self.failed, Vec::<String>::new());
+    }
+
+    /// Has the source look after its consumer at a time to come.
+    fn look_at(&mut self, now: Instant) {
+        self.source.look_after_consumer(now);
+    }
+
+    fn error(&self, partition: (Topic, i32)) -> Option<String> {
+        self.source.partition_error(partition.0, partition.1).map(|error| error.code)
+    }
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_and_again() {
+    let mut cluster = Cluster::start(1, 3);
+    cluster.send(2_000);
+    let mut reading = Reading::start(&cluster);
+    reading.until("all partitions are found", |reading| reading.source.is_complete());
+    for round in 0..50 {
+        cluster.send(100);
+        for _ in 0..round % 5 {
+            reading.poll();
+        }
+        reading.source.renew("the test says so");
+    }
+    let sent = cluster.sent;
+    reading.until("all was given", |reading| reading.count() >= sent);
+    reading.check(&cluster);
+    assert_eq!(reading.source.cluster_health().renewals, 50);
+    assert!(reading.source.cluster_health().last_renewal.is_some());
+}
+
+#[test]
+fn records_that_do_not_come_come_by_a_new_consumer() {
+    let mut cluster = Cluster::start(1, 1);
+    let mut reading = Reading::start(&cluster);
+    reading.until("it is at its end", |reading| reading.ended.contains_key(&(Topic::Jobs, 0)));
+    // A consumer that never fetches again, though it is connected.
+    let list = reading.source.list(reading.source.partitions.iter()).unwrap();
+    reading.source.consumer.pause(&list).unwrap();
+    cluster.send(5);
+    reading.until("the cluster says that there is more", |reading| {
+        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.high == 5)
+    });
+    assert_eq!(reading.count(), 0, "they never come by this one");
+    let mut now = Instant::now();
+    while reading.source.cluster_health().renewals == 0 {
+        now += Duration::from_secs(1);
+        reading.look_at(now);
+    }
+    reading.until("they come", |reading| reading.count() == 5);
+    reading.check(&cluster);
+}
+
+#[test]
+fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
+    let mut cluster = Cluster::start(3, 6);
+    cluster.send(60);
+    let mut reading = Reading::start(&cluster);
+    reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 60);
+    for round in 0..6 {
+        let away = round % 3 + 1;
+        cluster.mock.broker_down(away).unwrap();
+        // Those that it leads are led by another meanwhile.
+        for partition in 0..6 {
+            let leader = if partition % 3 + 1 == away { away % 3 + 1 } else { partition % 3 + 1 };
+            cluster.mock.partition_leader("jobs", partition, Some(leader)).unwrap();
+        }
+        cluster.send(60);
+        let sent = cluster.sent;
+        reading.until("all was given without it", |reading| reading.count() == sent);
+        cluster.mock.broker_up(away).unwrap();
+    }
+    reading.check(&cluster);
+}
+
+#[test]
+fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
+    let mut cluster = Cluster::start(2, 2);
+    for partition in 0..2 {
+        cluster.mock.partition_leader("jobs", partition, Some(partition + 1)).unwrap();
+    }
+    cluster.send(20);
+    let mut reading = Reading::start(&cluster);
+    reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 20);
+    cluster.mock.broker_down(2).unwrap();
+    let away = (Topic::Jobs, 1);
+    reading.until("it is known to be away", |reading| reading.error(away).is_some());
+    let since = Instant::now();
+    let observed_at = |reading: &Reading, partition| {
+        reading.source.observation(Topic::Jobs, partition).map(|observed| observed.asked_at)
+    };
+    reading.until("the other one is asked about", |reading| observed_at(reading, 0) > Some(since));
+    assert_eq!(reading.error((Topic::Jobs, 0)), None);
+    assert!(observed_at(&reading, 1) < Some(since), "nobody has confirmed it");
+    cluster.mock.broker_up(2).unwrap();
+    reading.until("it is back", |reading| reading.error(away).is_none() && observed_at(reading, 1) > Some(since));
+}
+
+#[test]
+fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.send(5);
+    let mut reading = Reading::start(&cluster);
+    let jobs = (Topic::Jobs, 0);
+    reading.until("it is at its end", |reading| reading.ended.get(&jobs) == Some(&5));
+    reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    // One for each of the fetches that may be under way.
+    cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 3]);
+    reading.until("the refusal is known", |reading| reading.error(jobs).is_some());
+    assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
+    // librdkafka says it once, and nothing at all once it may read again, as nothing is there to be read.
+    for _ in 0..50 {
+        reading.poll();
+    }
+    assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
+    reading.ended.clear();
+    let mut now = Instant::now();
+    let begin = now;
+    while reading.ended.is_empty() {
+        assert!(begin.elapsed() < DEADLINE, "it is never read again");
+        now += Duration::from_secs(1);
+        reading.look_at(now);
+        reading.poll();
+    }
+    reading.until("the error is over", |reading| reading.error(jobs).is_none());
+    reading.check(&cluster);
+}

@@ -1,0 +1,294 @@
+//! Asks the cluster itself about the topics: which partitions there are, where each ends, and whether a topic still is the
+//! same. By a client of its own, since the one that reads may be deaf, or believe an older topic's offsets.
+//!
+//! Two threads: one looks for partitions, which may take long where a broker does not answer; the other asks about those that
+//! are known, once a second, and takes what has been answered after [`ANSWER_WITHIN`].
+
+mod finder;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use parking_lot::Mutex;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+
+use super::KafkaSettings;
+use super::consumer::consumer_config;
+use super::queries::{Answer, Asking, Bound, OffsetAnswers, Queries};
+use super::reasons::Reasons;
+use super::renewal::Silence;
+use super::wake::Wake;
+use super::watch::LogThrottle;
+use crate::domain::Topic;
+use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
+pub use state::Found;
+use state::{Round, State};
+
+/// How often the known partitions are asked about.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long an answer may take; one that comes later is none.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How often the topics are looked at for new partitions, and, before all were found, for themselves.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// A client that believes an older topic's epochs is replaced, but none that is younger.
+const OLD_ENOUGH: Duration = Duration::from_secs(10);
+
+/// Ends its threads when it is dropped.
+pub struct Observer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: KafkaSettings,
+    group_id: String,
+    client: Mutex<Arc<Asking>>,
+    state: Mutex<State>,
+    /// Wakes the thread that asks, and the one that looks for partitions.
+    ask: Wake,
+    look: Wake,
+    logged: Mutex<LogThrottle>,
+    is_over: AtomicBool,
+}
+
+impl Observer {
+    /// Does not wait for the cluster. `wake` is called when a partition can be read that was not known.
+    pub fn start(
+        settings: &KafkaSettings,
+        group_id: &str,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Observer, KafkaError> {
+        let shared = Arc::new(Shared {
+            client: Mutex::new(Arc::new(client(settings, group_id)?)),
+            settings: settings.clone(),
+            group_id: group_id.to_owned(),
+            state: Mutex::new(State::new(settings.topics.clone())),
+            ask: Wake::default(),
+            look: Wake::default(),
+            logged: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        // Dropped where the second thread cannot be started, it ends the first.
+        let observer = Observer { shared: shared.clone() };
+        let looking = shared.clone();
+        thread("kafka-look", move || look_for_partitions(&looking))?;
+        thread("kafka-observe", move || ask_about_partitions(&shared, &wake))?;
+        Ok(observer)
+    }
+
+    /// What was found since the last call.
+    pub fn found(&self) -> Vec<Found> {
+        self.shared.state.lock().take_found()
+    }
+
+    /// Whether all partitions of all topics had been found, at some time, and were given by [`Observer::found`].
+    pub fn is_complete(&self) -> bool {
+        self.shared.state.lock().is_complete()
+    }
+
+    /// The cluster's id, once it has said it.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.shared.state.lock().cluster_id()
+    }
+
+    /// What keeps partitions from being found.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.state.lock().trouble()
+    }
+
+    /// The cluster's last answer about a partition.
+    pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        self.shared.state.lock().observation(topic, partition)
+    }
+
+    /// Where a partition begins and ends for a reader of committed records.
+    pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+        let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;
+        Some(Watermarks { low, high: last_stable })
+    }
+
+    /// Why the cluster says nothing about a partition.
+    pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        self.shared.state.lock().partition_error(topic, partition)
+    }
+
+    /// Whether the cluster answers the client that asks.
+    pub fn health(&self) -> ClusterHealth {
+        self.shared.state.lock().health()
+    }
+
+    /// Whether it has answered within `time`.
+    pub fn has_heard_within(&self, time: Duration) -> bool {
+        self.shared.state.lock().last_answer().is_some_and(|at| at.elapsed() < time)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+        self.shared.ask.wake();
+        self.shared.look.wake();
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaError> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    started.map(drop).map_err(|error| KafkaError::ClientCreation(format!("a thread cannot be started: {error}")))
+}
+
+/// A client that reads nothing.
+fn client(settings: &KafkaSettings, group_id: &str) -> Result<Asking, KafkaError> {
+    let mut config = consumer_config(settings, group_id);
+    let id = format!("{}-observer", config.get("client.id").unwrap_or("optview"));
+    config.set("client.id", id).set("statistics.interval.ms", "0");
+    Ok(Asking::new(config.create_with_context(Reasons::default())?))
+}
+
+fn look_for_partitions(shared: &Shared) {
+    while !shared.is_over.load(Ordering::Acquire) {
+        let client = shared.client.lock().clone();
+        let look = finder::look(&client, &shared.settings.topics);
+        let wait = if look.troubles.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+        if !look.troubles.is_empty() {
+            shared.logged.lock().warn("topics", &look.troubles.join("; "));
+        }
+        if shared.state.lock().take_look(look, Instant::now()) {
+            shared.ask.wake();
+        }
+        shared.look.wait(wait);
+    }
+}
+
+fn ask_about_partitions(shared: &Shared, wake: &dyn Fn()) {
+    let mut asker = Asker::new(shared);
+    while !shared.is_over.load(Ordering::Acquire) {
+        let begin = Instant::now();
+        asker.round(shared);
+        wake();
+        shared.ask.wait(ASK_EVERY.saturating_sub(begin.elapsed()));
+    }
+}
+
+/// Asks, and makes a new client where the one that it has hears nothing.
+struct Asker {
+    queries: Queries,
+    since: Instant,
+    silence: Silence,
+    /// Which of the brokers is asked for the ids: the last that has answered.
+    broker: usize,
+}
+
+impl Asker {
+    fn new(shared: &Shared) -> Asker {
+        let now = Instant::now();
+        let queries = Queries::new(shared.client.lock().clone());
+        Asker { queries, since: now, silence: Silence::new(now), broker: 0 }
+    }
+
+    fn round(&mut self, shared: &Shared) {
+        let (partitions, topics, brokers) = {
+            let state = shared.state.lock();
+            (state.partitions(), state.topics(), state.brokers().to_vec())
+        };
+        let mut is_old = false;
+        if !partitions.is_empty() {
+            let round = self.ask(&shared.settings.topics, &partitions, &topics, &brokers);
+            is_old = round.is_of_older_epoch() && self.since.elapsed() > OLD_ENOUGH;
+            if round.is_misdirected() {
+                shared.look.wake();
+            }
+            let reasons = self.queries.client().context();
+            if round.is_answered() {
+                reasons.clear();
+            }
+            shared.state.lock().take_round(&round, reasons.last(), Instant::now(), Utc::now());
+        }
+        // Callbacks say why nobody answers.
+        while self.queries.client().poll(Duration::ZERO).is_some() {}
+        if let Some(heard) = shared.state.lock().last_answer() {
+            self.silence.heard(heard);
+        }
+        if self.silence.is_too_long(Instant::now(), false) || is_old {
+            self.renew(shared);
+        }
+    }
+
+    /// A client may never connect again, or believe what an older topic's leaders have said.
+    fn renew(&mut self, shared: &Shared) {
+        let now = Instant::now();
+        self.silence.renewed(now);
+        match client(&shared.settings, &shared.group_id) {
+            Ok(client) => {
+                let client = Arc::new(client);
+                self.queries = Queries::new(client.clone());
+                std::mem::replace(&mut *shared.client.lock(), client).replace();
+                self.since = now;
+                tracing::debug!("the client that observes the cluster was made anew");
+            }
+            Err(error) => tracing::warn!(%error, "no new client that observes the cluster can be made"),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        names: &TopicNames,
+        partitions: &[(Topic, i32)],
+        topics: &[Topic],
+        brokers: &[i32],
+    ) -> Round {
+        let mut round = Round::new(Instant::now());
+        self.queries.begin_round();
+        let asked: Vec<(&str, i32)> =
+            partitions.iter().map(|&(topic, partition)| (names.get(topic), partition)).collect();
+        for bound in Bound::ALL {
+            self.queries.ask_offsets(bound, &asked, ANSWER_WITHIN);
+        }
+        let asked: Vec<&str> = topics.iter().map(|&topic| names.get(topic)).collect();
+        let broker = brokers.get(self.broker % brokers.len().max(1)).copied();
+        self.queries.ask_ids(&asked, broker, ANSWER_WITHIN);
+        // Each of them is answered in time, by an error where by nobody else.
+        let deadline = round.asked_at + 2 * ANSWER_WITHIN;
+        for _ in 0..=Bound::ALL.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.queries.next(left) {
+                Some(Answer::Offsets(bound, answers)) => {
+                    take_offsets(&mut round, names, partitions, bound, answers)
+                }
+                Some(Answer::Ids(Ok(ids))) => {
+                    let id = |(name, id): (String, _)| Some((names.called(&name)?, id));
+                    round.ids.extend(ids.into_iter().filter_map(id));
+                }
+                Some(Answer::Ids(Err(code))) => {
+                    round.ids.extend(topics.iter().map(|&topic| (topic, Err(code))));
+                    self.broker += 1;
+                }
+                None => break,
+            }
+        }
+        round
+    }
+}
+
+fn take_offsets(
+    round: &mut Round,
+    names: &TopicNames,
+    asked: &[(Topic, i32)],
+    bound: Bound,
+    answers: OffsetAnswers,
+) {
+    let answers: BTreeMap<(Topic, i32), _> = match answers {
+        Ok(answers) => {
+            let of =
+                |(name, partition, answer): (String, i32, _)| Some(((names.called(&name)?, partition), answer));
+            answers.into_iter().filter_map(of).collect()
+        }
+        Err(code) => asked.iter().map(|&partition| (partition, Err(code))).collect(),
+    };
+    let answer = |((topic, partition), answer)| ((topic, partition, bound), answer);
+    round.offsets.extend(answers.into_iter().map(answer));
+}

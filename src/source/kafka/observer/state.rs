@@ -1,0 +1,304 @@
+//! What is known of the cluster: which partitions there are, where each ends, which topic it is of, and what keeps the cluster
+//! from saying so. Pure: the clock is given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::super::queries::{Bound, IdAnswer, OffsetAnswer};
+use crate::domain::{Topic, TopicId};
+use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
+
+/// After so many questions that nobody answered, though others were answered, a topic is taken to have no id.
+const UNANSWERED_AT_MOST: u32 = 5;
+
+/// A partition that was not known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub topic: Topic,
+    pub partition: i32,
+    pub watermarks: Watermarks,
+}
+
+/// What a look at the topics found.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    pub partitions: Vec<(Topic, i32)>,
+    pub brokers: Vec<i32>,
+    pub cluster_id: Option<String>,
+    /// Why a topic could not be looked at, one of each.
+    pub troubles: Vec<String>,
+}
+
+/// One round of questions, and what was answered.
+pub struct Round {
+    /// When the questions were sent.
+    pub asked_at: Instant,
+    pub offsets: BTreeMap<(Topic, i32, Bound), OffsetAnswer>,
+    pub ids: BTreeMap<Topic, IdAnswer>,
+}
+
+impl Round {
+    pub fn new(asked_at: Instant) -> Round {
+        Round { asked_at, offsets: BTreeMap::new(), ids: BTreeMap::new() }
+    }
+
+    /// Whether any broker has answered any of it.
+    pub fn is_answered(&self) -> bool {
+        let is_answer = |code: &RDKafkaErrorCode| matches!(code, RDKafkaErrorCode::TopicAuthorizationFailed);
+        self.offsets.values().any(|answer| answer.as_ref().map_or_else(is_answer, |_| true))
+            || self.ids.values().any(|answer| answer.as_ref().map_or_else(is_broker_code, |_| true))
+    }
+
+    /// Whether a broker knows an older epoch of a partition than the client does, which the client would believe for ever.
+    pub fn is_of_older_epoch(&self) -> bool {
+        self.offsets.values().any(|answer| *answer == Err(RDKafkaErrorCode::UnknownLeaderEpoch))
+    }
+
+    /// Whether a leader was not where the client took it to be.
+    pub fn is_misdirected(&self) -> bool {
+        self.offsets.values().any(|answer| answer.as_ref().is_err_and(is_broker_code))
+    }
+}
+
+/// Errors below this one are librdkafka's own.
+fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
+    *code as i32 > RDKafkaErrorCode::End as i32
+}
+
+pub struct State {
+    names: TopicNames,
+    partitions: BTreeMap<(Topic, i32), Observed>,
+    topics: BTreeMap<Topic, Identity>,
+    brokers: Vec<i32>,
+    /// Whether all topics were there, at some time.
+    all_there: bool,
+    /// Whether all partitions of all topics were there and were given, at some time.
+    is_complete: bool,
+    last_answer: Option<Instant>,
+    error: Option<StandingError>,
+    cluster_id: Option<String>,
+    troubles: Vec<String>,
+}
+
+#[derive(Default)]
+struct Observed {
+    bounds: Option<Bounds>,
+    error: Option<StandingError>,
+    is_given: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    low: i64,
+    last_stable: i64,
+    high: i64,
+    asked_at: Instant,
+}
+
+#[derive(Default)]
+struct Identity {
+    id: Option<TopicId>,
+    /// Whether it is known, or known not to be given.
+    is_settled: bool,
+    unanswered: u32,
+    error: Option<StandingError>,
+}
+
+impl State {
+    pub fn new(names: TopicNames) -> State {
+        State {
+            names,
+            partitions: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            brokers: Vec::new(),
+            all_there: false,
+            is_complete: false,
+            last_answer: None,
+            error: None,
+            cluster_id: None,
+            troubles: Vec::new(),
+        }
+    }
+
+    /// Takes in what a look at the topics found. Gives whether there is a partition that was not known.
+    pub fn take_look(&mut self, look: Look, now: Instant) -> bool {
+        let Look { partitions, brokers, cluster_id, troubles } = look;
+        if !partitions.is_empty() {
+            self.answered(now);
+        }
+        let known = self.partitions.len();
+        for key in partitions {
+            self.partitions.entry(key).or_default();
+        }
+        if !brokers.is_empty() {
+            self.brokers = brokers;
+        }
+        self.cluster_id = cluster_id.or(self.cluster_id.take());
+        self.all_there |= troubles.is_empty();
+        self.troubles = troubles;
+        self.partitions.len() > known
+    }
+
+    /// Takes in what a round of questions brought. `why` is what librdkafka says of a cluster that does not answer.
+    pub fn take_round(
+        &mut self,
+        round: &Round,
+        why: Option<(RDKafkaErrorCode, String)>,
+        now: Instant,
+        time: DateTime<Utc>,
+    ) {
+        if round.is_answered() {
+            self.answered(now);
+        } else {
+            let (code, text) = why.unwrap_or_else(|| {
+                let text = "no broker has answered within the time that it has".to_owned();
+                (RDKafkaErrorCode::OperationTimedOut, text)
+            });
+            stand(&mut self.error, code, text, time);
+        }
+        for (&topic, answer) in &round.ids {
+            let name = self.names.get(topic);
+            self.topics.entry(topic).or_default().take(name, answer, round.is_answered(), time);
+        }
+        let asked: BTreeSet<(Topic, i32)> =
+            round.offsets.keys().map(|&(topic, partition, _)| (topic, partition)).collect();
+        for key in asked {
+            let name = self.names.get(key.0);
+            let answer = |bound| round.offsets.get(&(key.0, key.1, bound)).copied();
+            let answers =
+                Bound::ALL.map(|bound| answer(bound).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)));
+            let observed = self.partitions.entry(key).or_default();
+            match answers {
+                [Ok(low), Ok(last_stable), Ok(high)] => {
+                    observed.bounds = Some(Bounds { low, last_stable, high, asked_at: round.asked_at });
+                    observed.error = None;
+                }
+                answers => {
+                    let code = answers.into_iter().find_map(Result::err).unwrap_or(RDKafkaErrorCode::Unknown);
+                    stand(&mut observed.error, code, explain(code, name, Some(key.1)), time);
+                }
+            }
+        }
+    }
+
+    /// The cluster has answered anything at all.
+    fn answered(&mut self, now: Instant) {
+        self.last_answer = Some(now);
+        self.error = None;
+    }
+
+    /// Every partition that is asked about.
+    pub fn partitions(&self) -> Vec<(Topic, i32)> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// The topics of these partitions, and those whose ids were asked for before.
+    pub fn topics(&self) -> Vec<Topic> {
+        Topic::ALL.into_iter().filter(|topic| self.partitions.keys().any(|(held, _)| held == topic)).collect()
+    }
+
+    pub fn brokers(&self) -> &[i32] {
+        &self.brokers
+    }
+
+    /// Those that can be read since the last call: where they begin and end is known, and of which topic they are.
+    pub fn take_found(&mut self) -> Vec<Found> {
+        let mut found = Vec::new();
+        for (&(topic, partition), observed) in &mut self.partitions {
+            let is_settled = self.topics.get(&topic).is_some_and(|identity| identity.is_settled);
+            if let Some(Bounds { low, last_stable, .. }) = observed.bounds
+                && is_settled
+                && !std::mem::replace(&mut observed.is_given, true)
+            {
+                found.push(Found { topic, partition, watermarks: Watermarks { low, high: last_stable } });
+            }
+        }
+        self.is_complete |= self.all_there && self.partitions.values().all(|observed| observed.is_given);
+        found
+    }
+
+    /// Whether all partitions of all topics had been found, at some time, and were given by [`State::take_found`].
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    pub fn last_answer(&self) -> Option<Instant> {
+        self.last_answer
+    }
+
+    pub fn cluster_id(&self) -> Option<String> {
+        self.cluster_id.clone()
+    }
+
+    /// What keeps partitions from being found.
+    pub fn trouble(&self) -> Option<String> {
+        let not_given = self.partitions.iter().filter(|(_, observed)| !observed.is_given);
+        let errors = not_given.filter_map(|(_, observed)| Some(observed.error.as_ref()?.text.clone()));
+        let troubles: BTreeSet<String> = self.troubles.iter().cloned().chain(errors).collect();
+        (!troubles.is_empty()).then(|| troubles.into_iter().collect::<Vec<_>>().join("; "))
+    }
+
+    pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        let Bounds { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
+        let topic_id = self.topics.get(&topic).and_then(|identity| identity.id);
+        Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
+    }
+
+    pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        let of_partition = self.partitions.get(&(topic, partition)).and_then(|observed| observed.error.clone());
+        of_partition.or_else(|| self.topics.get(&topic)?.error.clone())
+    }
+
+    /// What is known of the cluster by the client that asks.
+    pub fn health(&self) -> ClusterHealth {
+        let (last_answer, error) = (self.last_answer, self.error.clone());
+        ClusterHealth { last_answer, error, ..ClusterHealth::default() }
+    }
+}
+
+impl Identity {
+    /// `others` is whether anything else was answered.
+    fn take(&mut self, name: &str, answer: &IdAnswer, others: bool, time: DateTime<Utc>) {
+        match *answer {
+            Ok(id) => {
+                // Brokers of several versions may answer in turn.
+                self.id = id.or(self.id);
+                (self.is_settled, self.unanswered, self.error) = (true, 0, None);
+            }
+            Err(code) if is_broker_code(&code) => {
+                stand(&mut self.error, code, explain(code, name, None), time);
+            }
+            Err(_) => {
+                self.unanswered += u32::from(others);
+                self.is_settled |= self.unanswered >= UNANSWERED_AT_MOST;
+            }
+        }
+    }
+}
+
+/// The error stands, since now where none has stood.
+fn stand(held: &mut Option<StandingError>, code: RDKafkaErrorCode, text: String, time: DateTime<Utc>) {
+    let since = held.as_ref().map_or(time, |held| held.since);
+    *held = Some(StandingError { code: format!("{code:?}"), text, since });
+}
+
+fn explain(code: RDKafkaErrorCode, name: &str, partition: Option<i32>) -> String {
+    use RDKafkaErrorCode as Code;
+    let what = partition.map_or_else(|| format!("the topic `{name}`"), |partition| format!("{name}/{partition}"));
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            format!("{what} is not there: it was deleted, or optview may not see it ({code})")
+        }
+        Code::TopicAuthorizationFailed => {
+            format!("{what}: the cluster does not let optview's user see it; give it the right DESCRIBE ({code})")
+        }
+        Code::OperationTimedOut | Code::NoEnt => format!("{what}: the broker that leads it does not answer"),
+        code => format!("{what}: where it ends cannot be told: {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! Requests to a cluster that the crate has no calls for: the ids of topics, and the bounds of many partitions at once. An
+//! answer never waits for another one, so that a broker that is away costs only its own.
+//!
+//! Hence the unsafe code here: calls into librdkafka as its header documents them.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::bindings as rd;
+use rdkafka::consumer::Consumer;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::Client;
+use super::reasons::Reasons;
+use crate::domain::TopicId;
+
+/// A client that asks and never reads.
+pub type Asking = Client<Reasons>;
+
+/// Which bound of partitions is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bound {
+    /// The offset of the oldest record.
+    Low,
+    /// One past the newest offset that a reader of committed records may pass.
+    LastStable,
+    /// One past the newest offset.
+    High,
+}
+
+impl Bound {
+    pub const ALL: [Bound; 3] = [Bound::Low, Bound::LastStable, Bound::High];
+}
+
+/// What one partition's leader says, or why it says nothing.
+pub type OffsetAnswer = Result<i64, RDKafkaErrorCode>;
+
+/// What the leaders of some partitions say, by the topic's name in the cluster; or why nobody could be asked.
+pub type OffsetAnswers = Result<Vec<(String, i32, OffsetAnswer)>, RDKafkaErrorCode>;
+
+/// What the cluster says of one topic: its id, `None` where its brokers do not give ids.
+pub type IdAnswer = Result<Option<TopicId>, RDKafkaErrorCode>;
+
+/// An answer to one request.
+pub enum Answer {
+    Offsets(Bound, OffsetAnswers),
+    /// By the topic's name in the cluster.
+    Ids(Result<Vec<(String, IdAnswer)>, RDKafkaErrorCode>),
+}
+
+/// Requests of one client, and the queue that their answers come to.
+pub struct Queries {
+    queue: NonNull<rd::rd_kafka_queue_t>,
+    /// Which round of questions this is: an answer to an earlier one comes too late.
+    round: usize,
+    // The queue is part of the client.
+    client: Arc<Asking>,
+}
+
+// SAFETY: librdkafka's queues may be used on any thread.
+unsafe impl Send for Queries {}
+
+/// What a request for ids carries beside its round; one for offsets carries its bound.
+const IDS: usize = 3;
+/// So many different requests a round may have.
+const REQUESTS: usize = 4;
+
+impl Queries {
+    pub fn new(client: Arc<Asking>) -> Queries {
+        // SAFETY: the client lives as long as `client`, of which a clone is kept.
+        let queue = unsafe { rd::rd_kafka_queue_new(client.client().native_ptr()) };
+        Queries { queue: NonNull::new(queue).expect("librdkafka makes a queue"), round: 0, client }
+    }
+
+    /// From now on, only what is asked from now on is answered.
+    pub fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    pub fn client(&self) -> &Asking {
+        &self.client
+    }
+
+    /// Asks for one bound of each of these partitions.
+    pub fn ask_offsets(&self, bound: Bound, partitions: &[(&str, i32)], within: Duration) {
+        let of = match bound {
+            Bound::Low => Offset::Beginning,
+            Bound::LastStable | Bound::High => Offset::End,
+        };
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            // Both of these offsets can be asked for.
+            let _ = list.add_partition_offset(topic, *partition, of);
+        }
+        let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, within, bound as usize);
+        // SAFETY: options, list and queue are alive, and librdkafka copies what it needs of the first two.
+        unsafe {
+            let level = match bound {
+                Bound::LastStable => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+                Bound::Low | Bound::High => {
+                    rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+                }
+            };
+            let error = rd::rd_kafka_AdminOptions_set_isolation_level(options.0, level);
+            debug_assert!(error.is_null(), "both levels are known");
+            rd::rd_kafka_ListOffsets(
+                self.client.client().native_ptr(),
+                list.ptr(),
+                options.0,
+                self.queue.as_ptr(),
+            );
+        }
+    }
+
+    /// Asks for the ids of topics, one broker where it is named, else the one that librdkafka takes for the controller.
+    pub fn ask_ids(&self, topics: &[&str], broker: Option<i32>, within: Duration) {
+        let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within, IDS);
+        let mut error: [c_char; 256] = [0; 256];
+        // SAFETY: names, options and queue are alive, and librdkafka copies what it needs of the first two.
+        unsafe {
+            if let Some(broker) = broker {
+                rd::rd_kafka_AdminOptions_set_broker(options.0, broker, error.as_mut_ptr(), error.len());
+            }
+            let topics = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            rd::rd_kafka_DescribeTopics(self.client.client().native_ptr(), topics, options.0, self.queue.as_ptr());
+            rd::rd_kafka_TopicCollection_destroy(topics);
+        }
+    }
+
+    /// The next answer, where one comes within `wait`. Each request is answered once: by an error where nobody else does.
+    pub fn next(&self, wait: Duration) -> Option<Answer> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+            let left = c_int::try_from(left).unwrap_or(c_int::MAX);
+            // SAFETY: the queue is alive; the event is ours to destroy, which `Event` does.
+            let event = Event(NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), left) })?);
+            if let Some(answer) = event.answer_in(self.round) {
+                return Some(answer);
+            }
+        }
+    }
+
+    fn options(&self, request: rd::rd_kafka_admin_op_t, within: Duration, what: usize) -> Options {
+        let number = self.round * REQUESTS + what;
+        let within = c_int::try_from(within.as_millis()).unwrap_or(c_int::MAX);
+        let mut error: [c_char; 256] = [0; 256];
+        // SAFETY: the client is alive; the options are ours to destroy, which `Options` does. The opaque pointer is a number
+        // that nobody follows.
+        unsafe {
+            let options = rd::rd_kafka_AdminOptions_new(self.client.client().native_ptr(), request);
+            rd::rd_kafka_AdminOptions_set_request_timeout(options, within, error.as_mut_ptr(), error.len());
+            rd::rd_kafka_AdminOptions_set_opaque(options, std::ptr::without_provenance_mut::<c_void>(number));
+            Options(options)
+        }
+    }
+}
+
+impl Drop for Queries {
+    fn drop(&mut self) {
+        // SAFETY: the queue is alive until here. Answers that come later are librdkafka's to destroy.
+        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
+struct Options(*mut rd::rd_kafka_AdminOptions_t);
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: it was made by `Queries::options`, and nobody else destroys it.
+        unsafe { rd::rd_kafka_AdminOptions_destroy(self.0) }
+    }
+}
+
+/// One answer as librdkafka gives it.
+struct Event(NonNull<rd::rd_kafka_event_t>);
+
+impl Event {
+    /// `None` where it answers an earlier round.
+    fn answer_in(&self, round: usize) -> Option<Answer> {
+        let event = self.0.as_ptr();
+        // SAFETY: the event is alive.
+        let (number, error) =
+            unsafe { (rd::rd_kafka_event_opaque(event).addr(), rd::rd_kafka_event_error(event)) };
+        let failed = (error != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into());
+        if number / REQUESTS != round {
+            return None;
+        }
+        Some(match Bound::ALL.into_iter().find(|bound| *bound as usize == number % REQUESTS) {
+            Some(bound) => Answer::Offsets(bound, failed.map_or_else(|| Ok(self.offsets()), Err)),
+            None => Answer::Ids(failed.map_or_else(|| Ok(self.ids()), Err)),
+        })
+    }
+
+    fn offsets(&self) -> Vec<(String, i32, OffsetAnswer)> {
+        let mut count = 0;
+        // SAFETY: the event is alive as long as what is read of it; the list has as many elements as it says.
+        let infos = unsafe {
+            let result = rd::rd_kafka_event_ListOffsets_result(self.0.as_ptr());
+            if result.is_null() {
+                return Vec::new();
+            }
+            let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+            elements(infos.cast_const(), count)
+        };
+        let offset = |info: &*const rd::rd_kafka_ListOffsetsResultInfo_t| {
+            // SAFETY: as above.
+            let partition = unsafe { &*rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info) };
+            let answer = match partition.err {
+                // librdkafka's answer for a leader that gave none.
+                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR if partition.offset < 0 => {
+                    Err(RDKafkaErrorCode::OperationTimedOut)
+                }
+                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(partition.offset),
+                error => Err(error.into()),
+            };
+            (text(partition.topic), partition.partition, answer)
+        };
+        infos.iter().map(offset).collect()
+    }
+
+    fn ids(&self) -> Vec<(String, IdAnswer)> {
+        let mut count = 0;
+        // SAFETY: the event is alive as long as what is read of it; the list has as many elements as it says.
+        let topics = unsafe {
+            let result = rd::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
+            if result.is_null() {
+                return Vec::new();
+            }
+            let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+            elements(topics.cast_const(), count)
+        };
+        let id = |topic: &*const rd::rd_kafka_TopicDescription_t| {
+            // SAFETY: as above.
+            unsafe {
+                let error = rd::rd_kafka_TopicDescription_error(*topic);
+                let name = text(rd::rd_kafka_TopicDescription_name(*topic));
+                if !error.is_null() {
+                    let code = rd::rd_kafka_error_code(error);
+                    if code != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                        return (name, Err(code.into()));
+                    }
+                }
+                (name, Ok(topic_id(rd::rd_kafka_TopicDescription_topic_id(*topic))))
+            }
+        };
+        topics.iter().map(id).collect()
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: it was given to us, and nothing of it is borrowed any more.
+        unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// Brokers before Kafka 2.8 have no ids, for which librdkafka gives zeros.
+///
+/// # Safety
+/// `id` is null, or alive.
+unsafe fn topic_id(id: *const rd::rd_kafka_Uuid_t) -> Option<TopicId> {
+    if id.is_null() {
+        return None;
+    }
+    // SAFETY: it is alive.
+    let (most_significant, least_significant) =
+        unsafe { (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id)) };
+    let id = TopicId { most_significant, least_significant };
+    (id != TopicId { most_significant: 0, least_significant: 0 }).then_some(id)
+}
+
+/// librdkafka's lists may be null where they are empty.
+///
+/// # Safety
+/// `first` points to `count` elements that live as long as the slice is used, or `count` is 0.
+unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
+    if first.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller says so.
+    unsafe { std::slice::from_raw_parts(first, count) }
+}
+
+fn text(name: *const c_char) -> String {
+    // SAFETY: librdkafka's names end with a zero, and live as long as what they are the name of.
+    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::TopicNames;
+    use crate::source::kafka::consumer::consumer_config;
+    use crate::source::kafka::embedded::EmbeddedBroker;
+
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn bounds_and_ids_are_given_topic_by_topic_and_those_of_an_earlier_round_are_not() {
+        let broker = EmbeddedBroker::start(TopicNames::default(), 2).unwrap();
+        let client = consumer_config(&broker.settings(), "test").create_with_context(Reasons::default()).unwrap();
+        let mut queries = Queries::new(Arc::new(Client::new(client)));
+        queries.ask_offsets(Bound::Low, &[("jobs", 0)], WITHIN);
+        queries.begin_round();
+        queries.ask_offsets(Bound::LastStable, &[("jobs", 0), ("jobs", 1), ("nowhere", 0)], WITHIN);
+        let Some(Answer::Offsets(Bound::LastStable, Ok(answers))) = queries.next(WITHIN) else {
+            panic!("no bounds")
+        };
+        let unknown = RDKafkaErrorCode::UnknownTopicOrPartition;
+        let name = |name: &str| name.to_owned();
+        let expected = [(name("jobs"), 0, Ok(0)), (name("jobs"), 1, Ok(0)), (name("nowhere"), 0, Err(unknown))];
+        assert_eq!(answers, expected);
+        let mut ids = || {
+            queries.begin_round();
+            queries.ask_ids(&["jobs", "nowhere"], Some(1), WITHIN);
+            let Some(Answer::Ids(Ok(ids))) = queries.next(WITHIN) else { panic!("no ids") };
+            ids
+        };
+        let first = ids();
+        assert!(matches!(first[0], (_, Ok(Some(_)))) && first[1] == (name("nowhere"), Err(unknown)), "{first:?}");
+        assert_eq!(ids(), first);
+    }
+}

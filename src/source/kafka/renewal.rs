@@ -1,0 +1,293 @@
+//! When a client that hears nothing is replaced by a new one, and when a partition that stands still is assigned anew.
+//! librdkafka 2.12 can lose its connections and never try another (confluentinc/librdkafka#5301); a client made anew heals
+//! that, and whatever else is of its kind, since the offsets are ours. Pure: the clock is given.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::domain::Topic;
+
+/// How long a client may hear nothing, and a partition stand still.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long new clients are waited for, at most, where they hear nothing either.
+pub const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
+/// Who has not been looked after for this long has not been reading: nothing can be said of that time.
+const NOT_READING: Duration = Duration::from_secs(5);
+
+/// How long one client has heard nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    since: Instant,
+    patience: Duration,
+}
+
+impl Silence {
+    pub fn new(now: Instant) -> Silence {
+        Silence { since: now, patience: PATIENCE }
+    }
+
+    /// The cluster has answered it.
+    pub fn heard(&mut self, at: Instant) {
+        if at > self.since {
+            *self = Silence::new(at);
+        }
+    }
+
+    /// Whether a new client is due. Each that is replaced in vain doubles the time until the next, but not while another
+    /// client is answered (`others_hear`): then it is this client that is deaf.
+    pub fn is_too_long(&self, now: Instant, others_hear: bool) -> bool {
+        let patience = if others_hear { PATIENCE } else { self.patience };
+        now.saturating_duration_since(self.since) >= patience
+    }
+
+    /// A new client has taken its place.
+    pub fn renewed(&mut self, now: Instant) {
+        *self = Silence { since: now, patience: (self.patience * 2).min(LONGEST_PATIENCE) };
+    }
+
+    /// Nothing can be said of the time before.
+    fn begin_anew(&mut self, now: Instant) {
+        self.since = self.since.max(now);
+    }
+}
+
+/// One partition as it is seen from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    pub topic: Topic,
+    pub partition: i32,
+    /// How far it has come: the next offset to be given, or that librdkafka will fetch where that is beyond it.
+    pub position: i64,
+    /// Whether records of it are there to be taken.
+    pub has_records: bool,
+    /// Where it ends, by the cluster's own word.
+    pub end: Option<i64>,
+    /// Whether an error stands.
+    pub has_error: bool,
+}
+
+/// What heals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cure {
+    Nothing,
+    /// These partitions are assigned anew, where they stand.
+    Reassign(Vec<(Topic, i32)>),
+    /// A new client takes the place of the one that reads; why.
+    Renew(String),
+}
+
+/// Looks after the client that reads, about once a second.
+pub struct Watchdog {
+    silence: Silence,
+    last_look: Instant,
+    still: BTreeMap<(Topic, i32), Still>,
+    /// When a client was last replaced because a partition stood still, and how long it is waited until the next time.
+    renewed_for_partition: Option<(Instant, Duration)>,
+}
+
+/// A partition that does not move.
+struct Still {
+    position: i64,
+    since: Instant,
+    reassigned: u32,
+}
+
+impl Watchdog {
+    pub fn new(now: Instant) -> Watchdog {
+        Watchdog {
+            silence: Silence::new(now),
+            last_look: now,
+            still: BTreeMap::new(),
+            renewed_for_partition: None,
+        }
+    }
+
+    /// What is to be done now. `heard` is when a broker last answered the client that reads, `others_hear` whether the cluster
+    /// answers another client.
+    pub fn look(&mut self, now: Instant, heard: Option<Instant>, others_hear: bool, seen: &[Sight]) -> Cure {
+        let was_reading = now.saturating_duration_since(self.last_look) < NOT_READING;
+        self.last_look = now;
+        if let Some(heard) = heard {
+            self.silence.heard(heard);
+        }
+        // Who is assigned nothing asks nobody anything.
+        if !was_reading || seen.is_empty() {
+            self.silence.begin_anew(now);
+            self.still.clear();
+            return Cure::Nothing;
+        }
+        if self.silence.is_too_long(now, others_hear) {
+            let silent = now.saturating_duration_since(self.silence.since).as_secs();
+            self.silence.renewed(now);
+            self.still.clear();
+            let others = if others_hear { ", though they answer others" } else { "" };
+            return Cure::Renew(format!("no broker has answered the client that reads for {silent} s{others}"));
+        }
+        self.look_at_partitions(now, seen)
+    }
+
+    fn look_at_partitions(&mut self, now: Instant, seen: &[Sight]) -> Cure {
+        self.still.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
+        let mut reassign = Vec::new();
+        let mut renew = None;
+        for sight in seen {
+            let key = (sight.topic, sight.partition);
+            let begin = Still { position: sight.position, since: now, reassigned: 0 };
+            let still = self.still.entry(key).or_insert(begin);
+            let has_more = sight.end.is_some_and(|end| end > sight.position);
+            if still.position != sight.position || sight.has_records || !(has_more || sight.has_error) {
+                *still = Still { position: sight.position, since: now, reassigned: 0 };
+                continue;
+            }
+            // Where assigning it anew has not helped, something else may be slow: it is given more time each time.
+            let patience = match sight.has_error {
+                true => PATIENCE,
+                false => (PATIENCE * 2u32.pow(still.reassigned.min(4))).min(LONGEST_PATIENCE),
+            };
+            if now.saturating_duration_since(still.since) < patience {
+                continue;
+            }
+            if !sight.has_error && still.reassigned > 0 {
+                renew = Some((sight, now.saturating_duration_since(still.since)));
+            }
+            still.since = now;
+            still.reassigned += 1;
+            reassign.push(key);
+        }
+        match renew {
+            Some((sight, time)) if self.may_renew_for_partition(now) => {
+                self.still.clear();
+                let Sight { topic, partition, position, end, .. } = *sight;
+                let end = end.unwrap_or(position);
+                Cure::Renew(format!(
+                    "{topic}/{partition} has records from {position} to {end}, and none of them has come for {} s, though \
+                     it was assigned anew",
+                    time.as_secs()
+                ))
+            }
+            _ if reassign.is_empty() => Cure::Nothing,
+            _ => Cure::Reassign(reassign),
+        }
+    }
+
+    fn may_renew_for_partition(&mut self, now: Instant) -> bool {
+        let wait = match self.renewed_for_partition {
+            Some((at, wait)) if now.saturating_duration_since(at) < wait => return false,
+            Some((_, wait)) => (wait * 2).min(LONGEST_PATIENCE),
+            None => PATIENCE,
+        };
+        self.renewed_for_partition = Some((now, wait));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn sight(position: i64, end: i64) -> Sight {
+        let end = Some(end);
+        Sight { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
+    }
+
+    /// Looks once a second, for so many of them; gives what was to be done, with the second.
+    fn looked(
+        watchdog: &mut Watchdog,
+        from: Instant,
+        seconds: std::ops::Range<u32>,
+        see: impl Fn(Instant) -> (Option<Instant>, bool, Sight),
+    ) -> Vec<(u32, Cure)> {
+        let look = |second: u32| {
+            let now = from + SECOND * second;
+            let (heard, others_hear, sight) = see(now);
+            (second, watchdog.look(now, heard, others_hear, &[sight]))
+        };
+        seconds.map(look).filter(|(_, cure)| *cure != Cure::Nothing).collect()
+    }
+
+    fn seconds(cures: &[(u32, Cure)]) -> Vec<u32> {
+        cures.iter().map(|(second, _)| *second).collect()
+    }
+
+    #[test]
+    fn a_client_that_no_broker_answers_is_replaced_every_30_s_while_others_are_answered() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let cures = looked(&mut watchdog, begin, 0..200, |_| (None, true, sight(5, 5)));
+        assert_eq!(seconds(&cures), [30, 60, 90, 120, 150, 180]);
+        assert!(matches!(&cures[0].1, Cure::Renew(why) if why.contains("answer others")), "{cures:?}");
+    }
+
+    #[test]
+    fn while_nobody_is_answered_new_clients_come_ever_more_rarely() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let cures = looked(&mut watchdog, begin, 0..1400, |_| (None, false, sight(5, 5)));
+        assert_eq!(seconds(&cures), [30, 90, 210, 450, 750, 1050, 1350]);
+        // One answer, and all begins anew.
+        let heard = begin + SECOND * 1400;
+        let cures = looked(&mut watchdog, begin, 1400..1440, |_| (Some(heard), false, sight(5, 5)));
+        assert_eq!(seconds(&cures), [1430]);
+    }
+
+    #[test]
+    fn a_client_that_is_answered_is_left_alone() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let cures = looked(&mut watchdog, begin, 0..500, |now| (Some(now), true, sight(5, 5)));
+        assert_eq!(cures, []);
+    }
+
+    #[test]
+    fn a_partition_that_does_not_move_is_assigned_anew_and_then_the_client_is_replaced() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let cures = looked(&mut watchdog, begin, 0..100, |now| (Some(now), true, sight(5, 9)));
+        assert_eq!(seconds(&cures), [30, 90], "{cures:?}");
+        assert_eq!(cures[0].1, Cure::Reassign(vec![(Topic::Jobs, 0)]));
+        assert!(
+            matches!(&cures[1].1, Cure::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
+            "{cures:?}"
+        );
+    }
+
+    #[test]
+    fn an_error_that_stands_is_tried_again_though_the_partition_has_nothing_more() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let see = |now| (Some(now), true, Sight { has_error: true, ..sight(5, 5) });
+        let cures = looked(&mut watchdog, begin, 0..100, see);
+        assert_eq!(seconds(&cures), [30, 60, 90]);
+        assert!(cures.iter().all(|(_, cure)| matches!(cure, Cure::Reassign(_))), "{cures:?}");
+    }
+
+    #[test]
+    fn a_partition_that_moves_or_waits_to_be_taken_is_left_alone() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let moves = |now: Instant| {
+            let position = (now - begin).as_secs() as i64 / 20;
+            (Some(now), true, sight(position, 1000))
+        };
+        assert_eq!(looked(&mut watchdog, begin, 0..500, moves), []);
+        let waits = |now| (Some(now), true, Sight { has_records: true, ..sight(99, 1000) });
+        assert_eq!(looked(&mut watchdog, begin, 500..1000, waits), []);
+    }
+
+    #[test]
+    fn the_time_in_which_nothing_was_read_does_not_count() {
+        let begin = Instant::now();
+        let mut watchdog = Watchdog::new(begin);
+        let mut now = begin;
+        for _ in 0..20 {
+            for _ in 0..20 {
+                now += SECOND;
+                assert_eq!(watchdog.look(now, None, true, &[sight(5, 9)]), Cure::Nothing);
+            }
+            // It held, or rested.
+            now += 10 * SECOND;
+        }
+    }
+}

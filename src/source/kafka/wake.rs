@@ -1,0 +1,27 @@
+//! A thread that waits, and others that wake it.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+#[derive(Default)]
+pub struct Wake {
+    woken: Mutex<bool>,
+    condvar: Condvar,
+}
+
+impl Wake {
+    pub fn wake(&self) {
+        *self.woken.lock() = true;
+        self.condvar.notify_one();
+    }
+
+    /// Until it is woken, or was since the last call, but no longer than `wait`.
+    pub fn wait(&self, wait: Duration) {
+        let mut woken = self.woken.lock();
+        if !*woken {
+            self.condvar.wait_for(&mut woken, wait);
+        }
+        *woken = false;
+    }
+}
