@@ -7,9 +7,11 @@ mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
+mod health;
 mod holding;
 mod orphans;
 mod partitions;
+mod reporting;
 mod resting;
 mod writing;
 
@@ -19,8 +21,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::gauge;
-
 use crate::domain::fold::{self, Effects, Step};
 use crate::domain::{DeadLetter, Envelope, Key, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
@@ -29,8 +29,10 @@ use crate::store::{StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
+use health::Health;
 use holding::Limits;
 use partitions::{Found, Partitions};
+use reporting::Reporting;
 use writing::Patience;
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
@@ -89,6 +91,8 @@ struct Projector {
     /// That the store is built from, once it is known.
     cluster: Option<String>,
     partitions: Partitions,
+    health: Health,
+    reporting: Reporting,
     settings: Settings,
     status: Status,
     counters: Counters,
@@ -122,6 +126,8 @@ impl Projector {
             cluster: writer.reader().cluster()?,
             writer,
             partitions,
+            health: Health::new(now),
+            reporting: Reporting::default(),
             settings,
             status,
             counters: Counters::new(),
@@ -355,23 +361,6 @@ impl Projector {
             _ => {}
         }
         Ok(())
-    }
-
-    fn report(&mut self, source: &dyn Source) {
-        self.last_report = Instant::now();
-        self.partitions.compare(|topic, partition| source.observation(topic, partition), self.last_report);
-        let partitions = self.partitions.reports(|topic, partition| source.watermarks(topic, partition));
-        let stopped = self.partitions.stopped_reason();
-        let state = match (&stopped, self.live, partitions.is_empty()) {
-            (Some(_), _, _) => State::Stalled,
-            (None, true, _) => State::Live,
-            (None, false, true) => State::Starting,
-            (None, false, false) => State::CatchingUp,
-        };
-        self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
-        self.status.set_error(stopped.or_else(|| source.trouble()));
-        self.status.set_state(state);
-        gauge!("optview_working_set_records").set(self.working.weight() as f64);
     }
 
     /// Writes what was read, and a last checkpoint.

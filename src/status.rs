@@ -1,9 +1,15 @@
 //! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
 
-use std::sync::Arc;
+mod kafka;
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{SecondsFormat, Utc};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex, RwLock};
 use serde::Serialize;
+
+pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
 /// Where the projector stands as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,12 +55,15 @@ pub struct PartitionReport {
     pub checkpoint: Option<i64>,
     /// The oldest offset that the broker still has; `null` until it has said.
     pub low: Option<i64>,
-    /// One past the newest offset; `null` until the broker has said.
+    /// One past the newest offset, those of open transactions included; `null` until the broker has said.
     pub high: Option<i64>,
+    /// Records that can be read and have not been; `null` while the broker has not said lately.
     pub lag_records: Option<i64>,
-    /// Now less the timestamp of the last record read; 0 where nothing is left to read.
+    /// The greatest age that a record may have which has not been read; 0 where the broker has just said that there is none.
     pub lag_seconds: Option<f64>,
     pub state: PartitionState,
+    #[serde(flatten)]
+    pub freshness: PartitionFreshness,
 }
 
 /// What is shown while it cannot be kept up to date.
@@ -84,11 +93,21 @@ pub struct Report {
     pub generation: u64,
     pub views: u64,
     pub dead_letters: u64,
-    /// The sum over the partitions; `null` until the broker has told all high watermarks.
+    /// The sum over the partitions; `null` where that of any is not known.
     pub lag_records: Option<i64>,
-    /// The greatest of the partitions'.
+    /// The greatest of the partitions'; `null` where that of any is not known.
     pub lag_seconds: Option<f64>,
+    /// All that is wrong now; never `null` while anything is.
     pub last_error: Option<String>,
+    /// Since when something has been wrong without a break, RFC 3339.
+    pub last_error_since: Option<String>,
+    /// What somebody should look at, though nothing is wrong with what is shown.
+    pub warnings: Vec<String>,
+    /// How the cluster answers; `null` where nobody asks it.
+    pub kafka: Option<KafkaReport>,
+    /// When `live` becomes `stale` unless something is confirmed until then.
+    #[serde(skip)]
+    pub stale_from: Option<Instant>,
     /// Only there where the state is `frozen`, or was before it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<FrozenAt>,
@@ -109,6 +128,10 @@ impl Status {
             lag_records: None,
             lag_seconds: None,
             last_error: None,
+            last_error_since: None,
+            warnings: Vec::new(),
+            kafka: None,
+            stale_from: None,
             frozen_at: None,
             partitions: Vec::new(),
         })))))
@@ -124,12 +147,13 @@ impl Status {
         self.0.read().lock_arc()
     }
 
+    /// All of it, as it is now.
     pub fn report(&self) -> Report {
-        self.lock().clone()
+        self.lock().clone().at(Instant::now())
     }
 
     pub fn state(&self) -> State {
-        self.lock().state
+        self.lock().state_at(Instant::now())
     }
 
     pub fn set_state(&self, state: State) {
@@ -159,24 +183,19 @@ impl Status {
 
     /// `None` where all is well again.
     pub fn set_error(&self, error: Option<String>) {
-        self.lock().last_error = error;
+        let mut report = self.lock();
+        report.last_error_since = match (&error, report.last_error_since.take()) {
+            (None, _) => None,
+            (Some(_), Some(since)) => Some(since),
+            (Some(_), None) => Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)),
+        };
+        report.last_error = error;
     }
 
     /// The partitions as they are now, with the counts.
     pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
-        let lag_records = partitions.iter().map(|partition| partition.lag_records).sum();
-        let lag_seconds = partitions.iter().filter_map(|partition| partition.lag_seconds).reduce(f64::max);
         let mut report = self.lock();
-        *report = Report {
-            state: report.state,
-            generation: report.generation,
-            views,
-            dead_letters,
-            lag_records: if partitions.is_empty() { None } else { lag_records },
-            lag_seconds,
-            last_error: report.last_error.take(),
-            frozen_at: report.frozen_at.take(),
-            partitions,
-        };
+        (report.views, report.dead_letters) = (views, dead_letters);
+        report.partitions = partitions;
     }
 }

@@ -11,7 +11,9 @@ use super::Engine;
 use super::rebuild::Plan;
 use super::running::{OnFailure, Running, condemn_damaged};
 use crate::projector::Control;
-use crate::status::{FrozenAt, PartitionReport, PartitionState, Position, Report, Status};
+use crate::status::{
+    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, Status,
+};
 use crate::store::{About, Existing, FORMAT, PartitionPosition, Reader};
 
 /// How often it looks how the other one is.
@@ -53,8 +55,12 @@ pub(super) fn follow(status: &Status, built: &Report) {
         let is_same = |other: &&PartitionReport| (&other.topic, other.partition) == (&held.topic, held.partition);
         let Some(other) = built.partitions.iter().find(is_same) else { continue };
         (held.low, held.high) = (other.low, other.high);
-        held.lag_records = other.high.map(|high| (high - held.position).max(0));
+        // What the other one has read and confirmed says nothing of this one's views.
+        let instants = PartitionInstants { confirmed: None, oldest_unread: None, ..other.freshness.instants };
+        held.freshness = PartitionFreshness { confirmed_at: None, instants, ..other.freshness.clone() };
+        held.lag_records = other.freshness.last_stable.map(|end| (end - held.position).max(0));
     }
+    status.set_kafka(built.kafka.clone());
     status.set_progress(report.partitions, report.views, report.dead_letters);
     status.set_error(built.last_error.clone());
 }
@@ -70,6 +76,7 @@ fn at_rest(at: &PartitionPosition) -> PartitionReport {
         lag_records: None,
         lag_seconds: None,
         state: PartitionState::Frozen,
+        freshness: PartitionFreshness::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::edge::{Answer, Edge};
 use super::errors::HttpError;
-use super::metrics::record_report;
+use super::metrics::{RecordedErrors, record_report};
 use super::{ReaderSource, health, json, open_reader, optimizations, to_json};
 use crate::explain::explain;
 use crate::source::TopicNames;
@@ -25,6 +25,7 @@ static PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; vers
 struct Admin {
     status: Status,
     metrics: PrometheusHandle,
+    errors: RecordedErrors,
     reader: ReaderSource,
     topics: TopicNames,
 }
@@ -36,7 +37,7 @@ pub fn admin_router(
     reader: ReaderSource,
     topics: TopicNames,
 ) -> Router {
-    let admin = Arc::new(Admin { status, metrics, reader, topics });
+    let admin = Arc::new(Admin { status, metrics, errors: RecordedErrors::default(), reader, topics });
     Router::new()
         .route_service("/status", Edge::now("/status", &admin, report))
         .route_service("/metrics", Edge::now("/metrics", &admin, scrape))
@@ -68,7 +69,7 @@ fn report(admin: &Admin, _: &Request) -> Answer {
 }
 
 fn scrape(admin: &Admin, _: &Request) -> Answer {
-    record_report(&admin.status.report());
+    record_report(&admin.status.report(), &admin.errors);
     let mut response = json(admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS_TEXT.clone());
     Ok(response)

@@ -1,8 +1,8 @@
 //! Whether the process lives, and whether it should get requests. Reads the status and decides by it; remembers
 //! nothing itself.
 //!
-//! Ready means that what was there at the start has been read. A broker that goes away afterwards leaves the
-//! projector live, and so the reads ready: what they serve grows old, which `lag_seconds` and `last_error` show, but
+//! Ready means that what was there at the start has been read. A broker that goes away afterwards makes the projector
+//! stale, and leaves the reads ready: what they serve grows old, which `state`, `lag_seconds` and `last_error` show, but
 //! taking every instance out of the balancer would turn old answers into none. The same goes for a generation that this
 //! version cannot keep up to date: it is ready, and says that it is frozen, and where.
 
@@ -20,6 +20,10 @@ struct Alive<'a> {
     status: &'static str,
     state: State,
     last_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_since: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
 }
 
 /// Both as the body of a ready answer and as the detail of one that is not.
@@ -31,21 +35,35 @@ struct Readiness<'a> {
     lag_seconds: Option<f64>,
     last_error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_since: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
     frozen_at: Option<&'a FrozenAt>,
 }
 
 /// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows the last error,
 /// because the broker's client retries wrong credentials for ever and says so nowhere else.
 pub fn alive(report: &Report) -> Response {
-    let last_error = report.last_error.as_deref();
-    to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, last_error })
+    let alive = Alive {
+        status: "ok",
+        state: report.state,
+        last_error: report.last_error.as_deref(),
+        last_error_since: report.last_error_since.as_deref(),
+        warnings: &report.warnings,
+    };
+    to_json(StatusCode::OK, &alive)
 }
 
-/// `/readyz`: 200 while live, or frozen and said to be, else 503 with the reason.
+/// `/readyz`: 200 while live, or stale or frozen and said to be, else 503 with the reason.
 pub fn ready(report: &Report, store_is_open: bool) -> Answer {
     match reason(report, store_is_open) {
         None => {
-            let status = if report.state == State::Frozen { "frozen" } else { "ready" };
+            let status = match report.state {
+                State::Frozen => "frozen",
+                State::Stale => "stale",
+                _ => "ready",
+            };
             Ok(to_json(StatusCode::OK, &readiness(report, status)))
         }
         Some(message) => {
@@ -62,6 +80,8 @@ fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
         lag_records: report.lag_records,
         lag_seconds: report.lag_seconds,
         last_error: report.last_error.as_deref(),
+        last_error_since: report.last_error_since.as_deref(),
+        warnings: &report.warnings,
         frozen_at: report.frozen_at.as_ref(),
     }
 }
@@ -102,6 +122,7 @@ mod tests {
             (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
             (State::Live, None),
+            (State::Stale, None),
             (State::Frozen, None),
             (State::Stalled, Some("stalled: boom")),
             (State::Stopping, Some("stopping")),
@@ -121,6 +142,23 @@ mod tests {
         for part in [
             r#""status":"frozen","state":"frozen""#,
             r#""frozen_at":{"format":1,"own_format":2,"closed_at":null,"positions":[]}"#,
+        ] {
+            assert!(text.contains(part), "no {part}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_stale_is_ready_and_says_since_when_and_why() {
+        let stale = Report {
+            last_error_since: Some("2026-11-28T10:00:00.000Z".to_owned()),
+            warnings: vec!["look here".to_owned()],
+            ..report(State::Stale, Some("boom"))
+        };
+        assert_eq!(ready(&stale, true).unwrap().status(), StatusCode::OK);
+        let text = serde_json::to_string(&readiness(&stale, "stale")).unwrap();
+        for part in [
+            r#""status":"stale","state":"stale""#,
+            r#""last_error":"boom","last_error_since":"2026-11-28T10:00:00.000Z","warnings":["look here"]"#,
         ] {
             assert!(text.contains(part), "no {part}: {text}");
         }

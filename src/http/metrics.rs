@@ -1,9 +1,11 @@
 //! What Prometheus is told: the requests as they are answered, the projector's status whenever somebody scrapes.
 //! On the hot path there is no look-up and no label: each route holds its handles.
 
+mod kafka;
+
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use metrics::{
@@ -11,7 +13,10 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::status::{PartitionReport, PartitionState, Report, State};
+pub use kafka::RecordedErrors;
+use kafka::{describe_kafka, record_kafka};
+
+use crate::status::{Report, State};
 
 /// From a hit in memory, some microseconds, to what a client gives up on.
 const BUCKETS_SECONDS: [f64; 18] = [
@@ -91,7 +96,7 @@ impl RouteMetrics {
 }
 
 /// Sets the gauges to what the status says now. What is not known yet is NaN, which no alert's comparison matches.
-pub fn record_report(report: &Report) {
+pub fn record_report(report: &Report, errors: &RecordedErrors) {
     for (state, name) in [
         (State::Starting, "starting"),
         (State::CatchingUp, "catching_up"),
@@ -108,21 +113,7 @@ pub fn record_report(report: &Report) {
     gauge!("optview_dead_letters").set(of_count(report.dead_letters));
     gauge!("optview_lag_records").set(of_offset(report.lag_records));
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
-    report.partitions.iter().for_each(record_partition);
-}
-
-fn record_partition(partition: &PartitionReport) {
-    let number = partition.partition.to_string();
-    let set = |name: &'static str, value: f64| {
-        gauge!(name, "topic" => partition.topic.clone(), "partition" => number.clone()).set(value);
-    };
-    set("optview_partition_position", of_offset(Some(partition.position)));
-    set("optview_partition_checkpoint", of_offset(partition.checkpoint));
-    set("optview_partition_low_watermark", of_offset(partition.low));
-    set("optview_partition_high_watermark", of_offset(partition.high));
-    set("optview_partition_lag_records", of_offset(partition.lag_records));
-    set("optview_partition_lag_seconds", partition.lag_seconds.unwrap_or(f64::NAN));
-    set("optview_partition_stopped", if partition.state == PartitionState::Stopped { 1.0 } else { 0.0 });
+    record_kafka(report, errors, Instant::now());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
@@ -149,23 +140,14 @@ fn describe() {
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
-    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest age of what is served, of all partitions");
-    describe_gauge!("optview_partition_position", "The next offset to be read");
-    describe_gauge!("optview_partition_checkpoint", "The next offset to be read after a restart");
-    describe_gauge!("optview_partition_low_watermark", "The oldest offset that the broker still has");
-    describe_gauge!("optview_partition_high_watermark", "One past the newest offset that the broker has");
-    describe_gauge!("optview_partition_lag_records", "Records not read yet");
-    describe_gauge!(
-        "optview_partition_lag_seconds",
-        Unit::Seconds,
-        "The age of the last record read, while behind"
-    );
-    describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
+    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest of the partitions'");
+    describe_kafka();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::{PartitionFreshness, PartitionReport, PartitionState, Status};
 
     /// What a scrape says after `record`, without touching the process's recorder.
     fn scraped(record: impl FnOnce()) -> String {
@@ -206,13 +188,10 @@ mod tests {
     fn a_scrape_says_what_the_report_says() {
         let report = Report {
             state: State::Live,
-            generation: 3,
             views: 1_000,
             dead_letters: 2,
             lag_records: Some(7),
             lag_seconds: None,
-            last_error: None,
-            frozen_at: None,
             partitions: vec![PartitionReport {
                 topic: "jobs".to_owned(),
                 partition: 4,
@@ -223,9 +202,11 @@ mod tests {
                 lag_records: Some(7),
                 lag_seconds: Some(0.5),
                 state: PartitionState::Stopped,
+                freshness: PartitionFreshness::default(),
             }],
+            ..Status::new(3).report()
         };
-        let text = scraped(|| record_report(&report));
+        let text = scraped(|| record_report(&report, &RecordedErrors::default()));
         for line in [
             r#"optview_state{state="live"} 1"#,
             r#"optview_state{state="frozen"} 0"#,

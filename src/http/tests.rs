@@ -204,7 +204,13 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
         (get(&read, "/healthz").await, get(&read, "/readyz").await),
     ] {
         assert_eq!(alive.status, 200);
-        assert_eq!(alive.json(), json!({"status": "ok", "state": "starting", "last_error": "wrong credentials"}));
+        let since = status.report().last_error_since.expect("an error stands");
+        assert_eq!(
+            alive.json(),
+            json!({
+                "status": "ok", "state": "starting", "last_error": "wrong credentials", "last_error_since": since
+            })
+        );
         assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
     }
     status.set_state(State::Live);

@@ -5,6 +5,7 @@ mod identity;
 use std::collections::VecDeque;
 
 use super::control::Positions;
+use super::health::{Health, Moment, Reading};
 use crate::domain::{Topic, TopicId};
 use crate::source::{Continuity, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
@@ -47,8 +48,6 @@ struct Partition {
     /// The high watermark when it was found.
     start_high: i64,
     caught_up: bool,
-    /// All that it has has been read, though offsets that are no records may follow.
-    at_end: bool,
     /// Milliseconds since 1970, of the last record read.
     time: Option<i64>,
     stopped: Option<String>,
@@ -111,7 +110,6 @@ impl Partitions {
             watermarks,
             start_high: watermarks.high,
             caught_up: next_offset >= watermarks.high,
-            at_end: false,
             time: None,
             stopped,
         };
@@ -172,7 +170,6 @@ impl Partitions {
         partition.next_offset = partition.next_offset.max(last.offset + 1);
         partition.anchor = Some(last);
         partition.time = time;
-        partition.at_end = false;
         partition.caught_up |= partition.next_offset >= partition.start_high;
     }
 
@@ -185,7 +182,6 @@ impl Partitions {
         {
             partition.note_no_anchor(&name);
             partition.caught_up = true;
-            partition.at_end = true;
             partition.time = None;
         }
     }
@@ -209,7 +205,6 @@ impl Partitions {
             let reason = format!("{name}/{partition}: {reason}");
             tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
-            held.at_end = false;
             self.newly_failed.push((topic, partition));
         }
     }
@@ -315,25 +310,38 @@ impl Partitions {
         self.held.iter().filter_map(offset).collect()
     }
 
-    /// Every partition as it is now.
-    pub fn reports(&mut self, watermarks: impl Fn(Topic, i32) -> Option<Watermarks>) -> Vec<PartitionReport> {
-        let now = chrono::Utc::now().timestamp_millis();
+    /// How far each has been read, in their order.
+    pub fn readings(&mut self) -> impl Iterator<Item = Reading<'_>> {
         self.held.sort_by_key(|partition| (partition.topic, partition.number));
+        self.held.iter().map(|held| Reading {
+            topic: held.topic,
+            partition: held.number,
+            position: held.next_offset,
+            time: held.time,
+            stopped: held.stopped.as_deref(),
+        })
+    }
+
+    /// Every partition as it is now.
+    pub fn reports(
+        &mut self,
+        health: &Health,
+        moment: Moment,
+        watermarks: impl Fn(Topic, i32) -> Option<Watermarks>,
+    ) -> Vec<PartitionReport> {
         for partition in &mut self.held {
             if let Some(told) = watermarks(partition.topic, partition.number) {
                 partition.watermarks = told;
             }
             partition.watermarks.high = partition.watermarks.high.max(partition.next_offset);
         }
-        self.held.iter().map(|partition| self.report(partition, now)).collect()
+        self.held.iter().map(|partition| self.report(partition, health, moment)).collect()
     }
 
-    fn report(&self, partition: &Partition, now_millis: i64) -> PartitionReport {
+    fn report(&self, partition: &Partition, health: &Health, moment: Moment) -> PartitionReport {
         let topic = self.topics.get(partition.topic).to_owned();
         let Watermarks { low, high } = partition.watermarks;
-        // A transaction's markers take offsets that nobody is ever given.
-        let lag_records = if partition.at_end { 0 } else { (high - partition.next_offset).max(0) };
-        let behind = partition.time.map(|time| (now_millis - time).max(0) as f64 / 1000.0);
+        let (low, high) = health.bounds(partition.topic, partition.number).unwrap_or((low, high));
         PartitionReport {
             checkpoint: self.checkpoint.get(&(topic.clone(), partition.number)).map(|held| held.next_offset),
             topic,
@@ -341,13 +349,15 @@ impl Partitions {
             position: partition.next_offset,
             low: Some(low),
             high: Some(high),
-            lag_records: Some(lag_records),
-            lag_seconds: if lag_records == 0 { Some(0.0) } else { behind },
+            lag_records: health.lag_records(partition.topic, partition.number),
+            // Counted when somebody asks.
+            lag_seconds: None,
             state: match (&partition.stopped, partition.caught_up) {
                 (Some(_), _) => PartitionState::Stopped,
                 (None, true) => PartitionState::Live,
                 (None, false) => PartitionState::CatchingUp,
             },
+            freshness: health.freshness(moment, partition.topic, partition.number),
         }
     }
 

@@ -69,6 +69,18 @@ fn alerts_name_metrics_that_there_are() {
     }
 }
 
+/// Whoever is woken by an alert finds it in the run book, and finds no other there.
+#[test]
+fn the_run_book_has_every_alert() {
+    let rules = document("deploy/prometheus/alerts.yaml");
+    let named: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(named.len() > 10, "{named:?}");
+    let book = document("docs/OPERATIONS.md");
+    let rows = book.lines().filter_map(|line| line.strip_prefix("| `Optview")?.split('`').next());
+    let told: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
+    assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
+}
+
 /// Flags in what is deployed are flags that there are.
 #[test]
 fn what_is_deployed_uses_options_that_there_are() {

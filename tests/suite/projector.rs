@@ -4,6 +4,7 @@
 mod archived;
 mod cluster;
 mod continued;
+mod health;
 mod script;
 
 use std::collections::BTreeSet;

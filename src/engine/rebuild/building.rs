@@ -19,7 +19,8 @@ pub fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<
     loop {
         let (done, state) = builder.look()?;
         // One that has stopped, or is another version's, is as far as it will ever be.
-        if state == State::Live && matches!(engine.status.state(), State::Live | State::Stalled | State::Frozen) {
+        let live = engine.status.state();
+        if state == State::Live && matches!(live, State::Live | State::Stale | State::Stalled | State::Frozen) {
             return Ok(done);
         }
         std::thread::sleep(LOOK_EVERY);

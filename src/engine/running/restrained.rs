@@ -204,7 +204,35 @@ mod tests {
             true
         }
 
+        fn observation(&self, _: Topic, partition: i32) -> Option<PartitionObservation> {
+            let asked_at = Instant::now();
+            Some(PartitionObservation {
+                topic_id: None,
+                low: 0,
+                last_stable: 1,
+                high: i64::from(partition),
+                asked_at,
+            })
+        }
+
+        fn partition_error(&self, _: Topic, partition: i32) -> Option<StandingError> {
+            let since = "2026-11-28T10:00:00Z".parse().unwrap();
+            Some(StandingError { code: partition.to_string(), text: String::new(), since })
+        }
+
+        fn cluster_health(&self) -> ClusterHealth {
+            ClusterHealth { renewals: 7, ..ClusterHealth::default() }
+        }
+
         fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    }
+
+    #[test]
+    fn what_the_cluster_says_is_not_held_back() {
+        let source = Restrained::new(Flood(false), Restraint::default(), Arc::new(Freedom::default()));
+        assert_eq!(source.observation(Topic::Jobs, 5).map(|observation| observation.high), Some(5));
+        assert_eq!(source.partition_error(Topic::Jobs, 5).map(|error| error.code).as_deref(), Some("5"));
+        assert_eq!(source.cluster_health().renewals, 7);
     }
 
     /// The offsets that a poll gives; -1 for the end.

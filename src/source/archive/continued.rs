@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::manifest::Span;
 use super::play::ArchiveSource;
 use crate::domain::{OwnedRecord, Record, Topic};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
 
 type Partition = (Topic, i32);
 
@@ -171,6 +171,18 @@ impl<S: Source> Source for Continued<S> {
 
     fn cluster_id(&self) -> Option<String> {
         self.topics.cluster_id()
+    }
+
+    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        self.topics.observation(topic, partition)
+    }
+
+    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        self.topics.partition_error(topic, partition)
+    }
+
+    fn cluster_health(&self) -> ClusterHealth {
+        self.topics.cluster_health()
     }
 
     /// Not before the topics are known to be those that were archived.

@@ -10,7 +10,7 @@ use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic};
 use optview::projector::{self, Control, Settings};
-use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
+use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
 
@@ -244,6 +244,12 @@ impl Source for Playing<'_> {
 
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         Some(self.partitions[self.find(topic, partition)].watermarks())
+    }
+
+    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        let Watermarks { low, high } = self.partitions[self.find(topic, partition)].watermarks();
+        let asked_at = Instant::now();
+        Some(PartitionObservation { topic_id: None, low, last_stable: high, high, asked_at })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -1,0 +1,353 @@
+//! Whether each partition is known to be read to its end, by the cluster's own word. That nothing more has come is believed
+//! only where the cluster was asked and said so: a consumer that hears nothing proves nothing. Decides by what it is given and
+//! by the time it is given, and asks nobody.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::domain::Topic;
+use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicId};
+use crate::status::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
+
+/// How many observations of one partition wait at the most until what they say has been read. Beyond that every other goes.
+const OBSERVATIONS_MAX: usize = 256;
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub wall: DateTime<Utc>,
+}
+
+impl Moment {
+    pub fn now() -> Moment {
+        Moment { now: Instant::now(), wall: Utc::now() }
+    }
+
+    /// The wall clock's time at an instant.
+    pub fn wall_at(self, at: Instant) -> DateTime<Utc> {
+        let ago = TimeDelta::from_std(self.now.saturating_duration_since(at)).unwrap_or(TimeDelta::MAX);
+        self.wall.checked_sub_signed(ago).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    /// The instant of a record's timestamp. `None` where it lies in the future, or before 1970: that clock says nothing.
+    fn instant_of(self, millis: i64) -> Option<Instant> {
+        let age = u64::try_from(self.wall.timestamp_millis().checked_sub(millis)?).ok()?;
+        if millis > 0 { self.now.checked_sub(Duration::from_millis(age)) } else { None }
+    }
+}
+
+/// A time as `/status` shows it.
+pub fn shown(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// How far the projector has read one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    pub topic: Topic,
+    pub partition: i32,
+    /// The next offset to be read.
+    pub position: i64,
+    /// The timestamp of the last record read, in milliseconds since 1970.
+    pub time: Option<i64>,
+    pub stopped: Option<&'a str>,
+}
+
+/// Why a partition that is read is not known to be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// The cluster has never said where the partition ends.
+    NeverAnswered,
+    /// It has not said so lately.
+    NoAnswer,
+    /// There is more than has been read, and nothing of it comes.
+    StandsStill,
+    /// There is more than has been read, and it comes too slowly.
+    TooSlow,
+    /// The partition ends before what has been read of it.
+    Shorter,
+    /// The topic that the cluster has is another one of the same name.
+    OtherTopic,
+}
+
+/// All that is known of the partitions' and the cluster's health.
+pub struct Health {
+    tracks: BTreeMap<(Topic, i32), Track>,
+    asked_since: Instant,
+    live_since: Option<Instant>,
+    pub cluster: ClusterHealth,
+}
+
+impl Health {
+    pub fn new(now: Instant) -> Health {
+        Health { tracks: BTreeMap::new(), asked_since: now, live_since: None, cluster: ClusterHealth::default() }
+    }
+
+    /// Takes in how the cluster is. From the first call with `is_live`, partitions have to be confirmed.
+    pub fn observe_cluster(&mut self, moment: Moment, cluster: ClusterHealth, is_live: bool) {
+        self.cluster = cluster;
+        self.live_since = is_live.then(|| self.live_since.unwrap_or(moment.now));
+    }
+
+    /// Takes in how far a partition has been read, and what the cluster said of it last.
+    pub fn observe(
+        &mut self,
+        moment: Moment,
+        reading: Reading<'_>,
+        observation: Option<PartitionObservation>,
+        error: Option<StandingError>,
+    ) {
+        let key = (reading.topic, reading.partition);
+        let track = self.tracks.entry(key).or_insert_with(|| Track::new(moment.now, reading.position));
+        track.take_reading(moment, reading);
+        track.take_error(moment, error);
+        if let Some(observation) = observation {
+            track.take_observation(moment, observation);
+        }
+        if reading.stopped.is_none() {
+            track.confirm();
+        }
+    }
+
+    /// What `/status` says of a partition.
+    pub fn freshness(&self, moment: Moment, topic: Topic, partition: i32) -> PartitionFreshness {
+        self.tracks
+            .get(&(topic, partition))
+            .map_or_else(PartitionFreshness::default, |track| track.freshness(moment))
+    }
+
+    /// The low watermark and the true high one, as the cluster said last.
+    pub fn bounds(&self, topic: Topic, partition: i32) -> Option<(i64, i64)> {
+        self.tracks.get(&(topic, partition))?.latest.map(|latest| (latest.low, latest.high))
+    }
+
+    /// How many records can be read and have not been, by the cluster's last answer. `None` where that says nothing.
+    pub fn lag_records(&self, topic: Topic, partition: i32) -> Option<i64> {
+        self.tracks.get(&(topic, partition))?.lag_records()
+    }
+
+    /// What `/status` says of the cluster.
+    pub fn kafka(&self, moment: Moment) -> KafkaReport {
+        let ClusterHealth { last_answer, error, renewals, last_renewal } = &self.cluster;
+        let is_lately = |at: Instant| moment.now.saturating_duration_since(at) <= KNOWN_FOR;
+        KafkaReport {
+            up: last_answer.is_some_and(is_lately),
+            last_answer_seconds_ago: None,
+            error: error.as_ref().map(|error| error.text.clone()),
+            error_code: error.as_ref().map(|error| error.code.clone()),
+            error_since: error.as_ref().map(|error| shown(error.since)),
+            renewals: *renewals,
+            last_renewal_at: last_renewal.map(shown),
+            last_answer: *last_answer,
+            asked_since: self.asked_since,
+        }
+    }
+
+    /// Every error of a partition that stands, in the partitions' order.
+    pub fn errors(&self) -> impl Iterator<Item = ((Topic, i32), &StandingError)> {
+        self.tracks
+            .iter()
+            .filter(|(_, track)| track.stopped.is_none())
+            .filter_map(|(key, track)| track.error.as_ref().map(|(error, _)| (*key, error)))
+    }
+
+    /// When the first partition that is read becomes stale unless it is confirmed until then. `None` before it is live.
+    pub fn stale_from(&self) -> Option<Instant> {
+        let live_since = self.live_since?;
+        let tracks = self.tracks.values().filter(|track| track.stopped.is_none());
+        tracks.map(|track| track.stale_from(live_since)).min()
+    }
+
+    /// The partitions whose views may be old, why, and since when.
+    pub fn doubts(&self, moment: Moment) -> Vec<((Topic, i32), Doubt, Instant)> {
+        let Some(live_since) = self.live_since else { return Vec::new() };
+        let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
+        let doubtful = |(key, track): (&(Topic, i32), &Track)| {
+            let since = track.confirmed.map_or(live_since, |confirmed| confirmed.max(live_since));
+            let is_old = moment.now.saturating_duration_since(since) >= STALE_AFTER;
+            is_old.then(|| (*key, track.doubt(moment.now), track.confirmed.unwrap_or(live_since)))
+        };
+        read.filter_map(doubtful).collect()
+    }
+
+    /// The partitions of which one open transaction has hidden records for long, how many, and since when.
+    pub fn hidden(&self, moment: Moment) -> Vec<((Topic, i32), i64, Instant)> {
+        let long = |since: Instant| moment.now.saturating_duration_since(since) >= STALE_AFTER;
+        let of_track = |(key, track): (&(Topic, i32), &Track)| {
+            let (latest, hidden) = (track.latest?, track.hidden?);
+            long(hidden.since).then_some((*key, latest.high - latest.last_stable, hidden.since))
+        };
+        self.tracks.iter().filter_map(of_track).collect()
+    }
+}
+
+/// One partition, as far as it and the cluster's answers about it are known.
+struct Track {
+    found: Instant,
+    position: i64,
+    /// When the position was first seen where it is.
+    moved: Instant,
+    /// The timestamp of the last record read.
+    time: Option<i64>,
+    stopped: Option<(String, DateTime<Utc>)>,
+    /// The id of the topic that is read: the first that the cluster gave.
+    topic_id: Option<TopicId>,
+    latest: Option<PartitionObservation>,
+    /// Those whose end has not been read yet, the oldest first.
+    ahead: VecDeque<PartitionObservation>,
+    confirmed: Option<Instant>,
+    hidden: Option<Hidden>,
+    /// The error that stands, with when it was first seen here.
+    error: Option<(StandingError, Instant)>,
+}
+
+/// What lies behind a transaction that is open.
+#[derive(Clone, Copy)]
+struct Hidden {
+    last_stable: i64,
+    since: Instant,
+}
+
+impl Track {
+    fn new(now: Instant, position: i64) -> Track {
+        Track {
+            found: now,
+            position,
+            moved: now,
+            time: None,
+            stopped: None,
+            topic_id: None,
+            latest: None,
+            ahead: VecDeque::new(),
+            confirmed: None,
+            hidden: None,
+            error: None,
+        }
+    }
+
+    fn take_reading(&mut self, moment: Moment, reading: Reading<'_>) {
+        if reading.position != self.position {
+            (self.position, self.moved) = (reading.position, moment.now);
+        }
+        self.time = reading.time.or(self.time);
+        self.stopped = reading.stopped.map(|reason| match self.stopped.take() {
+            Some((_, since)) => (reason.to_owned(), since),
+            None => (reason.to_owned(), moment.wall),
+        });
+    }
+
+    fn take_error(&mut self, moment: Moment, error: Option<StandingError>) {
+        self.error = error.map(|error| {
+            let seen = self.error.take().map_or(moment.now, |(_, seen)| seen);
+            (error, seen)
+        });
+    }
+
+    fn take_observation(&mut self, moment: Moment, observation: PartitionObservation) {
+        if self.latest.is_some_and(|latest| latest.asked_at >= observation.asked_at) {
+            return;
+        }
+        self.topic_id = self.topic_id.or(observation.topic_id);
+        self.latest = Some(observation);
+        self.ahead.push_back(observation);
+        if self.ahead.len() > OBSERVATIONS_MAX {
+            let mut at = 0;
+            self.ahead.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+        }
+        let since = observation.asked_at.min(moment.now);
+        let PartitionObservation { last_stable, high, .. } = observation;
+        self.hidden = match self.hidden {
+            _ if high <= last_stable => None,
+            // Where the end of what is stable moves, it is another transaction that is open.
+            Some(hidden) if hidden.last_stable == last_stable => Some(hidden),
+            _ => Some(Hidden { last_stable, since }),
+        };
+    }
+
+    /// Believes the latest observation of which all has been read.
+    fn confirm(&mut self) {
+        let reached = self.ahead.iter().filter(|observation| self.is_reached(observation));
+        let Some(confirmed) = reached.map(|observation| observation.asked_at).max() else { return };
+        self.ahead.retain(|observation| observation.asked_at > confirmed);
+        self.confirmed = self.confirmed.max(Some(confirmed));
+    }
+
+    /// Whether the partition was read to where an observation says that it ended. That it ends before that, when it was asked
+    /// after that had been read, is no confirmation: the topic has lost something, or is another.
+    fn is_reached(&self, observation: &PartitionObservation) -> bool {
+        let PartitionObservation { last_stable, asked_at, .. } = *observation;
+        let is_there = last_stable == self.position || last_stable < self.position && asked_at <= self.moved;
+        is_there && self.is_same_topic(observation)
+    }
+
+    fn is_same_topic(&self, observation: &PartitionObservation) -> bool {
+        observation.topic_id.is_none() || observation.topic_id == self.topic_id
+    }
+
+    fn lag_records(&self) -> Option<i64> {
+        let latest = self.latest.filter(|latest| self.is_same_topic(latest))?;
+        let lag = latest.last_stable - self.position;
+        if lag < 0 && (self.stopped.is_some() || latest.asked_at > self.moved) {
+            return None;
+        }
+        Some(lag.max(0))
+    }
+
+    fn doubt(&self, now: Instant) -> Doubt {
+        let is_old = |at: Instant, limit: Duration| now.saturating_duration_since(at) > limit;
+        match self.latest {
+            None => Doubt::NeverAnswered,
+            Some(latest) if is_old(latest.asked_at, KNOWN_FOR) => Doubt::NoAnswer,
+            Some(latest) if !self.is_same_topic(&latest) => Doubt::OtherTopic,
+            Some(latest) if latest.last_stable < self.position => Doubt::Shorter,
+            Some(_) if is_old(self.moved, KNOWN_FOR) => Doubt::StandsStill,
+            Some(_) => Doubt::TooSlow,
+        }
+    }
+
+    /// When it becomes stale unless it is confirmed until then, or its error ends.
+    fn stale_from(&self, live_since: Instant) -> Instant {
+        let unconfirmed = self.confirmed.map_or(live_since, |confirmed| confirmed.max(live_since));
+        let failing = self.error.as_ref().map(|(_, seen)| (*seen).max(live_since));
+        failing.map_or(unconfirmed, |failing| failing.min(unconfirmed)) + STALE_AFTER
+    }
+
+    fn freshness(&self, moment: Moment) -> PartitionFreshness {
+        let (error, error_code, error_since) = match (&self.stopped, &self.error) {
+            (Some((reason, since)), _) => (Some(reason.clone()), Some("Stopped".to_owned()), Some(shown(*since))),
+            (None, Some((error, _))) => {
+                (Some(error.text.clone()), Some(error.code.clone()), Some(shown(error.since)))
+            }
+            (None, None) => (None, None, None),
+        };
+        // What is still to be read came after what has been read, and after the cluster said that there was no more.
+        let last_read = self.time.and_then(|millis| moment.instant_of(millis));
+        PartitionFreshness {
+            last_stable: self.latest.map(|latest| latest.last_stable),
+            hidden_records: self.latest.map(|latest| (latest.high - latest.last_stable).max(0)),
+            hidden_since: self.hidden.map(|hidden| shown(moment.wall_at(hidden.since))),
+            confirmed_at: self.confirmed.map(|at| shown(moment.wall_at(at))),
+            confirmed_seconds_ago: None,
+            error,
+            error_code,
+            error_since,
+            instants: PartitionInstants {
+                found: Some(self.found),
+                asked: self.latest.map(|latest| latest.asked_at),
+                confirmed: self.confirmed,
+                oldest_unread: self.confirmed.max(last_read),
+                hidden: self.hidden.map(|hidden| hidden.since),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "health/tests.rs"]
+mod tests;

@@ -1,0 +1,256 @@
+//! How fresh each partition is, and how the cluster answers. Ages are counted from instants whenever somebody asks, so that
+//! they grow also while nobody writes here. What is not known is `null`, never 0.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{PartitionReport, PartitionState, Report, State, Status};
+
+/// How long an answer of the cluster counts as what it would answer now. It is asked once a second.
+pub const KNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// After how long without a confirmation, or with an error that stands, what is shown counts as stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// What `/status` says of a partition beyond how far it has been read. All times are RFC 3339.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PartitionFreshness {
+    /// One past the newest offset that a reader of committed records may pass; `null` until the broker has said.
+    pub last_stable: Option<i64>,
+    /// How many offsets lie behind a transaction that is still open: nobody who reads committed records gets them yet.
+    pub hidden_records: Option<i64>,
+    /// Since when it is the same transaction that hides them; `null` where nothing is hidden.
+    pub hidden_since: Option<String>,
+    /// When the cluster was last asked and answered that it had no more than had been read.
+    pub confirmed_at: Option<String>,
+    pub confirmed_seconds_ago: Option<f64>,
+    /// What keeps the partition from being read.
+    pub error: Option<String>,
+    /// One word for it: `Stopped`, or librdkafka's name of the error.
+    pub error_code: Option<String>,
+    pub error_since: Option<String>,
+    #[serde(skip)]
+    pub instants: PartitionInstants,
+}
+
+/// The moments that a partition's ages are counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionInstants {
+    /// When the partition was found.
+    pub found: Option<Instant>,
+    /// When the cluster was asked what it answered last.
+    pub asked: Option<Instant>,
+    pub confirmed: Option<Instant>,
+    /// No record that is still to be read is older than this.
+    pub oldest_unread: Option<Instant>,
+    /// The begin of what `hidden_since` says.
+    pub hidden: Option<Instant>,
+}
+
+impl PartitionFreshness {
+    /// Seconds since the partition was confirmed, or since it was found where it never was.
+    pub fn seconds_unconfirmed(&self, now: Instant) -> Option<f64> {
+        self.instants.confirmed.or(self.instants.found).map(|since| seconds(now, since))
+    }
+
+    /// For how many seconds the same transaction has hidden records; 0 where none does.
+    pub fn seconds_hidden(&self, now: Instant) -> f64 {
+        self.instants.hidden.map_or(0.0, |since| seconds(now, since))
+    }
+}
+
+/// What `/status` says of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KafkaReport {
+    /// Whether the cluster has answered lately.
+    pub up: bool,
+    pub last_answer_seconds_ago: Option<f64>,
+    pub error: Option<String>,
+    pub error_code: Option<String>,
+    pub error_since: Option<String>,
+    /// How often the reading client was replaced because it had gone deaf.
+    pub renewals: u64,
+    pub last_renewal_at: Option<String>,
+    #[serde(skip)]
+    pub last_answer: Option<Instant>,
+    /// When it was asked for the first time.
+    #[serde(skip)]
+    pub asked_since: Instant,
+}
+
+impl KafkaReport {
+    /// Seconds since the last answer, or since the cluster was first asked where it never answered.
+    pub fn seconds_unanswered(&self, now: Instant) -> f64 {
+        seconds(now, self.last_answer.unwrap_or(self.asked_since))
+    }
+
+    fn count_ages(&mut self, now: Instant) {
+        self.up = self.last_answer.is_some_and(|at| now.saturating_duration_since(at) <= KNOWN_FOR);
+        self.last_answer_seconds_ago = self.last_answer.map(|at| seconds(now, at));
+    }
+}
+
+/// What a projector makes of all that it knows: told as one, so that a state is never seen without its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    pub state: State,
+    /// All that is wrong, and since when something has been, RFC 3339.
+    pub error: Option<(String, String)>,
+    pub warnings: Vec<String>,
+    pub kafka: KafkaReport,
+    /// When `live` becomes `stale` unless something is confirmed until then.
+    pub stale_from: Option<Instant>,
+}
+
+impl Status {
+    /// How the projector is, all in all.
+    pub fn judge(&self, judgement: Judgement) {
+        let Judgement { state, error, warnings, kafka, stale_from } = judgement;
+        let mut report = self.lock();
+        (report.last_error, report.last_error_since) = error.unzip();
+        (report.warnings, report.kafka, report.stale_from) = (warnings, Some(kafka), stale_from);
+        if report.state != State::Stopping {
+            report.state = state;
+        }
+    }
+
+    /// What another report says of the cluster.
+    pub fn set_kafka(&self, kafka: Option<KafkaReport>) {
+        self.lock().kafka = kafka;
+    }
+}
+
+impl Report {
+    /// The same report as it is at `now`.
+    pub fn at(mut self, now: Instant) -> Report {
+        self.partitions.iter_mut().for_each(|partition| partition.count_ages(now));
+        if let Some(kafka) = &mut self.kafka {
+            kafka.count_ages(now);
+        }
+        let is_any = !self.partitions.is_empty();
+        self.lag_records =
+            self.partitions.iter().map(|partition| partition.lag_records).sum::<Option<i64>>().filter(|_| is_any);
+        let greatest = |lag: f64, partition: &PartitionReport| Some(lag.max(partition.lag_seconds?));
+        self.lag_seconds = self.partitions.iter().try_fold(0.0, greatest).filter(|_| is_any);
+        let state = self.state_at(now);
+        if state != self.state && self.last_error.is_none() {
+            self.last_error = Some(format!(
+                "for {} s the projector has not said that a partition is read to its end: what is shown may be old; see \
+                 `confirmed_at` of the partitions",
+                STALE_AFTER.as_secs()
+            ));
+        }
+        self.state = state;
+        self
+    }
+
+    pub(super) fn state_at(&self, now: Instant) -> State {
+        let is_stale = self.state == State::Live && self.stale_from.is_some_and(|from| now >= from);
+        if is_stale { State::Stale } else { self.state }
+    }
+}
+
+impl PartitionReport {
+    fn count_ages(&mut self, now: Instant) {
+        let PartitionInstants { asked, confirmed, oldest_unread, .. } = self.freshness.instants;
+        if asked.is_none_or(|at| now.saturating_duration_since(at) > KNOWN_FOR) {
+            self.lag_records = None;
+        }
+        self.freshness.confirmed_seconds_ago = confirmed.map(|at| seconds(now, at));
+        self.lag_seconds = match self.lag_records {
+            Some(0) if self.state != PartitionState::Frozen => Some(0.0),
+            _ => oldest_unread.map(|since| seconds(now, since)),
+        };
+    }
+}
+
+fn seconds(now: Instant, since: Instant) -> f64 {
+    now.saturating_duration_since(since).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(begin: Instant, seconds: u64) -> Instant {
+        begin + Duration::from_secs(seconds)
+    }
+
+    fn partition(position: i64, instants: PartitionInstants) -> PartitionReport {
+        PartitionReport {
+            topic: "jobs".to_owned(),
+            partition: 0,
+            position,
+            checkpoint: None,
+            low: Some(0),
+            high: Some(9),
+            lag_records: Some(9 - position),
+            lag_seconds: None,
+            state: PartitionState::Live,
+            freshness: PartitionFreshness { last_stable: Some(9), instants, ..PartitionFreshness::default() },
+        }
+    }
+
+    #[test]
+    fn ages_grow_while_nobody_writes_and_what_is_not_known_is_null() {
+        let begin = Instant::now();
+        let instants = PartitionInstants {
+            found: Some(begin),
+            asked: Some(begin),
+            confirmed: Some(begin),
+            oldest_unread: Some(begin),
+            hidden: None,
+        };
+        let status = Status::new(1);
+        status.set_progress(vec![partition(9, instants)], 0, 0);
+        status.set_state(State::Live);
+        status.lock().stale_from = Some(begin + STALE_AFTER);
+        let at = |seconds| status.report().at(after(begin, seconds));
+        let fresh = status.lock().clone().at(after(begin, 10));
+        assert_eq!((fresh.lag_records, fresh.lag_seconds, fresh.state), (Some(0), Some(0.0), State::Live));
+        let old = at(11);
+        assert_eq!((old.lag_records, old.lag_seconds, old.state), (None, Some(11.0), State::Live));
+        assert_eq!(old.partitions[0].freshness.confirmed_seconds_ago, Some(11.0));
+        assert_eq!((at(29).state, at(29).last_error), (State::Live, None));
+        assert_eq!(at(30).state, State::Stale);
+        assert!(at(30).last_error.is_some_and(|error| error.contains("for 30 s")));
+        let day = at(86_400);
+        assert_eq!((day.lag_records, day.lag_seconds), (None, Some(86_400.0)));
+    }
+
+    #[test]
+    fn the_sum_is_unknown_where_a_part_is() {
+        let begin = Instant::now();
+        let known = PartitionInstants { asked: Some(begin), ..PartitionInstants::default() };
+        let mut report = Status::new(1).report();
+        report.partitions = vec![partition(9, known), partition(9, PartitionInstants::default())];
+        let report = report.at(begin);
+        assert_eq!((report.partitions[0].lag_records, report.partitions[1].lag_records), (Some(0), None));
+        assert_eq!((report.lag_records, report.lag_seconds), (None, None));
+    }
+
+    #[test]
+    fn a_cluster_that_never_answered_is_not_up() {
+        let begin = Instant::now();
+        let mut kafka = KafkaReport {
+            up: true,
+            last_answer_seconds_ago: None,
+            error: None,
+            error_code: None,
+            error_since: None,
+            renewals: 0,
+            last_renewal_at: None,
+            last_answer: None,
+            asked_since: begin,
+        };
+        kafka.count_ages(begin);
+        assert!(!kafka.up);
+        assert_eq!(kafka.seconds_unanswered(after(begin, 720)), 720.0);
+        kafka.last_answer = Some(after(begin, 720));
+        kafka.count_ages(after(begin, 730));
+        assert!(kafka.up);
+        kafka.count_ages(after(begin, 731));
+        assert_eq!((kafka.up, kafka.last_answer_seconds_ago), (false, Some(11.0)));
+    }
+}
