@@ -21,6 +21,7 @@ mod events;
 mod format;
 mod garbage;
 mod golden;
+mod health;
 mod history;
 mod history_lost;
 mod load;
@@ -28,6 +29,7 @@ mod orphans;
 mod outage;
 mod python_client;
 mod rebuild;
+mod recording;
 mod rig;
 mod secured;
 mod server;
@@ -66,8 +68,12 @@ enum Needs {
     BrokerOfItsOwn,
     /// The same, by TLS and with a password only.
     SecuredBrokerOfItsOwn,
+    /// One where access control lists count.
+    BrokerWithRightsOfItsOwn,
     /// Any, and the platform's Python client.
     BrokerAndPython,
+    /// Several, and a quarter of an hour: only with `OPTVIEW_TEST_RECORD=1`.
+    Recording,
 }
 
 const TESTS: &[&[Test]] = &[
@@ -77,6 +83,7 @@ const TESTS: &[&[Test]] = &[
     rebuild::archived::TESTS,
     format::TESTS,
     cluster_id::TESTS,
+    health::TESTS,
     outage::TESTS,
     secured::TESTS,
     python_client::TESTS,
@@ -94,6 +101,7 @@ const TESTS: &[&[Test]] = &[
     load::TESTS,
     archive::TESTS,
     verify::TESTS,
+    recording::TESTS,
 ];
 
 fn main() -> ExitCode {
@@ -110,14 +118,18 @@ fn main() -> ExitCode {
             let own = match test.needs {
                 Needs::BrokerOfItsOwn => Some(Kafka::start()),
                 Needs::SecuredBrokerOfItsOwn => Some(secured::broker()),
-                Needs::Broker | Needs::BrokerAndPython => None,
+                Needs::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
+                Needs::Broker | Needs::BrokerAndPython | Needs::Recording => None,
             };
             (test.run)(&Rig::new(test.name, brokers, own));
             Ok(Completion::Completed)
         };
         let ignored = match test.needs {
             Needs::Broker | Needs::BrokerAndPython => brokers.is_none(),
-            Needs::BrokerOfItsOwn | Needs::SecuredBrokerOfItsOwn => !matches!(brokers, Some(Brokers::Started)),
+            Needs::BrokerOfItsOwn | Needs::SecuredBrokerOfItsOwn | Needs::BrokerWithRightsOfItsOwn => {
+                !matches!(brokers, Some(Brokers::Started))
+            }
+            Needs::Recording => std::env::var_os("OPTVIEW_TEST_RECORD").is_none(),
         };
         Trial::ignorable_test(test.name, run).with_ignored_flag(ignored)
     });

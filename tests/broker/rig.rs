@@ -95,6 +95,29 @@ impl Kafka {
     pub fn restart(&self) {
         broker("start", self.directory.path(), &[]).expect("a broker that starts again");
     }
+
+    /// A further broker in its cluster.
+    pub fn join(&self) -> Kafka {
+        let directory = tempfile::tempdir().expect("a directory for the broker");
+        let first = self.directory.path().display().to_string();
+        let address = broker("join", directory.path(), &[first]).expect("a broker that joins");
+        Kafka { address, directory, properties: Vec::new(), certificates: None }
+    }
+
+    /// It stands still, and its connections stay.
+    pub fn freeze(&self) {
+        broker("freeze", self.directory.path(), &[]).expect("a broker that can be frozen");
+    }
+
+    pub fn thaw(&self) {
+        broker("thaw", self.directory.path(), &[]).expect("a broker that can go on");
+    }
+
+    /// With Kafka's own command for access control lists.
+    pub fn change_rights(&self, arguments: &[&str]) {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        broker("acls", self.directory.path(), &arguments).expect("rights that can be changed");
+    }
 }
 
 impl Drop for Kafka {

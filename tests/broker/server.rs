@@ -43,7 +43,17 @@ pub struct Report {
     pub dead_letters: u64,
     pub lag_records: Option<i64>,
     pub last_error: Option<String>,
+    pub last_error_since: Option<String>,
+    pub warnings: Vec<String>,
+    pub kafka: Option<Kafka>,
     pub partitions: Vec<Partition>,
+}
+
+/// How the cluster answers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Kafka {
+    pub up: bool,
+    pub last_answer_seconds_ago: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +62,12 @@ pub struct Partition {
     pub partition: i32,
     pub position: i64,
     pub checkpoint: Option<i64>,
+    pub high: Option<i64>,
+    pub last_stable: Option<i64>,
+    pub hidden_records: Option<i64>,
+    pub lag_records: Option<i64>,
+    pub error_code: Option<String>,
+    pub error_since: Option<String>,
     pub state: String,
 }
 
@@ -164,15 +180,26 @@ impl Server {
         text.lines().filter(is).map(|line| value(line).expect("a count")).sum()
     }
 
+    /// All of `/metrics`.
+    pub fn metrics(&self) -> String {
+        let answer = self.agent.get(format!("http://{}/metrics", self.addresses().admin)).call();
+        answer.expect("an answer").body_mut().read_to_string().expect("text")
+    }
+
     /// Waits until the status is as it should be.
     pub fn wait_for(&self, what: &str, is: impl Fn(&Report) -> bool) -> Report {
+        self.wait_at_most(DEADLINE, what, is)
+    }
+
+    /// The same, where it takes longer by itself.
+    pub fn wait_at_most(&self, deadline: Duration, what: &str, is: impl Fn(&Report) -> bool) -> Report {
         let start = Instant::now();
         loop {
             let report = self.report();
             if is(&report) {
                 return report;
             }
-            assert!(start.elapsed() < DEADLINE, "still not: {what}: {report:?}");
+            assert!(start.elapsed() < deadline, "still not: {what}: {report:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
