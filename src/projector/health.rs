@@ -293,10 +293,9 @@ impl Track {
     fn lag_records(&self) -> Option<i64> {
         let latest = self.latest.filter(|latest| self.is_same_topic(latest))?;
         let lag = latest.last_stable - self.position;
-        if lag < 0 && (self.stopped.is_some() || latest.asked_at > self.moved) {
-            return None;
-        }
-        Some(lag.max(0))
+        // Of one that has stopped, what lies before its position may be another topic's.
+        let is_strange = lag <= 0 && self.stopped.is_some() || lag < 0 && latest.asked_at > self.moved;
+        (!is_strange).then_some(lag.max(0))
     }
 
     fn doubt(&self, now: Instant) -> Doubt {

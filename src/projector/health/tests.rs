@@ -261,10 +261,13 @@ fn a_partition_that_stopped_is_not_confirmed_and_its_reason_stands_as_an_error()
     let mut world = World::new();
     world.sees(9, 9, 9);
     world.pass(100);
-    let observation =
-        PartitionObservation { topic_id: None, low: 0, last_stable: 3, high: 3, asked_at: world.moment().now };
-    world.observe(9, Some("it was created again"), Some(observation));
-    assert_eq!((world.age(), world.health.lag_records(TOPIC, 0)), (Some(100), None));
+    for (end, age) in [(3, 100), (9, 101)] {
+        let asked_at = world.moment().now;
+        let observation = PartitionObservation { topic_id: None, low: 0, last_stable: end, high: end, asked_at };
+        world.observe(9, Some("it was created again"), Some(observation));
+        assert_eq!((world.age(), world.health.lag_records(TOPIC, 0)), (Some(age), None), "it ends at {end}");
+        world.pass(1);
+    }
     let freshness = world.freshness();
     assert_eq!(freshness.error_code.as_deref(), Some("Stopped"));
     assert_eq!(freshness.error_since.as_deref(), Some("2026-11-28T10:01:40.000Z"));

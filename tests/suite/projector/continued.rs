@@ -225,6 +225,16 @@ fn refused(change: impl FnOnce(&mut Vec<Partition>)) -> String {
 }
 
 #[test]
+fn what_the_cluster_says_of_the_topics_is_heard_through_the_archive() {
+    let (archive, topics) = divide(3, HALF);
+    let source = continued(archive.path(), &topics, endless(3, 10), &Positions::new());
+    for held in &topics {
+        let observation = source.observation(held.topic, held.number).expect("the topics have it");
+        assert_eq!(observation.last_stable, held.records.len() as i64);
+    }
+}
+
+#[test]
 fn what_neither_has_is_not_passed_over() {
     let archived = |held: &Partition| held.records.len() as i64 / 2;
     let why = refused(|topics| topics[2].low = archived(&topics[2]) + 1);
