@@ -128,7 +128,11 @@ fn by_trouble<T: Ord>(all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)
 
 /// The errors that stand on partitions, each told once with all the partitions that it is about.
 fn partition_errors(health: &Health, names: &TopicNames) -> Vec<Standing> {
-    let errors = health.errors().map(|(partition, error)| (error.text.as_str(), partition, error.since));
+    let errors = health.errors().map(|(partition, error)| {
+        // The source may have named it already.
+        let name = format!("{}: ", named(&[partition], names));
+        (error.text.strip_prefix(&name).unwrap_or(&error.text), partition, error.since)
+    });
     let told = |(text, affected): (&str, Affected)| Standing {
         text: format!("{}: {text}", named(&affected.partitions, names)),
         since: affected.since,

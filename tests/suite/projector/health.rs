@@ -159,6 +159,11 @@ fn an_error_of_one_partition_stands_while_the_others_are_read_and_ends_by_its_ow
         world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
         let failing = world.wait_for("an error", |report| report.last_error.is_some());
         assert_eq!(failing.last_error.as_deref(), Some("jobs/0: not allowed to read"));
+        world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "jobs/0: still not"));
+        let named = world.wait_for("the next", |report| report.last_error != failing.last_error);
+        assert_eq!(named.last_error.as_deref(), Some("jobs/0: still not"), "it is named once");
+        world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
+        world.wait_for("the first again", |report| report.last_error == failing.last_error);
         assert_eq!(failing.last_error_since.as_deref(), Some("2026-11-28T10:00:00.500Z"));
         let freshness = &jobs(&failing).freshness;
         assert_eq!(freshness.error_code.as_deref(), Some("TopicAuthorizationFailed"));
