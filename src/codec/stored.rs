@@ -17,6 +17,8 @@
 //! All but the registers, and a job's state that waits, is understood by whoever knows the layout: so a version that folds
 //! otherwise shows what another has folded.
 
+mod filtered;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DeadLetter, Job, Optimization, View};
+pub use filtered::Filter;
 
 /// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
 /// as the checkpoint. It changes where this version could not show what another has written.
@@ -184,7 +187,7 @@ fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<
     }
 }
 
-/// Appends the contract's 19 keys as JSON. Gives where `null` stands for the objectives, which only lists fill in.
+/// Appends the contract's 19 keys as JSON. Their order, up to `kind`, belongs to the layout: lists look there. Gives where `null` stands for the objectives, which only lists fill in.
 fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
         out.extend_from_slice(key.as_bytes());

@@ -185,6 +185,20 @@ impl Catalog {
         }
     }
 
+    /// Whether `entry` takes its optimization out of an organization's lists, where those who saw it may see it no more.
+    pub fn leaves(&self, entry: &Entry<'_>) -> bool {
+        let listed = self.slot(entry.number).and_then(|slot| slot.listed);
+        listed.is_some_and(|held| {
+            let organization_id = &*self.projects[held.project as usize].organization_id;
+            entry.listed.as_ref().is_none_or(|new| new.organization_id != organization_id)
+        })
+    }
+
+    /// Takes an optimization out of the lists, until its entry is put.
+    pub fn unlist(&mut self, number: u32) {
+        self.relist(number, None);
+    }
+
     /// Takes an entry that stands in `chunk`.
     pub fn put(&mut self, entry: &Entry<'_>, chunk: u64) {
         let listed = self.listed_slot(entry);
@@ -295,8 +309,9 @@ impl Catalog {
         }
     }
 
-    /// The numbers of the optimizations on a page, and how many the filters let through on all pages.
-    pub fn page(&self, query: &ListQuery<'_>) -> (Vec<u32>, u64) {
+    /// The numbers of the optimizations on a page, then `spare` of those that follow, and how many the filters let through on
+    /// all pages.
+    pub fn page(&self, query: &ListQuery<'_>, spare: usize) -> (Vec<u32>, u64) {
         let kind = match query.kind.map(|kind| self.kinds.get(kind)) {
             None => None,
             Some(Some(&kind)) => Some(kind),
@@ -317,10 +332,12 @@ impl Catalog {
                         && kind.is_none_or(|wanted| listed.kind == Some(wanted))
                 })
         };
-        if usize::try_from(total).is_ok_and(|total| query.offset >= total) {
+        // None is looked for where the totals say that there are no more.
+        let left = usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(query.offset);
+        if left == 0 {
             return (Vec::new(), total);
         }
-        let places = merged(&projects).filter(passes).skip(query.offset).take(query.limit);
+        let places = merged(&projects).filter(passes).skip(query.offset).take(left.min(query.limit + spare));
         (places.map(|place| place.slot).collect(), total)
     }
 

@@ -38,7 +38,7 @@ impl Journal {
     }
 
     /// Writes what is new in `entries`, has `write` write the records that they name, and lets readers see them: a reader
-    /// must not find in a list what it cannot get.
+    /// must not find in a list what it cannot get, nor what it may no longer get.
     pub fn append(
         &mut self,
         trees: &Trees,
@@ -47,10 +47,11 @@ impl Journal {
         write: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut retired = BTreeMap::new();
-        let mut current = Vec::new();
+        let (mut current, mut leaving) = (Vec::new(), Vec::new());
         {
             let catalog = catalog.read();
             current.extend(entries.into_iter().filter(|entry| catalog.differs(entry)));
+            leaving.extend(current.iter().filter(|entry| catalog.leaves(entry)).map(|entry| entry.number));
             if !current.is_empty() {
                 retired = self.retire(trees, catalog.len() as u64, (current.len() / 16).max(4))?;
             }
@@ -77,6 +78,12 @@ impl Journal {
         }
         for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
+        }
+        // What goes to another organization leaves the lists before its record says so: a total must not count it longer than
+        // the caller may see it.
+        for turn in leaving.chunks(ENTRIES_A_TURN) {
+            let mut catalog = catalog.write();
+            turn.iter().for_each(|number| catalog.unlist(*number));
         }
         write()?;
         for (number, entries) in written {

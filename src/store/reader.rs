@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use sled::IVec;
 
 use super::catalog::Catalog;
 use super::checkpoint::{self, Checkpoint};
@@ -12,8 +13,12 @@ use super::done::Done;
 use super::frozen::Frozen;
 use super::keys::{CLUSTER, ORIGINS, Trees};
 use super::{StoreError, pieces};
-use crate::codec::stored;
+use crate::codec::stored::{self, Filter, Layout};
 use crate::domain::{Job, Optimization, Status};
+
+/// How many more than a page holds are looked up, to take the place of those that changed meanwhile. Where more have, the
+/// page is shorter.
+const SPARE: usize = 32;
 
 /// An optimization's response, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,12 @@ pub struct ListQuery<'a> {
     pub kind: Option<&'a str>,
     pub limit: usize,
     pub offset: usize,
+}
+
+impl ListQuery<'_> {
+    fn filter(&self) -> Filter {
+        Filter::new(self.organization_id, self.project_id, self.status, self.kind)
+    }
 }
 
 /// One page, newest `created_at` first, then by id.
@@ -161,24 +172,28 @@ impl Reader {
         self.done.failure.noting(self.page(query))
     }
 
+    /// The page is chosen by the catalog and read from the records, which may have changed in between: each is checked
+    /// against the whole query before it leaves. In place of those that no longer belong there come those that follow.
     fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let (numbers, total) = self.catalog.read().page(query);
-        let mut body = Vec::with_capacity(64 + numbers.len() * 1280);
+        let (numbers, mut total) = self.catalog.read().page(query, SPARE);
+        let filter = query.filter();
+        let mut body = Vec::with_capacity(64 + numbers.len().min(query.limit) * 1280);
         body.extend_from_slice(br#"{"optimizations":["#);
-        let empty = body.len();
+        let mut left = query.limit;
         for number in numbers {
+            if left == 0 {
+                break;
+            }
             let key = number.to_be_bytes();
-            let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &key)? else {
+            let stored = pieces::get(&self.trees, &self.trees.optimizations, &key)?;
+            let Some((stored, layout)) = checked(stored, &filter)? else {
+                total = total.saturating_sub(1);
                 continue;
             };
-            let layout = stored::layout(&stored)?;
-            // The record may have changed since the catalog was asked.
-            if !layout.shown {
-                continue;
-            }
-            if body.len() > empty {
+            if left < query.limit {
                 body.push(b',');
             }
+            left -= 1;
             body.extend_from_slice(&stored[layout.response.start..layout.objectives_null.start]);
             body.extend_from_slice(layout.objectives.map_or(b"null", |objectives| &stored[objectives]));
             body.extend_from_slice(&stored[layout.objectives_null.end..layout.response.end]);
@@ -187,3 +202,13 @@ impl Reader {
         Ok(Page { body: body.into(), total })
     }
 }
+
+/// A record that still is what is asked for, and its layout.
+fn checked(stored: Option<IVec>, filter: &Filter) -> Result<Option<(IVec, Layout)>, StoreError> {
+    let Some(stored) = stored else { return Ok(None) };
+    let layout = stored::layout(&stored)?;
+    Ok(filter.accepts(&stored, &layout)?.then_some((stored, layout)))
+}
+
+#[cfg(test)]
+mod tests;

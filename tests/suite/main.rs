@@ -14,6 +14,7 @@ mod large;
 mod limits;
 mod lists;
 mod made;
+mod moving;
 mod other_version;
 #[cfg(target_os = "linux")]
 mod power_cut;

@@ -1,0 +1,139 @@
+//! Lists where the records are ahead of the catalog, as they are for a moment whenever something is written.
+
+use serde_json::Value;
+
+use super::*;
+use crate::domain::event::JobChange;
+use crate::domain::{Commit, Created, Metadata, Position, Register, Stamp, Timestamp, Topic};
+use crate::store::Opened;
+
+#[derive(Clone, Copy)]
+struct Facts {
+    organization: &'static str,
+    project: &'static str,
+    kind: &'static str,
+    is_processing: bool,
+    is_deleted: bool,
+}
+
+const BEFORE: Facts =
+    Facts { organization: "org-1", project: "prj-1", kind: "optimize", is_processing: false, is_deleted: false };
+
+fn stamp(sequence: u64) -> Stamp {
+    let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence };
+    Stamp::new(&metadata, 0, Position { topic: Topic::Optimizations, partition: 0, offset: 0 })
+}
+
+fn optimization(number: u32, facts: &Facts) -> Optimization {
+    let id = format!("opt-{number:03}");
+    let mut optimization = Optimization::new(Arc::from(id.as_str()));
+    let value = Created {
+        organization_id: facts.organization.into(),
+        project_id: facts.project.into(),
+        name: None,
+        description: None,
+        kind: Some(facts.kind.into()),
+        created_at: Timestamp::default(),
+        created_by_email: None,
+        cell_spec_id: None,
+        cell_name: None,
+        parameterized_model_id: None,
+        parameterized_model_name: None,
+        optimization_template_id: None,
+        objectives: None,
+    };
+    optimization.created = Some(Register { value, stamp: stamp(1) });
+    optimization.deleted = facts.is_deleted.then(|| Register { value: (), stamp: stamp(2) });
+    optimization.link(&Arc::from(format!("job-{number}")), stamp(3));
+    let status = if facts.is_processing { JobChange::Processing } else { JobChange::Pending };
+    optimization.job.apply(&status, stamp(4));
+    optimization
+}
+
+/// A store of so many that say [`BEFORE`].
+fn store(count: u32) -> (tempfile::TempDir, Opened) {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = crate::store::open(directory.path(), 1 << 20).unwrap();
+    let optimizations = (0..count).map(|number| Arc::new(optimization(number, &BEFORE))).collect();
+    opened.writer.commit(Commit { optimizations, jobs: Vec::new() }, Vec::new(), 1).unwrap();
+    while opened.writer.commits_written() < 1 {
+        opened.writer.check().unwrap();
+        std::thread::yield_now();
+    }
+    (directory, opened)
+}
+
+/// Writes a record as the writer does, and stops before the catalog is told.
+fn put_ahead(reader: &Reader, number: u32, facts: &Facts) {
+    let mut value = Vec::new();
+    stored::encode_optimization(&optimization(number, facts), &mut value).unwrap();
+    pieces::put(&reader.trees, &reader.trees.optimizations, &number.to_be_bytes(), &value).unwrap();
+}
+
+fn ids(page: &Page) -> Vec<String> {
+    let body: Value = serde_json::from_slice(&page.body).unwrap();
+    assert_eq!(body["total"], page.total);
+    let views = body["optimizations"].as_array().unwrap().iter();
+    views.map(|view| view["id"].as_str().unwrap().to_owned()).collect()
+}
+
+const ALL: ListQuery<'static> =
+    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+
+#[test]
+fn what_no_longer_says_what_is_asked_for_is_in_no_list() {
+    let of_organization = ListQuery { organization_id: Some("org-1"), ..ALL };
+    for (after, query) in [
+        (Facts { organization: "org-2", ..BEFORE }, of_organization.clone()),
+        (
+            Facts { organization: "org-2", ..BEFORE },
+            ListQuery { project_id: Some("prj-1"), ..of_organization.clone() },
+        ),
+        (Facts { organization: "org-2", ..BEFORE }, ListQuery { status: Some(Status::Queued), ..of_organization }),
+        (Facts { project: "prj-2", ..BEFORE }, ListQuery { project_id: Some("prj-1"), ..ALL }),
+        (Facts { kind: "datafit", ..BEFORE }, ListQuery { kind: Some("optimize"), ..ALL }),
+        (Facts { is_processing: true, ..BEFORE }, ListQuery { status: Some(Status::Queued), ..ALL }),
+        (Facts { is_deleted: true, ..BEFORE }, ALL),
+    ] {
+        let (_directory, opened) = store(3);
+        let reader = opened.writer.reader();
+        put_ahead(&reader, 1, &after);
+        let page = reader.list(&query).unwrap();
+        assert_eq!(ids(&page), ["opt-000", "opt-002"], "{query:?}");
+        assert_eq!(page.total, 2, "{query:?}");
+        opened.writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn what_changed_in_no_way_that_is_asked_for_stays_in_the_list() {
+    let (_directory, opened) = store(3);
+    let reader = opened.writer.reader();
+    put_ahead(&reader, 1, &Facts { is_processing: true, project: "prj-2", ..BEFORE });
+    let page = reader.list(&ListQuery { organization_id: Some("org-1"), kind: Some("optimize"), ..ALL }).unwrap();
+    assert_eq!((ids(&page).len(), page.total), (3, 3));
+    opened.writer.finish().unwrap();
+}
+
+#[test]
+fn those_that_follow_take_the_place_of_those_that_are_left_out() {
+    let (_directory, opened) = store(200);
+    let reader = opened.writer.reader();
+    for number in (10..30).step_by(2) {
+        put_ahead(&reader, number, &Facts { organization: "org-2", ..BEFORE });
+    }
+    let query = ListQuery { organization_id: Some("org-1"), limit: 20, offset: 5, ..ALL };
+    let page = reader.list(&query).unwrap();
+    let left_out = |number: &u32| (10..30).contains(number) && number.is_multiple_of(2);
+    let expected = (5..).filter(|number| !left_out(number)).take(20);
+    assert_eq!(ids(&page), expected.map(|number| format!("opt-{number:03}")).collect::<Vec<_>>());
+    assert_eq!(page.total, 190);
+    // The last page has none to follow.
+    let last = reader.list(&ListQuery { limit: 100, offset: 0, organization_id: Some("org-2"), ..ALL }).unwrap();
+    assert_eq!(
+        (ids(&last).len(), last.total),
+        (0, 0),
+        "nor are they in a list yet that the catalog does not have"
+    );
+    opened.writer.finish().unwrap();
+}
