@@ -35,7 +35,7 @@ pub const LAYOUT: u8 = 1;
 /// The format of the fold: how registers are written, and what a view says because of them. It changes where registers of
 /// another version cannot be decoded, or where the same events no longer give the same views. What has another is shown as it
 /// is, and built anew.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 const HEAD_LEN: usize = 24;
 const SHOWN: u8 = 1;
