@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::json_values::{Double, Integer, Object, Text};
@@ -150,6 +151,9 @@ struct JobMessage<'a> {
     job_id: Option<Text<'a>>,
     #[serde(borrow, alias = "optimization_id")]
     optimization_id: Option<Text<'a>>,
+    /// Only runs have one. Some of their events would be understood as a job's, which they are not.
+    #[serde(alias = "run_index")]
+    run_index: Option<IgnoredAny>,
     pending: Option<Object<Empty>>,
     processing: Option<Object<Empty>>,
     waiting: Option<Object<Empty>>,
@@ -263,6 +267,10 @@ impl<'a> CreatedMessage<'a> {
 
 impl<'a> JobMessage<'a> {
     fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+        if self.run_index.is_some() {
+            let reason = "only events of multistart-runs have one: is it on the right topic?";
+            return Err(DecodeError::field("run_index", reason));
+        }
         let mut one = OneOf::new("pending, processing, waiting, completed, failed, canceled");
         if self.pending.is_some() {
             one.set(JobChange::Pending)?;

@@ -1,6 +1,7 @@
 //! Bytes to values and back. Decoding never panics and never guesses: what cannot be understood is an error that says
 //! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
 
+mod declared_type;
 pub mod encode;
 mod encode_json;
 mod encode_protobuf;
@@ -31,6 +32,11 @@ pub enum DecodeError {
     Payload { encoding: &'static str, reason: String },
     #[error("the content-type `{0}` is not supported: send application/json or application/protobuf")]
     ContentType(String),
+    #[error(
+        "the header {header} says `{declared}`, which is a message of {stream}, and this topic was given as the one of \
+         {topic}: is --topic-{topic} right?"
+    )]
+    OtherStream { header: &'static str, declared: String, stream: Topic, topic: Topic },
     #[error("the value is null, which only the optimizations topic gives a meaning (deleted)")]
     NullValue,
     #[error("the value is empty")]
@@ -77,6 +83,7 @@ pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
 
 fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<Event<'a>, DecodeError> {
     let topic = record.position.topic;
+    declared_type::check(topic, &record.headers)?;
     let (encoding, payload) = framing::unframe(value, &record.headers)?;
     let (metadata, body) = match encoding {
         Encoding::Json => event_json::decode(topic, payload)?,

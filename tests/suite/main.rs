@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod made;
 mod moving;
+mod other_stream;
 mod other_version;
 #[cfg(target_os = "linux")]
 mod power_cut;
