@@ -2,6 +2,7 @@
 //! follows from. Reads the store; changes nothing, and judges nothing but what the fold flags too.
 
 mod causes;
+mod outranked;
 
 use std::collections::BTreeMap;
 
@@ -54,8 +55,19 @@ pub struct Explanation {
     pub jobs: Vec<LinkedJob>,
     /// Of the linked job; `None` where none is linked.
     pub runs: Option<Runs>,
+    /// The newest event of each part that changed nothing although it is newer than what it lost to.
+    #[serde(default)]
+    pub outranked: Vec<Outranked>,
     /// Everything odd, in words.
     pub odd: Vec<String>,
+}
+
+/// An event that changed nothing although it is newer than what it lost to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outranked {
+    pub event: Cause,
+    pub lost_to: Cause,
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +166,7 @@ fn explanation(kept: &Kept, before: &BTreeMap<String, Job>, topics: &TopicNames)
             _ => linked_job(&causes, link, before.get(&*link.job_id).unwrap_or(&unknown), false),
         })
         .collect();
+    let outranked = outranked::outranked(&causes, before);
     Explanation {
         id: optimization.id.to_string(),
         view: kept.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
@@ -161,7 +174,8 @@ fn explanation(kept: &Kept, before: &BTreeMap<String, Job>, topics: &TopicNames)
         fields: FIELDS.iter().map(|&field| (field.to_owned(), causes.of_field(field))).collect(),
         transitions: jobs.first().map(|job| job.transitions.clone()).unwrap_or_default(),
         runs: jobs.first().map(|job| job.runs.clone()),
-        odd: odd(&jobs),
+        odd: outranked.iter().map(Outranked::odd).chain(odd(&jobs)).collect(),
+        outranked,
         jobs,
     }
 }

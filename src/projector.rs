@@ -7,22 +7,25 @@ mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
+mod folding;
 mod health;
 mod holding;
+mod log_throttle;
+mod losers;
 mod orphans;
 mod partitions;
 mod reporting;
 mod resting;
+mod understanding;
 mod writing;
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::domain::fold::{self, Effects, Step};
-use crate::domain::{DeadLetter, Envelope, Key, WorkingSet};
+use crate::domain::{DeadLetter, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
@@ -31,8 +34,11 @@ use counters::Counters;
 use decoding::{Batch, Decoder, Told};
 use health::Health;
 use holding::Limits;
+use losers::Losers;
+use orphans::OrphanCount;
 use partitions::{Found, Partitions};
 use reporting::Reporting;
+use understanding::Understanding;
 use writing::Patience;
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
@@ -51,7 +57,7 @@ pub struct Settings {
     pub catch_up_sync_interval: Duration,
     /// How many bytes records in memory may take, about.
     pub memory_budget: u64,
-    /// A job that no optimization links is forgotten when nothing was heard of it for this long.
+    /// How long a job may wait for an optimization that links it before it is told of.
     pub orphan_retention: Duration,
     /// The store's directory, and how many bytes must stay free on its disk.
     pub store_path: PathBuf,
@@ -75,7 +81,7 @@ pub fn run(
     status: Status,
     control: &Control,
 ) -> Result<(), ProjectorError> {
-    let mut projector = Projector::new(writer, settings, status)?;
+    let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
     while !control.is_stopped() {
         if !projector.hold(control, source)? {
@@ -96,6 +102,11 @@ struct Projector {
     settings: Settings,
     status: Status,
     counters: Counters,
+    losers: Losers,
+    understanding: Understanding,
+    orphans: OrphanCount,
+    /// Nothing is counted of the records: the projector of what readers see does.
+    is_quiet: Arc<AtomicBool>,
     decoder: Decoder,
     limits: Limits,
     dead_letters: Vec<DeadLetter>,
@@ -111,26 +122,35 @@ struct Projector {
     last_checkpoint: Instant,
     last_report: Instant,
     last_look_at_disk: Instant,
-    last_orphan_sweep: Option<Instant>,
-    /// The orphans that the last sweep found.
-    orphans: HashSet<Arc<str>>,
 }
 
 impl Projector {
-    fn new(writer: Writer, settings: Settings, status: Status) -> Result<Projector, ProjectorError> {
+    fn new(
+        writer: Writer,
+        settings: Settings,
+        status: Status,
+        control: &Control,
+    ) -> Result<Projector, ProjectorError> {
         let partitions = Partitions::new(writer.checkpoint_at_open().clone(), settings.topics.clone());
         let now = Instant::now();
         Ok(Projector {
             working: WorkingSet::default(),
             decoder: Decoder::start(settings.topics.clone())?,
             cluster: writer.reader().cluster()?,
+            counters: Counters::new(),
+            losers: Losers::new(status.clone(), settings.topics.clone()),
+            understanding: {
+                let (reader, topics) = (writer.reader(), settings.topics.clone());
+                Understanding::new(&reader, writer.checkpoint_at_open(), topics)?
+            },
+            orphans: OrphanCount::default(),
+            is_quiet: control.quiet(),
             writer,
             partitions,
             health: Health::new(now),
             reporting: Reporting::default(),
             settings,
             status,
-            counters: Counters::new(),
             limits: Limits::default(),
             dead_letters: Vec::new(),
             live: false,
@@ -144,8 +164,6 @@ impl Projector {
             last_checkpoint: now,
             last_report: now,
             last_look_at_disk: now,
-            last_orphan_sweep: None,
-            orphans: HashSet::new(),
         })
     }
 
@@ -162,8 +180,8 @@ impl Projector {
         self.write_changes(false)?;
         if self.last_checkpoint.elapsed() >= self.sync_interval() {
             self.checkpoint()?;
-            self.sweep_orphans()?;
         }
+        self.count_orphans()?;
         self.publish_checkpoint(source);
         self.become_live(source)?;
         if self.last_report.elapsed() >= REPORT_EVERY {
@@ -283,46 +301,19 @@ impl Projector {
         for event in events {
             match event {
                 Ok(envelope) => {
-                    let effects = self.fold(envelope)?;
-                    self.counters.count_effects(effects);
+                    self.fold_and_count(envelope)?;
                     understood += 1;
                 }
-                Err(dead_letter) => {
-                    self.dead_letters.push(DeadLetter::clone(dead_letter));
-                    self.counters.dead_letters.increment(1);
-                }
+                Err(dead_letter) => self.dead_letters.push(DeadLetter::clone(dead_letter)),
             }
         }
-        self.counters.count_records(topic, understood);
+        if !self.is_quiet() {
+            self.counters.count_records(topic, understood, events.len() as u64 - understood);
+        }
+        let not_understood = events.iter().filter_map(|event| event.as_ref().err());
+        self.understanding.count(topic, understood, not_understood.map(|dead_letter| &**dead_letter));
         self.partitions.advance(topic, partition, last, time);
         self.records_in_epoch += events.len() as u64;
-        Ok(())
-    }
-
-    /// Loads what the event touches, as long as something is missing, and joins it in.
-    fn fold(&mut self, envelope: &Envelope<'_>) -> Result<Effects, StoreError> {
-        loop {
-            match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => return Ok(effects),
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id)?,
-                Step::Needs(Key::Job(id)) => {
-                    for optimization_id in self.writer.linking(&id) {
-                        self.load_optimization(&optimization_id)?;
-                    }
-                    let parked = self.writer.parked_job(&id)?;
-                    self.counters.loads.increment(u64::from(parked.is_some()));
-                    self.working.load_job(&id, parked);
-                }
-            }
-        }
-    }
-
-    fn load_optimization(&mut self, id: &Arc<str>) -> Result<(), StoreError> {
-        if !self.working.holds_optimization(id) {
-            let stored = self.writer.optimization(id)?;
-            self.counters.loads.increment(u64::from(stored.is_some()));
-            self.working.load_optimization(id, stored);
-        }
         Ok(())
     }
 

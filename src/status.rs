@@ -1,5 +1,6 @@
 //! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
 
+mod findings;
 mod kafka;
 
 use std::sync::Arc;
@@ -9,6 +10,9 @@ use chrono::{SecondsFormat, Utc};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex, RwLock};
 use serde::Serialize;
 
+pub use findings::{
+    EmptyDeletion, EventPlace, Findings, Found, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
+};
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
 /// Where the projector stands as a whole.
@@ -111,6 +115,8 @@ pub struct Report {
     /// Only there where the state is `frozen`, or was before it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<FrozenAt>,
+    #[serde(flatten)]
+    pub findings: Findings,
     pub partitions: Vec<PartitionReport>,
 }
 
@@ -133,6 +139,7 @@ impl Status {
             kafka: None,
             stale_from: None,
             frozen_at: None,
+            findings: Findings::default(),
             partitions: Vec::new(),
         })))))
     }
@@ -140,6 +147,11 @@ impl Status {
     /// From now on this says what `other` says, and whoever writes to one writes to both.
     pub fn follow(&self, other: &Status) {
         let followed = Arc::clone(&other.0.read());
+        if Arc::ptr_eq(&followed, &self.0.read()) {
+            return;
+        }
+        let findings = self.lock().findings.clone();
+        followed.lock().findings.go_on_from(findings);
         *self.0.write() = followed;
     }
 
@@ -190,6 +202,11 @@ impl Status {
             (Some(_), None) => Some(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)),
         };
         report.last_error = error;
+    }
+
+    /// Changes what was found in the records.
+    pub fn change_findings(&self, change: impl FnOnce(&mut Findings)) {
+        change(&mut self.lock().findings);
     }
 
     /// The partitions as they are now, with the counts.

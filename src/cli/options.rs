@@ -112,7 +112,7 @@ pub const STORE_CACHE: Opt =
 pub const ORPHAN_RETENTION: Opt = Opt::new(
     "orphan-retention",
     "DURATION",
-    "How long events of a job wait for the optimization that links it before they are dropped",
+    "How long a job may wait for an optimization that links it before it is told of; nothing is dropped",
 )
 .default("7d");
 pub const MIN_FREE_DISK: Opt =

@@ -78,7 +78,7 @@ pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
         Some(value) => decode_value(record, value)?,
         None => decode_null(record)?,
     };
-    Ok(Envelope { event, position: record.position })
+    Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis })
 }
 
 fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<Event<'a>, DecodeError> {

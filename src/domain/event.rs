@@ -11,6 +11,8 @@ use super::timestamp::Timestamp;
 pub struct Envelope<'a> {
     pub event: Event<'a>,
     pub position: Position,
+    /// Kafka's time of the record, in milliseconds since 1970; `None` if it has none.
+    pub written_millis: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,33 @@ impl Body<'_> {
             Body::Optimization { .. } => Topic::Optimizations,
             Body::Job { .. } => Topic::Jobs,
             Body::Run { .. } => Topic::MultistartRuns,
+        }
+    }
+
+    /// The kind of event, as the contract on the topics names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Optimization { change, .. } => match change {
+                OptimizationChange::Created(_) => "created",
+                OptimizationChange::DetailsChanged { .. } => "details_changed",
+                OptimizationChange::DisplayNamesChanged { .. } => "display_names_changed",
+                OptimizationChange::JobLinked { .. } => "job_linked",
+                OptimizationChange::Deleted => "deleted",
+            },
+            Body::Job { change, .. } => match change {
+                JobChange::Pending => "pending",
+                JobChange::Processing => "processing",
+                JobChange::Waiting => "waiting",
+                JobChange::Completed { .. } => "completed",
+                JobChange::Failed { .. } => "failed",
+                JobChange::Canceled => "canceled",
+            },
+            Body::Run { change, .. } => match change {
+                RunChange::Started => "started",
+                RunChange::Completed { .. } => "completed",
+                RunChange::Failed { .. } => "failed",
+                RunChange::Canceled => "canceled",
+            },
         }
     }
 }

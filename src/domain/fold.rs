@@ -7,8 +7,10 @@ use smallvec::SmallVec;
 
 use super::event::{Body, Envelope, JobChange, OptimizationChange};
 use super::job::{self, Job};
-use super::optimization::{Created, Optimization};
-use super::register::{Register, Stamp};
+use super::optimization::{Created, Optimization, Part};
+use super::outranked::Outranked;
+use super::position::Topic;
+use super::register::{Register, Stamp, Version};
 use super::working::{Key, WorkingSet};
 
 /// What became of an event.
@@ -20,7 +22,7 @@ pub enum Step {
 }
 
 /// What an operator wants counted. Not part of any record: a replayed event shows its effects again, or none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Something in memory differs from before.
     pub changed: bool,
@@ -30,23 +32,27 @@ pub struct Effects {
     pub mismatched: bool,
     /// A status that the job should not have taken.
     pub irregular: bool,
+    /// A deletion of an optimization that was never created, nor deleted before.
+    pub deleted_nothing: bool,
+    /// An event that lost although it is newer: nearly always this one. Not set again when the same event is seen again.
+    pub outranked: Option<Box<Outranked>>,
 }
 
 /// Joins one event into the records in memory.
 pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
-    let Envelope { event, position } = envelope;
+    let Envelope { event, position, written_millis } = envelope;
     let metadata = &event.metadata;
+    let stamp = |rank| Stamp::new(metadata, rank, *position).written_at(*written_millis);
     match &event.body {
         Body::Optimization { optimization_id, change } => {
             let Some(slot) = working.optimization_slot(optimization_id) else {
                 return Step::Needs(Key::Optimization(Arc::from(optimization_id.as_ref())));
             };
-            let stamp = Stamp::new(metadata, 0, *position);
-            apply_to_optimization(working, slot, change, stamp)
+            apply_to_optimization(working, slot, change, stamp(0), event.body.kind())
         }
         Body::Job { job_id, optimization_id, change } => {
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
-                apply_status(job, change, || Stamp::new(metadata, job::status_of(change).rank(), *position))
+                apply_status(job, change, stamp(job::status_of(change).rank()), job_id)
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
@@ -59,14 +65,25 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
     }
 }
 
-fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: impl FnOnce() -> Stamp) -> Effects {
-    let stamp = stamp();
+fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &str) -> Effects {
     let version = stamp.version.clone();
+    let known = job.outranked().map(|(event, _)| event.version.clone());
     let changed = job.apply(change, stamp);
     let history = job.history();
     let at = history.binary_search_by(|held| held.stamp.version.cmp(&version));
     let irregular = changed && at.is_ok_and(|at| job::is_irregular(history, at));
-    Effects { changed, irregular, ..Effects::default() }
+    let outranked = job.outranked().filter(|(event, _)| known.as_ref() != Some(&event.version));
+    let outranked = outranked.map(|(event, winner)| {
+        // It may be one that came before, and that this one now wins over.
+        let held = history.iter().find(|held| held.stamp.version == event.version);
+        let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
+        report(Topic::Jobs, kind, job_id, event, winner)
+    });
+    Effects { changed, irregular, outranked, ..Effects::default() }
+}
+
+fn report(topic: Topic, kind: &'static str, id: &str, event: &Stamp, winner: &Stamp) -> Box<Outranked> {
+    Box::new(Outranked { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
 }
 
 fn apply_to_job(
@@ -113,34 +130,55 @@ fn apply_to_optimization(
     slot: usize,
     change: &OptimizationChange<'_>,
     stamp: Stamp,
+    kind: &'static str,
 ) -> Step {
+    let record = &working.optimizations[slot].record;
+    let known: Vec<(Part, Version)> =
+        record.outranked().map(|(part, event, _)| (part, event.version.clone())).collect();
+    let deletes = matches!(change, OptimizationChange::Deleted);
+    let deleted_nothing = deletes && record.created.is_none() && record.deleted.is_none();
+    let version = stamp.version.clone();
+    let mut effects = match apply_change(working, slot, change, stamp) {
+        Step::Done(effects) => effects,
+        needs => return needs,
+    };
+    effects.deleted_nothing = deleted_nothing;
+    let record = &working.optimizations[slot].record;
+    let is_known =
+        |part, event: &Stamp| known.iter().any(|(held, version)| *held == part && *version == event.version);
+    let outranked = record.outranked().find(|(part, event, _)| !is_known(*part, event));
+    effects.outranked = outranked.map(|(part, event, winner)| {
+        let kind = if event.version == version { kind } else { record.kind_of(part, event) };
+        report(Topic::Optimizations, kind, &record.id, event, winner)
+    });
+    Step::Done(effects)
+}
+
+fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChange<'_>, stamp: Stamp) -> Step {
+    let mut linked = Effects::default();
     if let OptimizationChange::Created(created) = change
         && let Some(job_id) = &created.job_id
     {
-        return match apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp.clone()) {
-            Step::Done(linked) => {
-                let changed = apply_to_record(working.change_optimization(slot), change, stamp);
-                Step::Done(Effects { changed: changed || linked.changed, ..linked })
-            }
-            needs => needs,
-        };
+        match apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp.clone()) {
+            Step::Done(effects) => linked = effects,
+            needs => return needs,
+        }
     }
     if let OptimizationChange::JobLinked { job_id } = change {
         return apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp);
     }
     let changed = apply_to_record(working.change_optimization(slot), change, stamp);
-    Step::Done(Effects { changed, ..Effects::default() })
+    Step::Done(Effects { changed: changed || linked.changed, ..linked })
 }
 
 fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, stamp: Stamp) -> bool {
     let set = |register: &mut Option<Register<Box<str>>>, text: &Option<std::borrow::Cow<'_, str>>| {
-        text.as_deref()
-            .is_some_and(|text| Register::join(register, Register { value: text.into(), stamp: stamp.clone() }))
+        text.as_deref().is_some_and(|text| Register::join(register, Register::new(text.into(), stamp.clone())))
     };
     match change {
         OptimizationChange::Created(created) => {
             let value = Created::new(created, stamp.version.occurred_at);
-            Register::join(&mut record.created, Register { value, stamp })
+            Register::join(&mut record.created, Register::new(value, stamp))
         }
         OptimizationChange::DetailsChanged { name, description } => {
             set(&mut record.name, name) | set(&mut record.description, description)
@@ -150,7 +188,7 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
                 | set(&mut record.parameterized_model_name, parameterized_model_name)
         }
         OptimizationChange::JobLinked { .. } => false,
-        OptimizationChange::Deleted => Register::join(&mut record.deleted, Register { value: (), stamp }),
+        OptimizationChange::Deleted => Register::join(&mut record.deleted, Register::new((), stamp)),
     }
 }
 
@@ -162,7 +200,11 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     }
     let record = &working.optimizations[slot].record;
     if !record.would_link(job_id, &stamp) {
-        return Step::Done(Effects::default());
+        let changed = record.is_latest_link(&stamp);
+        if changed {
+            working.change_optimization(slot).note_latest_link(stamp);
+        }
+        return Step::Done(Effects { changed, ..Effects::default() });
     }
     let mut affected: SmallVec<[Arc<str>; 3]> = SmallVec::new();
     for id in [Some(job_id), record.linked_job(), record.displaced_by(job_id)].into_iter().flatten() {

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::event::{JobChange, Metadata, RunChange};
+use super::outranked::{Latest, later};
 use super::position::Position;
 use super::register::Stamp;
 use super::runs::{LastRun, RunSet};
-use super::timestamp::Timestamp;
 use super::view::Status;
 
 /// How many of a job's statuses are kept; the oldest by version are dropped first.
@@ -101,19 +101,45 @@ pub struct Job {
     /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
     /// that links the job.
     named: SmallVec<[Arc<str>; 1]>,
-    /// The latest `occurred_at` of its events.
-    last_heard: Timestamp,
+    /// The latest of its statuses by time, where it is not the last of `history`.
+    latest: Latest,
 }
 
 impl Job {
     /// Takes a status. True where that changed anything.
     pub fn apply(&mut self, change: &JobChange<'_>, stamp: Stamp) -> bool {
         let status = status_of(change);
-        let heard = self.hear(stamp.version.occurred_at);
-        match self.history.binary_search_by(|held| held.stamp.version.cmp(&stamp.version)) {
-            Ok(at) => self.apply_again(at, status, change, stamp) || heard,
-            Err(at) => self.apply_new(at, Transition { status, stamp }, change) || heard,
+        let latest = self.latest_with(&stamp);
+        let changed = match self.history.binary_search_by(|held| held.stamp.version.cmp(&stamp.version)) {
+            Ok(at) => self.apply_again(at, status, change, stamp),
+            Err(at) => self.apply_new(at, Transition { status, stamp }, change),
+        };
+        latest.is_some_and(|latest| self.note_latest(latest)) || changed
+    }
+
+    /// The latest status by time, once an event with this stamp is joined. `None` if that is the new one, which is the
+    /// last by version, too.
+    fn latest_with(&self, stamp: &Stamp) -> Option<Stamp> {
+        let last = &self.history.last()?.stamp;
+        if self.latest.is_passed_by(last, stamp) {
+            return None;
         }
+        Some(later(self.latest.or(last), stamp).clone())
+    }
+
+    /// Keeps the latest status by time. True where that changed anything.
+    fn note_latest(&mut self, latest: Stamp) -> bool {
+        let Some(last) = self.history.last() else { return false };
+        let latest = Latest::beside(latest, &last.stamp);
+        let changed = latest != self.latest;
+        self.latest = latest;
+        changed
+    }
+
+    /// The stamps of the latest status by time, and of the one that it lost to, if it lost although it is newer.
+    pub fn outranked(&self) -> Option<(&Stamp, &Stamp)> {
+        let last = &self.history.last()?.stamp;
+        Some((self.latest.outranked_by(last)?, last))
     }
 
     fn apply_new(&mut self, at: usize, transition: Transition, change: &JobChange<'_>) -> bool {
@@ -137,7 +163,7 @@ impl Job {
         let held = &mut self.history[at];
         let earlier = stamp.source < held.stamp.source;
         if earlier {
-            held.stamp.source = stamp.source;
+            held.stamp = stamp;
         }
         let outcome = if last { outcome_of(change) } else { Outcome::None };
         let held_outcome = if last { &self.outcome } else { &Outcome::None };
@@ -163,7 +189,7 @@ impl Job {
         if LastRun::may_change(self.last_run.as_deref(), run_index, metadata) {
             changed |= LastRun::join(&mut self.last_run, LastRun::new(run_index, change, metadata, source));
         }
-        self.hear(metadata.occurred_at) || changed
+        changed
     }
 
     /// Takes in all that `other` knows: as if all events of both had been applied to one.
@@ -172,29 +198,30 @@ impl Job {
         if (last(other), &other.outcome) > (last(self), &self.outcome) {
             self.outcome = other.outcome.clone();
         }
+        let latest = match (self.history.last(), other.history.last()) {
+            (Some(held), Some(theirs)) => {
+                Some(later(self.latest.or(&held.stamp), other.latest.or(&theirs.stamp)).clone())
+            }
+            (None, Some(theirs)) => Some(other.latest.or(&theirs.stamp).clone()),
+            (_, None) => None,
+        };
         for theirs in &other.history {
             match self.history.binary_search_by(|held| held.stamp.version.cmp(&theirs.stamp.version)) {
                 Ok(at) => {
                     let held = &mut self.history[at];
                     held.status = held.status.max(theirs.status);
-                    held.stamp.source = held.stamp.source.min(theirs.stamp.source);
+                    if theirs.stamp.source < held.stamp.source {
+                        held.stamp = theirs.stamp.clone();
+                    }
                 }
                 Err(at) => self.history.insert(at, theirs.clone()),
             }
         }
         self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
+        latest.map(|latest| self.note_latest(latest));
         self.runs.join(&other.runs);
         other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, LastRun::clone(theirs)));
         other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
-        self.hear(other.last_heard);
-    }
-
-    fn hear(&mut self, occurred_at: Timestamp) -> bool {
-        let later = occurred_at > self.last_heard;
-        if later {
-            self.last_heard = occurred_at;
-        }
-        later
     }
 
     /// Remembers that an event named this optimization. True where that changed anything.
@@ -254,16 +281,9 @@ impl Job {
         &self.outcome
     }
 
-    pub fn last_heard(&self) -> Timestamp {
-        self.last_heard
-    }
-
     /// Reads a little of what an event changes, for [`super::WorkingSet::warm`].
     pub(super) fn touched(&self) -> u64 {
-        self.runs.len()
-            ^ self.history.len() as u64
-            ^ self.named.len() as u64
-            ^ self.last_heard.millis().cast_unsigned()
+        self.runs.len() ^ self.history.len() as u64 ^ self.named.len() as u64
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::OptimizationCreated;
 use super::job::Job;
+use super::outranked::{Latest, is_newer, is_outranked, later};
 use super::register::{Register, Stamp};
 use super::timestamp::Timestamp;
 
@@ -60,6 +61,17 @@ pub struct Link {
     pub stamp: Stamp,
 }
 
+/// A part of an optimization that one event sets, and a later one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Creation,
+    Name,
+    Description,
+    CellName,
+    ModelName,
+    Link,
+}
+
 /// A join-semilattice, as every part of it is.
 ///
 /// A creation sets the name, the description and the display names too. They are not copied into the registers beside
@@ -75,6 +87,8 @@ pub struct Optimization {
     pub deleted: Option<Register<()>>,
     /// Descending by version, each job once, the greatest [`LINKS_LIMIT`]: the first is the job linked now.
     links: Vec<Link>,
+    /// The latest link by time, where it is not the first of `links`.
+    latest_link: Latest,
     /// The job linked now, as far as it is known.
     pub job: Job,
 }
@@ -91,6 +105,7 @@ impl Optimization {
             parameterized_model_name: None,
             deleted: None,
             links: Vec::new(),
+            latest_link: Latest::default(),
             job: Job::default(),
         }
     }
@@ -123,12 +138,77 @@ impl Optimization {
         }
     }
 
+    /// Whether a link for which [`Optimization::would_link`] does not hold is the latest by time.
+    pub fn is_latest_link(&self, stamp: &Stamp) -> bool {
+        self.links.first().is_some_and(|first| {
+            let held = self.latest_link.or(&first.stamp);
+            held != stamp && later(held, stamp) == stamp
+        })
+    }
+
+    /// Notes the latest link by time.
+    pub fn note_latest_link(&mut self, stamp: Stamp) {
+        if let Some(first) = self.links.first() {
+            self.latest_link = Latest::beside(stamp, &first.stamp);
+        }
+    }
+
     /// Takes a link for which [`Optimization::would_link`] holds. `job` is not touched: see `fold`.
     pub fn link(&mut self, job_id: &Arc<str>, stamp: Stamp) {
+        let latest = self.links.first().map(|first| later(self.latest_link.or(&first.stamp), &stamp));
+        let latest = latest.unwrap_or(&stamp).clone();
         self.links.retain(|link| link.job_id != *job_id);
         let at = self.links.partition_point(|link| link.stamp > stamp);
         self.links.insert(at, Link { job_id: job_id.clone(), stamp });
         self.links.truncate(LINKS_LIMIT);
+        self.note_latest_link(latest);
+    }
+
+    /// Of each part, the stamps of the latest event by time and of the one that it lost to, if it lost although it is newer.
+    pub fn outranked(&self) -> impl Iterator<Item = (Part, &Stamp, &Stamp)> {
+        let created = self.created.as_ref();
+        let creation = created.and_then(|created| {
+            let latest = created.latest.or(&created.stamp);
+            match &self.deleted {
+                Some(deleted) => is_newer(latest, &deleted.stamp).then_some((latest, &deleted.stamp)),
+                None => is_outranked(latest, &created.stamp).then_some((latest, &created.stamp)),
+            }
+        });
+        let link = self
+            .links
+            .first()
+            .and_then(|first| Some((self.latest_link.outranked_by(&first.stamp)?, &first.stamp)));
+        [
+            (Part::Creation, creation),
+            (Part::Name, self.outranked_text(self.name.as_ref())),
+            (Part::Description, self.outranked_text(self.description.as_ref())),
+            (Part::CellName, self.outranked_text(self.cell_name.as_ref())),
+            (Part::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
+            (Part::Link, link),
+        ]
+        .into_iter()
+        .filter_map(|(part, stamps)| stamps.map(|(event, winner)| (part, event, winner)))
+    }
+
+    /// The kind of event that set a part, or would have.
+    pub fn kind_of(&self, part: Part, event: &Stamp) -> &'static str {
+        let is_creation = self.created.as_ref().is_some_and(|created| created.stamp.version == event.version);
+        match part {
+            Part::Creation => "created",
+            Part::Link if is_creation => "created",
+            Part::Link => "job_linked",
+            Part::Name | Part::Description => "details_changed",
+            Part::CellName | Part::ModelName => "display_names_changed",
+        }
+    }
+
+    /// [`Optimization::outranked`] of a part that a creation sets, too.
+    fn outranked_text<'a>(&'a self, change: Option<&'a Register<Box<str>>>) -> Option<(&'a Stamp, &'a Stamp)> {
+        let change = change?;
+        let created = self.created.as_ref().map(|created| &created.stamp);
+        let winner = created.filter(|created| created.version > change.stamp.version).unwrap_or(&change.stamp);
+        let latest = change.latest.or(&change.stamp);
+        is_outranked(latest, winner).then_some((latest, winner))
     }
 
     /// What readers may see: created, and not deleted.

@@ -1,9 +1,12 @@
 //! A register: a value with the version that set it. Joining two keeps the greater version, so that registers form a
 //! semilattice and events may come in any order, any number of times.
 
+use std::num::NonZeroI64;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::Metadata;
+use super::outranked::{Latest, later};
 use super::position::Position;
 use super::timestamp::Timestamp;
 
@@ -18,11 +21,17 @@ pub struct Version {
     pub event_id: Box<str>,
 }
 
+/// How far, in milliseconds, an event's time may lie after that of its record before it is not believed: clocks differ.
+const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60 * 1000;
+
 /// What set a register: the version, and the least position at which that event was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
     pub version: Version,
     pub source: Position,
+    /// When the record at `source` was written, in milliseconds since 1970; only set if the event says that it occurred
+    /// later than that by more than [`CLOCK_TOLERANCE_MILLIS`].
+    written_millis: Option<NonZeroI64>,
 }
 
 impl Stamp {
@@ -33,7 +42,21 @@ impl Stamp {
             rank,
             event_id: metadata.event_id.as_ref().into(),
         };
-        Stamp { version, source }
+        Stamp { version, source, written_millis: None }
+    }
+
+    /// The stamp of an event whose record has this time, in milliseconds since 1970. A record without a time has 0 or less.
+    pub fn written_at(self, millis: Option<i64>) -> Stamp {
+        let latest_believed = |millis: i64| millis.saturating_add(CLOCK_TOLERANCE_MILLIS);
+        let occurred_at = self.version.occurred_at.millis();
+        let millis = millis.filter(|&millis| millis > 0 && occurred_at > latest_believed(millis));
+        Stamp { written_millis: millis.and_then(NonZeroI64::new), ..self }
+    }
+
+    /// When the event happened: when it says that it occurred, but not after its record was written.
+    pub fn happened_at(&self) -> Timestamp {
+        let written_at = self.written_millis.and_then(|millis| Timestamp::from_millis(millis.get()));
+        written_at.unwrap_or(self.version.occurred_at)
     }
 }
 
@@ -41,6 +64,15 @@ impl Stamp {
 pub struct Register<T> {
     pub value: T,
     pub stamp: Stamp,
+    /// The latest event by time, where it is not the one that set the value.
+    pub latest: Latest,
+}
+
+impl<T> Register<T> {
+    /// A register that one event has set.
+    pub fn new(value: T, stamp: Stamp) -> Register<T> {
+        Register { value, stamp, latest: Latest::default() }
+    }
 }
 
 impl<T: Ord> Register<T> {
@@ -53,16 +85,17 @@ impl<T: Ord> Register<T> {
             *slot = Some(new);
             return true;
         };
-        match new.stamp.version.cmp(&held.stamp.version) {
+        let latest = later(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
+        let changed = match new.stamp.version.cmp(&held.stamp.version) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Greater => {
-                *held = new;
+                (held.value, held.stamp) = (new.value, new.stamp);
                 true
             }
             std::cmp::Ordering::Equal => {
                 let earlier = new.stamp.source < held.stamp.source;
                 if earlier {
-                    held.stamp.source = new.stamp.source;
+                    held.stamp = new.stamp;
                 }
                 let greater = new.value > held.value;
                 if greater {
@@ -70,6 +103,10 @@ impl<T: Ord> Register<T> {
                 }
                 earlier || greater
             }
-        }
+        };
+        let latest = Latest::beside(latest, &held.stamp);
+        let later_heard = held.latest != latest;
+        held.latest = latest;
+        changed || later_heard
     }
 }

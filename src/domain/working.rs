@@ -253,19 +253,6 @@ impl WorkingSet {
         });
     }
 
-    /// Forgets a parked job of which the store is to forget it. False where something newer than `before_millis`
-    /// (milliseconds since 1970) is known of it, or an optimization links it.
-    pub fn forget_job(&mut self, id: &str, before_millis: i64) -> bool {
-        let Some(slot) = self.job_slot(id) else { return true };
-        let slot = &mut self.jobs[slot];
-        let heard_since = slot.parked.as_ref().is_some_and(|job| job.last_heard().millis() >= before_millis);
-        if heard_since || !slot.claimants.is_empty() {
-            return false;
-        }
-        (slot.parked, slot.stored) = (None, false);
-        true
-    }
-
     pub(super) fn optimization_slot(&self, id: &str) -> Option<usize> {
         self.optimization_ids.find(id, |slot| *self.optimizations[slot].record.id == *id)
     }

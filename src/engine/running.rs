@@ -45,6 +45,7 @@ impl Running {
     ) -> anyhow::Result<Running> {
         let Opened { writer, generation, path, .. } = opened;
         let (control, freedom) = (Arc::new(Control::default()), Arc::new(Freedom::default()));
+        control.set_quiet(restraint.is_quiet);
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
         store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
@@ -109,6 +110,7 @@ impl Running {
     /// From now on it is what readers see, and what lag tools are told of.
     pub fn set_live(&self, is_live: bool) {
         self.freedom.is_live.store(is_live, Ordering::Release);
+        self.control.set_quiet(!is_live);
     }
 
     /// From now on it reads as fast as it can.

@@ -12,7 +12,7 @@ pub struct Causes<'a> {
 
 impl Causes<'_> {
     pub fn cause(&self, event: &str, stamp: &Stamp) -> Cause {
-        let Stamp { version, source } = stamp;
+        let Stamp { version, source, .. } = stamp;
         Cause {
             event: event.to_owned(),
             topic: self.topics.get(source.topic).to_owned(),

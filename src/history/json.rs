@@ -130,7 +130,7 @@ fn event<'a>(told: &'a Told<'_>, names: &'a TopicNames) -> EventAnswer<'a> {
     let metadata = &told.envelope.event.metadata;
     let body = &told.envelope.event.body;
     EventAnswer {
-        event: words::event_name(body),
+        event: body.kind(),
         job_id: words::job_id(body),
         run_index: words::run_index(body),
         place: place(told.envelope.position, told.timestamp_millis, names),

@@ -106,7 +106,7 @@ fn event(told: &Told<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io::Result<(
 
 /// Of what the event is, and what it says.
 fn what(body: &Body<'_>) -> String {
-    let name = words::event_name(body);
+    let name = body.kind();
     match body {
         Body::Optimization { .. } => match words::job_id(body) {
             Some(job_id) => format!("{name} (job {job_id})"),

@@ -1,37 +1,10 @@
 //! What events, places and what was searched are called.
 
-use crate::domain::event::{JobChange, OptimizationChange, RunChange};
+use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Position, Timestamp, Topic};
 use crate::source::TopicNames;
 
 use super::scan::Scan;
-
-/// The event, as the contract names it.
-pub fn event_name(body: &Body<'_>) -> &'static str {
-    match body {
-        Body::Optimization { change, .. } => match change {
-            OptimizationChange::Created(_) => "created",
-            OptimizationChange::DetailsChanged { .. } => "details_changed",
-            OptimizationChange::DisplayNamesChanged { .. } => "display_names_changed",
-            OptimizationChange::JobLinked { .. } => "job_linked",
-            OptimizationChange::Deleted => "deleted",
-        },
-        Body::Job { change, .. } => match change {
-            JobChange::Pending => "pending",
-            JobChange::Processing => "processing",
-            JobChange::Waiting => "waiting",
-            JobChange::Completed { .. } => "completed",
-            JobChange::Failed { .. } => "failed",
-            JobChange::Canceled => "canceled",
-        },
-        Body::Run { change, .. } => match change {
-            RunChange::Started => "started",
-            RunChange::Completed { .. } => "completed",
-            RunChange::Failed { .. } => "failed",
-            RunChange::Canceled => "canceled",
-        },
-    }
-}
 
 /// The job that an event is of, or that it links.
 pub fn job_id<'b>(body: &'b Body<'_>) -> Option<&'b str> {

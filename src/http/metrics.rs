@@ -1,6 +1,7 @@
 //! What Prometheus is told: the requests as they are answered, the projector's status whenever somebody scrapes.
 //! On the hot path there is no look-up and no label: each route holds its handles.
 
+mod findings;
 mod kafka;
 
 use std::sync::OnceLock;
@@ -113,6 +114,7 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     gauge!("optview_dead_letters").set(of_count(report.dead_letters));
     gauge!("optview_lag_records").set(of_offset(report.lag_records));
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
+    findings::record(&report.findings);
     record_kafka(report, errors, Instant::now());
 }
 
@@ -127,6 +129,7 @@ fn of_offset(offset: Option<i64>) -> f64 {
 }
 
 fn describe() {
+    findings::describe();
     describe_counter!("optview_http_requests_total", "Requests answered, by route and status code");
     describe_histogram!(
         "optview_http_request_duration_seconds",

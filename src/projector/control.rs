@@ -3,6 +3,8 @@
 //! place without anybody noticing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +19,8 @@ pub type Positions = BTreeMap<(Topic, i32), i64>;
 pub struct Control {
     state: Mutex<State>,
     changed: Condvar,
+    /// Set while the generation is not what readers see.
+    is_quiet: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -62,6 +66,15 @@ impl Control {
 
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stop
+    }
+
+    /// Whether it counts nothing of the records: those are counted by the projector of what readers see.
+    pub fn set_quiet(&self, is_quiet: bool) {
+        self.is_quiet.store(is_quiet, Ordering::Release);
+    }
+
+    pub(super) fn quiet(&self) -> Arc<AtomicBool> {
+        self.is_quiet.clone()
     }
 
     /// Has it read no further. Gives the positions when all before them can be seen by readers.

@@ -9,12 +9,11 @@ use crate::domain::fold::Effects;
 /// before, or no increase is seen.
 pub struct Counters {
     records: [Counter; 3],
-    pub dead_letters: Counter,
+    dead_letters: Counter,
     pub loads: Counter,
     unlinked: Counter,
     mismatched: Counter,
     irregular: Counter,
-    pub orphans: Counter,
 }
 
 impl Counters {
@@ -27,16 +26,16 @@ impl Counters {
             unlinked: counter!("optview_unlinked_events_total"),
             mismatched: counter!("optview_job_link_mismatches_total"),
             irregular: counter!("optview_irregular_transitions_total"),
-            orphans: counter!("optview_orphan_jobs_dropped_total"),
         }
     }
 
-    /// Records that were understood.
-    pub fn count_records(&self, topic: Topic, records: u64) {
-        self.records[topic as usize].increment(records);
+    /// Records of a topic: how many were understood, and how many were not.
+    pub fn count_records(&self, topic: Topic, understood: u64, not_understood: u64) {
+        self.records[topic as usize].increment(understood);
+        self.dead_letters.increment(not_understood);
     }
 
-    pub fn count_effects(&self, effects: Effects) {
+    pub fn count_effects(&self, effects: &Effects) {
         for (counter, happened) in [
             (&self.unlinked, effects.unlinked),
             (&self.mismatched, effects.mismatched),
@@ -62,9 +61,5 @@ fn describe() {
         "Events that named another optimization than the one that links their job"
     );
     describe_counter!("optview_irregular_transitions_total", "Statuses that a job should not have taken");
-    describe_counter!(
-        "optview_orphan_jobs_dropped_total",
-        "Jobs dropped because no optimization ever linked them"
-    );
     describe_gauge!("optview_working_set_records", "Optimizations and parked jobs in memory");
 }

@@ -1,43 +1,91 @@
-//! Jobs that no optimization ever linked: dropped once they are old, and counted.
+//! Jobs that no optimization has linked for long. Nothing is dropped: what a store holds follows from the topics alone, and
+//! a link may come late. They are counted and told of, by how long ago they were first found here.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Projector;
-use crate::domain::Commit;
-use crate::store::StoreError;
+use crate::domain::Timestamp;
+use crate::status::{OrphanJob, OrphanJobs};
+use crate::store::{StoreError, UnlinkedCursor, UnlinkedJob};
 
-/// How often orphans are looked for, once live; more often where they are kept for less.
-const SWEEP_ORPHANS_EVERY: Duration = Duration::from_secs(3600);
+/// How often they are counted; more often where they are told of sooner.
+const COUNT_EVERY: Duration = Duration::from_secs(3600);
+/// How many parked jobs are looked at in one turn, so that none takes long.
+const JOBS_A_TURN: usize = 1_000;
+
+/// How far the counting of unlinked jobs is.
+#[derive(Default)]
+pub struct OrphanCount {
+    last_begin: Option<Instant>,
+    under_way: Option<Count>,
+    /// How many were told of last.
+    told: u64,
+}
+
+#[derive(Default)]
+struct Count {
+    cursor: UnlinkedCursor,
+    waiting: u64,
+    orphans: u64,
+    longest: Option<UnlinkedJob>,
+}
+
+impl Count {
+    fn add(&mut self, job: UnlinkedJob, orphan_before_millis: i64) {
+        self.waiting += 1;
+        if job.since_millis > orphan_before_millis {
+            return;
+        }
+        self.orphans += 1;
+        if self.longest.as_ref().is_none_or(|longest| job.since_millis < longest.since_millis) {
+            self.longest = Some(job);
+        }
+    }
+}
 
 impl Projector {
-    /// Drops the jobs that two sweeps in a row found unlinked and old. One is not enough: a job's age is that of its
-    /// events, and where those are of long ago the event that links it may be the next to be read.
-    pub(super) fn sweep_orphans(&mut self) -> Result<(), StoreError> {
-        let every = SWEEP_ORPHANS_EVERY.min(self.settings.orphan_retention);
-        let due = self.last_orphan_sweep.is_none_or(|last| last.elapsed() >= every);
-        // A link may lie in what a stopped partition has not read.
-        if !self.live || !due || self.partitions.stopped_reason().is_some() {
+    /// Goes on counting, a slice at a time. Only while live, and with nothing stopped: a link may lie in what has not been
+    /// read.
+    pub(super) fn count_orphans(&mut self) -> Result<(), StoreError> {
+        if !self.live || self.partitions.stopped_reason().is_some() {
             return Ok(());
         }
-        self.last_orphan_sweep = Some(Instant::now());
+        let every = COUNT_EVERY.min(self.settings.orphan_retention);
+        let held = &mut self.orphans;
+        if held.under_way.is_none() && held.last_begin.is_none_or(|last| last.elapsed() >= every) {
+            (held.last_begin, held.under_way) = (Some(Instant::now()), Some(Count::default()));
+        }
+        let Some(count) = &mut held.under_way else { return Ok(()) };
+        let now = chrono::Utc::now().timestamp_millis();
         let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
-        let before = chrono::Utc::now().timestamp_millis().saturating_sub(retention);
-        let found: HashSet<Arc<str>> = self.writer.orphans(before)?.into_iter().collect();
-        let found_before = std::mem::take(&mut self.orphans);
-        let mut commit = Commit::default();
-        for id in found {
-            if !found_before.contains(&id) {
-                self.orphans.insert(id);
-            } else if self.working.forget_job(&id, before) {
-                commit.jobs.push((id, None));
-            }
+        for job in self.writer.unlinked_jobs(&mut count.cursor, JOBS_A_TURN, now)? {
+            count.add(job, now.saturating_sub(retention));
         }
-        if !commit.is_empty() {
-            tracing::warn!(jobs = commit.jobs.len(), "dropped jobs that no optimization ever linked");
-            self.counters.orphans.increment(commit.jobs.len() as u64);
+        if count.cursor.is_at_end() {
+            self.tell_orphans();
         }
-        self.commit(commit)
+        Ok(())
+    }
+
+    fn tell_orphans(&mut self) {
+        let Some(Count { waiting, orphans, longest, .. }) = self.orphans.under_way.take() else { return };
+        let longest = longest.map(|job| OrphanJob {
+            job_id: job.id.to_string(),
+            first_found_at: Timestamp::from_millis(job.since_millis).unwrap_or_default().to_string(),
+        });
+        if let Some(OrphanJob { job_id, first_found_at }) = &longest
+            && orphans > self.orphans.told
+        {
+            tracing::warn!(
+                jobs = orphans,
+                job_id,
+                first_found_at,
+                "jobs have waited for longer than --orphan-retention for an optimization that links them; they are kept, and \
+                 count when a link comes"
+            );
+        }
+        self.orphans.told = orphans;
+        let counted = OrphanJobs { count: orphans, waiting, longest };
+        self.status.change_findings(|findings| findings.orphan_jobs = Some(counted));
     }
 }

@@ -84,6 +84,8 @@ impl Projector {
             None => troubles.extend(self.reporting.standing("source", source.trouble(), moment)),
         }
         troubles.extend(doubts(&self.health, &self.settings.topics, moment));
+        self.understanding.report(&self.status);
+        troubles.extend(self.reporting.standing("understanding", self.understanding.problem(), moment));
         self.reporting.log(is_stale, &troubles);
         self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
         self.status.judge(Judgement {
@@ -93,7 +95,9 @@ impl Projector {
             kafka: self.health.kafka(moment),
             stale_from,
         });
-        gauge!("optview_working_set_records").set(self.working.weight() as f64);
+        if !self.is_quiet() {
+            gauge!("optview_working_set_records").set(self.working.weight() as f64);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod listing;
 mod pieces;
 mod reader;
 mod really_sync;
+mod unlinked;
 pub mod verify;
 mod writer;
 
@@ -35,6 +36,7 @@ pub use generations::{
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use reader::{Kept, ListQuery, Page, Reader, Response};
+pub use unlinked::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 
 pub use crate::codec::stored::FORMAT;

@@ -1,6 +1,7 @@
 //! Reads the store. Cheap to clone; cannot write; never waits for the writer.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,10 +12,10 @@ use super::catalog::Catalog;
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::frozen::Frozen;
-use super::keys::{CLUSTER, ORIGINS, Trees};
+use super::keys::{CLUSTER, ORIGINS, Trees, dead_letter_key};
 use super::{StoreError, pieces};
 use crate::codec::stored::{self, Filter, Layout};
-use crate::domain::{Job, Optimization, Status};
+use crate::domain::{Job, Optimization, Position, Status, Topic};
 
 /// How many more than a page holds are looked up, to take the place of those that changed meanwhile. Where more have, the
 /// page is shorter.
@@ -157,6 +158,21 @@ impl Reader {
     /// As for [`Reader::kept`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
         Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
+    }
+
+    /// How many dead letters there are of these offsets of a partition.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn dead_letters_among(
+        &self,
+        topic: Topic,
+        partition: i32,
+        offsets: Range<i64>,
+    ) -> Result<u64, StoreError> {
+        let key = |offset| dead_letter_key(Position { topic, partition, offset });
+        let keys = self.trees.dead_letters.range(key(offsets.start)..key(offsets.end)).keys();
+        Ok(keys.collect::<Result<Vec<_>, _>>()?.len() as u64)
     }
 
     /// How many optimizations readers may see.

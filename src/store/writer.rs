@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
-use sled::Db;
+use sled::{Db, Tree};
 
 use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::{self, Checkpoint};
@@ -46,7 +46,9 @@ enum Order {
 }
 
 pub struct Writer {
-    trees: Trees,
+    pub(super) trees: Trees,
+    /// Job id → when it was first found unlinked. Another version's store has no such tree, so [`Trees`] has none.
+    pub(super) first_seen: Tree,
     catalog: Arc<RwLock<Catalog>>,
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
@@ -97,6 +99,7 @@ impl Writer {
             .map_err(StoreError::io("start a thread for", file))?;
         Ok(Writer {
             trees,
+            first_seen: db.open_tree("unlinked")?,
             catalog,
             orders: Some(orders),
             thread: Some(thread),
@@ -138,21 +141,6 @@ impl Writer {
     /// The optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
         self.catalog.read().linking(job_id)
-    }
-
-    /// Parked jobs of which nothing was heard since `before_millis` (milliseconds since 1970), and that no
-    /// optimization links.
-    pub fn orphans(&self, before_millis: i64) -> Result<Vec<Arc<str>>, StoreError> {
-        let mut orphans = Vec::new();
-        for key in self.trees.jobs.iter().keys() {
-            let key = key?;
-            let id = String::from_utf8_lossy(&key);
-            let old = self.parked_job(&id)?.is_some_and(|job| job.last_heard().millis() < before_millis);
-            if old && self.linking(&id).is_empty() {
-                orphans.push(Arc::from(id.as_ref()));
-            }
-        }
-        Ok(orphans)
     }
 
     /// Hands over commit `number`. Waits where the writing thread is far behind.

@@ -18,6 +18,7 @@ mod cpu;
 mod crash;
 mod dice;
 mod events;
+mod findings;
 mod format;
 mod garbage;
 mod golden;
@@ -93,6 +94,7 @@ const TESTS: &[&[Test]] = &[
     history_lost::TESTS,
     transactions::TESTS,
     orphans::TESTS,
+    findings::TESTS,
     topics::TESTS,
     snapshot::TESTS,
     stop::TESTS,

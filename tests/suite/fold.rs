@@ -98,10 +98,19 @@ fn body() -> impl Strategy<Value = Body<'static>> {
     ]
 }
 
+/// When a record was written: some of them long before their event says that it occurred.
+fn written_seconds() -> impl Strategy<Value = Option<i64>> {
+    prop_oneof![1 => Just(None), 3 => (-2_000..6i64).prop_map(Some), 3 => (0..6i64).prop_map(Some)]
+}
+
+/// What an event is made of: its body, sequence, time, when its record was written, and its partition.
+type Raw = (Body<'static>, u64, i64, Option<i64>, i32);
+
 /// A history; sequences are often missing and times often the same, event ids never.
 pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
-    proptest::collection::vec((body(), 0..4u64, 0..6i64), len).prop_map(|bodies| {
-        let envelope = |(number, (body, sequence, time)): (i64, (Body<'static>, u64, i64))| {
+    let event = (body(), 0..4u64, 0..6i64, written_seconds(), 0..2i32);
+    proptest::collection::vec(event, len).prop_map(|events| {
+        let envelope = |(number, (body, sequence, time, written, partition)): (i64, Raw)| {
             let topic = body.topic();
             let metadata = Metadata {
                 event_id: Cow::Owned(format!("e{number}")),
@@ -110,10 +119,11 @@ pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelop
             };
             Envelope {
                 event: Event { metadata, body },
-                position: Position { topic, partition: 0, offset: number },
+                position: Position { topic, partition, offset: number },
+                written_millis: written.map(|seconds| (1_772_355_600 + seconds) * 1000),
             }
         };
-        (0..).zip(bodies).map(envelope).collect()
+        (0..).zip(events).map(envelope).collect()
     })
 }
 
@@ -198,7 +208,7 @@ fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
         let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
         let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
         let position = Position { topic, partition: 0, offset: i64::from(number) };
-        Envelope { event: Event { metadata, body }, position }
+        Envelope { event: Event { metadata, body }, position, written_millis: None }
     };
     let history: Vec<_> = (0..).zip(bodies).map(envelope).collect();
     let expected = fold_all(history.iter(), &[]);
@@ -235,6 +245,7 @@ fn ten_thousand_runs_make_a_record_of_less_than_7_kb_whatever_their_pattern() {
                 body,
             },
             position: Position { topic: Topic::MultistartRuns, partition: 0, offset },
+            written_millis: None,
         };
         store.fold(&envelope(body, 0));
         for at in 0..10_000 {

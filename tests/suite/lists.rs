@@ -92,7 +92,7 @@ impl Facts {
             created.value.objectives = Some(format!(r#"{{"of":"{}"}}"#, self.id()).into());
             optimization.created = Some(created);
         }
-        optimization.deleted = self.deleted.then(|| Register { value: (), stamp: made::stamp(2) });
+        optimization.deleted = self.deleted.then(|| Register::new((), made::stamp(2)));
         let Some(status) = self.status else { return optimization };
         optimization.link(&Arc::from(format!("job-of-{}", self.id())), made::stamp(3));
         let change = match status {

@@ -113,14 +113,14 @@ pub fn created(sequence: u64) -> Register<Created> {
         optimization_template_id: None,
         objectives: None,
     };
-    Register { value, stamp: stamp(sequence) }
+    Register::new(value, stamp(sequence))
 }
 
 /// An optimization that was named and described at `sequence`.
 pub fn optimization(id: &str, sequence: u64, name: String, description: String) -> Optimization {
     let mut optimization = Optimization::new(Arc::from(id));
     optimization.created = Some(created(0));
-    let register = |text: String| Some(Register { value: text.into_boxed_str(), stamp: stamp(sequence) });
+    let register = |text: String| Some(Register::new(text.into_boxed_str(), stamp(sequence)));
     optimization.name = register(name);
     optimization.description = register(description);
     optimization

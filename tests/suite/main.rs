@@ -17,6 +17,7 @@ mod made;
 mod moving;
 mod other_stream;
 mod other_version;
+mod outranked;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod projector;

@@ -4,6 +4,7 @@
 mod archived;
 mod cluster;
 mod continued;
+mod findings;
 mod health;
 mod script;
 
@@ -12,10 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use optview::codec::Encoding;
-use optview::codec::encode::encode;
-use optview::domain::event::JobChange;
-use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
+use optview::domain::{Event, Topic};
 use optview::projector::{self, Control, Settings};
 use optview::status::{PartitionState, State, Status};
 use optview::store::ListQuery;
@@ -27,13 +25,13 @@ use crate::made;
 use crate::support::MapStore;
 use script::{Partition, Playing, Run, partitions, project};
 
-fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
+pub fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
     History::new(HistorySettings { seed, optimizations, runs: 3, concurrent: 12, ..HistorySettings::default() })
         .collect()
 }
 
 /// What one undisturbed fold of all records shows, apart from those in `except`.
-fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) -> MapStore {
+pub fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) -> MapStore {
     let mut store = MapStore::default();
     for partition in partitions {
         for record in &partition.records {
@@ -47,7 +45,7 @@ fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) 
 }
 
 /// Every view, the lists' total, and what is parked, as the store has them after a restart.
-fn check(directory: &Path, expected: &MapStore) {
+pub fn check(directory: &Path, expected: &MapStore) {
     let writer = made::open(directory).writer;
     let reader = writer.reader();
     let mut shown = 0;
@@ -168,57 +166,8 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     check(directory.path(), &expected(&partitions, |_, _| false));
 }
 
-/// A pending job that no optimization links.
-fn orphan(job_id: &str, occurred_at: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    let body = Body::Job { job_id: job_id.to_owned().into(), optimization_id: None, change: JobChange::Pending };
-    let metadata = Metadata { event_id: job_id.to_owned().into(), occurred_at, sequence: 1 };
-    let mut value = Vec::new();
-    encode(&Event { metadata, body }, Encoding::Json, &mut value);
-    (job_id.as_bytes().to_vec(), value)
-}
-
-#[test]
-fn orphans_older_than_the_retention_are_dropped_and_counted_once_live() {
-    let now = chrono::Utc::now().timestamp_millis();
-    let mut partitions = partitions(&history(3, 5));
-    let jobs = partitions.iter_mut().find(|partition| partition.topic == Topic::Jobs).unwrap();
-    for (id, age_hours) in [("job-old-1", 3), ("job-old-2", 30), ("job-young", -1)] {
-        let occurred_at = Timestamp::from_millis(now - age_hours * 3_600_000).unwrap();
-        let (key, value) = orphan(id, occurred_at);
-        jobs.push(key, Some(value));
-    }
-    let parked = |directory: &Path| {
-        let writer = made::open(directory).writer;
-        let parked = ["job-old-1", "job-old-2", "job-young"].map(|id| writer.parked_job(id).unwrap().is_some());
-        writer.finish().unwrap();
-        parked
-    };
-    let directory = tempfile::tempdir().unwrap();
-    // A topic is missing, so it does not become live: what links these jobs may be still to come.
-    let until = |playing: &Playing<'_>| playing.is_over() && !playing.published.is_empty();
-    let run = Run { complete: false, until, ..Run::to_the_end(1) };
-    assert_eq!(dropped(directory.path(), &partitions, run), 0);
-    assert_eq!(parked(directory.path()), [true; 3]);
-    // Live, and two sweeps later: the first one only notes what it finds.
-    let until = |playing: &Playing<'_>| playing.status.state() == State::Live && playing.polls > 400;
-    let run = Run { until, ..Run::to_the_end(1) };
-    assert_eq!(dropped(directory.path(), &partitions, run), 2);
-    assert_eq!(parked(directory.path()), [false, false, true]);
-    check(
-        directory.path(),
-        &expected(&partitions, |partition, offset| partition.records[offset as usize].key.starts_with(b"job-old")),
-    );
-}
-
-/// How many orphans a run says that it dropped.
-fn dropped(directory: &Path, partitions: &[Partition], run: Run) -> u64 {
-    counted("optview_orphan_jobs_dropped_total", || {
-        project(directory, partitions, run, |settings| settings.orphan_retention = Duration::from_millis(20));
-    })
-}
-
 /// What a metric has counted at the end.
-fn counted(metric: &str, run: impl FnOnce()) -> u64 {
+pub fn counted(metric: &str, run: impl FnOnce()) -> u64 {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, run);

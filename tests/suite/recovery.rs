@@ -141,7 +141,8 @@ fn read(writer: &store::Writer) -> Result<u64, StoreError> {
     assert_eq!(page["optimizations"].as_array().unwrap().len() as u64, VIEWS);
     for job in 0..JOBS {
         let parked = writer.parked_job(&format!("job-{job}"))?.expect("the parked job is there");
-        assert!(parked.last_heard() >= heard(covered), "a view of a job before {covered}");
+        let last = parked.history().last().expect("it took a status");
+        assert!(last.stamp.version.occurred_at >= heard(covered), "a view of a job before {covered}");
     }
     assert_eq!(writer.dead_letters(), DEAD_LETTERS);
     Ok(covered)

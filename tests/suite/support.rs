@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use optview::codec::{self, stored};
-use optview::domain::fold::{self, Step};
+use optview::domain::fold::{self, Effects, Step};
 use optview::domain::{Commit, Envelope, Job, Key, Optimization, Position, Record, WorkingSet};
 use serde_json::Value;
 
@@ -17,9 +17,14 @@ pub struct MapStore {
 
 impl MapStore {
     pub fn fold(&mut self, envelope: &Envelope<'_>) {
+        self.effects(envelope);
+    }
+
+    /// Folds an event, and gives what an operator wants counted of that.
+    pub fn effects(&mut self, envelope: &Envelope<'_>) -> Effects {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(_) => return,
+                Step::Done(effects) => return effects,
                 Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
                 Step::Needs(Key::Job(id)) => self.load_job(&id),
             }

@@ -97,7 +97,8 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
 
 fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
-    let restraint = Restraint { max_rate: plan.options.max_rate, until_millis: plan.options.until_millis };
+    let Options { max_rate, until_millis, .. } = plan.options;
+    let restraint = Restraint { max_rate, until_millis, is_quiet: true };
     let is_there = store::exists(data_dir, plan.generation);
     let archive = plan.options.from_archive.as_ref();
     let archive = archive.map(|directory| archived::open(&engine.config.kafka, directory)).transpose()?;

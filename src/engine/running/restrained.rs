@@ -16,6 +16,8 @@ pub struct Restraint {
     pub max_rate: Option<f64>,
     /// Milliseconds since 1970: of records with this timestamp or a later one, nothing is folded.
     pub until_millis: Option<i64>,
+    /// Its records are counted by another projector, until it is what readers see.
+    pub is_quiet: bool,
 }
 
 /// What it is free of by now.
@@ -45,7 +47,7 @@ impl<S: Source> Restrained<S> {
 
 impl<S: Source> Source for Restrained<S> {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
-        let Restraint { max_rate, until_millis } = self.restraint;
+        let Restraint { max_rate, until_millis, .. } = self.restraint;
         let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
         if max_rate.is_none() && until_millis.is_none() && self.early.is_empty() {
             return self.source.poll(wait, take);
@@ -254,7 +256,7 @@ mod tests {
     #[test]
     fn what_comes_at_once_is_given_batch_by_batch_until_it_is_built() {
         let freedom = Arc::new(Freedom::default());
-        let restraint = Restraint { max_rate: Some(0.001), until_millis: None };
+        let restraint = Restraint { max_rate: Some(0.001), ..Restraint::default() };
         let mut source = Restrained::new(Flood(false), restraint, freedom.clone());
         let mut given = polled(&mut source);
         assert_eq!(given, (0..10).collect::<Vec<_>>());
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_was_written_later_is_left_out() {
-        let restraint = Restraint { max_rate: None, until_millis: Some(37) };
+        let restraint = Restraint { until_millis: Some(37), ..Restraint::default() };
         let mut source = Restrained::new(Flood(false), restraint, Arc::new(Freedom::default()));
         assert_eq!(polled(&mut source), in_order(37));
     }

@@ -42,8 +42,8 @@ fn optimization(number: u32, facts: &Facts) -> Optimization {
         optimization_template_id: None,
         objectives: None,
     };
-    optimization.created = Some(Register { value, stamp: stamp(1) });
-    optimization.deleted = facts.is_deleted.then(|| Register { value: (), stamp: stamp(2) });
+    optimization.created = Some(Register::new(value, stamp(1)));
+    optimization.deleted = facts.is_deleted.then(|| Register::new((), stamp(2)));
     optimization.link(&Arc::from(format!("job-{number}")), stamp(3));
     let status = if facts.is_processing { JobChange::Processing } else { JobChange::Pending };
     optimization.job.apply(&status, stamp(4));

@@ -1,0 +1,64 @@
+//! Which events changed nothing although they are newer than what they lost to: the newest of each part of the optimization,
+//! and of each job that it links or linked.
+
+use std::collections::BTreeMap;
+
+use super::causes::Causes;
+use super::{Cause, Outranked};
+use crate::domain::optimization::Part;
+use crate::domain::outranked::why;
+use crate::domain::{Job, Stamp};
+
+pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<Outranked> {
+    let optimization = causes.optimization;
+    let mut all: Vec<Outranked> = Vec::new();
+    for (part, event, winner) in optimization.outranked() {
+        let event_cause = causes.cause(optimization.kind_of(part, event), event);
+        // One event may have set two names.
+        if all.iter().all(|held| held.event != event_cause) {
+            let winner_cause = causes.cause(winner_kind(causes, part, winner), winner);
+            all.push(Outranked { event: event_cause, lost_to: winner_cause, why: why(event, winner) });
+        }
+    }
+    let jobs = std::iter::once(&optimization.job).chain(before.values());
+    all.extend(jobs.filter_map(|job| {
+        let (event, winner) = job.outranked()?;
+        let cause = |stamp: &Stamp| causes.cause(kind_of_status(job, stamp), stamp);
+        Some(Outranked { event: cause(event), lost_to: cause(winner), why: why(event, winner) })
+    }));
+    all
+}
+
+/// A creation sets names and the link, too; and a deletion ends them all.
+fn winner_kind(causes: &Causes<'_>, part: Part, winner: &Stamp) -> &'static str {
+    let is = |stamp: Option<&Stamp>| stamp.is_some_and(|stamp| stamp.version == winner.version);
+    let optimization = causes.optimization;
+    if is(optimization.deleted.as_ref().map(|deleted| &deleted.stamp)) {
+        "deleted"
+    } else if is(optimization.created.as_ref().map(|created| &created.stamp)) {
+        "created"
+    } else {
+        optimization.kind_of(part, winner)
+    }
+}
+
+/// Of a job with a long history, the event may have been dropped from that.
+fn kind_of_status(job: &Job, stamp: &Stamp) -> &'static str {
+    let held = job.history().iter().find(|held| held.stamp.version == stamp.version);
+    held.map_or("status", |held| held.status.as_str())
+}
+
+impl Outranked {
+    /// The same in words.
+    pub(super) fn odd(&self) -> String {
+        let Cause { event, occurred_at, .. } = &self.event;
+        format!(
+            "{event} at {}, which occurred at {occurred_at}, changed nothing although it is newer than {} at {}, which it lost \
+             to: {}",
+            self.event.place(),
+            self.lost_to.event,
+            self.lost_to.place(),
+            self.why
+        )
+    }
+}

@@ -1,0 +1,77 @@
+//! What the records say of their producers, as an operator meets it: events that lose, deletions without effect, and topics
+//! that are swapped.
+
+use optview::domain::Topic;
+use serde_json::{Value, json};
+
+use crate::cluster::{Put, put};
+use crate::events::{created, job, run_started, wait_for_status};
+use crate::rig::{Rig, wait_until};
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "events_that_lose_and_deletions_without_effect_are_told_where_operators_look",
+        needs: Needs::Broker,
+        run: events_that_lose_and_deletions_without_effect_are_told_where_operators_look,
+    },
+    Test {
+        name: "swapped_topics_are_told_where_operators_look",
+        needs: Needs::Broker,
+        run: swapped_topics_are_told_where_operators_look,
+    },
+];
+
+/// The job `j-a` was completed later, by a producer that gives no sequence.
+fn completed_without_a_sequence() -> Put {
+    let message = json!({
+        "metadata": {"eventId": "late", "occurredAt": "2026-03-01T09:00:05Z"}, "jobId": "j-a", "completed": {},
+    });
+    Put::new(Topic::Jobs, "j-a", serde_json::to_vec(&message).expect("JSON"))
+}
+
+fn events_that_lose_and_deletions_without_effect_are_told_where_operators_look(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), job("a", "pending", 1), completed_without_a_sequence()]);
+    let quoted = Put { value: None, ..Put::new(Topic::Optimizations, "\"a\"", "") };
+    put(rig, &[quoted]);
+    let server = Server::start(rig, &[]);
+    wait_for_status(&server, "a", "queued");
+    wait_until("both are told", || {
+        let told = ["optview_outranked_events_total", "optview_deletions_without_effect_total"];
+        (told.map(|metric| server.metric(metric)) == [1, 1]).then_some(())
+    });
+    let status = server.get_admin("/status").body;
+    let newest = &status["outranked_events"]["newest"];
+    assert_eq!((&newest["event"]["offset"], &newest["lost_to"]["offset"]), (&json!(1), &json!(0)), "{status}");
+    let hint = status["deletions_without_effect"]["newest"]["hint"].as_str().expect("it is in quotes");
+    assert!(hint.contains("\"a\", which is there, and stays shown"), "{hint}");
+    // Also after a restart, which reads only what it must.
+    server.wait_until_all_is_kept(rig);
+    server.kill();
+    let server = Server::start(rig, &[]);
+    wait_for_status(&server, "a", "queued");
+    let why = server.get_admin("/optimizations/a/why").body;
+    assert_eq!(why["outranked"][0]["event"]["event_id"], "late", "{why}");
+    let odd: Vec<&Value> = why["odd"].as_array().expect("a list").iter().collect();
+    assert!(
+        odd.iter().any(|odd| odd.as_str().is_some_and(|odd| odd.contains("give sequences, or none"))),
+        "{why}"
+    );
+}
+
+fn swapped_topics_are_told_where_operators_look(rig: &Rig) {
+    rig.create_topics(1);
+    let records =
+        (0..12).flat_map(|index| [job("a", "processing", u64::from(index) + 1), run_started("a", index)]);
+    put(rig, &records.collect::<Vec<_>>());
+    let topics = &rig.settings.topics;
+    let (jobs, runs) = (topics.get(Topic::Jobs), topics.get(Topic::MultistartRuns));
+    let server = Server::start(rig, &["--topic-jobs", runs, "--topic-multistart-runs", jobs]);
+    let report = server.wait_for("it is told", |report| report.state == "live" && report.last_error.is_some());
+    let told = report.last_error.expect("it is told");
+    assert!(told.contains("events of multistart-runs: is") && told.contains("--topic-jobs"), "{told}");
+    assert_eq!(server.get_admin("/readyz").body["last_error"], told.as_str());
+    assert_eq!(server.metric("optview_stream_not_understood"), 2);
+}
