@@ -3,6 +3,7 @@
 
 mod causes;
 mod outranked;
+mod unlinked;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use crate::domain::{Job, Link, Optimization, RunSet};
 use crate::source::TopicNames;
 use crate::store::{Kept, Reader, StoreError};
 use causes::Causes;
+pub use unlinked::unlinked_job;
 
 /// The 19 keys of a view, in the contract's order.
 pub const FIELDS: [&str; 19] = [

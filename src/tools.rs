@@ -165,6 +165,9 @@ fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
     if let Some(explanation) = explain::explain(reader, id, &access.topics)? {
         return Outcome::new(&explanation);
     }
+    if let Some(why) = explain::unlinked_job(reader, id, &access.topics)? {
+        bail!("{why}");
+    }
     match &reader.linking(id)[..] {
         [] => bail!(
             "no event of an optimization {id:?} has been read: check its id, and whether `optview serve` has caught up"

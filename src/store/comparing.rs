@@ -1,6 +1,8 @@
 //! Compares what two generations show, view by view. What changes meanwhile is remembered, so that only that has to be
 //! looked at again when both stand at the same positions.
 
+mod parked;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -10,17 +12,32 @@ use sled::IVec;
 
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored::{self, Layout};
-use crate::domain::Optimization;
+use crate::domain::{Job, Optimization};
+pub use parked::is_parked_alike;
 
 /// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
 #[derive(Default)]
-pub struct Changes(Mutex<Option<HashSet<Arc<str>>>>);
+pub struct Changes(Mutex<Option<ChangedIds>>);
+
+#[derive(Default)]
+struct ChangedIds {
+    optimizations: HashSet<Arc<str>>,
+    /// The jobs that were parked, or are parked no longer.
+    jobs: HashSet<Arc<str>>,
+}
 
 impl Changes {
     /// Called when these are there for readers to see: whoever read before that will look again.
     pub fn note<'a>(&self, written: impl Iterator<Item = &'a Arc<Optimization>>) {
         if let Some(changed) = &mut *self.0.lock() {
-            changed.extend(written.map(|optimization| optimization.id.clone()));
+            changed.optimizations.extend(written.map(|optimization| optimization.id.clone()));
+        }
+    }
+
+    /// Called when these are parked, or parked no longer.
+    pub fn note_jobs(&self, written: &[(Arc<str>, Option<Arc<Job>>)]) {
+        if let Some(changed) = &mut *self.0.lock() {
+            changed.jobs.extend(written.iter().map(|(id, _)| id.clone()));
         }
     }
 }
@@ -120,12 +137,13 @@ fn differing_registers(old: &Optimization, new: &Optimization) -> Vec<String> {
 impl Reader {
     /// From now on, what is written is remembered for [`Reader::take_changes`].
     pub fn watch_changes(&self) {
-        *self.done.changes.0.lock() = Some(HashSet::new());
+        *self.done.changes.0.lock() = Some(ChangedIds::default());
     }
 
     /// What was written since the last call.
     pub fn take_changes(&self) -> HashSet<Arc<str>> {
-        self.done.changes.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
+        let mut changed = self.done.changes.0.lock();
+        changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
     }
 
     pub fn end_watch(&self) {

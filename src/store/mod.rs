@@ -26,7 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use about::{About, Closed, PartitionPosition, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
-pub use comparing::{Compared, compare};
+pub use comparing::{Compared, compare, is_parked_alike};
 pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};
 pub use generations::{

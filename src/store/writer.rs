@@ -301,6 +301,7 @@ impl WriterThread {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;
             }
         }
+        self.done.changes.note_jobs(&commit.jobs);
         if let Some(number) = number {
             self.done.commits.store(number, Ordering::Release);
         }

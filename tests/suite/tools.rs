@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use optview::domain::Topic;
 use optview::store::{self, StoreError};
@@ -150,8 +151,13 @@ fn an_id_that_is_unknown_or_a_jobs_is_said_to_be() {
     let writer = made::open(directory.path()).writer;
     let mut optimization = made::optimization("o1", 1, String::new(), String::new());
     optimization.link(&"j1".into(), made::stamp(1));
-    writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let mut commit = made::commit_of(vec![optimization]);
+    commit.jobs.push(("j2".into(), Some(Arc::new(made::job(7)))));
+    writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
+    let waits = failure(&["explain", "j2"], directory.path());
+    let told = "\"j2\" is a job that no optimization links: it is pending since 1970-01-01T00:00:07Z, by optimizations/0@7";
+    assert!(waits.contains(told) && waits.contains("All of it is kept"), "{waits}");
     assert!(failure(&["explain", "o2"], directory.path()).contains("no event of an optimization \"o2\""));
     assert!(failure(&["explain", "j1"], directory.path()).contains("it is a job of o1: explain that"));
 }

@@ -1,11 +1,14 @@
 //! Compares two generations that go on changing: all of them once, then again and again what has changed meanwhile, until
 //! so little is left that the rest can be done while both hold at the same positions.
 
+mod parked;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::{Comparison, Example};
 use crate::store::{Compared, Reader, StoreError, compare};
+use parked::ParkedJobs;
 
 /// How many optimizations are looked at before others are asked whether to go on.
 const A_STEP: u32 = 2_000;
@@ -22,13 +25,14 @@ pub struct Comparing<'a> {
     new: &'a Reader,
     /// What is not the same, or was not when it was looked at.
     odd: BTreeMap<Arc<str>, Compared>,
+    parked: ParkedJobs<'a>,
 }
 
 impl<'a> Comparing<'a> {
     pub fn begin(old: &'a Reader, new: &'a Reader) -> Comparing<'a> {
         old.watch_changes();
         new.watch_changes();
-        Comparing { old, new, odd: BTreeMap::new() }
+        Comparing { old, new, odd: BTreeMap::new(), parked: ParkedJobs::new(old, new) }
     }
 
     /// Looks at all, and then at what has changed meanwhile. `go_on` is told how many have been looked at, of how many.
@@ -49,10 +53,13 @@ impl<'a> Comparing<'a> {
                 self.look_at(ids.into_iter())?;
             }
         }
+        if !self.parked.look(&mut || go_on(total, total))? {
+            return Ok(false);
+        }
         for _ in 0..ROUNDS {
             let changed = self.changed();
             self.look_at(changed.iter())?;
-            if changed.len() <= FEW || !go_on(total, total) {
+            if changed.len() + self.parked.look_at_changed()? <= FEW || !go_on(total, total) {
                 break;
             }
         }
@@ -63,6 +70,7 @@ impl<'a> Comparing<'a> {
     pub fn finish(mut self, examples: usize) -> Result<Comparison, StoreError> {
         let changed = self.changed();
         self.look_at(changed.iter())?;
+        self.parked.look_at_changed()?;
         let mut comparison = Comparison::default();
         for (id, compared) in &self.odd {
             let (how, fields, count) = match compared {
@@ -77,6 +85,7 @@ impl<'a> Comparing<'a> {
                 comparison.examples.push(Example { id: id.to_string(), how: how.to_owned(), fields });
             }
         }
+        self.parked.tell(&mut comparison, examples);
         let odd = comparison.differing + comparison.only_old;
         comparison.same = self.old.views().saturating_sub(odd);
         Ok(comparison)
