@@ -24,6 +24,7 @@ pub enum Command {
     Explain,
     Verify,
     Generations,
+    AcceptLoss,
     Rebuild,
     Rollback,
     ArchiveExport,
@@ -42,6 +43,7 @@ impl Command {
         Command::Explain,
         Command::Verify,
         Command::Generations,
+        Command::AcceptLoss,
         Command::Rebuild,
         Command::Rollback,
         Command::ArchiveExport,
@@ -60,6 +62,7 @@ impl Command {
             Command::Explain => "explain",
             Command::Verify => "verify",
             Command::Generations => "generations",
+            Command::AcceptLoss => "accept-loss",
             Command::Rebuild => "rebuild",
             Command::Rollback => "rollback",
             Command::ArchiveExport => "archive export",
@@ -88,6 +91,7 @@ impl Command {
             }
             Command::Rollback => "Let readers see an earlier generation again, once it has caught up",
             Command::Generations => "List the generations of the store: the live one, and those beside it",
+            Command::AcceptLoss => "Accept that the views are built without records that the topics no longer had",
             Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
             Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
             Command::ArchiveImport => "Put an archive's records onto another cluster's topics",
@@ -115,7 +119,7 @@ impl Command {
             Command::Rollback => {
                 &[options::ROLLBACK, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
             }
-            Command::Generations => &[options::TOOL, options::GENERAL],
+            Command::Generations | Command::AcceptLoss => &[options::TOOL, options::GENERAL],
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],

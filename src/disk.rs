@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 /// How much room is left where something lies, or would lie: of a path that is not there yet, what there is of it counts.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     // A path of one name lies in the directory that the process is in, which is what its empty parent stands for.
-    let there = path.ancestors().find(|there| there.exists()).unwrap_or_else(|| Path::new("."));
+    // What cannot be looked at is there, and is what the question is about: asking another disk would answer something else.
+    let is_there = |path: &&Path| !matches!(path.try_exists(), Ok(false));
+    let there = path.ancestors().find(is_there).unwrap_or_else(|| Path::new("."));
     let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail * disk.f_frsize)
 }

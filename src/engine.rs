@@ -3,6 +3,7 @@
 //! version has folded the live one.
 
 mod frozen;
+mod missing_history;
 pub mod rebuild;
 mod running;
 

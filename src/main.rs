@@ -53,6 +53,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
         Config::Generations(config) => return tools::generations(config),
+        Config::AcceptLoss(config) => return tools::accept_loss(config),
         Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
         Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),
         Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,

@@ -12,6 +12,7 @@ mod health;
 mod holding;
 mod log_throttle;
 mod losers;
+mod missing_history;
 mod orphans;
 mod partitions;
 mod reporting;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::domain::{DeadLetter, WorkingSet};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
-use crate::store::{StoreError, Writer};
+use crate::store::{MissingHistoryLedger, StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
@@ -96,6 +97,7 @@ struct Projector {
     writer: Writer,
     /// That the store is built from, once it is known.
     cluster: Option<String>,
+    missing_history: MissingHistoryLedger,
     partitions: Partitions,
     health: Health,
     reporting: Reporting,
@@ -145,6 +147,7 @@ impl Projector {
             },
             orphans: OrphanCount::default(),
             is_quiet: control.quiet(),
+            missing_history: writer.missing_history(),
             writer,
             partitions,
             health: Health::new(now),

@@ -2,6 +2,7 @@
 
 mod findings;
 mod kafka;
+mod missing_history;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ pub use findings::{
     EmptyDeletion, EventPlace, Findings, Found, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
+pub use missing_history::{MissingHistory, text as missing_history_text};
 
 /// Where the projector stands as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -117,6 +119,8 @@ pub struct Report {
     pub frozen_at: Option<FrozenAt>,
     #[serde(flatten)]
     pub findings: Findings,
+    /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
+    pub missing_history: Vec<MissingHistory>,
     pub partitions: Vec<PartitionReport>,
 }
 
@@ -140,6 +144,7 @@ impl Status {
             stale_from: None,
             frozen_at: None,
             findings: Findings::default(),
+            missing_history: Vec::new(),
             partitions: Vec::new(),
         })))))
     }

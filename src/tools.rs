@@ -3,6 +3,7 @@
 //!
 //! A tool gives its result as JSON, of which people are shown a reading; so the two can never differ.
 
+mod accept_loss;
 mod asking;
 mod commands;
 mod generations;
@@ -30,7 +31,7 @@ use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
 pub use asking::perform;
-pub use commands::{explain, export_snapshot, generations, rebuild, rollback};
+pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
 pub use snapshot::import as import_snapshot;
 pub use verify::run as verify;
 
@@ -43,6 +44,8 @@ pub enum Tool {
     },
     Verify,
     Generations,
+    /// Accepts that the live generation is built without records that were gone.
+    AcceptLoss,
     Rebuild {
         options: Options,
         detach: bool,
@@ -132,6 +135,7 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::Explain { id } => explain_id(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
         Tool::Generations => generations::list(&access),
+        Tool::AcceptLoss => accept_loss::accept(access),
         Tool::Rebuild { options, detach } => rebuild::build(access, options, *detach, watch),
         Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
         Tool::RebuildStatus => rebuild::status(&access),

@@ -95,6 +95,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 Command::Explain => "explain opt-1 --data-dir /tmp/optview",
                 Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 Command::Generations => "generations --data-dir /tmp/optview",
+                Command::AcceptLoss => "accept-loss --data-dir /tmp/optview",
                 Command::Rebuild => "rebuild --data-dir /tmp/optview --brokers kafka:9092",
                 Command::Rollback => "rollback --data-dir /tmp/optview --brokers kafka:9092",
                 Command::ArchiveExport => "archive export DIR --brokers kafka:9092",

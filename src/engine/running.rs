@@ -16,7 +16,7 @@ use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
 use crate::status::Status;
-use crate::store::{self, Checkpoint, Opened, PartitionCheckpoint, Reader, StoreError};
+use crate::store::{self, Checkpoint, MissingHistoryLedger, Opened, PartitionCheckpoint, Reader, StoreError};
 pub use restrained::Restraint;
 use restrained::{Freedom, Restrained};
 
@@ -29,6 +29,8 @@ pub struct Running {
     pub reader: Reader,
     pub status: Status,
     pub control: Arc<Control>,
+    /// What it is built without; `None` where nobody can write to it.
+    pub missing_history: Option<MissingHistoryLedger>,
     freedom: Arc<Freedom>,
     /// `None`: it was waited for.
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -49,7 +51,7 @@ impl Running {
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
         store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
-        let (reader, directory) = (writer.reader(), path.clone());
+        let (reader, missing_history, directory) = (writer.reader(), writer.missing_history(), path.clone());
         let project = {
             let (config, status, control, freedom) =
                 (config.clone(), status.clone(), control.clone(), freedom.clone());
@@ -67,7 +69,9 @@ impl Running {
                 )?;
                 let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
                 let run = |source: &mut dyn Source| {
-                    projector::run(source, writer, settings(&config, &path), status.clone(), &control)
+                    store::caught("store", "using it", || {
+                        projector::run(source, writer, settings(&config, &path), status.clone(), &control)
+                    })
                 };
                 let ended = match archive {
                     None => run(&mut Restrained::new(topics, restraint, freedom.clone())),
@@ -82,11 +86,20 @@ impl Running {
                         condemn_damaged(&path, failure);
                     }
                 }
-                Ok(ended?)
+                ended.with_context(|| format!("the generation in {}", path.display()))
             }
         };
         let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
-        Ok(Running { generation, path: directory, reader, status, control, freedom, thread: Some(thread) })
+        Ok(Running {
+            generation,
+            path: directory,
+            reader,
+            status,
+            control,
+            missing_history: Some(missing_history),
+            freedom,
+            thread: Some(thread),
+        })
     }
 
     /// One that nobody can fold on, with what looks after it on a thread of its own.
@@ -104,7 +117,16 @@ impl Running {
             look_after(&told)
         };
         let thread = std::thread::Builder::new().name("frozen".to_owned()).spawn(look_after)?;
-        Ok(Running { generation, path, reader, status, control, freedom, thread: Some(thread) })
+        Ok(Running {
+            generation,
+            path,
+            reader,
+            status,
+            control,
+            missing_history: None,
+            freedom,
+            thread: Some(thread),
+        })
     }
 
     /// From now on it is what readers see, and what lag tools are told of.
@@ -169,9 +191,10 @@ impl<F: Fn()> Drop for CalledAtEnd<F> {
     }
 }
 
-/// Damage that shows while running would show again: the next start builds a new generation instead.
+/// Damage that shows while running would show again: the next start builds a new generation instead. What is not proven to be
+/// damage (the disk, a limit, a mistake of ours) leaves the generation as it is, for the next start to open.
 pub(super) fn condemn_damaged(path: &Path, failure: &StoreError) {
-    if !matches!(failure, StoreError::WriterEnded(_)) && !failure.is_damage() {
+    if !failure.is_damage() {
         return;
     }
     tracing::error!("the store is damaged: the next start moves it aside and builds it anew from Kafka");

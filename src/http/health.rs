@@ -5,6 +5,9 @@
 //! stale, and leaves the reads ready: what they serve grows old, which `state`, `lag_seconds` and `last_error` show, but
 //! taking every instance out of the balancer would turn old answers into none. The same goes for a generation that this
 //! version cannot keep up to date: it is ready, and says that it is frozen, and where.
+//!
+//! Where records were gone before they could be read, all that is there has been read, and yet views lack something. That is
+//! not ready until somebody accepts it: a rebuild would have refused it, too.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,7 +16,7 @@ use serde::Serialize;
 use super::edge::Answer;
 use super::errors::HttpError;
 use super::to_json;
-use crate::status::{FrozenAt, Report, State};
+use crate::status::{FrozenAt, MissingHistory, Report, State};
 
 #[derive(Serialize)]
 struct Alive<'a> {
@@ -40,6 +43,8 @@ struct Readiness<'a> {
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen_at: Option<&'a FrozenAt>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    missing_history: &'a [MissingHistory],
 }
 
 /// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows the last error,
@@ -83,11 +88,17 @@ fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
         last_error_since: report.last_error_since.as_deref(),
         warnings: &report.warnings,
         frozen_at: report.frozen_at.as_ref(),
+        missing_history: &report.missing_history,
     }
 }
 
 /// Why the reads are not ready, if they are not.
 fn reason(report: &Report, store_is_open: bool) -> Option<String> {
+    if let (State::Live | State::Stale, true, Some(missing)) =
+        (report.state, store_is_open, report.missing_history_text())
+    {
+        return Some(format!("incomplete: {missing}"));
+    }
     let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     match report.state {
         State::Live | State::Stale | State::Frozen if store_is_open => None,
@@ -161,6 +172,23 @@ mod tests {
             r#""last_error":"boom","last_error_since":"2026-11-28T10:00:00.000Z","warnings":["look here"]"#,
         ] {
             assert!(text.contains(part), "no {part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_projector_whose_views_lack_records_is_not_ready_until_somebody_accepts_that() {
+        let since = "2026-11-28T12:00:00Z".to_owned();
+        let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
+        for state in [State::Live, State::Stale] {
+            let incomplete = Report { missing_history: vec![missing.clone()], ..report(state, None) };
+            let Err(HttpError::Unavailable { message, detail }) = ready(&incomplete, true) else {
+                panic!("it is not ready");
+            };
+            for part in ["incomplete", "jobs/2 from 0 to 17", "optview accept-loss"] {
+                assert!(message.contains(part), "no {part}: {message}");
+            }
+            assert_eq!(detail["missing_history"][0]["to"], 17);
+            assert_eq!(ready(&report(state, None), true).unwrap().status(), StatusCode::OK);
         }
     }
 

@@ -116,6 +116,19 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
     findings::record(&report.findings);
     record_kafka(report, errors, Instant::now());
+    record_missing_history(report);
+}
+
+/// 0 for a partition of which nothing is missing, or no longer without consent.
+fn record_missing_history(report: &Report) {
+    let set = |topic: &str, partition: i32, records: i64| {
+        let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
+        gauge!("optview_missing_history_records", &labels).set(of_offset(Some(records)));
+    };
+    report.partitions.iter().for_each(|held| set(&held.topic, held.partition, 0));
+    for missing in &report.missing_history {
+        set(&missing.topic, missing.partition, missing.to - missing.from);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
@@ -140,6 +153,10 @@ fn describe() {
     describe_gauge!("optview_build_info", "1, labelled with the version that runs");
     describe_gauge!("optview_state", "1 for the state that the projector is in, 0 for the others");
     describe_gauge!("optview_generation", "The generation of the store that is served");
+    describe_gauge!(
+        "optview_missing_history_records",
+        "Records that the views are built without, and nobody has accepted that"
+    );
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
@@ -149,6 +166,8 @@ fn describe() {
 
 #[cfg(test)]
 mod tests {
+    use crate::status::MissingHistory;
+
     use super::*;
     use crate::status::{PartitionFreshness, PartitionReport, PartitionState, Status};
 
@@ -195,6 +214,13 @@ mod tests {
             dead_letters: 2,
             lag_records: Some(7),
             lag_seconds: None,
+            missing_history: vec![MissingHistory {
+                topic: "jobs".to_owned(),
+                partition: 5,
+                from: 0,
+                to: 900,
+                since: "2026-11-28T12:00:00Z".to_owned(),
+            }],
             partitions: vec![PartitionReport {
                 topic: "jobs".to_owned(),
                 partition: 4,
@@ -225,6 +251,8 @@ mod tests {
             r#"optview_partition_lag_records{topic="jobs",partition="4"} 7"#,
             r#"optview_partition_lag_seconds{topic="jobs",partition="4"} 0.5"#,
             r#"optview_partition_stopped{topic="jobs",partition="4"} 1"#,
+            r#"optview_missing_history_records{topic="jobs",partition="4"} 0"#,
+            r#"optview_missing_history_records{topic="jobs",partition="5"} 900"#,
         ] {
             says(&text, line);
         }

@@ -92,7 +92,7 @@ impl Partitions {
                 topic = self.topics.get(topic),
                 partition,
                 low = watermarks.low,
-                "the oldest records are no longer in the topic: views begin with what is left"
+                "the oldest records are no longer in the topic: the views are built without them. `optview accept-loss` accepts that"
             );
         }
         if let Some(reason) = &stopped {

@@ -87,6 +87,8 @@ impl Projector {
         self.understanding.report(&self.status);
         troubles.extend(self.reporting.standing("understanding", self.understanding.problem(), moment));
         self.reporting.log(is_stale, &troubles);
+        let missing = self.report_missing_history();
+        troubles.extend(self.reporting.standing("missing history", missing, moment));
         self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
         self.status.judge(Judgement {
             state,

@@ -53,6 +53,10 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     }
     let ids = stored::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
     entries.put(Kind::TopicIds, &[], &ids).map_err(failed)?;
+    for missing in reader.missing_history()? {
+        let value = stored::encode(&missing, "missing history")?;
+        entries.put(Kind::MissingHistory, &[], &value).map_err(failed)?;
+    }
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {

@@ -8,8 +8,8 @@
 //! | `snapshot-ends-by`, the number of entries (8), the number of bytes before these (8) | 32 |
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
-//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, and the ids of
-//! the topics.
+//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, the ids of the
+//! topics, and what the store is built without.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,11 +60,21 @@ pub enum Kind {
     Cluster = 5,
     /// The ids of the topics that the checkpoint is of.
     TopicIds = 6,
+    /// Of one partition of the store, the records that it is built without.
+    MissingHistory = 7,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        let all = [Kind::Head, Kind::Job, Kind::Optimization, Kind::DeadLetter, Kind::Cluster, Kind::TopicIds];
+        let all = [
+            Kind::Head,
+            Kind::Job,
+            Kind::Optimization,
+            Kind::DeadLetter,
+            Kind::Cluster,
+            Kind::TopicIds,
+            Kind::MissingHistory,
+        ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }

@@ -2,6 +2,7 @@
 //! whole and on the disk. Until then there is none.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +74,9 @@ pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -
                 let ids = stored::decode(&value, "list of topic ids")?;
                 store::add_topic_ids(&mut head.checkpoint, &ids);
             }
+            Kind::MissingHistory => {
+                writer.missing_history().copy(vec![stored::decode(&value, "missing history")?])?;
+            }
             kind => {
                 batch.add(kind, &key, &value)?;
                 records += 1;
@@ -122,7 +126,7 @@ impl Batch {
                 self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
             }
             Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head | Kind::Cluster | Kind::TopicIds => {}
+            Kind::Head | Kind::Cluster | Kind::TopicIds | Kind::MissingHistory => {}
         }
         Ok(())
     }
@@ -134,8 +138,11 @@ struct Aside(PathBuf);
 impl Aside {
     fn begin(data_dir: &Path) -> Result<Aside, SnapshotError> {
         let path = data_dir.join("importing");
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(SnapshotError::io("remove", &path))?;
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(SnapshotError::io("remove", &path)(error));
+            }
+            _ => {}
         }
         Ok(Aside(path))
     }

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
+use super::{MissingHistory, StoreError};
 use crate::codec::stored::FORMAT;
 use crate::disk;
 use crate::domain::{Timestamp, Topic};
@@ -23,6 +26,8 @@ pub struct About {
     pub created_at: Option<String>,
     /// What each topic (by its default name) is called in the cluster that it is built from.
     pub topics: BTreeMap<String, String>,
+    /// The records that it was built without, and who accepted that when.
+    pub missing_history: Vec<MissingHistory>,
     /// `None` while it is open, and after a kill.
     pub closed: Option<Closed>,
 }
@@ -68,8 +73,31 @@ impl About {
 
     /// Knows nothing where there is nothing to be read.
     pub fn read(generation: &Path) -> About {
-        let text = fs::read(generation.join(NAME)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        About::load(generation).unwrap_or_else(|error| {
+            tracing::warn!("{error}: tools are told less of the generation than is known");
+            About::default()
+        })
+    }
+
+    /// What is written there, nothing where there is no such file or it is none of ours: what cannot be read must not be
+    /// written anew with less.
+    pub(super) fn load(generation: &Path) -> Result<About, StoreError> {
+        let path = generation.join(NAME);
+        match fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(About::default()),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
+    }
+
+    /// Changes what is written there. One change after another, whoever makes it.
+    pub(super) fn update(generation: &Path, change: impl FnOnce(About) -> About) {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock();
+        match About::load(generation) {
+            Ok(about) => change(about).write(generation),
+            Err(error) => tracing::warn!("{error}: what tools are told of the generation is not up to date"),
+        }
     }
 
     /// What the topic is called in the cluster, by its default name where that is not known.
@@ -96,7 +124,7 @@ impl About {
 /// Notes what the topics are called that a generation is built from.
 pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
     let topics = Topic::ALL.map(|topic| (topic.default_name().to_owned(), name(topic)));
-    About { topics: BTreeMap::from(topics), ..About::read(generation) }.write(generation);
+    About::update(generation, |about| About { topics: BTreeMap::from(topics), ..about });
 }
 
 /// RFC 3339.
@@ -106,5 +134,5 @@ pub(super) fn now() -> String {
 
 /// Notes that a generation was closed as it should be.
 pub(super) fn note_closed(generation: &Path, closed: Closed) {
-    About { closed: Some(closed), ..About::read(generation) }.write(generation);
+    About::update(generation, |about| About { closed: Some(closed), ..about });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::StoreError;
+use super::{StoreError, caught};
 
 #[derive(Clone, Default)]
 pub struct Failure(Arc<Mutex<Option<StoreError>>>);
@@ -14,6 +14,17 @@ impl Failure {
     /// Keeps the first.
     pub fn note(&self, error: StoreError) {
         self.0.lock().get_or_insert(error);
+    }
+
+    /// Does a thread's work on the store, and keeps what a panic of sled's means. Any other panic ends the thread.
+    pub fn catching(&self, doing: &str, work: impl FnOnce()) {
+        let done = caught("store", doing, || {
+            work();
+            Ok(())
+        });
+        if let Err(error) = done {
+            self.note(error);
+        }
     }
 
     /// Passes a result on, and keeps what it says went wrong.

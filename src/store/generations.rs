@@ -4,13 +4,14 @@
 //! What another version has written is no damage: it is never moved aside, and never written to.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sled::Db;
 
 use super::keys::Trees;
-use super::{About, StoreError, Writer, caught, writer};
+use super::{About, StoreError, Writer, caught, condemned, preflight, writer};
 use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
 use crate::disk;
 
@@ -59,30 +60,11 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
         Err(error) => return Err(error),
     };
     let mut why = format!("generation {current} could not be used: {damage}");
-    if let Some(aside) = move_aside(&path)? {
-        // For who looks at it later; the log has it too.
-        let _ = fs::write(aside.join(DAMAGE), &damage);
+    if let Some(aside) = condemned::move_aside(&path, &damage)? {
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
     begin_current(data_dir, last_number(&generations)?.max(current) + 1, cache_bytes, Some(why))
-}
-
-/// Makes the next start build a new generation: called when damage shows while running.
-pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
-    let mark = generation.join(CONDEMNED);
-    fs::write(&mark, why).map_err(StoreError::io("write", &mark))
-}
-
-const CONDEMNED: &str = "CONDEMNED";
-
-/// In a generation that was moved aside: why.
-const DAMAGE: &str = "DAMAGE";
-
-/// Why a generation cannot be used, where that was noted.
-pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
-    let noted = |file: &str| fs::read_to_string(generation.join(file)).ok();
-    noted(DAMAGE).or_else(|| noted(CONDEMNED)).or_else(|| name.contains('.').then(|| "not noted".to_owned()))
 }
 
 /// The least number that no generation has.
@@ -91,8 +73,16 @@ pub fn next_number(data_dir: &Path) -> Result<u64, StoreError> {
 }
 
 /// Whether there is anything under a generation's number.
-pub fn exists(data_dir: &Path, generation: u64) -> bool {
-    directory(data_dir, generation).exists()
+///
+/// # Errors
+/// Where that cannot be seen, which is not the same as nothing.
+pub fn exists(data_dir: &Path, generation: u64) -> Result<bool, StoreError> {
+    is_there(&directory(data_dir, generation))
+}
+
+/// Whether there is such a file. One that cannot be looked at is not one that is not there.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(StoreError::io("look at", path))
 }
 
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
@@ -125,8 +115,10 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(&generations).map_err(StoreError::io("read", &generations))? {
         let entry = entry.map_err(StoreError::io("read", &generations))?;
-        let number = entry.file_name().to_string_lossy().parse::<u32>();
-        numbers.extend(number.ok().filter(|_| !entry.path().join(CONDEMNED).exists()).map(u64::from));
+        let Ok(number) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        if condemned::why(&entry.path())?.is_none() {
+            numbers.push(number.into());
+        }
     }
     numbers.sort_unstable();
     Ok(numbers)
@@ -144,7 +136,7 @@ pub fn of_this_format(data_dir: &Path) -> Result<Option<u64>, StoreError> {
 /// it there to go back to.
 pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     let path = directory(data_dir, generation);
-    if !path.exists() || current(data_dir)? == Some(generation) {
+    if !is_there(&path)? || current(data_dir)? == Some(generation) {
         return Ok(());
     }
     wait_until_closed(&path)?;
@@ -201,7 +193,7 @@ fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> 
         if format != FORMAT {
             return Err(StoreError::OtherFormat { path: path.to_owned(), found: format });
         }
-        About::read(path).opened().write(path);
+        About::load(path)?.opened().write(path);
         Writer::new(db, path)
     })
 }
@@ -219,14 +211,19 @@ pub(super) fn with_database<T>(
     match fs::metadata(&file) {
         Ok(found) if found.len() > 0 => {}
         Ok(_) => return Err(damaged("it is empty: its file was cut to nothing".to_owned())),
-        Err(_) => return Err(damaged(format!("{} is not there", file.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(damaged(format!("{} is not there", file.display())));
+        }
+        // What cannot be looked at may be there, and whole.
+        Err(error) => return Err(StoreError::io("look at", &file)(error)),
     }
-    if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
+    if let Some(why) = condemned::why(path)? {
         return Err(damaged(format!("damage showed while it was in use: {why}")));
     }
+    preflight::check_log(path)?;
     remove_unfinished_snapshots(path)?;
     drop(held);
-    caught("generation", "opening it", || {
+    caught("generation", &format!("opening {}", path.display()), || {
         let db = open_database(path, cache_bytes)?;
         let marker = Trees::marker(&db)?;
         match marker.as_deref() {
@@ -240,10 +237,16 @@ pub(super) fn with_database<T>(
 }
 
 fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
+    preflight::check_threads(path)?;
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
-    config.open().map_err(|error| match error {
+    let opened =
+        caught("generation", &format!("opening {}", path.display()), || Ok::<_, StoreError>(config.open()))?;
+    opened.map_err(|error| match error {
         sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
             StoreError::Held { path: path.to_owned() }
+        }
+        sled::Error::Io(io) if io.kind() != ErrorKind::UnexpectedEof => {
+            StoreError::io("open the database in", path)(io)
         }
         error => StoreError::Sled(error),
     })
@@ -252,7 +255,10 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
 /// Makes sure that no other process has it: what is there is then nobody's. sled holds the same lock while it is open.
 fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
     let file = path.join("db");
-    let Ok(held) = fs::File::open(&file) else { return Ok(None) };
+    let held = match fs::File::open(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        held => held.map_err(StoreError::io("open", &file))?,
+    };
     match rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(held)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Held { path: path.to_owned() }),
@@ -302,7 +308,7 @@ pub fn current(data_dir: &Path) -> Result<Option<u64>, StoreError> {
                 Ok(None)
             }
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io("read", &path)(error)),
     }
 }
@@ -337,17 +343,4 @@ fn last_number(generations: &Path) -> Result<u64, StoreError> {
         last = last.max(digits.parse::<u32>().map_or(0, u64::from));
     }
     Ok(last)
-}
-
-/// Gives where it is now; `None` where there was nothing.
-fn move_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let aside = (1..)
-        .map(|number| path.with_extension(format!("damaged-{number}")))
-        .find(|aside| !aside.exists())
-        .unwrap_or_else(|| path.with_extension("damaged"));
-    fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
-    Ok(Some(aside))
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use super::StoreError;
+use super::generations::is_there;
 
 /// A data directory that is this process's, for as long as this lives: also where the process is killed.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub fn hold(data_dir: &Path) -> Result<Hold, StoreError> {
 /// # Errors
 /// [`StoreError::Missing`] where there is no store; else as for [`hold`].
 pub fn hold_existing(data_dir: &Path) -> Result<Hold, StoreError> {
-    if !data_dir.join("CURRENT").exists() {
+    if !is_there(&data_dir.join("CURRENT"))? {
         return Err(StoreError::Missing { path: data_dir.to_owned() });
     }
     lock(data_dir)

@@ -64,6 +64,10 @@ pub const ORIGINS: &[u8] = b"origins";
 /// In `meta`: the id of the cluster that it is built from.
 pub const CLUSTER: &[u8] = b"cluster";
 
+/// In `meta`: of each partition that the generation lacks records of, which those are. The topic's name and the partition's
+/// number follow.
+pub const MISSING_HISTORY: &[u8] = b"missing-history/";
+
 /// By position, so that the same record is kept once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {
     let mut key = vec![position.topic as u8];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::about::About;
 use super::generations::current;
-use super::{StoreError, generations};
+use super::{StoreError, condemned, generations};
 
 /// A generation's directory, as it can be seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,15 +30,16 @@ pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
     for entry in fs::read_dir(&directory).map_err(StoreError::io("read", &directory))? {
         let path = entry.map_err(StoreError::io("read", &directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_directory = fs::metadata(&path).map_err(StoreError::io("look at", &path))?.is_dir();
         if generations::is_removed(&path)
-            || !path.is_dir()
+            || !is_directory
             || !name.starts_with(|first: char| first.is_ascii_digit())
         {
             continue;
         }
         listed.push(Listed {
             live: live.as_ref() == Some(&path),
-            damage: generations::damage_noted(&path, &name),
+            damage: condemned::damage_noted(&path, &name),
             bytes: bytes_of(&path),
             about: About::read(&path),
             name,

@@ -5,6 +5,7 @@ mod about;
 mod catalog;
 mod checkpoint;
 mod comparing;
+mod condemned;
 mod copying;
 mod done;
 mod existing;
@@ -15,26 +16,31 @@ mod hold;
 mod journal;
 mod keys;
 mod listing;
+mod missing_history;
+mod os_errors;
+mod panics;
 mod pieces;
+mod preflight;
 mod reader;
 mod really_sync;
 mod unlinked;
 pub mod verify;
 mod writer;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 pub use about::{About, Closed, PartitionPosition, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
 pub use comparing::{Compared, compare, is_parked_alike};
+pub use condemned::condemn;
 pub use copying::{Copied, Copying};
 pub use existing::{Existing, open_existing};
 pub use generations::{
-    Opened, begin_beside, condemn, current, exists, install, make_current, next_number, of_this_format, open,
-    open_beside, remove, usable,
+    Opened, begin_beside, current, exists, install, make_current, next_number, of_this_format, open, open_beside,
+    remove, usable,
 };
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
+pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
+pub use panics::caught;
 pub use reader::{Kept, ListQuery, Page, Reader, Response};
 pub use unlinked::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
@@ -51,7 +57,7 @@ pub enum StoreError {
     Sled(sled::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    #[error("cannot {doing} {path}: {error}", path = path.display())]
+    #[error("cannot {doing} {path}: {error}{remedy}", path = path.display(), remedy = os_errors::remedy(error))]
     Io { doing: &'static str, path: std::path::PathBuf, error: std::io::Error },
     #[error("{path} is held by another process: stop it, or use another --data-dir", path = path.display())]
     Held { path: std::path::PathBuf },
@@ -59,6 +65,9 @@ pub enum StoreError {
     Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
+    /// sled panicked because the operating system refused it something, which says nothing about what is stored.
+    #[error("sled panicked while {doing}: {text}{remedy}", remedy = os_errors::remedy_in(text))]
+    Panicked { doing: String, text: String },
     #[error(
         "{path} has the fold format {found}, and this version's is {FORMAT}: what it shows can be served, its records \
          cannot be decoded; build the views anew with `optview rebuild`, or use the version that wrote it",
@@ -80,21 +89,9 @@ fn explain(error: &sled::Error) -> String {
              is read again"
                 .to_owned()
         }
+        sled::Error::Io(io) => format!("the store failed: {error}{}", os_errors::remedy(io)),
         error => format!("the store failed: {error}"),
     }
-}
-
-/// sled tells of damage by a panic as often as by an error.
-fn caught<T>(
-    what: &'static str,
-    doing: &str,
-    work: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(Damaged { what, reason: format!("sled panicked while {doing}: {text}") }.into())
-    })
 }
 
 impl From<sled::Error> for StoreError {
@@ -104,19 +101,26 @@ impl From<sled::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether what is on disk is no longer what was written, so that it must be built anew.
+    /// Whether it is proven that what is on disk is no longer what was written, so that it must be built anew. What the
+    /// operating system refuses (permissions, files, threads, memory, reading) proves nothing: it may be there again at the
+    /// next start, and what is stored with it.
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Damaged(_) => true,
-            // The settings that it finds unsupported are those in its own file, which only damage changes.
-            StoreError::Sled(error) => matches!(
-                error,
-                sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::Unsupported(_)
-            ),
+            StoreError::Sled(error) => match error {
+                // The settings that it finds unsupported are those in its own file, which only damage changes.
+                sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => true,
+                // That a thread of sled's has ended is not what is stored; the other bug that it reports is a page that is not one.
+                sled::Error::ReportableBug(text) => !text.contains("IO thread"),
+                // A file that ends before what its own index says.
+                sled::Error::Io(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+                sled::Error::CollectionNotFound(_) => false,
+            },
             StoreError::Io { .. }
             | StoreError::Held { .. }
             | StoreError::Missing { .. }
             | StoreError::WriterEnded(_)
+            | StoreError::Panicked { .. }
             | StoreError::OtherFormat { .. }
             | StoreError::OtherLayout { .. } => false,
         }
@@ -127,14 +131,15 @@ impl StoreError {
         match self {
             StoreError::Sled(error) => StoreError::Sled(error.clone()),
             StoreError::Damaged(damaged) => StoreError::Damaged(damaged.clone()),
-            StoreError::Io { doing, path, error } => StoreError::Io {
-                doing,
-                path: path.clone(),
-                error: std::io::Error::new(error.kind(), error.to_string()),
-            },
+            StoreError::Io { doing, path, error } => {
+                StoreError::Io { doing, path: path.clone(), error: os_errors::again(error) }
+            }
             StoreError::Held { path } => StoreError::Held { path: path.clone() },
             StoreError::Missing { path } => StoreError::Missing { path: path.clone() },
             StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),
+            StoreError::Panicked { doing, text } => {
+                StoreError::Panicked { doing: doing.clone(), text: text.clone() }
+            }
             StoreError::OtherFormat { path, found } => {
                 StoreError::OtherFormat { path: path.clone(), found: *found }
             }

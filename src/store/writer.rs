@@ -4,6 +4,7 @@
 //! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
+mod encoding;
 mod syncing;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,10 @@ use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::journal::Journal;
 use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
-use super::{Closed, PartitionPosition, Reader, StoreError, about, pieces};
+use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
+use encoding::put_optimizations;
 use syncing::{SyncThread, sync};
 
 /// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
@@ -34,10 +36,6 @@ const PARTS_AHEAD: usize = 16;
 
 /// How many optimizations a part holds at the most: writing one takes some milliseconds.
 const PART_LIMIT: usize = 2_000;
-
-/// How many optimizations are worth a thread to encode them, and how many are encoded before they are handed on.
-const WORTH_A_THREAD: usize = 512;
-const ENCODED_AT_ONCE: usize = 64;
 
 enum Order {
     /// With the number that is done once this part is, where it is the last of a commit.
@@ -58,6 +56,7 @@ pub struct Writer {
     directory: PathBuf,
     /// Hashes of the ids under which a job's state is, or has been, parked.
     parked: Mutex<HashSet<u64>>,
+    missing: MissingHistoryLedger,
 }
 
 impl Writer {
@@ -95,9 +94,10 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || thread.run(&received, syncer))
+            .spawn(move || thread.run_caught(&received, syncer))
             .map_err(StoreError::io("start a thread for", file))?;
         Ok(Writer {
+            missing: MissingHistoryLedger::open(&trees, &directory)?,
             trees,
             first_seen: db.open_tree("unlinked")?,
             catalog,
@@ -207,9 +207,14 @@ impl Writer {
     /// Notes from where a partition, by its topic's name, is read first.
     pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
         let mut origins = self.reader().origins()?;
-        origins.entry(partition).or_insert(offset);
+        origins.entry(partition.clone()).or_insert(offset);
         self.trees.meta.insert(ORIGINS, stored::encode(&origins, "origins")?)?;
-        Ok(())
+        self.missing.note(partition, offset)
+    }
+
+    /// The records that the generation is built without.
+    pub fn missing_history(&self) -> MissingHistoryLedger {
+        self.missing.clone()
     }
 
     /// Notes of which cluster the topics are. It is on the disk before any checkpoint is.
@@ -247,14 +252,22 @@ struct WriterThread {
 }
 
 impl WriterThread {
+    fn run_caught(self, orders: &Receiver<Order>, syncer: SyncThread) {
+        let done = self.done.clone();
+        done.failure.catching("writing it", || self.run(orders, syncer));
+    }
+
     /// Ends with its last order, and with its syncer's.
     fn run(mut self, orders: &Receiver<Order>, syncer: SyncThread) {
         std::thread::scope(|scope| {
             let (checkpoints, received) = channel();
-            std::thread::Builder::new()
-                .name("store-sync".to_owned())
-                .spawn_scoped(scope, move || syncer.run(&received))
-                .expect("the process may start one more thread");
+            let thread = std::thread::Builder::new().name("store-sync".to_owned());
+            if let Err(error) = thread.spawn_scoped(scope, move || syncer.run_caught(&received)) {
+                return self
+                    .done
+                    .failure
+                    .note(StoreError::io("start a thread that syncs", Path::new("the store"))(error));
+            }
             for order in orders {
                 match order {
                     Order::Commit(part, dead_letters, number) => {
@@ -332,28 +345,6 @@ impl WriterThread {
         let value = stored::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)
     }
-}
-
-/// Encoding takes as long as inserting does, so another thread does it where there is much.
-fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<(), StoreError> {
-    let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
-        let mut value = Vec::with_capacity(2048);
-        stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
-    };
-    let put = |(number, value): ([u8; 4], Vec<u8>)| pieces::put(trees, &trees.optimizations, &number, &value);
-    if numbered.len() < WORTH_A_THREAD {
-        return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
-    }
-    std::thread::scope(|scope| {
-        let (give, encoded) = sync_channel(4);
-        scope.spawn(move || {
-            let chunks = numbered.chunks(ENCODED_AT_ONCE);
-            let mut encoded = chunks.map(|chunk| chunk.iter().map(encode).collect::<Result<Vec<_>, _>>());
-            // Where nobody takes them any more, inserting has failed.
-            encoded.try_for_each(|encoded| give.send(encoded))
-        });
-        encoded.into_iter().try_for_each(|encoded| encoded?.into_iter().try_for_each(put))
-    })
 }
 
 /// Marks a new database as ours, on the disk before anything else.

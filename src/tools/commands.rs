@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
+use super::accept_loss::AcceptedLoss;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, SnapshotConfig, ToolConfig};
@@ -22,6 +23,11 @@ pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
 /// `optview generations`
 pub fn generations(config: &ToolConfig) -> anyhow::Result<Ended> {
     show(config, &Tool::Generations, Needs::default(), |generations: &Vec<_>| print::generations(generations))
+}
+
+/// `optview accept-loss`
+pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
+    show(config, &Tool::AcceptLoss, Needs::default(), AcceptedLoss::text)
 }
 
 /// `optview rebuild`

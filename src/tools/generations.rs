@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Outcome};
-use crate::store::{self, Listed, PartitionPosition};
+use crate::store::{self, Listed, MissingHistory, PartitionPosition};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
@@ -23,6 +23,9 @@ pub struct Generation {
     pub created_at: Option<String>,
     /// How far it is built, by its last checkpoint; `None` where a kill left that unknown.
     pub positions: Option<Vec<PartitionPosition>>,
+    /// Records that it is built without, and when somebody accepted that.
+    #[serde(default)]
+    pub missing_history: Vec<MissingHistory>,
     /// Why it cannot be used.
     pub damage: Option<String>,
 }
@@ -45,6 +48,7 @@ fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
         bytes,
         created_at: about.created_at,
         positions: about.closed.map(|closed| closed.positions),
+        missing_history: about.missing_history,
         damage,
     };
     if live {
@@ -54,6 +58,7 @@ fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
                 generation.format = reader.frozen_format().or(generation.format);
                 generation.views = Some(reader.views());
                 generation.positions = Some(PartitionPosition::all(&reader.checkpoint()?));
+                generation.missing_history = reader.missing_history()?;
             }
             Err(error) => generation.damage = Some(error.to_string()),
         }

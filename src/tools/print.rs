@@ -12,6 +12,7 @@ use super::verify::{AgainstLog, Report};
 use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::snapshot::Summary;
+use crate::store::MissingHistory;
 use crate::store::verify::{Problem, Verified};
 
 pub fn explanation(explanation: &Explanation) -> String {
@@ -250,11 +251,13 @@ pub fn generations(generations: &[Generation]) -> String {
             bytesize::ByteSize(generation.bytes).to_string(),
             generation.created_at.as_deref().map_or_else(unknown, created),
             positions.unwrap_or_else(unknown),
+            missing(&generation.missing_history),
             generation.damage.as_ref().map_or_else(String::new, |why| format!("damaged: {why}")),
         ]
     };
-    let head =
-        ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", ""].map(str::to_owned).to_vec();
+    let head = ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", "MISSING", ""]
+        .map(str::to_owned)
+        .to_vec();
     table([head].into_iter().chain(generations.iter().map(row)).collect())
 }
 
@@ -276,6 +279,17 @@ fn held(summary: &Summary) -> String {
         HumanCount(*records),
         positions.len()
     )
+}
+
+/// How many records a generation is built without, in how many partitions, and whether somebody has accepted that.
+fn missing(missing_history: &[MissingHistory]) -> String {
+    let records: i64 = missing_history.iter().map(|missing| missing.to - missing.from).sum();
+    let is_accepted = missing_history.iter().all(|missing| missing.accepted_at.is_some());
+    match (missing_history.len(), is_accepted) {
+        (0, _) => "-".to_owned(),
+        (partitions, true) => format!("{records} of {partitions} partitions, accepted"),
+        (partitions, false) => format!("{records} of {partitions} partitions, not accepted"),
+    }
 }
 
 /// With how long ago that was.

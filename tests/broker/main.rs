@@ -16,6 +16,7 @@ mod cluster;
 mod cluster_id;
 mod cpu;
 mod crash;
+mod damage;
 mod dice;
 mod events;
 mod findings;
@@ -92,6 +93,7 @@ const TESTS: &[&[Test]] = &[
     golden::TESTS,
     history::TESTS,
     history_lost::TESTS,
+    damage::TESTS,
     transactions::TESTS,
     orphans::TESTS,
     findings::TESTS,

@@ -65,7 +65,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["zstd"], &["src/source/archive/", "src/snapshot/file.rs"]),
     (&["base64"], &["src/source/archive/"]),
-    (&["rustix"], &["src/disk.rs", "src/store/generations.rs"]),
+    (&["rustix"], &["src/disk.rs", "src/store/generations.rs", "src/store/os_errors.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     (&["memchr"], &["src/history/"]),
     (&["ProgressBar"], &["src/progress.rs"]),

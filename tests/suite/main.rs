@@ -15,6 +15,8 @@ mod limits;
 mod lists;
 mod made;
 mod moving;
+#[cfg(target_os = "linux")]
+mod no_damage;
 mod other_stream;
 mod other_version;
 mod outranked;

@@ -6,6 +6,7 @@ mod cluster;
 mod continued;
 mod findings;
 mod health;
+mod missing_history;
 mod script;
 
 use std::collections::BTreeSet;

@@ -15,8 +15,8 @@ use super::frozen::StandsAt;
 use super::plan::{Options, Plan, What};
 use super::{Comparison, Finished, Shared, archived, lost};
 use crate::disk;
-use crate::engine::Engine;
 use crate::engine::running::{Restraint, Running};
+use crate::engine::{Engine, missing_history};
 use crate::projector::{Control, HoldError, Positions};
 use crate::source::archive::ArchiveSource;
 use crate::store::{self, Opened, Reader};
@@ -79,11 +79,15 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
         stop(new);
         return Ok(finished(false, Some(because)));
     }
+    let accepted = engine
+        .with_live(|live| live.reader.clone())
+        .and_then(|live| missing_history::accept_in_rebuilt(&plan.options, &live, &new));
     // From here on a restart opens the new one, which is where the live one is, and on the disk.
-    if let Err(error) = store::make_current(data_dir, plan.generation) {
+    let made = accepted.and_then(|()| Ok(store::make_current(data_dir, plan.generation)?));
+    if let Err(error) = made {
         drop(held);
         stop(new);
-        return Err(error.into());
+        return Err(error);
     }
     let before = engine.switch_to(new);
     drop(held);
@@ -99,7 +103,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
     let Options { max_rate, until_millis, .. } = plan.options;
     let restraint = Restraint { max_rate, until_millis, is_quiet: true };
-    let is_there = store::exists(data_dir, plan.generation);
+    let is_there = store::exists(data_dir, plan.generation)?;
     let archive = plan.options.from_archive.as_ref();
     let archive = archive.map(|directory| archived::open(&engine.config.kafka, directory)).transpose()?;
     if plan.what.is_built() && !is_there {

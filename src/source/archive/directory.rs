@@ -28,7 +28,9 @@ impl Archive {
     /// Opens the archive, or begins one where there is nothing. Changes nothing in an archive of something else.
     pub fn open(directory: &Path, identity: Identity) -> Result<Archive, ArchiveError> {
         fs::create_dir_all(directory).map_err(ArchiveError::io("create", directory))?;
-        if !directory.join(MANIFEST).exists() && !is_empty(directory)? {
+        let manifest = directory.join(MANIFEST);
+        let is_there = manifest.try_exists().map_err(ArchiveError::io("look at", &manifest))?;
+        if !is_there && !is_empty(directory)? {
             return Err(ArchiveError::NotEmpty { directory: directory.to_owned() });
         }
         let lock = lock(directory)?;

@@ -44,7 +44,8 @@ impl Loading {
             jobs
         };
         std::thread::scope(|scope| {
-            let building = scope.spawn(by_id);
+            // Where the process may start no more threads, it takes longer, and no more than that.
+            let building = std::thread::Builder::new().spawn_scoped(scope, by_id);
             *jobs = by_job();
             let mut orders: Vec<Vec<Place>> = projects.iter().map(|_| Vec::new()).collect();
             for (number, slot) in numbered() {
@@ -57,7 +58,10 @@ impl Loading {
             for ((_, project), order) in projects.iter_mut().zip(orders) {
                 project.order = BTreeSet::from_iter(order);
             }
-            *ids = building.join().expect("it does nothing that fails");
+            *ids = match building {
+                Ok(building) => building.join().expect("it does nothing that fails"),
+                Err(_) => by_id(),
+            };
         });
         catalog
     }

@@ -19,7 +19,12 @@ pub(super) struct SyncThread {
 }
 
 impl SyncThread {
-    pub(super) fn run(self, checkpoints: &Receiver<Checkpoint>) {
+    pub(super) fn run_caught(self, checkpoints: &Receiver<Checkpoint>) {
+        let done = self.done.clone();
+        done.failure.catching("syncing it", || self.run(checkpoints));
+    }
+
+    fn run(self, checkpoints: &Receiver<Checkpoint>) {
         while let Ok(mut checkpoint) = checkpoints.recv() {
             let mut count = 1;
             // Where the disk is slow, the last of those that wait says it all.

@@ -1,0 +1,79 @@
+//! What the views lack for ever: records that the topics no longer had when the generation began, and whose absence nobody has
+//! accepted. Everything that is there has been read all the same, so that a state says nothing of it.
+
+use serde::Serialize;
+
+use super::{Report, Status};
+
+/// Records of one partition that the generation was built without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingHistory {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    pub partition: i32,
+    /// The first offset that is missing, and the first that is there.
+    pub from: i64,
+    pub to: i64,
+    /// When that was noted, RFC 3339.
+    pub since: String,
+}
+
+impl Status {
+    /// All that nobody has accepted.
+    pub fn set_missing_history(&self, missing_history: Vec<MissingHistory>) {
+        self.lock().missing_history = missing_history;
+    }
+
+    /// Whether records are missing that nobody has accepted to be missing: an id that is unknown may be one of theirs.
+    pub fn is_incomplete(&self) -> bool {
+        self.lock().is_incomplete()
+    }
+}
+
+impl Report {
+    pub fn is_incomplete(&self) -> bool {
+        !self.missing_history.is_empty()
+    }
+
+    /// What is missing, and what to do; `None` where nothing is.
+    pub fn missing_history_text(&self) -> Option<String> {
+        text(&self.missing_history)
+    }
+}
+
+/// What is missing, and what to do; `None` where nothing is.
+pub fn text(missing_history: &[MissingHistory]) -> Option<String> {
+    let ranges: Vec<String> = missing_history
+        .iter()
+        .map(|missing| format!("{}/{} from {} to {}", missing.topic, missing.partition, missing.from, missing.to))
+        .collect();
+    (!ranges.is_empty()).then(|| {
+        format!(
+            "the views are built without records that the topics no longer had: {}. Where an archive has them, `optview \
+             rebuild --from-archive DIR` builds the views with them; `optview accept-loss` accepts that they are missing",
+            ranges.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_to_do_until_it_is_accepted() {
+        let status = Status::new(1);
+        assert!(!status.is_incomplete());
+        let since = "2026-11-28T12:00:00Z".to_owned();
+        let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
+        status.set_missing_history(vec![missing]);
+        status.set_progress(Vec::new(), 0, 0);
+        assert!(status.is_incomplete(), "progress does not change that");
+        let text = status.report().missing_history_text().expect("a text");
+        for part in ["jobs/2 from 0 to 17", "optview accept-loss", "--from-archive"] {
+            assert!(text.contains(part), "no {part}: {text}");
+        }
+        status.set_missing_history(Vec::new());
+        assert_eq!((status.is_incomplete(), status.report().missing_history_text()), (false, None));
+    }
+}

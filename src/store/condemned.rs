@@ -1,0 +1,62 @@
+//! Generations that are damaged: marked while they are in use, and moved aside at the next start. Only what is proven damage
+//! comes here (`StoreError::is_damage`).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use super::generations::is_there;
+
+/// Makes the next start build a new generation: called when damage shows while running.
+pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
+    let mark = generation.join(CONDEMNED);
+    fs::write(&mark, why).map_err(StoreError::io("write", &mark))
+}
+
+const CONDEMNED: &str = "CONDEMNED";
+
+/// In a generation that was moved aside: why.
+const DAMAGE: &str = "DAMAGE";
+
+/// Why the next start is to build a new generation in its place, where it is.
+///
+/// # Errors
+/// Where that cannot be read: it is not known then that the generation may be used.
+pub(super) fn why(generation: &Path) -> Result<Option<String>, StoreError> {
+    let mark = generation.join(CONDEMNED);
+    match fs::read_to_string(&mark) {
+        Ok(why) => Ok(Some(why)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", &mark)(error)),
+    }
+}
+
+/// Why a generation cannot be used, where that was noted.
+pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
+    let noted = |file: &str| match fs::read_to_string(generation.join(file)) {
+        Ok(why) => Some(why),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => Some(format!("{file} cannot be read: {error}")),
+    };
+    noted(DAMAGE).or_else(|| noted(CONDEMNED)).or_else(|| name.contains('.').then(|| "not noted".to_owned()))
+}
+
+/// Moves a damaged generation out of its place. Gives where it is now; `None` where there was nothing.
+pub(super) fn move_aside(path: &Path, damage: &str) -> Result<Option<PathBuf>, StoreError> {
+    if !is_there(path)? {
+        return Ok(None);
+    }
+    let mut number = 1;
+    let aside = loop {
+        let aside = path.with_extension(format!("damaged-{number}"));
+        if !is_there(&aside)? {
+            break aside;
+        }
+        number += 1;
+    };
+    fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
+    // For who looks at it later; the log has it too.
+    let _ = fs::write(aside.join(DAMAGE), damage);
+    Ok(Some(aside))
+}

@@ -1,0 +1,214 @@
+//! The records that a generation is built without, because the topic no longer had them when the generation began to read it.
+//! Views may lack what these records said, and nothing in the views shows that. So it is noted in the generation, with
+//! whether somebody has accepted it, and nothing forgets it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sled::Tree;
+
+use super::keys::{MISSING_HISTORY, Trees};
+use super::{About, FORMAT, Reader, StoreError, about, generations};
+use crate::codec::stored;
+
+/// How much of a store's pages is held in memory where it is opened only to be noted something in.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// The records of one partition that a generation is built without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingHistory {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    pub partition: i32,
+    /// The first offset that is missing, and the first that is there.
+    pub from: i64,
+    pub to: i64,
+    /// When that was noted, RFC 3339.
+    pub since: String,
+    /// When somebody accepted it, RFC 3339; `None`: nobody has.
+    pub accepted_at: Option<String>,
+}
+
+impl MissingHistory {
+    fn key(&self) -> Vec<u8> {
+        let mut key = MISSING_HISTORY.to_vec();
+        key.extend_from_slice(format!("{}/{}", self.topic, self.partition).as_bytes());
+        key
+    }
+
+    fn is_of(&self, topic: &str, partition: i32) -> bool {
+        self.topic == topic && self.partition == partition
+    }
+}
+
+/// What a generation is built without, kept in the generation. Clones share it.
+#[derive(Clone)]
+pub struct MissingHistoryLedger(Arc<Ledger>);
+
+struct Ledger {
+    meta: Tree,
+    /// The generation's.
+    directory: PathBuf,
+    held: Mutex<Vec<MissingHistory>>,
+}
+
+impl MissingHistoryLedger {
+    pub(super) fn open(trees: &Trees, directory: &Path) -> Result<MissingHistoryLedger, StoreError> {
+        let held = Mutex::new(read(&trees.meta)?);
+        Ok(MissingHistoryLedger(Arc::new(Ledger {
+            meta: trees.meta.clone(),
+            directory: directory.to_owned(),
+            held,
+        })))
+    }
+
+    /// All that is missing, accepted or not.
+    pub fn all(&self) -> Vec<MissingHistory> {
+        self.0.held.lock().clone()
+    }
+
+    /// What is missing and nobody has accepted.
+    pub fn not_accepted(&self) -> Vec<MissingHistory> {
+        let held = self.0.held.lock();
+        held.iter().filter(|missing| missing.accepted_at.is_none()).cloned().collect()
+    }
+
+    /// Notes from which offset a partition is read first: all before that is missing.
+    pub(super) fn note(&self, (topic, partition): (String, i32), origin: i64) -> Result<(), StoreError> {
+        if origin <= 0 || self.0.held.lock().iter().any(|held| held.is_of(&topic, partition)) {
+            return Ok(());
+        }
+        let since = about::now();
+        self.put(vec![MissingHistory { topic, partition, from: 0, to: origin, since, accepted_at: None }])
+    }
+
+    /// Notes what another generation was built without, which this one is a copy of.
+    pub fn copy(&self, missing: Vec<MissingHistory>) -> Result<(), StoreError> {
+        self.put(missing)
+    }
+
+    /// Accepts all that is missing. Gives what had not been accepted before. It is on the disk when this returns.
+    pub fn accept(&self) -> Result<Vec<MissingHistory>, StoreError> {
+        self.accept_where(|_| true)
+    }
+
+    /// Accepts of what is missing what `is_accepted` says.
+    pub fn accept_where(
+        &self,
+        is_accepted: impl Fn(&MissingHistory) -> bool,
+    ) -> Result<Vec<MissingHistory>, StoreError> {
+        let now = about::now();
+        let accepted: Vec<MissingHistory> = self
+            .not_accepted()
+            .into_iter()
+            .filter(is_accepted)
+            .map(|missing| MissingHistory { accepted_at: Some(now.clone()), ..missing })
+            .collect();
+        self.put(accepted.clone())?;
+        self.0.meta.flush()?;
+        Ok(accepted)
+    }
+
+    fn put(&self, noted: Vec<MissingHistory>) -> Result<(), StoreError> {
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let mut held = self.0.held.lock();
+        for missing in noted {
+            self.0.meta.insert(missing.key(), stored::encode(&missing, "missing history")?)?;
+            held.retain(|other| !other.is_of(&missing.topic, missing.partition));
+            held.push(missing);
+        }
+        held.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        let missing_history = held.clone();
+        About::update(&self.0.directory, |about| About { missing_history, ..about });
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// The records that the generation is built without.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn missing_history(&self) -> Result<Vec<MissingHistory>, StoreError> {
+        read(&self.trees.meta)
+    }
+}
+
+fn read(meta: &Tree) -> Result<Vec<MissingHistory>, StoreError> {
+    let values = meta.scan_prefix(MISSING_HISTORY).values();
+    values.map(|value| Ok(stored::decode(&value?, "missing history")?)).collect()
+}
+
+/// Accepts what the live generation of a data directory is built without, which this process holds and has not open. Gives the
+/// generation, and what had not been accepted before.
+///
+/// # Errors
+/// [`StoreError::Missing`] where there is no store, [`StoreError::OtherFormat`] where another version has folded it.
+pub fn accept_missing_history(data_dir: &Path) -> Result<(u64, Vec<MissingHistory>), StoreError> {
+    let missing = || StoreError::Missing { path: data_dir.to_owned() };
+    let generation = generations::current(data_dir)?.ok_or_else(missing)?;
+    let path = generations::directory(data_dir, generation);
+    let accepted = generations::with_database(&path, CACHE_BYTES, |db, format| {
+        if format != FORMAT {
+            return Err(StoreError::OtherFormat { path: path.clone(), found: format });
+        }
+        MissingHistoryLedger::open(&Trees::open(db)?, &path)?.accept()
+    })?;
+    Ok((generation, accepted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    const JOBS: &str = "jobs";
+
+    #[test]
+    fn what_is_missing_is_kept_until_it_is_accepted_and_remembered_after_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = store::open(directory.path(), 1 << 20).unwrap();
+        opened.writer.note_origin((JOBS.to_owned(), 0), 0).unwrap();
+        opened.writer.note_origin((JOBS.to_owned(), 1), 7).unwrap();
+        // Once is enough: retention goes on, and this generation has read what it removes now.
+        opened.writer.note_origin((JOBS.to_owned(), 1), 9).unwrap();
+        let ledger = opened.writer.missing_history();
+        let [missing] = &ledger.not_accepted()[..] else { panic!("{:?}", ledger.all()) };
+        assert_eq!((missing.topic.as_str(), missing.partition, missing.from, missing.to), (JOBS, 1, 0, 7));
+        drop(ledger);
+        opened.writer.finish().unwrap();
+
+        let opened = store::open(directory.path(), 1 << 20).unwrap();
+        let ledger = opened.writer.missing_history();
+        assert_eq!(ledger.not_accepted().len(), 1, "a restart accepts nothing");
+        assert_eq!(ledger.accept().unwrap().len(), 1);
+        assert_eq!((ledger.not_accepted().len(), ledger.accept().unwrap().len()), (0, 0));
+        assert_eq!(About::read(&opened.path).missing_history, ledger.all());
+        drop(ledger);
+        opened.writer.finish().unwrap();
+
+        let opened = store::open(directory.path(), 1 << 20).unwrap();
+        let ledger = opened.writer.missing_history();
+        assert_eq!((ledger.not_accepted().len(), ledger.all().len()), (0, 1));
+        assert_eq!(opened.writer.reader().missing_history().unwrap(), ledger.all());
+        drop(ledger);
+        opened.writer.finish().unwrap();
+    }
+
+    #[test]
+    fn it_is_accepted_where_no_process_serves_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(accept_missing_history(directory.path()), Err(StoreError::Missing { .. })));
+        let opened = store::open(directory.path(), 1 << 20).unwrap();
+        opened.writer.note_origin((JOBS.to_owned(), 3), 12).unwrap();
+        opened.writer.finish().unwrap();
+        let (generation, accepted) = accept_missing_history(directory.path()).unwrap();
+        assert_eq!((generation, accepted.len()), (1, 1));
+        let (_, again) = accept_missing_history(directory.path()).unwrap();
+        assert_eq!(again, []);
+    }
+}

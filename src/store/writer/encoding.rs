@@ -1,0 +1,38 @@
+//! Encodes optimizations while others are inserted.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use super::{StoreError, Trees, pieces};
+use crate::codec::stored;
+use crate::domain::Optimization;
+
+/// How many optimizations are worth a thread to encode them, and how many are encoded before they are handed on.
+const WORTH_A_THREAD: usize = 512;
+const ENCODED_AT_ONCE: usize = 64;
+
+/// Encoding takes as long as inserting does, so another thread does it where there is much.
+pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<(), StoreError> {
+    let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
+        let mut value = Vec::with_capacity(2048);
+        stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
+    };
+    let put = |(number, value): ([u8; 4], Vec<u8>)| pieces::put(trees, &trees.optimizations, &number, &value);
+    if numbered.len() < WORTH_A_THREAD {
+        return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
+    }
+    std::thread::scope(|scope| {
+        let (give, encoded) = sync_channel(4);
+        let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
+            let chunks = numbered.chunks(ENCODED_AT_ONCE);
+            let mut encoded = chunks.map(|chunk| chunk.iter().map(encode).collect::<Result<Vec<_>, _>>());
+            // Where nobody takes them any more, inserting has failed.
+            encoded.try_for_each(|encoded| give.send(encoded))
+        });
+        if thread.is_err() {
+            // The process may start no more threads: it takes longer, and no more than that.
+            return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
+        }
+        encoded.into_iter().try_for_each(|encoded| encoded?.into_iter().try_for_each(put))
+    })
+}
