@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
 use optview::logging::LogFormat;
-use optview::{archive, demo, history, load, logging, serve, tools};
+use optview::{archive, demo, history, load, logging, serve, store, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -47,7 +47,10 @@ fn main() -> ExitCode {
 fn run(config: &Config) -> anyhow::Result<Ended> {
     logging::init(config.log())?;
     match config {
-        Config::Serve(config) => runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
+        Config::Serve(config) => {
+            store::check_threads_to_serve(&config.projection.data_dir)?;
+            runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?;
+        }
         Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),

@@ -70,7 +70,9 @@ pub struct Settings {
 pub enum ProjectorError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot start a thread: {0}")]
+    #[error(
+        "cannot start a thread: {0}; raise the limit of threads (ulimit -u, TasksMax=, the container's pids limit)"
+    )]
     Thread(#[from] std::io::Error),
 }
 

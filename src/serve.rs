@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
@@ -84,16 +85,23 @@ pub async fn run(
     let started = {
         let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
         let on_format_change = config.on_format_change;
-        tokio::task::spawn_blocking(move || {
+        on_a_thread("opening", move || {
             if let Some(file) = from_snapshot {
                 import(&file, &engine)?;
             }
             engine.start(Some(on_format_change))
         })
     };
+    let (started, opening) = match started {
+        Ok((started, thread)) => (Ok(started), Some(thread)),
+        Err(error) => (Err(store::StoreError::of_thread(&config.projection.data_dir, error)), None),
+    };
     let failed = async {
         let panicked = |_| Err(anyhow!("opening the store panicked; the log says where"));
-        let started = started.await.unwrap_or_else(panicked);
+        let started = match started {
+            Ok(started) => started.await.unwrap_or_else(panicked),
+            Err(error) => Err(error.into()),
+        };
         if started.is_ok() {
             failed.notified().await;
         }
@@ -113,12 +121,39 @@ pub async fn run(
     if let Some(control) = control {
         control.await?;
     }
-    let ended = tokio::task::spawn_blocking(move || engine.stop()).await?;
+    let opening = Mutex::new(opening);
+    let close = Arc::new(move || {
+        let ended = engine.stop();
+        // What it has not finished to make is removed by it; that it panicked was said before.
+        let _ = opening.lock().take().map(std::thread::JoinHandle::join);
+        ended
+    });
+    let closing = close.clone();
+    let ended = match on_a_thread("closing", move || closing()) {
+        Ok((ended, _)) => {
+            ended.await.unwrap_or_else(|_| Err(anyhow!("closing the store panicked; the log says where")))
+        }
+        // The operators' address is not answered meanwhile.
+        Err(_) => close(),
+    };
     // The operators' address answers until the end.
     drop(stop_admin);
     admin.await?;
     drop(hold);
     started.and(ended)
+}
+
+/// Does what takes long, and gives its result later; an error where it panics. Where the process may start no more threads,
+/// that is an error, which with tokio's own threads would be a panic.
+fn on_a_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<(oneshot::Receiver<T>, std::thread::JoinHandle<()>)> {
+    let (done, ended) = oneshot::channel();
+    // Who waits for it may have been told to stop.
+    let work = move || _ = done.send(work());
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    Ok((ended, thread))
 }
 
 /// Makes the store, where there is none yet.

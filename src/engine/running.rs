@@ -64,9 +64,7 @@ impl Running {
                     // Whoever waits for it to hold need not wait any longer.
                     control.stop();
                 });
-                let topics = KafkaSource::new(&config.kafka, &config.group_id).context(
-                    "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
-                )?;
+                let topics = KafkaSource::new(&config.kafka, &config.group_id).map_err(no_client)?;
                 let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
                 let run = |source: &mut dyn Source| {
                     store::caught("store", "using it", || {
@@ -89,7 +87,8 @@ impl Running {
                 ended.with_context(|| format!("the generation in {}", path.display()))
             }
         };
-        let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project)?;
+        let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project);
+        let thread = thread.map_err(|error| StoreError::of_thread(&directory, error))?;
         Ok(Running {
             generation,
             path: directory,
@@ -116,7 +115,8 @@ impl Running {
             let _stopped = CalledAtEnd(|| told.stop());
             look_after(&told)
         };
-        let thread = std::thread::Builder::new().name("frozen".to_owned()).spawn(look_after)?;
+        let thread = std::thread::Builder::new().name("frozen".to_owned()).spawn(look_after);
+        let thread = thread.map_err(|error| StoreError::of_thread(&path, error))?;
         Ok(Running {
             generation,
             path,
@@ -173,6 +173,17 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
         store_path: path.to_owned(),
         min_free_disk: config.min_free_disk_bytes,
     }
+}
+
+/// Why there is no client of the cluster, with what to do.
+fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+    let what_to_do = match error.to_string() {
+        text if text.contains("thread") => {
+            "librdkafka cannot start its threads: raise the limit of threads (ulimit -u, TasksMax=, the container's pids limit)"
+        }
+        _ => "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
+    };
+    anyhow::Error::new(error).context(what_to_do)
 }
 
 /// Of the partitions of these topics, where each goes on.

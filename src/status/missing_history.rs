@@ -19,9 +19,14 @@ pub struct MissingHistory {
 }
 
 impl Status {
-    /// All that nobody has accepted.
+    /// All that nobody has accepted. Where the last error is what was missing, it is what is missing now.
     pub fn set_missing_history(&self, missing_history: Vec<MissingHistory>) {
-        self.lock().missing_history = missing_history;
+        let mut report = self.lock();
+        let before = report.missing_history_text();
+        report.missing_history = missing_history;
+        if before.is_some() && report.last_error == before {
+            report.last_error = report.missing_history_text();
+        }
     }
 
     /// Whether records are missing that nobody has accepted to be missing: an id that is unknown may be one of theirs.
@@ -73,7 +78,9 @@ mod tests {
         for part in ["jobs/2 from 0 to 17", "optview accept-loss", "--from-archive"] {
             assert!(text.contains(part), "no {part}: {text}");
         }
+        status.set_error(Some(text));
         status.set_missing_history(Vec::new());
+        assert_eq!(status.report().last_error, None, "it was nothing else");
         assert_eq!((status.is_incomplete(), status.report().missing_history_text()), (false, None));
     }
 }

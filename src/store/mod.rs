@@ -41,6 +41,7 @@ pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
 pub use panics::caught;
+pub use preflight::check_threads_to_serve;
 pub use reader::{Kept, ListQuery, Page, Reader, Response};
 pub use unlinked::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
@@ -147,6 +148,11 @@ impl StoreError {
                 StoreError::OtherLayout { path: path.clone(), found: *found }
             }
         }
+    }
+
+    /// A thread that works on what lies in `path` could not be started.
+    pub fn of_thread(path: &std::path::Path, error: std::io::Error) -> StoreError {
+        StoreError::io("start a thread for", path)(error)
     }
 
     fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> StoreError {

@@ -102,7 +102,7 @@ mod tests {
         let config = || sled::Config::new().segment_size(3);
         #[expect(deprecated, reason = "it is what panics")]
         let refused = caught("value", "opening it", || -> Result<_, StoreError> { Ok(config().build()) });
-        let error = refused.err().expect("sled panics").to_string();
+        let error = refused.expect_err("sled panics").to_string();
         assert!(error.contains("sled panicked while opening it"), "{error}");
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 
@@ -23,6 +24,12 @@ const LSN_MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
 /// Seven threads of sled's pool and its flusher, and the two of the writer.
 const THREADS: usize = 10;
 
+/// A process that serves takes about 30 beside the server's one for each core, while it rebuilds some more.
+const THREADS_TO_SERVE: usize = 48;
+
+/// For how long threads that have ended may still count for the process's limit.
+const ENDED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Checks that the process can start the threads that an open database takes. sled's pool is the process's, and stays.
 ///
 /// # Errors
@@ -30,18 +37,45 @@ const THREADS: usize = 10;
 pub fn check_threads(path: &Path) -> Result<(), StoreError> {
     static ARE_THERE: AtomicBool = AtomicBool::new(false);
     if !ARE_THERE.load(Ordering::Acquire) {
-        start_threads().map_err(StoreError::io("start the threads for", path))?;
+        start_threads(THREADS).map_err(StoreError::io("start the threads for", path))?;
         ARE_THERE.store(true, Ordering::Release);
     }
     Ok(())
 }
 
-fn start_threads() -> io::Result<()> {
+/// Checks that a process can start the threads that it takes to serve the store in `path`: beside those of the store, the
+/// server's, a core each and some that wait for files, and those of clients of the cluster. Where one of these does not start,
+/// others wait for ever for it, panic, or abort the process. Called before any is started.
+///
+/// # Errors
+/// Where the operating system starts no more.
+pub fn check_threads_to_serve(path: &Path) -> Result<(), StoreError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    start_threads(cores + THREADS_TO_SERVE).map_err(StoreError::io("start the threads for", path))
+}
+
+fn start_threads(count: usize) -> io::Result<()> {
+    let before = threads_of_process();
+    let started = start_together(count);
+    // Those that have ended count for the limit a moment longer.
+    let begin = Instant::now();
+    while threads_of_process() > before && begin.elapsed() < ENDED_WITHIN {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    started
+}
+
+/// How many threads the process has; 0 where that is not known.
+fn threads_of_process() -> usize {
+    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+fn start_together(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         let closed = gate.lock();
         let start = |_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()));
-        let started: io::Result<Vec<_>> = (0..THREADS).map(start).collect();
+        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
         drop(closed);
         started.map(drop)
     })
@@ -119,7 +153,7 @@ mod tests {
 
     #[test]
     fn as_many_threads_start_as_are_needed_and_all_end() {
-        start_threads().unwrap();
+        start_threads(THREADS).unwrap();
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread.run_caught(&received, syncer))
-            .map_err(StoreError::io("start a thread for", file))?;
+            .map_err(|error| StoreError::of_thread(file, error))?;
         Ok(Writer {
             missing: MissingHistoryLedger::open(&trees, &directory)?,
             trees,

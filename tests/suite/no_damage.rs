@@ -260,6 +260,14 @@ fn answers(address: &str, path: &str) -> bool {
     asked.is_ok() && answer.starts_with("HTTP/1.1 200 ")
 }
 
+/// Before anything is started: what finds no thread later may wait for ever for it.
+#[test]
+fn a_process_that_cannot_start_the_threads_it_takes_to_serve_says_so_at_once() {
+    for at in [1, 2, 30, 48] {
+        check(from("thread", "", Errno::AGAIN, at));
+    }
+}
+
 /// A tool takes what it may not look at for what it is, too.
 #[test]
 fn a_store_that_may_not_be_looked_at_is_not_one_that_is_not_there() {

@@ -1,7 +1,8 @@
 /* Has the operating system refuse something to the program that this is preloaded into:
  *
  *   REFUSE_CALL    open, stat, read, or thread
- *   REFUSE_PATH    a part of the path of the file; for `thread`: nothing is refused before a file of such a path was opened
+ *   REFUSE_PATH    a part of the path of the file; for `thread`: nothing is refused before a file of such a path was opened,
+ *                  and nothing waits for that where it is empty
  *   REFUSE_ERRNO   the error's number
  *   REFUSE_FROM    the first of these calls that is refused, from 1
  *   REFUSE_COUNT   how many are
@@ -95,6 +96,7 @@ int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict at
                    void *restrict argument) {
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     if (!real) real = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
-    if (atomic_load(&seen) && is_refused("thread")) return (int)number("REFUSE_ERRNO", EAGAIN);
+    const char *part = getenv("REFUSE_PATH");
+    if ((atomic_load(&seen) || (part && !*part)) && is_refused("thread")) return (int)number("REFUSE_ERRNO", EAGAIN);
     return real(thread, attributes, run, argument);
 }
