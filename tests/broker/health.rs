@@ -87,7 +87,7 @@ fn a_partition_whose_broker_is_away_is_unknown_and_stale_while_the_others_are_re
     put(&rig, &[created("a"), job("a", "pending", 1)]);
     let server = Server::start(&rig, &[]);
     wait_for_status(&server, "a", "queued");
-    server.wait_for("well", is_well);
+    server.wait_at_most(LONG, "well", is_well);
     let jobs = rig.settings.topics.get(Topic::Jobs);
 
     cluster.broker_down(2).expect("a broker that can be away");
@@ -104,7 +104,7 @@ fn a_partition_whose_broker_is_away_is_unknown_and_stale_while_the_others_are_re
     put(&rig, &[created("b")]);
     wait_for_status(&server, "b", "queued");
     let optimizations = rig.settings.topics.get(Topic::Optimizations);
-    server.wait_for("the other one is confirmed", |report| {
+    server.wait_at_most(LONG, "the other one is confirmed", |report| {
         partition(report, optimizations, 0).lag_records == Some(0) && report.state == "stale"
     });
 
@@ -120,7 +120,7 @@ fn a_right_that_is_revoked_stands_as_an_error_of_its_topic_until_it_is_granted_a
     put(rig, &[created("a"), job("a", "pending", 1)]);
     let server = Server::start(rig, &[]);
     wait_for_status(&server, "a", "queued");
-    server.wait_for("well", is_well);
+    server.wait_at_most(LONG, "well", is_well);
     let jobs = rig.settings.topics.get(Topic::Jobs);
 
     revoke_read(broker, jobs);
@@ -150,7 +150,7 @@ fn what_an_open_transaction_hides_is_counted_and_named_until_it_ends(rig: &Rig) 
     put(rig, &[created("a"), job("a", "pending", 1)]);
     let server = Server::start(rig, &[]);
     wait_for_status(&server, "a", "queued");
-    server.wait_for("well", is_well);
+    server.wait_at_most(LONG, "well", is_well);
     let jobs = rig.settings.topics.get(Topic::Jobs);
 
     let producer = patient_producer(rig);
@@ -158,7 +158,8 @@ fn what_an_open_transaction_hides_is_counted_and_named_until_it_ends(rig: &Rig) 
     send(rig, &producer, &completed("a", 2));
     (0..102).for_each(|number| send(rig, &producer, &job(&format!("other-{number}"), "pending", 1)));
     producer.flush(DEADLINE).expect("records that are delivered");
-    let hidden = server.wait_for("hidden", |report| partition(report, jobs, 0).hidden_records == Some(103));
+    let hidden =
+        server.wait_at_most(LONG, "hidden", |report| partition(report, jobs, 0).hidden_records == Some(103));
     let held = partition(&hidden, jobs, 0);
     assert_eq!((held.high, held.last_stable, held.position), (Some(104), Some(1), 1));
     let metric = |name: &str| format!("{name}{{topic=\"{jobs}\",partition=\"0\"}}");
@@ -176,7 +177,7 @@ fn what_an_open_transaction_hides_is_counted_and_named_until_it_ends(rig: &Rig) 
 
     producer.commit_transaction(DEADLINE).expect("a transaction that ends");
     wait_for_status(&server, "a", "succeeded");
-    server.wait_for("nothing hidden", |report| {
+    server.wait_at_most(LONG, "nothing hidden", |report| {
         is_well(report) && report.warnings.is_empty() && partition(report, jobs, 0).hidden_records == Some(0)
     });
 }
@@ -196,7 +197,7 @@ fn while_the_whole_cluster_is_away_everything_says_so_and_for_how_long(rig: &Rig
     put(rig, &[created("a"), job("a", "pending", 1)]);
     let server = Server::start(rig, &[]);
     wait_for_status(&server, "a", "queued");
-    let well = server.wait_for("well", is_well);
+    let well = server.wait_at_most(LONG, "well", is_well);
     assert!(well.kafka.as_ref().is_some_and(|kafka| kafka.up), "{well:?}");
 
     broker.kill();
@@ -217,7 +218,7 @@ fn while_the_whole_cluster_is_away_everything_says_so_and_for_how_long(rig: &Rig
     };
     let before = ages();
     assert_eq!(before.len(), 7, "the cluster's and six partitions'");
-    server.wait_for("later", |report| {
+    server.wait_at_most(LONG, "later", |report| {
         let last = |report: &Report| report.kafka.as_ref().and_then(|kafka| kafka.last_answer_seconds_ago);
         last(report) > last(&stale).map(|age| age + 1.0)
     });

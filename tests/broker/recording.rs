@@ -114,7 +114,7 @@ fn record_all() {
 /// Makes one outage, and writes what was scraped before it, during it, and after it.
 fn record(outage: &Outage) {
     let world = World::start(outage.kind);
-    world.server.wait_for("well", |report| {
+    world.server.wait_at_most(10 * DEADLINE, "well", |report| {
         report.state == "live" && report.lag_records == Some(0) && report.last_error.is_none()
     });
     let mut recorded = Recorded::default();
