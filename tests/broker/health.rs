@@ -48,11 +48,13 @@ pub fn broker_with_rights() -> Kafka {
     ])
 }
 
-/// Everybody may do everything with the topic, but read it.
-pub fn revoke_read(broker: &Kafka, topic: &str) {
-    let of = ["--topic", topic];
-    broker.change_rights(&[&["--add", "--allow-principal", "User:*", "--operation", "All"][..], &of[..]].concat());
-    broker.change_rights(&[&["--add", "--deny-principal", "User:*", "--operation", "Read"][..], &of[..]].concat());
+/// Everybody may do everything with the topic, as long as nothing is denied.
+pub fn allow_all(broker: &Kafka, topic: &str) {
+    broker.change_rights(&["--add", "--allow-principal", "User:*", "--operation", "All", "--topic", topic]);
+}
+
+pub fn deny_read(broker: &Kafka, topic: &str) {
+    broker.change_rights(&["--add", "--deny-principal", "User:*", "--operation", "Read", "--topic", topic]);
 }
 
 pub fn grant_read(broker: &Kafka, topic: &str) {
@@ -123,7 +125,8 @@ fn a_right_that_is_revoked_stands_as_an_error_of_its_topic_until_it_is_granted_a
     server.wait_at_most(LONG, "well", is_well);
     let jobs = rig.settings.topics.get(Topic::Jobs);
 
-    revoke_read(broker, jobs);
+    allow_all(broker, jobs);
+    deny_read(broker, jobs);
     put(rig, &[job("a", "completed", 2), created("b")]);
     wait_for_status(&server, "b", "queued");
     let failing = server.wait_at_most(LONG, "stale, with an error", |report| {
