@@ -22,3 +22,9 @@ fn print_json(line: &impl Serialize) -> anyhow::Result<()> {
     line.push(b'\n');
     io::stdout().write_all(&line).context("cannot write the result to stdout")
 }
+
+/// Lines of text, for people. A stdout that is gone or full is an error, and no panic.
+fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")
+}

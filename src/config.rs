@@ -79,6 +79,8 @@ pub struct ServeConfig {
     /// `None`: everybody may read everything.
     pub api_keys: Option<ApiKeys>,
     pub drain_deadline: Duration,
+    /// How long the end may take beyond that, before what is not written is left unwritten.
+    pub write_deadline: Duration,
     pub max_connections: usize,
     pub log: LogConfig,
 }
@@ -202,6 +204,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::api_keys);
     let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
+    let write_deadline = layers.value(&options::WRITE_DEADLINE, values::duration);
     let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
     let log = log(layers, "info");
     two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
@@ -213,6 +216,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
         admin_listen: admin_listen?,
         api_keys,
         drain_deadline: drain_deadline?,
+        write_deadline: write_deadline?,
         max_connections: max_connections?,
         log: log?,
     })

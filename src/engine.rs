@@ -6,6 +6,7 @@ mod frozen;
 mod missing_history;
 pub mod rebuild;
 mod running;
+mod supervisor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::http::ReaderSource;
+use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
 use crate::store::{self, StoreError};
@@ -27,6 +29,8 @@ pub struct Engine {
     pub reader: ReaderSource,
     /// Of the live generation.
     pub status: Status,
+    /// The pulse of the live generation's projector.
+    pulse: Mutex<Pulse>,
     on_failure: OnFailure,
     live: Mutex<Option<Running>>,
     rebuild: Mutex<Option<Rebuild>>,
@@ -41,6 +45,7 @@ impl Engine {
             config,
             reader: ReaderSource::default(),
             status: Status::new(0),
+            pulse: Mutex::default(),
             on_failure,
             live: Mutex::new(None),
             rebuild: Mutex::new(None),
@@ -51,6 +56,7 @@ impl Engine {
     /// Opens the live generation, and begins to keep it up to date. Goes on with a rebuild that was under way.
     /// `on_format_change` says what is to be done where another version has folded it; `None`: whoever calls this does.
     pub fn start(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<()> {
+        supervisor::start(self)?;
         // Whoever is told to stop meanwhile waits until it is open.
         let mut live = self.live.lock();
         if self.stopping.load(Ordering::Acquire) {
@@ -130,6 +136,7 @@ impl Engine {
             running.status.set_state(State::Stopping);
         }
         self.status.follow(&running.status);
+        self.pulse.lock().clone_from(&running.pulse);
         self.reader.set(running.reader.clone());
     }
 
@@ -177,6 +184,11 @@ impl Engine {
     /// The rebuild that is under way, or that ended last.
     pub fn rebuild(&self) -> Option<Ticket> {
         self.rebuild.lock().as_ref().map(Rebuild::ticket)
+    }
+
+    /// Whether a rebuild is under way. Never waits: where one is about to begin, it counts.
+    fn is_rebuilding(&self) -> bool {
+        self.rebuild.try_lock().is_none_or(|held| held.as_ref().is_some_and(|rebuild| !rebuild.has_ended()))
     }
 
     /// Writes all that was read, and closes what is open. A rebuild that is under way goes on at the next start.

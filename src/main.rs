@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
@@ -13,7 +14,16 @@ use optview::{archive, demo, history, load, logging, serve, store, tools};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long the last lines may take to be written, where stderr is slow or nobody reads it.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
+    let ended = command();
+    logging::flush(LAST_LINES_WITHIN);
+    ended
+}
+
+fn command() -> ExitCode {
     let typed = match cli::parse(std::env::args_os()) {
         Ok(typed) => typed,
         // Also how `--help` ends. Nobody is left to tell where even this cannot be printed.
@@ -25,7 +35,7 @@ fn main() -> ExitCode {
     let config = match config::read(&typed, &Environment::of_process()) {
         Ok(config) => config,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            logging::say(&mistakes.to_string());
             return ExitCode::from(WRONG_USAGE);
         }
     };
@@ -37,7 +47,7 @@ fn main() -> ExitCode {
             if config.log().format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
                 tracing::error!(command, "{error:#}");
             } else {
-                eprintln!("optview {command}: {error:#}");
+                logging::say(&format!("optview {command}: {error:#}"));
             }
             ExitCode::from(FAILED)
         }
@@ -49,9 +59,9 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
     match config {
         Config::Serve(config) => {
             store::check_threads_to_serve(&config.projection.data_dir)?;
-            runtime()?.block_on(serve::run(config, |_| {}, serve::told_to_stop()))?;
+            block_on(serve::run(config, |_| {}, serve::told_to_stop()))?;
         }
-        Config::Demo(config) => runtime()?.block_on(demo::run(config, serve::told_to_stop()))?,
+        Config::Demo(config) => block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
@@ -69,8 +79,12 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+/// Never waits for what the future itself has given up.
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(future);
+    runtime.shutdown_background();
+    ended
 }
 
 /// For what is no future: set once the process is told to stop.

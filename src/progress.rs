@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use crate::logging;
+
 /// How often a line is written, for people and for programs; the first of a phase at once.
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
 const JSON_EVERY: Duration = Duration::from_secs(1);
@@ -92,7 +94,7 @@ impl Shown {
             To::Programs => {
                 drop(serde_json::to_string(&progress).map(|line| writeln!(std::io::stdout(), "{line}")))
             }
-            To::People | To::Terminal(_) => eprintln!("{}", line(&progress)),
+            To::People | To::Terminal(_) => logging::say(&line(&progress)),
         }
     }
 

@@ -27,6 +27,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::domain::{DeadLetter, WorkingSet};
+use crate::pulse::{Pulse, Stage};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{MissingHistoryLedger, StoreError, Writer};
@@ -97,6 +98,7 @@ pub fn run(
 struct Projector {
     working: WorkingSet,
     writer: Writer,
+    pulse: Pulse,
     /// That the store is built from, once it is known.
     cluster: Option<String>,
     missing_history: MissingHistoryLedger,
@@ -139,7 +141,8 @@ impl Projector {
         let now = Instant::now();
         Ok(Projector {
             working: WorkingSet::default(),
-            decoder: Decoder::start(settings.topics.clone())?,
+            decoder: Decoder::start(settings.topics.clone(), writer.pulse())?,
+            pulse: writer.pulse(),
             cluster: writer.reader().cluster()?,
             counters: Counters::new(),
             losers: Losers::new(status.clone(), settings.topics.clone()),
@@ -173,6 +176,7 @@ impl Projector {
     }
 
     fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        let _beat = self.pulse.begin(Stage::Fold);
         if self.must_rest() {
             return self.rest(source);
         }
@@ -217,6 +221,7 @@ impl Projector {
         }
         let wait = if self.decoder.is_idle() { self.wait() } else { Duration::ZERO };
         let mut found = Vec::new();
+        let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
             Polled::Found { topic, partition, watermarks } => {
                 found.push(Found { topic, partition, watermarks, topic_id: None });
@@ -229,6 +234,7 @@ impl Projector {
                 self.decoder.pass(Told::Failed { topic, partition, reason });
             }
         });
+        drop(beat);
         if !found.is_empty() && !self.is_of_our_cluster(source)? {
             found.clear();
         }
@@ -362,6 +368,8 @@ impl Projector {
     /// Writes what was read, and a last checkpoint.
     fn finish(mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
         self.status.set_state(State::Stopping);
+        // What the process says of its end, where that takes too long, is what was reported last.
+        self.report(source);
         self.checkpoint()?;
         let Projector { writer, mut partitions, .. } = self;
         writer.finish()?;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use parking_lot::Mutex;
@@ -16,11 +17,16 @@ use crate::engine::Engine;
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
+use crate::logging;
+use crate::shutdown::{self, EndDeadline};
 use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::Bounds;
 use crate::tools;
+
+/// A signal that comes so soon after the first is taken for the same one.
+const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where it listens: known only now where a port was left to the system.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +48,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
+    logging::register_metric();
     let access = match &config.api_keys {
         Some(keys) => Access::with_keys(keys.clone()),
         None => Access::open(),
@@ -117,10 +124,6 @@ pub async fn run(
     };
     status.set_state(State::Stopping);
     drop((stop_read, stop_control));
-    read.await?;
-    if let Some(control) = control {
-        control.await?;
-    }
     let opening = Mutex::new(opening);
     let close = Arc::new(move || {
         let ended = engine.stop();
@@ -128,18 +131,41 @@ pub async fn run(
         let _ = opening.lock().take().map(std::thread::JoinHandle::join);
         ended
     });
-    let closing = close.clone();
-    let ended = match on_a_thread("closing", move || closing()) {
-        Ok((ended, _)) => {
-            ended.await.unwrap_or_else(|_| Err(anyhow!("closing the store panicked; the log says where")))
+    let end = async {
+        read.await?;
+        if let Some(control) = control {
+            control.await?;
         }
-        // The operators' address is not answered meanwhile.
-        Err(_) => close(),
+        let closing = close.clone();
+        let ended = match on_a_thread("closing", move || closing()) {
+            Ok((ended, _)) => {
+                ended.await.unwrap_or_else(|_| Err(anyhow!("closing the store panicked; the log says where")))
+            }
+            // The operators' address is not answered meanwhile.
+            Err(_) => close(),
+        };
+        // The operators' address answers until the end.
+        drop(stop_admin);
+        admin.await?;
+        ended
     };
-    // The operators' address answers until the end.
-    drop(stop_admin);
-    admin.await?;
-    drop(hold);
+    let told_again = async {
+        // Some that start programs pass on a signal that the program has had already.
+        tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
+        told_to_stop().await;
+    };
+    let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
+    let ended = tokio::select! {
+        ended = end => ended,
+        () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.passed(&status.report()))),
+        () = told_again => Err(anyhow!(shutdown::hastened(&status.report()))),
+    };
+    if ended.is_ok() {
+        drop(hold);
+    } else {
+        // Threads that were not waited for may still write: nobody else may have the directory before the process is gone.
+        std::mem::forget(hold);
+    }
     started.and(ended)
 }
 

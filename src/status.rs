@@ -3,6 +3,7 @@
 mod findings;
 mod kafka;
 mod missing_history;
+mod supervision;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,8 @@ pub use findings::{
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};
+use supervision::Supervision;
+pub use supervision::{HistoryLeft, HistoryLimits, StageStall, Standstill, TopicReport};
 
 /// Where the projector stands as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -121,16 +124,24 @@ pub struct Report {
     pub findings: Findings,
     /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
     pub missing_history: Vec<MissingHistory>,
+    /// Stages of the projector that stand still; only there where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stalled_stages: Vec<StageStall>,
+    /// How long each topic keeps its records; empty until the cluster was asked.
+    pub topics: Vec<TopicReport>,
     pub partitions: Vec<PartitionReport>,
 }
 
 /// Shared by the projector, which writes, and the server, which reads.
 #[derive(Clone)]
-pub struct Status(Arc<RwLock<Arc<Mutex<Report>>>>);
+pub struct Status {
+    report: Arc<RwLock<Arc<Mutex<Report>>>>,
+    supervision: Arc<Supervision>,
+}
 
 impl Status {
     pub fn new(generation: u64) -> Status {
-        Status(Arc::new(RwLock::new(Arc::new(Mutex::new(Report {
+        let report = Report {
             state: State::Starting,
             generation,
             views: 0,
@@ -145,32 +156,49 @@ impl Status {
             frozen_at: None,
             findings: Findings::default(),
             missing_history: Vec::new(),
+            stalled_stages: Vec::new(),
+            topics: Vec::new(),
             partitions: Vec::new(),
-        })))))
+        };
+        let report = Arc::new(RwLock::new(Arc::new(Mutex::new(report))));
+        Status { report, supervision: Arc::default() }
     }
 
     /// From now on this says what `other` says, and whoever writes to one writes to both.
     pub fn follow(&self, other: &Status) {
-        let followed = Arc::clone(&other.0.read());
-        if Arc::ptr_eq(&followed, &self.0.read()) {
+        let followed = Arc::clone(&other.report.read());
+        if Arc::ptr_eq(&followed, &self.report.read()) {
             return;
         }
         let findings = self.lock().findings.clone();
         followed.lock().findings.go_on_from(findings);
-        *self.0.write() = followed;
+        *self.report.write() = followed;
     }
 
     fn lock(&self) -> ArcMutexGuard<RawMutex, Report> {
-        self.0.read().lock_arc()
+        self.report.read().lock_arc()
     }
 
     /// All of it, as it is now.
     pub fn report(&self) -> Report {
-        self.lock().clone().at(Instant::now())
+        let mut report = self.lock().clone().at(Instant::now());
+        self.supervision.complete(&mut report);
+        report
     }
 
     pub fn state(&self) -> State {
-        self.lock().state_at(Instant::now())
+        let state = self.lock().state_at(Instant::now());
+        self.supervision.state(state)
+    }
+
+    /// Said by whoever looks whether the projector turns; `None`: it does. Stays here where another status is followed.
+    pub fn set_standstill(&self, standstill: Option<Standstill>) {
+        self.supervision.set_standstill(standstill);
+    }
+
+    /// Said by whoever asks the cluster. Stays here where another status is followed.
+    pub fn set_topics(&self, topics: Vec<TopicReport>) {
+        self.supervision.set_topics(topics);
     }
 
     pub fn set_state(&self, state: State) {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::{per_second, print_json};
+use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
 use crate::domain::{OwnedRecord, Topic};
@@ -103,15 +103,16 @@ fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExpor
     if config.json {
         return print_json(&exported);
     }
-    println!("exported {} records, {}/s", HumanCount(records), HumanCount(exported.records_per_second));
-    println!(
-        "{} now holds {} records in {} files, {}",
-        config.directory.display(),
-        HumanCount(exported.archive_records),
-        exported.archive_files,
-        HumanBytes(exported.archive_bytes)
-    );
-    Ok(())
+    print_lines(&[
+        format!("exported {} records, {}/s", HumanCount(records), HumanCount(exported.records_per_second)),
+        format!(
+            "{} now holds {} records in {} files, {}",
+            config.directory.display(),
+            HumanCount(exported.archive_records),
+            exported.archive_files,
+            HumanBytes(exported.archive_bytes)
+        ),
+    ])
 }
 
 /// What is left to others of the archive's disk.

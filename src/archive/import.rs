@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::{per_second, print_json};
+use super::{per_second, print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
@@ -83,21 +83,24 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     if config.json {
         print_json(&imported)?
     } else {
-        print(&imported)
+        print(&imported)?
     }
     Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(imported: &Imported) {
-    println!("imported {} records, {}/s", HumanCount(imported.records), HumanCount(imported.records_per_second));
+fn print(imported: &Imported) -> anyhow::Result<()> {
+    let (records, rate) = (HumanCount(imported.records), HumanCount(imported.records_per_second));
+    let mut lines = vec![format!("imported {records} records, {rate}/s")];
     if imported.records_before > 0 {
-        println!("{} were there already, from an import before this one", HumanCount(imported.records_before));
+        let before = HumanCount(imported.records_before);
+        lines.push(format!("{before} were there already, from an import before this one"));
     }
-    match imported.problems.len() {
-        0 => println!("every partition now has as many records as the archive has of it"),
-        count => println!("{count} problems:"),
-    }
-    imported.problems.iter().for_each(|problem| println!("  {problem}"));
+    lines.push(match imported.problems.len() {
+        0 => "every partition now has as many records as the archive has of it".to_owned(),
+        count => format!("{count} problems:"),
+    });
+    lines.extend(imported.problems.iter().map(|problem| format!("  {problem}")));
+    print_lines(&lines)
 }
 
 /// Of every partition, those without records too.

@@ -3,7 +3,7 @@
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::print_json;
+use super::{print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveVerifyConfig;
 use crate::progress::{Progress, Shown};
@@ -43,29 +43,31 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     if config.json {
         print_json(&told)?
     } else {
-        print(&told)
+        print(&told)?
     }
     Ok(if told.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(told: &Told) {
-    println!(
-        "checked {} files, {}, {} records of {} partitions, of the cluster {}",
-        told.files,
-        HumanBytes(told.bytes),
-        HumanCount(told.records),
-        told.partitions,
-        told.cluster_id
-    );
-    println!("{:<28} {:>14} {:>14} {:>14}", "partition", "first offset", "next offset", "records");
-    for Span { stream, partition, first, next, records } in &told.spans {
-        println!("{:<28} {first:>14} {next:>14} {records:>14}", format!("{stream}/{partition}"));
-    }
-    match told.problems.len() {
-        0 => println!(
-            "no problems: every checksum is right, every line is a record, and nothing is missing between the files"
+fn print(told: &Told) -> anyhow::Result<()> {
+    let mut lines = vec![
+        format!(
+            "checked {} files, {}, {} records of {} partitions, of the cluster {}",
+            told.files,
+            HumanBytes(told.bytes),
+            HumanCount(told.records),
+            told.partitions,
+            told.cluster_id
         ),
-        count => println!("{count} problems:"),
+        format!("{:<28} {:>14} {:>14} {:>14}", "partition", "first offset", "next offset", "records"),
+    ];
+    for Span { stream, partition, first, next, records } in &told.spans {
+        lines.push(format!("{:<28} {first:>14} {next:>14} {records:>14}", format!("{stream}/{partition}")));
     }
-    told.problems.iter().for_each(|problem| println!("  {problem}"));
+    lines.push(match told.problems.len() {
+        0 => "no problems: every checksum is right, every line is a record, and nothing is missing between the files"
+            .to_owned(),
+        count => format!("{count} problems:"),
+    });
+    lines.extend(told.problems.iter().map(|problem| format!("  {problem}")));
+    print_lines(&lines)
 }

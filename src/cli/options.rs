@@ -119,6 +119,13 @@ pub const MIN_FREE_DISK: Opt =
     Opt::new("min-free-disk", "BYTES", "Stop consuming while the disk has less than this free").default("256MiB");
 pub const DRAIN_DEADLINE: Opt =
     Opt::new("drain-deadline", "DURATION", "How long requests under way may take once told to stop").default("5s");
+pub const WRITE_DEADLINE: Opt = Opt::new(
+    "write-deadline",
+    "DURATION",
+    "How long the last writes and syncs may take beyond --drain-deadline; then the process ends with 1, and says what is not \
+     written",
+)
+.default("30s");
 pub const MAX_CONNECTIONS: Opt =
     Opt::new("max-connections", "COUNT", "How many connections may be open at once").default("10000");
 
@@ -148,7 +155,7 @@ pub const PROJECTION: &[Opt] = &[
 ];
 
 pub const SERVE: &[Opt] = &[DATA_DIR, FROM_SNAPSHOT, ON_FORMAT_CHANGE, LISTEN, ADMIN_LISTEN, API_KEYS];
-pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, MAX_CONNECTIONS];
+pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, WRITE_DEADLINE, MAX_CONNECTIONS];
 
 /// No default: the demo takes the usual port where it is free, and any other where it is not.
 pub const DEMO_LISTEN: Opt = Opt::new(

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 
 use crate::config::ProjectionConfig;
 use crate::projector::{self, Control, Positions, ProjectorError};
+use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
@@ -31,6 +32,8 @@ pub struct Running {
     pub control: Arc<Control>,
     /// What it is built without; `None` where nobody can write to it.
     pub missing_history: Option<MissingHistoryLedger>,
+    /// Without work where nothing is folded.
+    pub pulse: Pulse,
     freedom: Arc<Freedom>,
     /// `None`: it was waited for.
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -51,7 +54,8 @@ impl Running {
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
         store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
-        let (reader, missing_history, directory) = (writer.reader(), writer.missing_history(), path.clone());
+        let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
+        let missing_history = writer.missing_history();
         let project = {
             let (config, status, control, freedom) =
                 (config.clone(), status.clone(), control.clone(), freedom.clone());
@@ -95,6 +99,7 @@ impl Running {
             reader,
             status,
             control,
+            pulse,
             missing_history: Some(missing_history),
             freedom,
             thread: Some(thread),
@@ -123,6 +128,7 @@ impl Running {
             reader,
             status,
             control,
+            pulse: Pulse::default(),
             missing_history: None,
             freedom,
             thread: Some(thread),

@@ -9,6 +9,7 @@ use self_cell::self_cell;
 use super::dead_letters;
 use crate::codec;
 use crate::domain::{DeadLetter, Envelope, Topic};
+use crate::pulse::{Pulse, Stage};
 use crate::source::{Records, TopicNames};
 use crate::store::Anchor;
 
@@ -113,6 +114,7 @@ enum Work {
 
 pub struct Decoder {
     topics: TopicNames,
+    pulse: Pulse,
     work: Sender<Work>,
     done: Receiver<Told>,
     under_way: usize,
@@ -121,13 +123,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn start(topics: TopicNames) -> std::io::Result<Decoder> {
+    pub fn start(topics: TopicNames, pulse: Pulse) -> std::io::Result<Decoder> {
         let (work, given) = channel();
         let (give, done) = channel();
-        let names = topics.clone();
+        let (names, beating) = (topics.clone(), pulse.clone());
         // It ends when either end of its channels is gone.
         let run = move || {
             for work in given {
+                let _beat = beating.begin(Stage::Decoder);
                 let told = match work {
                     Work::Decode(records) => Told::Batch(Batch::of(records, &names)),
                     Work::Pass(told) => told,
@@ -142,7 +145,7 @@ impl Decoder {
             }
         };
         std::thread::Builder::new().name("decoder".to_owned()).spawn(run)?;
-        Ok(Decoder { topics, work, done, under_way: 0, ready: VecDeque::new() })
+        Ok(Decoder { topics, pulse, work, done, under_way: 0, ready: VecDeque::new() })
     }
 
     /// Whether it has as much to do as it should have.
@@ -158,6 +161,7 @@ impl Decoder {
     /// Where decoding has panicked.
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < WORTH_A_THREAD {
+            let _beat = self.pulse.begin(Stage::Decoder);
             self.ready.push_back(Told::Batch(Batch::of(records, &self.topics)));
         } else {
             self.order(Work::Decode(records));

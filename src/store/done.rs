@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::comparing::Changes;
 use super::copying::Parkings;
 use super::failure::Failure;
+use crate::pulse::Pulse;
 
 /// How long one part of a commit can take to be written, a slow disk included.
 const PART_DEADLINE: Duration = Duration::from_secs(10);
@@ -19,6 +20,7 @@ pub struct Done {
     /// All that was there when the store was opened has been read and written: what a kill left half written, too.
     pub caught_up: AtomicBool,
     pub failure: Failure,
+    pub pulse: Pulse,
     pub changes: Changes,
     pub parkings: Parkings,
     /// Parts of commits: while one is written, records may be ahead of the catalog.

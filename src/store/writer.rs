@@ -28,6 +28,7 @@ use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
 use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
+use crate::pulse::{Pulse, Stage};
 use encoding::put_optimizations;
 use syncing::{SyncThread, sync};
 
@@ -113,6 +114,11 @@ impl Writer {
     /// A reader of the same store.
     pub fn reader(&self) -> Reader {
         Reader::new(self.trees.clone(), self.catalog.clone(), self.done.clone())
+    }
+
+    /// The pulse of the projector that writes here, in which the store has two stages.
+    pub fn pulse(&self) -> Pulse {
+        self.done.pulse.clone()
     }
 
     /// The checkpoint that the store held when it was opened.
@@ -271,6 +277,7 @@ impl WriterThread {
             for order in orders {
                 match order {
                     Order::Commit(part, dead_letters, number) => {
+                        let _beat = self.done.pulse.begin(Stage::Store);
                         self.done.begin_part();
                         let ended = self.commit(part, &dead_letters, number);
                         self.done.end_part();

@@ -27,6 +27,8 @@ mod published;
 mod recovery;
 mod refused;
 mod snapshot;
+#[cfg(target_os = "linux")]
+mod standstill;
 mod support;
 mod synthetic;
 mod tools;

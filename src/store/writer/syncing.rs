@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Checkpoint, Done, StoreError, Trees};
+use super::{Checkpoint, Done, Stage, StoreError, Trees};
 use crate::store::checkpoint;
 
 pub(super) struct SyncThread {
@@ -32,6 +32,7 @@ impl SyncThread {
                 checkpoint = later;
                 count += 1;
             }
+            let _beat = self.done.pulse.begin(Stage::Sync);
             if let Err(error) = self.checkpoint(&checkpoint) {
                 return self.done.failure.note(error);
             }

@@ -1,0 +1,156 @@
+//! Looks whether the live generation's projector turns, on a thread of its own: a stage that is stuck cannot say so itself.
+//! Never waits for anything that a stage may hold, and never ends anything: what stands still may go on.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use metrics::{describe_gauge, gauge};
+
+use super::Engine;
+use crate::pulse::Stage;
+use crate::status::{StageStall, Standstill, State, Status};
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
+/// disk needs for what changed within `--sync-interval`.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+/// The same while much is written at once: while catching up, and beside a rebuild.
+const STALLED_AFTER_WHILE_BUSY: Duration = Duration::from_secs(60);
+
+/// Begins to look. Ends with the engine.
+pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+    describe_gauge!(
+        "optview_stage_stalled",
+        "1 while the projector's stage has been at one piece of work for too long"
+    );
+    let engine = Arc::downgrade(engine);
+    std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervise(&engine)).map(drop)
+}
+
+fn supervise(engine: &Weak<Engine>) {
+    let mut supervisor = Supervisor::default();
+    while let Some(engine) = engine.upgrade() {
+        let limit = limit(engine.status.state(), engine.is_rebuilding());
+        let standing = engine.pulse.lock().standing_still(Instant::now(), limit);
+        supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
+        drop(engine);
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn limit(state: State, is_rebuilding: bool) -> Duration {
+    match state {
+        State::Starting | State::CatchingUp => STALLED_AFTER_WHILE_BUSY,
+        _ if is_rebuilding => STALLED_AFTER_WHILE_BUSY,
+        _ => STALLED_AFTER,
+    }
+}
+
+#[derive(Default)]
+struct Supervisor {
+    /// The stage that was told last to stand still.
+    told: Option<Stage>,
+}
+
+impl Supervisor {
+    fn look(&mut self, status: &Status, standing: &[(Stage, Instant)], now: Instant, time: DateTime<Utc>) {
+        for stage in Stage::ALL {
+            let stands = standing.iter().any(|(standing, _)| *standing == stage);
+            gauge!("optview_stage_stalled", "stage" => stage.name()).set(f64::from(u8::from(stands)));
+        }
+        let standstill = standstill(standing, now, time);
+        let cause = standing.first().map(|(stage, _)| *stage);
+        match &standstill {
+            Some(standstill) if cause != self.told => tracing::error!("{}", standstill.text),
+            None if self.told.is_some() => tracing::info!("the projector goes on: no stage stands still any more"),
+            _ => {}
+        }
+        self.told = cause;
+        status.set_standstill(standstill);
+    }
+}
+
+fn standstill(standing: &[(Stage, Instant)], now: Instant, time: DateTime<Utc>) -> Option<Standstill> {
+    let since = |since: Instant| {
+        let ago = TimeDelta::from_std(now.saturating_duration_since(since)).unwrap_or_default();
+        (time - ago).to_rfc3339_opts(SecondsFormat::Millis, true)
+    };
+    let &(cause, begun) = standing.first()?;
+    let (does, remedy) = explain(cause);
+    let text = format!(
+        "the projector stands still: its stage `{}`, which {does}, began a piece of work at {} and has not ended it. {remedy}",
+        cause.name(),
+        since(begun)
+    );
+    let stages =
+        standing.iter().map(|&(stage, begun)| StageStall { stage: stage.name(), since: since(begun) }).collect();
+    Some(Standstill { stages, text })
+}
+
+/// What a stage does, and what to do where it stands still.
+fn explain(stage: Stage) -> (&'static str, &'static str) {
+    match stage {
+        Stage::Sync => (
+            "syncs the store to the disk",
+            "Look at the disk of --data-dir: it goes on by itself when the disk does. Until then no checkpoint is written: after \
+             a restart, what was read since the last one is read again",
+        ),
+        Stage::Store => (
+            "writes views to the store",
+            "Look at the disk of --data-dir: it goes on by itself when the disk does. Until then views stay as they are",
+        ),
+        Stage::Source => (
+            "takes records from Kafka, or from an archive",
+            "Views stay as they are. Where an archive is read, look at its disk; else restart, and please report it with the log",
+        ),
+        Stage::Decoder | Stage::Fold => (
+            "makes views of records",
+            "Views stay as they are. Look whether the machine gives the process any time at all; else restart, and please report \
+             it with the log",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_time_is_given_while_much_is_written() {
+        for (state, is_rebuilding, seconds) in [
+            (State::Starting, false, 60),
+            (State::CatchingUp, false, 60),
+            (State::Live, true, 60),
+            (State::Live, false, 10),
+            // What stands still must not be given more time because it was found to.
+            (State::Stalled, false, 10),
+            (State::Stopping, false, 10),
+        ] {
+            assert_eq!(limit(state, is_rebuilding), Duration::from_secs(seconds), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_stage_that_stands_still_is_named_with_its_time_and_forgotten_when_it_goes_on() {
+        let (status, mut supervisor) = (Status::new(1), Supervisor::default());
+        status.set_state(State::Live);
+        let (now, time) =
+            (Instant::now() + Duration::from_secs(100), DateTime::from_timestamp(1_000_000, 0).unwrap());
+        let standing =
+            [(Stage::Store, now - Duration::from_secs(11)), (Stage::Fold, now - Duration::from_secs(10))];
+        supervisor.look(&status, &standing, now, time);
+        let report = status.report();
+        assert_eq!(report.state, State::Stalled);
+        let stages: Vec<_> =
+            report.stalled_stages.iter().map(|stall| (stall.stage, stall.since.as_str())).collect();
+        assert_eq!(stages, [("store", "1970-01-12T13:46:29.000Z"), ("fold", "1970-01-12T13:46:30.000Z")]);
+        let error = report.last_error.unwrap();
+        for part in ["its stage `store`", "at 1970-01-12T13:46:29.000Z", "--data-dir"] {
+            assert!(error.contains(part), "no {part}: {error}");
+        }
+        supervisor.look(&status, &[], now, time);
+        let report = status.report();
+        assert_eq!((report.state, report.last_error, report.stalled_stages.len()), (State::Live, None, 0));
+    }
+}

@@ -1,0 +1,125 @@
+//! How long the end of `serve` may take, and what is said where it takes longer: which records were read and are not on the
+//! disk. Never waits for a stage of the projector.
+
+use std::time::Duration;
+
+use crate::status::{PartitionReport, Report};
+
+/// How many partitions are named.
+const NAMED_MAX: usize = 50;
+
+/// How long the end may take as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct EndDeadline {
+    /// `--drain-deadline`: until requests under way are cut off.
+    pub drain: Duration,
+    /// `--write-deadline`: how much longer what was read may take to be on the disk.
+    pub write: Duration,
+}
+
+impl EndDeadline {
+    pub fn whole(self) -> Duration {
+        self.drain.saturating_add(self.write)
+    }
+
+    /// Why the end was not waited for any longer, and what is not written.
+    pub fn passed(self, report: &Report) -> String {
+        format!(
+            "the end took longer than --drain-deadline ({}) and --write-deadline ({}) together, and was not waited for: {}",
+            humantime::format_duration(self.drain),
+            humantime::format_duration(self.write),
+            unwritten(report)
+        )
+    }
+}
+
+/// Why the end was not waited for where it was asked for twice.
+pub fn hastened(report: &Report) -> String {
+    format!("told to stop while it was ending already, so the end was not waited for: {}", unwritten(report))
+}
+
+/// What was read and is not on the disk, as far as the status knows, and what that means.
+fn unwritten(report: &Report) -> String {
+    let cause = match report.stalled_stages.first() {
+        Some(stall) => format!("the stage `{}` stands still since {}. ", stall.stage, stall.since),
+        None => String::new(),
+    };
+    let is_unwritten = |held: &&PartitionReport| held.checkpoint.unwrap_or(0) < held.position;
+    let unwritten: Vec<&PartitionReport> = report.partitions.iter().filter(is_unwritten).collect();
+    if unwritten.is_empty() {
+        return format!("{cause}Nothing is lost: all that was read is on the disk");
+    }
+    let named = |held: &&PartitionReport| {
+        let name = format!("{}/{}", held.topic, held.partition);
+        match held.checkpoint {
+            Some(checkpoint) => format!("{name}: read up to {}, on the disk up to {checkpoint}", held.position),
+            None => format!("{name}: read up to {}, and nothing on the disk", held.position),
+        }
+    };
+    let names: Vec<String> = unwritten.iter().take(NAMED_MAX).map(named).collect();
+    let more = match unwritten.len() - names.len() {
+        0 => String::new(),
+        more => format!("; and {more} partitions more"),
+    };
+    format!(
+        "{cause}Not known to be on the disk: {}{more}. Nothing is lost as long as the topics keep those records: the next start \
+         reads them again",
+        names.join("; ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{PartitionFreshness, PartitionState, StageStall, Status};
+
+    fn partition(partition: i32, position: i64, checkpoint: Option<i64>) -> PartitionReport {
+        PartitionReport {
+            topic: "jobs".to_owned(),
+            partition,
+            position,
+            checkpoint,
+            low: None,
+            high: None,
+            lag_records: None,
+            lag_seconds: None,
+            state: PartitionState::Live,
+            freshness: PartitionFreshness::default(),
+        }
+    }
+
+    fn passed(partitions: Vec<PartitionReport>, stalled_stages: Vec<StageStall>) -> String {
+        let deadline = EndDeadline { drain: Duration::from_secs(5), write: Duration::from_millis(1500) };
+        deadline.passed(&Report { partitions, stalled_stages, ..Status::new(1).report() })
+    }
+
+    #[test]
+    fn only_what_is_not_on_the_disk_is_named() {
+        let text = passed(
+            vec![partition(0, 7, Some(7)), partition(1, 9, Some(7)), partition(2, 3, None), partition(3, 0, None)],
+            vec![StageStall { stage: "sync", since: "2026-01-01T00:00:00Z".to_owned() }],
+        );
+        assert_eq!(
+            text,
+            "the end took longer than --drain-deadline (5s) and --write-deadline (1s 500ms) together, and was not waited for: \
+             the stage `sync` stands still since 2026-01-01T00:00:00Z. Not known to be on the disk: jobs/1: read up to 9, on \
+             the disk up to 7; jobs/2: read up to 3, and nothing on the disk. Nothing is lost as long as the topics keep those \
+             records: the next start reads them again"
+        );
+    }
+
+    #[test]
+    fn where_all_is_on_the_disk_that_is_said() {
+        for partitions in [Vec::new(), vec![partition(0, 7, Some(7))]] {
+            let text = passed(partitions, Vec::new());
+            assert!(text.ends_with("waited for: Nothing is lost: all that was read is on the disk"), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_very_many_partitions_some_are_named_and_the_rest_is_counted() {
+        let text = passed((0..120).map(|number| partition(number, 9, Some(7))).collect(), Vec::new());
+        assert_eq!(text.matches("read up to").count(), NAMED_MAX);
+        assert!(text.contains("; and 70 partitions more"), "{text}");
+    }
+}

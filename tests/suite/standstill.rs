@@ -1,0 +1,192 @@
+//! A stage that stands still is seen by somebody else, and never keeps the process from ending; and nobody who does not read
+//! the log makes a stage stand still.
+
+mod program;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use program::{Log, Program, World, next_line, positions, rest_of};
+use serde_json::Value;
+
+/// Compiles a shim that keeps each sync waiting while a file is there.
+fn held_syncs(directory: &Path) -> PathBuf {
+    let shim = directory.join("held_syncs.so");
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut compile = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-O1", "-x", "c", "-", "-o"])
+        .arg(&shim)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a C compiler, as librdkafka needs one too");
+    compile.stdin.take().unwrap().write_all(include_bytes!("standstill/held_syncs.c")).unwrap();
+    assert!(compile.wait().unwrap().success(), "the shim does not compile");
+    shim
+}
+
+/// Whether the topics `optimizations` and `jobs` were each read up to `read`, and are on the disk up to `kept`.
+fn are_at(status: &Value, read: i64, kept: i64) -> bool {
+    ["optimizations", "jobs"].iter().all(|topic| positions(status, topic) == Some((read, Some(kept))))
+}
+
+fn stands_still(status: &Value) -> bool {
+    status["state"] == "stalled" && status["stalled_stages"][0]["stage"] == "sync"
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_told_goes_on_when_it_does_and_cannot_hold_up_the_end() {
+    let world = World::new();
+    let (shim, hold) = (held_syncs(world.directory.path()), world.directory.path().join("hold"));
+    world.put_optimizations(0, 5);
+    let variables = [("LD_PRELOAD", shim.as_path()), ("OPTVIEW_TEST_HOLD", hold.as_path())];
+    let mut program = world.serve(&["--write-deadline", "2s"], &variables, Stdio::piped());
+    let log = program.listening();
+    program.wait_for("live, and all is on the disk", |status| status["state"] == "live" && are_at(status, 5, 5));
+    assert_eq!(program.ready().0, 200);
+
+    File::create(&hold).unwrap();
+    world.put_optimizations(5, 6);
+    let status = program.wait_for("it stands still", stands_still);
+    let error = status["last_error"].as_str().unwrap();
+    assert!(error.contains("its stage `sync`") && error.contains("--data-dir"), "{error}");
+    let (code, ready) = program.ready();
+    assert_eq!(code, 503);
+    assert!(ready["message"].as_str().unwrap().contains("`sync`"), "{ready}");
+    // Set before the status is.
+    assert!(program.metric(r#"optview_stage_stalled{stage="sync"}"#) > 0.0);
+    assert!(program.metric(r#"optview_state{state="stalled"}"#) > 0.0);
+
+    fs::remove_file(&hold).unwrap();
+    program.wait_for("it goes on", |status| {
+        status["state"] == "live" && are_at(status, 6, 6) && status["last_error"] == Value::Null
+    });
+    assert!(program.metric(r#"optview_stage_stalled{stage="sync"}"#) <= 0.0);
+
+    File::create(&hold).unwrap();
+    world.put_optimizations(6, 7);
+    // All has been read by then, so what must be named below does not depend on how far a thread has come.
+    program.wait_for("it stands still again, behind what was read", |status| {
+        stands_still(status) && are_at(status, 7, 6)
+    });
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(1));
+    let log = rest_of(log);
+    let said = log.lines().last().unwrap();
+    for part in [
+        "--drain-deadline (100ms) and --write-deadline (2s)",
+        "the stage `sync` stands still since ",
+        "optimizations/0: read up to 7, on the disk up to 6",
+        "jobs/0: read up to 7, on the disk up to 6",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    assert!(!said.contains("multistart-runs/0"), "nothing of it is unwritten: {said}");
+
+    fs::remove_file(&hold).unwrap();
+    let mut program = world.serve(&[], &[], Stdio::piped());
+    let _log = program.listening();
+    program.wait_for("nothing is lost", |status| {
+        status["state"] == "live" && status["views"] == 7 && are_at(status, 7, 7)
+    });
+}
+
+#[test]
+fn told_to_stop_once_more_it_waits_no_longer_for_a_disk_that_does_not_sync() {
+    let world = World::new();
+    let (shim, hold) = (held_syncs(world.directory.path()), world.directory.path().join("hold"));
+    let variables = [("LD_PRELOAD", shim.as_path()), ("OPTVIEW_TEST_HOLD", hold.as_path())];
+    let mut program = world.serve(&["--write-deadline", "1h"], &variables, Stdio::piped());
+    let log = program.listening();
+    program.wait_for("live", |status| status["state"] == "live");
+    File::create(&hold).unwrap();
+    world.put_optimizations(0, 1);
+    program.wait_for("the optimization has been read", |status| {
+        positions(status, "optimizations").is_some_and(|(read, _)| read == 1)
+    });
+    let ended = program.wait_while(|program| {
+        // A signal that comes too soon after another counts as the same.
+        program.tell_to_stop();
+        std::thread::sleep(Duration::from_millis(500));
+    });
+    assert_eq!(ended.code(), Some(1));
+    let log = rest_of(log);
+    assert!(log.lines().last().unwrap().contains("told to stop while it was ending already"), "{log}");
+}
+
+/// A pipe whose reader is there and does not read: it is full after 64 KiB.
+fn garbage_with_a_reader_that_stops_reading() -> (World, Program, Log) {
+    let world = World::new();
+    world.put_garbage(GARBAGE);
+    world.put_optimizations(0, 5);
+    let mut program = world.serve(&[], &[], Stdio::piped());
+    let log = program.listening();
+    (world, program, log)
+}
+
+/// More than there is room for on the way to stderr.
+const GARBAGE: usize = 20_000;
+
+#[test]
+fn a_log_that_nobody_reads_neither_stops_the_projector_nor_its_end() {
+    let (_world, mut program, log) = garbage_with_a_reader_that_stops_reading();
+    let status = program.wait_for("all is read, and on the disk", |status| {
+        status["state"] == "live"
+            && positions(status, "jobs") == Some((GARBAGE as i64 + 5, Some(GARBAGE as i64 + 5)))
+    });
+    assert_eq!((&status["dead_letters"], &status["views"]), (&GARBAGE.into(), &5.into()));
+    assert_eq!(program.ready().0, 200);
+    assert!(program.metric("optview_log_lines_lost_total") > 0.0, "what was lost is counted");
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
+    drop(log);
+}
+
+#[test]
+fn a_reader_that_reads_again_is_told_how_many_lines_were_lost() {
+    let (_world, mut program, log) = garbage_with_a_reader_that_stops_reading();
+    program.wait_for("all is read", |status| {
+        positions(status, "jobs").is_some_and(|(read, _)| read == GARBAGE as i64 + 5)
+    });
+    // Until it is told, so that nothing depends on how soon: a process that is told to stop waits for its log for a second.
+    let is_told =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("log lines were lost"));
+    let told = next_line(log, is_told);
+    assert!(told["lines"].as_u64().is_some_and(|lost| lost > 0), "{told}");
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_stderr_that_is_full_or_without_a_reader_ends_nothing() {
+    let without_a_reader = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for stderr in [&full as &dyn Fn() -> Stdio, &without_a_reader] {
+        let world = World::new();
+        world.put_garbage(100);
+        let mut program = started_without_a_log(&world, stderr);
+        program.wait_for("all is read", |status| status["state"] == "live" && status["dead_letters"] == 100);
+        program.wait_for("what was lost is counted", |_| program.metric("optview_log_lines_lost_total") >= 100.0);
+        program.tell_to_stop();
+        assert_eq!(program.wait().code(), Some(0));
+    }
+}
+
+/// It cannot say where it listens, so it is told, and told another where somebody else has the port.
+fn started_without_a_log(world: &World, stderr: &dyn Fn() -> Stdio) -> Program {
+    for _ in 0..20 {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let mut program = world.serve(&["--admin-listen", &address], &[], stderr());
+        if program.listens_at(&address) {
+            return program;
+        }
+    }
+    panic!("it ends each time before it listens");
+}
