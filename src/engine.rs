@@ -7,6 +7,7 @@ mod missing_history;
 pub mod rebuild;
 mod running;
 mod supervisor;
+pub mod topic_watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,6 +11,7 @@ use crate::config::LoadConfig;
 use crate::progress::{Progress, Shown};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
+use crate::source::kafka::topic_settings;
 use crate::synthetic::{Expectation, History};
 
 /// What was put there.
@@ -42,6 +43,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
             tracing::warn!(topic = name, partitions, wanted, "topic was there already, and stays as it is");
         }
     }
+    topic_settings::warn_of_losses(&config.kafka);
     let mut producer = Producer::new(&config.kafka)?;
     let mut history = History::new(config.history.clone());
     let mut shown = Shown::new(false);

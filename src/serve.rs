@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::config::ServeConfig;
-use crate::engine::Engine;
+use crate::engine::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource};
@@ -74,6 +74,7 @@ pub async fn run(
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
     let (status, reader) = (engine.status.clone(), engine.reader.clone());
+    let topic_watch = topic_watch::start(config.projection.kafka.clone(), status.clone())?;
     let limits = Limits { connections: config.max_connections, drain: config.drain_deadline, ..Limits::default() };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
@@ -123,7 +124,7 @@ pub async fn run(
         started = failed => started,
     };
     status.set_state(State::Stopping);
-    drop((stop_read, stop_control));
+    drop((stop_read, stop_control, topic_watch));
     let opening = Mutex::new(opening);
     let close = Arc::new(move || {
         let ended = engine.stop();

@@ -20,10 +20,8 @@ use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Reader};
 use crate::source::kafka::look::{Cluster, look, records_at};
 use crate::source::kafka::producer::Producer;
-use crate::source::kafka::{KafkaSettings, admin};
+use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 
-/// History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
-const TOPIC_SETTINGS: &[(&str, &str)] = &[("retention.ms", "-1")];
 /// How often the signal to stop is looked at, in records.
 const LOOK_EVERY: u64 = 1024;
 
@@ -50,7 +48,9 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let there = what_is_there(&cluster, &wanted, kafka)?;
     check_is_ours(config, &manifest, &there)?;
     let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
-    admin::ensure_topics_with(kafka, &topics, TOPIC_SETTINGS)?;
+    // History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
+    admin::ensure_topics_with(kafka, &topics, topic_settings::KEEP_ALL)?;
+    topic_settings::warn_of_losses(kafka);
     let before: u64 = there.values().sum();
     let total = manifest.records() - before;
     let (begin, mut shown) = (Instant::now(), Shown::new(config.json));

@@ -3,6 +3,7 @@
 
 mod findings;
 mod kafka;
+mod topics;
 
 use std::sync::OnceLock;
 use std::thread;
@@ -18,6 +19,7 @@ pub use kafka::RecordedErrors;
 use kafka::{describe_kafka, record_kafka};
 
 use crate::status::{Report, State};
+use topics::record_topics;
 
 /// From a hit in memory, some microseconds, to what a client gives up on.
 const BUCKETS_SECONDS: [f64; 18] = [
@@ -116,6 +118,7 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
     findings::record(&report.findings);
     record_kafka(report, errors, Instant::now());
+    record_topics(&report.topics);
     record_missing_history(report);
 }
 
@@ -143,6 +146,7 @@ fn of_offset(offset: Option<i64>) -> f64 {
 
 fn describe() {
     findings::describe();
+    topics::describe();
     describe_counter!("optview_http_requests_total", "Requests answered, by route and status code");
     describe_histogram!(
         "optview_http_request_duration_seconds",

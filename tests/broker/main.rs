@@ -39,6 +39,7 @@ mod shown;
 mod snapshot;
 mod stop;
 mod tools;
+mod topic_settings;
 mod topics;
 mod transactions;
 mod verify;
@@ -98,6 +99,7 @@ const TESTS: &[&[Test]] = &[
     orphans::TESTS,
     findings::TESTS,
     topics::TESTS,
+    topic_settings::TESTS,
     snapshot::TESTS,
     stop::TESTS,
     tools::TESTS,

@@ -50,7 +50,17 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["prost", "prost_types", "protobuf_types"], &["src/codec/"]),
     (&["axum", "hyper", "hyper_util", "http_body_util", "tower"], &["src/http/"]),
     // The projector's loop is a plain thread. librdkafka's admin client answers with futures only.
-    (&["tokio"], &["src/http/", "src/serve.rs", "src/demo.rs", "src/main.rs", "src/source/kafka/admin.rs"]),
+    (
+        &["tokio"],
+        &[
+            "src/http/",
+            "src/serve.rs",
+            "src/demo.rs",
+            "src/main.rs",
+            "src/source/kafka/admin.rs",
+            "src/source/kafka/topic_settings.rs",
+        ],
+    ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
     (&["clap"], &["src/cli.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),

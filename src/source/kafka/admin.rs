@@ -11,6 +11,7 @@ use crate::domain::Topic;
 
 use super::KafkaSettings;
 use super::reasons::Reasons;
+use super::topic_settings::KEEP_ALL;
 
 /// How long the cluster may take to say what topics there are.
 const METADATA_DEADLINE: Duration = Duration::from_secs(10);
@@ -43,10 +44,10 @@ fn unreachable(settings: &KafkaSettings, admin: &Admin, error: &KafkaError) -> T
     TopicError::Unreachable { brokers: settings.brokers.clone(), why }
 }
 
-/// Creates those of the three topics that are missing, with so many partitions and the cluster's own replication
-/// factor. Returns how many partitions each topic has, which for one that was there already is what it had.
+/// Creates those of the three topics that are missing, with so many partitions, the cluster's own replication factor, and
+/// settings that keep all records: views are built from the whole history. Those that are there stay as they are. Returns how many partitions each topic has, which for one that was there already is what it had.
 pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
-    ensure_topics_with(settings, &Topic::ALL.map(|topic| (topic, partitions)), &[])
+    ensure_topics_with(settings, &Topic::ALL.map(|topic| (topic, partitions)), KEEP_ALL)
 }
 
 /// Creates those that are missing, each with its own number of partitions, and with these settings.

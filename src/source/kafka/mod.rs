@@ -14,6 +14,7 @@ mod queue;
 mod reasons;
 mod renewal;
 pub mod settings;
+pub mod topic_settings;
 mod wake;
 mod watch;
 pub mod yardstick;

@@ -1,0 +1,183 @@
+//! How long the three topics keep their records, as the cluster says. Views are built from the whole history, so settings
+//! that remove any of it are worth a warning. Only asks: it alters nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::KafkaSettings;
+use super::reasons::Reasons;
+use crate::domain::Topic;
+
+/// How long the cluster may take to answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Settings of a topic that keeps all of its records, whatever the cluster's defaults are.
+pub const KEEP_ALL: &[(&str, &str)] =
+    &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the cluster at {brokers} does not answer: {why}")]
+    Unreachable { brokers: String, why: String },
+    #[error("the cluster at {brokers} does not show topics' settings to any client")]
+    Unsupported { brokers: String },
+}
+
+/// The settings of one topic that remove records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// `delete`, `compact`, or both, as the cluster writes it.
+    pub cleanup_policy: String,
+    pub compacts: bool,
+    /// Whether records are removed as they grow old, or too many.
+    deletes: bool,
+    /// -1: for ever.
+    pub retention_millis: i64,
+    /// Of each partition; -1: no limit.
+    pub retention_bytes: i64,
+}
+
+impl TopicSettings {
+    pub fn new(cleanup_policy: &str, retention_millis: i64, retention_bytes: i64) -> TopicSettings {
+        let has = |policy: &str| cleanup_policy.split(',').any(|held| held.trim() == policy);
+        TopicSettings {
+            cleanup_policy: cleanup_policy.to_owned(),
+            compacts: has("compact"),
+            deletes: has("delete"),
+            retention_millis,
+            retention_bytes,
+        }
+    }
+
+    /// `None` where the cluster did not show them.
+    fn of(resource: &ConfigResource) -> Option<TopicSettings> {
+        let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
+        let number = |name: &str| text(name)?.parse().ok();
+        Some(TopicSettings::new(text("cleanup.policy")?, number("retention.ms")?, number("retention.bytes")?))
+    }
+
+    /// The age in milliseconds at which records are removed, where they are because of their age.
+    pub fn removes_by_age(&self) -> Option<i64> {
+        (self.deletes && self.retention_millis >= 0).then_some(self.retention_millis)
+    }
+
+    /// Whether the oldest records of a partition are removed as it grows.
+    pub fn removes_by_size(&self) -> bool {
+        self.deletes && self.retention_bytes >= 0
+    }
+
+    /// What these settings mean for views that are to be built from the topic, and what to do; `None` where all is kept.
+    pub fn warning(&self, topic: &str) -> Option<String> {
+        let mut found = Vec::new();
+        if self.compacts {
+            found.push(format!(
+                "cleanup.policy={}: of the events of one key, the last alone is kept",
+                self.cleanup_policy
+            ));
+        }
+        if let Some(millis) = self.removes_by_age() {
+            let age = humantime::format_duration(Duration::from_millis(millis.unsigned_abs()));
+            found.push(format!("retention.ms={millis}: records are removed once they are {age} old"));
+        }
+        if self.removes_by_size() {
+            let bytes = self.retention_bytes;
+            found.push(format!(
+                "retention.bytes={bytes}: the oldest records of a partition above that are removed"
+            ));
+        }
+        (!found.is_empty()).then(|| {
+            format!(
+                "the topic `{topic}` will lose history ({}): what is gone is missing from a rebuild, and from an instance \
+                 that was away for too long. Set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on it; or keep \
+                 an archive (`optview archive export --follow`), which `optview rebuild --from-archive` reads, and take this as \
+                 it is",
+                found.join("; ")
+            )
+        })
+    }
+}
+
+/// The settings of each of the three topics. Those that are not there, and those whose settings this client may not see, are
+/// missing: the cluster's answer does not tell the two apart.
+pub fn topic_settings(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
+    topic_settings_within(settings, DEADLINE)
+}
+
+fn topic_settings_within(
+    settings: &KafkaSettings,
+    deadline: Duration,
+) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
+    let brokers = || settings.brokers.clone();
+    let admin: AdminClient<Reasons> = settings
+        .client_config()
+        .create_with_context(Reasons::default())
+        .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
+    let wanted = Topic::ALL.map(|topic| ResourceSpecifier::Topic(settings.topics.get(topic)));
+    let options = AdminOptions::new().request_timeout(Some(deadline));
+    let failed = |error: &KafkaError| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {
+            SettingsError::Unsupported { brokers: brokers() }
+        }
+        _ => SettingsError::Unreachable { brokers: brokers(), why: admin.inner().context().explain(error) },
+    };
+    // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
+    let answers = runtime.block_on(admin.describe_configs(&wanted, &options)).map_err(|error| failed(&error))?;
+    let of_topic = |resource: &ConfigResource| match &resource.specifier {
+        OwnedResourceSpecifier::Topic(name) => Some((settings.topics.called(name)?, TopicSettings::of(resource)?)),
+        _ => None,
+    };
+    Ok(answers.iter().flatten().filter_map(of_topic).collect())
+}
+
+/// Warns of topics that are there and will lose history. For who has just put records onto them; alters nothing.
+pub fn warn_of_losses(settings: &KafkaSettings) {
+    match topic_settings(settings) {
+        Ok(held) => {
+            let warnings = held.iter().filter_map(|(topic, held)| held.warning(settings.topics.get(*topic)));
+            warnings.for_each(|warning| tracing::warn!("{warning}"));
+        }
+        Err(error) => tracing::debug!(%error, "it is not known how long the topics keep their records"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::TopicNames;
+
+    #[test]
+    fn settings_that_remove_records_are_named_with_what_they_mean() {
+        for (policy, millis, bytes, parts) in [
+            ("delete", -1, -1, &[][..]),
+            ("delete", 604_800_000, -1, &["retention.ms=604800000", "once they are 7days old"]),
+            ("delete", 60_000, -1, &["once they are 1m old"]),
+            ("delete", -1, 1_000, &["retention.bytes=1000"]),
+            ("compact", 604_800_000, 1_000, &["cleanup.policy=compact: "]),
+            ("compact,delete", 1_000, -1, &["cleanup.policy=compact,delete", "retention.ms=1000"]),
+        ] {
+            let warning = TopicSettings::new(policy, millis, bytes).warning("jobs").unwrap_or_default();
+            assert_eq!(warning.is_empty(), parts.is_empty(), "{policy} {millis} {bytes}: {warning}");
+            for part in parts {
+                assert!(warning.contains(part), "no {part}: {warning}");
+            }
+        }
+        let compacted = TopicSettings::new("compact", 1_000, 1_000);
+        assert!(compacted.compacts && !compacted.removes_by_size() && compacted.removes_by_age().is_none());
+        assert!(!compacted.warning("jobs").unwrap().contains("retention.ms=1000"), "it does not count there");
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_answer_is_an_error_and_not_a_cluster_without_topics() {
+        let brokers = "127.0.0.1:1".to_owned();
+        let settings = KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() };
+        let error = topic_settings_within(&settings, Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.starts_with("the cluster at 127.0.0.1:1 does not answer: "), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Topics that will lose history are told of, and those that the program makes itself lose none.
+
+use optview::domain::Topic;
+use optview::source::kafka::admin;
+use optview::source::kafka::topic_settings::{TopicSettings, topic_settings};
+use serde_json::Value;
+
+use crate::cluster::put;
+use crate::events::{created, job};
+use crate::rig::{Rig, wait_until};
+use crate::server::Server;
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "topics_that_load_makes_keep_all_of_their_records",
+        needs: Needs::Broker,
+        run: topics_that_load_makes_keep_all_of_their_records,
+    },
+    Test {
+        name: "load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are",
+        needs: Needs::Broker,
+        run: load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are,
+    },
+    Test {
+        name: "serve_says_how_long_topics_keep_what_a_rebuild_would_need",
+        needs: Needs::Broker,
+        run: serve_says_how_long_topics_keep_what_a_rebuild_would_need,
+    },
+];
+
+const WEEK_MILLIS: i64 = 7 * 24 * 3_600_000;
+const DAY_SECONDS: f64 = 24.0 * 3600.0;
+
+fn create(rig: &Rig, topic: Topic, settings: &[(&str, &str)]) {
+    admin::ensure_topics_with(&rig.settings, &[(topic, 2)], settings).expect("a topic");
+}
+
+fn settings(rig: &Rig) -> Vec<TopicSettings> {
+    let held = topic_settings(&rig.settings).expect("an answer");
+    assert_eq!(held.len(), 3, "{held:?}");
+    held.into_values().collect()
+}
+
+fn topics_that_load_makes_keep_all_of_their_records(rig: &Rig) {
+    let output = rig.run(&["load", "--optimizations", "5"]);
+    for held in settings(rig) {
+        assert_eq!(held, TopicSettings::new("delete", -1, -1));
+    }
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+fn load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are(rig: &Rig) {
+    Topic::ALL.into_iter().for_each(|topic| create(rig, topic, &[("retention.ms", "604800000")]));
+    let before = settings(rig);
+    let output = rig.run(&["load", "--optimizations", "5", "--partitions", "2"]);
+    let log = String::from_utf8_lossy(&output.stderr);
+    for topic in Topic::ALL {
+        let named = format!("the topic `{}` will lose history", rig.settings.topics.get(topic));
+        let warning =
+            log.lines().find(|line| line.contains(&named)).unwrap_or_else(|| panic!("not {named}: {log}"));
+        assert!(warning.contains("retention.ms=604800000") && warning.contains("retention.ms=-1"), "{warning}");
+    }
+    assert_eq!(settings(rig), before);
+    assert_eq!(before[0].removes_by_age(), Some(WEEK_MILLIS));
+}
+
+fn serve_says_how_long_topics_keep_what_a_rebuild_would_need(rig: &Rig) {
+    create(rig, Topic::Optimizations, &[("retention.ms", "604800000"), ("retention.bytes", "1000000000")]);
+    create(rig, Topic::Jobs, &[("cleanup.policy", "compact")]);
+    create(rig, Topic::MultistartRuns, &[("retention.ms", "-1")]);
+    put(rig, &[created("a"), job("a", "pending", 1)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_live();
+    let name = |topic: Topic| rig.settings.topics.get(topic);
+    let told = |topic: Topic| {
+        let topics = server.get_admin("/status").body["topics"].clone();
+        topics
+            .as_array()?
+            .iter()
+            .find(|held| held["topic"] == name(topic) && held["retention_ms"].is_number())
+            .cloned()
+    };
+    let optimizations = wait_until("the settings are told", || told(Topic::Optimizations));
+    assert_eq!(optimizations["retention_ms"], WEEK_MILLIS);
+    assert_eq!(optimizations["retention_bytes"], 1_000_000_000);
+    assert!(optimizations["oldest_record_goes_at"].is_string(), "{optimizations}");
+    let jobs = told(Topic::Jobs).expect("all are told at once");
+    assert_eq!(jobs["cleanup_policy"], "compact");
+    let runs = told(Topic::MultistartRuns).expect("all are told at once");
+    assert_eq!((&runs["retention_ms"], &runs["warning"]), (&Value::from(-1), &Value::Null));
+
+    let left = |topic| value(&server, &format!("optview_topic_history_seconds_left{{topic=\"{}\"}}", name(topic)));
+    let week = left(Topic::Optimizations);
+    assert!(week > 6.0 * DAY_SECONDS && week <= 7.0 * DAY_SECONDS, "{week}");
+    assert!(left(Topic::Jobs) <= 0.0);
+    assert!(left(Topic::MultistartRuns).is_infinite());
+    let limited = |topic, by| {
+        value(&server, &format!("optview_topic_history_limited{{topic=\"{}\",by=\"{by}\"}}", name(topic))) > 0.0
+    };
+    assert!(limited(Topic::Optimizations, "age") && limited(Topic::Optimizations, "size"));
+    assert!(limited(Topic::Jobs, "compaction") && !limited(Topic::Jobs, "age"));
+    assert!(!limited(Topic::MultistartRuns, "age") && !limited(Topic::MultistartRuns, "size"));
+
+    let warnings = || server.log().lines().filter(|line| line.contains("will lose history")).count();
+    wait_until("both are logged", || (warnings() == 2).then_some(()));
+    assert_eq!(server.get("/readyz").status, 200, "nothing else changes by it");
+}
+
+/// The value of a metric, with its labels as they are shown.
+fn value(server: &Server, name: &str) -> f64 {
+    let answer = ureq::get(format!("http://{}/metrics", server.addresses().admin)).call();
+    let text = answer.expect("an answer").body_mut().read_to_string().expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in:\n{text}")).parse().expect("a number")
+}
