@@ -26,6 +26,9 @@ impl Status {
         report.missing_history = missing_history;
         if before.is_some() && report.last_error == before {
             report.last_error = report.missing_history_text();
+            if report.last_error.is_none() {
+                report.last_error_since = None;
+            }
         }
     }
 
