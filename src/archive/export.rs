@@ -1,28 +1,30 @@
 //! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
 
+mod copying;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use copying::Export;
+
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
-use crate::domain::{OwnedRecord, Topic};
+use crate::domain::Topic;
 use crate::progress::{Progress, Shown};
 use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Polled, Records, Source as _, Watermarks};
+use crate::source::{Source as _, Watermarks};
 
 /// librdkafka wants a group, though nothing is ever written for it.
 const GROUP: &str = "optview-archive";
-/// How long a poll may wait: so often the signal to stop is looked at.
-const WAIT: Duration = Duration::from_millis(100);
 
 /// What no record takes less than, compressed: it has an id, a time and a position of its own.
 const LEAST_BYTES: u64 = 32;
@@ -53,13 +55,19 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
     let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
+    let proven = Topic::ALL.into_iter().filter(|topic| archive.is_proven(*topic)).collect();
+    let ids = Topic::ALL.into_iter().filter_map(|topic| Some((topic, archive.manifest().topic_id(topic)?)));
     let mut export = Export {
         kafka: &config.kafka,
+        proven,
+        ids: ids.collect(),
         appender: Appender::new(archive, config.kafka.topics.clone()),
         partitions: BTreeMap::new(),
         anchors,
         records: 0,
         failure: None,
+        is_confirmed: true,
+        is_other: false,
     };
     let mut committed = Instant::now();
     let is_whole = loop {
@@ -75,17 +83,29 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         if !config.follow && source.is_complete() && export.is_caught_up() {
             break true;
         }
-        if committed.elapsed() >= config.commit_interval {
-            export.appender.commit()?;
+        if committed.elapsed() >= config.commit_interval || export.appender.is_full() {
+            export.commit(&mut source)?;
             committed = Instant::now();
         }
     };
     shown.finish();
     // What was read until a failure is good, and the next export need not read it again.
-    let manifest = export.appender.finish()?;
-    tell(&manifest, export.records, begin, config)?;
-    match export.failure {
+    export.commit(&mut source)?;
+    let Export { appender, records, failure, is_confirmed, .. } = export;
+    let manifest = if is_confirmed {
+        appender.finish()?
+    } else {
+        // What is not confirmed is not listed.
+        drop(appender);
+        Manifest::read(&config.directory)?
+    };
+    tell(&manifest, records, begin, config)?;
+    match failure {
         Some(failure) => Err(failure),
+        None if !is_confirmed => bail!(
+            "the cluster did not confirm that the topics still are the same, so that what was read last is not listed; run \
+             it again when it answers"
+        ),
         None if is_whole || config.follow => Ok(()),
         None => bail!("told to stop before the end; run it again to go on from there"),
     }
@@ -148,8 +168,12 @@ fn bytes_of(manifest: &Manifest, records: u64) -> u64 {
 
 fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity> {
     let name = |stream| kafka.topics.get(stream).to_owned();
-    let archived =
-        |stream| ArchivedTopic { stream, topic: name(stream), partitions: cluster.partitions_of(stream) };
+    let archived = |stream| ArchivedTopic {
+        stream,
+        topic: name(stream),
+        partitions: cluster.partitions_of(stream),
+        id: cluster.topic_ids.get(&stream).copied(),
+    };
     let topics = Topic::ALL.map(archived);
     let missing: Vec<&str> =
         topics.iter().filter(|topic| topic.partitions == 0).map(|topic| topic.topic.as_str()).collect();
@@ -189,96 +213,4 @@ fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }
             "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
         )
     })
-}
-
-struct Export<'a> {
-    kafka: &'a KafkaSettings,
-    appender: Appender,
-    partitions: BTreeMap<(Topic, i32), Partition>,
-    /// The record that was archived last, still to be seen again, to know the topic by.
-    anchors: BTreeMap<(Topic, i32), OwnedRecord>,
-    /// Copied by this run.
-    records: u64,
-    /// Why it cannot go on.
-    failure: Option<anyhow::Error>,
-}
-
-struct Partition {
-    next: i64,
-    start_high: i64,
-}
-
-impl Export<'_> {
-    fn step(&mut self, source: &mut KafkaSource) {
-        let mut found = Vec::new();
-        source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) if self.failure.is_none() => self.failure = self.take(&*records).err(),
-            Polled::Records(_) => {}
-            Polled::Ended { topic, partition, position } => {
-                self.appender.ended(topic, partition, position);
-                self.passed(topic, partition, position);
-            }
-            Polled::Failed { topic, partition, reason } => {
-                let name = self.kafka.topics.get(topic);
-                self.failure.get_or_insert_with(|| anyhow::anyhow!("{name}/{partition}: {reason}"));
-            }
-        });
-        for (topic, partition, watermarks) in found {
-            if let Err(failure) = self.begin(source, topic, partition, watermarks) {
-                self.failure.get_or_insert(failure);
-            }
-        }
-    }
-
-    fn take(&mut self, records: &dyn Records) -> anyhow::Result<()> {
-        let (first, last) = (records.record(0), records.record(records.len() - 1).position);
-        if let Some(anchor) = self.anchors.remove(&(last.topic, last.partition))
-            && anchor.position == first.position
-            && anchor != OwnedRecord::from(&first)
-        {
-            let (name, partition, offset) =
-                (self.kafka.topics.get(last.topic), last.partition, anchor.position.offset);
-            bail!(
-                "{name}/{partition}: the record at {offset} is not the one that was archived: the topic was created \
-                 again; keep the archive as it is, and export into another directory"
-            );
-        }
-        self.records += self.appender.write(records)?;
-        self.passed(last.topic, last.partition, last.offset + 1);
-        Ok(())
-    }
-
-    fn begin(
-        &mut self,
-        source: &mut KafkaSource,
-        topic: Topic,
-        partition: i32,
-        watermarks: Watermarks,
-    ) -> anyhow::Result<()> {
-        let name = self.kafka.topics.get(topic);
-        let next = self.appender.begin(topic, partition, watermarks.low);
-        if let Some(lost) = what_is_lost(name, partition, next, watermarks) {
-            bail!(lost);
-        }
-        if next == watermarks.low && next > 0 {
-            let low = watermarks.low;
-            tracing::warn!(topic = name, partition, low, "the oldest records are no longer in the topic");
-        }
-        self.partitions.insert((topic, partition), Partition { next, start_high: watermarks.high });
-        let cannot = |why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}");
-        let anchor = self.anchors.get(&(topic, partition)).map(|anchor| anchor.position.offset);
-        let from = anchor.filter(|offset| *offset >= watermarks.low).unwrap_or(next);
-        source.assign(topic, partition, from).map_err(cannot)
-    }
-
-    fn passed(&mut self, topic: Topic, partition: i32, next: i64) {
-        if let Some(held) = self.partitions.get_mut(&(topic, partition)) {
-            held.next = held.next.max(next);
-        }
-    }
-
-    fn is_caught_up(&self) -> bool {
-        self.partitions.values().all(|partition| partition.next >= partition.start_high)
-    }
 }

@@ -77,6 +77,11 @@ impl Control {
         self.is_quiet.clone()
     }
 
+    /// Whether it has ever been asked anything but to stop.
+    pub fn is_asked(&self) -> bool {
+        self.state.lock().number > 0
+    }
+
     /// Has it read no further. Gives the positions when all before them can be seen by readers.
     pub fn hold_here(&self, at_most: Duration) -> Result<Positions, HoldError> {
         self.ask(Asked::HoldHere, at_most)

@@ -17,7 +17,9 @@ mod cluster_id;
 mod cpu;
 mod crash;
 mod damage;
+mod deaf;
 mod dice;
+mod ends;
 mod events;
 mod findings;
 mod format;
@@ -32,6 +34,7 @@ mod outage;
 mod python_client;
 mod rebuild;
 mod recording;
+mod recreated;
 mod rig;
 mod secured;
 mod server;
@@ -88,6 +91,8 @@ const TESTS: &[&[Test]] = &[
     cluster_id::TESTS,
     health::TESTS,
     outage::TESTS,
+    deaf::TESTS,
+    recreated::TESTS,
     secured::TESTS,
     python_client::TESTS,
     garbage::TESTS,
@@ -98,6 +103,7 @@ const TESTS: &[&[Test]] = &[
     transactions::TESTS,
     orphans::TESTS,
     findings::TESTS,
+    ends::TESTS,
     topics::TESTS,
     topic_settings::TESTS,
     snapshot::TESTS,

@@ -118,6 +118,23 @@ impl Kafka {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         broker("acls", self.directory.path(), &arguments).expect("rights that can be changed");
     }
+
+    /// Starts again, with the data it had, where clients find it at another address. Gives that.
+    pub fn move_to_another_port(&self) -> String {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        self.move_to(&free.to_string())
+    }
+
+    /// The same, at this address.
+    pub fn move_to(&self, address: &str) -> String {
+        let (_, port) = address.rsplit_once(':').expect("an address");
+        self.kill();
+        let ports = self.directory.path().join("ports");
+        let held = std::fs::read_to_string(&ports).expect("the broker's ports");
+        let (_, controller) = held.trim().split_once(' ').expect("two of them");
+        std::fs::write(&ports, format!("{port} {controller}\n")).expect("other ports");
+        broker("start", self.directory.path(), &[]).expect("a broker that starts again")
+    }
 }
 
 impl Drop for Kafka {

@@ -1,6 +1,7 @@
 //! An archive gives back every byte that was put in, finds every byte that changed, and goes on after a kill at any point.
 
 mod chance;
+mod ends;
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -19,8 +20,12 @@ use chance::{Then, records, then};
 const PARTITIONS: i32 = 2;
 
 pub fn identity() -> Identity {
-    let topic =
-        |stream: Topic| ArchivedTopic { stream, topic: names().get(stream).to_owned(), partitions: PARTITIONS };
+    let topic = |stream: Topic| ArchivedTopic {
+        stream,
+        topic: names().get(stream).to_owned(),
+        partitions: PARTITIONS,
+        id: None,
+    };
     Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(topic).to_vec() }
 }
 
@@ -62,6 +67,9 @@ pub fn write(appender: &mut Appender, records: &[OwnedRecord]) {
         let (topic, number) = partition(&run[0]);
         appender.begin(topic, number, 0);
         appender.write(&Batch(run.to_vec())).unwrap();
+        if appender.is_full() {
+            appender.commit().unwrap();
+        }
     }
 }
 

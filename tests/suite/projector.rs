@@ -7,6 +7,7 @@ mod continued;
 mod findings;
 mod health;
 mod missing_history;
+mod ends;
 mod script;
 
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::domain::{OwnedRecord, Topic};
-use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records};
+use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records, same_topic};
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look::{Cluster, look, records_at};
 
@@ -47,8 +47,11 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
             cluster.id
         );
     }
-    let goes_on =
-        |(key, span): (_, Span)| Some((key, span.goes_on_in(cluster.partitions.get(&key).copied()).err()?));
+    let goes_on = |(key, span): (Partition, Span)| {
+        let same = same_topic(archive.topic_id(key.0), cluster.topic_ids.get(&key.0).copied());
+        let goes_on = same.and_then(|()| span.goes_on_in(cluster.partitions.get(&key).copied()));
+        Some((key, goes_on.err()?))
+    };
     let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(goes_on).collect();
     if wrong.is_empty() {
         let last = last_records(directory, archive)

@@ -80,10 +80,12 @@ impl Appender {
         if self.lines.len() >= CHUNK_BYTES {
             self.hand_over()?;
         }
-        if self.file_bytes >= FILE_BYTES {
-            self.commit_and(true)?;
-        }
         Ok(count)
+    }
+
+    /// Whether it is time for a commit, with which the file ends.
+    pub fn is_full(&self) -> bool {
+        self.file_bytes >= FILE_BYTES
     }
 
     /// Up to this offset, there is nothing more of the partition: what lies between are no records.
@@ -100,7 +102,17 @@ impl Appender {
 
     /// Has all that was written until now finished and listed, without waiting for it.
     pub fn commit(&mut self) -> Result<(), ArchiveError> {
-        self.commit_and(false)
+        // How far a partition is known to have no more records is worth as much as records.
+        if self.spans.is_empty() {
+            return Ok(());
+        }
+        self.hand_over()?;
+        let spans = std::mem::take(&mut self.spans).into_values().collect();
+        let file_ends = self.is_full();
+        if file_ends {
+            self.file_bytes = 0;
+        }
+        self.order(Order::Commit { spans, file_ends })
     }
 
     /// Commits, and waits until all is done. What is dropped without it was not committed.
@@ -116,18 +128,6 @@ impl Appender {
         let passed = Span { stream, partition, first: *held, next, records };
         *held = next;
         self.spans.entry((stream, partition)).and_modify(|span| span.extend(&passed)).or_insert(passed);
-    }
-
-    fn commit_and(&mut self, file_ends: bool) -> Result<(), ArchiveError> {
-        if self.uncommitted() == 0 {
-            return Ok(());
-        }
-        self.hand_over()?;
-        let spans = std::mem::take(&mut self.spans).into_values().collect();
-        if file_ends {
-            self.file_bytes = 0;
-        }
-        self.order(Order::Commit { spans, file_ends })
     }
 
     fn hand_over(&mut self) -> Result<(), ArchiveError> {
@@ -185,6 +185,9 @@ impl Press {
     }
 
     fn compress(&mut self, lines: &[u8]) -> Result<(), ArchiveError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let OpenFile { entry, encoder } = match &mut self.open {
             Some(open) => open,
             none => none.insert(self.archive.create(self.last_number + 1)?),
@@ -193,11 +196,12 @@ impl Press {
     }
 
     fn commit(&mut self, spans: &[Span], file_ends: bool) -> Result<(), ArchiveError> {
-        let Some(OpenFile { mut entry, encoder }) = self.open.take() else { return Ok(()) };
+        let Some(OpenFile { mut entry, encoder }) = self.open.take() else { return self.commit_ends(spans) };
         let failed = |doing| self.archive.io(doing, &entry.name);
         let written = encoder.finish().map_err(failed("write"))?;
         written.inner().sync_all().map_err(failed("sync"))?;
-        entry.add(spans, &written);
+        (entry.bytes, entry.sha256) = (written.bytes(), written.sha256());
+        entry.add(spans);
         self.archive.list(&entry)?;
         self.last_number = number_of(&entry.name).unwrap_or(self.last_number);
         if !file_ends {
@@ -205,6 +209,26 @@ impl Press {
             self.open = Some(OpenFile { entry, encoder });
         }
         Ok(())
+    }
+}
+
+impl Press {
+    /// Lists how far partitions are known to have no more records, where no file is open to be written to: with the last one,
+    /// or with an empty one where there is none.
+    fn commit_ends(&mut self, spans: &[Span]) -> Result<(), ArchiveError> {
+        let mut entry = match self.archive.manifest.files.last() {
+            Some(last) => last.clone(),
+            None => {
+                let OpenFile { mut entry, encoder } = self.archive.create(self.last_number + 1)?;
+                let written = encoder.finish().map_err(self.archive.io("write", &entry.name))?;
+                written.inner().sync_all().map_err(self.archive.io("sync", &entry.name))?;
+                (entry.bytes, entry.sha256) = (written.bytes(), written.sha256());
+                self.last_number += 1;
+                entry
+            }
+        };
+        entry.add(spans);
+        self.archive.list(&entry)
     }
 }
 
@@ -238,8 +262,7 @@ impl Archive {
 
 impl FileEntry {
     /// Takes in what was finished.
-    fn add(&mut self, spans: &[Span], written: &Checksummed<File>) {
-        (self.bytes, self.sha256) = (written.bytes(), written.sha256());
+    fn add(&mut self, spans: &[Span]) {
         for added in spans {
             self.records += added.records;
             let same = |span: &&mut Span| (span.stream, span.partition) == (added.stream, added.partition);

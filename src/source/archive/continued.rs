@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::manifest::Span;
 use super::play::ArchiveSource;
-use crate::domain::{OwnedRecord, Record, Topic};
+use crate::domain::{OwnedRecord, Record, Topic, TopicId};
 use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
 
 type Partition = (Topic, i32);
@@ -24,6 +24,10 @@ pub enum Mismatch {
     Shorter { next: i64, high: i64 },
     #[error("the archive has it, and the topic has not: it was created again since")]
     Missing,
+    #[error(
+        "the topic's id was {archived} when it was archived, and is {found}: it was deleted and created again since"
+    )]
+    Recreated { archived: TopicId, found: TopicId },
     #[error("the record at {offset} is not the one that was archived: the topic was created again since")]
     Other { offset: i64 },
 }
@@ -36,7 +40,7 @@ impl Mismatch {
                 "Give an archive that goes on to where the topics begin, or none: with --accept-loss it is built from \
                  what the topics have"
             }
-            Mismatch::Shorter { .. } | Mismatch::Missing | Mismatch::Other { .. } => {
+            Mismatch::Shorter { .. } | Mismatch::Missing | Mismatch::Recreated { .. } | Mismatch::Other { .. } => {
                 "Give an archive of the topics that there are now, or none"
             }
         }
@@ -44,6 +48,17 @@ impl Mismatch {
 
     fn told(&self) -> String {
         format!("{self}. {}", self.remedy())
+    }
+}
+
+/// Whether a topic is the one that was archived, as far as both ids are known.
+///
+/// # Errors
+/// Where it is another.
+pub fn same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
+    match (archived, found) {
+        (Some(archived), Some(found)) if archived != found => Err(Mismatch::Recreated { archived, found }),
+        _ => Ok(()),
     }
 }
 
@@ -190,6 +205,18 @@ impl<S: Source> Source for Continued<S> {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()
     }
 
+    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
+        self.topics.observation(topic, partition)
+    }
+
+    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
+        self.topics.partition_error(topic, partition)
+    }
+
+    fn cluster_health(&self) -> ClusterHealth {
+        self.topics.cluster_health()
+    }
+
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
         self.topics.publish(offsets);
     }
@@ -203,13 +230,17 @@ impl Playing {
     fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(Polled)) {
         // Nothing of them is assigned yet, but partitions are found at any time.
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
+        let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => {
-                let watermarks = self.find((topic, partition), Some(watermarks));
-                take(Polled::Found { topic, partition, watermarks });
-            }
+            Polled::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
             polled => take(polled),
         });
+        for (key @ (topic, partition), watermarks) in found {
+            let observed = topics.observation(topic, partition);
+            let id = observed.and_then(|observed| observed.topic_id);
+            let watermarks = self.find(key, Some(watermarks), id);
+            take(Polled::Found { topic, partition, watermarks });
+        }
         if self.all_found {
             return self.play(wait, take);
         }
@@ -218,13 +249,13 @@ impl Playing {
             let is_missing = |partition: &Partition| !self.found.contains_key(partition);
             let missing: Vec<Partition> = self.spans.keys().copied().filter(is_missing).collect();
             for key @ (topic, partition) in missing {
-                take(Polled::Found { topic, partition, watermarks: self.find(key, None) });
+                take(Polled::Found { topic, partition, watermarks: self.find(key, None, None) });
             }
         }
     }
 
     /// What is there of a partition, here and in the topics together.
-    fn find(&mut self, partition: Partition, there: Option<Watermarks>) -> Watermarks {
+    fn find(&mut self, partition: Partition, there: Option<Watermarks>, id: Option<TopicId>) -> Watermarks {
         self.found.extend(there.map(|there| (partition, there)));
         let nothing = Watermarks { low: 0, high: 0 };
         // Where the topic has more, that is all there is to read.
@@ -233,7 +264,8 @@ impl Playing {
             self.spans.remove(&partition);
             return there.unwrap_or(nothing);
         };
-        if let Err(mismatch) = span.goes_on_in(there) {
+        let archived = self.source.manifest().topic_id(partition.0);
+        if let Err(mismatch) = same_topic(archived, id).and_then(|()| span.goes_on_in(there)) {
             self.wrong.insert(partition, mismatch);
         }
         Watermarks { low: span.first, high: span.next.max(there.unwrap_or(nothing).high) }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::errors::{ArchiveError, ReadError};
 use super::manifest::{ArchivedTopic, MANIFEST, Manifest, NEW_MANIFEST, VERSION, number_of, sync_directory};
+use crate::domain::Topic;
 
 /// Locked while the archive is written to. It is empty.
 const LOCK: &str = "LOCK";
@@ -20,6 +21,7 @@ pub struct Identity {
 pub struct Archive {
     pub(super) directory: PathBuf,
     pub(super) manifest: Manifest,
+    proven: Vec<Topic>,
     // Dropping it lets others write.
     _lock: File,
 }
@@ -34,17 +36,22 @@ impl Archive {
             return Err(ArchiveError::NotEmpty { directory: directory.to_owned() });
         }
         let lock = lock(directory)?;
-        let manifest = match Manifest::read(directory) {
+        let (manifest, proven) = match Manifest::read(directory) {
             Ok(held) => of_same(directory, held, identity)?,
-            Err(ArchiveError::NoArchive { .. }) => begin(directory, identity)?,
+            Err(ArchiveError::NoArchive { .. }) => (begin(directory, identity)?, Vec::new()),
             Err(error) => return Err(error),
         };
         tidy(directory, &manifest)?;
-        Ok(Archive { directory: directory.to_owned(), manifest, _lock: lock })
+        Ok(Archive { directory: directory.to_owned(), manifest, proven, _lock: lock })
     }
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Whether the topic is known by its id to be the one that was archived before.
+    pub fn is_proven(&self, stream: Topic) -> bool {
+        self.proven.contains(&stream)
     }
 }
 
@@ -70,15 +77,29 @@ fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError>
     Ok(manifest)
 }
 
-/// Takes over how many partitions there are by now.
-fn of_same(directory: &Path, mut held: Manifest, identity: Identity) -> Result<Manifest, ArchiveError> {
+/// Takes over how many partitions there are by now, and the topics' ids. Gives which topics are proven by their ids.
+fn of_same(
+    directory: &Path,
+    mut held: Manifest,
+    mut identity: Identity,
+) -> Result<(Manifest, Vec<Topic>), ArchiveError> {
+    let mut proven = Vec::new();
     let directory = || directory.to_owned();
     if held.cluster_id != identity.cluster_id {
         let (archived, found) = (held.cluster_id, identity.cluster_id);
         return Err(ArchiveError::OtherCluster { directory: directory(), archived, found });
     }
-    for found in &identity.topics {
+    for found in &mut identity.topics {
         let Some(archived) = held.topic(found.stream) else { continue };
+        match (archived.id, found.id) {
+            (Some(was), Some(is)) if was != is => {
+                let (topic, archived, found) = (archived.topic.clone(), was, is);
+                return Err(ArchiveError::Recreated { topic, archived, found });
+            }
+            (Some(_), Some(_)) => proven.push(found.stream),
+            // What is known of it once is not forgotten.
+            (was, is) => found.id = is.or(was),
+        }
         if archived.topic != found.topic {
             let (archived, found) = (archived.topic.clone(), found.topic.clone());
             return Err(ArchiveError::OtherTopic { directory: directory(), archived, found });
@@ -89,7 +110,7 @@ fn of_same(directory: &Path, mut held: Manifest, identity: Identity) -> Result<M
         }
     }
     held.topics = identity.topics;
-    Ok(held)
+    Ok((held, proven))
 }
 
 fn is_empty(directory: &Path) -> Result<bool, ArchiveError> {

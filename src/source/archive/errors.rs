@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{MANIFEST, VERSION};
+use crate::domain::TopicId;
 
 // `why` and not `source`: each message has it already, and a chain of errors is printed whole.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,11 @@ pub enum ArchiveError {
          archive it into another directory"
     )]
     FewerPartitions { topic: String, archived: i32, found: i32 },
+    #[error(
+        "the topic `{topic}` had the id {archived} when it was archived, and has {found}: it was deleted and created again, \
+         so that its offsets are those of other records; keep the archive as it is, and export into another directory"
+    )]
+    Recreated { topic: String, archived: TopicId, found: TopicId },
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("cannot {doing} {}: {why}", .path.display())]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::ArchiveError;
 use crate::disk;
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicId};
 use crate::source::TopicNames;
 
 pub(super) const MANIFEST: &str = "MANIFEST.json";
@@ -33,6 +33,9 @@ pub struct ArchivedTopic {
     /// What it is called in the cluster.
     pub topic: String,
     pub partitions: i32,
+    /// Its id in the cluster. `None` where the brokers do not give ids, or the archive was begun by an older optview.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<TopicId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +140,11 @@ impl Manifest {
         };
         let [optimizations, jobs, multistart_runs] = Topic::ALL.map(name);
         TopicNames::new(optimizations, jobs, multistart_runs)
+    }
+
+    /// The id that the topic has in the cluster.
+    pub fn topic_id(&self, stream: Topic) -> Option<TopicId> {
+        self.topic(stream).and_then(|held| held.id)
     }
 
     /// What the topic is called in the cluster.

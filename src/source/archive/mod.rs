@@ -20,7 +20,7 @@ mod verify;
 
 pub use appender::Appender;
 pub use checksum::Checksummed;
-pub use continued::{Continued, Mismatch};
+pub use continued::{Continued, Mismatch, same_topic};
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};

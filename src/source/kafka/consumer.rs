@@ -74,6 +74,17 @@ impl KafkaSource {
         })
     }
 
+    /// Has the cluster asked at once which topics there are, without waiting for the answers.
+    pub fn ask_now(&self) {
+        self.observer.ask_now();
+    }
+
+    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so: all that was given
+    /// before is of the topic of [`Source::observation`].
+    pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
+        self.observer.is_confirmed_since(topic, time)
+    }
+
     fn name(&self, topic: Topic) -> &str {
         self.settings.topics.get(topic)
     }

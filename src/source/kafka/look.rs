@@ -1,15 +1,17 @@
 //! What there is on a cluster, asked once: for the tools, which would rather say that something is wrong than wait.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
 use super::consumer::consumer_config;
+use super::queries::{Answer, Asking, IdAnswer, Queries};
 use super::reasons::Reasons;
 use super::{KafkaSettings, KafkaSource};
-use crate::domain::{OwnedRecord, Topic};
+use crate::domain::{OwnedRecord, Topic, TopicId};
 use crate::source::{Polled, Source as _, Watermarks};
 
 /// How long each answer may take.
@@ -42,6 +44,8 @@ pub struct Cluster {
     pub id: String,
     /// Where each partition begins and ends. A topic without partitions is not there.
     pub partitions: BTreeMap<(Topic, i32), Watermarks>,
+    /// The ids of those of the topics that are there, where the brokers give them.
+    pub topic_ids: BTreeMap<Topic, TopicId>,
 }
 
 impl Cluster {
@@ -63,7 +67,27 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
     let partitions = found
         .into_iter()
         .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
-    Ok(Cluster { id, partitions: partitions.collect() })
+    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: topic_ids(settings, &consumer)? })
+}
+
+/// The ids of the three topics. A broker that does not answer is asked no second time.
+fn topic_ids(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+    let names = Topic::ALL.map(|topic| settings.topics.get(topic));
+    let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
+    let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
+    let mut queries = Queries::new(client.clone());
+    for broker in brokers.brokers() {
+        queries.begin_round();
+        queries.ask_ids(&names, Some(broker.id()), DEADLINE);
+        if let Some(Answer::Ids(Ok(ids))) = queries.next(2 * DEADLINE) {
+            let id = |(name, id): (String, IdAnswer)| Some((settings.topics.called(&name)?, id.ok()??));
+            return Ok(ids.into_iter().filter_map(id).collect());
+        }
+    }
+    tracing::warn!(
+        "no broker gives the ids of the topics: a topic that was created again may not be known as such"
+    );
+    Ok(BTreeMap::new())
 }
 
 /// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
@@ -79,15 +103,13 @@ pub fn watermarks<'a>(
     settings: &KafkaSettings,
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
-    of_topics(settings, &connect(settings)?, topics)
+    of_topics(settings, &*connect(settings)?, topics)
 }
 
-type Asking = BaseConsumer<Reasons>;
-
-fn connect(settings: &KafkaSettings) -> Result<Asking, LookError> {
+fn connect(settings: &KafkaSettings) -> Result<Arc<Asking>, LookError> {
     let config = consumer_config(settings, GROUP);
     let asking = config.create_with_context(Reasons::default());
-    asking.map_err(|error| unreachable(settings, error.to_string()))
+    asking.map(|asking| Arc::new(Asking::new(asking))).map_err(|error| unreachable(settings, error.to_string()))
 }
 
 fn unreachable(settings: &KafkaSettings, why: String) -> LookError {

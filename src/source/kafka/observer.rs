@@ -106,6 +106,16 @@ impl Observer {
         self.shared.state.lock().observation(topic, partition)
     }
 
+    /// Asks at once, without waiting for the answers.
+    pub fn ask_now(&self) {
+        self.shared.ask.wake();
+    }
+
+    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
+    pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
+        self.shared.state.lock().is_confirmed_since(topic, time)
+    }
+
     /// Where a partition begins and ends for a reader of committed records.
     pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;

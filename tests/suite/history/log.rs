@@ -112,7 +112,7 @@ impl Log {
         let directory = tempfile::tempdir().unwrap();
         let archived = |stream: Topic| {
             let topic = stream.default_name().to_owned();
-            ArchivedTopic { stream, topic, partitions: self.partitions }
+            ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
         };
         let identity = Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
         for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {

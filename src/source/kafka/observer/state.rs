@@ -101,6 +101,8 @@ struct Bounds {
 #[derive(Default)]
 struct Identity {
     id: Option<TopicId>,
+    /// When the question was sent that was answered last.
+    asked_at: Option<Instant>,
     /// Whether it is known, or known not to be given.
     is_settled: bool,
     unanswered: u32,
@@ -161,7 +163,7 @@ impl State {
         }
         for (&topic, answer) in &round.ids {
             let name = self.names.get(topic);
-            self.topics.entry(topic).or_default().take(name, answer, round.is_answered(), time);
+            self.topics.entry(topic).or_default().take(name, answer, round, time);
         }
         let asked: BTreeSet<(Topic, i32)> =
             round.offsets.keys().map(|&(topic, partition, _)| (topic, partition)).collect();
@@ -247,6 +249,15 @@ impl State {
         Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
     }
 
+    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
+    pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
+        let is = |identity: &Identity| match identity.asked_at {
+            Some(asked_at) => asked_at >= time,
+            None => identity.is_settled,
+        };
+        self.topics.get(&topic).is_some_and(is)
+    }
+
     pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
         let of_partition = self.partitions.get(&(topic, partition)).and_then(|observed| observed.error.clone());
         of_partition.or_else(|| self.topics.get(&topic)?.error.clone())
@@ -260,19 +271,19 @@ impl State {
 }
 
 impl Identity {
-    /// `others` is whether anything else was answered.
-    fn take(&mut self, name: &str, answer: &IdAnswer, others: bool, time: DateTime<Utc>) {
+    fn take(&mut self, name: &str, answer: &IdAnswer, round: &Round, time: DateTime<Utc>) {
         match *answer {
             Ok(id) => {
                 // Brokers of several versions may answer in turn.
                 self.id = id.or(self.id);
+                self.asked_at = Some(round.asked_at);
                 (self.is_settled, self.unanswered, self.error) = (true, 0, None);
             }
             Err(code) if is_broker_code(&code) => {
                 stand(&mut self.error, code, explain(code, name, None), time);
             }
             Err(_) => {
-                self.unanswered += u32::from(others);
+                self.unanswered += u32::from(round.is_answered());
                 self.is_settled |= self.unanswered >= UNANSWERED_AT_MOST;
             }
         }
