@@ -13,7 +13,7 @@ use super::moment::Moment;
 use crate::codec;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::progress::{Progress, Shown};
-use crate::source::{Polled, Records, Source, TopicNames, Watermarks};
+use crate::source::{Continuity, Discontinuity, Polled, Records, Source, TopicNames, Watermarks};
 
 /// How long a source may take to tell of its partitions, and how long it may then give nothing.
 const FIND_DEADLINE: Duration = Duration::from_secs(15);
@@ -41,6 +41,7 @@ pub struct Partition {
     pub records: u64,
     /// Of the first record, in milliseconds since 1970.
     pub begin_millis: Option<i64>,
+    continuity: Continuity,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,8 @@ pub enum ScanError {
     Silent { trouble: String },
     #[error("{partition} cannot be read to its end: {reason}")]
     Failed { partition: String, reason: String },
+    #[error("{partition}: {why}; ask again")]
+    Another { partition: String, why: Discontinuity },
     #[error("there is no partition {0}; check the number")]
     NoPartition(String),
     #[error("{partition} has no record at {offset} or before it: it begins at {} and ends before {}", watermarks.low, watermarks.high)]
@@ -103,8 +106,9 @@ impl Scanner<'_> {
             let partitions = &mut self.found.partitions;
             self.source.poll(WAIT, &mut |polled| {
                 if let Polled::Found { topic, partition, watermarks } = polled {
-                    partitions
-                        .insert((topic, partition), Partition { watermarks, records: 0, begin_millis: None });
+                    let continuity = Continuity::default();
+                    let found = Partition { watermarks, records: 0, begin_millis: None, continuity };
+                    partitions.insert((topic, partition), found);
                 }
             });
         }
@@ -147,6 +151,7 @@ impl Scanner<'_> {
             } else if last_heard.elapsed() > READ_DEADLINE {
                 return Err(ScanError::Silent { trouble: self.trouble() });
             }
+            self.compare()?;
             for told in polled {
                 if let Some((topic, partition)) = self.take(told)?
                     && reading.contains(&(topic, partition))
@@ -154,6 +159,20 @@ impl Scanner<'_> {
                     reading.retain(|held| *held != (topic, partition));
                     self.source.stop(topic, partition);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all that is read is of the topics that there were at the start.
+    fn compare(&mut self) -> Result<(), ScanError> {
+        for (&(topic, number), partition) in &mut self.found.partitions {
+            let Some(observed) = self.source.observation(topic, number) else { continue };
+            partition.continuity.adopt(observed.topic_id);
+            let compared = partition.continuity.compare(partition.watermarks.high, &observed, Instant::now());
+            if let Err(why) = compared {
+                let partition = format!("{}:{number}", self.names.get(topic));
+                return Err(ScanError::Another { partition, why });
             }
         }
         Ok(())

@@ -79,3 +79,30 @@ impl Anchor {
         Anchor { offset: record.position.offset, hash }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A partition's checkpoint as versions before this one write it.
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct WithoutId {
+        next_offset: i64,
+        anchor: Option<Anchor>,
+    }
+
+    #[test]
+    fn versions_that_know_no_topic_ids_read_this_ones_checkpoint_and_this_one_theirs() {
+        let anchor = Some(Anchor { offset: 6, hash: 99 });
+        let topic_id = Some(TopicId { most_significant: 1, least_significant: 2 });
+        let checkpoint =
+            Checkpoint::from([(("jobs".to_owned(), 3), PartitionCheckpoint { next_offset: 7, anchor, topic_id })]);
+        let bytes = stored::encode(&checkpoint, "checkpoint").unwrap();
+        let theirs: BTreeMap<(String, i32), WithoutId> = stored::decode(&bytes, "checkpoint").unwrap();
+        assert_eq!(theirs[&("jobs".to_owned(), 3)], WithoutId { next_offset: 7, anchor });
+        let mut ours: Checkpoint = stored::decode(&bytes, "checkpoint").unwrap();
+        assert_eq!(ours[&("jobs".to_owned(), 3)].topic_id, None);
+        add_topic_ids(&mut ours, &topic_ids(&checkpoint));
+        assert_eq!(ours, checkpoint);
+    }
+}

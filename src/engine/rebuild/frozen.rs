@@ -106,7 +106,16 @@ impl StandsAt {
     fn refuse_other_records(&self, read: &Checkpoint) -> anyhow::Result<()> {
         for (key, held) in &self.checkpoint {
             let (topic, partition) = key;
-            let (Some(anchor), Some(found)) = (held.anchor, read.get(key)) else { continue };
+            let Some(found) = read.get(key) else { continue };
+            if let (Some(was), Some(is)) = (held.topic_id, found.topic_id)
+                && was != is
+            {
+                bail!(
+                    "{topic}/{partition}: the topic was deleted and created again: its id was {was} when it was read, and is \
+                     {is} now. `optview rebuild --accept-loss` builds from what it has"
+                );
+            }
+            let Some(anchor) = held.anchor else { continue };
             if found.anchor != Some(anchor) {
                 bail!(
                     "{topic}/{partition}: the record at {} is not the one that was read there before: the topic was \

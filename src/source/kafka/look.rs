@@ -155,6 +155,7 @@ pub fn records_at(
     let mut source =
         KafkaSource::new(settings, GROUP).map_err(|error| unreachable(settings, error.to_string()))?;
     let begin = Instant::now();
+    let mut ids = BTreeMap::new();
     while !wanted.is_empty() {
         if begin.elapsed() > RECORDS_DEADLINE {
             let why = source.trouble().unwrap_or_else(|| "the cluster does not answer".to_owned());
@@ -174,6 +175,15 @@ pub fn records_at(
             Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
+        for (topic, partition) in found.iter().copied().chain(offsets.keys().copied()) {
+            let Some(id) = source.observation(topic, partition).and_then(|observed| observed.topic_id) else {
+                continue;
+            };
+            if *ids.entry(topic).or_insert(id) != id {
+                let why = "it was deleted and created again while it was looked at; try again".to_owned();
+                return Err(stopped((topic, partition), why));
+            }
+        }
         for partition in found {
             let Some(&offset) = wanted.get(&partition) else { continue };
             source.assign(partition.0, partition.1, offset).map_err(|why| stopped(partition, why))?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::domain::{Position, Record, Topic};
+use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, Control, Positions};
 use optview::source::archive::{ArchiveSource, Continued, Manifest};
 use optview::source::{Polled, Source, Watermarks};
@@ -259,6 +259,33 @@ fn a_topic_with_other_records_is_known_by_the_one_that_was_archived_last() {
     let (_, topics) = divide(3, HALF);
     let expected = format!("the record at {} is not the one that was archived", last(&topics[4]));
     assert!(why.contains(&expected), "{why}");
+}
+
+#[test]
+fn a_topic_with_another_id_than_the_archived_one_is_not_read() {
+    let (archive, topics) = divide(3, HALF);
+    let path = archive.path().join("MANIFEST.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let id = |number: i64| TopicId { most_significant: 1, least_significant: number };
+    for topic in manifest["topics"].as_array_mut().unwrap() {
+        topic["id"] = id(1).to_string().into();
+    }
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let read_with = |topic_id| {
+        let mut playing = Playing::new(&topics, endless(1, 20), Status::new(1), Arc::new(Control::default()));
+        playing.topic_id = topic_id;
+        let next = Positions::new();
+        let mut source = Continued::new(ArchiveSource::open(archive.path()).unwrap(), playing, &next);
+        read(&mut source, &next, usize::MAX, false)
+    };
+    let records = topics.iter().map(|held| held.records.len()).sum();
+    for same in [None, Some(id(1))] {
+        assert_eq!(read_with(same).map(|given| given.len()), Ok(records));
+    }
+    let why = read_with(Some(id(2))).unwrap_err();
+    for part in [id(1).to_string(), id(2).to_string(), "created again".to_owned(), "or none".to_owned()] {
+        assert!(why.contains(&part), "no {part}: {why}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, Position, Record, Topic};
+use optview::domain::{Event, Position, Record, Topic, TopicId};
 use optview::projector::{self, Control, Settings};
 use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
@@ -135,6 +135,8 @@ pub struct Playing<'a> {
     pub delivered: usize,
     pub polls: usize,
     pub published: Vec<(Topic, i32, i64)>,
+    /// The id that each topic has, where the cluster gives ids.
+    pub topic_id: Option<TopicId>,
 }
 
 impl<'a> Playing<'a> {
@@ -152,6 +154,7 @@ impl<'a> Playing<'a> {
             delivered: 0,
             polls: 0,
             published: Vec::new(),
+            topic_id: None,
         }
     }
 
@@ -247,9 +250,9 @@ impl Source for Playing<'_> {
     }
 
     fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let Watermarks { low, high } = self.partitions[self.find(topic, partition)].watermarks();
-        let asked_at = Instant::now();
-        Some(PartitionObservation { topic_id: None, low, last_stable: high, high, asked_at })
+        let Watermarks { low, high } = self.watermarks(topic, partition)?;
+        let (topic_id, asked_at) = (self.topic_id, Instant::now());
+        Some(PartitionObservation { topic_id, low, last_stable: high, high, asked_at })
     }
 
     fn trouble(&self) -> Option<String> {

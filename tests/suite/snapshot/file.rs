@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use optview::domain::Topic;
+use optview::domain::{Topic, TopicId};
 use optview::snapshot::{Exported, Room, SnapshotError, Summary, export, import, import_where_none};
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
@@ -33,7 +33,8 @@ fn made() -> Made {
     made::wait_until_written(&writer, 1);
     writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
     writer.note_cluster("a cluster").unwrap();
-    let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id: None };
+    let topic_id = Some(TopicId { most_significant: 1, least_significant: -2 });
+    let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id };
     writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
     let reader = writer.reader();
     writer.finish().unwrap();
@@ -81,6 +82,7 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     let about = optview::store::About::read(&replica.path);
     assert_eq!(about.topic(Topic::Jobs), "jobs.v1");
     assert_eq!(source.writer.checkpoint_at_open(), replica.writer.checkpoint_at_open());
+    assert!(replica.writer.checkpoint_at_open().values().all(|held| held.topic_id.is_some()));
     assert_eq!(source.writer.dead_letters(), replica.writer.dead_letters());
     assert!(replica.writer.parked_job("early").unwrap().is_some());
     let (source, replica) = (source.writer.reader(), replica.writer.reader());

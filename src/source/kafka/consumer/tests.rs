@@ -146,7 +146,9 @@ fn records_that_do_not_come_come_by_a_new_consumer() {
     });
     assert_eq!(reading.count(), 0, "they never come by this one");
     let mut now = Instant::now();
+    let the_end = now + Duration::from_secs(1000);
     while reading.source.cluster_health().renewals == 0 {
+        assert!(now < the_end, "the consumer is left as it is");
         now += Duration::from_secs(1);
         reading.look_at(now);
     }
