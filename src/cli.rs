@@ -89,8 +89,12 @@ impl Command {
             Command::Rebuild => {
                 "Build the views anew from the topics, compare them with the live ones, and let readers see them"
             }
-            Command::Rollback => "Let readers see an earlier generation again, once it has caught up",
-            Command::Generations => "List the generations of the store: the live one, and those beside it",
+            Command::Rollback => {
+                "Let readers see an earlier generation again, once it has caught up, or frozen as it was left"
+            }
+            Command::Generations => {
+                "List the generations of the store, the live one and those beside it, or remove one"
+            }
             Command::AcceptLoss => "Accept that the views are built without records that the topics no longer had",
             Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
             Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
@@ -119,7 +123,8 @@ impl Command {
             Command::Rollback => {
                 &[options::ROLLBACK, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
             }
-            Command::Generations | Command::AcceptLoss => &[options::TOOL, options::GENERAL],
+            Command::Generations => &[options::GENERATIONS, options::TOOL, options::GENERAL],
+            Command::AcceptLoss => &[options::TOOL, options::GENERAL],
             Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
             Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
             Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],

@@ -20,7 +20,7 @@ use crate::synthetic::HistorySettings;
 pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
-pub use tools::{Asked, RebuildConfig, RollbackConfig, SnapshotConfig, VerifyConfig};
+pub use tools::{Asked, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, VerifyConfig};
 
 mod archive;
 mod file;
@@ -37,7 +37,7 @@ pub enum Config {
     Load(LoadConfig),
     Explain(ToolConfig, String),
     Verify(Box<VerifyConfig>),
-    Generations(ToolConfig),
+    Generations(ToolConfig, Option<Removal>),
     AcceptLoss(ToolConfig),
     Rebuild(Box<RebuildConfig>),
     Rollback(Box<RollbackConfig>),
@@ -58,7 +58,9 @@ impl Config {
             Config::Rebuild(config) => &config.tool.log,
             Config::Rollback(config) => &config.tool.log,
             Config::Verify(config) => &config.tool.log,
-            Config::Explain(config, _) | Config::Generations(config) | Config::AcceptLoss(config) => &config.log,
+            Config::Explain(config, _) | Config::Generations(config, _) | Config::AcceptLoss(config) => {
+                &config.log
+            }
             Config::ArchiveExport(config) => &config.log,
             Config::ArchiveVerify(config) => &config.log,
             Config::ArchiveImport(config) => &config.log,
@@ -180,7 +182,7 @@ pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes
         Command::Verify => tools::verify(&mut layers).map(|config| Config::Verify(Box::new(config))),
         Command::Rebuild => tools::rebuild(&mut layers).map(|config| Config::Rebuild(Box::new(config))),
         Command::Rollback => tools::rollback(&mut layers).map(|config| Config::Rollback(Box::new(config))),
-        Command::Generations => tools::tool(&mut layers).map(Config::Generations),
+        Command::Generations => tools::generations(&mut layers),
         Command::AcceptLoss => tools::tool(&mut layers).map(Config::AcceptLoss),
         Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
         Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),

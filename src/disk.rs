@@ -1,7 +1,8 @@
 //! The disk: how much room it has left, and files that are replaced as a whole. Knows nothing of what is kept there.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// How much room is left where something lies, or would lie: of a path that is not there yet, what there is of it counts.
@@ -12,6 +13,32 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let there = path.ancestors().find(is_there).unwrap_or_else(|| Path::new("."));
     let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Which file lay under a path when it was looked at. An open file goes on to be read and written after its name is gone, so
+/// whoever keeps one open must look whether what he writes could be found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The file that lies under `path` now.
+    pub fn of(path: &Path) -> io::Result<FileIdentity> {
+        let found = fs::metadata(path)?;
+        Ok(FileIdentity { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Whether the file lies there no more: it or a directory above it was deleted, moved or replaced. What cannot be looked
+    /// at is not gone.
+    pub fn is_gone(&self) -> bool {
+        match FileIdentity::of(&self.path) {
+            Ok(found) => found != *self,
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
 }
 
 /// Puts a new file in the old one's place, and both it and that on the disk: a crash leaves one or the other, whole.
@@ -49,6 +76,30 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_file_is_gone_once_it_or_what_it_lies_in_was_deleted_moved_or_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (inner, moved) = (directory.path().join("inner"), directory.path().join("moved"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("a"), "one").unwrap();
+        let one = FileIdentity::of(&inner.join("a")).unwrap();
+        fs::write(inner.join("a"), "the same file").unwrap();
+        assert!(!one.is_gone());
+        fs::rename(&inner, &moved).unwrap();
+        assert!(one.is_gone());
+        fs::rename(&moved, &inner).unwrap();
+        assert!(!one.is_gone());
+        fs::write(inner.join("b"), "another file").unwrap();
+        fs::rename(inner.join("b"), inner.join("a")).unwrap();
+        assert!(one.is_gone());
+        let other = FileIdentity::of(&inner.join("a")).unwrap();
+        fs::remove_dir_all(&inner).unwrap();
+        assert!(other.is_gone());
+        fs::write(&inner, "a file where a directory was").unwrap();
+        assert!(other.is_gone());
+        assert!(FileIdentity::of(&inner.join("a")).is_err());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! version has folded the live one.
 
 mod frozen;
+mod frozen_rollback;
 mod missing_history;
 pub mod rebuild;
 mod running;
 mod supervisor;
 pub mod topic_watch;
+mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +22,12 @@ use crate::http::ReaderSource;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store::{self, StoreError};
+use crate::store::{self, FrozenMark, StoreError};
+pub use frozen_rollback::roll_back_frozen_unserved;
 use rebuild::{Plan, Rebuild, Ticket};
 pub use running::OnFailure;
 use running::{Restraint, Running};
+pub use topics::refuse_others as refuse_other_topics;
 
 pub struct Engine {
     pub config: ProjectionConfig,
@@ -66,7 +70,9 @@ impl Engine {
         let running = self.open_live(on_format_change)?;
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
         self.show(&running);
-        let goes_on_by_itself = running.reader.is_frozen() && on_format_change.is_some();
+        // What begins it is what looks after the frozen one, where nobody asked for that to be so.
+        let is_asked_for = FrozenMark::of_current(&self.config.data_dir)?.is_some();
+        let goes_on_by_itself = running.reader.is_frozen() && !is_asked_for && on_format_change.is_some();
         *live = Some(running);
         drop(live);
         if goes_on_by_itself {
@@ -85,12 +91,28 @@ impl Engine {
         }
     }
 
-    /// Opens the live generation: to keep it up to date, or, where another version has folded it, to show it as it is.
+    /// Opens the live generation: to keep it up to date, or to show it as it is, where another version has folded it or
+    /// somebody asked for that.
     fn open_live(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<Running> {
         let (data_dir, cache) = (&self.config.data_dir, self.config.store_cache_bytes);
+        if FrozenMark::of_current(data_dir)?.is_some() {
+            let existing = store::open_existing(data_dir, cache).with_context(|| {
+                "the generation that `optview rollback --frozen` was told to show cannot be shown: `optview generations` \
+                 lists the others, and CURRENT is to name one of them"
+            })?;
+            return frozen::start(self, existing, false);
+        }
+        // One that was left by a crash, or that names another generation, means nothing any more.
+        FrozenMark::clear(data_dir)?;
+        let names = &self.config.kafka.topics;
+        topics::refuse_others_unopened(data_dir, names)?;
         let path = match store::open(data_dir, cache) {
             Err(StoreError::OtherFormat { path, .. }) => path,
-            opened => return self.run(opened?, Restraint::default(), None),
+            opened => {
+                let opened = opened?;
+                topics::refuse_others_opened(opened.generation, &opened.writer.reader(), names)?;
+                return self.run(opened, Restraint::default(), None);
+            }
         };
         match store::open_existing(data_dir, cache) {
             // It could not be shown either: as any that is damaged, it makes room for a new one.
@@ -171,10 +193,7 @@ impl Engine {
         if let Some(held) = &*rebuild
             && !held.has_ended()
         {
-            bail!(
-                "generation {:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it",
-                held.ticket().plan().generation
-            );
+            bail!(is_being_made(held.ticket().plan().generation));
         }
         let begun = Rebuild::begin(self, plan)?;
         let ticket = begun.ticket();
@@ -209,5 +228,19 @@ impl Engine {
         let switched_to = self.live.lock().take();
         let ended: Vec<_> = running.into_iter().chain(switched_to).map(Running::stop).collect();
         ended.into_iter().collect()
+    }
+}
+
+fn is_being_made(generation: u64) -> String {
+    format!(
+        "generation {generation:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it"
+    )
+}
+
+/// Ends a generation that readers do not see any more.
+fn stop(running: Running) {
+    let generation = running.generation;
+    if let Err(error) = running.stop() {
+        tracing::error!(generation, "a generation did not end as it should: {error:#}");
     }
 }

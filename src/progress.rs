@@ -25,13 +25,23 @@ pub struct Progress {
     pub records_per_second: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
+    /// What keeps it from going on at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
 }
 
 impl Progress {
     /// Where the speed is not known: whoever shows it measures.
     pub fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
         let phase = phase.to_owned();
-        Progress { phase, records_done, records_total, records_per_second: None, eta_seconds: None }
+        Progress {
+            phase,
+            records_done,
+            records_total,
+            records_per_second: None,
+            eta_seconds: None,
+            waiting_for: None,
+        }
     }
 
     /// At so many a second.
@@ -50,6 +60,8 @@ pub struct Shown {
     begin: Instant,
     done_before: u64,
     told: Option<Instant>,
+    /// Whether it was said then that it waits.
+    waited: bool,
 }
 
 enum To {
@@ -69,7 +81,7 @@ impl Shown {
             false if bar.is_hidden() => To::People,
             false => To::Terminal(bar),
         };
-        Shown { to, phase: String::new(), begin: Instant::now(), done_before: 0, told: None }
+        Shown { to, phase: String::new(), begin: Instant::now(), done_before: 0, told: None, waited: false }
     }
 
     /// May be called as often as one likes.
@@ -84,9 +96,12 @@ impl Shown {
             To::People => A_LINE_EVERY,
             To::Programs => JSON_EVERY,
         };
-        if self.told.is_some_and(|told| told.elapsed() < every) {
+        // That it waits is said at once.
+        let begins_to_wait = progress.waiting_for.is_some() && !self.waited;
+        if self.told.is_some_and(|told| told.elapsed() < every) && !begins_to_wait {
             return;
         }
+        self.waited = progress.waiting_for.is_some();
         self.told = Some(Instant::now());
         let progress = self.measured(progress);
         match self.to {
@@ -119,8 +134,11 @@ impl Shown {
 fn draw(bar: &ProgressBar, progress: &Progress, is_new: bool) {
     if is_new {
         bar.reset();
-        bar.set_message(progress.phase.clone());
     }
+    bar.set_message(match &progress.waiting_for {
+        Some(why) => format!("{}, waits: {why}", progress.phase),
+        None => progress.phase.clone(),
+    });
     if let Some(total) = progress.records_total {
         // What comes while it goes on is not known at the start.
         bar.set_length(total.max(progress.records_done));
@@ -129,7 +147,15 @@ fn draw(bar: &ProgressBar, progress: &Progress, is_new: bool) {
 }
 
 fn line(progress: &Progress) -> String {
-    let Progress { phase, records_done, records_total, records_per_second, eta_seconds } = progress;
+    match &progress.waiting_for {
+        Some(why) => format!("{}; it waits: {why}", how_far(progress)),
+        None => how_far(progress),
+    }
+}
+
+fn how_far(progress: &Progress) -> String {
+    let Progress { phase, records_done, records_total, records_per_second, eta_seconds, waiting_for: _ } =
+        progress;
     let mut line = format!("{phase}: {}", HumanCount(*records_done));
     if let Some(total) = records_total {
         line += &format!(" of {}", HumanCount(*total));
@@ -160,6 +186,10 @@ mod tests {
                 "building: 5,000 of 20,000, 1,000/s, 15 seconds left",
             ),
             (Progress::new("switching", 7, Some(7)), "switching: 7 of 7"),
+            (
+                Progress { waiting_for: Some("no broker".to_owned()), ..Progress::new("building", 0, None) },
+                "building: 0; it waits: no broker",
+            ),
         ] {
             assert_eq!(line(&progress), expected);
         }

@@ -15,6 +15,7 @@ mod losers;
 mod missing_history;
 mod orphans;
 mod partitions;
+mod presence;
 mod reporting;
 mod resting;
 mod understanding;
@@ -39,6 +40,7 @@ use holding::Limits;
 use losers::Losers;
 use orphans::OrphanCount;
 use partitions::{Found, Partitions};
+pub use presence::{Presence, StoreGone};
 use reporting::Reporting;
 use understanding::Understanding;
 use writing::Patience;
@@ -75,6 +77,8 @@ pub enum ProjectorError {
         "cannot start a thread: {0}; raise the limit of threads (ulimit -u, TasksMax=, the container's pids limit)"
     )]
     Thread(#[from] std::io::Error),
+    #[error(transparent)]
+    Gone(#[from] StoreGone),
 }
 
 /// Runs until told to stop, then writes all that was read and a last checkpoint.
@@ -87,7 +91,9 @@ pub fn run(
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
+    let mut presence = Presence::new(&projector.settings.store_path, projector.writer.file.clone());
     while !control.is_stopped() {
+        presence.check(Instant::now())?;
         if !projector.hold(control, source)? {
             projector.turn(source)?;
         }

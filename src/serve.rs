@@ -186,7 +186,8 @@ fn on_a_thread<T: Send + 'static>(
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
     let room = Room { floor: engine.config.min_free_disk_bytes };
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, &mut |_, _, _| {
+    let topics = &engine.config.kafka.topics;
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {

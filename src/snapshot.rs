@@ -52,6 +52,8 @@ pub enum SnapshotError {
     Cut { path: PathBuf },
     #[error("{path} was altered: its checksum is not that of what it holds; copy it again, or take another snapshot", path = path.display())]
     Altered { path: PathBuf },
+    #[error("{path} is a snapshot of a store that was built from other topics: {difference}", path = path.display())]
+    OtherTopics { path: PathBuf, difference: String },
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
     NotEmpty { path: PathBuf },
     #[error(

@@ -33,12 +33,20 @@ pub enum State {
     /// Was live, but for some partition the cluster has not confirmed for a while that nothing more has come: what is
     /// shown may be old.
     Stale,
-    /// Shows what another version has folded, as it left it, while this one builds its own; `frozen_at` says where.
+    /// Shows what another version has folded, as it left it, while this one builds its own; or what somebody asked to see as
+    /// it was left. `frozen_at` says where it stands.
     Frozen,
     /// Cannot go on by itself; `last_error` says why.
     Stalled,
     /// Told to stop: draining.
     Stopping,
+}
+
+impl State {
+    /// Whether all has been read that was there at the start.
+    pub fn has_caught_up(self) -> bool {
+        matches!(self, State::Live | State::Stale)
+    }
 }
 
 /// Where one partition stands.
@@ -85,6 +93,9 @@ pub struct FrozenAt {
     pub closed_at: Option<String>,
     /// What had been read by then, at the least.
     pub positions: Vec<Position>,
+    /// When somebody asked to see it as it was left, RFC 3339; absent where another version has folded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -46,6 +46,10 @@ pub enum Tool {
     Generations,
     /// Accepts that the live generation is built without records that were gone.
     AcceptLoss,
+    RemoveGeneration {
+        generation: u64,
+        accept_loss: bool,
+    },
     Rebuild {
         options: Options,
         detach: bool,
@@ -54,6 +58,9 @@ pub enum Tool {
         to: Option<u64>,
         keep: usize,
         detach: bool,
+        /// To be shown as it was left.
+        #[serde(default)]
+        frozen: bool,
     },
     RebuildStatus,
     RebuildAbort,
@@ -78,7 +85,7 @@ impl Tool {
 
     /// Whether it goes on where nobody watches any more.
     fn goes_on(&self) -> bool {
-        matches!(self, Tool::Rebuild { .. } | Tool::Rollback { .. })
+        matches!(self, Tool::Rebuild { .. } | Tool::Rollback { frozen: false, .. })
     }
 
     /// What is to be said of what it leaves where it was told to stop.
@@ -136,8 +143,12 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::Verify => verify::of_store(&access, watch),
         Tool::Generations => generations::list(&access),
         Tool::AcceptLoss => accept_loss::accept(access),
+        Tool::RemoveGeneration { generation, accept_loss } => {
+            generations::remove(&access, *generation, *accept_loss)
+        }
         Tool::Rebuild { options, detach } => rebuild::build(access, options, *detach, watch),
-        Tool::Rollback { to, keep, detach } => rebuild::go_back(access, *to, *keep, *detach, watch),
+        Tool::Rollback { to, frozen: true, .. } => rebuild::go_back_frozen(access, *to),
+        Tool::Rollback { to, keep, detach, frozen: false } => rebuild::go_back(access, *to, *keep, *detach, watch),
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),

@@ -246,7 +246,22 @@ pub const TO: Opt = Opt::new(
     "Which one, as `optview generations` lists them. Without it: the last but the live one",
 );
 
-pub const ROLLBACK: &[Opt] = &[TO, KEEP, DETACH];
+pub const FROZEN: Opt = Opt::switch(
+    "frozen",
+    "Show it as it was left, and bring nothing up to date: for one that cannot be, or to look at it. It stays so after a restart, \
+     until a rebuild or another rollback",
+);
+
+pub const ROLLBACK: &[Opt] = &[TO, FROZEN, KEEP, DETACH];
+
+pub const REMOVE: Opt =
+    Opt::new("remove", "GENERATION", "Remove this one, which must not be live, and list the others");
+pub const ACCEPT_LOSS_OF_REMOVAL: Opt = Opt {
+    help: "Remove it even where it has what neither the topics nor the live generation have",
+    ..ACCEPT_LOSS
+};
+
+pub const GENERATIONS: &[Opt] = &[REMOVE, ACCEPT_LOSS_OF_REMOVAL];
 
 pub const AGAINST_LOG: Opt =
     Opt::switch("against-log", "Also build all of it anew from the topics, beside it, and compare every record");

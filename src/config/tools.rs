@@ -46,6 +46,22 @@ pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
     Some(Config::Explain(tool?, id?))
 }
 
+/// A generation that is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    pub generation: u64,
+    /// Also where it has more than the one that took its place.
+    pub accept_loss: bool,
+}
+
+pub fn generations(layers: &mut Layers<'_>) -> Option<Config> {
+    let remove = layers.value(&options::REMOVE, values::generation);
+    let accept_loss = layers.value(&options::ACCEPT_LOSS_OF_REMOVAL, values::switch);
+    let tool = tool(layers);
+    let accept_loss = accept_loss?;
+    Some(Config::Generations(tool?, remove.map(|generation| Removal { generation, accept_loss })))
+}
+
 /// What a rebuild is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RebuildConfig {
@@ -83,6 +99,8 @@ pub struct RollbackConfig {
     pub to: Option<u64>,
     pub keep: usize,
     pub detach: bool,
+    /// Whether it is shown as it was left.
+    pub frozen: bool,
 }
 
 /// A snapshot, and the data directory that it is of, or for.
@@ -157,7 +175,8 @@ pub fn rollback(layers: &mut Layers<'_>) -> Option<RollbackConfig> {
     let to = layers.value(&options::TO, values::generation);
     let keep = layers.value(&options::KEEP, values::at_least(0));
     let detach = layers.value(&options::DETACH, values::switch);
-    Some(RollbackConfig { tool: tool?, projection, to, keep: keep?, detach: detach? })
+    let frozen = layers.value(&options::FROZEN, values::switch);
+    Some(RollbackConfig { tool: tool?, projection, to, keep: keep?, detach: detach?, frozen: frozen? })
 }
 
 fn projection_to_read(layers: &mut Layers<'_>, tool: Option<&ToolConfig>) -> Option<ProjectionConfig> {

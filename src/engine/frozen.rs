@@ -1,6 +1,6 @@
-//! A live generation that another version has folded. It is shown as it is, and never called current; what is to take its
-//! place is begun without anybody asking, and tried again where the world fails. Never writes to the generation, and never
-//! ends the process because nothing can take its place.
+//! A live generation that another version has folded, or that somebody asked to see as it was left. It is shown as it is, and
+//! never called current. What is to take the place of another version's is begun without anybody asking, and tried again where
+//! the world fails. Never writes to the generation, and never ends the process because nothing can take its place.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::rebuild::Plan;
 use super::running::{OnFailure, Running, condemn_damaged};
-use crate::projector::Control;
+use crate::projector::{Control, Presence};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, Status,
+    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, State,
+    Status,
 };
-use crate::store::{About, Existing, FORMAT, PartitionPosition, Reader};
+use crate::store::{About, Closed, Existing, FORMAT, FrozenMark, PartitionPosition, Reader};
 
 /// How often it looks how the other one is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -23,7 +24,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Begins to show it, and, where `by_itself`, to make what takes its place.
 pub(super) fn start(engine: &Arc<Engine>, existing: Existing, by_itself: bool) -> anyhow::Result<Running> {
-    let Existing { reader, generation, path } = existing;
+    let Existing { reader, generation, path, asked, file } = existing;
     let status = Status::new(generation);
     let about = About::read(&path);
     let positions = PartitionPosition::all(&reader.checkpoint()?);
@@ -31,14 +32,19 @@ pub(super) fn start(engine: &Arc<Engine>, existing: Existing, by_itself: bool) -
     status.set_frozen(FrozenAt {
         format: reader.frozen_format().unwrap_or(FORMAT),
         own_format: FORMAT,
-        closed_at: about.closed.and_then(|closed| closed.at),
+        closed_at: about.closed.as_ref().and_then(|closed| closed.at.clone()),
         positions: positions.into_iter().map(shown).collect(),
+        asked_at: asked.as_ref().map(|mark| mark.asked_at.clone()),
     });
+    let asked = asked.as_ref().map(|mark| as_asked(mark, about.closed.as_ref()));
+    status.set_error(asked.clone());
     let mut keeper = Keeper {
         engine: Arc::downgrade(engine),
         reader: reader.clone(),
         status: status.clone(),
         path: path.clone(),
+        presence: Presence::new(&path, file),
+        asked,
         on_failure: engine.on_failure.clone(),
         next: by_itself.then(Instant::now),
         may_return: true,
@@ -62,7 +68,9 @@ pub(super) fn follow(status: &Status, built: &Report) {
     }
     status.set_kafka(built.kafka.clone());
     status.set_progress(report.partitions, report.views, report.dead_letters);
-    status.set_error(built.last_error.clone());
+    if report.frozen_at.is_none_or(|at| at.asked_at.is_none()) {
+        status.set_error(built.last_error.clone());
+    }
 }
 
 fn at_rest(at: &PartitionPosition) -> PartitionReport {
@@ -90,6 +98,9 @@ struct Keeper {
     reader: Reader,
     status: Status,
     path: PathBuf,
+    presence: Presence,
+    /// What is said of it, where somebody asked for it to be shown as it was left.
+    asked: Option<String>,
     on_failure: OnFailure,
     /// When something is to be begun, if ever.
     next: Option<Instant>,
@@ -106,6 +117,13 @@ impl Keeper {
             if let Err(error) = self.reader.check() {
                 self.status.set_error(Some(error.to_string()));
                 condemn_damaged(&self.path, &error);
+                (self.on_failure)();
+                return Err(error.into());
+            }
+            if let Err(error) = self.presence.check(Instant::now()) {
+                tracing::error!("{error}");
+                self.status.set_error(Some(error.to_string()));
+                self.status.set_state(State::Stalled);
                 (self.on_failure)();
                 return Err(error.into());
             }
@@ -158,6 +176,10 @@ impl Keeper {
     }
 
     fn tell(&mut self, why: String) {
+        if let Some(asked) = &self.asked {
+            // Whoever asked for the rebuild was told why it failed.
+            return self.status.set_error(Some(asked.clone()));
+        }
         let generation = self.status.report().generation;
         let format = self.reader.frozen_format().unwrap_or(FORMAT);
         let again = match self.next {
@@ -174,6 +196,16 @@ impl Keeper {
         self.status.set_error(Some(text.clone()));
         self.told = Some(text);
     }
+}
+
+fn as_asked(mark: &FrozenMark, closed: Option<&Closed>) -> String {
+    let FrozenMark { generation, asked_at } = mark;
+    let since = closed.and_then(|closed| closed.at.as_deref()).map_or_else(String::new, |at| format!(" at {at}"));
+    format!(
+        "generation {generation:06} is shown as it was left{since}, and is not kept up to date: `optview rollback --frozen` \
+         asked for that at {asked_at}. `optview rebuild` builds the views anew from the topics, and `optview rollback` brings \
+         another generation up to date, and readers see that one then"
+    )
 }
 
 /// Why it is not shown at all, where that is not wanted.

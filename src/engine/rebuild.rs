@@ -7,9 +7,14 @@ mod building;
 mod compared;
 mod conduct;
 mod frozen;
+mod gone;
+mod losses;
 mod lost;
 pub(super) mod measured;
+mod meeting;
+mod obstacle;
 mod plan;
+mod retention;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::progress::Progress;
-pub use lost::refuse_other_cluster;
-pub use plan::{Options, Plan, What};
+pub use losses::Losses;
+pub use lost::{refuse_other_cluster, refuse_to_return};
+pub use plan::{Options, Plan, What, show_frozen};
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +49,12 @@ pub struct Finished {
     /// Why the views were not compared, where they were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<String>,
+    /// Whether it is shown as it was left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+    /// The generations that stay beyond `--keep`, as they have more than what took their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<String>,
 }
 
 /// Views of the live generation and the new one, at the same positions.
@@ -57,6 +69,9 @@ pub struct Comparison {
     pub unseen: u64,
     /// The first of those that are not the same.
     pub examples: Vec<Example>,
+    /// What the new one lacks of the old one.
+    #[serde(default, skip_serializing_if = "Losses::is_none")]
+    pub losses: Losses,
 }
 
 impl Comparison {
@@ -193,8 +208,17 @@ impl Shared {
         if told.progress.phase != progress.phase {
             self.log_phase(&progress.phase);
         }
+        if let (None, Some(why)) = (&told.progress.waiting_for, &progress.waiting_for) {
+            tracing::warn!(generation = self.plan.generation, "the rebuild waits: {why}");
+        }
         measured::record(Some(&progress));
         told.progress = progress;
+    }
+
+    /// Says what keeps the rebuild from going on, if anything does.
+    fn wait_for(&self, why: Option<String>) {
+        let progress = Progress { waiting_for: why, ..self.state.lock().progress.clone() };
+        self.tell(progress);
     }
 
     fn log_phase(&self, phase: &str) {

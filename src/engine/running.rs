@@ -10,13 +10,14 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, bail};
 
+use super::topics;
 use crate::config::ProjectionConfig;
 use crate::projector::{self, Control, Positions, ProjectorError};
 use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, Continued};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
-use crate::status::Status;
+use crate::status::{State, Status};
 use crate::store::{self, Checkpoint, MissingHistoryLedger, Opened, PartitionCheckpoint, Reader, StoreError};
 pub use restrained::Restraint;
 use restrained::{Freedom, Restrained};
@@ -53,7 +54,10 @@ impl Running {
         control.set_quiet(restraint.is_quiet);
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
-        store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
+        if store::About::read(&path).topics.is_empty() {
+            store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
+        }
+        writer.note_topics(&topics::all(&config.kafka.topics))?;
         let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
         let missing_history = writer.missing_history();
         let project = {
@@ -84,8 +88,10 @@ impl Running {
                 };
                 if let Err(error) = &ended {
                     status.set_error(Some(error.to_string()));
-                    if let ProjectorError::Store(failure) = error {
-                        condemn_damaged(&path, failure);
+                    status.set_state(State::Stalled);
+                    match error {
+                        ProjectorError::Store(failure) => condemn_damaged(&path, failure),
+                        error => tracing::error!("{error}"),
                     }
                 }
                 ended.with_context(|| format!("the generation in {}", path.display()))

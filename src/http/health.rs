@@ -146,7 +146,13 @@ mod tests {
     #[test]
     fn what_is_frozen_is_ready_and_never_called_current() {
         let status = Status::new(1);
-        status.set_frozen(FrozenAt { format: 1, own_format: 2, closed_at: None, positions: Vec::new() });
+        status.set_frozen(FrozenAt {
+            format: 1,
+            own_format: 2,
+            closed_at: None,
+            positions: Vec::new(),
+            asked_at: None,
+        });
         assert_eq!(ready(&status.report(), true).unwrap().status(), StatusCode::OK);
         assert!(ready(&status.report(), false).is_err());
         let text = serde_json::to_string(&readiness(&status.report(), "frozen")).unwrap();

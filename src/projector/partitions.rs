@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use super::control::Positions;
 use super::health::{Health, Moment, Reading};
 use crate::domain::{Topic, TopicId};
-use crate::source::{Continuity, TopicNames, Watermarks};
+use crate::source::{Continuity, TopicNames, Watermarks, remedies};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
@@ -126,15 +126,16 @@ impl Partitions {
         if next < now.low {
             let low = now.low;
             return Some(format!(
-                "{name}/{partition}: the records from {next} to {low} were removed before they were read. To build anew: \
-                 optview rebuild --from-archive DIR where an archive has them, else with --accept-loss"
+                "{name}/{partition}: the records from {next} to {low} were removed before they were read. {}",
+                remedies::REMOVED
             ));
         }
         (next > now.high).then(|| {
             let high = now.high;
             format!(
                 "{name}/{partition}: {next} is to be read next, but the topic ends at {high}: it was truncated or \
-                 created again. To build anew from what the topic has: optview rebuild"
+                 created again. {}",
+                remedies::CREATED_AGAIN
             )
         })
     }
@@ -156,9 +157,9 @@ impl Partitions {
             return true;
         }
         let reason = format!(
-            "the record at {} is not the one that was read there before: the topic was created again. To build anew \
-             from what it has: optview rebuild",
-            expected.offset
+            "the record at {} is not the one that was read there before: the topic was created again. {}",
+            expected.offset,
+            remedies::CREATED_AGAIN
         );
         self.fail(topic, number, reason);
         false

@@ -177,9 +177,11 @@ impl Doubt {
             }
             Doubt::Shorter => {
                 "the topic ends before what was read of it: it was truncated, or an unclean leader was elected. If it \
-                 stays so, build anew: optview rebuild"
+                 stays so, `optview rebuild` says what that has cost, and what can be done"
             }
-            Doubt::OtherTopic => "the topic was created again. To build anew from what it has: optview rebuild",
+            Doubt::OtherTopic => {
+                "the topic was created again. `optview rebuild` says what that has cost, and what can be done"
+            }
         }
     }
 }

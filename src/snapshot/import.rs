@@ -10,6 +10,7 @@ use super::file::{Head, Kind, Whole};
 use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter};
+use crate::source::TopicNames;
 use crate::store::{self, Opened, PartitionPosition};
 
 /// How many records are handed to the writer at once.
@@ -29,29 +30,41 @@ pub fn import_where_none(
     file: &Path,
     data_dir: &Path,
     room: Room,
+    topics: &TopicNames,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Summary>, SnapshotError> {
     match store::current(data_dir)? {
         Some(_) => Ok(None),
-        None => import(file, data_dir, room, watch).map(Some),
+        None => import(file, data_dir, room, Some(topics), watch).map(Some),
     }
 }
 
-/// Makes the store of `data_dir`, which has none and is held by the caller.
+/// Makes the store of `data_dir`, which has none and is held by the caller. `topics` are those that it is to be kept up to date
+/// from, where that is known.
 ///
 /// # Errors
 /// Whatever is wrong with the file, before anything is made. What goes wrong later leaves nothing either.
-pub fn import(file: &Path, data_dir: &Path, room: Room, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
+pub fn import(
+    file: &Path,
+    data_dir: &Path,
+    room: Room,
+    topics: Option<&TopicNames>,
+    watch: &mut Watch<'_>,
+) -> Result<Summary, SnapshotError> {
     if store::current(data_dir)?.is_some() {
         return Err(SnapshotError::NotEmpty { path: data_dir.to_owned() });
     }
     let mut whole = Whole::open(file, watch)?;
     let mut head = read_head(&mut whole, file)?;
+    if let Some(difference) = topics.and_then(|topics| topics.difference(&head.topics)) {
+        return Err(SnapshotError::OtherTopics { path: file.to_owned(), difference });
+    }
     room.check_before(data_dir, "the store", head.store_bytes)?;
     let aside = Aside::begin(data_dir)?;
     let Opened { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
     store::note_topics(&path, |topic| names[topic as usize].clone());
+    writer.note_topics(&names)?;
     let mut batch = Batch::default();
     let mut commits = 0;
     let (mut key, mut value) = (Vec::new(), Vec::new());

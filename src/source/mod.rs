@@ -4,6 +4,7 @@ pub mod archive;
 mod continuity;
 pub mod kafka;
 mod observation;
+pub mod remedies;
 mod topics;
 
 use std::time::Duration;

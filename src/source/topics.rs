@@ -27,8 +27,49 @@ impl TopicNames {
         &self.0[&topic]
     }
 
+    /// What to do where a store was built from topics of other names.
+    pub const REMEDY: &str = "Correct --topic-optimizations, --topic-jobs and --topic-multistart-runs; or give another \
+        --data-dir, where the views are built from the topics that are called so now";
+
+    /// Says in what `built_from` (in the order of [`Topic::ALL`]) differs from these names, and what to do. `None`: they
+    /// are the same.
+    pub fn difference(&self, built_from: &[String; 3]) -> Option<String> {
+        let differs = |(topic, name): (Topic, &String)| {
+            let other = self.get(topic);
+            (name != other)
+                .then(|| format!("the {topic} from `{name}`, and now they are to be read from `{other}`"))
+        };
+        let differing: Vec<String> = Topic::ALL.into_iter().zip(built_from).filter_map(differs).collect();
+        (!differing.is_empty()).then(|| format!("{}. {}", differing.join("; "), TopicNames::REMEDY))
+    }
+
     /// Which topic is called so, if any.
     pub fn called(&self, name: &str) -> Option<Topic> {
         Topic::ALL.into_iter().find(|&topic| self.get(topic) == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: [&str; 3]) -> [String; 3] {
+        names.map(str::to_owned)
+    }
+
+    #[test]
+    fn names_differ_where_one_is_another_or_two_are_swapped() {
+        let ours = TopicNames::default();
+        assert_eq!(ours.difference(&names(["optimizations", "jobs", "multistart-runs"])), None);
+        let other = ours.difference(&names(["other", "jobs", "multistart-runs"])).unwrap();
+        for part in
+            ["the optimizations from `other`", "read from `optimizations`", "--topic-optimizations", "--data-dir"]
+        {
+            assert!(other.contains(part), "no {part}: {other}");
+        }
+        assert!(!other.contains("`jobs`"), "{other}");
+        let swapped = ours.difference(&names(["optimizations", "multistart-runs", "jobs"])).unwrap();
+        assert!(swapped.contains("the jobs from `multistart-runs`"), "{swapped}");
+        assert!(swapped.contains("the multistart-runs from `jobs`"), "{swapped}");
     }
 }

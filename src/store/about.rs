@@ -30,6 +30,21 @@ pub struct About {
     pub missing_history: Vec<MissingHistory>,
     /// `None` while it is open, and after a kill.
     pub closed: Option<Closed>,
+    /// Set while the generation has something that the one which took its place could not be given any more. Such a
+    /// generation is not removed unless somebody asks for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds_more: Option<HoldsMore>,
+}
+
+/// What a generation has that neither the topics nor the generation in its place have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldsMore {
+    /// The generation that took its place.
+    pub replaced_by: String,
+    /// When that was, RFC 3339.
+    pub noted_at: String,
+    /// What is missing there, in words.
+    pub what: String,
 }
 
 /// What it held when it was closed.
@@ -121,10 +136,17 @@ impl About {
     }
 }
 
-/// Notes what the topics are called that a generation is built from.
+/// Notes what the topics are called that a generation is built from. They are the generation's for good.
 pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
     let topics = Topic::ALL.map(|topic| (topic.default_name().to_owned(), name(topic)));
     About::update(generation, |about| About { topics: BTreeMap::from(topics), ..about });
+}
+
+/// Notes, before another generation takes its place, whether one has more than that: `what` says what, in words.
+pub fn note_holds_more(generation: &Path, replaced_by: u64, what: Option<String>) {
+    let holds_more =
+        what.map(|what| HoldsMore { replaced_by: format!("{replaced_by:06}"), noted_at: now(), what });
+    About::update(generation, |about| About { holds_more, ..about });
 }
 
 /// RFC 3339.

@@ -12,7 +12,7 @@ use sled::IVec;
 
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored::{self, Layout};
-use crate::domain::{Job, Optimization};
+use crate::domain::{Job, Optimization, Shortfall};
 pub use parked::is_parked_alike;
 
 /// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
@@ -78,18 +78,74 @@ impl Held {
     }
 }
 
-/// Compares one optimization. Where the old one is damaged, it differs: the others are still to be looked at, and it is the
-/// new one that must be sound.
+/// Compares one optimization, and says what the new one lacks of the old one. Where the old one is damaged, it differs: the
+/// others are still to be looked at, and it is the new one that must be sound.
 ///
 /// # Errors
 /// What cannot be read of the new one; what else fails.
-pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<Compared, StoreError> {
+pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<(Compared, Shortfall), StoreError> {
     let new = new.held(id)?;
     // Registers of another format are other bytes, and cannot be decoded.
-    let shown_only = old.is_frozen();
-    match old.held(id).and_then(|old| compare_held(old, new, id, shown_only)) {
-        Err(error) if error.is_damage() => Ok(Compared::Differing(Vec::new())),
+    let shown_only = old.check_format().is_err();
+    let compared = old.held(id).and_then(|old| {
+        let shortfall = shortfall(old.as_ref(), new.as_ref(), id, shown_only)?;
+        Ok((compare_held(old, new, id, shown_only)?, shortfall))
+    });
+    match compared {
+        Err(error) if error.is_damage() => Ok((Compared::Differing(Vec::new()), Shortfall::default())),
         compared => compared,
+    }
+}
+
+fn shortfall(old: Option<&Held>, new: Option<&Held>, id: &str, shown_only: bool) -> Result<Shortfall, StoreError> {
+    let Some(old) = old.filter(|old| new.is_none_or(|new| new.stored != old.stored)) else {
+        return Ok(Shortfall::default());
+    };
+    if shown_only {
+        return shown_shortfall(old, new);
+    }
+    let registers = |held: Option<&Held>| match held {
+        Some(held) => stored::decode_optimization(&held.stored),
+        None => Ok(Optimization::new(id.into())),
+    };
+    Ok(Shortfall::of(&registers(Some(old))?, &registers(new)?))
+}
+
+/// What can be known where the old registers cannot be decoded: a view that is not there any more, and was not deleted; and
+/// fields that have a value no more, a status that goes back, or fewer runs. The latter mean something only where both
+/// have read the same.
+fn shown_shortfall(old: &Held, new: Option<&Held>) -> Result<Shortfall, StoreError> {
+    let mut shortfall = Shortfall::default();
+    if !old.layout.shown {
+        return Ok(shortfall);
+    }
+    let Some(new) = new.filter(|new| new.layout.shown) else {
+        let is_deleted = match new {
+            Some(new) => stored::decode_optimization(&new.stored)?.deleted.is_some(),
+            None => false,
+        };
+        return Ok(Shortfall { view: !is_deleted, ..shortfall });
+    };
+    if old.parts() == new.parts() {
+        return Ok(shortfall);
+    }
+    let (old, new) = (old.fields()?, new.fields()?);
+    let goes_back = |name: &str| match name {
+        "status" => status_rank(&old) > status_rank(&new),
+        "run_count" => old[name].as_u64() > new.get(name).and_then(Value::as_u64),
+        name => !old[name].is_null() && new.get(name).is_none_or(Value::is_null),
+    };
+    shortfall.fields = old.keys().filter(|name| goes_back(name)).cloned().collect();
+    Ok(shortfall)
+}
+
+/// How far the status of a view is on its way from `queued` to an end.
+fn status_rank(fields: &Map<String, Value>) -> u8 {
+    match fields.get("status").and_then(Value::as_str) {
+        None => 0,
+        Some("queued") => 1,
+        Some("running") => 2,
+        Some(_) => 3,
     }
 }
 

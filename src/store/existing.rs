@@ -7,20 +7,26 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::checkpoint;
 use super::done::Done;
 use super::frozen::Frozen;
 use super::journal::Journal;
-use super::keys::Trees;
-use super::{About, Reader, StoreError, generations};
-use crate::codec::stored::FORMAT;
+use super::keys::{TOPICS, Trees};
+use super::{About, Checkpoint, FrozenMark, Reader, StoreError, generations};
+use crate::codec::stored::{self, FORMAT};
+use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
 pub struct Existing {
     pub reader: Reader,
-    /// The live generation's number.
+    /// The generation's number.
     pub generation: u64,
     /// Its directory.
     pub path: PathBuf,
+    /// Set if somebody asked for the live generation to be frozen.
+    pub asked: Option<FrozenMark>,
+    /// The file that it was opened from.
+    pub file: FileIdentity,
 }
 
 /// Opens the live generation of `data_dir`, to read it.
@@ -30,15 +36,58 @@ pub struct Existing {
 pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<Existing, StoreError> {
     let missing = || StoreError::Missing { path: data_dir.to_owned() };
     let generation = generations::current(data_dir)?.ok_or_else(missing)?;
+    let asked = FrozenMark::of_current(data_dir)?;
+    let (reader, file) = read(data_dir, generation, cache_bytes, asked.is_some())?;
+    Ok(Existing { reader, generation, path: generations::directory(data_dir, generation), asked, file })
+}
+
+/// Opens a generation that need not be the live one, to show it as it was left.
+///
+/// # Errors
+/// As for [`open_existing`].
+pub fn open_frozen(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Existing, StoreError> {
+    let (reader, file) = read(data_dir, generation, cache_bytes, true)?;
+    Ok(Existing { reader, generation, path: generations::directory(data_dir, generation), asked: None, file })
+}
+
+fn read(
+    data_dir: &Path,
+    generation: u64,
+    cache_bytes: u64,
+    is_frozen: bool,
+) -> Result<(Reader, FileIdentity), StoreError> {
     let path = generations::directory(data_dir, generation);
-    let reader = generations::with_database(&path, cache_bytes, |db, format| {
+    generations::with_database(&path, cache_bytes, |db, format| {
         let trees = Trees::open(db)?;
         let (_, catalog) = Journal::load(&trees)?;
         let done = Done::default();
         let caught_up = About::read(&path).closed.is_some_and(|closed| closed.caught_up);
         done.caught_up.store(caught_up, Ordering::Release);
-        let frozen = (format != FORMAT).then(|| Arc::new(Frozen { path: path.clone(), format }));
-        Ok(Reader { frozen, ..Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done)) })
-    })?;
-    Ok(Existing { reader, generation, path })
+        let frozen = (is_frozen || format != FORMAT).then(|| Arc::new(Frozen { path: path.clone(), format }));
+        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done));
+        let db = path.join("db");
+        let file = FileIdentity::of(&db).map_err(StoreError::io("look at", &db))?;
+        Ok((Reader { frozen, ..reader }, file))
+    })
+}
+
+/// What must be known of a generation before it is brought up to date.
+pub struct Standing {
+    pub checkpoint: Checkpoint,
+    /// What the topics are called, in the order of `Topic::ALL`, where that was noted.
+    pub topics: Option<[String; 3]>,
+}
+
+/// Looks how far a generation is that nobody has open, and changes nothing in it.
+///
+/// # Errors
+/// As for [`open_existing`].
+pub fn standing(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Standing, StoreError> {
+    let path = generations::directory(data_dir, generation);
+    generations::with_database(&path, cache_bytes, |db, _| {
+        let trees = Trees::open(db)?;
+        let checkpoint = checkpoint::read(&trees)?;
+        let topics = trees.meta.get(TOPICS)?.map(|bytes| stored::decode(&bytes, "topics' names")).transpose()?;
+        Ok(Standing { checkpoint, topics })
+    })
 }

@@ -1,9 +1,10 @@
-//! A generation that another version has folded: what readers get of it is read as of any other, but nobody can fold on,
-//! since its registers are written otherwise, or mean something else. It stands still where that version has left it.
+//! A generation that is shown as it was left. Another version has folded it: what readers get of it is read as of any other,
+//! but nobody can fold on, since its registers are written otherwise, or mean something else. Or somebody asked for that.
 
 use std::path::PathBuf;
 
 use super::{Reader, StoreError};
+use crate::codec::stored::FORMAT;
 
 /// What is known of it.
 pub struct Frozen {
@@ -13,7 +14,7 @@ pub struct Frozen {
 }
 
 impl Reader {
-    /// The format of the fold that gave the views, where that is not this version's.
+    /// The format of the fold that gave the views, where it is frozen.
     pub fn frozen_format(&self) -> Option<u8> {
         self.frozen.as_ref().map(|frozen| frozen.format)
     }
@@ -40,6 +41,7 @@ impl Reader {
     pub fn check_format(&self) -> Result<(), StoreError> {
         match &self.frozen {
             None => Ok(()),
+            Some(frozen) if frozen.format == FORMAT => Ok(()),
             Some(frozen) => Err(StoreError::OtherFormat { path: frozen.path.clone(), found: frozen.format }),
         }
     }

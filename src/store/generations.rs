@@ -293,7 +293,8 @@ fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn directory(data_dir: &Path, generation: u64) -> PathBuf {
+/// Where a generation lies.
+pub fn directory(data_dir: &Path, generation: u64) -> PathBuf {
     data_dir.join("generations").join(format!("{generation:06}"))
 }
 

@@ -68,6 +68,9 @@ pub const CLUSTER: &[u8] = b"cluster";
 /// number follow.
 pub const MISSING_HISTORY: &[u8] = b"missing-history/";
 
+/// In `meta`: what the topics that it is built from are called, in the order of `Topic::ALL`.
+pub const TOPICS: &[u8] = b"topics";
+
 /// By position, so that the same record is kept once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {
     let mut key = vec![position.topic as u8];

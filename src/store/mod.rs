@@ -11,12 +11,14 @@ mod done;
 mod existing;
 mod failure;
 mod frozen;
+mod frozen_mark;
 mod generations;
 mod hold;
 mod journal;
 mod keys;
 mod listing;
 mod missing_history;
+mod missing_jobs;
 mod os_errors;
 mod panics;
 mod pieces;
@@ -27,19 +29,21 @@ mod unlinked;
 pub mod verify;
 mod writer;
 
-pub use about::{About, Closed, PartitionPosition, note_topics};
+pub use about::{About, Closed, HoldsMore, PartitionPosition, note_holds_more, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
 pub use comparing::{Compared, compare, is_parked_alike};
 pub use condemned::condemn;
 pub use copying::{Copied, Copying};
-pub use existing::{Existing, open_existing};
+pub use existing::{Existing, Standing, open_existing, open_frozen, standing};
+pub use frozen_mark::FrozenMark;
 pub use generations::{
-    Opened, begin_beside, current, exists, install, make_current, next_number, of_this_format, open, open_beside,
-    remove, usable,
+    Opened, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
+    open_beside, remove, usable,
 };
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
+pub use missing_jobs::missing_jobs;
 pub use panics::caught;
 pub use preflight::check_threads_to_serve;
 pub use reader::{Kept, ListQuery, Page, Reader, Response};

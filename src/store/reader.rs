@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::frozen::Frozen;
-use super::keys::{CLUSTER, ORIGINS, Trees, dead_letter_key};
+use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, dead_letter_key};
 use super::{StoreError, pieces};
 use crate::codec::stored::{self, Filter, Layout};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
@@ -149,6 +149,18 @@ impl Reader {
         match self.trees.meta.get(ORIGINS)? {
             Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// What the topics that it is built from are called, in the order of `Topic::ALL`. `None`: nothing was read yet, or a
+    /// version did that did not note it.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
+        match self.trees.meta.get(TOPICS)? {
+            Some(bytes) => Ok(Some(stored::decode(&bytes, "topics' names")?)),
+            None => Ok(None),
         }
     }
 

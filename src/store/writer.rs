@@ -5,6 +5,7 @@
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
 mod encoding;
+mod names;
 mod syncing;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use super::journal::Journal;
 use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
 use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
+use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
 use encoding::put_optimizations;
@@ -55,6 +57,8 @@ pub struct Writer {
     checkpoint: Checkpoint,
     /// The generation's.
     directory: PathBuf,
+    /// The file that it was opened from.
+    pub file: FileIdentity,
     /// Hashes of the ids under which a job's state is, or has been, parked.
     parked: Mutex<HashSet<u64>>,
     missing: MissingHistoryLedger,
@@ -106,6 +110,7 @@ impl Writer {
             thread: Some(thread),
             done,
             checkpoint,
+            file: FileIdentity::of(file).map_err(StoreError::io("look at", file))?,
             directory,
             parked,
         })

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// How much of the store's pages is held in memory where it is opened here.
-const CACHE_BYTES: u64 = 64 << 20;
+pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
 /// Uses a tool on a data directory.
 /// `kafka` is where the topics are, and `projection` how the store is kept up to date, as far as a tool needs that and no
@@ -139,7 +139,7 @@ fn run_here(
         engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
-        Ok(Existing { reader, generation, path }) => {
+        Ok(Existing { reader, generation, path, .. }) => {
             let about = About::read(&path);
             let [optimizations, jobs, runs] = Topic::ALL.map(|topic| about.topic(topic));
             let topics = TopicNames::new(optimizations, jobs, runs);

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::accept_loss::AcceptedLoss;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
-use crate::config::{Asked, ProjectionConfig, RebuildConfig, RollbackConfig, SnapshotConfig, ToolConfig};
+use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
 use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
@@ -21,8 +21,12 @@ pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
 }
 
 /// `optview generations`
-pub fn generations(config: &ToolConfig) -> anyhow::Result<Ended> {
-    show(config, &Tool::Generations, Needs::default(), |generations: &Vec<_>| print::generations(generations))
+pub fn generations(config: &ToolConfig, removal: Option<&Removal>) -> anyhow::Result<Ended> {
+    let tool = match removal {
+        None => Tool::Generations,
+        Some(&Removal { generation, accept_loss }) => Tool::RemoveGeneration { generation, accept_loss },
+    };
+    show(config, &tool, Needs::default(), |generations: &Vec<_>| print::generations(generations))
 }
 
 /// `optview accept-loss`
@@ -59,8 +63,9 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
 /// `optview rollback`
 pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
-    let tool = Tool::Rollback { to: config.to, keep: config.keep, detach: config.detach };
-    match config.detach {
+    let RollbackConfig { to, keep, detach, frozen, .. } = *config;
+    let tool = Tool::Rollback { to, keep, detach, frozen };
+    match detach && !frozen {
         true => show(&config.tool, &tool, needs, print::begun),
         false => show(&config.tool, &tool, needs, print::rebuilt),
     }

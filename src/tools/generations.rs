@@ -1,16 +1,19 @@
-//! `optview generations`: what there is in the data directory, the live one and those beside it.
+//! `optview generations`: what there is in the data directory, the live one and those beside it; and the removal of one that
+//! is not needed any more.
 
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Outcome};
-use crate::store::{self, Listed, MissingHistory, PartitionPosition};
+use crate::engine::rebuild::Plan;
+use crate::store::{self, HoldsMore, Listed, MissingHistory, PartitionPosition};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     /// Its directory's name; one that was moved aside has a suffix.
     pub generation: String,
     pub live: bool,
-    /// It is live, and another version's: it is shown as it was left.
+    /// It is live, and shown as it was left: it is another version's, or somebody asked for that.
     #[serde(default)]
     pub frozen: bool,
     /// Of its fold; `None` where it is not known.
@@ -28,6 +31,9 @@ pub struct Generation {
     pub missing_history: Vec<MissingHistory>,
     /// Why it cannot be used.
     pub damage: Option<String>,
+    /// What it has that the one which took its place has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds_more: Option<HoldsMore>,
 }
 
 pub fn list(access: &Access) -> anyhow::Result<Outcome> {
@@ -35,6 +41,38 @@ pub fn list(access: &Access) -> anyhow::Result<Outcome> {
     let generations: anyhow::Result<Vec<Generation>> =
         listed.into_iter().map(|listed| generation(access, listed)).collect();
     Outcome::new(&generations?)
+}
+
+/// Removes one that is not live.
+///
+/// # Errors
+/// Where it is needed; and where it has more than the one that took its place, unless that loss is accepted.
+pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Result<Outcome> {
+    let data_dir = &access.data_dir;
+    if store::current(data_dir)? == Some(generation) {
+        bail!("generation {generation:06} is the live one: readers see it");
+    }
+    if !store::exists(data_dir, generation)? {
+        bail!("there is no generation {generation:06}: `optview generations` lists them");
+    }
+    let under_way = access.engine.as_ref().and_then(|engine| engine.rebuild());
+    let under_way = under_way.filter(|ticket| ticket.look().1.is_none()).map(|ticket| ticket.plan().generation);
+    let waiting = Plan::waiting(data_dir)?.map(|plan| plan.generation);
+    if under_way == Some(generation) || waiting == Some(generation) {
+        bail!(
+            "generation {generation:06} is being made, or brought up to date: `optview rebuild --status` shows it, `--abort` \
+             ends it"
+        );
+    }
+    let about = store::About::read(&store::directory(data_dir, generation));
+    if let Some(HoldsMore { replaced_by, what, .. }) = about.holds_more.filter(|_| !accept_loss) {
+        bail!(
+            "generation {generation:06} has more than generation {replaced_by}, which took its place ({what}), and the topics \
+             do not give that any more. With --accept-loss it is removed"
+        );
+    }
+    store::remove(data_dir, generation)?;
+    list(access)
 }
 
 fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
@@ -50,6 +88,7 @@ fn generation(access: &Access, listed: Listed) -> anyhow::Result<Generation> {
         positions: about.closed.map(|closed| closed.positions),
         missing_history: about.missing_history,
         damage,
+        holds_more: about.holds_more.filter(|_| !live),
     };
     if live {
         match &access.reader {

@@ -170,7 +170,14 @@ fn left_over(pieces: u64) -> String {
 }
 
 pub fn rebuilt(finished: &Finished) -> String {
-    let Finished { generation, records, comparison, cut_over, kept_because, not_compared, .. } = finished;
+    let Finished { generation, records, comparison, cut_over, kept_because, not_compared, frozen, spared, .. } =
+        finished;
+    if *frozen {
+        return format!(
+            "Generation {generation} is what readers see, as it was left, also after a restart. It is not kept up to date, and \
+             is said to be frozen. `optview rebuild`, or `optview rollback` to another one, leads out of that.\n"
+        );
+    }
     let mut text = match cut_over {
         true => format!("Generation {generation} is live.\n"),
         false => format!(
@@ -179,7 +186,7 @@ pub fn rebuilt(finished: &Finished) -> String {
         ),
     };
     text += &format!("{records} records were read.");
-    let Comparison { same, differing, only_old, only_new, unseen, examples } = comparison;
+    let Comparison { same, differing, only_old, only_new, unseen, examples, losses } = comparison;
     if same + differing + only_old + only_new > 0 {
         text += &format!(
             " Of the views, {same} are the same, {differing} differ, {only_old} are only in the old one, {only_new} only \
@@ -188,6 +195,16 @@ pub fn rebuilt(finished: &Finished) -> String {
     }
     if *unseen > 0 {
         text += &format!(" Of {unseen} more records, what readers are not shown differs.");
+    }
+    if !losses.is_none() {
+        let who = if *cut_over { "That had been accepted" } else { "Of what the live views show" };
+        text += &format!(" {who}: {}.", losses.told());
+    }
+    for generation in spared {
+        text += &format!(
+            " Generation {generation} is kept beyond --keep, as it has more than the one that took its place; `optview \
+             generations --remove {generation} --accept-loss` removes it."
+        );
     }
     if let Some(why) = not_compared {
         text += &format!(" The views were not compared: {why}.");
@@ -204,10 +221,11 @@ pub fn rebuild_status(stands: &Value) -> String {
         (Some(generation), Some(true)) => {
             let progress = &stands["progress"];
             format!(
-                "Generation {generation} is under way: {}, {} of {} done.\n",
+                "Generation {generation} is under way: {}, {} of {} done{}.\n",
                 progress["phase"].as_str().unwrap_or("?"),
                 progress["records_done"],
-                progress["records_total"]
+                progress["records_total"],
+                progress["waiting_for"].as_str().map_or_else(String::new, |why| format!("; it waits: {why}"))
             )
         }
         (Some(generation), _) => match serde_json::from_value(stands["finished"].clone()) {
@@ -252,7 +270,13 @@ pub fn generations(generations: &[Generation]) -> String {
             generation.created_at.as_deref().map_or_else(unknown, created),
             positions.unwrap_or_else(unknown),
             missing(&generation.missing_history),
-            generation.damage.as_ref().map_or_else(String::new, |why| format!("damaged: {why}")),
+            match (&generation.damage, &generation.holds_more) {
+                (Some(why), _) => format!("damaged: {why}"),
+                (None, Some(more)) => {
+                    format!("has more than {}, which took its place: {}", more.replaced_by, more.what)
+                }
+                (None, None) => String::new(),
+            },
         ]
     };
     let head = ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", "MISSING", ""]

@@ -4,12 +4,15 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
+use super::asking::CACHE_BYTES;
 use super::{Access, Outcome, Watch};
-use crate::engine::rebuild::{Finished, Options, Plan, Ticket, What};
+use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket, What, show_frozen};
+use crate::engine::roll_back_frozen_unserved;
 use crate::progress::Progress;
+use crate::store;
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -31,9 +34,43 @@ pub fn go_back(
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let is_asked = |plan: &Plan| plan.what == What::Return && to.is_none_or(|to| to == plan.generation);
-    let ticket = begin(&access, detach, is_asked, || Plan::go_back(&access.data_dir, to, keep))?;
+    let plan = || {
+        let plan = Plan::go_back(&access.data_dir, to, keep)?;
+        refuse_to_return(&access, plan.generation)?;
+        Ok(plan)
+    };
+    let ticket = begin(&access, detach, is_asked, plan)?;
     drop(access);
-    watched(&ticket, detach, watch)
+    let outcome = watched(&ticket, detach, watch);
+    // Only of what ended is it known that it cannot be done.
+    let has_failed = matches!(ticket.look().1, Some(Err(_))) && !ticket.is_aborted();
+    outcome.map_err(|why| match has_failed {
+        true => anyhow!("{why:#}. {}", show_frozen(ticket.plan().generation)),
+        false => why,
+    })
+}
+
+/// Before anything is begun. Where one is under way, that is said instead.
+fn refuse_to_return(access: &Access, generation: u64) -> anyhow::Result<()> {
+    let Some(engine) = access.engine.as_ref() else { return Ok(()) };
+    if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
+        return Ok(());
+    }
+    let standing = store::standing(&access.data_dir, generation, engine.config.store_cache_bytes);
+    let standing = standing.with_context(|| format!("generation {generation:06} cannot be gone back to"))?;
+    rebuild::refuse_to_return(&engine.config, generation, &standing)
+}
+
+/// Shows an earlier generation as it was left.
+pub fn go_back_frozen(access: Access, to: Option<u64>) -> anyhow::Result<Outcome> {
+    let Access { data_dir, engine, reader, .. } = access;
+    // What it holds open could not be closed.
+    drop(reader);
+    let finished = match engine {
+        Some(engine) => engine.roll_back_frozen(to)?,
+        None => roll_back_frozen_unserved(&data_dir, to, CACHE_BYTES)?,
+    };
+    outcome(&finished)
 }
 
 /// Builds a generation beside the live one only to compare the two, and removes it again: also where nobody waits for the

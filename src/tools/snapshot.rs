@@ -36,7 +36,7 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let _hold = store::hold(data_dir)?;
     let mut shown = Shown::new(false);
     let room = Room { floor: config.min_free_disk_bytes };
-    let summary = snapshot::import(&config.file, data_dir, room, &mut |phase, done, total| {
+    let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
         shown.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

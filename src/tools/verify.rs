@@ -98,7 +98,7 @@ impl Report {
                 return Report { verified, against_log: AgainstLog { failed, ..AgainstLog::default() } };
             }
         };
-        let Comparison { same, differing, only_old, only_new, unseen, examples } = comparison;
+        let Comparison { same, differing, only_old, only_new, unseen, examples, losses: _ } = comparison;
         verified.problems_found += differing + only_old + only_new + unseen;
         let left = NAMED.saturating_sub(verified.problems.len());
         verified.problems.extend(examples.into_iter().map(problem).take(left));

@@ -87,6 +87,7 @@ const TESTS: &[&[Test]] = &[
     crash::TESTS,
     rebuild::TESTS,
     rebuild::archived::TESTS,
+    rebuild::lost::TESTS,
     format::TESTS,
     cluster_id::TESTS,
     health::TESTS,

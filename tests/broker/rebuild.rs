@@ -2,6 +2,7 @@
 //! back, and a kill at any moment leaves one generation or the other, whole.
 
 pub mod archived;
+pub mod lost;
 pub mod marker;
 
 use std::fs;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use optview::domain::Topic;
 use serde_json::Value;
 
-use crate::cluster::{delete_records, delete_topic, put};
+use crate::cluster::{delete_records, put};
 use crate::dice::Dice;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
@@ -46,11 +47,6 @@ pub const TESTS: &[Test] = &[
         name: "a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself",
         needs: Needs::Broker,
         run: a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself,
-    },
-    Test {
-        name: "a_rebuild_is_the_remedy_for_a_topic_made_anew",
-        needs: Needs::Broker,
-        run: a_rebuild_is_the_remedy_for_a_topic_made_anew,
     },
 ];
 
@@ -263,29 +259,6 @@ fn a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself(rig: &Rig) {
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig);
     assert_eq!(server.get("/optimizations?limit=1000").body, before);
-}
-
-fn a_rebuild_is_the_remedy_for_a_topic_made_anew(rig: &Rig) {
-    rig.create_topics(1);
-    put(rig, &[created("a"), job("a", "pending", 1), job("a", "processing", 2), job("a", "waiting", 3)]);
-    let server = Server::start(rig, &[]);
-    server.wait_until_all_is_kept(rig);
-    assert!(server.stop().0.success());
-    delete_topic(rig, Topic::Jobs);
-    rig.create_topics(1);
-    put(rig, &[job("a", "completed", 4)]);
-    let server = Server::start(rig, &[]);
-    let jobs = rig.settings.topics.get(Topic::Jobs);
-    let stalled = server.wait_for("stopped", |report| report.is_stopped(jobs, 0));
-    assert!(stalled.last_error.is_some_and(|error| error.contains("optview rebuild")));
-    assert_eq!(server.get("/optimizations/a").body["status"], "running");
-    let built = run(rig, &["rebuild", "--json"]);
-    assert_eq!((built.code, &built.json["cut_over"]), (Some(0), &Value::from(true)), "{built:?}");
-    assert_eq!(server.wait_until_live().last_error, None);
-    assert_eq!(server.get("/readyz").status, 200);
-    assert_eq!(server.get("/optimizations/a").body["status"], "succeeded");
-    put(rig, &[job("a", "failed", 5)]);
-    wait_for_status(&server, "a", "failed");
 }
 
 /// How a tool ended.

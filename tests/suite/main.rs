@@ -4,6 +4,7 @@ mod architecture;
 mod archive;
 mod cases;
 mod command_line;
+mod data_dir;
 mod documents;
 mod explain;
 mod fold;
@@ -13,6 +14,7 @@ mod history;
 mod large;
 mod limits;
 mod lists;
+mod losses;
 mod made;
 mod moving;
 #[cfg(target_os = "linux")]

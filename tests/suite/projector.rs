@@ -4,10 +4,10 @@
 mod archived;
 mod cluster;
 mod continued;
+mod ends;
 mod findings;
 mod health;
 mod missing_history;
-mod ends;
 mod script;
 
 use std::collections::BTreeSet;

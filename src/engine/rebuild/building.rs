@@ -20,7 +20,7 @@ pub fn build(engine: &Engine, shared: &Shared, new: &Running) -> anyhow::Result<
         let (done, state) = builder.look()?;
         // One that has stopped, or is another version's, is as far as it will ever be.
         let live = engine.status.state();
-        if state == State::Live && matches!(live, State::Live | State::Stale | State::Stalled | State::Frozen) {
+        if state.has_caught_up() && (live.has_caught_up() || matches!(live, State::Stalled | State::Frozen)) {
             return Ok(done);
         }
         std::thread::sleep(LOOK_EVERY);
@@ -48,7 +48,8 @@ impl<'a> Builder<'a> {
         let (done, total) = progress(&report, &new.reader.origins()?);
         let done_at_first = *self.done_at_first.get_or_insert(done);
         let rate = done.saturating_sub(done_at_first) as f64 / begin.elapsed().as_secs_f64().max(0.001);
-        tell(shared, "building", done, total, Some(rate));
+        let progress = Progress::new("building", done, total).at(rate);
+        shared.tell(Progress { waiting_for: waiting_for(&report, &engine.status.report()), ..progress });
         if engine.status.state() == State::Frozen {
             frozen::follow(&engine.status, &report);
         }
@@ -64,6 +65,18 @@ impl<'a> Builder<'a> {
         }
         Ok((done, report.state))
     }
+}
+
+/// What keeps the new generation from being built, or the live one from where the two are compared.
+fn waiting_for(new: &Report, live: &Report) -> Option<String> {
+    if let Some(why) = &new.last_error {
+        return Some(format!("the new generation reads nothing, or not all: {why}"));
+    }
+    let is_behind = matches!(live.state, State::Starting | State::CatchingUp);
+    (new.state.has_caught_up() && is_behind).then(|| {
+        let why = live.last_error.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        format!("the new generation has read all, and the live one has not caught up yet{why}")
+    })
 }
 
 /// How many records have been read since the beginnings, and how many there are: the topics' own beginnings move with

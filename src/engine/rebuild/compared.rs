@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::{Comparison, Example};
-use crate::store::{Compared, Reader, StoreError, compare};
+use crate::domain::Shortfall;
+use crate::store::{Compared, Reader, StoreError, compare, missing_jobs};
 use parked::ParkedJobs;
 
 /// How many optimizations are looked at before others are asked whether to go on.
@@ -24,7 +25,7 @@ pub struct Comparing<'a> {
     old: &'a Reader,
     new: &'a Reader,
     /// What is not the same, or was not when it was looked at.
-    odd: BTreeMap<Arc<str>, Compared>,
+    odd: BTreeMap<Arc<str>, (Compared, Shortfall)>,
     parked: ParkedJobs<'a>,
 }
 
@@ -72,7 +73,8 @@ impl<'a> Comparing<'a> {
         self.look_at(changed.iter())?;
         self.parked.look_at_changed()?;
         let mut comparison = Comparison::default();
-        for (id, compared) in &self.odd {
+        for (id, (compared, shortfall)) in &self.odd {
+            comparison.losses.add(id, shortfall);
             let (how, fields, count) = match compared {
                 Compared::Same | Compared::Neither => continue,
                 Compared::Differing(fields) => ("differing", fields.clone(), &mut comparison.differing),
@@ -86,6 +88,7 @@ impl<'a> Comparing<'a> {
             }
         }
         self.parked.tell(&mut comparison, examples);
+        comparison.losses.parked_jobs = missing_jobs(self.old, self.new, self.parked.differing())?;
         let odd = comparison.differing + comparison.only_old;
         comparison.same = self.old.views().saturating_sub(odd);
         Ok(comparison)
@@ -99,17 +102,22 @@ impl<'a> Comparing<'a> {
 
     fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         for id in ids {
-            match compare(self.old, self.new, id)? {
-                Compared::Same | Compared::Neither => self.odd.remove(id),
-                // Where nearly all differ, examples are enough.
-                Compared::Differing(_) if self.odd.len() > EXAMPLES_KEPT => {
-                    self.odd.insert(id.clone(), Compared::Differing(Vec::new()))
+            let (compared, mut shortfall) = compare(self.old, self.new, id)?;
+            // Where nearly all differ, examples are enough.
+            let names_fields = self.odd.len() <= EXAMPLES_KEPT;
+            if !names_fields {
+                shortfall.fields.truncate(1);
+            }
+            let compared = match compared {
+                Compared::Same | Compared::Neither => {
+                    self.odd.remove(id);
+                    continue;
                 }
-                Compared::Unseen(_) if self.odd.len() > EXAMPLES_KEPT => {
-                    self.odd.insert(id.clone(), Compared::Unseen(Vec::new()))
-                }
-                compared => self.odd.insert(id.clone(), compared),
+                Compared::Differing(_) if !names_fields => Compared::Differing(Vec::new()),
+                Compared::Unseen(_) if !names_fields => Compared::Unseen(Vec::new()),
+                compared => compared,
             };
+            self.odd.insert(id.clone(), (compared, shortfall));
         }
         Ok(())
     }

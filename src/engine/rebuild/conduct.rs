@@ -1,32 +1,23 @@
 //! From a plan to its end: build, compare, switch. Whatever goes wrong before the switch leaves the live generation as it
 //! was; a crash at any moment leaves one or the other.
 
-use std::cell::Cell;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 
 use super::building::{Builder, build, tell};
 use super::compared::Comparing;
 use super::frozen::StandsAt;
+use super::meeting::{Held, hold_both, hold_wherever};
 use super::plan::{Options, Plan, What};
-use super::{Comparison, Finished, Shared, archived, lost};
+use super::{Comparison, Finished, Shared, archived, lost, retention};
 use crate::disk;
 use crate::engine::running::{Restraint, Running};
-use crate::engine::{Engine, missing_history};
-use crate::projector::{Control, HoldError, Positions};
+use crate::engine::{Engine, missing_history, stop};
 use crate::source::archive::ArchiveSource;
-use crate::store::{self, Opened, Reader};
-
-/// How long a projector may take to come to the other's positions: what readers see grows old meanwhile.
-const HOLD_AT_MOST: Duration = Duration::from_millis(400);
-/// How long the new generation's checkpoint may take to be on the disk. While both hold, views grow old meanwhile, so it gets
-/// less at first.
-const SYNC_AT_MOST: Duration = Duration::from_secs(10);
-const HOLDS_TRIED: u32 = 120;
+use crate::store::{self, FrozenMark, Opened, Reader};
 
 pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
     let data_dir = &engine.config.data_dir;
@@ -40,7 +31,7 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Re
     }
     if !matches!(&ended, Ok(finished) if finished.cut_over) && plan.what.is_built() {
         plan.discard(data_dir);
-        remove(data_dir, plan.generation);
+        retention::remove(data_dir, plan.generation);
     }
     Plan::forget(data_dir);
     if is_aborted {
@@ -65,25 +56,27 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
             return Err(error);
         }
     };
-    let finished = |cut_over, kept_because| Finished {
+    let mut finished = Finished {
         phase: "done".to_owned(),
         generation: format!("{:06}", plan.generation),
         records,
         comparison,
-        cut_over,
+        cut_over: false,
         kept_because,
         not_compared,
+        frozen: false,
+        spared: Vec::new(),
     };
-    if let Some(because) = kept_because {
+    if finished.kept_because.is_some() {
         drop(held);
         stop(new);
-        return Ok(finished(false, Some(because)));
+        return Ok(finished);
     }
     let accepted = engine
         .with_live(|live| live.reader.clone())
         .and_then(|live| missing_history::accept_in_rebuilt(&plan.options, &live, &new));
     // From here on a restart opens the new one, which is where the live one is, and on the disk.
-    let made = accepted.and_then(|()| Ok(store::make_current(data_dir, plan.generation)?));
+    let made = accepted.and_then(|()| make_current(engine, plan, &finished, &new.reader));
     if let Err(error) = made {
         drop(held);
         stop(new);
@@ -94,9 +87,47 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
     if let Some(before) = before {
         let generation = before.generation;
         stop(before);
-        prune(data_dir, generation, plan.options.keep);
+        let spared = retention::prune(data_dir, generation, plan.options.keep);
+        finished.spared = spared.into_iter().map(|number| format!("{number:06}")).collect();
     }
-    Ok(finished(true, None))
+    Ok(Finished { cut_over: true, ..finished })
+}
+
+/// Notes first what only the live one has, so that nothing removes it unasked.
+fn make_current(engine: &Engine, plan: &Plan, finished: &Finished, new: &Reader) -> anyhow::Result<()> {
+    let data_dir = &engine.config.data_dir;
+    let (live, path) = engine.with_live(|live| (live.reader.clone(), live.path.clone()))?;
+    let losses = &finished.comparison.losses;
+    let more = match plan.what {
+        // How the one that is gone back to differs is not looked at; but what it never read is known.
+        What::Return | What::Discard => began_earlier(&live, new)?,
+        What::Build | What::Scratch if !losses.is_none() => Some(losses.told()),
+        What::Build | What::Scratch if plan.options.accept_loss && live.check_format().is_err() => {
+            Some("how many views were lost could not be told, as another version had folded them".to_owned())
+        }
+        What::Build | What::Scratch => None,
+    };
+    if more.is_some() || plan.what.is_built() {
+        store::note_holds_more(&path, plan.generation, more);
+    }
+    store::make_current(data_dir, plan.generation)?;
+    if let Err(error) = FrozenMark::clear(data_dir) {
+        // It names another generation, and so counts for nothing.
+        tracing::warn!(%error, "what `optview rollback --frozen` left could not be removed");
+    }
+    Ok(())
+}
+
+/// The partitions that the live generation was read from an earlier offset of, as from an archive.
+fn began_earlier(live: &Reader, new: &Reader) -> anyhow::Result<Option<String>> {
+    let (ours, theirs) = (live.origins()?, new.origins()?);
+    let is_earlier = |(key, origin): &(&(String, i32), &i64)| theirs.get(*key).is_some_and(|new| *origin < new);
+    let earlier = ours
+        .iter()
+        .filter(is_earlier)
+        .map(|((topic, partition), from)| format!("{topic}/{partition} from {from}"));
+    let earlier: Vec<String> = earlier.collect();
+    Ok((!earlier.is_empty()).then(|| format!("only it was built from {}", earlier.join(", "))))
 }
 
 fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
@@ -168,33 +199,9 @@ struct Prepared {
     kept_because: Option<String>,
 }
 
-/// Both projectors hold until this is dropped.
-struct Held {
-    /// `None`: it stands still anyway.
-    live: Option<Arc<Control>>,
-    new: Arc<Control>,
-    /// When the live one was told to.
-    since: Cell<Instant>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.go_on();
-        tracing::debug!(after = ?self.since.get().elapsed(), "both generations go on");
-    }
-}
-
-impl Held {
-    fn go_on(&self) {
-        if let Some(live) = &self.live {
-            live.go_on();
-        }
-        self.new.go_on();
-    }
-}
-
 fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyhow::Result<Prepared> {
-    let (live, live_reader) = engine.with_live(|live| (live.control.clone(), live.reader.clone()))?;
+    let (live, live_reader) =
+        engine.with_live(|live| ((live.control.clone(), live.status.clone()), live.reader.clone()))?;
     let stands_at = engine.with_live(|live| StandsAt::of(live, &engine.config))??;
     let Options { until_millis, examples, .. } = plan.options;
     // Where records are left out, positions say nothing.
@@ -216,9 +223,14 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
         }
         What::Build | What::Scratch | What::Return | What::Discard => None,
     };
+    if let (Some(_), What::Build, None) = (&stands_at, plan.what, until_millis) {
+        let losses = StandsAt::losses(&live_reader, &new.reader, shared)?;
+        comparison.losses = std::mem::take(&mut comparison.losses).or_more(losses);
+    }
     tell(shared, "switching", records, Some(records), None);
     let live = stands_at.is_none().then_some(live);
-    let held = Held { live, new: new.control.clone(), since: Cell::new(Instant::now()) };
+    let names = engine.config.kafka.topics.clone();
+    let held = Held::new(live, (new.control.clone(), new.status.clone()), names);
     let is_only_compared = plan.options.dry_run || until_millis.is_some();
     let positions = match until_millis {
         Some(_) => hold_wherever(&held)?,
@@ -227,19 +239,27 @@ fn prepare(engine: &Engine, plan: &Plan, shared: &Shared, new: &Running) -> anyh
     if let Some(comparing) = comparing {
         comparison = comparing.finish(examples)?;
     }
-    let kept_because = if is_only_compared {
-        Some("it was only to be compared".to_owned())
-    } else if plan.options.expect_same && not_compared.is_some() {
-        Some("the views could not be compared, and --expect-same was given".to_owned())
-    } else if plan.options.expect_same && comparison.found_differences() {
-        Some("views differ, and --expect-same was given".to_owned())
-    } else {
-        if let Some(stands_at) = &stands_at {
-            stands_at.refuse_less(&positions, &plan.options)?;
-        }
-        None
-    };
+    let kept_because = kept_because(plan, &comparison, not_compared.as_deref());
+    if kept_because.is_none() {
+        comparison.losses.refuse(plan)?;
+        stands_at.map_or(Ok(()), |stands_at| stands_at.refuse_less(&positions, plan))?;
+    }
     Ok(Prepared { comparison, not_compared, records, held, kept_because })
+}
+
+/// Why readers are not to see the new one, where that was asked for.
+fn kept_because(plan: &Plan, comparison: &Comparison, not_compared: Option<&str>) -> Option<String> {
+    let Options { dry_run, until_millis, expect_same, .. } = plan.options;
+    let because = if dry_run || until_millis.is_some() {
+        "it was only to be compared"
+    } else if expect_same && not_compared.is_some() {
+        "the views could not be compared, and --expect-same was given"
+    } else if expect_same && comparison.found_differences() {
+        "views differ, and --expect-same was given"
+    } else {
+        return None;
+    };
+    Some(because.to_owned())
 }
 
 pub(super) fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> anyhow::Result<Comparing<'a>> {
@@ -254,95 +274,4 @@ pub(super) fn compare<'a>(shared: &Shared, old: &'a Reader, new: &'a Reader) -> 
         bail!("it was told to end");
     }
     Ok(comparing)
-}
-
-/// Has both hold where the one is that is further. Where it `syncs`, the new one's checkpoint of that is on the disk.
-fn hold_both(shared: &Shared, held: &Held, syncs: bool) -> anyhow::Result<Positions> {
-    let mut why = None;
-    for tried in 0..HOLDS_TRIED {
-        let sync_at_most = (HOLD_AT_MOST * 2_u32.pow(tried.min(5))).min(SYNC_AT_MOST);
-        match try_to_hold(held, syncs.then_some(sync_at_most)) {
-            Ok(positions) => return Ok(positions),
-            Err(error @ HoldError::TooLong(_)) => {
-                tracing::debug!("trying again to bring the generations to the same positions: {error}");
-                why = Some(error);
-            }
-            Err(error) => return Err(error).context("the generations cannot be brought to the same positions"),
-        }
-        held.go_on();
-        if shared.is_told_to_end() {
-            bail!("it was told to end");
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    let why = why.map_or_else(|| anyhow!("nothing was tried"), anyhow::Error::from);
-    Err(why).context("the generations could not be brought to the same positions")
-}
-
-fn try_to_hold(held: &Held, sync_at_most: Option<Duration>) -> Result<Positions, HoldError> {
-    if sync_at_most.is_some() {
-        sync_ahead(&held.new)?;
-    }
-    held.since.set(Instant::now());
-    let of_live = match &held.live {
-        Some(live) => live.hold_here(HOLD_AT_MOST)?,
-        None => Positions::new(),
-    };
-    let mut furthest = held.new.hold_here(HOLD_AT_MOST)?;
-    for (partition, &position) in &of_live {
-        let furthest = furthest.entry(*partition).or_default();
-        *furthest = position.max(*furthest);
-    }
-    // What the live one cannot read any further is no reason to stay with it.
-    let readable = |(partition, _): &(&(_, _), &i64)| of_live.contains_key(*partition);
-    let for_live = furthest.iter().filter(readable).map(|(partition, position)| (*partition, *position)).collect();
-    if let Some(live) = &held.live {
-        live.hold_at(for_live, HOLD_AT_MOST)?;
-    }
-    held.new.hold_at(furthest.clone(), HOLD_AT_MOST)?;
-    if let Some(at_most) = sync_at_most {
-        held.new.sync_at(furthest.clone(), at_most)?;
-    }
-    Ok(furthest)
-}
-
-/// What was built since its last checkpoint may be much, and a disk slow: the live one goes on meanwhile, and little is left to
-/// be synced while neither does.
-fn sync_ahead(new: &Control) -> Result<(), HoldError> {
-    let positions = new.hold_here(SYNC_AT_MOST)?;
-    new.sync_at(positions, SYNC_AT_MOST)?;
-    new.go_on();
-    Ok(())
-}
-
-/// Where records are left out, positions say nothing.
-fn hold_wherever(held: &Held) -> Result<Positions, HoldError> {
-    if let Some(live) = &held.live {
-        live.hold_here(SYNC_AT_MOST)?;
-    }
-    held.new.hold_here(SYNC_AT_MOST)
-}
-
-fn stop(running: Running) {
-    let generation = running.generation;
-    if let Err(error) = running.stop() {
-        tracing::error!(generation, "a generation did not end as it should: {error:#}");
-    }
-}
-
-/// Leaves so many beside the live one, the one that was live until now first, then the latest.
-fn prune(data_dir: &Path, before: u64, keep: usize) {
-    let current = store::current(data_dir).ok().flatten();
-    let mut others = store::usable(data_dir).unwrap_or_default();
-    others.retain(|&number| Some(number) != current && number != before);
-    others.push(before);
-    for generation in others.into_iter().rev().skip(keep) {
-        remove(data_dir, generation);
-    }
-}
-
-fn remove(data_dir: &Path, generation: u64) {
-    if let Err(error) = store::remove(data_dir, generation) {
-        tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
-    }
 }

@@ -8,12 +8,12 @@ use anyhow::{Context as _, bail};
 use super::building::{Builder, LOOK_EVERY, tell};
 use super::conduct::compare;
 use super::plan::{Options, Plan, What};
-use super::{Comparison, Shared};
+use super::{Comparison, Losses, Shared};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::engine::running::{Running, positions};
 use crate::projector::{HoldError, Positions};
-use crate::store::{About, Checkpoint, Reader};
+use crate::store::{About, Checkpoint, FrozenMark, Reader};
 
 /// For how long it may read nothing, though nothing is wrong, on its way there.
 const STANDS_STILL: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ pub struct StandsAt {
     positions: Positions,
     /// Why its views may be others than those of its positions, where they may.
     unclear: Option<String>,
+    /// Somebody asked for it to stand still.
+    is_asked_for: bool,
 }
 
 impl StandsAt {
@@ -41,7 +43,8 @@ impl StandsAt {
             "the version before was not ended as it should be, so that its views may be ahead of its positions"
                 .to_owned()
         });
-        Ok(Some(StandsAt { checkpoint, positions, unclear }))
+        let is_asked_for = FrozenMark::of_current(&config.data_dir)?.is_some();
+        Ok(Some(StandsAt { checkpoint, positions, unclear, is_asked_for }))
     }
 
     /// Why there is nothing to compare it with, where there is not.
@@ -51,6 +54,17 @@ impl StandsAt {
             (What::Build, true) => Some("what was lost could not be told from what differs".to_owned()),
             (What::Build, false) | (What::Scratch, _) => None,
         }
+    }
+
+    /// What the frozen one has and the new one, which has read all by now, has not. Of another version's records only that a
+    /// view is there can be held against it: what has come since may have changed all else.
+    pub fn losses(live: &Reader, new: &Reader, shared: &Shared) -> anyhow::Result<Losses> {
+        let compared = compare(shared, live, new)?.finish(0)?;
+        let losses = compared.losses;
+        Ok(match live.check_format() {
+            Ok(()) => losses,
+            Err(_) => Losses { gone_back: 0, records: 0, parked_jobs: 0, ..losses },
+        })
     }
 
     /// Has the new one read as far as this, and no further, and compares what both have read, and what both show there. The
@@ -128,11 +142,15 @@ impl StandsAt {
     }
 
     /// No view may go back: what the live one has read, the new one must have read, too.
-    pub fn refuse_less(&self, reached: &Positions, options: &Options) -> anyhow::Result<()> {
+    pub fn refuse_less(&self, reached: &Positions, plan: &Plan) -> anyhow::Result<()> {
+        // Whoever asked for the frozen one, and now for another that was live before, wants to see that one.
+        if self.is_asked_for && plan.what == What::Return {
+            return Ok(());
+        }
         let is_less =
             |(partition, at): &(&(Topic, i32), &i64)| reached.get(*partition).is_none_or(|new| new < *at);
         match self.positions.iter().find(is_less) {
-            Some((&(topic, partition), at)) if !options.accept_loss => bail!(
+            Some((&(topic, partition), at)) if !plan.options.accept_loss => bail!(
                 "the live generation has read {topic}/{partition} up to {at}, and the new one has not: the topic was \
                  truncated or created again"
             ),

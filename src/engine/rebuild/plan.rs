@@ -68,7 +68,7 @@ pub struct Options {
 }
 
 impl Plan {
-    fn new(generation: u64, what: What, options: Options) -> Plan {
+    pub(super) fn new(generation: u64, what: What, options: Options) -> Plan {
         Plan { generation, what, options, format: FORMAT }
     }
 
@@ -95,20 +95,23 @@ impl Plan {
 
     /// One that was live before: this one, or the last but the live one.
     pub fn go_back(data_dir: &Path, to: Option<u64>, keep: usize) -> anyhow::Result<Plan> {
+        let generation = Plan::earlier(data_dir, to)?;
+        refuse_other_format(data_dir, generation)?;
+        Ok(Plan::new(generation, What::Return, Options { keep, ..Options::default() }))
+    }
+
+    /// The generation to go back to: this one, or the last but the live one.
+    pub(in crate::engine) fn earlier(data_dir: &Path, to: Option<u64>) -> anyhow::Result<u64> {
         let current = store::current(data_dir)?.context("there is no live generation")?;
         let mut others = store::usable(data_dir)?;
         others.retain(|&number| number != current);
-        let generation = match to {
+        match to {
             Some(to) if to == current => anyhow::bail!("generation {to:06} is the live one already"),
             Some(to) => others.into_iter().find(|&number| number == to).with_context(|| {
                 format!("there is no generation {to:06} to go back to: `optview generations` lists them")
-            })?,
-            None => {
-                others.pop().context("there is no generation to go back to: `optview generations` lists them")?
-            }
-        };
-        refuse_other_format(data_dir, generation)?;
-        Ok(Plan::new(generation, What::Return, Options { keep, ..Options::default() }))
+            }),
+            None => others.pop().context("there is no generation to go back to: `optview generations` lists them"),
+        }
     }
 
     fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
@@ -194,10 +197,16 @@ fn refuse_other_format(data_dir: &Path, generation: u64) -> anyhow::Result<()> {
     match listed.and_then(|listed| listed.about.format) {
         Some(format) if format != FORMAT => anyhow::bail!(
             "generation {name} has the fold format {format}, and this version's is {FORMAT}, so that it could not be kept \
-             up to date. To return to it, stop this version and start the one that made it: it does so by itself"
+             up to date. To return to it, stop this version and start the one that made it: it does so by itself. {}",
+            show_frozen(generation)
         ),
         _ => Ok(()),
     }
+}
+
+/// What can be done about a generation that cannot be brought up to date.
+pub fn show_frozen(generation: u64) -> String {
+    format!("`optview rollback --frozen --to {generation:06}` shows it as it was left, and says that it is frozen")
 }
 
 fn path(data_dir: &Path) -> PathBuf {

@@ -5,11 +5,8 @@ use std::time::Instant;
 
 use super::{Partition, Partitions};
 use crate::domain::{Topic, TopicId};
-use crate::source::{Discontinuity, PartitionObservation};
+use crate::source::{Discontinuity, PartitionObservation, remedies};
 use crate::store::PartitionCheckpoint;
-
-/// What can be done about a topic that is another one.
-const REMEDY: &str = "To build anew from what it has: optview rebuild";
 
 /// Why a partition of a topic with this id is not the one that a checkpoint is of, where that is known.
 pub(super) fn recreated(held: &PartitionCheckpoint, found: Option<TopicId>) -> Option<String> {
@@ -19,7 +16,7 @@ pub(super) fn recreated(held: &PartitionCheckpoint, found: Option<TopicId>) -> O
 }
 
 fn told(discontinuity: Discontinuity) -> String {
-    format!("{discontinuity}. {REMEDY}")
+    format!("{discontinuity}. {}", remedies::CREATED_AGAIN)
 }
 
 impl Partitions {

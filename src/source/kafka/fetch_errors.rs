@@ -3,6 +3,8 @@
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::source::remedies;
+
 /// What follows from an error of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence {
@@ -18,11 +20,11 @@ pub fn consequence(code: RDKafkaErrorCode, text: &str) -> Consequence {
     use RDKafkaErrorCode as Code;
     let told = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
     match code {
-        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Consequence::Stops(
-            "the offset to read next is no longer in the topic: its oldest records were removed, or it was \
-             truncated or created again. To build anew from what the topic has: optview rebuild"
-                .to_owned(),
-        ),
+        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Consequence::Stops(format!(
+            "the offset to read next is no longer in the topic: its oldest records were removed, or it was truncated or \
+             created again. {}",
+            remedies::CREATED_AGAIN
+        )),
         Code::TopicAuthorizationFailed => Consequence::Stands(format!(
             "{told}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
         )),

@@ -67,11 +67,16 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
     let partitions = found
         .into_iter()
         .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
-    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: topic_ids(settings, &consumer)? })
+    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: ask_topic_ids(settings, &consumer)? })
 }
 
-/// The ids of the three topics. A broker that does not answer is asked no second time.
-fn topic_ids(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+/// The ids of those of the three topics that are there, as far as the cluster gives any.
+pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+    ask_topic_ids(settings, &connect(settings)?)
+}
+
+/// A broker that does not answer is asked no second time.
+fn ask_topic_ids(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
     let names = Topic::ALL.map(|topic| settings.topics.get(topic));
     let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use optview::domain::{Topic, TopicId};
 use optview::snapshot::{Exported, Room, SnapshotError, Summary, export, import, import_where_none};
+use optview::source::TopicNames;
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
 use crate::made;
@@ -66,7 +67,7 @@ fn export_within(
 
 fn import_into(file: &Path, data_dir: &Path) -> Result<Summary, SnapshotError> {
     fs::create_dir_all(data_dir).unwrap();
-    import(file, data_dir, ROOM, &mut |_, _, _| ControlFlow::Continue(()))
+    import(file, data_dir, ROOM, None, &mut |_, _, _| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -162,10 +163,52 @@ fn a_store_that_is_there_is_never_touched() {
     assert!(matches!(import_into(&file, &data_dir), Err(SnapshotError::NotEmpty { .. })));
     // A later start may well find the file gone.
     let gone = directory.path().join("gone");
-    let ignored = import_where_none(&gone, &data_dir, ROOM, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+    let ignored =
+        import_where_none(
+            &gone,
+            &data_dir,
+            ROOM,
+            &TopicNames::default(),
+            &mut |_, _, _| ControlFlow::Continue(()),
+        )
+        .unwrap();
     assert_eq!(ignored, None);
     assert_eq!(fs::read(data_dir.join("CURRENT")).unwrap(), current);
     assert!(!data_dir.join("importing").exists());
+}
+
+#[test]
+fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
+    let Made { directory, file, .. } = made();
+    let data_dir = directory.path().join("replica");
+    fs::create_dir_all(&data_dir).unwrap();
+    let import = |names: [&str; 3]| {
+        let [optimizations, jobs, runs] = names.map(str::to_owned);
+        let names = TopicNames::new(optimizations, jobs, runs);
+        import_where_none(&file, &data_dir, ROOM, &names, &mut |_, _, _| ControlFlow::Continue(()))
+    };
+    for (names, said, now) in [
+        (
+            ["optimizations.v2", "jobs.v1", "multistart-runs.v1"],
+            "the optimizations from `optimizations.v1`",
+            "to be read from `optimizations.v2`",
+        ),
+        (
+            ["optimizations.v1", "multistart-runs.v1", "jobs.v1"],
+            "the jobs from `jobs.v1`",
+            "to be read from `multistart-runs.v1`",
+        ),
+    ] {
+        let refused = import(names).unwrap_err();
+        assert!(matches!(refused, SnapshotError::OtherTopics { .. }), "{refused}");
+        let text = refused.to_string();
+        for part in [said, now, "--data-dir"] {
+            assert!(text.contains(part), "no {part}: {text}");
+        }
+    }
+    assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0, "nothing was made");
+    let made = import(["optimizations.v1", "jobs.v1", "multistart-runs.v1"]).unwrap();
+    assert_eq!(made.map(|summary| summary.views), Some(OPTIMIZATIONS));
 }
 
 #[test]
@@ -174,7 +217,7 @@ fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() 
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(data_dir.join("importing/generations/000001")).unwrap();
     fs::write(data_dir.join("importing/generations/000001/db"), "half").unwrap();
-    let ended = import(&file, &data_dir, ROOM, &mut |phase, _, _| match phase {
+    let ended = import(&file, &data_dir, ROOM, None, &mut |phase, _, _| match phase {
         "importing" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
@@ -211,7 +254,7 @@ fn what_there_is_no_room_for_is_not_begun() {
     assert!(!directory.path().join("views.snapshot.part").exists());
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(&data_dir).unwrap();
-    let refused = import(&file, &data_dir, full, &mut |_, _, _| ControlFlow::Continue(())).unwrap_err();
+    let refused = import(&file, &data_dir, full, None, &mut |_, _, _| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(refused, SnapshotError::NoRoom { what: "the store", .. }), "{refused}");
     assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
 }

@@ -46,6 +46,11 @@ impl<'a> ParkedJobs<'a> {
         Ok(changed.len())
     }
 
+    /// The jobs that are not the same in both.
+    pub fn differing(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.differing.iter()
+    }
+
     /// Adds those that differ to what is told, as records of which readers are shown nothing.
     pub fn tell(&self, comparison: &mut Comparison, examples: usize) {
         comparison.unseen += self.differing.len() as u64;
@@ -59,7 +64,7 @@ impl<'a> ParkedJobs<'a> {
 
     fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         // What another version has folded is other bytes.
-        if self.old.is_frozen() {
+        if self.old.check_format().is_err() {
             return Ok(());
         }
         for id in ids {

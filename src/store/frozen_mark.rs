@@ -1,0 +1,75 @@
+//! `DIR/FROZEN`: somebody asked that the live generation be shown as it was left, and not be brought up to date. It names a
+//! generation and counts only while `CURRENT` names the same, so that a crash between the two files leaves one or the other.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, about, generations};
+use crate::disk;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenMark {
+    pub generation: u64,
+    /// When it was asked for, RFC 3339.
+    pub asked_at: String,
+}
+
+impl FrozenMark {
+    /// The mark of a generation that is asked for now. Nothing is written yet.
+    pub fn new(generation: u64) -> FrozenMark {
+        FrozenMark { generation, asked_at: about::now() }
+    }
+
+    /// Makes the generation the live one, to be shown as it was left. A crash leaves the one before or this one.
+    ///
+    /// # Errors
+    /// Where one of the files cannot be written.
+    pub fn make_current(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let path = path(data_dir);
+        let text = serde_json::to_vec(self).map_err(io::Error::other);
+        // First, so that it is never opened to be written to.
+        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))?;
+        generations::make_current(data_dir, self.generation)
+    }
+
+    /// The mark of the live generation, if somebody asked for it to be frozen.
+    ///
+    /// # Errors
+    /// Where it cannot be known: a generation that was to stay as it is must not be written to.
+    pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
+        let mark = FrozenMark::read(data_dir)?;
+        let current = generations::current(data_dir)?;
+        Ok(mark.filter(|mark| Some(mark.generation) == current))
+    }
+
+    fn read(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
+        let path = path(data_dir);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
+        let why = "it is not what `optview rollback --frozen` writes: remove it, and ask for that again";
+        let garbled = |_| StoreError::io("understand", &path)(io::Error::new(ErrorKind::InvalidData, why));
+        serde_json::from_slice(&text).map(Some).map_err(garbled)
+    }
+
+    /// Forgets that a generation was to be frozen. Called once another is the live one, and where a mark is left from before.
+    ///
+    /// # Errors
+    /// Where the file cannot be removed.
+    pub fn clear(data_dir: &Path) -> Result<(), StoreError> {
+        let path = path(data_dir);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("FROZEN")
+}

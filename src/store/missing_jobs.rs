@@ -1,0 +1,45 @@
+//! The jobs that wait for an optimization: which of them one generation has, and another has not.
+
+use std::sync::Arc;
+
+use super::{Reader, StoreError};
+use crate::domain::{Job, Shortfall};
+
+impl Reader {
+    /// All that is known of a job: what is parked, and what the optimizations have that link it now.
+    fn job(&self, id: &str) -> Result<Job, StoreError> {
+        let mut job = self.parked_job(id)?.unwrap_or_default();
+        for optimization_id in self.linking(id) {
+            let Some(kept) = self.kept(&optimization_id)? else { continue };
+            if kept.optimization.linked_job().is_some_and(|linked| **linked == *id) {
+                job.join(&kept.optimization.job);
+            }
+        }
+        Ok(job)
+    }
+}
+
+/// How many of some jobs `old` has parked, of which `new` does not know all that `old` knows.
+///
+/// # Errors
+/// What cannot be read of the new one; what else fails.
+pub fn missing_jobs<'a>(
+    old: &Reader,
+    new: &Reader,
+    ids: impl Iterator<Item = &'a Arc<str>>,
+) -> Result<u64, StoreError> {
+    let mut missing = 0;
+    for id in ids {
+        let held = match old.parked_job(id) {
+            // It is the new one that must be sound.
+            Err(error) if error.is_damage() => continue,
+            held => held?,
+        };
+        if let Some(held) = held
+            && !Shortfall::of_job(&held, &new.job(id)?).is_none()
+        {
+            missing += 1;
+        }
+    }
+    Ok(missing)
+}

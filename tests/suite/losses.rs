@@ -1,0 +1,101 @@
+//! What one store has and another has not is found view by view and job by job, also where the one was folded by another
+//! version and cannot be decoded.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use optview::domain::{Commit, Optimization, Shortfall};
+use optview::store::{self, Compared, Existing, Reader, StoreError, compare, missing_jobs};
+
+use crate::made;
+use crate::other_version::fold_otherwise;
+
+fn named(id: &str, sequence: u64) -> Optimization {
+    made::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
+}
+
+/// A closed store of these optimizations, and of jobs that wait: each with how many statuses it has taken.
+fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(directory.path()).writer;
+    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(made::job(sequence).into()));
+    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..made::commit_of(optimizations) };
+    writer.commit(commit, Vec::new(), 1).unwrap();
+    writer.finish().unwrap();
+    directory
+}
+
+fn open(directory: &Path) -> Reader {
+    let begin = Instant::now();
+    loop {
+        match store::open_existing(directory, made::CACHE_BYTES) {
+            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(60) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => {
+                let Existing { reader, .. } = opened.unwrap();
+                return reader;
+            }
+        }
+    }
+}
+
+fn deleted(id: &str) -> Optimization {
+    let mut optimization = named(id, 1);
+    optimization.deleted = Some(optview::domain::Register::new((), made::stamp(9)));
+    optimization
+}
+
+#[test]
+fn views_that_vanish_or_go_back_are_told_from_those_that_only_differ() {
+    let ids = ["same", "gone", "back", "ahead", "deleted"];
+    let old = written(ids.map(|id| named(id, 5)).to_vec(), &[]);
+    let new = written(vec![named("same", 5), named("back", 4), named("ahead", 6), deleted("deleted")], &[]);
+    let (old, new) = (open(old.path()), open(new.path()));
+    let of = |id: &str| compare(&old, &new, id).unwrap();
+    assert_eq!(of("same"), (Compared::Same, Shortfall::default()));
+    assert_eq!(of("gone"), (Compared::OnlyOld, Shortfall { view: true, ..Shortfall::default() }));
+    let (compared, shortfall) = of("back");
+    assert!(matches!(compared, Compared::Differing(_)), "{compared:?}");
+    assert_eq!(shortfall.fields, ["name", "description"]);
+    let (compared, shortfall) = of("ahead");
+    assert!(matches!(compared, Compared::Differing(_)) && shortfall.is_none(), "{compared:?} {shortfall:?}");
+    let (compared, shortfall) = of("deleted");
+    assert!(compared == Compared::OnlyOld && shortfall.is_none(), "an event took it away: {shortfall:?}");
+}
+
+#[test]
+fn of_another_versions_records_what_is_shown_is_held_against_the_new_ones() {
+    let unnamed = |id: &str| {
+        let mut optimization = Optimization::new(id.into());
+        optimization.created = Some(made::created(0));
+        optimization
+    };
+    let old = written(["same", "gone", "nameless", "deleted"].map(|id| named(id, 5)).to_vec(), &[]);
+    let new = written(vec![named("same", 5), unnamed("nameless"), deleted("deleted")], &[]);
+    fold_otherwise(&old.path().join("generations/000001"));
+    let (old, new) = (open(old.path()), open(new.path()));
+    assert!(old.check_format().is_err(), "it cannot be decoded");
+    let of = |id: &str| compare(&old, &new, id).unwrap().1;
+    assert!(of("same").is_none());
+    assert!(of("gone").view);
+    assert_eq!(of("nameless").fields, ["description", "name"]);
+    assert!(of("deleted").is_none());
+}
+
+#[test]
+fn jobs_that_wait_are_missing_where_they_are_not_there_or_know_less() {
+    let mut home = named("home", 1);
+    home.link(&"taken-in".into(), made::stamp(1));
+    home.job = made::job(5);
+    let jobs = [("same", 5), ("gone", 5), ("older", 5), ("taken-in", 5)];
+    let old = written(Vec::new(), &jobs);
+    let new = written(vec![home], &[("same", 5), ("older", 4)]);
+    let (old, new) = (open(old.path()), open(new.path()));
+    let ids = old.parked_ids_after(None, 100).unwrap();
+    assert_eq!(ids.len(), jobs.len());
+    let is_missing = |id: &str| missing_jobs(&old, &new, [&id.into()].into_iter()).unwrap() == 1;
+    assert!(is_missing("gone") && is_missing("older"));
+    assert!(!is_missing("same") && !is_missing("taken-in"), "an optimization has it by now");
+    assert_eq!(missing_jobs(&old, &new, ids.iter()).unwrap(), 2);
+}
