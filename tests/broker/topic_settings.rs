@@ -27,6 +27,11 @@ pub const TESTS: &[Test] = &[
         needs: Needs::Broker,
         run: serve_says_how_long_topics_keep_what_a_rebuild_would_need,
     },
+    Test {
+        name: "settings_that_may_not_be_seen_are_told_once_with_what_to_grant",
+        needs: Needs::BrokerWithRightsOfItsOwn,
+        run: settings_that_may_not_be_seen_are_told_once_with_what_to_grant,
+    },
 ];
 
 const WEEK_MILLIS: i64 = 7 * 24 * 3_600_000;
@@ -106,6 +111,38 @@ fn serve_says_how_long_topics_keep_what_a_rebuild_would_need(rig: &Rig) {
     let warnings = || server.log().lines().filter(|line| line.contains("will lose history")).count();
     wait_until("both are logged", || (warnings() == 2).then_some(()));
     assert_eq!(server.get("/readyz").status, 200, "nothing else changes by it");
+}
+
+fn settings_that_may_not_be_seen_are_told_once_with_what_to_grant(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(1);
+    let jobs = rig.settings.topics.get(Topic::Jobs);
+    for right in [
+        ["--allow-principal", "User:*", "--operation", "All"],
+        ["--deny-principal", "User:*", "--operation", "DescribeConfigs"],
+    ] {
+        broker.change_rights(&[&["--add"][..], &right[..], &["--topic", jobs]].concat());
+    }
+    wait_until("the right is gone", || {
+        let held = topic_settings(&rig.settings).ok()?;
+        (held.len() == 2 && !held.contains_key(&Topic::Jobs)).then_some(())
+    });
+    let server = Server::start(rig, &[]);
+    server.wait_until_live();
+    let topics = wait_until("it was asked", || {
+        let topics = server.get_admin("/status").body["topics"].as_array()?.clone();
+        (topics.len() == 3).then_some(topics)
+    });
+    for told in &topics {
+        let warning = told["warning"].as_str();
+        assert_eq!(warning.is_some(), told["topic"] == jobs, "{told}");
+        assert!(warning.is_none_or(|text| text.contains("grant DescribeConfigs on it")), "{told}");
+    }
+    let left = format!("optview_topic_history_seconds_left{{topic=\"{jobs}\"}}");
+    assert!(value(&server, &left).is_nan());
+    let told = || server.log().lines().filter(|line| line.contains("grant DescribeConfigs")).count();
+    wait_until("it is logged", || (told() == 1).then_some(()));
+    assert_eq!(server.get("/readyz").status, 200, "it is no error of the process");
 }
 
 /// The value of a metric, with its labels as they are shown.
