@@ -105,7 +105,7 @@ impl Health {
         track.take_reading(moment, reading);
         track.take_error(moment, error);
         if let Some(observation) = observation {
-            track.take_observation(moment, observation);
+            track.take_observation(observation);
         }
         if reading.stopped.is_none() {
             track.confirm();
@@ -177,8 +177,8 @@ impl Health {
     pub fn hidden(&self, moment: Moment) -> Vec<((Topic, i32), i64, Instant)> {
         let long = |since: Instant| moment.now.saturating_duration_since(since) >= STALE_AFTER;
         let of_track = |(key, track): (&(Topic, i32), &Track)| {
-            let (latest, hidden) = (track.latest?, track.hidden?);
-            long(hidden.since).then_some((*key, latest.high - latest.last_stable, hidden.since))
+            let hidden = track.hidden?;
+            long(hidden.since).then_some((*key, hidden.records, hidden.since))
         };
         self.tracks.iter().filter_map(of_track).collect()
     }
@@ -208,6 +208,7 @@ struct Track {
 #[derive(Clone, Copy)]
 struct Hidden {
     last_stable: i64,
+    records: i64,
     since: Instant,
 }
 
@@ -246,11 +247,12 @@ impl Track {
         });
     }
 
-    fn take_observation(&mut self, moment: Moment, observation: PartitionObservation) {
+    fn take_observation(&mut self, observation: PartitionObservation) {
         if self.latest.is_some_and(|latest| latest.asked_at >= observation.asked_at) {
             return;
         }
         self.topic_id = self.topic_id.or(observation.topic_id);
+        self.hidden = self.latest.and_then(|before| self.still_hidden(before, observation));
         self.latest = Some(observation);
         self.ahead.push_back(observation);
         if self.ahead.len() > OBSERVATIONS_MAX {
@@ -260,14 +262,16 @@ impl Track {
                 at % 2 == 1
             });
         }
-        let since = observation.asked_at.min(moment.now);
-        let PartitionObservation { last_stable, high, .. } = observation;
-        self.hidden = match self.hidden {
-            _ if high <= last_stable => None,
-            // Where the end of what is stable moves, it is another transaction that is open.
-            Some(hidden) if hidden.last_stable == last_stable => Some(hidden),
-            _ => Some(Hidden { last_stable, since }),
-        };
+    }
+
+    /// What was there when the cluster was asked before, and cannot be read by now. The two ends of one observation are asked
+    /// for one after the other, so that what comes between the questions would look hidden.
+    fn still_hidden(&self, before: PartitionObservation, now: PartitionObservation) -> Option<Hidden> {
+        let records = before.high.min(now.high) - now.last_stable;
+        // Where the end of what is stable moves, it is another transaction that is open.
+        let is_same = |hidden: &Hidden| hidden.last_stable == now.last_stable;
+        let since = self.hidden.filter(is_same).map_or(now.asked_at, |hidden| hidden.since);
+        (records > 0).then_some(Hidden { last_stable: now.last_stable, records, since })
     }
 
     /// Believes the latest observation of which all has been read.
@@ -329,7 +333,7 @@ impl Track {
         let last_read = self.time.and_then(|millis| moment.instant_of(millis));
         PartitionFreshness {
             last_stable: self.latest.map(|latest| latest.last_stable),
-            hidden_records: self.latest.map(|latest| (latest.high - latest.last_stable).max(0)),
+            hidden_records: self.latest.map(|_| self.hidden.map_or(0, |hidden| hidden.records)),
             hidden_since: self.hidden.map(|hidden| shown(moment.wall_at(hidden.since))),
             confirmed_at: self.confirmed.map(|at| shown(moment.wall_at(at))),
             confirmed_seconds_ago: None,

@@ -88,7 +88,9 @@ fn progress(report: &Report, origins: &BTreeMap<(String, i32), i64>) -> (u64, Op
         let origin = origins.get(&(partition.topic.clone(), partition.partition)).copied();
         let begin = origin.or(partition.low).unwrap_or(0);
         done += u64::try_from(partition.position - begin).unwrap_or(0);
-        let there = partition.high.map(|high| u64::try_from(high - begin).unwrap_or(0));
+        // What an open transaction hides is not to be read yet.
+        let end = partition.freshness.last_stable.or(partition.high);
+        let there = end.map(|end| u64::try_from(end - begin).unwrap_or(0));
         total = total.zip(there).map(|(total, there)| total + there);
     }
     (done, total.filter(|_| !report.partitions.is_empty()))

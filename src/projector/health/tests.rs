@@ -244,9 +244,9 @@ fn what_one_open_transaction_hides_is_told_with_since_when_and_makes_nothing_sta
     assert!(!world.is_stale());
     let freshness = world.freshness();
     assert_eq!((freshness.last_stable, freshness.hidden_records), (Some(1), Some(103)));
-    assert_eq!(freshness.hidden_since.as_deref(), Some("2026-11-28T10:00:00.000Z"));
+    assert_eq!(freshness.hidden_since.as_deref(), Some("2026-11-28T10:00:01.000Z"));
     let hidden = world.health.hidden(world.moment());
-    assert_eq!(hidden, [((TOPIC, 0), 103, world.begin.now)]);
+    assert_eq!(hidden, [((TOPIC, 0), 103, world.begin.now + Duration::from_secs(1))]);
     // It ended, and another is open: that is how a producer works that is well.
     world.sees(50, 50, 104);
     assert_eq!(world.health.hidden(world.moment()), []);
@@ -254,6 +254,17 @@ fn what_one_open_transaction_hides_is_told_with_since_when_and_makes_nothing_sta
     world.pass(1);
     world.sees(104, 104, 104);
     assert_eq!((world.freshness().hidden_records, world.freshness().hidden_since), (Some(0), None));
+}
+
+#[test]
+fn what_comes_between_two_questions_is_not_hidden() {
+    let mut world = World::new();
+    for second in 0..100 {
+        // Without any transaction, 10 records a second: the high watermark is asked for a moment after the stable end.
+        world.sees(second * 10, second * 10, second * 10 + 3);
+        assert_eq!((world.freshness().hidden_records, world.freshness().hidden_since), (Some(0), None));
+        world.pass(1);
+    }
 }
 
 #[test]
