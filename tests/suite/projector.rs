@@ -8,6 +8,7 @@ mod ends;
 mod findings;
 mod health;
 mod missing_history;
+mod ends;
 mod script;
 
 use std::collections::BTreeSet;
