@@ -8,7 +8,6 @@ mod ends;
 mod findings;
 mod health;
 mod missing_history;
-mod ends;
 mod script;
 
 use std::collections::BTreeSet;

@@ -205,18 +205,6 @@ impl<S: Source> Source for Continued<S> {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.topics.observation(topic, partition)
-    }
-
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.topics.partition_error(topic, partition)
-    }
-
-    fn cluster_health(&self) -> ClusterHealth {
-        self.topics.cluster_health()
-    }
-
     fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
         self.topics.publish(offsets);
     }
