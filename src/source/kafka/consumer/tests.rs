@@ -215,7 +215,7 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     reading.until("the refusal is known", |reading| reading.error(jobs).is_some());
     assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
     // librdkafka says it once, and nothing at all once it may read again, as nothing is there to be read.
-    for _ in 0..50 {
+    for _ in 0..10 {
         reading.poll();
     }
     assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
