@@ -99,8 +99,8 @@ const OUTAGES: &[Outage] = &[
         minutes: 12,
         firing: &[
             ("1m", &[]),
-            ("3m", &["OptviewKafkaDown", "OptviewPartitionNotConfirmed", "OptviewStale"]),
-            ("12m", &["OptviewBehind", "OptviewKafkaDown", "OptviewPartitionNotConfirmed", "OptviewStale"]),
+            ("3m", &["OptviewKafkaDown", "OptviewStale"]),
+            ("12m", &["OptviewBehind", "OptviewKafkaDown", "OptviewKafkaError", "OptviewStale"]),
         ],
     },
 ];
