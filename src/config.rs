@@ -76,6 +76,8 @@ pub struct ServeConfig {
     /// What a store is made of where there is none.
     pub from_snapshot: Option<PathBuf>,
     pub on_format_change: OnFormatChange,
+    /// It is ready only while it is live.
+    pub require_fresh: bool,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// `None`: everybody may read everything.
@@ -202,6 +204,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let projection = projection(layers, kafka, data_dir);
     let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
     let on_format_change = layers.value(&options::ON_FORMAT_CHANGE, values::on_format_change);
+    let require_fresh = layers.value(&options::REQUIRE_FRESH, values::switch);
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::api_keys);
@@ -214,6 +217,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
         projection: projection?,
         from_snapshot,
         on_format_change: on_format_change?,
+        require_fresh: require_fresh?,
         listen: listen?,
         admin_listen: admin_listen?,
         api_keys,

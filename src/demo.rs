@@ -54,6 +54,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
     ServeConfig {
         from_snapshot: None,
         on_format_change: OnFormatChange::Rebuild,
+        require_fresh: false,
         projection: ProjectionConfig {
             kafka,
             data_dir: directory.to_owned(),

@@ -68,6 +68,11 @@ impl Engine {
             return Ok(());
         }
         let running = self.open_live(on_format_change)?;
+        if running.reader.was_live()? {
+            // Until the broker answers, readers get what was there. One that is to take its place, as at a rollback, must have
+            // caught up first, whatever it was.
+            running.status.set_was_live();
+        }
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
         self.show(&running);
         // What begins it is what looks after the frozen one, where nobody asked for that to be so.
@@ -155,12 +160,14 @@ impl Engine {
 
     fn show(&self, running: &Running) {
         running.set_live(true);
-        if self.stopping.load(Ordering::Acquire) {
-            running.status.set_state(State::Stopping);
-        }
+        // First, so that nobody who has been told of its state is answered by the one before.
+        self.reader.set(running.reader.clone(), running.status.clone());
         self.status.follow(&running.status);
         self.pulse.lock().clone_from(&running.pulse);
-        self.reader.set(running.reader.clone());
+        // Whoever stops it says so to the one before, or finds this one in its place.
+        if self.stopping.load(Ordering::Acquire) {
+            self.status.set_state(State::Stopping);
+        }
     }
 
     /// Lets readers see another generation from now on. Gives the one that they saw until now, which goes on.

@@ -10,6 +10,7 @@ mod decoding;
 mod folding;
 mod health;
 mod holding;
+mod live;
 mod log_throttle;
 mod losers;
 mod missing_history;
@@ -123,6 +124,8 @@ struct Projector {
     limits: Limits,
     dead_letters: Vec<DeadLetter>,
     live: bool,
+    /// The store knows that the generation has been live.
+    live_is_noted: bool,
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
@@ -159,6 +162,7 @@ impl Projector {
             orphans: OrphanCount::default(),
             is_quiet: control.quiet(),
             missing_history: writer.missing_history(),
+            live_is_noted: writer.reader().was_live()?,
             writer,
             partitions,
             health: Health::new(now),
@@ -199,6 +203,7 @@ impl Projector {
         self.count_orphans()?;
         self.publish_checkpoint(source);
         self.become_live(source)?;
+        self.note_live()?;
         if self.last_report.elapsed() >= REPORT_EVERY {
             // An address may lead to another one meanwhile.
             self.is_of_our_cluster(source)?;

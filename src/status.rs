@@ -1,5 +1,6 @@
 //! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
 
+mod answer_state;
 mod findings;
 mod kafka;
 mod missing_history;
@@ -8,10 +9,13 @@ mod supervision;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use chrono::{SecondsFormat, Utc};
-use parking_lot::{ArcMutexGuard, Mutex, RawMutex, RwLock};
+use parking_lot::Mutex;
 use serde::Serialize;
 
+pub use answer_state::AnswerState;
+use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
     EmptyDeletion, EventPlace, Findings, Found, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
 };
@@ -30,8 +34,8 @@ pub enum State {
     CatchingUp,
     /// Past them.
     Live,
-    /// Was live, but for some partition the cluster has not confirmed for a while that nothing more has come: what is
-    /// shown may be old.
+    /// Was live, in this process or an earlier one, but for some partition the cluster has not confirmed for a while that
+    /// nothing more has come: what is shown may be old.
     Stale,
     /// Shows what another version has folded, as it left it, while this one builds its own; or what somebody asked to see as
     /// it was left. `frozen_at` says where it stands.
@@ -43,7 +47,31 @@ pub enum State {
 }
 
 impl State {
-    /// Whether all has been read that was there at the start.
+    pub const ALL: [State; 7] = [
+        State::Starting,
+        State::CatchingUp,
+        State::Live,
+        State::Stale,
+        State::Frozen,
+        State::Stalled,
+        State::Stopping,
+    ];
+
+    /// The name in `/status`, in metrics, and in the header of every answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::CatchingUp => "catching_up",
+            State::Live => "live",
+            State::Stale => "stale",
+            State::Frozen => "frozen",
+            State::Stalled => "stalled",
+            State::Stopping => "stopping",
+        }
+    }
+
+    /// Whether all has been read that was there at the start. (Of the generation that readers see, `stale` may also be from an
+    /// earlier process, as long as no broker answers.)
     pub fn has_caught_up(self) -> bool {
         matches!(self, State::Live | State::Stale)
     }
@@ -146,8 +174,13 @@ pub struct Report {
 /// Shared by the projector, which writes, and the server, which reads.
 #[derive(Clone)]
 pub struct Status {
-    report: Arc<RwLock<Arc<Mutex<Report>>>>,
+    shared: Arc<ArcSwap<Shared>>,
     supervision: Arc<Supervision>,
+}
+
+struct Shared {
+    report: Arc<Mutex<Report>>,
+    answer_state: Arc<AnswerStateCell>,
 }
 
 impl Status {
@@ -171,35 +204,52 @@ impl Status {
             topics: Vec::new(),
             partitions: Vec::new(),
         };
-        let report = Arc::new(RwLock::new(Arc::new(Mutex::new(report))));
-        Status { report, supervision: Arc::default() }
+        let answer_state = Arc::new(AnswerStateCell::new(&report));
+        let shared = ArcSwap::from_pointee(Shared { report: Arc::new(Mutex::new(report)), answer_state });
+        Status { shared: Arc::new(shared), supervision: Arc::default() }
     }
 
     /// From now on this says what `other` says, and whoever writes to one writes to both.
     pub fn follow(&self, other: &Status) {
-        let followed = Arc::clone(&other.report.read());
-        if Arc::ptr_eq(&followed, &self.report.read()) {
+        let followed = other.shared.load_full();
+        if Arc::ptr_eq(&followed, &self.shared.load_full()) {
             return;
         }
         let findings = self.lock().findings.clone();
-        followed.lock().findings.go_on_from(findings);
-        *self.report.write() = followed;
+        other.lock().findings.go_on_from(findings);
+        self.shared.store(followed);
     }
 
-    fn lock(&self) -> ArcMutexGuard<RawMutex, Report> {
-        self.report.read().lock_arc()
+    fn lock(&self) -> ReportGuard {
+        let shared = self.shared.load_full();
+        ReportGuard { report: shared.report.lock_arc(), answer_state: Arc::clone(&shared.answer_state) }
     }
 
     /// All of it, as it is now.
     pub fn report(&self) -> Report {
-        let mut report = self.lock().clone().at(Instant::now());
+        let mut report = Report::clone(&self.lock()).at(Instant::now());
         self.supervision.complete(&mut report);
         report
     }
 
+    /// As in the report at this moment.
     pub fn state(&self) -> State {
-        let state = self.lock().state_at(Instant::now());
-        self.supervision.state(state)
+        self.answer_state().state
+    }
+
+    /// The state, and whether the generation has been live before: without a lock.
+    pub fn answer_state(&self) -> AnswerState {
+        let own = self.shared.load().answer_state.get(Instant::now);
+        AnswerState { state: self.supervision.state(own.state), ..own }
+    }
+
+    /// Notes that the generation has been live before, as its store says: what it shows is stale, until it has caught up.
+    pub fn set_was_live(&self) {
+        let mut report = self.lock();
+        report.answer_state.set_was_live();
+        if report.state == State::Starting {
+            report.state = State::Stale;
+        }
     }
 
     /// Said by whoever looks whether the projector turns; `None`: it does. Stays here where another status is followed.
@@ -235,6 +285,8 @@ impl Status {
         let mut report = self.lock();
         report.frozen_at = Some(at);
         report.state = State::Frozen;
+        // What is shown frozen is what readers saw before.
+        report.answer_state.set_was_live();
     }
 
     /// `None` where all is well again.
@@ -258,5 +310,12 @@ impl Status {
         let mut report = self.lock();
         (report.views, report.dead_letters) = (views, dead_letters);
         report.partitions = partitions;
+    }
+}
+
+/// So that whoever shares more than a status can be asked for it.
+impl AsRef<Status> for Status {
+    fn as_ref(&self) -> &Status {
+        self
     }
 }

@@ -143,6 +143,12 @@ pub const ON_FORMAT_CHANGE: Opt = Opt::new(
 )
 .default("rebuild");
 
+pub const REQUIRE_FRESH: Opt = Opt::switch(
+    "require-fresh",
+    "Be ready (/readyz) only while live. Without it, a store that was live once is ready at once, and says with each answer \
+     that it may be old",
+);
+
 /// How a store is kept up to date.
 pub const PROJECTION: &[Opt] = &[
     GROUP_ID,
@@ -154,7 +160,8 @@ pub const PROJECTION: &[Opt] = &[
     MIN_FREE_DISK,
 ];
 
-pub const SERVE: &[Opt] = &[DATA_DIR, FROM_SNAPSHOT, ON_FORMAT_CHANGE, LISTEN, ADMIN_LISTEN, API_KEYS];
+pub const SERVE: &[Opt] =
+    &[DATA_DIR, FROM_SNAPSHOT, ON_FORMAT_CHANGE, REQUIRE_FRESH, LISTEN, ADMIN_LISTEN, API_KEYS];
 pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, WRITE_DEADLINE, MAX_CONNECTIONS];
 
 /// No default: the demo takes the usual port where it is free, and any other where it is not.

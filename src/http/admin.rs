@@ -10,9 +10,9 @@ use axum::http::{HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::edge::{Answer, Edge};
-use super::errors::HttpError;
+use super::errors::{self, HttpError};
 use super::metrics::{RecordedErrors, record_report};
-use super::{ReaderSource, health, json, open_reader, optimizations, to_json};
+use super::{ReaderSource, Readiness, currency, health, json, open_reader, optimizations, to_json};
 use crate::explain::explain;
 use crate::source::TopicNames;
 use crate::status::Status;
@@ -28,6 +28,13 @@ struct Admin {
     errors: RecordedErrors,
     reader: ReaderSource,
     topics: TopicNames,
+    readiness: Readiness,
+}
+
+impl AsRef<Status> for Admin {
+    fn as_ref(&self) -> &Status {
+        &self.status
+    }
 }
 
 /// `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from [`install_metrics`].
@@ -36,8 +43,10 @@ pub fn admin_router(
     metrics: PrometheusHandle,
     reader: ReaderSource,
     topics: TopicNames,
+    readiness: Readiness,
 ) -> Router {
-    let admin = Arc::new(Admin { status, metrics, errors: RecordedErrors::default(), reader, topics });
+    let errors = RecordedErrors::default();
+    let admin = Arc::new(Admin { status, metrics, errors, reader, topics, readiness });
     Router::new()
         .route_service("/status", Edge::now("/status", &admin, report))
         .route_service("/metrics", Edge::now("/metrics", &admin, scrape))
@@ -48,11 +57,11 @@ pub fn admin_router(
         .route_service(
             "/readyz",
             // A projector that is live has a store.
-            Edge::now("/readyz", &admin, |admin, _| health::ready(&admin.status.report(), true)),
+            Edge::now("/readyz", &admin, |admin, _| admin.readiness.answer(&admin.status, true)),
         )
         // As on the read address: ids may hold slashes.
         .route_service("/optimizations/{*why}", Edge::now("/optimizations/{id}/why", &admin, why))
-        .fallback_service(Edge::unknown())
+        .fallback_service(Edge::unknown(&admin))
 }
 
 fn why(admin: &Admin, request: &Request) -> Answer {
@@ -60,8 +69,12 @@ fn why(admin: &Admin, request: &Request) -> Answer {
     let path = request.uri().path().strip_suffix("/why");
     let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
     let reader = open_reader(&admin.reader)?;
-    let explanation = explain(&reader, &id, &admin.topics)?.ok_or(NO_SUCH)?;
-    Ok(to_json(StatusCode::OK, &explanation))
+    let answer_state = reader.answer_state(&admin.status);
+    let response = match explain(&reader, &id, &admin.topics)? {
+        Some(explanation) => to_json(StatusCode::OK, &explanation),
+        None => errors::response(&currency::not_found(answer_state, NO_SUCH)),
+    };
+    Ok(currency::mark(response, answer_state.state))
 }
 
 fn report(admin: &Admin, _: &Request) -> Answer {

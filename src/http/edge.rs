@@ -1,5 +1,5 @@
-//! What every route passes through, on the way in and out: the method, the correlation id, panics, the metrics, and
-//! how an error is written. Must allocate next to nothing: it stands in front of the hot path, which is why it is
+//! What every route passes through, on the way in and out: the method, the correlation id, how current the answer is,
+//! panics, the metrics, and how an error is written. Must allocate next to nothing: it stands in front of the hot path, which is why it is
 //! a service of its own and no stack of layers, each of which boxes the future once more.
 
 use std::any::Any;
@@ -19,9 +19,11 @@ use axum::response::Response;
 use tower::Service;
 
 use super::correlation::{self, CORRELATION_ID};
+use super::currency;
 use super::errors::{self, HttpError};
 use super::metrics::RouteMetrics;
 use super::seldom::Seldom;
+use crate::status::{State, Status};
 
 pub type Answer = Result<Response, HttpError>;
 
@@ -58,12 +60,10 @@ impl<S> Edge<S> {
     fn new(route: &'static str, state: &Arc<S>, ask: Ask<S>) -> Edge<S> {
         Edge { state: Arc::clone(state), metrics: Arc::new(RouteMetrics::register(route)), ask, any_method: false }
     }
-}
 
-impl Edge<()> {
     /// Every path that is no resource. The method does not matter there.
-    pub fn unknown() -> Edge<()> {
-        let edge = Edge::now("unknown", &Arc::new(()), |(), _| {
+    pub fn unknown(state: &Arc<S>) -> Edge<S> {
+        let edge = Edge::now("unknown", state, |_, _| {
             Err(HttpError::NotFound("there is nothing at this path: check the address"))
         });
         Edge { any_method: true, ..edge }
@@ -90,7 +90,7 @@ impl<S> Clone for Ask<S> {
     }
 }
 
-impl<S> Service<Request> for Edge<S> {
+impl<S: AsRef<Status>> Service<Request> for Edge<S> {
     type Response = Response;
     type Error = Infallible;
     type Future = Answering;
@@ -104,12 +104,14 @@ impl<S> Service<Request> for Edge<S> {
     }
 }
 
-impl<S> Edge<S> {
+impl<S: AsRef<Status>> Edge<S> {
     pub fn answer(&self, request: &Request) -> Answering {
         let departure = Departure {
             started: Instant::now(),
             correlation_id: correlation::of(request.headers()),
             head_only: request.method() == Method::HEAD,
+            // Before anything is read: an answer is no older than that.
+            state: (*self.state).as_ref().state(),
         };
         if request.method() != Method::GET && !departure.head_only && !self.any_method {
             return Answering::Now(departure.response(Err(HttpError::MethodNotAllowed), &self.metrics));
@@ -164,6 +166,7 @@ pub struct Departure {
     started: Instant,
     correlation_id: HeaderValue,
     head_only: bool,
+    state: State,
 }
 
 impl Departure {
@@ -172,6 +175,7 @@ impl Departure {
             log(&error, &self.correlation_id);
             errors::response(&error)
         });
+        response = currency::mark(response, self.state);
         response.headers_mut().insert(CORRELATION_ID.clone(), self.correlation_id);
         if self.head_only {
             response = without_body(response);
@@ -227,23 +231,27 @@ mod tests {
         Request::new(Body::empty())
     }
 
-    async fn answer(edge: Edge<()>, request: Request) -> (StatusCode, Response) {
+    async fn answer(edge: Edge<Status>, request: Request) -> (StatusCode, Response) {
         let Ok(response) = edge.oneshot(request).await;
         assert!(response.headers().contains_key(&CORRELATION_ID));
+        assert_eq!(response.headers()["x-optview-state"], "starting");
         (response.status(), response)
     }
 
     fn edges(
-        now: fn(&(), &Request) -> Answer,
-        later: fn(&(), &Request) -> Result<Pending, HttpError>,
-    ) -> [Edge<()>; 2] {
-        [Edge::now("/test", &Arc::new(()), now), Edge::later("/test", &Arc::new(()), later)]
+        now: fn(&Status, &Request) -> Answer,
+        later: fn(&Status, &Request) -> Result<Pending, HttpError>,
+    ) -> [Edge<Status>; 2] {
+        [
+            Edge::now("/test", &Arc::new(Status::new(1)), now),
+            Edge::later("/test", &Arc::new(Status::new(1)), later),
+        ]
     }
 
     #[tokio::test]
     async fn a_panic_is_an_internal_error() {
-        let panicking = edges(|(), _| panic!("now"), |(), _| Ok(Box::pin(async { panic!("later") })));
-        let asking = Edge::later("/test", &Arc::new(()), |(), _| panic!("asking"));
+        let panicking = edges(|_, _| panic!("now"), |_, _| Ok(Box::pin(async { panic!("later") })));
+        let asking = Edge::later("/test", &Arc::new(Status::new(1)), |_, _| panic!("asking"));
         for edge in panicking.into_iter().chain([asking]) {
             let (status, response) = answer(edge, get()).await;
             assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -254,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn head_has_the_headers_of_get_and_no_body() {
-        for edge in edges(|(), _| Ok(json("{}")), |(), _| Ok(Box::pin(async { Ok(json("{}")) }))) {
+        for edge in edges(|_, _| Ok(json("{}")), |_, _| Ok(Box::pin(async { Ok(json("{}")) }))) {
             let mut request = get();
             *request.method_mut() = Method::HEAD;
             let (status, response) = answer(edge, request).await;
@@ -269,7 +277,7 @@ mod tests {
         fn not_modified() -> Response {
             Response::builder().status(StatusCode::NOT_MODIFIED).body(Body::empty()).unwrap()
         }
-        for edge in edges(|(), _| Ok(not_modified()), |(), _| Ok(Box::pin(async { Ok(not_modified()) }))) {
+        for edge in edges(|_, _| Ok(not_modified()), |_, _| Ok(Box::pin(async { Ok(not_modified()) }))) {
             let mut request = get();
             *request.method_mut() = Method::HEAD;
             let (status, response) = answer(edge, request).await;
@@ -281,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_method_that_writes_is_refused_before_anything_is_asked() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE] {
-            for edge in edges(|(), _| panic!("asked"), |(), _| panic!("asked")) {
+            for edge in edges(|_, _| panic!("asked"), |_, _| panic!("asked")) {
                 let mut request = get();
                 *request.method_mut() = method.clone();
                 let (status, response) = answer(edge, request).await;

@@ -1,10 +1,12 @@
 //! Whether the process lives, and whether it should get requests. Reads the status and decides by it; remembers
 //! nothing itself.
 //!
-//! Ready means that what was there at the start has been read. A broker that goes away afterwards makes the projector
-//! stale, and leaves the reads ready: what they serve grows old, which `state`, `lag_seconds` and `last_error` show, but
-//! taking every instance out of the balancer would turn old answers into none. The same goes for a generation that this
-//! version cannot keep up to date: it is ready, and says that it is frozen, and where.
+//! Ready means that the answers are worth having: all that was there at some start has been read, in this process or, as
+//! the store remembers, in an earlier one. A broker that goes away, or is not there at a start, leaves the reads ready: what
+//! they serve grows old, which `lag_seconds` and `last_error` show and every answer says (`x-optview-state`), but taking
+//! every instance out of the balancer would turn old answers into none. The same goes for a generation that this version
+//! cannot keep up to date. Who wants it otherwise asks for `--require-fresh`. A store that was never complete is not ready
+//! before it is.
 //!
 //! Where records were gone before they could be read, all that is there has been read, and yet views lack something. That is
 //! not ready until somebody accepts it: a rebuild would have refused it, too.
@@ -16,7 +18,7 @@ use serde::Serialize;
 use super::edge::Answer;
 use super::errors::HttpError;
 use super::to_json;
-use crate::status::{FrozenAt, MissingHistory, Report, State};
+use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 
 #[derive(Serialize)]
 struct Alive<'a> {
@@ -29,9 +31,16 @@ struct Alive<'a> {
     warnings: &'a [String],
 }
 
+/// When an instance calls itself ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Only while it is live. Otherwise also with old answers, where it has been live once.
+    pub require_fresh: bool,
+}
+
 /// Both as the body of a ready answer and as the detail of one that is not.
 #[derive(Serialize)]
-struct Readiness<'a> {
+struct ReadinessBody<'a> {
     status: &'static str,
     state: State,
     lag_records: Option<i64>,
@@ -60,26 +69,60 @@ pub fn alive(report: &Report) -> Response {
     to_json(StatusCode::OK, &alive)
 }
 
-/// `/readyz`: 200 while live, or stale or frozen and said to be, else 503 with the reason.
-pub fn ready(report: &Report, store_is_open: bool) -> Answer {
-    match reason(report, store_is_open) {
-        None => {
-            let status = match report.state {
-                State::Frozen => "frozen",
-                State::Stale => "stale",
-                _ => "ready",
-            };
-            Ok(to_json(StatusCode::OK, &readiness(report, status)))
+impl Readiness {
+    /// `/readyz`: 200 and how good the answers are, else 503 with the reason.
+    pub(super) fn answer(self, status: &Status, store_is_open: bool) -> Answer {
+        let was_live = status.answer_state().was_live;
+        self.judge(&status.report(), was_live, store_is_open)
+    }
+
+    fn judge(self, report: &Report, was_live: bool, store_is_open: bool) -> Answer {
+        match self.obstacle(report, was_live, store_is_open) {
+            None => {
+                let status = match report.state {
+                    State::Live => "ready",
+                    State::Frozen => "frozen",
+                    _ => "stale",
+                };
+                Ok(to_json(StatusCode::OK, &body(report, status)))
+            }
+            Some(message) => {
+                let detail = serde_json::to_value(body(report, "not ready")).unwrap_or_default();
+                Err(HttpError::Unavailable { message, detail })
+            }
         }
-        Some(message) => {
-            let detail = serde_json::to_value(readiness(report, "not ready")).unwrap_or_default();
-            Err(HttpError::Unavailable { message, detail })
+    }
+
+    /// Why the reads are not ready, if they are not.
+    fn obstacle(self, report: &Report, was_live: bool, store_is_open: bool) -> Option<String> {
+        let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        let not_live = match report.state {
+            State::Live => None,
+            State::Stalled => return Some(format!("stalled{because}")),
+            State::Stopping => return Some("stopping".to_owned()),
+            State::Starting => Some("starting: the store opens, or the broker has not answered".to_owned()),
+            State::CatchingUp => Some(match report.lag_records {
+                Some(lag) => format!("catching up: {lag} records to go"),
+                None => "catching up: the broker has not said how far".to_owned(),
+            }),
+            State::Stale => {
+                Some("stale: the broker has not confirmed lately that nothing more has come".to_owned())
+            }
+            State::Frozen => Some("frozen: the views are shown as they were left".to_owned()),
+        };
+        let is_complete = was_live || matches!(report.state, State::Live | State::Stale | State::Frozen);
+        let missing = report.missing_history_text().filter(|_| store_is_open && report.state != State::Frozen);
+        match not_live {
+            Some(why) if !is_complete => Some(format!("{why}{because}")),
+            _ if missing.is_some() => missing.map(|missing| format!("incomplete: {missing}")),
+            Some(why) if self.require_fresh => Some(format!("{why}, and --require-fresh is given{because}")),
+            _ => (!store_is_open).then(|| format!("the store is not open yet{because}")),
         }
     }
 }
 
-fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
-    Readiness {
+fn body<'a>(report: &'a Report, status: &'static str) -> ReadinessBody<'a> {
+    ReadinessBody {
         status,
         state: report.state,
         lag_records: report.lag_records,
@@ -92,31 +135,12 @@ fn readiness<'a>(report: &'a Report, status: &'static str) -> Readiness<'a> {
     }
 }
 
-/// Why the reads are not ready, if they are not.
-fn reason(report: &Report, store_is_open: bool) -> Option<String> {
-    if let (State::Live | State::Stale, true, Some(missing)) =
-        (report.state, store_is_open, report.missing_history_text())
-    {
-        return Some(format!("incomplete: {missing}"));
-    }
-    let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    match report.state {
-        State::Live | State::Stale | State::Frozen if store_is_open => None,
-        State::Live | State::Stale | State::Frozen => Some(format!("the store is not open yet{because}")),
-        State::Starting => Some(format!("starting: the store opens, or the broker has not answered{because}")),
-        State::CatchingUp => Some(match report.lag_records {
-            Some(lag) => format!("catching up: {lag} records to go{because}"),
-            None => format!("catching up: the broker has not said how far{because}"),
-        }),
-        State::Stalled => Some(format!("stalled{because}")),
-        State::Stopping => Some("stopping".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Status;
+
+    const USUAL: Readiness = Readiness { require_fresh: false };
+    const FRESH: Readiness = Readiness { require_fresh: true };
 
     fn report(state: State, last_error: Option<&str>) -> Report {
         Report {
@@ -128,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_live_projector_with_an_open_store_is_ready() {
+    fn a_store_that_was_never_live_is_ready_once_it_is() {
         for (state, expected) in [
             (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
@@ -138,9 +162,37 @@ mod tests {
             (State::Stalled, Some("stalled: boom")),
             (State::Stopping, Some("stopping")),
         ] {
-            assert_eq!(reason(&report(state, Some("boom")), true).as_deref(), expected);
+            assert_eq!(USUAL.obstacle(&report(state, Some("boom")), false, true).as_deref(), expected);
         }
-        assert_eq!(reason(&report(State::Live, None), false).as_deref(), Some("the store is not open yet"));
+        let closed = USUAL.obstacle(&report(State::Live, None), false, false);
+        assert_eq!(closed.as_deref(), Some("the store is not open yet"));
+    }
+
+    #[test]
+    fn a_store_that_was_live_once_is_ready_at_once_unless_only_what_is_fresh_is_wanted() {
+        let never = "and --require-fresh is given: boom";
+        for (state, expected) in [
+            (State::Starting, Ok("stale")),
+            (State::CatchingUp, Ok("stale")),
+            (State::Live, Ok("ready")),
+            (State::Stale, Ok("stale")),
+            (State::Frozen, Ok("frozen")),
+            (State::Stalled, Err("stalled: boom")),
+            (State::Stopping, Err("stopping")),
+        ] {
+            let report = report(state, Some("boom"));
+            let usual = USUAL.obstacle(&report, true, true);
+            assert_eq!(usual.as_deref(), expected.err(), "{state:?}");
+            let fresh = FRESH.obstacle(&report, true, true);
+            match (state, expected) {
+                (State::Live, _) => assert_eq!(fresh, None),
+                (_, Ok(_)) => assert!(fresh.is_some_and(|why| why.ends_with(never)), "{state:?}"),
+                (_, Err(_)) => assert_eq!(fresh, usual),
+            }
+            assert_eq!(USUAL.judge(&report, true, true).is_ok(), expected.is_ok(), "{state:?}");
+            let closed = USUAL.obstacle(&report, true, false);
+            assert!(closed.is_some(), "{state:?}: nothing can be answered yet");
+        }
     }
 
     #[test]
@@ -153,9 +205,10 @@ mod tests {
             positions: Vec::new(),
             asked_at: None,
         });
-        assert_eq!(ready(&status.report(), true).unwrap().status(), StatusCode::OK);
-        assert!(ready(&status.report(), false).is_err());
-        let text = serde_json::to_string(&readiness(&status.report(), "frozen")).unwrap();
+        assert_eq!(USUAL.answer(&status, true).unwrap().status(), StatusCode::OK);
+        assert!(USUAL.answer(&status, false).is_err());
+        assert!(FRESH.answer(&status, true).is_err());
+        let text = serde_json::to_string(&body(&status.report(), "frozen")).unwrap();
         for part in [
             r#""status":"frozen","state":"frozen""#,
             r#""frozen_at":{"format":1,"own_format":2,"closed_at":null,"positions":[]}"#,
@@ -171,8 +224,8 @@ mod tests {
             warnings: vec!["look here".to_owned()],
             ..report(State::Stale, Some("boom"))
         };
-        assert_eq!(ready(&stale, true).unwrap().status(), StatusCode::OK);
-        let text = serde_json::to_string(&readiness(&stale, "stale")).unwrap();
+        assert_eq!(USUAL.judge(&stale, true, true).unwrap().status(), StatusCode::OK);
+        let text = serde_json::to_string(&body(&stale, "stale")).unwrap();
         for part in [
             r#""status":"stale","state":"stale""#,
             r#""last_error":"boom","last_error_since":"2026-11-28T10:00:00.000Z","warnings":["look here"]"#,
@@ -185,24 +238,25 @@ mod tests {
     fn a_projector_whose_views_lack_records_is_not_ready_until_somebody_accepts_that() {
         let since = "2026-11-28T12:00:00Z".to_owned();
         let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
-        for state in [State::Live, State::Stale] {
+        for state in [State::Live, State::Stale, State::CatchingUp] {
             let incomplete = Report { missing_history: vec![missing.clone()], ..report(state, None) };
-            let Err(HttpError::Unavailable { message, detail }) = ready(&incomplete, true) else {
+            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true) else {
                 panic!("it is not ready");
             };
             for part in ["incomplete", "jobs/2 from 0 to 17", "optview accept-loss"] {
                 assert!(message.contains(part), "no {part}: {message}");
             }
             assert_eq!(detail["missing_history"][0]["to"], 17);
-            assert_eq!(ready(&report(state, None), true).unwrap().status(), StatusCode::OK);
+            assert_eq!(USUAL.judge(&report(state, None), true, true).unwrap().status(), StatusCode::OK);
         }
     }
 
     #[test]
     fn a_broker_that_went_away_shows_but_does_not_make_the_reads_unready() {
         let away = report(State::Live, Some("all brokers are down"));
-        assert_eq!(ready(&away, true).unwrap().status(), StatusCode::OK);
-        let Err(HttpError::Unavailable { detail, .. }) = ready(&report(State::Stalled, Some("boom")), true) else {
+        assert_eq!(USUAL.judge(&away, true, true).unwrap().status(), StatusCode::OK);
+        let stalled = USUAL.judge(&report(State::Stalled, Some("boom")), true, true);
+        let Err(HttpError::Unavailable { detail, .. }) = stalled else {
             panic!("a stalled projector is not ready");
         };
         assert_eq!(

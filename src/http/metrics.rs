@@ -100,16 +100,9 @@ impl RouteMetrics {
 
 /// Sets the gauges to what the status says now. What is not known yet is NaN, which no alert's comparison matches.
 pub fn record_report(report: &Report, errors: &RecordedErrors) {
-    for (state, name) in [
-        (State::Starting, "starting"),
-        (State::CatchingUp, "catching_up"),
-        (State::Live, "live"),
-        (State::Stale, "stale"),
-        (State::Frozen, "frozen"),
-        (State::Stalled, "stalled"),
-        (State::Stopping, "stopping"),
-    ] {
-        gauge!("optview_state", "state" => name).set(if report.state == state { 1.0 } else { 0.0 });
+    for state in State::ALL {
+        let value = if report.state == state { 1.0 } else { 0.0 };
+        gauge!("optview_state", "state" => state.as_str()).set(value);
     }
     gauge!("optview_generation").set(of_count(report.generation));
     gauge!("optview_views").set(of_count(report.views));

@@ -10,6 +10,7 @@ pub mod control;
 pub mod server;
 
 mod correlation;
+mod currency;
 mod edge;
 mod errors;
 mod etag;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
+pub use health::Readiness;
 pub use keys::{Keys as ApiKeys, KeysError};
 pub use read_api::ReadApi;
 pub use reader_source::{CurrentReader, ReaderSource};
@@ -53,6 +55,7 @@ struct Api {
     reader: ReaderSource,
     status: Status,
     access: Access,
+    readiness: Readiness,
     /// Lists run on blocking threads, no more of them at a time than there are cores: they may be long, and the
     /// reads by id must not wait for them.
     lists: Arc<Semaphore>,
@@ -68,10 +71,16 @@ fn open_reader(reader: &ReaderSource) -> Result<CurrentReader, HttpError> {
     reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
 }
 
+impl AsRef<Status> for Api {
+    fn as_ref(&self) -> &Status {
+        &self.status
+    }
+}
+
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
-pub fn read_api(reader: ReaderSource, status: Status, access: Access) -> ReadApi {
+pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
     let lists = available_parallelism().map_or(1, |cores| cores.get());
-    let api = Arc::new(Api { reader, status, access, lists: Arc::new(Semaphore::new(lists)) });
+    let api = Arc::new(Api { reader, status, access, readiness, lists: Arc::new(Semaphore::new(lists)) });
     let by_id = Edge::now("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
@@ -79,9 +88,9 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access) -> ReadApi
         .route_service("/healthz", Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report()))))
         .route_service(
             "/readyz",
-            Edge::now("/readyz", &api, |api, _| health::ready(&api.status.report(), api.reader.get().is_some())),
+            Edge::now("/readyz", &api, |api, _| api.readiness.answer(&api.status, api.reader.get().is_some())),
         )
-        .fallback_service(Edge::unknown());
+        .fallback_service(Edge::unknown(&api));
     ReadApi::new(by_id, others)
 }
 

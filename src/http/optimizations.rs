@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -16,9 +16,9 @@ use tokio::task;
 
 use super::access::Scope;
 use super::edge::{Answer, Pending};
-use super::errors::HttpError;
+use super::errors::{self, HttpError};
 use super::list_query::ListParameters;
-use super::{APPLICATION_JSON, Api, etag, json};
+use super::{APPLICATION_JSON, Api, currency, etag, json};
 use crate::store::{self, Reader, StoreError};
 
 pub const PREFIX: &str = "/optimizations/";
@@ -31,10 +31,6 @@ const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 /// A cache on the way may keep an answer, but has to ask with the next caller's credentials before it uses it.
 static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// With each view that is shown as another version left it, so that whoever reads only views can tell, too.
-static STATE: HeaderName = HeaderName::from_static("x-optview-state");
-static FROZEN: HeaderValue = HeaderValue::from_static("frozen");
-
 /// The hot path: one look-up, and no copy of the body.
 pub fn by_id(api: &Api, request: &Request) -> Answer {
     let organization_id = match api.access.scope(request.headers())? {
@@ -44,16 +40,12 @@ pub fn by_id(api: &Api, request: &Request) -> Answer {
     };
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
     let reader = api.reader()?;
-    let found = reader.get(&id, organization_id)?.ok_or(NO_SUCH)?;
-    Ok(marked(found_response(found, request.headers()), &reader))
-}
-
-/// Says so where it may be old.
-fn marked(mut response: Response, reader: &Reader) -> Response {
-    if reader.is_frozen() {
-        response.headers_mut().insert(STATE.clone(), FROZEN.clone());
-    }
-    response
+    let answer_state = reader.answer_state(&api.status);
+    let response = match reader.get(&id, organization_id)? {
+        Some(found) => found_response(found, request.headers()),
+        None => errors::response(&currency::not_found(answer_state, NO_SUCH)),
+    };
+    Ok(currency::mark(response, answer_state.state))
 }
 
 /// One page. On a blocking thread, because it may read a thousand views and more.
@@ -65,7 +57,10 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
     };
-    let reader = Reader::clone(&*api.reader()?);
+    let current = api.reader()?;
+    let answer_state = current.answer_state(&api.status);
+    currency::check_list(answer_state)?;
+    let reader = Reader::clone(&current);
     let lists = Arc::clone(&api.lists);
     Ok(Box::pin(async move {
         let permit = lists.acquire_owned().await.expect("the lists' semaphore is never closed");
@@ -73,7 +68,7 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
             // Held by the thread and not by the request: a client that leaves does not end the reading.
             let _permit = permit;
             let page = reader.list(&parameters.query(organization_id.as_deref()))?;
-            Ok::<_, StoreError>(marked(json(page.body), &reader))
+            Ok::<_, StoreError>(currency::mark(json(page.body), answer_state.state))
         });
         match read.await {
             Ok(page) => Ok(page?),

@@ -63,7 +63,7 @@ async fn get(app: &impl Answers, path: &str) -> Got {
 
 /// The store is not open.
 fn early() -> ReadApi {
-    read_api(ReaderSource::default(), Status::new(1), Access::open())
+    read_api(ReaderSource::default(), Status::new(1), Access::open(), Readiness::default())
 }
 
 fn with_keys(toml: &str) -> Access {
@@ -128,7 +128,7 @@ async fn a_list_with_mistakes_names_them_all() {
 #[tokio::test]
 async fn without_a_key_nothing_is_told_but_health() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
-    let router = read_api(ReaderSource::default(), Status::new(1), access);
+    let router = read_api(ReaderSource::default(), Status::new(1), access, Readiness::default());
     for path in ["/optimizations/a", "/optimizations/", "/optimizations?limit=x", "/users/me"] {
         let got = get(&router, path).await;
         let expected = if path == "/optimizations/" { 404 } else { 401 };
@@ -143,7 +143,7 @@ async fn without_a_key_nothing_is_told_but_health() {
 #[tokio::test]
 async fn another_organization_finds_nothing() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
-    let router = read_api(ReaderSource::default(), Status::new(1), access);
+    let router = read_api(ReaderSource::default(), Status::new(1), access, Readiness::default());
     let foreign = [("x-api-key", "k"), ("x-organization-id", "org-2")];
     assert_eq!(send(&router, request("/optimizations/a", &foreign)).await.status, 404);
     assert_eq!(send(&router, request("/users/me", &foreign)).await.status, 404);
@@ -157,7 +157,7 @@ async fn a_caller_learns_who_they_are() {
     let access = with_keys(
         "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\", \"org-2\"]\nname = \"ada\"\nemail = \"ada@example.com\"\n",
     );
-    let keyed = read_api(ReaderSource::default(), Status::new(1), access);
+    let keyed = read_api(ReaderSource::default(), Status::new(1), access, Readiness::default());
     let organization = ("x-organization-id", "org-2");
     let key = ("authorization", "Bearer k");
     let named = json!({"id": "org-2", "name": "org-2"});
@@ -197,8 +197,14 @@ async fn a_correlation_id_comes_back() {
 async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
     let status = Status::new(1);
     status.set_error(Some("wrong credentials".to_owned()));
-    let admin = admin_router(status.clone(), install_metrics(), ReaderSource::default(), TopicNames::default());
-    let read = read_api(ReaderSource::default(), status.clone(), Access::open());
+    let admin = admin_router(
+        status.clone(),
+        install_metrics(),
+        ReaderSource::default(),
+        TopicNames::default(),
+        Readiness::default(),
+    );
+    let read = read_api(ReaderSource::default(), status.clone(), Access::open(), Readiness::default());
     for (alive, ready) in [
         (get(&admin, "/healthz").await, get(&admin, "/readyz").await),
         (get(&read, "/healthz").await, get(&read, "/readyz").await),
@@ -221,7 +227,13 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
 #[tokio::test]
 async fn operators_get_the_report_and_the_metrics() {
     let status = Status::new(4);
-    let admin = admin_router(status.clone(), install_metrics(), ReaderSource::default(), TopicNames::default());
+    let admin = admin_router(
+        status.clone(),
+        install_metrics(),
+        ReaderSource::default(),
+        TopicNames::default(),
+        Readiness::default(),
+    );
     let report = get(&admin, "/status").await;
     assert_eq!(report.headers["content-type"], "application/json");
     assert_eq!(report.body, serde_json::to_vec(&status.report()).unwrap());

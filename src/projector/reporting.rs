@@ -72,6 +72,7 @@ impl Projector {
             (Some(_), _, _) => State::Stalled,
             (None, true, _) if is_stale => State::Stale,
             (None, true, _) => State::Live,
+            (None, false, true) if self.status.answer_state().was_live => State::Stale,
             (None, false, true) => State::Starting,
             (None, false, false) => State::CatchingUp,
         };

@@ -57,6 +57,9 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
         let value = stored::encode(&missing, "missing history")?;
         entries.put(Kind::MissingHistory, &[], &value).map_err(failed)?;
     }
+    if copying.was_live {
+        entries.put(Kind::Live, &[], &[]).map_err(failed)?;
+    }
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {

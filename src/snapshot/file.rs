@@ -9,7 +9,7 @@
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
 //! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, the ids of the
-//! topics, and what the store is built without.
+//! topics, what the store is built without, and that the generation has been live, where it has.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -62,6 +62,8 @@ pub enum Kind {
     TopicIds = 6,
     /// Of one partition of the store, the records that it is built without.
     MissingHistory = 7,
+    /// There where the generation has been live once.
+    Live = 8,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Kind::Cluster,
             Kind::TopicIds,
             Kind::MissingHistory,
+            Kind::Live,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }

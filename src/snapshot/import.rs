@@ -68,7 +68,7 @@ pub fn import(
     let mut batch = Batch::default();
     let mut commits = 0;
     let (mut key, mut value) = (Vec::new(), Vec::new());
-    let mut records = 0;
+    let (mut records, mut was_live) = (0, false);
     loop {
         let kind = whole.next(&mut key, &mut value).map_err(SnapshotError::io("read", file))?;
         if kind.is_none() || batch.len() >= RECORDS_AT_ONCE {
@@ -90,6 +90,7 @@ pub fn import(
             Kind::MissingHistory => {
                 writer.missing_history().copy(vec![stored::decode(&value, "missing history")?])?;
             }
+            Kind::Live => was_live = true,
             kind => {
                 batch.add(kind, &key, &value)?;
                 records += 1;
@@ -101,6 +102,9 @@ pub fn import(
     }
     let positions = PartitionPosition::all(&head.checkpoint);
     writer.checkpoint(head.checkpoint)?;
+    if was_live {
+        writer.note_live()?;
+    }
     let reader = writer.reader();
     writer.finish()?;
     let views = reader.views();
@@ -139,7 +143,7 @@ impl Batch {
                 self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
             }
             Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head | Kind::Cluster | Kind::TopicIds | Kind::MissingHistory => {}
+            Kind::Head | Kind::Cluster | Kind::TopicIds | Kind::MissingHistory | Kind::Live => {}
         }
         Ok(())
     }

@@ -61,6 +61,8 @@ pub struct Copying {
     pub origins: BTreeMap<(String, i32), i64>,
     /// Of the cluster, where it is known.
     pub cluster: Option<String>,
+    /// Whether the generation has been live once.
+    pub was_live: bool,
 }
 
 impl Reader {
@@ -71,9 +73,11 @@ impl Reader {
     pub fn begin_copy(&self) -> Result<Copying, StoreError> {
         self.check_format()?;
         // All that the checkpoint covers lies in the store now. What is parked later comes from beyond it.
+        // Where it has been live, the checkpoint that is read next covers what made it so.
+        let was_live = self.was_live()?;
         let (checkpoint, origins, cluster) = (self.checkpoint()?, self.origins()?, self.cluster()?);
         let parked = self.done.parkings.listen();
-        Ok(Copying { reader: self.clone(), parked, checkpoint, origins, cluster })
+        Ok(Copying { reader: self.clone(), parked, checkpoint, origins, cluster, was_live })
     }
 }
 

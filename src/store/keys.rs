@@ -71,6 +71,9 @@ pub const MISSING_HISTORY: &[u8] = b"missing-history/";
 /// In `meta`: what the topics that it is built from are called, in the order of `Topic::ALL`.
 pub const TOPICS: &[u8] = b"topics";
 
+/// In `meta`: there where the generation has been live once, so that all that there was then is in it, and on the disk.
+pub const WAS_LIVE: &[u8] = b"was-live";
+
 /// By position, so that the same record is kept once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {
     let mut key = vec![position.topic as u8];

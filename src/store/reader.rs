@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::frozen::Frozen;
-use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, dead_letter_key};
+use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::{StoreError, pieces};
 use crate::codec::stored::{self, Filter, Layout};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
@@ -185,6 +185,15 @@ impl Reader {
         let key = |offset| dead_letter_key(Position { topic, partition, offset });
         let keys = self.trees.dead_letters.range(key(offsets.start)..key(offsets.end)).keys();
         Ok(keys.collect::<Result<Vec<_>, _>>()?.len() as u64)
+    }
+
+    /// Whether the generation has been live once: all that the topics held then is in it. Versions before fold format 3 did
+    /// not note it.
+    ///
+    /// # Errors
+    /// As for [`Reader::kept`].
+    pub fn was_live(&self) -> Result<bool, StoreError> {
+        Ok(self.trees.meta.contains_key(WAS_LIVE)?)
     }
 
     /// How many optimizations readers may see.

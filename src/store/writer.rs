@@ -25,14 +25,14 @@ use super::catalog::{Catalog, Entry, job_hash};
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, dead_letter_key};
+use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, WAS_LIVE, dead_letter_key};
 use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
 use crate::codec::stored;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
 use encoding::put_optimizations;
-use syncing::{SyncThread, sync};
+use syncing::{Note, SyncThread, sync};
 
 /// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
@@ -44,6 +44,8 @@ enum Order {
     /// With the number that is done once this part is, where it is the last of a commit.
     Commit(Commit, Vec<DeadLetter>, Option<u64>),
     Checkpoint(Checkpoint),
+    /// The note that the generation has been live.
+    Live,
 }
 
 pub struct Writer {
@@ -215,6 +217,12 @@ impl Writer {
         self.done.caught_up.store(true, Ordering::Release);
     }
 
+    /// Notes that the generation is live: with everything handed over before on the disk, a later start knows that this store
+    /// was complete once.
+    pub fn note_live(&self) -> Result<(), StoreError> {
+        self.order(Order::Live)
+    }
+
     /// Notes from where a partition, by its topic's name, is read first.
     pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
         let mut origins = self.reader().origins()?;
@@ -271,7 +279,7 @@ impl WriterThread {
     /// Ends with its last order, and with its syncer's.
     fn run(mut self, orders: &Receiver<Order>, syncer: SyncThread) {
         std::thread::scope(|scope| {
-            let (checkpoints, received) = channel();
+            let (notes, received) = channel();
             let thread = std::thread::Builder::new().name("store-sync".to_owned());
             if let Err(error) = thread.spawn_scoped(scope, move || syncer.run_caught(&received)) {
                 return self
@@ -290,10 +298,9 @@ impl WriterThread {
                             return self.done.failure.note(error);
                         }
                     }
-                    Order::Checkpoint(checkpoint) => {
-                        // A syncer that has ended has noted why.
-                        let _ = checkpoints.send(checkpoint);
-                    }
+                    // A syncer that has ended has noted why.
+                    Order::Checkpoint(checkpoint) => drop(notes.send(Note::Checkpoint(checkpoint))),
+                    Order::Live => drop(notes.send(Note::Live)),
                 }
             }
         });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::cluster::put;
 use crate::events::{created, job, wait_for_status};
-use crate::rig::{DEADLINE, Rig};
-use crate::server::{Report, Server};
+use crate::rig::{DEADLINE, Rig, wait_until};
+use crate::server::{Marks, Report, Server};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -18,6 +18,11 @@ pub const TESTS: &[Test] = &[
         name: "a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there",
         needs: Needs::BrokerOfItsOwn,
         run: a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there,
+    },
+    Test {
+        name: "what_a_kill_took_is_marked_until_it_has_been_read_again",
+        needs: Needs::BrokerOfItsOwn,
+        run: what_a_kill_took_is_marked_until_it_has_been_read_again,
     },
     Test {
         name: "credentials_that_the_broker_does_not_take_are_said_while_the_process_lives",
@@ -79,14 +84,82 @@ fn a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_i
     server.wait_until_all_is_kept(rig);
     assert!(server.stop().0.success());
     broker.kill();
+    let fresh = Server::start(rig, &["--require-fresh"]);
+    fresh.wait_for("an error", |report| report.last_error.is_some());
+    let unready = fresh.get("/readyz");
+    assert_eq!((unready.status, &unready.body["detail"]["state"]), (503, &"stale".into()));
+    assert_eq!(fresh.get("/optimizations/a").status, 200);
+    assert!(fresh.stop().0.success());
     let server = Server::start(rig, &[]);
     server.wait_for("an error", |report| report.last_error.is_some());
-    assert_eq!(server.get("/readyz").status, 503);
-    assert_eq!(server.get("/optimizations/a").body["status"], "queued");
+    check_stale(&server);
     broker.restart();
     server.wait_until_live().check();
     put(rig, &[job("a", "completed", 2)]);
     wait_for_status(&server, "a", "succeeded");
+    check_live(&server);
+}
+
+/// A `kill -9` may take what was read already; whoever reads it once more is told that it may be old.
+fn what_a_kill_took_is_marked_until_it_has_been_read_again(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(2);
+    put(rig, &[created("a")]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig);
+    assert!(server.stop().0.success());
+    // What is read from now on is in no checkpoint.
+    let server = Server::start(rig, &["--sync-interval", "1h"]);
+    server.wait_until_live();
+    put(rig, &[job("a", "completed", 2), created("b")]);
+    wait_for_status(&server, "a", "succeeded");
+    wait_for_status(&server, "b", "queued");
+    check_live(&server);
+    server.kill();
+    broker.kill();
+    let server = Server::start(rig, &[]);
+    server.wait_for("an error", |report| report.last_error.is_some());
+    check_stale(&server);
+    // What came since may be there already, or again.
+    let b = server.marks("/optimizations/b");
+    assert!((b.status == 200 || b.status == 503) && b.state == "stale", "{b:?}");
+    broker.restart();
+    server.wait_until_live().check();
+    check_live(&server);
+    assert_eq!(server.get("/optimizations/a").body["status"], "succeeded");
+    assert_eq!(server.get("/optimizations/b").body["status"], "queued");
+}
+
+/// It answers what it has, says of each answer that it may be old, and knows of nothing that it is not there.
+fn check_stale(server: &Server) {
+    for ready in [server.get("/readyz"), server.get_admin("/readyz")] {
+        assert_eq!(
+            (ready.status, &ready.body["status"], &ready.body["state"]),
+            (200, &"stale".into(), &"stale".into())
+        );
+        assert!(ready.body["last_error"].is_string(), "{ready:?}");
+    }
+    let marks = |status, retry_after: Option<&str>| Marks {
+        status,
+        state: "stale".to_owned(),
+        retry_after: retry_after.map(str::to_owned),
+    };
+    assert!(server.get("/optimizations/a").body["status"].is_string());
+    assert_eq!(server.marks("/optimizations/a"), marks(200, None));
+    assert_eq!(server.marks("/optimizations"), marks(200, None));
+    assert_eq!(server.marks("/optimizations/never"), marks(503, Some("5")));
+    assert_eq!(server.get_admin("/optimizations/never/why").status, 503);
+}
+
+/// It says that all is confirmed, and what is not there. On a busy machine that may take until the broker has answered again.
+fn check_live(server: &Server) {
+    for (path, status) in [("/optimizations/a", 200), ("/optimizations", 200), ("/optimizations/never", 404)] {
+        let expected = Marks { status, state: "live".to_owned(), retry_after: None };
+        wait_until(&format!("{path} is answered as {expected:?}"), || {
+            (server.marks(path) == expected).then_some(())
+        });
+    }
+    wait_until("ready", || (server.get("/readyz").body["status"] == "ready").then_some(()));
 }
 
 /// That it lives, is not ready, says why, shows no secret, and stops when told to.
@@ -101,6 +174,14 @@ fn check_says_why(rig: &Rig, arguments: &[&str]) {
     let message = ready.body["message"].as_str().expect("a message");
     assert!(message.contains(": "), "it says why: {message} ({why})");
     assert_eq!(server.get("/healthz").status, 200);
+    // Nothing is known yet, so nothing is said not to be there, and no list is empty.
+    for path in ["/optimizations/any", "/optimizations"] {
+        let marks = server.marks(path);
+        assert_eq!(
+            (marks.status, marks.state.as_str(), marks.retry_after.as_deref()),
+            (503, "starting", Some("5"))
+        );
+    }
     assert!(server.is_running());
     assert!(!server.log().contains("hunter2"));
     let (ended, took) = server.stop();

@@ -34,6 +34,15 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// What the headers of an answer say besides its body.
+#[derive(Debug, PartialEq)]
+pub struct Marks {
+    pub status: u16,
+    /// In which state whoever answered was.
+    pub state: String,
+    pub retry_after: Option<String>,
+}
+
 /// What `/status` says, as far as tests look at it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
@@ -149,6 +158,15 @@ impl Server {
         let state = answer.headers().get("x-optview-state").map(|state| state.to_str().expect("text").to_owned());
         let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
         (body.unwrap_or_else(|error| panic!("{path}: {error}")), state)
+    }
+
+    /// From the read API: how an answer is marked.
+    pub fn marks(&self, path: &str) -> Marks {
+        let answer = self.agent.get(format!("http://{}{path}", self.addresses().read)).call();
+        let answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        let text = |name: &str| Some(answer.headers().get(name)?.to_str().expect("text").to_owned());
+        let state = text("x-optview-state").unwrap_or_else(|| panic!("GET {path} does not say the state"));
+        Marks { status: answer.status().as_u16(), state, retry_after: text("retry-after") }
     }
 
     /// From the operators' address.

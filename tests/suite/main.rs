@@ -4,6 +4,7 @@ mod architecture;
 mod archive;
 mod cases;
 mod command_line;
+mod currency;
 mod data_dir;
 mod documents;
 mod explain;

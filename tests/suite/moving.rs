@@ -8,7 +8,7 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Status, Timestamp};
-use optview::http::{Access, ApiKeys, ReadApi, ReaderSource, read_api};
+use optview::http::{Access, ApiKeys, ReadApi, ReaderSource, Readiness, read_api};
 use optview::status::{self, State};
 use optview::store::{ListQuery, Writer};
 use serde_json::Value;
@@ -62,8 +62,8 @@ fn api(writer: &Writer) -> ReadApi {
     let access = Access::with_keys(ApiKeys::from_file(keys.path()).unwrap());
     let (reader, status) = (ReaderSource::default(), status::Status::new(1));
     status.set_state(State::Live);
-    reader.set(writer.reader());
-    read_api(reader, status, access)
+    reader.set(writer.reader(), status.clone());
+    read_api(reader, status, access, Readiness::default())
 }
 
 async fn get(api: &ReadApi, key: &str, query: &str) -> Value {

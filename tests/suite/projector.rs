@@ -7,6 +7,7 @@ mod continued;
 mod ends;
 mod findings;
 mod health;
+mod live;
 mod missing_history;
 mod script;
 

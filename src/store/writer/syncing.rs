@@ -1,4 +1,5 @@
-//! Writes checkpoints on a thread of its own: a disk may take long to sync, and fresh views must not wait for it.
+//! Writes checkpoints, and that the generation was live, on a thread of its own: a disk may take long to sync, and fresh
+//! views must not wait for it.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Checkpoint, Done, Stage, StoreError, Trees};
+use super::{Checkpoint, Done, Stage, StoreError, Trees, WAS_LIVE, stored};
 use crate::store::checkpoint;
 
 pub(super) struct SyncThread {
@@ -18,33 +19,64 @@ pub(super) struct SyncThread {
     pub(super) done: Arc<Done>,
 }
 
+/// What is written once all before it is on the disk.
+pub(super) enum Note {
+    Checkpoint(Checkpoint),
+    /// The generation has been live.
+    Live,
+}
+
+/// What one sync is for.
+#[derive(Default)]
+struct Round {
+    /// The last of them: it says it all.
+    checkpoint: Option<Checkpoint>,
+    checkpoints: u64,
+    is_live: bool,
+}
+
+impl Round {
+    fn add(&mut self, note: Note) {
+        match note {
+            Note::Checkpoint(checkpoint) => {
+                self.checkpoint = Some(checkpoint);
+                self.checkpoints += 1;
+            }
+            Note::Live => self.is_live = true,
+        }
+    }
+}
+
 impl SyncThread {
-    pub(super) fn run_caught(self, checkpoints: &Receiver<Checkpoint>) {
+    pub(super) fn run_caught(self, notes: &Receiver<Note>) {
         let done = self.done.clone();
-        done.failure.catching("syncing it", || self.run(checkpoints));
+        done.failure.catching("syncing it", || self.run(notes));
     }
 
-    fn run(self, checkpoints: &Receiver<Checkpoint>) {
-        while let Ok(mut checkpoint) = checkpoints.recv() {
-            let mut count = 1;
-            // Where the disk is slow, the last of those that wait says it all.
-            for later in checkpoints.try_iter() {
-                checkpoint = later;
-                count += 1;
-            }
+    fn run(self, notes: &Receiver<Note>) {
+        while let Ok(first) = notes.recv() {
+            let mut round = Round::default();
+            round.add(first);
+            // Where the disk is slow, one sync is for all that wait.
+            notes.try_iter().for_each(|later| round.add(later));
             let _beat = self.done.pulse.begin(Stage::Sync);
-            if let Err(error) = self.checkpoint(&checkpoint) {
+            if let Err(error) = self.write(&round) {
                 return self.done.failure.note(error);
             }
-            self.done.checkpoints.fetch_add(count, Ordering::Release);
+            self.done.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
         }
     }
 
-    /// Never ahead of what is on the disk: all that it covers was inserted before it was asked for; flush, then a real
-    /// sync, and only then the checkpoint.
-    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    /// Never ahead of what is on the disk: all that a note covers was inserted before it was asked for; flush, then a real
+    /// sync, and only then the note.
+    fn write(&self, round: &Round) -> Result<(), StoreError> {
         sync(&self.db, &self.file)?;
-        checkpoint::write(&self.trees, checkpoint)?;
+        if let Some(checkpoint) = &round.checkpoint {
+            checkpoint::write(&self.trees, checkpoint)?;
+        }
+        if round.is_live {
+            self.trees.meta.insert(WAS_LIVE, stored::encode(&(), "note that it was live")?)?;
+        }
         self.db.flush()?;
         Ok(())
     }

@@ -171,6 +171,9 @@ impl<'a> Playing<'a> {
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
     fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
+        if self.partitions.is_empty() {
+            return;
+        }
         let at = self.random.below(self.partitions.len() as u64) as usize;
         let most = self.random.below(self.run.most_in_a_batch) as usize + 1;
         let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];

@@ -37,6 +37,7 @@ fn made() -> Made {
     let topic_id = Some(TopicId { most_significant: 1, least_significant: -2 });
     let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id };
     writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
+    writer.note_live().unwrap();
     let reader = writer.reader();
     writer.finish().unwrap();
     let file = directory.path().join("views.snapshot");
@@ -89,6 +90,7 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     let (source, replica) = (source.writer.reader(), replica.writer.reader());
     assert_eq!(source.origins().unwrap(), replica.origins().unwrap());
     assert_eq!(replica.cluster().unwrap().as_deref(), Some("a cluster"));
+    assert!(replica.was_live().unwrap());
     for number in 0..OPTIMIZATIONS {
         let id = format!("opt-{number}");
         assert_eq!(source.get(&id, None).unwrap(), replica.get(&id, None).unwrap(), "{id}");
@@ -100,6 +102,19 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
         verify::Settings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
     let verified = verify::verify(&replica, settings).unwrap();
     assert_eq!((verified.records, verified.problems), (OPTIMIZATIONS, Vec::new()));
+}
+
+#[test]
+fn a_store_made_of_one_that_was_never_live_was_not_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = made::open(&directory.path().join("source")).writer;
+    let reader = writer.reader();
+    let file = directory.path().join("views.snapshot");
+    export_to(&reader, &file).unwrap();
+    let data_dir = directory.path().join("replica");
+    import_into(&file, &data_dir).unwrap();
+    assert!(!made::open(&data_dir).writer.reader().was_live().unwrap());
+    writer.finish().unwrap();
 }
 
 /// What a data directory holds after an import that failed.

@@ -1,0 +1,69 @@
+//! A store remembers that its generation has been live: a later start may answer before a broker does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use optview::projector::{self, Control};
+use optview::status::{State, Status};
+
+use super::script::{Playing, Run, partitions, project, settings};
+use super::{check, expected, history};
+use crate::made;
+
+fn was_live(directory: &Path) -> bool {
+    let writer = made::open(directory).writer;
+    let was_live = writer.reader().was_live().unwrap();
+    writer.finish().unwrap();
+    was_live
+}
+
+#[test]
+fn a_store_that_was_live_remembers_it_and_one_that_was_killed_before_does_not() {
+    let partitions = partitions(&history(3, 20));
+    let directory = tempfile::tempdir().unwrap();
+    project(directory.path(), &partitions, Run { killed_after: Some(30), ..Run::to_the_end(1) }, |_| {});
+    assert!(!was_live(directory.path()), "it had not read all");
+    project(directory.path(), &partitions, Run::to_the_end(2), |_| {}).expect("it is not killed");
+    assert!(was_live(directory.path()));
+    // Whatever comes later: it has been complete once.
+    project(directory.path(), &partitions, Run { killed_after: Some(1), ..Run::to_the_end(3) }, |_| {});
+    assert!(was_live(directory.path()));
+    check(directory.path(), &expected(&partitions, |_, _| false));
+}
+
+#[test]
+fn a_store_of_which_a_partition_stopped_in_the_first_reading_was_not_live() {
+    let mut partitions = partitions(&history(4, 20));
+    partitions[1].fails_at = Some(2);
+    let directory = tempfile::tempdir().unwrap();
+    let until = |playing: &Playing<'_>| playing.is_over() && playing.status.state() == State::Stalled;
+    let status = project(directory.path(), &partitions, Run { until, ..Run::to_the_end(1) }, |_| {});
+    assert!(!status.expect("it is not killed").answer_state().was_live);
+    assert!(!was_live(directory.path()));
+}
+
+fn has_reported(playing: &Playing<'_>, state: State) -> bool {
+    // The count of views says that a report was made, by the thread that asks.
+    playing.status.report().views == 1 && playing.status.state() == state
+}
+
+#[test]
+fn without_a_broker_a_store_that_was_live_is_stale_and_another_is_starting() {
+    let run = |until| Run { until, ..Run::to_the_end(1) };
+    let is_starting = run(|playing| has_reported(playing, State::Starting));
+    let is_stale = run(|playing| has_reported(playing, State::Stale));
+    for (was_live, run) in [(false, is_starting), (true, is_stale)] {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = made::open(directory.path()).writer;
+        let view = made::optimization("a", 1, String::new(), String::new());
+        writer.commit(made::commit_of(vec![view]), Vec::new(), 1).unwrap();
+        made::wait_until_written(&writer, 1);
+        let (status, control) = (Status::new(1), Arc::new(Control::default()));
+        if was_live {
+            status.set_was_live();
+        }
+        // No partition is ever found.
+        let mut source = Playing::new(&[], run, status.clone(), control.clone());
+        projector::run(&mut source, writer, settings(directory.path(), 1 << 20), status, &control).unwrap();
+    }
+}
