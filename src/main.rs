@@ -55,12 +55,13 @@ fn command() -> ExitCode {
 }
 
 fn run(config: &Config) -> anyhow::Result<Ended> {
+    if let Config::Serve(config) = config {
+        // First: the log, too, takes a thread.
+        store::check_threads_to_serve(&config.projection.data_dir)?;
+    }
     logging::init(config.log())?;
     match config {
-        Config::Serve(config) => {
-            store::check_threads_to_serve(&config.projection.data_dir)?;
-            block_on(serve::run(config, |_| {}, serve::told_to_stop()))?;
-        }
+        Config::Serve(config) => block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
         Config::Demo(config) => block_on(demo::run(config, serve::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),

@@ -94,6 +94,10 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 Command::Load => "load --brokers kafka:9092",
                 Command::Explain => "explain opt-1 --data-dir /tmp/optview",
                 Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
+                // Without a generation to be removed, there is nothing that it could accept.
+                Command::Generations if option.name == "accept-loss" => {
+                    "generations --remove 2 --data-dir /tmp/optview"
+                }
                 Command::Generations => "generations --data-dir /tmp/optview",
                 Command::AcceptLoss => "accept-loss --data-dir /tmp/optview",
                 Command::Rebuild => "rebuild --data-dir /tmp/optview --brokers kafka:9092",
