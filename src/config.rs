@@ -37,7 +37,7 @@ pub enum Config {
     Load(LoadConfig),
     Explain(ToolConfig, String),
     Verify(Box<VerifyConfig>),
-    Generations(ToolConfig, Option<Removal>),
+    Generations(ToolConfig, Removal),
     AcceptLoss(ToolConfig),
     Rebuild(Box<RebuildConfig>),
     Rollback(Box<RollbackConfig>),

@@ -66,7 +66,7 @@ fn run(config: &Config) -> anyhow::Result<Ended> {
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
-        Config::Generations(config, removal) => return tools::generations(config, removal.as_ref()),
+        Config::Generations(config, removal) => return tools::generations(config, *removal),
         Config::AcceptLoss(config) => return tools::accept_loss(config),
         Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
         Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),

@@ -46,20 +46,19 @@ pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
     Some(Config::Explain(tool?, id?))
 }
 
-/// A generation that is to be removed.
+/// Which generation is to be removed, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removal {
-    pub generation: u64,
+    pub generation: Option<u64>,
     /// Also where it has more than the one that took its place.
     pub accept_loss: bool,
 }
 
 pub fn generations(layers: &mut Layers<'_>) -> Option<Config> {
-    let remove = layers.value(&options::REMOVE, values::generation);
+    let generation = layers.value(&options::REMOVE, values::generation);
     let accept_loss = layers.value(&options::ACCEPT_LOSS_OF_REMOVAL, values::switch);
     let tool = tool(layers);
-    let accept_loss = accept_loss?;
-    Some(Config::Generations(tool?, remove.map(|generation| Removal { generation, accept_loss })))
+    Some(Config::Generations(tool?, Removal { generation, accept_loss: accept_loss? }))
 }
 
 /// What a rebuild is to do.

@@ -21,10 +21,16 @@ pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
 }
 
 /// `optview generations`
-pub fn generations(config: &ToolConfig, removal: Option<&Removal>) -> anyhow::Result<Ended> {
+pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ended> {
     let tool = match removal {
-        None => Tool::Generations,
-        Some(&Removal { generation, accept_loss }) => Tool::RemoveGeneration { generation, accept_loss },
+        Removal { generation: Some(generation), accept_loss } => {
+            Tool::RemoveGeneration { generation, accept_loss }
+        }
+        Removal { generation: None, accept_loss: false } => Tool::Generations,
+        Removal { generation: None, accept_loss: true } => bail!(
+            "--accept-loss is for --remove GENERATION: give both. That views are built without records that are gone is \
+             accepted by `optview accept-loss`"
+        ),
     };
     show(config, &tool, Needs::default(), |generations: &Vec<_>| print::generations(generations))
 }

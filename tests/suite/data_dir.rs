@@ -261,6 +261,8 @@ fn a_generation_that_has_more_is_removed_only_where_that_is_accepted() {
     refused(&["1"], "1 views would be lost");
     refused(&["2", "--accept-loss"], "is the live one");
     refused(&["7"], "there is no generation 000007");
+    let (code, _, why) = run(&["generations", "--accept-loss"], &data_dir);
+    assert!(code == Some(1) && why.contains("is for --remove GENERATION"), "{why}");
     let (code, left, why) = run(&["generations", "--remove", "1", "--accept-loss", "--json"], &data_dir);
     assert_eq!((code, left.as_array().map(Vec::len)), (Some(0), Some(1)), "{why}");
     assert!(!data_dir.join("generations/000001").exists());
