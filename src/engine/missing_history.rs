@@ -30,17 +30,20 @@ impl Engine {
 /// accept loss, else what the generation that it replaces is built without as well, and with somebody's consent.
 pub(super) fn accept_in_rebuilt(options: &Options, live: &Reader, new: &Running) -> anyhow::Result<()> {
     let Some(ledger) = &new.missing_history else { return Ok(()) };
-    if options.accept_loss {
-        ledger.accept()?;
-        return Ok(());
-    }
     let (origins, of_live) = (live.origins()?, live.missing_history()?);
     ledger.accept_where(|missing| {
+        if options.accept_loss {
+            return true;
+        }
         let origin = origins.get(&(missing.topic.clone(), missing.partition));
         let is_same =
             |held: &&MissingHistory| (&held.topic, held.partition) == (&missing.topic, missing.partition);
         let is_open = of_live.iter().find(is_same).is_some_and(|held| held.accepted_at.is_none());
         origin.is_some_and(|&origin| origin >= missing.to) && !is_open
     })?;
+    if ledger.not_accepted().is_empty() {
+        // Readers see its status at once, and its projector may report a moment later only.
+        new.status.set_missing_history(Vec::new());
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! watches any more.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -16,14 +17,17 @@ use crate::store;
 
 /// How often somebody who watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether a plan is on the disk.
+const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
 pub fn build(access: Access, options: &Options, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     let is_asked = |plan: &Plan| plan.what == What::Build && plan.options == *options;
     let plan = || Plan::build(&access.data_dir, options.clone());
     let ticket = begin(&access, detach, is_asked, plan)?;
+    let data_dir = access.data_dir.clone();
     // What it holds open could not be removed.
     drop(access);
-    watched(&ticket, detach, watch)
+    watched(&ticket, &data_dir, detach, watch)
 }
 
 pub fn go_back(
@@ -40,8 +44,9 @@ pub fn go_back(
         Ok(plan)
     };
     let ticket = begin(&access, detach, is_asked, plan)?;
+    let data_dir = access.data_dir.clone();
     drop(access);
-    let outcome = watched(&ticket, detach, watch);
+    let outcome = watched(&ticket, &data_dir, detach, watch);
     // Only of what ended is it known that it cannot be done.
     let has_failed = matches!(ticket.look().1, Some(Err(_))) && !ticket.is_aborted();
     outcome.map_err(|why| match has_failed {
@@ -169,13 +174,15 @@ pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> 
     }
 }
 
-fn watched(ticket: &Ticket, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+/// Waits for the end; with `detach` only until the plan is on the disk, or it is known why it will not be.
+fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     loop {
-        let (progress, ended) = ticket.wait(TELL_EVERY);
+        let (progress, ended) = ticket.wait(if detach { PLANNED_EVERY } else { TELL_EVERY });
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
-            None if detach => return Outcome::new(&progress),
+            None if detach && Plan::is_kept(data_dir) => return Outcome::new(&progress),
+            None if detach => {}
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");

@@ -255,7 +255,7 @@ fn a_topic_made_anew_does_not_take_the_frozen_views_away_unasked(rig: &Rig) {
         let report = server.wait_for("why it stays frozen", says_the_remedy);
         let why = report.last_error.expect("it is said");
         // The topic is too short at first, and then has other records.
-        let is_said = why.contains("0 from 1 to 2") || why.contains("the topic was created again");
+        let is_said = why.contains("0 from 1 to 2") || why.contains("the topic was deleted and created again");
         assert!(is_said, "{why}");
         assert_eq!(shown(&server, Some("frozen")), before);
         assert!(server.stop().0.success());

@@ -114,7 +114,8 @@ fn wait_for_phase(rig: &Rig, server: &Server, phase: &str) {
     while !server.log().contains(&line) {
         if planned(rig).is_none() && asked_at != Some(begun()) {
             asked_at = Some(begun());
-            assert_eq!(run(rig, &["rebuild", "--detach", "--max-rate", "20000"]).code, Some(0));
+            let asked = run(rig, &["rebuild", "--detach", "--max-rate", "20000"]);
+            assert_eq!(asked.code, Some(0), "{asked:?}");
         }
         sleep(Duration::from_millis(1));
     }

@@ -114,6 +114,11 @@ impl Plan {
         }
     }
 
+    /// Whether a plan is on the disk, so that the next start would go on with it.
+    pub fn is_kept(data_dir: &Path) -> bool {
+        path(data_dir).exists()
+    }
+
     fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
         let path = path(data_dir);
         let text = match fs::read(&path) {
