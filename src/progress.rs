@@ -60,7 +60,7 @@ pub struct Shown {
     begin: Instant,
     done_before: u64,
     told: Option<Instant>,
-    /// Whether it was said then that it waits.
+    /// Set if the last line said that the work waits.
     waited: bool,
 }
 

@@ -98,7 +98,7 @@ pub struct RollbackConfig {
     pub to: Option<u64>,
     pub keep: usize,
     pub detach: bool,
-    /// Whether it is shown as it was left.
+    /// Set if readers are to see the generation as it was left, without keeping it up to date.
     pub frozen: bool,
 }
 

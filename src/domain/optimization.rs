@@ -164,7 +164,7 @@ impl Optimization {
         self.note_latest_link(latest);
     }
 
-    /// Of each part, the stamps of the latest event by time and of the one that it lost to, if it lost although it is newer.
+    /// Each part whose latest event by time lost although it is newer, with that event's stamp and the stamp that it lost to.
     pub fn outranked(&self) -> impl Iterator<Item = (Part, &Stamp, &Stamp)> {
         let created = self.created.as_ref();
         let creation = created.and_then(|created| {

@@ -49,7 +49,7 @@ pub struct Finished {
     /// Why the views were not compared, where they were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<String>,
-    /// Whether it is shown as it was left.
+    /// Set if readers see the generation as it was left, and nothing keeps it up to date.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
     /// The generations that stay beyond `--keep`, as they have more than what took their place.

@@ -31,7 +31,7 @@ pub struct Running {
     pub reader: Reader,
     pub status: Status,
     pub control: Arc<Control>,
-    /// What it is built without; `None` where nobody can write to it.
+    /// The records that the generation is built without; `None` where nobody can write to it.
     pub missing_history: Option<MissingHistoryLedger>,
     /// Without work where nothing is folded.
     pub pulse: Pulse,

@@ -12,7 +12,7 @@ use crate::store::{self, About, Checkpoint, Reader};
 /// Compares with what lies beside the live generation, before that is opened.
 ///
 /// # Errors
-/// Where it was built from other topics: which, and what can be done.
+/// Refuses a live generation that was built from other topics. The error names both, and says what can be done.
 pub fn refuse_others_unopened(data_dir: &std::path::Path, names: &TopicNames) -> anyhow::Result<()> {
     if let Some(current) = store::current(data_dir)?
         && let Some(noted) = noted_in(&About::read(&store::directory(data_dir, current)))

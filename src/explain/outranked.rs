@@ -42,7 +42,7 @@ fn winner_kind(causes: &Causes<'_>, part: Part, winner: &Stamp) -> &'static str 
     }
 }
 
-/// Of a job with a long history, the event may have been dropped from that.
+/// The kind of the event that set a status. A long history may have dropped it: then the word is `status`.
 fn kind_of_status(job: &Job, stamp: &Stamp) -> &'static str {
     let held = job.history().iter().find(|held| held.stamp.version == stamp.version);
     held.map_or("status", |held| held.status.as_str())

@@ -68,7 +68,7 @@ impl Control {
         self.state.lock().stop
     }
 
-    /// Whether it counts nothing of the records: those are counted by the projector of what readers see.
+    /// Sets whether the projector leaves records uncounted: the projector of the generation that readers see counts them.
     pub fn set_quiet(&self, is_quiet: bool) {
         self.is_quiet.store(is_quiet, Ordering::Release);
     }
@@ -77,7 +77,7 @@ impl Control {
         self.is_quiet.clone()
     }
 
-    /// Whether it has ever been asked anything but to stop.
+    /// True if the projector has ever been asked anything but to stop.
     pub fn is_asked(&self) -> bool {
         self.state.lock().number > 0
     }

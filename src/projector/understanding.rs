@@ -16,7 +16,7 @@ const FEWEST: u64 = 10;
 /// One in so many that is not understood is a problem of the topic. More than that of one stream's events can be understood
 /// as another's.
 const PARTS_OF_A_PROBLEM: u64 = 4;
-/// Of so many that are not understood, it is tried whether they are another stream's.
+/// How many records that are not understood are tried as events of the other streams.
 const TRIED: u64 = 20;
 
 pub struct Understanding {
@@ -28,7 +28,7 @@ pub struct Understanding {
 struct Stream {
     understood: u64,
     not_understood: u64,
-    /// Of the latest records: how many were understood, and how many were not.
+    /// How many of the latest records were understood, and how many were not.
     latest: [u64; 2],
     tried: u64,
     /// How many of those that were tried are events of each stream.

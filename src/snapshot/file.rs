@@ -60,7 +60,7 @@ pub enum Kind {
     Cluster = 5,
     /// The ids of the topics that the checkpoint is of.
     TopicIds = 6,
-    /// Of one partition of the store, the records that it is built without.
+    /// The records of one partition that the store is built without.
     MissingHistory = 7,
     /// There where the generation has been live once.
     Live = 8,

@@ -61,7 +61,7 @@ pub struct TopicReport {
     pub cleanup_policy: Option<String>,
     /// -1: for ever.
     pub retention_ms: Option<i64>,
-    /// Of each partition; -1: no limit.
+    /// The bytes that each partition keeps at most; -1: no limit.
     pub retention_bytes: Option<i64>,
     /// When the oldest record was written that the topic still has, RFC 3339; asked only where it will be removed.
     pub oldest_record_at: Option<String>,

@@ -38,7 +38,8 @@ impl FrozenMark {
     /// The mark of the live generation, if somebody asked for it to be frozen.
     ///
     /// # Errors
-    /// Where it cannot be known: a generation that was to stay as it is must not be written to.
+    /// The mark, if it is for the live generation. Where that cannot be known, an error: a generation that was to stay as it is
+    /// must not be written to.
     pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
         let mark = FrozenMark::read(data_dir)?;
         let current = generations::current(data_dir)?;

@@ -106,7 +106,7 @@ impl From<sled::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether it is proven that what is on disk is no longer what was written, so that it must be built anew. What the
+    /// True if it is proven that what is on disk is no longer what was written, so that it must be built anew. What the
     /// operating system refuses (permissions, files, threads, memory, reading) proves nothing: it may be there again at the
     /// next start, and what is stored with it.
     pub fn is_damage(&self) -> bool {

@@ -31,7 +31,7 @@ pub struct Generation {
     pub missing_history: Vec<MissingHistory>,
     /// Why it cannot be used.
     pub damage: Option<String>,
-    /// What it has that the one which took its place has not.
+    /// What the generation has and the one that took its place has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_more: Option<HoldsMore>,
 }
@@ -46,7 +46,8 @@ pub fn list(access: &Access) -> anyhow::Result<Outcome> {
 /// Removes one that is not live.
 ///
 /// # Errors
-/// Where it is needed; and where it has more than the one that took its place, unless that loss is accepted.
+/// Removes a generation. Refuses where the generation is needed, and, unless that loss is accepted, where it has more than
+/// the one that took its place.
 pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Result<Outcome> {
     let data_dir = &access.data_dir;
     if store::current(data_dir)? == Some(generation) {

@@ -47,7 +47,7 @@ enum Kind {
 
 struct Outage {
     kind: Kind,
-    /// Of the file.
+    /// The file's name.
     name: &'static str,
     title: &'static str,
     minutes: usize,

@@ -95,7 +95,7 @@ impl Answer {
         states[0].to_str().unwrap()
     }
 
-    /// That it is a 503 as clients know it, which says in which state it was given.
+    /// Checks for a 503 as clients know it, which says in which state it was given.
     fn check_unavailable(&self, state: State) {
         assert_eq!(self.status, 503);
         assert_eq!(self.headers["retry-after"], "5");

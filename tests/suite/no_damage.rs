@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::made;
 
 const VIEWS: u64 = 3_000;
-/// For what takes some seconds on a machine with nothing else to do.
+/// How long may take what takes some seconds on a machine with nothing else to do.
 const DEADLINE: Duration = Duration::from_secs(240);
 
 /// What is refused.
@@ -251,7 +251,7 @@ fn a_disk_that_fails_once_while_the_store_is_read_ends_the_process_and_leaves_th
     check_untouched(directory.path(), &refusal);
 }
 
-/// Whether it answers with the view.
+/// True if the address answers with the view.
 fn answers(address: &str, path: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

@@ -175,7 +175,7 @@ impl AllGone {
     }
 }
 
-/// From where an archive has each partition, by the topic's name in the cluster.
+/// The first offset that an archive has of each partition, by the topic's name in the cluster.
 fn first_offsets(archive: &Manifest) -> BTreeMap<TopicPartition, i64> {
     let names = archive.names();
     let first =

@@ -109,7 +109,7 @@ impl Touched {
 /// it was reading.
 ///
 /// # Errors
-/// Where it cannot: why, and what can be done.
+/// Refuses to go back to a generation that cannot be brought up to date. The error says why, and what can be done.
 pub fn refuse_to_return(config: &ProjectionConfig, generation: u64, standing: &Standing) -> anyhow::Result<()> {
     let show = plan::show_frozen(generation);
     if let Some(difference) = standing.topics.as_ref().and_then(|topics| config.kafka.topics.difference(topics)) {

@@ -20,7 +20,7 @@ pub struct Obstacle {
     side: Side,
     topic: String,
     partition: i32,
-    /// Where it is, and where it should come to, which is where the other generation is.
+    /// The generation's position, and the position of the other generation, which it has to reach.
     position: i64,
     target: i64,
     cause: Cause,
@@ -64,7 +64,7 @@ impl Obstacle {
         obstacles.into_iter().next()
     }
 
-    /// Whether it will not go away by itself.
+    /// True if the obstacle will not go away by itself.
     pub fn is_for_good(&self) -> bool {
         matches!(self.cause, Cause::Stopped(_) | Cause::Ends { .. })
     }

@@ -83,7 +83,7 @@ impl Appender {
         Ok(count)
     }
 
-    /// Whether it is time for a commit, with which the file ends.
+    /// True if it is time for a commit, with which the file ends.
     pub fn is_full(&self) -> bool {
         self.file_bytes >= FILE_BYTES
     }

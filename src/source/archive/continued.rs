@@ -54,7 +54,7 @@ impl Mismatch {
 /// Whether a topic is the one that was archived, as far as both ids are known.
 ///
 /// # Errors
-/// Where it is another.
+/// Refuses a topic whose id is another than the archived topic's.
 pub fn same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
     match (archived, found) {
         (Some(archived), Some(found)) if archived != found => Err(Mismatch::Recreated { archived, found }),

@@ -132,7 +132,7 @@ impl Observer {
         self.shared.state.lock().health()
     }
 
-    /// Whether it has answered within `time`.
+    /// True if the cluster has answered within the last `time`.
     pub fn has_heard_within(&self, time: Duration) -> bool {
         self.shared.state.lock().last_answer().is_some_and(|at| at.elapsed() < time)
     }

@@ -60,7 +60,7 @@ pub struct Sight {
     pub position: i64,
     /// Whether records of it are there to be taken.
     pub has_records: bool,
-    /// Where it ends, by the cluster's own word.
+    /// The partition's end, by the cluster's own word.
     pub end: Option<i64>,
     /// Whether an error stands.
     pub has_error: bool,

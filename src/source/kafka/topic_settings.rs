@@ -37,7 +37,7 @@ pub struct TopicSettings {
     deletes: bool,
     /// -1: for ever.
     pub retention_millis: i64,
-    /// Of each partition; -1: no limit.
+    /// The bytes that each partition keeps at most; -1: no limit.
     pub retention_bytes: i64,
 }
 

@@ -23,7 +23,7 @@ const LOG_AGAIN: Duration = Duration::from_secs(60);
 /// librdkafka's callbacks. Called on whichever thread polls.
 pub struct Watch {
     names: TopicNames,
-    /// Of the source: a client that takes another one's place goes on with it.
+    /// The source's state: a client that takes another one's place goes on with it.
     state: Arc<Mutex<State>>,
     answers: Mutex<Answers>,
     /// Another client has taken this one's place, and what this one says is of no interest any more.

@@ -16,7 +16,7 @@ use crate::made;
 /// What a cluster says of its partitions when it is asked.
 #[derive(Clone, Default)]
 struct Said {
-    /// Of `jobs`: the low watermark, the last stable offset, and the high watermark.
+    /// The low watermark, the last stable offset and the high watermark of `jobs`.
     jobs: Option<(i64, i64, i64)>,
     jobs_error: Option<StandingError>,
     cluster: ClusterHealth,

@@ -103,7 +103,7 @@ struct Identity {
     id: Option<TopicId>,
     /// When the question was sent that was answered last.
     asked_at: Option<Instant>,
-    /// Whether it is known, or known not to be given.
+    /// Set once the id is known, or known not to be given.
     is_settled: bool,
     unanswered: u32,
     error: Option<StandingError>,
