@@ -101,11 +101,20 @@ impl Engine {
     fn open_live(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<Running> {
         let (data_dir, cache) = (&self.config.data_dir, self.config.store_cache_bytes);
         if FrozenMark::of_current(data_dir)?.is_some() {
-            let existing = store::open_existing(data_dir, cache).with_context(|| {
-                "the generation that `optview rollback --frozen` was told to show cannot be shown: `optview generations` \
-                 lists the others, and CURRENT is to name one of them"
-            })?;
-            return frozen::start(self, existing, false);
+            match store::open_existing(data_dir, cache) {
+                // As any that is damaged, it makes room for a new one.
+                Err(error) if error.is_damage() => tracing::error!(
+                    "the generation that `optview rollback --frozen` was told to show is damaged: {error}. It is moved aside, \
+                     and the views are built anew; `optview rollback --frozen --to N` shows another one, of those that \
+                     `optview generations` lists"
+                ),
+                existing => {
+                    let existing = existing.with_context(
+                        || "the generation that `optview rollback --frozen` was told to show cannot be shown",
+                    )?;
+                    return frozen::start(self, existing, false);
+                }
+            }
         }
         // One that was left by a crash, or that names another generation, means nothing any more.
         FrozenMark::clear(data_dir)?;
@@ -193,8 +202,13 @@ impl Engine {
     /// # Errors
     /// Where one is under way already.
     pub fn begin(self: &Arc<Engine>, plan: Plan) -> anyhow::Result<Ticket> {
+        self.begin_unless(plan, || false)
+    }
+
+    /// The same, unless it `is_over` by the time at which nobody else can begin one.
+    fn begin_unless(self: &Arc<Engine>, plan: Plan, is_over: impl FnOnce() -> bool) -> anyhow::Result<Ticket> {
         let mut rebuild = self.rebuild.lock();
-        if self.stopping.load(Ordering::Acquire) {
+        if self.stopping.load(Ordering::Acquire) || is_over() {
             bail!("it is about to end");
         }
         if let Some(held) = &*rebuild

@@ -128,14 +128,14 @@ impl Keeper {
                 return Err(error.into());
             }
             let Some(engine) = self.engine.upgrade() else { return Ok(()) };
-            self.look(&engine);
+            self.look(&engine, control);
             drop(engine);
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }
 
-    fn look(&mut self, engine: &Arc<Engine>) {
+    fn look(&mut self, engine: &Arc<Engine>, control: &Control) {
         if engine.stopping.load(Ordering::Acquire) {
             return;
         }
@@ -149,18 +149,19 @@ impl Keeper {
             }
         }
         if !self.is_under_way && self.next.is_some_and(|next| next <= Instant::now()) {
-            self.begin(engine);
+            self.begin(engine, control);
         }
     }
 
-    fn begin(&mut self, engine: &Arc<Engine>) {
+    fn begin(&mut self, engine: &Arc<Engine>, control: &Control) {
         self.next = Some(Instant::now() + TRY_AGAIN);
         let data_dir = &engine.config.data_dir;
         let plan = Plan::unfinished(data_dir).and_then(|unfinished| match unfinished {
             Some(plan) => Ok(plan),
             None => Plan::of_this_format(data_dir, self.may_return),
         });
-        match plan.and_then(|plan| engine.begin(plan)) {
+        // Readers may have been shown another one meanwhile, as somebody asked for.
+        match plan.and_then(|plan| engine.begin_unless(plan, || control.is_stopped())) {
             Ok(_) => self.is_under_way = true,
             Err(error) => self.tell(format!("{error:#}")),
         }

@@ -29,8 +29,13 @@ impl Engine {
         let existing = existing.with_context(|| cannot_be_shown(generation))?;
         let mark = FrozenMark::new(generation);
         let running = frozen::start(self, Existing { asked: Some(mark.clone()), ..existing }, false)?;
+        note_what_is_left(data_dir, generation)?;
         mark.make_current(data_dir)?;
         let before = self.switch_to(running);
+        // While nobody else can begin a rebuild: what looked after the one before must begin none any more.
+        if let Some(before) = &before {
+            before.control.stop();
+        }
         // What looks after the one before may wait for it.
         drop(rebuild);
         tracing::warn!(generation, "an earlier generation is shown as it was left, as was asked for");
@@ -44,13 +49,27 @@ impl Engine {
 /// # Errors
 /// As for [`Engine::roll_back_frozen`].
 pub fn roll_back_frozen_unserved(data_dir: &Path, to: Option<u64>, cache_bytes: u64) -> anyhow::Result<Finished> {
-    if let Some(plan) = Plan::waiting(data_dir)? {
+    // What a crash has left half built is removed first, so that it is not what is shown.
+    if let Some(plan) = Plan::unfinished(data_dir)? {
         bail!(super::is_being_made(plan.generation));
     }
     let generation = Plan::earlier(data_dir, to)?;
     drop(store::open_frozen(data_dir, generation, cache_bytes).with_context(|| cannot_be_shown(generation))?);
+    note_what_is_left(data_dir, generation)?;
     FrozenMark::new(generation).make_current(data_dir)?;
     Ok(finished(generation))
+}
+
+/// Notes of the live generation that it has what came after the one that is to be shown, so that nothing removes it unasked.
+/// Nothing is compared: what the topics no longer have may be in it alone.
+fn note_what_is_left(data_dir: &Path, shown: u64) -> anyhow::Result<()> {
+    let Some(current) = store::current(data_dir)? else { return Ok(()) };
+    let directory = store::directory(data_dir, current);
+    if FrozenMark::of_current(data_dir)?.is_none() && store::holds_more(&directory)?.is_none() {
+        let what = format!("all that was read after generation {shown:06} was left");
+        store::note_holds_more(&directory, shown, Some(what))?;
+    }
+    Ok(())
 }
 
 fn cannot_be_shown(generation: u64) -> String {

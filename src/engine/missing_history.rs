@@ -14,8 +14,8 @@ impl Engine {
         self.with_live(|live| {
             let Some(ledger) = &live.missing_history else {
                 bail!(
-                    "generation {:06} is another version's and is shown as it was left: nothing is written to it. What the \
-                     one that takes its place is built without can be accepted once that is live",
+                    "generation {:06} is shown as it was left: nothing is written to it. What the one that takes its place is \
+                     built without can be accepted once that is live",
                     live.generation
                 );
             };

@@ -31,8 +31,9 @@ pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
 fn supervise(engine: &Weak<Engine>) {
     let mut supervisor = Supervisor::default();
     while let Some(engine) = engine.upgrade() {
-        let limit = limit(engine.status.state(), engine.is_rebuilding());
-        let standing = engine.pulse.lock().standing_still(Instant::now(), limit);
+        let (now, limit) = (Instant::now(), limit(engine.status.state(), engine.is_rebuilding()));
+        let mut standing = engine.pulse.lock().standing_still(now, limit);
+        supervisor.grant(&mut standing, limit, now);
         supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
         drop(engine);
         std::thread::sleep(LOOK_EVERY);
@@ -51,9 +52,22 @@ fn limit(state: State, is_rebuilding: bool) -> Duration {
 struct Supervisor {
     /// The stage that was told last to stand still.
     told: Option<Stage>,
+    /// When work was last allowed to take long.
+    last_busy: Option<Instant>,
 }
 
 impl Supervisor {
+    /// Takes out what began while it was allowed to take long, and has not taken as long yet: the last sync of a catch-up goes on
+    /// while the instance is live already.
+    fn grant(&mut self, standing: &mut Vec<(Stage, Instant)>, limit: Duration, now: Instant) {
+        if limit == STALLED_AFTER_WHILE_BUSY {
+            self.last_busy = Some(now);
+        }
+        let began_busy = |began: Instant| self.last_busy.is_some_and(|busy| began <= busy + LOOK_EVERY);
+        let is_late = |began: Instant| now.saturating_duration_since(began) >= STALLED_AFTER_WHILE_BUSY;
+        standing.retain(|&(_, began)| !began_busy(began) || is_late(began));
+    }
+
     fn look(&mut self, status: &Status, standing: &[(Stage, Instant)], now: Instant, time: DateTime<Utc>) {
         for stage in Stage::ALL {
             let stands = standing.iter().any(|(standing, _)| *standing == stage);
@@ -129,6 +143,24 @@ mod tests {
         ] {
             assert_eq!(limit(state, is_rebuilding), Duration::from_secs(seconds), "{state:?}");
         }
+    }
+
+    #[test]
+    fn what_began_while_much_was_written_keeps_the_time_it_had_then() {
+        let (began, mut supervisor) = (Instant::now(), Supervisor::default());
+        let mut stands_after = |seconds, limit| {
+            let mut standing = vec![(Stage::Sync, began)];
+            supervisor.grant(&mut standing, limit, began + Duration::from_secs(seconds));
+            !standing.is_empty()
+        };
+        // It becomes live 2 s after the last sync of the catch-up began.
+        assert!(!stands_after(2, STALLED_AFTER_WHILE_BUSY));
+        assert!(!stands_after(12, STALLED_AFTER));
+        assert!(!stands_after(59, STALLED_AFTER));
+        assert!(stands_after(60, STALLED_AFTER));
+        let mut later = vec![(Stage::Sync, began + Duration::from_secs(20))];
+        supervisor.grant(&mut later, STALLED_AFTER, began + Duration::from_secs(31));
+        assert_eq!(later.len(), 1, "it began once live");
     }
 
     #[test]

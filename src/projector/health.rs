@@ -166,9 +166,9 @@ impl Health {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
         let doubtful = |(key, track): (&(Topic, i32), &Track)| {
-            let since = track.confirmed.map_or(live_since, |confirmed| confirmed.max(live_since));
+            let since = track.counts_from(live_since);
             let is_old = moment.now.saturating_duration_since(since) >= STALE_AFTER;
-            is_old.then(|| (*key, track.doubt(moment.now), track.confirmed.unwrap_or(live_since)))
+            is_old.then(|| (*key, track.doubt(moment.now), track.confirmed.unwrap_or(since)))
         };
         read.filter_map(doubtful).collect()
     }
@@ -314,9 +314,15 @@ impl Track {
         }
     }
 
+    /// The time from which the partition's silence counts: its last confirmation; of one that was found while live, and was
+    /// never confirmed, when it was found.
+    fn counts_from(&self, live_since: Instant) -> Instant {
+        self.confirmed.unwrap_or(self.found).max(live_since)
+    }
+
     /// When it becomes stale unless it is confirmed until then, or its error ends.
     fn stale_from(&self, live_since: Instant) -> Instant {
-        let unconfirmed = self.confirmed.map_or(live_since, |confirmed| confirmed.max(live_since));
+        let unconfirmed = self.counts_from(live_since);
         let failing = self.error.as_ref().map(|(_, seen)| (*seen).max(live_since));
         failing.map_or(unconfirmed, |failing| failing.min(unconfirmed)) + STALE_AFTER
     }

@@ -168,9 +168,12 @@ impl Partitions {
     /// All records up to this one have been folded, or kept as dead letters. `time` is in milliseconds since 1970.
     pub fn advance(&mut self, topic: Topic, number: i32, last: Anchor, time: Option<i64>) {
         let Some(partition) = self.find(topic, number) else { return };
-        partition.next_offset = partition.next_offset.max(last.offset + 1);
-        partition.anchor = Some(last);
-        partition.time = time;
+        // What is fetched anew may bring records that were read already.
+        if last.offset + 1 >= partition.next_offset {
+            partition.next_offset = last.offset + 1;
+            partition.anchor = Some(last);
+            partition.time = time;
+        }
         partition.caught_up |= partition.next_offset >= partition.start_high;
     }
 

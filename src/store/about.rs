@@ -107,12 +107,15 @@ impl About {
 
     /// Changes what is written there. One change after another, whoever makes it.
     pub(super) fn update(generation: &Path, change: impl FnOnce(About) -> About) {
+        if let Err(error) = About::try_update(generation, change) {
+            tracing::warn!("{error}: what tools are told of the generation is not up to date");
+        }
+    }
+
+    fn try_update(generation: &Path, change: impl FnOnce(About) -> About) -> Result<(), StoreError> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock();
-        match About::load(generation) {
-            Ok(about) => change(about).write(generation),
-            Err(error) => tracing::warn!("{error}: what tools are told of the generation is not up to date"),
-        }
+        change(About::load(generation)?).try_write(generation)
     }
 
     /// What the topic is called in the cluster, by its default name where that is not known.
@@ -128,11 +131,15 @@ impl About {
 
     /// Where it cannot be written, that is said: it is not worth an end.
     pub(super) fn write(&self, generation: &Path) {
+        if let Err(error) = self.try_write(generation) {
+            tracing::warn!("{error}: what tools are told of the generation is not up to date");
+        }
+    }
+
+    fn try_write(&self, generation: &Path) -> Result<(), StoreError> {
         let path = generation.join(NAME);
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
-        if let Err(error) = text.and_then(|text| disk::replace(&path, &text)) {
-            tracing::warn!(%error, path = %path.display(), "what tools are told of the generation is not up to date");
-        }
+        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))
     }
 }
 
@@ -143,10 +150,31 @@ pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
 }
 
 /// Notes, before another generation takes its place, whether one has more than that: `what` says what, in words.
-pub fn note_holds_more(generation: &Path, replaced_by: u64, what: Option<String>) {
+/// What keeps the generation from being removed rests on this, so that it must be written.
+///
+/// # Errors
+/// Where `generation.json` cannot be read or written.
+pub fn note_holds_more(generation: &Path, replaced_by: u64, what: Option<String>) -> Result<(), StoreError> {
     let holds_more =
         what.map(|what| HoldsMore { replaced_by: format!("{replaced_by:06}"), noted_at: now(), what });
-    About::update(generation, |about| About { holds_more, ..about });
+    About::try_update(generation, |about| About { holds_more, ..about })
+}
+
+/// What the generation has and the one that took its place has not, if that was noted.
+///
+/// # Errors
+/// Where `generation.json` is there and cannot be read or understood: then it is not known.
+pub fn holds_more(generation: &Path) -> Result<Option<HoldsMore>, StoreError> {
+    let path = generation.join(NAME);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    let about: About = serde_json::from_slice(&text).map_err(|error| {
+        StoreError::io("understand", &path)(std::io::Error::new(ErrorKind::InvalidData, error))
+    })?;
+    Ok(about.holds_more)
 }
 
 /// RFC 3339.

@@ -38,12 +38,22 @@ impl FrozenMark {
     /// The mark of the live generation, if somebody asked for it to be frozen.
     ///
     /// # Errors
-    /// The mark, if it is for the live generation. Where that cannot be known, an error: a generation that was to stay as it is
-    /// must not be written to.
+    /// Where that cannot be known: a generation that was to stay as it is must not be written to.
     pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
         let mark = FrozenMark::read(data_dir)?;
         let current = generations::current(data_dir)?;
         Ok(mark.filter(|mark| Some(mark.generation) == current))
+    }
+
+    /// Forgets a mark that names this generation, before it becomes the live one in another way.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or removed.
+    pub fn clear_of(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+        match FrozenMark::read(data_dir)? {
+            Some(mark) if mark.generation == generation => FrozenMark::clear(data_dir),
+            _ => Ok(()),
+        }
     }
 
     fn read(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {

@@ -29,7 +29,7 @@ mod unlinked;
 pub mod verify;
 mod writer;
 
-pub use about::{About, Closed, HoldsMore, PartitionPosition, note_holds_more, note_topics};
+pub use about::{About, Closed, HoldsMore, PartitionPosition, holds_more, note_holds_more, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
 pub use comparing::{Compared, compare, is_parked_alike};
 pub use condemned::condemn;

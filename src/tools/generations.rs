@@ -65,8 +65,10 @@ pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Re
              ends it"
         );
     }
-    let about = store::About::read(&store::directory(data_dir, generation));
-    if let Some(HoldsMore { replaced_by, what, .. }) = about.holds_more.filter(|_| !accept_loss) {
+    if !accept_loss
+        && let Some(HoldsMore { replaced_by, what, .. }) =
+            store::holds_more(&store::directory(data_dir, generation))?
+    {
         bail!(
             "generation {generation:06} has more than generation {replaced_by}, which took its place ({what}), and the topics \
              do not give that any more. With --accept-loss it is removed"

@@ -182,7 +182,6 @@ fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
             None if detach && Plan::is_kept(data_dir) => return Outcome::new(&progress),
-            None if detach => {}
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");

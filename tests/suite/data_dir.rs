@@ -250,7 +250,7 @@ fn a_mark_that_names_another_generation_than_the_live_one_means_nothing() {
 fn a_generation_that_has_more_is_removed_only_where_that_is_accepted() {
     let directory = two_generations();
     let data_dir = directory.path().join("data");
-    store::note_holds_more(&store::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned()));
+    store::note_holds_more(&store::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned())).unwrap();
     let listed = run(&["generations", "--json"], &data_dir).1;
     assert_eq!(listed[0]["holds_more"]["replaced_by"], "000002", "{listed}");
     let refused = |arguments: &[&str], part: &str| {
@@ -266,6 +266,20 @@ fn a_generation_that_has_more_is_removed_only_where_that_is_accepted() {
     let (code, left, why) = run(&["generations", "--remove", "1", "--accept-loss", "--json"], &data_dir);
     assert_eq!((code, left.as_array().map(Vec::len)), (Some(0), Some(1)), "{why}");
     assert!(!data_dir.join("generations/000001").exists());
+}
+
+#[test]
+fn what_was_left_to_show_an_earlier_one_is_removed_only_where_that_is_accepted() {
+    let directory = two_generations();
+    let data_dir = directory.path().join("data");
+    assert_eq!(run(&["rollback", "--frozen"], &data_dir).0, Some(0));
+    let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
+    assert!(code == Some(1) && why.contains("all that was read after generation 000001 was left"), "{why}");
+    // What cannot be told to have nothing more is not removed either.
+    fs::write(store::directory(&data_dir, 2).join("generation.json"), "{").unwrap();
+    let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
+    assert!(code == Some(1) && why.contains("generation.json"), "{why}");
+    assert!(data_dir.join("generations/000002").is_dir());
 }
 
 /// What uses it may make a file in it meanwhile.

@@ -15,7 +15,7 @@ use super::plan::{Options, Plan, What};
 use super::{Comparison, Finished, Shared, archived, lost, retention};
 use crate::disk;
 use crate::engine::running::{Restraint, Running};
-use crate::engine::{Engine, missing_history, stop};
+use crate::engine::{Engine, missing_history, stop, topics};
 use crate::source::archive::ArchiveSource;
 use crate::store::{self, FrozenMark, Opened, Reader};
 
@@ -47,7 +47,7 @@ fn is_interrupted(engine: &Engine, shared: &Shared) -> bool {
 
 fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
     let data_dir = &engine.config.data_dir;
-    let new = start(engine, plan)?;
+    let new = start(engine, plan, shared)?;
     let prepared = prepare(engine, plan, shared, &new);
     let Prepared { comparison, not_compared, records, held, kept_because } = match prepared {
         Ok(prepared) => prepared,
@@ -108,8 +108,14 @@ fn make_current(engine: &Engine, plan: &Plan, finished: &Finished, new: &Reader)
         What::Build | What::Scratch => None,
     };
     if more.is_some() || plan.what.is_built() {
-        store::note_holds_more(&path, plan.generation, more);
+        store::note_holds_more(&path, plan.generation, more)?;
     }
+    if !plan.what.is_built() {
+        // It takes its place again.
+        store::note_holds_more(&store::directory(data_dir, plan.generation), plan.generation, None)?;
+    }
+    // It was to be shown frozen, and never came to that: it must not after the next start.
+    FrozenMark::clear_of(data_dir, plan.generation)?;
     store::make_current(data_dir, plan.generation)?;
     if let Err(error) = FrozenMark::clear(data_dir) {
         // It names another generation, and so counts for nothing.
@@ -130,7 +136,7 @@ fn began_earlier(live: &Reader, new: &Reader) -> anyhow::Result<Option<String>> 
     Ok((!earlier.is_empty()).then(|| format!("only it was built from {}", earlier.join(", "))))
 }
 
-fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
+fn start(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Running> {
     let (data_dir, cache) = (&engine.config.data_dir, engine.config.store_cache_bytes);
     let Options { max_rate, until_millis, .. } = plan.options;
     let restraint = Restraint { max_rate, until_millis, is_quiet: true };
@@ -145,7 +151,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
         }
         if !plan.options.accept_loss {
             let archive = archive.as_ref().map(ArchiveSource::manifest);
-            lost::refuse_loss(&engine.config, &live, plan.what, archive)?;
+            lost::refuse_loss(&engine.config, &live, plan.what, archive, &|| shared.is_told_to_end())?;
         }
         refuse_full_disk(engine)?;
     }
@@ -162,6 +168,7 @@ fn start(engine: &Arc<Engine>, plan: &Plan) -> anyhow::Result<Running> {
             opened => opened?,
         },
     };
+    topics::refuse_others_opened(plan.generation, &opened.writer.reader(), &engine.config.kafka.topics)?;
     engine.run(opened, restraint, archive)
 }
 

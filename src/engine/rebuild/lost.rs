@@ -24,6 +24,7 @@ pub fn refuse_loss(
     live: &Reader,
     what: What,
     archive: Option<&Manifest>,
+    is_told_to_end: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     let gone = AllGone::look(config, &live.checkpoint()?, &live.origins()?, archive)?;
     if gone.is_none() {
@@ -33,7 +34,7 @@ pub fn refuse_loss(
         return refuse_uncounted(&gone);
     }
     let told = gone.told();
-    let counts = Touched::count(live, &|position| gone.has(config, position))?.told();
+    let counts = Touched::count(live, &|position| gone.has(config, position), is_told_to_end)?.told();
     if what == What::Scratch {
         bail!(
             "the topics cannot prove the store: they no longer have all that it was built from; gone is {told}. By what is \
@@ -70,9 +71,18 @@ struct Touched {
 }
 
 impl Touched {
-    fn count(live: &Reader, is_lost: &dyn Fn(&Position) -> bool) -> anyhow::Result<Touched> {
+    fn count(
+        live: &Reader,
+        is_lost: &dyn Fn(&Position) -> bool,
+        is_told_to_end: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Touched> {
         let mut touched = Touched::default();
+        let go_on = || match is_told_to_end() {
+            true => bail!("it was told to end while it counted what would be lost"),
+            false => Ok(()),
+        };
         for from in (0..live.numbers()).step_by(A_STEP as usize) {
+            go_on()?;
             for id in live.ids(from, A_STEP) {
                 let Some(kept) = live.kept(&id)?.filter(|kept| kept.response.is_some()) else { continue };
                 let created = kept.optimization.created.as_ref().map(|created| created.stamp.source);
@@ -85,6 +95,7 @@ impl Touched {
         }
         let mut ids = live.parked_ids_after(None, A_STEP as usize)?;
         while let Some(last) = ids.last().cloned() {
+            go_on()?;
             for id in &ids {
                 let job = live.parked_job(id)?;
                 let is_touched = job.is_some_and(|job| sources_of(&job).any(|source| is_lost(&source)));

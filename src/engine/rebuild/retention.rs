@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::store::{self, About};
+use crate::store;
 
 /// Leaves so many beside the live one, the one that was live until now first, then the latest. Gives those that stay beyond
 /// that.
@@ -14,9 +14,13 @@ pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
     others.push(before);
     let mut spared = Vec::new();
     for generation in others.into_iter().rev().skip(keep) {
-        match About::read(&store::directory(data_dir, generation)).holds_more {
-            None => remove(data_dir, generation),
-            Some(more) => {
+        match store::holds_more(&store::directory(data_dir, generation)) {
+            Ok(None) => remove(data_dir, generation),
+            Err(error) => {
+                tracing::warn!(generation, %error, "a generation is kept beyond --keep: it cannot be told what it has");
+                spared.push(generation);
+            }
+            Ok(Some(more)) => {
                 tracing::warn!(
                     generation,
                     has = more.what,
@@ -50,14 +54,14 @@ mod tests {
             drop(store::begin_beside(data_dir, number, 1 << 20).unwrap());
         }
         let path = |number| store::directory(data_dir, number);
-        store::note_holds_more(&path(1), 2, Some("all that was lost".to_owned()));
+        store::note_holds_more(&path(1), 2, Some("all that was lost".to_owned())).unwrap();
         store::make_current(data_dir, 4).unwrap();
         assert_eq!(prune(data_dir, 3, 1), [1]);
         assert_eq!(store::usable(data_dir).unwrap(), [1, 3, 4]);
         assert_eq!(prune(data_dir, 3, 0), [1]);
         assert_eq!(store::usable(data_dir).unwrap(), [1, 4]);
         // What took its place by then had everything.
-        store::note_holds_more(&path(1), 4, None);
+        store::note_holds_more(&path(1), 4, None).unwrap();
         assert_eq!(prune(data_dir, 1, 0), [0_u64; 0]);
         assert_eq!(store::usable(data_dir).unwrap(), [4]);
     }

@@ -114,6 +114,26 @@ fn what_was_never_confirmed_is_stale_soon_after_it_went_live_and_never_before() 
 }
 
 #[test]
+fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
+    let mut world = World::new();
+    let sees_both = |world: &mut World| {
+        world.sees(5, 5, 5);
+        let moment = world.moment();
+        let unread =
+            PartitionObservation { topic_id: None, low: 0, last_stable: 9, high: 9, asked_at: moment.now };
+        let reading = Reading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
+        world.health.observe(moment, reading, Some(unread), None);
+    };
+    world.sees(5, 5, 5);
+    world.pass(3600);
+    sees_both(&mut world);
+    assert_eq!((world.is_stale(), world.doubt()), (false, None), "it was found this moment");
+    world.pass(30);
+    sees_both(&mut world);
+    assert!(world.is_stale() && world.doubt().is_some());
+}
+
+#[test]
 fn a_reader_that_is_always_some_seconds_behind_is_as_old_as_it_is_behind() {
     let mut world = World::new();
     for second in 0..1_000 {

@@ -99,8 +99,11 @@ impl KafkaSource {
                         let (number, next) = (message.partition(), message.offset() + 1);
                         take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
                         let is = |held: &&mut Partition| (held.topic, held.number) == (topic, number);
-                        if let Some(partition) = self.partitions.iter_mut().find(is) {
-                            partition.position = partition.position.max(next);
+                        // What lies between the two is still in the partition's queue.
+                        if let Some(partition) = self.partitions.iter_mut().find(is)
+                            && partition.position + 1 == next
+                        {
+                            partition.position = next;
                         }
                     }
                 }
@@ -144,17 +147,20 @@ impl KafkaSource {
     }
 
     /// Has some partitions fetched anew, from where they stand. What is in their queues is fetched again.
-    fn reassign(&self, which: &[(Topic, i32)]) {
+    fn reassign(&mut self, which: &[(Topic, i32)]) {
         let held = || self.partitions.iter().filter(|held| which.contains(&(held.topic, held.number)));
         let assigned = self.list(held()).and_then(|list| {
             self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())?;
             self.consumer.incremental_assign(&list).map_err(|error| error.to_string())
         });
         match assigned {
-            Ok(()) => tracing::info!(partitions = ?which, "partitions that stand still were assigned anew"),
-            Err(error) => tracing::warn!(partitions = ?which, error, "partitions cannot be assigned anew"),
+            Ok(()) => {
+                tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
+                held().for_each(Partition::look_again);
+            }
+            // Half of it may have been done, so that it cannot be tried again on the same client.
+            Err(error) => self.renew(&format!("partitions cannot be assigned anew: {error}")),
         }
-        held().for_each(Partition::look_again);
     }
 
     /// Puts a new consumer into the place of the one that reads. Each partition goes on where it stands: what was taken of

@@ -96,6 +96,9 @@ impl Watch {
 
     /// The cluster answers.
     pub fn connected(&self) {
+        if self.is_replaced.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.state.lock();
         if state.trouble.take().is_some() {
             state.logged.clear();
@@ -119,6 +122,9 @@ impl Watch {
     }
 
     fn note(&self, text: String) {
+        if self.is_replaced.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.state.lock();
         state.logged.warn(&text, &text);
         state.trouble = Some(text);

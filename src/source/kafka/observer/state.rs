@@ -128,7 +128,8 @@ impl State {
     /// Takes in what a look at the topics found. Gives whether there is a partition that was not known.
     pub fn take_look(&mut self, look: Look, now: Instant) -> bool {
         let Look { partitions, brokers, cluster_id, troubles } = look;
-        if !partitions.is_empty() {
+        // The cluster has answered where it names its brokers, whether the topics are there or not.
+        if !partitions.is_empty() || !brokers.is_empty() {
             self.answered(now);
         }
         let known = self.partitions.len();
