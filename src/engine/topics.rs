@@ -47,7 +47,7 @@ fn noted_in(about: &About) -> Option<[String; 3]> {
 /// `of` is a generation or a snapshot that was built from the topics `noted`.
 ///
 /// # Errors
-/// As for [`refuse_others_unopened`].
+/// As for `refuse_others_unopened`.
 pub fn refuse_others(of: &str, noted: &[String; 3], names: &TopicNames) -> anyhow::Result<()> {
     match names.difference(noted) {
         None => Ok(()),
