@@ -346,6 +346,8 @@ impl Partitions {
         let topic = self.topics.get(partition.topic).to_owned();
         let Watermarks { low, high } = partition.watermarks;
         let (low, high) = health.bounds(partition.topic, partition.number).unwrap_or((low, high));
+        // The cluster was asked a moment ago, and more has been read since. One that has stopped may have been cut short.
+        let high = if partition.stopped.is_none() { high.max(partition.next_offset) } else { high };
         PartitionReport {
             checkpoint: self.checkpoint.get(&(topic.clone(), partition.number)).map(|held| held.next_offset),
             topic,

@@ -1,6 +1,9 @@
 //! What is believed of a partition, and for how long, with a clock that only moves when it is told to.
 
 use super::*;
+use crate::projector::partitions::{Found, Partitions};
+use crate::source::{TopicNames, Watermarks};
+use crate::store::{Anchor, Checkpoint};
 
 const TOPIC: Topic = Topic::Jobs;
 
@@ -131,6 +134,18 @@ fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
     world.pass(30);
     sees_both(&mut world);
     assert!(world.is_stale() && world.doubt().is_some());
+}
+
+#[test]
+fn what_was_read_since_the_cluster_was_asked_is_below_its_end() {
+    let mut world = World::new();
+    let mut partitions = Partitions::new(Checkpoint::new(), TopicNames::default());
+    let watermarks = Watermarks { low: 0, high: 5 };
+    partitions.begin(Found { topic: TOPIC, partition: 0, watermarks, topic_id: None });
+    world.sees(5, 5, 5);
+    partitions.advance(TOPIC, 0, Anchor { offset: 7, hash: 0 }, None);
+    let reports = partitions.reports(&world.health, world.moment(), |_, _| None);
+    assert_eq!((reports[0].position, reports[0].high), (8, Some(8)));
 }
 
 #[test]
