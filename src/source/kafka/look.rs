@@ -16,6 +16,8 @@ use crate::source::{Polled, Source as _, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How soon is asked again what could not be answered yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long records may take to come.
 const RECORDS_DEADLINE: Duration = Duration::from_secs(30);
 /// librdkafka wants a group, though nothing is ever written for it.
@@ -135,11 +137,33 @@ fn of_topics<'a>(
         let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
         for partition in held.map(|partition| partition.id()) {
             let unreadable = |error| LookError::Unreadable { topic: name.to_owned(), why: explain(error) };
-            let (low, high) = consumer.fetch_watermarks(name, partition, DEADLINE).map_err(unreadable)?;
+            let (low, high) = watermarks_of(consumer, name, partition).map_err(unreadable)?;
             found.insert((name.to_owned(), partition), Watermarks { low, high });
         }
     }
     Ok(found)
+}
+
+/// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
+/// be about to change: both pass, and are asked for again until the deadline.
+fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+    let begin = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(name, partition, DEADLINE) {
+            Err(error) if passes(&error) && begin.elapsed() < DEADLINE => std::thread::sleep(ASK_AGAIN),
+            answered => return answered,
+        }
+    }
+}
+
+fn passes(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode::{
+        LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition,
+    };
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(code, LeaderNotAvailable | NotLeaderForPartition | UnknownPartition | UnknownTopicOrPartition)
+    })
 }
 
 /// Of each of these partitions the record at an offset, or the first one after it. Where there is neither, it is not among
@@ -195,4 +219,26 @@ pub fn records_at(
         }
     }
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::types::RDKafkaErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_told() {
+        use RDKafkaErrorCode::{
+            AllBrokersDown, NotLeaderForPartition, TopicAuthorizationFailed, UnknownPartition,
+        };
+        for (code, again) in [
+            (UnknownPartition, true),
+            (NotLeaderForPartition, true),
+            (TopicAuthorizationFailed, false),
+            (AllBrokersDown, false),
+        ] {
+            assert_eq!(passes(&KafkaError::MetadataFetch(code)), again, "{code}");
+        }
+    }
 }
