@@ -14,7 +14,8 @@ Held to be wrong, and printed as it is seen:
   a 503 with Retry-After; an answer that does not come;
 - a lag of 0 where a record was acknowledged 15 s before and has not been read;
 - an outage of 45 s without `last_error`, without `last_error_since`, or called `live`;
-- an instance that is not `live`, has an error or does not know its lag though all has been well for 60 s;
+- an instance that is not `live`, has an error or does not know its lag though all has been well for 60 s, as the steady
+  acknowledgements of the cluster prove;
 - an open transaction whose records are not counted as hidden after 15 s;
 - an alert that still fires 100 s after an outage ended, and an outage of 75 s and more in which none fires.
 
@@ -57,6 +58,8 @@ OPTIMIZATIONS_A_TICK = 1
 RUNS = 4
 # Seconds: until what was acknowledged must be seen; until an outage must be; until a cluster that is well must be.
 SEEN_WITHIN, ERROR_WITHIN, WELL_WITHIN, ALERTS_WITHIN = 40, 45, 60, 100
+# A pause of the cluster's acknowledgements that is an outage of its own: this machine's, mostly.
+LATE_AFTER = 5
 HIDDEN_RECORDS = 103
 OUTAGES = ["a broker frozen", "no right to read", "all brokers frozen"]
 
@@ -150,6 +153,9 @@ class Traffic:
         self.acknowledged = {}
         # Topic -> (when acknowledged, offset).
         self.offsets = {topic: collections.deque(maxlen=200_000) for topic in TOPICS}
+        # Topic -> when the cluster last acknowledged a record of it; and when one of them last came late.
+        self.last = dict.fromkeys(TOPICS, time.time())
+        self.late_at = time.time()
         self.wrongs = wrongs
         self.producer = Producer(
             {
@@ -166,6 +172,9 @@ class Traffic:
                 return self.wrongs.add("a record that was not written", error)
             with self.lock:
                 now = time.time()
+                if now - self.last[topic] > LATE_AFTER:
+                    self.late_at = now
+                self.last[topic] = now
                 self.acknowledged.setdefault(optimization, []).append((now, level, runs))
                 self.offsets[topic].append((now, message.offset()))
 
@@ -224,6 +233,13 @@ class Traffic:
             optimization = f"opt-{random.randrange(len(self.acknowledged))}"
             history = self.acknowledged.get(optimization, [])
             return optimization, [entry for entry in history if time.time() - entry[0] > SEEN_WITHIN]
+
+    def steady_for(self):
+        """For how many seconds the cluster has acknowledged records of all topics without a pause."""
+        with self.lock:
+            now = time.time()
+            late = any(now - last > LATE_AFTER for last in self.last.values())
+            return 0 if late else now - self.late_at
 
     def newest(self, topic, seconds_ago):
         """The newest offset that was acknowledged at least so long ago."""
@@ -293,6 +309,8 @@ def check_status(stop, instance, traffic, phase, looks, wrongs):
         time.sleep(0.5)
         newest = {topic: traffic.newest(topic, 15) for topic in TOPICS}
         name, seconds = phase.name, phase.seconds
+        # Nobody is well whose cluster is not, whatever this script has done to it.
+        well_for = min(seconds, traffic.steady_for()) if name == "well" else 0
         try:
             status = json.loads(fetch(instance.admin_port, "/status")[2])
         except OSError as error:
@@ -308,7 +326,7 @@ def check_status(stop, instance, traffic, phase, looks, wrongs):
                 wrongs.add("an outage without an error", f"{status['last_error']}, {phase}")
             if status["state"] == "live":
                 wrongs.add("an outage called live", f"{phase}")
-        if name == "well" and seconds > WELL_WITHIN:
+        if well_for > WELL_WITHIN:
             if status["state"] != "live" or status["last_error"] or status["lag_records"] is None:
                 parts = {key: status[key] for key in ("state", "last_error", "lag_records")}
                 wrongs.add("well called something else", f"{parts}, {phase}")
