@@ -22,7 +22,7 @@ use crate::shutdown::{self, EndDeadline};
 use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
-use crate::store::verify::Bounds;
+use crate::store::verify::{Bounds, PartitionBounds};
 use crate::tools;
 
 /// A signal that comes so soon after the first is taken for the same one.
@@ -238,7 +238,11 @@ fn answer(engine: &Arc<Engine>) -> control::Answer {
 
 /// As the broker last told.
 fn bounds(report: &Report) -> Option<Bounds> {
-    let of = |held: &PartitionReport| Some(((held.topic.clone(), held.partition), (held.low?, held.high?)));
+    let of = |held: &PartitionReport| {
+        let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
+        let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
+        Some(((held.topic.clone(), held.partition), bounds))
+    };
     // Before the partitions have been found, nothing is known of any.
     (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())
 }

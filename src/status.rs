@@ -237,6 +237,18 @@ impl Status {
         self.answer_state().state
     }
 
+    /// Whether the projector is on its way to where the topics ended at the start: by its own word, whatever others find, and also
+    /// while a partition has stopped and the others go on.
+    pub fn is_catching_up(&self) -> bool {
+        let report = self.lock();
+        let is_behind = |held: &PartitionReport| held.state == PartitionState::CatchingUp;
+        match report.state {
+            State::Starting | State::CatchingUp => true,
+            State::Stalled => report.partitions.iter().any(is_behind),
+            State::Live | State::Stale | State::Frozen | State::Stopping => false,
+        }
+    }
+
     /// The state, and whether the generation has been live before: without a lock.
     pub fn answer_state(&self) -> AnswerState {
         let own = self.shared.load().answer_state.get(Instant::now);

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use copying::Export;
+use copying::{Export, Waiting};
 
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
@@ -59,6 +59,8 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let ids = Topic::ALL.into_iter().filter_map(|topic| Some((topic, archive.manifest().topic_id(topic)?)));
     let mut export = Export {
         kafka: &config.kafka,
+        follow: config.follow,
+        waiting: Waiting::new(begin),
         proven,
         ids: ids.collect(),
         appender: Appender::new(archive, config.kafka.topics.clone()),

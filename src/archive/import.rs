@@ -24,6 +24,8 @@ use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 
 /// How often the signal to stop is looked at, in records.
 const LOOK_EVERY: u64 = 1024;
+/// Before the reason why.
+const STOPPED: &str = "import stopped; run it again to go on after what is on the topics";
 
 type Partition = (Topic, i32);
 
@@ -58,14 +60,14 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
     let mut sent = 0;
     for record in Reader::new(&config.directory, &manifest) {
-        let record = record.context("import stopped; what was sent until here is on the topics")?;
+        let record = record.context(STOPPED)?;
         let partition = (record.position.topic, record.position.partition);
         let number = seen.entry(partition).or_default();
         *number += 1;
         if *number <= there.get(&partition).copied().unwrap_or(0) {
             continue;
         }
-        producer.copy(&record.record())?;
+        producer.copy(&record.record()).context(STOPPED)?;
         sent += 1;
         if sent % LOOK_EVERY == 0 {
             shown.show(&Progress::new("importing", sent, Some(total)));
@@ -75,7 +77,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
             }
         }
     }
-    producer.finish()?;
+    producer.finish().context(STOPPED)?;
     shown.finish();
     let problems = differences(&look(kafka)?, &wanted, kafka);
     let records_per_second = per_second(sent, begin);

@@ -9,7 +9,7 @@ use metrics::{describe_gauge, gauge};
 
 use super::Engine;
 use crate::pulse::Stage;
-use crate::status::{StageStall, Standstill, State, Status};
+use crate::status::{StageStall, Standstill, Status};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
@@ -31,20 +31,13 @@ pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
 fn supervise(engine: &Weak<Engine>) {
     let mut supervisor = Supervisor::default();
     while let Some(engine) = engine.upgrade() {
-        let (now, limit) = (Instant::now(), limit(engine.status.state(), engine.is_rebuilding()));
+        let is_busy = engine.status.is_catching_up() || engine.is_rebuilding();
+        let (now, limit) = (Instant::now(), if is_busy { STALLED_AFTER_WHILE_BUSY } else { STALLED_AFTER });
         let mut standing = engine.pulse.lock().standing_still(now, limit);
         supervisor.grant(&mut standing, limit, now);
         supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
         drop(engine);
         std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-fn limit(state: State, is_rebuilding: bool) -> Duration {
-    match state {
-        State::Starting | State::CatchingUp => STALLED_AFTER_WHILE_BUSY,
-        _ if is_rebuilding => STALLED_AFTER_WHILE_BUSY,
-        _ => STALLED_AFTER,
     }
 }
 
@@ -129,19 +122,44 @@ fn explain(stage: Stage) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::{PartitionFreshness, PartitionReport, PartitionState, State};
+
+    fn partition(state: PartitionState) -> PartitionReport {
+        PartitionReport {
+            topic: "jobs".to_owned(),
+            partition: 0,
+            position: 0,
+            checkpoint: None,
+            low: None,
+            high: None,
+            lag_records: None,
+            lag_seconds: None,
+            state,
+            freshness: PartitionFreshness::default(),
+        }
+    }
 
     #[test]
     fn more_time_is_given_while_much_is_written() {
-        for (state, is_rebuilding, seconds) in [
-            (State::Starting, false, 60),
-            (State::CatchingUp, false, 60),
-            (State::Live, true, 60),
-            (State::Live, false, 10),
-            // What stands still must not be given more time because it was found to.
-            (State::Stalled, false, 10),
-            (State::Stopping, false, 10),
+        use PartitionState::{CatchingUp, Live, Stopped};
+        for (state, partitions, is_busy) in [
+            (State::Starting, &[][..], true),
+            (State::CatchingUp, &[CatchingUp], true),
+            (State::Live, &[Live], false),
+            (State::Stale, &[Live], false),
+            (State::Stopping, &[CatchingUp], false),
+            // A partition that has stopped makes the whole stalled, and the others go on.
+            (State::Stalled, &[Stopped, CatchingUp], true),
+            (State::Stalled, &[Stopped, Live], false),
         ] {
-            assert_eq!(limit(state, is_rebuilding), Duration::from_secs(seconds), "{state:?}");
+            let status = Status::new(1);
+            status.set_progress(partitions.iter().copied().map(partition).collect(), 0, 0);
+            status.set_state(state);
+            assert_eq!(status.is_catching_up(), is_busy, "{state:?} {partitions:?}");
+            // What stands still must be given neither more nor less time because it was found to.
+            let (now, time) = (Instant::now(), DateTime::UNIX_EPOCH);
+            Supervisor::default().look(&status, &[(Stage::Fold, now)], now, time);
+            assert_eq!(status.is_catching_up(), is_busy, "{state:?} {partitions:?}");
         }
     }
 

@@ -13,7 +13,10 @@ use super::moment::Moment;
 use crate::codec;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::progress::{Progress, Shown};
-use crate::source::{Continuity, Discontinuity, Polled, Records, Source, TopicNames, Watermarks};
+use crate::source::trouble;
+use crate::source::{
+    Continuity, Discontinuity, Overdue, Polled, ReadDeadline, Records, Source, TopicNames, Watermarks,
+};
 
 /// How long a source may take to tell of its partitions, and how long it may then give nothing.
 const FIND_DEADLINE: Duration = Duration::from_secs(15);
@@ -101,7 +104,7 @@ impl Scanner<'_> {
         let begin = Instant::now();
         while !self.source.is_complete() {
             if begin.elapsed() > FIND_DEADLINE {
-                return Err(ScanError::NotFound(self.trouble()));
+                return Err(ScanError::NotFound(trouble(self.source)));
             }
             let partitions = &mut self.found.partitions;
             self.source.poll(WAIT, &mut |polled| {
@@ -142,15 +145,15 @@ impl Scanner<'_> {
     /// Reads all partitions of these topics.
     fn read(&mut self, topics: &[Topic]) -> Result<(), ScanError> {
         let mut reading = self.begin(topics)?;
-        let mut last_heard = Instant::now();
+        let mut deadline = ReadDeadline::new(READ_DEADLINE, Instant::now());
         while !reading.is_empty() {
             let mut polled = Vec::new();
             self.source.poll(WAIT, &mut |told| polled.push(told));
             if !polled.is_empty() {
-                last_heard = Instant::now();
-            } else if last_heard.elapsed() > READ_DEADLINE {
-                return Err(ScanError::Silent { trouble: self.trouble() });
+                deadline.heard(Instant::now());
             }
+            let overdue = deadline.look(self.source, reading.iter().copied(), Instant::now());
+            overdue.map_or(Ok(()), |overdue| Err(self.end(overdue)))?;
             self.compare()?;
             for told in polled {
                 if let Some((topic, partition)) = self.take(told)?
@@ -260,7 +263,12 @@ impl Scanner<'_> {
         format!("{}:{partition}", self.names.get(topic))
     }
 
-    fn trouble(&self) -> String {
-        self.source.trouble().unwrap_or_else(|| "the cluster does not answer".to_owned())
+    fn end(&self, overdue: Overdue) -> ScanError {
+        match overdue {
+            Overdue::Partition { topic, partition, why } => {
+                ScanError::Failed { partition: self.name(topic, partition), reason: why }
+            }
+            Overdue::Silence { why } => ScanError::Silent { trouble: why },
+        }
     }
 }

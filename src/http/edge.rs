@@ -37,6 +37,9 @@ pub struct Edge<S> {
     ask: Ask<S>,
     /// Otherwise only GET and HEAD are answered.
     any_method: bool,
+    /// The resource says itself how current its answer is, by the state of what it reads. Otherwise that is looked up before it is
+    /// asked.
+    marks_itself: bool,
 }
 
 enum Ask<S> {
@@ -49,6 +52,11 @@ impl<S> Edge<S> {
         Edge::new(route, state, Ask::Now(ask))
     }
 
+    /// As [`Edge::now`], of a resource that marks its answers itself. Its errors, which are read from nothing, it need not mark.
+    pub fn marking(route: &'static str, state: &Arc<S>, ask: fn(&S, &Request) -> Answer) -> Edge<S> {
+        Edge { marks_itself: true, ..Edge::now(route, state, ask) }
+    }
+
     pub fn later(
         route: &'static str,
         state: &Arc<S>,
@@ -58,7 +66,8 @@ impl<S> Edge<S> {
     }
 
     fn new(route: &'static str, state: &Arc<S>, ask: Ask<S>) -> Edge<S> {
-        Edge { state: Arc::clone(state), metrics: Arc::new(RouteMetrics::register(route)), ask, any_method: false }
+        let metrics = Arc::new(RouteMetrics::register(route));
+        Edge { state: Arc::clone(state), metrics, ask, any_method: false, marks_itself: false }
     }
 
     /// Every path that is no resource. The method does not matter there.
@@ -77,6 +86,7 @@ impl<S> Clone for Edge<S> {
             metrics: Arc::clone(&self.metrics),
             ask: self.ask.clone(),
             any_method: self.any_method,
+            marks_itself: self.marks_itself,
         }
     }
 }
@@ -105,21 +115,30 @@ impl<S: AsRef<Status>> Service<Request> for Edge<S> {
 }
 
 impl<S: AsRef<Status>> Edge<S> {
+    fn current_state(&self) -> State {
+        (*self.state).as_ref().state()
+    }
+
     pub fn answer(&self, request: &Request) -> Answering {
-        let departure = Departure {
+        let mut departure = Departure {
             started: Instant::now(),
             correlation_id: correlation::of(request.headers()),
             head_only: request.method() == Method::HEAD,
             // Before anything is read: an answer is no older than that.
-            state: (*self.state).as_ref().state(),
+            state: (!self.marks_itself).then(|| self.current_state()),
         };
         if request.method() != Method::GET && !departure.head_only && !self.any_method {
+            departure.state.get_or_insert_with(|| self.current_state());
             return Answering::Now(departure.response(Err(HttpError::MethodNotAllowed), &self.metrics));
         }
         match self.ask {
             Ask::Now(ask) => {
                 let answer = caught(|| ask(&self.state, request), &departure.correlation_id);
-                Answering::Now(departure.response(answer.and_then(|answer| answer), &self.metrics))
+                let answer = answer.and_then(|answer| answer);
+                if answer.is_err() {
+                    departure.state.get_or_insert_with(|| self.current_state());
+                }
+                Answering::Now(departure.response(answer, &self.metrics))
             }
             Ask::Later(ask) => {
                 let pending = caught(|| ask(&self.state, request), &departure.correlation_id);
@@ -166,7 +185,8 @@ pub struct Departure {
     started: Instant,
     correlation_id: HeaderValue,
     head_only: bool,
-    state: State,
+    /// `None` where the answer has been marked with it already.
+    state: Option<State>,
 }
 
 impl Departure {
@@ -175,7 +195,9 @@ impl Departure {
             log(&error, &self.correlation_id);
             errors::response(&error)
         });
-        response = currency::mark(response, self.state);
+        if let Some(state) = self.state {
+            response = currency::mark(response, state);
+        }
         response.headers_mut().insert(CORRELATION_ID.clone(), self.correlation_id);
         if self.head_only {
             response = without_body(response);
@@ -221,6 +243,8 @@ fn log(error: &HttpError, correlation_id: &HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -257,6 +281,38 @@ mod tests {
             assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
             let body = response.into_body().collect().await.unwrap().to_bytes();
             assert!(body.starts_with(b"{\"error_code\":\"INTERNAL_ERROR\""));
+        }
+    }
+
+    /// Counts how often it is asked for the status.
+    struct Counted(Status, AtomicUsize);
+
+    impl AsRef<Status> for Counted {
+        fn as_ref(&self) -> &Status {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resource_that_marks_its_answers_has_the_state_read_by_itself_only() {
+        let counted = Arc::new(Counted(Status::new(1), AtomicUsize::new(0)));
+        let marked: fn(&Counted, &Request) -> Answer =
+            |counted, _| Ok(currency::mark(json("{}"), counted.0.state()));
+        let refused: fn(&Counted, &Request) -> Answer = |_, _| Err(HttpError::NotFound("no"));
+        let panicking: fn(&Counted, &Request) -> Answer = |_, _| panic!("now");
+        for (ask, method, looks) in [
+            (marked, Method::GET, 0),
+            (refused, Method::GET, 1),
+            (panicking, Method::GET, 1),
+            (marked, Method::POST, 1),
+        ] {
+            counted.1.store(0, Ordering::Relaxed);
+            let mut request = get();
+            *request.method_mut() = method;
+            let Ok(response) = Edge::marking("/test", &counted, ask).oneshot(request).await;
+            assert_eq!(response.headers()["x-optview-state"], "starting");
+            assert_eq!(counted.1.load(Ordering::Relaxed), looks, "{}", response.status());
         }
     }
 

@@ -81,7 +81,7 @@ impl AsRef<Status> for Api {
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
     let lists = available_parallelism().map_or(1, |cores| cores.get());
     let api = Arc::new(Api { reader, status, access, readiness, lists: Arc::new(Semaphore::new(lists)) });
-    let by_id = Edge::now("/optimizations/{id}", &api, optimizations::by_id);
+    let by_id = Edge::marking("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
         .route_service("/users/me", Edge::now("/users/me", &api, users::me))

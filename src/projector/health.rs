@@ -346,6 +346,7 @@ impl Track {
             error,
             error_code,
             error_since,
+            topic_id: self.latest.and_then(|latest| latest.topic_id).map(|id| id.to_string()),
             instants: PartitionInstants {
                 found: Some(self.found),
                 asked: self.latest.map(|latest| latest.asked_at),

@@ -4,6 +4,7 @@ pub mod archive;
 mod continuity;
 pub mod kafka;
 mod observation;
+mod read_deadline;
 pub mod remedies;
 mod topics;
 
@@ -13,6 +14,7 @@ pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
 pub use continuity::{Continuity, Discontinuity};
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
+pub use read_deadline::{Overdue, ReadDeadline, trouble};
 pub use topics::TopicNames;
 
 /// What a source has to tell.

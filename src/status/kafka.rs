@@ -30,6 +30,9 @@ pub struct PartitionFreshness {
     /// One word for it: `Stopped`, or librdkafka's name of the error.
     pub error_code: Option<String>,
     pub error_since: Option<String>,
+    /// The id of the topic that the cluster has now.
+    #[serde(skip)]
+    pub topic_id: Option<String>,
     #[serde(skip)]
     pub instants: PartitionInstants,
 }

@@ -1,7 +1,5 @@
 //! The jobs that wait for an optimization: which of them one generation has, and another has not.
 
-use std::sync::Arc;
-
 use super::{Reader, StoreError};
 use crate::domain::{Job, Shortfall};
 
@@ -19,27 +17,16 @@ impl Reader {
     }
 }
 
-/// How many of some jobs `old` has parked, of which `new` does not know all that `old` knows.
+/// Whether `old` has parked a job of which `new` does not know all that `old` knows.
 ///
 /// # Errors
 /// What cannot be read of the new one; what else fails.
-pub fn missing_jobs<'a>(
-    old: &Reader,
-    new: &Reader,
-    ids: impl Iterator<Item = &'a Arc<str>>,
-) -> Result<u64, StoreError> {
-    let mut missing = 0;
-    for id in ids {
-        let held = match old.parked_job(id) {
-            // It is the new one that must be sound.
-            Err(error) if error.is_damage() => continue,
-            held => held?,
-        };
-        if let Some(held) = held
-            && !Shortfall::of_job(&held, &new.job(id)?).is_none()
-        {
-            missing += 1;
-        }
-    }
-    Ok(missing)
+pub fn is_missing_job(old: &Reader, new: &Reader, id: &str) -> Result<bool, StoreError> {
+    let held = match old.parked_job(id) {
+        // It is the new one that must be sound.
+        Err(error) if error.is_damage() => None,
+        held => held?,
+    };
+    let Some(held) = held else { return Ok(false) };
+    Ok(!Shortfall::of_job(&held, &new.job(id)?).is_none())
 }

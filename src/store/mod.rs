@@ -43,7 +43,7 @@ pub use generations::{
 pub use hold::{Hold, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
-pub use missing_jobs::missing_jobs;
+pub use missing_jobs::is_missing_job;
 pub use panics::caught;
 pub use preflight::check_threads_to_serve;
 pub use reader::{Kept, ListQuery, Page, Reader, Response};

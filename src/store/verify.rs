@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sled::{IVec, Tree};
 
 use super::{Reader, StoreError};
+use crate::domain::TopicId;
 
 /// How many records are looked at before the process gets a rest.
 const SLICE: usize = 256;
@@ -75,8 +76,19 @@ pub struct Problem {
     pub problem: String,
 }
 
-/// What the broker has of each partition, by the topic's name: the oldest offset, and one past the newest.
-pub type Bounds = BTreeMap<(String, i32), (i64, i64)>;
+/// What the broker has of each partition, by the topic's name.
+pub type Bounds = BTreeMap<(String, i32), PartitionBounds>;
+
+/// What the broker has of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionBounds {
+    /// The oldest offset.
+    pub low: i64,
+    /// One past the newest.
+    pub high: i64,
+    /// Which topic it is of now; `None` where that is not known.
+    pub topic_id: Option<TopicId>,
+}
 
 /// Is told what is looked at, how much of it is done, and how much there is. `Break`: nobody wants to know any more.
 pub type Watch<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
@@ -244,7 +256,7 @@ impl Verifier<'_> {
         let Some(mut bounds) = (self.settings.bounds)() else { return Ok(()) };
         let outside = |bounds: &Bounds| {
             let is = |(key, next): (&(String, i32), i64)| {
-                bounds.get(key).is_none_or(|&(low, high)| next < low || next > high)
+                bounds.get(key).is_none_or(|held| next < held.low || next > held.high)
             };
             checkpoint.iter().any(|(key, held)| is((key, held.next_offset)))
         };
@@ -255,12 +267,19 @@ impl Verifier<'_> {
         }
         for ((topic, partition), held) in &checkpoint {
             let (which, next) = (format!("{topic}/{partition}"), held.next_offset);
-            let Some(&(low, high)) = bounds.get(&(topic.clone(), *partition)) else {
+            let Some(&PartitionBounds { low, high, topic_id }) = bounds.get(&(topic.clone(), *partition)) else {
                 self.problem("checkpoint", which, "the cluster has no such partition".to_owned());
                 continue;
             };
             self.found.partitions_bounded += 1;
-            if next < low {
+            if let (Some(read), Some(found)) = (held.topic_id, topic_id)
+                && read != found
+            {
+                let problem = format!(
+                    "the topic was deleted and created again: its id was {read} when it was read up to {next}, and is {found} now"
+                );
+                self.problem("checkpoint", which, problem);
+            } else if next < low {
                 let problem = format!("{next} is to be read next, but the topic begins at {low}: history is lost");
                 self.problem("checkpoint", which, problem);
             } else if next > high {

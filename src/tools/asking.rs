@@ -19,7 +19,7 @@ use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
-use crate::store::verify::Bounds;
+use crate::store::verify::{Bounds, PartitionBounds};
 use crate::store::{self, About, Existing, Hold, Reader, StoreError};
 
 /// How long a process that holds the directory may take to answer: it may be opening its store, or be about to end.
@@ -189,6 +189,11 @@ fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Opti
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
     refuse_other_cluster(kafka, reader)?;
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
-    let found = look::watermarks(kafka, topics)?;
-    Ok(Some(found.into_iter().map(|(key, Watermarks { low, high })| (key, (low, high))).collect()))
+    let found = look::watermarks(kafka, topics.iter().copied())?;
+    let ids = look::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
+    let bounds = |(key, Watermarks { low, high }): ((String, i32), Watermarks)| {
+        let topic_id = ids.get(&key.0).copied();
+        (key, PartitionBounds { low, high, topic_id })
+    };
+    Ok(Some(found.into_iter().map(bounds).collect()))
 }

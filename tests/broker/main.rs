@@ -36,6 +36,7 @@ mod rebuild;
 mod recording;
 mod recreated;
 mod rig;
+mod rights;
 mod secured;
 mod server;
 mod shown;
@@ -91,6 +92,7 @@ const TESTS: &[&[Test]] = &[
     format::TESTS,
     cluster_id::TESTS,
     health::TESTS,
+    rights::TESTS,
     outage::TESTS,
     deaf::TESTS,
     recreated::TESTS,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use optview::codec::stored;
 use optview::domain::event::JobChange;
-use optview::domain::{Commit, Optimization};
-use optview::store::verify::{Bounds, Settings, Verified, verify};
+use optview::domain::{Commit, Optimization, TopicId};
+use optview::store::verify::{Bounds, PartitionBounds, Settings, Verified, verify};
 use optview::store::{self, Checkpoint, Existing, PartitionCheckpoint, Reader, StoreError, Writer};
 
 use crate::made;
@@ -54,9 +54,13 @@ fn write(writer: &Writer, sequences: std::ops::RangeInclusive<u64>) {
     for sequence in sequences {
         let dead_letters = (0..DEAD_LETTERS).map(|offset| made::dead_letter(offset, vec![1; 9_000])).collect();
         writer.commit(commit(sequence), dead_letters, sequence).unwrap();
-        let partition = PartitionCheckpoint { next_offset: 10, anchor: None, topic_id: None };
+        let partition = PartitionCheckpoint { next_offset: 10, anchor: None, topic_id: Some(topic_id(1)) };
         writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), partition)])).unwrap();
     }
+}
+
+fn topic_id(number: i64) -> TopicId {
+    TopicId { most_significant: 7, least_significant: number }
 }
 
 fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
@@ -218,14 +222,18 @@ fn a_checkpoint_that_does_not_decode_is_found() {
 fn a_checkpoint_outside_what_the_topics_have_is_found() {
     let directory = written();
     let existing = open(directory.path());
-    let bounds = |low, high| Some(BTreeMap::from([(("jobs".to_owned(), 0), (low, high))]));
-    for (low, high, expected) in [
-        (0, 10, None),
-        (10, 12, None),
-        (11, 12, Some("history is lost")),
-        (0, 9, Some("truncated or created again")),
+    let bounds = |low, high, topic_id| {
+        Some(BTreeMap::from([(("jobs".to_owned(), 0), PartitionBounds { low, high, topic_id })]))
+    };
+    for (low, high, topic_id, expected) in [
+        (0, 10, Some(topic_id(1)), None),
+        (10, 12, None, None),
+        (11, 12, Some(topic_id(1)), Some("history is lost")),
+        (0, 9, None, Some("truncated or created again")),
+        // Longer than what was read, and yet another one.
+        (0, 99, Some(topic_id(2)), Some("its id was")),
     ] {
-        let found = check(&existing.reader, &|| bounds(low, high));
+        let found = check(&existing.reader, &|| bounds(low, high, topic_id));
         assert_eq!(found.partitions_bounded, 1);
         assert_eq!(found.problems.len(), usize::from(expected.is_some()), "{:?}", found.problems);
         for (problem, expected) in found.problems.iter().zip(expected) {

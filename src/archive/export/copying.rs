@@ -9,16 +9,20 @@ use super::what_is_lost;
 use crate::domain::{OwnedRecord, Topic, TopicId};
 use crate::source::archive::Appender;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Continuity, Polled, Records, Source as _, Watermarks};
+use crate::source::{Continuity, Overdue, Polled, ReadDeadline, Records, Source as _, Watermarks};
 
 /// How long a poll may wait: so often the signal to stop is looked at.
 const WAIT: Duration = Duration::from_millis(100);
 /// How long the cluster may take to confirm that the topics still are the same.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 const CONFIRMED_AGAIN: Duration = Duration::from_millis(5);
+/// How long nothing may come, and an error stand, of what is to be copied. An export that follows waits, and says so as often.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Export<'a> {
     pub(super) kafka: &'a KafkaSettings,
+    pub(super) follow: bool,
+    pub(super) waiting: Waiting,
     /// The topics that are known by their ids to be those that were archived before.
     pub(super) proven: Vec<Topic>,
     pub(super) ids: BTreeMap<Topic, TopicId>,
@@ -36,6 +40,19 @@ pub(super) struct Export<'a> {
     pub(super) is_other: bool,
 }
 
+/// How long the export has waited for what does not come.
+pub(super) struct Waiting {
+    deadline: ReadDeadline,
+    /// When it was last said why.
+    said: Option<Instant>,
+}
+
+impl Waiting {
+    pub(super) fn new(now: Instant) -> Waiting {
+        Waiting { deadline: ReadDeadline::new(PATIENCE, now), said: None }
+    }
+}
+
 pub(super) struct Partition {
     next: i64,
     start_high: i64,
@@ -47,9 +64,13 @@ impl Export<'_> {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
             Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) if self.failure.is_none() => self.failure = self.take(&*records).err(),
+            Polled::Records(records) if self.failure.is_none() => {
+                self.waiting.deadline.heard(Instant::now());
+                self.failure = self.take(&*records).err();
+            }
             Polled::Records(_) => {}
             Polled::Ended { topic, partition, position } => {
+                self.waiting.deadline.heard(Instant::now());
                 if self.anchors.remove(&(topic, partition)).is_some() {
                     self.note_no_anchor(topic, partition);
                 }
@@ -66,6 +87,29 @@ impl Export<'_> {
             if let Err(failure) = self.begin(source, topic, partition, watermarks) {
                 self.failure.get_or_insert(failure);
             }
+        }
+        self.look_whether_it_is_read(source);
+    }
+
+    /// Ends what only waits. An export that follows goes on waiting, and says so.
+    fn look_whether_it_is_read(&mut self, source: &KafkaSource) {
+        let now = Instant::now();
+        let is_awaited = |partition: &Partition| self.follow || partition.next < partition.start_high;
+        let held = self.partitions.iter().filter(|(_, partition)| is_awaited(partition));
+        let Some(overdue) = self.waiting.deadline.look(source, held.map(|(key, _)| *key), now) else { return };
+        let why = match overdue {
+            Overdue::Partition { topic, partition, why } => {
+                format!("{}/{partition}: {why}", self.kafka.topics.get(topic))
+            }
+            // Where nothing is written, nothing need come.
+            Overdue::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
+            Overdue::Silence { why } => format!("nothing has come for {} s: {why}", PATIENCE.as_secs()),
+        };
+        if !self.follow {
+            self.failure.get_or_insert_with(|| anyhow::anyhow!("{why}; run it again when the cluster is well"));
+        } else if self.waiting.said.is_none_or(|said| now.saturating_duration_since(said) >= PATIENCE) {
+            self.waiting.said = Some(now);
+            tracing::warn!("the archive does not grow, and it is waited for: {why}");
         }
     }
 

@@ -3,12 +3,12 @@
 
 mod parked;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Comparison, Example};
 use crate::domain::Shortfall;
-use crate::store::{Compared, Reader, StoreError, compare, missing_jobs};
+use crate::store::{Compared, Reader, StoreError, compare};
 use parked::ParkedJobs;
 
 /// How many optimizations are looked at before others are asked whether to go on.
@@ -58,9 +58,7 @@ impl<'a> Comparing<'a> {
             return Ok(false);
         }
         for _ in 0..ROUNDS {
-            let changed = self.changed();
-            self.look_at(changed.iter())?;
-            if changed.len() + self.parked.look_at_changed()? <= FEW || !go_on(total, total) {
+            if self.look_at_changed()? <= FEW || !go_on(total, total) {
                 break;
             }
         }
@@ -69,9 +67,7 @@ impl<'a> Comparing<'a> {
 
     /// The rest, while both hold at the same positions.
     pub fn finish(mut self, examples: usize) -> Result<Comparison, StoreError> {
-        let changed = self.changed();
-        self.look_at(changed.iter())?;
-        self.parked.look_at_changed()?;
+        self.look_at_changed()?;
         let mut comparison = Comparison::default();
         for (id, (compared, shortfall)) in &self.odd {
             comparison.losses.add(id, shortfall);
@@ -88,16 +84,17 @@ impl<'a> Comparing<'a> {
             }
         }
         self.parked.tell(&mut comparison, examples);
-        comparison.losses.parked_jobs = missing_jobs(self.old, self.new, self.parked.differing())?;
         let odd = comparison.differing + comparison.only_old;
         comparison.same = self.old.views().saturating_sub(odd);
         Ok(comparison)
     }
 
-    fn changed(&self) -> HashSet<Arc<str>> {
+    /// Looks again at what has changed since the last time. Gives how much that was.
+    fn look_at_changed(&mut self) -> Result<usize, StoreError> {
         let mut changed = self.old.take_changes();
         changed.extend(self.new.take_changes());
-        changed
+        self.look_at(changed.iter())?;
+        Ok(changed.len() + self.parked.look_at_changed(&changed)?)
     }
 
     fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use super::queries::{Answer, Asking, IdAnswer, Queries};
 use super::reasons::Reasons;
 use super::{KafkaSettings, KafkaSource};
 use crate::domain::{OwnedRecord, Topic, TopicId};
-use crate::source::{Polled, Source as _, Watermarks};
+use crate::source::{Overdue, Polled, ReadDeadline, Source as _, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -69,25 +69,39 @@ pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
     let partitions = found
         .into_iter()
         .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
-    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: ask_topic_ids(settings, &consumer)? })
+    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
 }
 
 /// The ids of those of the three topics that are there, as far as the cluster gives any.
 pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, LookError> {
-    ask_topic_ids(settings, &connect(settings)?)
+    ids_of_ours(settings, &connect(settings)?)
+}
+
+/// The ids of those of some topics that are there, by their names, as far as the cluster gives any.
+pub fn ids_of_topics(settings: &KafkaSettings, names: &[&str]) -> Result<BTreeMap<String, TopicId>, LookError> {
+    ask_topic_ids(settings, &connect(settings)?, names)
+}
+
+fn ids_of_ours(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+    let names = Topic::ALL.map(|topic| settings.topics.get(topic));
+    let ids = ask_topic_ids(settings, client, &names)?;
+    Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.called(&name)?, id))).collect())
 }
 
 /// A broker that does not answer is asked no second time.
-fn ask_topic_ids(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
-    let names = Topic::ALL.map(|topic| settings.topics.get(topic));
+fn ask_topic_ids(
+    settings: &KafkaSettings,
+    client: &Arc<Asking>,
+    names: &[&str],
+) -> Result<BTreeMap<String, TopicId>, LookError> {
     let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
     let mut queries = Queries::new(client.clone());
     for broker in brokers.brokers() {
         queries.begin_round();
-        queries.ask_ids(&names, Some(broker.id()), DEADLINE);
+        queries.ask_ids(names, Some(broker.id()), DEADLINE);
         if let Some(Answer::Ids(Ok(ids))) = queries.next(2 * DEADLINE) {
-            let id = |(name, id): (String, IdAnswer)| Some((settings.topics.called(&name)?, id.ok()??));
+            let id = |(name, id): (String, IdAnswer)| Some((name, id.ok()??));
             return Ok(ids.into_iter().filter_map(id).collect());
         }
     }
@@ -183,12 +197,13 @@ pub fn records_at(
     };
     let mut source =
         KafkaSource::new(settings, GROUP).map_err(|error| unreachable(settings, error.to_string()))?;
-    let begin = Instant::now();
+    let mut deadline = ReadDeadline::new(RECORDS_DEADLINE, Instant::now());
     let mut ids = BTreeMap::new();
     while !wanted.is_empty() {
-        if begin.elapsed() > RECORDS_DEADLINE {
-            let why = source.trouble().unwrap_or_else(|| "the cluster does not answer".to_owned());
-            return Err(LookError::Silent { why });
+        match deadline.look(&source, wanted.keys().copied(), Instant::now()) {
+            Some(Overdue::Partition { topic, partition, why }) => return Err(stopped((topic, partition), why)),
+            Some(Overdue::Silence { why }) => return Err(LookError::Silent { why }),
+            None => {}
         }
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(100), &mut |polled| match polled {

@@ -2,7 +2,7 @@
 //! within its partition, or [`Producer::finish`] says which one is not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel;
@@ -28,7 +28,7 @@ pub enum ProduceError {
     #[error("record {record} of those sent, to {topic}, was not taken: {why}")]
     NotTaken { record: usize, topic: String, why: KafkaError },
     #[error("{waiting} records are still waiting to be delivered after {} s: {why}", .after.as_secs())]
-    Unfinished { waiting: i32, after: Duration, why: String },
+    Unfinished { waiting: usize, after: Duration, why: String },
 }
 
 pub struct Producer {
@@ -36,9 +36,12 @@ pub struct Producer {
     topics: TopicNames,
     failure: Arc<Mutex<Option<ProduceError>>>,
     sent: usize,
+    deliveries: Deliveries,
 }
 
-/// How long the last records may take once all are sent; librdkafka itself gives up on each after less.
+/// How long the last records may take once all are sent, and how long none may be delivered before that. librdkafka itself gives up
+/// on each after less, unless it is told otherwise (`message.timeout.ms`) or has lost its brokers for good. A producer that took this
+/// one's place could not know which of the records that wait are there already.
 const FINISH_DEADLINE: Duration = Duration::from_secs(90);
 
 impl Producer {
@@ -46,7 +49,8 @@ impl Producer {
         let failure = Arc::new(Mutex::new(None));
         let context = FirstFailure { failure: failure.clone(), reasons: Reasons::default() };
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
-        Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0 })
+        let deliveries = Deliveries { delivered: 0, since: Instant::now() };
+        Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0, deliveries })
     }
 
     /// Waits where the queue is full. `None` as a value is a null one. Fails with the first record that could not be
@@ -103,11 +107,26 @@ impl Producer {
     }
 
     /// Waits for so long, lets librdkafka report, and fails with the first record that was not delivered.
-    pub fn poll(&self, wait: Duration) -> Result<(), ProduceError> {
+    pub fn poll(&mut self, wait: Duration) -> Result<(), ProduceError> {
         // Not by the crate, which waits for whole milliseconds, and asks again and again for the rest.
         std::thread::sleep(wait);
         self.inner.poll(Duration::ZERO);
-        self.failure.lock().take().map_or(Ok(()), Err)
+        self.failure.lock().take().map_or(Ok(()), Err)?;
+        let waiting = self.waiting();
+        match self.deliveries.stand_still(self.sent, waiting, Instant::now()) {
+            true => Err(self.unfinished(self.inner.context().reasons.last().map(|(_, why)| why))),
+            false => Ok(()),
+        }
+    }
+
+    /// How many records are not known to be delivered.
+    fn waiting(&self) -> usize {
+        usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+
+    fn unfinished(&self, why: Option<String>) -> ProduceError {
+        let why = why.unwrap_or_else(|| "no broker takes them".to_owned());
+        ProduceError::Unfinished { waiting: self.waiting(), after: FINISH_DEADLINE, why }
     }
 
     /// Waits until everything is delivered. Returns how many records that were.
@@ -118,12 +137,25 @@ impl Producer {
         }
         match flushed {
             Ok(()) => Ok(self.sent),
-            Err(why) => {
-                let waiting = self.inner.in_flight_count();
-                let why = self.inner.context().reasons.explain(&why);
-                Err(ProduceError::Unfinished { waiting, after: FINISH_DEADLINE, why })
-            }
+            Err(why) => Err(self.unfinished(Some(self.inner.context().reasons.explain(&why)))),
         }
+    }
+}
+
+/// How many records have been delivered, and since when it has been no more than that.
+struct Deliveries {
+    delivered: usize,
+    since: Instant,
+}
+
+impl Deliveries {
+    /// Whether records have waited for too long without any of them being delivered.
+    fn stand_still(&mut self, sent: usize, waiting: usize, now: Instant) -> bool {
+        let delivered = sent.saturating_sub(waiting);
+        if waiting == 0 || delivered != self.delivered {
+            *self = Deliveries { delivered, since: now };
+        }
+        now.saturating_duration_since(self.since) >= FINISH_DEADLINE
     }
 }
 
@@ -177,5 +209,24 @@ impl ProducerContext for FirstFailure {
                 why: self.reasons.explain(why),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deliveries_stand_still_where_records_wait_and_none_arrives() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut deliveries = Deliveries { delivered: 0, since: begin };
+        assert!(!deliveries.stand_still(0, 0, at(1_000)), "nothing waits");
+        assert!(!deliveries.stand_still(10, 10, at(1_089)));
+        assert!(!deliveries.stand_still(20, 19, at(1_089)), "one has arrived");
+        assert!(!deliveries.stand_still(200, 199, at(1_178)));
+        assert!(deliveries.stand_still(300, 299, at(1_179)), "more are sent, and none of them arrives");
+        assert!(!deliveries.stand_still(300, 298, at(1_180)));
+        assert!(!deliveries.stand_still(300, 0, at(2_000)));
     }
 }

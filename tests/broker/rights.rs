@@ -1,0 +1,80 @@
+//! A topic that may not be read: tools that read to an end say so and end; an archive that follows says so and waits.
+
+use std::process::Output;
+
+use optview::domain::Topic;
+use optview::source::archive::Manifest;
+
+use crate::archive::{archive, text};
+use crate::cluster::put;
+use crate::events::{created, job};
+use crate::health::{allow_all, deny_read, grant_read};
+use crate::rig::{Rig, wait_until};
+use crate::{Needs, Test};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing",
+        needs: Needs::BrokerWithRightsOfItsOwn,
+        run: a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing,
+    },
+    Test {
+        name: "an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may",
+        needs: Needs::BrokerWithRightsOfItsOwn,
+        run: an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
+    },
+];
+
+/// The program, to its end.
+fn output(rig: &Rig, arguments: &[&str]) -> Output {
+    let ended = rig.spawn(arguments).wait();
+    let said = |name: &str| std::fs::read(rig.directory.path().join(name)).expect("what it said");
+    Output { status: ended, stdout: said("stdout"), stderr: said("stderr") }
+}
+
+fn check_names_the_right(rig: &Rig, arguments: &[&str]) {
+    let output = output(rig, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    let jobs = rig.settings.topics.get(Topic::Jobs);
+    assert!(last.contains(jobs) && last.contains("READ and DESCRIBE"), "{arguments:?}: {said}");
+}
+
+fn a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(1);
+    put(rig, &[created("a"), job("a", "pending", 1)]);
+    let (all, part) = (archive(rig, "all"), archive(rig, "part"));
+    let (all, part) = (text(&all), text(&part));
+    rig.run(&["archive", "export", all]);
+    let jobs = rig.settings.topics.get(Topic::Jobs);
+    allow_all(broker, jobs);
+    deny_read(broker, jobs);
+    check_names_the_right(rig, &["history", "a"]);
+    check_names_the_right(rig, &["archive", "export", part]);
+    // It looks whether what the topics have is its own.
+    check_names_the_right(rig, &["archive", "import", all]);
+    grant_read(broker, jobs);
+    rig.run(&["archive", "export", part]);
+}
+
+fn an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may(rig: &Rig) {
+    let broker = rig.own_broker.as_ref().expect("the test asks for one");
+    rig.create_topics(1);
+    put(rig, &[created("a"), job("a", "pending", 1)]);
+    let jobs = rig.settings.topics.get(Topic::Jobs);
+    allow_all(broker, jobs);
+    deny_read(broker, jobs);
+    let directory = archive(rig, "archive");
+    let follow = rig.spawn(&["archive", "export", text(&directory), "--follow", "--commit-interval", "50ms"]);
+    wait_until("it says why it waits", || {
+        let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
+        let is_said = |line: &str| line.contains("does not grow") && line.contains(jobs) && line.contains("READ");
+        said.lines().any(is_said).then_some(())
+    });
+    grant_read(broker, jobs);
+    let records = || Manifest::read(&directory).ok().map(|manifest| manifest.records());
+    wait_until("all is archived", || records().filter(|records| *records == 2));
+    assert!(follow.stop().success());
+}
