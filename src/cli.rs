@@ -191,6 +191,8 @@ fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<S
 fn program() -> clap::Command {
     let program = clap::Command::new("optview")
         .version(env!("CARGO_PKG_VERSION"))
+        // Longer lines are hard to read, however wide the terminal is.
+        .max_term_width(120)
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .subcommand_required(true)
         .arg_required_else_help(true)

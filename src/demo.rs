@@ -1,8 +1,9 @@
 //! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
 //! and `serve` itself on a temporary folder, which is gone afterwards.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -22,6 +23,7 @@ use crate::source::kafka::embedded::EmbeddedBroker;
 use crate::source::kafka::producer::Producer;
 use crate::store::{ListQuery, Reader};
 use crate::synthetic::{History, HistorySettings};
+use crate::terminal;
 
 /// How often a line shows what changed.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
@@ -30,12 +32,13 @@ const SHOW_EVERY: Duration = Duration::from_secs(3);
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
+    let place = Place { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
     let config = serve_config(config, traffic.settings.clone(), directory.path());
     let (left, nobody_looks) = oneshot::channel::<()>();
     let show = |started: Started| {
         drop(tokio::spawn(async move {
             // Ends only where a line cannot be shown.
-            let _ = show(started).await;
+            let _ = show(started, &place).await;
             drop(left);
         }));
     };
@@ -148,11 +151,17 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
 
 /// To stdout, which may be a pipe that nobody reads any more.
 fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
+    terminal::print(&format!("{line}\n"))
+}
+
+/// Where the demo's parts are, for tools that are tried on them.
+struct Place {
+    brokers: String,
+    data_dir: PathBuf,
 }
 
 /// Says what to try, and then what changes, for as long as that can be said.
-async fn show(started: Started) -> io::Result<()> {
+async fn show(started: Started, place: &Place) -> io::Result<()> {
     let Started { addresses, reader } = started;
     let mut shown = Shown::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -160,7 +169,7 @@ async fn show(started: Started) -> io::Result<()> {
         tick.tick().await;
         let ids = reader.get().map(|reader| ids(&reader, &ListQuery { limit: 3, ..ListQuery::default() }));
         if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
-            say(&introduction(addresses, &ids))?;
+            say(&introduction(addresses, place, &ids))?;
             break Reader::clone(&reader);
         }
     };
@@ -171,14 +180,21 @@ async fn show(started: Started) -> io::Result<()> {
     }
 }
 
-fn introduction(addresses: serve::Addresses, ids: &[String]) -> String {
+fn introduction(addresses: serve::Addresses, place: &Place, ids: &[String]) -> String {
     let serve::Addresses { read, admin } = addresses;
+    let Place { brokers, data_dir } = place;
+    let data_dir = data_dir.display();
     let [first, ..] = ids else { return String::new() };
+    // As it was called, so that the line can be copied.
+    let program = std::env::args_os().next().map_or_else(|| "optview".into(), PathBuf::from);
+    let program = program.display();
     format!(
         "optview demo: an in-process broker, synthetic optimizations, the real projector, store and server.\n\
          \n\
          \x20 reads       http://{read}\n\
          \x20 operators   http://{admin}/status and /metrics\n\
+         \x20 broker      {brokers}\n\
+         \x20 data        {data_dir}\n\
          \n\
          Try, in another terminal:\n\
          \n\
@@ -186,6 +202,9 @@ fn introduction(addresses: serve::Addresses, ids: &[String]) -> String {
          \x20 curl -s 'http://{read}/optimizations?status=running&limit=2'\n\
          \x20 curl -s 'http://{read}/optimizations?project_id=prj-1&limit=1'\n\
          \x20 curl -s http://{admin}/status\n\
+         \x20 {program} explain {first} --data-dir {data_dir}\n\
+         \x20 {program} history {first} --brokers {brokers}\n\
+         \x20 {program} verify --data-dir {data_dir}\n\
          \n\
          Ctrl-C ends it. Meanwhile:\n"
     )

@@ -2,8 +2,6 @@
 //! runs in the order of the fold, with what each changed in the view; or the view as it was at a moment. Works on any
 //! [`Source`], such as an archive, and needs no store. Must never write anything but its answer.
 
-use std::io::{self, Write};
-
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogOf};
@@ -12,6 +10,7 @@ use crate::progress::Shown;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;
+use crate::terminal;
 
 use moment::Moment;
 
@@ -43,7 +42,12 @@ pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
             tell(&mut source.with_context(cannot)?, config, &mut answer)
         }
     };
-    io::stdout().write_all(&answer).context("cannot write the answer to stdout")?;
+    let answer = String::from_utf8(answer).context("the answer is no text")?;
+    let written = match (config.json, answer.as_str()) {
+        (true, json) if !json.is_empty() => terminal::print_json(json.trim_end()),
+        (_, text) => terminal::print(text),
+    };
+    written.context("cannot write the answer to stdout")?;
     told
 }
 

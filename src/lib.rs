@@ -36,4 +36,5 @@ pub mod source;
 pub mod status;
 pub mod store;
 pub mod synthetic;
+pub mod terminal;
 pub mod tools;

@@ -1,6 +1,5 @@
 //! `optview load`: puts a synthetic history on the topics, and says what a projector must then show.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,6 +12,7 @@ use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::topic_settings;
 use crate::synthetic::{Expectation, History};
+use crate::terminal;
 
 /// What was put there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,9 +27,7 @@ pub struct Loaded {
 /// Loads, and prints what was loaded as one line of JSON on stdout.
 pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
     let loaded = load(config)?;
-    let mut line = serde_json::to_vec(&loaded)?;
-    line.push(b'\n');
-    io::stdout().write_all(&line).context("cannot write the result to stdout")
+    terminal::print_json(&serde_json::to_string(&loaded)?).context("cannot write the result to stdout")
 }
 
 /// Loads, and shows on stderr how far it is.

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::terminal::printable;
 use queue::LogQueue;
 pub use queue::register_metric;
 
@@ -57,8 +58,10 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a line to stderr, behind the log lines that wait. Nobody is left to tell where that fails.
+/// Writes a line to stderr, behind the log lines that wait, with nothing in it that disturbs a terminal. Nobody is left to tell
+/// where that fails.
 pub fn say(line: &str) {
+    let line = printable(line);
     match QUEUE.get() {
         Some(queue) => queue.push(format!("{line}\n").into_bytes()),
         None => drop(writeln!(io::stderr(), "{line}")),

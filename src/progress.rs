@@ -1,13 +1,14 @@
 //! How far something is that takes long, shown in one way by every command: a bar where stderr is a terminal, a line every
 //! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing.
 
-use std::io::Write as _;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::logging;
+use crate::terminal::{self, rate};
 
 /// How often a line is written, for people and for programs; the first of a phase at once.
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -73,7 +74,13 @@ enum To {
 impl Shown {
     /// `json`: programs are told, and nobody else.
     pub fn new(json: bool) -> Shown {
-        let style = ProgressStyle::with_template("{msg} {bar:40} {human_pos}/{human_len}, {per_sec}, {eta} left");
+        let style = ProgressStyle::with_template("{msg} {bar:40} {human_pos}/{human_len}, {rate}, {eta} left")
+            .map(|style| {
+                style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                    // Writing into the bar's line cannot fail.
+                    let _ = out.write_str(&rate(state.per_sec()));
+                })
+            });
         let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let to = match json {
             true => To::Programs,
@@ -106,9 +113,7 @@ impl Shown {
         let progress = self.measured(progress);
         match self.to {
             // Where nobody reads any more, the end will show it.
-            To::Programs => {
-                drop(serde_json::to_string(&progress).map(|line| writeln!(std::io::stdout(), "{line}")))
-            }
+            To::Programs => drop(serde_json::to_string(&progress).map(|line| terminal::print_json(&line))),
             To::People | To::Terminal(_) => logging::say(&line(&progress)),
         }
     }
@@ -163,8 +168,8 @@ fn how_far(progress: &Progress) -> String {
     if *records_done == 0 {
         return line;
     }
-    if let Some(rate) = records_per_second.filter(|rate| *rate > 0.0) {
-        line += &format!(", {}/s", HumanCount(rate.round() as u64));
+    if let Some(per_second) = records_per_second.as_ref().filter(|rate| **rate > 0.0) {
+        line += &format!(", {}", rate(*per_second));
     }
     if let Some(eta) = eta_seconds.and_then(|eta| Duration::try_from_secs_f64(eta).ok()) {
         line += &format!(", {} left", HumanDuration(eta));

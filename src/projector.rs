@@ -14,6 +14,7 @@ mod live;
 mod log_throttle;
 mod losers;
 mod missing_history;
+mod nulled_numbers;
 mod orphans;
 mod partitions;
 mod presence;
@@ -39,6 +40,7 @@ use decoding::{Batch, Decoder, Told};
 use health::Health;
 use holding::Limits;
 use losers::Losers;
+use nulled_numbers::NulledNumberReports;
 use orphans::OrphanCount;
 use partitions::{Found, Partitions};
 pub use presence::{Presence, StoreGone};
@@ -116,6 +118,7 @@ struct Projector {
     status: Status,
     counters: Counters,
     losers: Losers,
+    nulled_numbers: NulledNumberReports,
     understanding: Understanding,
     orphans: OrphanCount,
     /// Nothing is counted of the records: the projector of what readers see does.
@@ -155,6 +158,7 @@ impl Projector {
             cluster: writer.reader().cluster()?,
             counters: Counters::new(),
             losers: Losers::new(status.clone(), settings.topics.clone()),
+            nulled_numbers: NulledNumberReports::new(status.clone(), settings.topics.clone()),
             understanding: {
                 let (reader, topics) = (writer.reader(), settings.topics.clone());
                 Understanding::new(&reader, writer.checkpoint_at_open(), topics)?

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
-    EmptyDeletion, EventPlace, Findings, Found, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
+    EmptyDeletion, EventPlace, Findings, Found, NulledNumbers, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};

@@ -304,7 +304,7 @@ pub const ARCHIVE_VERIFY: &[Opt] = &[ARCHIVE, JSON];
 pub const ARCHIVE_IMPORT: &[Opt] = &[ARCHIVE, JSON];
 pub const AS_OF: Opt = Opt::new(
     "as-of",
-    "TIME|TOPIC:PARTITION:OFFSET",
+    "TIME|TOPIC/PARTITION@OFFSET",
     "Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time",
 );
 

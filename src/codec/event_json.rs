@@ -8,27 +8,38 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::json_values::{Double, Integer, Object, Text};
-use super::{DecodeError, PartialMetadata, json_object, parse_time};
+use super::{DecodeError, Decoded, PartialMetadata, json_object, not_finite, owned, parse_time};
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-pub(super) type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
+/// What a message says of its event.
+type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<Decoded<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
     if let Some(decoded) = super::event_json_fast::decode(topic, text) {
         return Ok(decoded);
     }
-    decode_any(topic, text)
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    decode_any(topic, text).or_else(|error| decode_not_finite(topic, text).ok_or(error))
 }
 
 /// Decodes whatever the mapping allows.
 pub(super) fn decode_any(topic: Topic, text: &str) -> Result<Decoded<'_>, DecodeError> {
-    match topic {
-        Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(),
-        Topic::Jobs => parse::<JobMessage>(text)?.into_event(),
-        Topic::MultistartRuns => parse::<RunMessage>(text)?.into_event(),
-    }
+    let mut nulled_numbers = 0;
+    let (metadata, body) = match topic {
+        Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(&mut nulled_numbers)?,
+        Topic::Jobs => parse::<JobMessage>(text)?.into_event(&mut nulled_numbers)?,
+        Topic::MultistartRuns => parse::<RunMessage>(text)?.into_event()?,
+    };
+    Ok(Decoded { metadata, body, nulled_numbers })
+}
+
+/// Decodes what is no JSON only because of numbers that are not finite, in places where any number may stand.
+fn decode_not_finite(topic: Topic, text: &str) -> Option<Decoded<'static>> {
+    let (text, nulled_numbers) = not_finite::replaced(text)?;
+    let decoded = decode_any(topic, &text).ok()?;
+    Some(owned::decoded(Decoded { nulled_numbers, ..decoded }))
 }
 
 /// Parses once; where that fails, once more with the path tracked, to say which field it was.
@@ -218,10 +229,10 @@ struct RunFailedMessage<'a> {
 struct Empty {}
 
 impl<'a> OptimizationMessage<'a> {
-    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+    fn into_event(self, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
         let mut one = OneOf::new("created, details_changed, display_names_changed, job_linked, deleted");
         if let Some(Object(created)) = self.created {
-            one.set(OptimizationChange::Created(Box::new(created.into_created()?)))?;
+            one.set(OptimizationChange::Created(Box::new(created.into_created(nulled_numbers)?)))?;
         }
         if let Some(Object(details)) = self.details_changed {
             let (name, description) = (own(details.name), own(details.description));
@@ -245,7 +256,7 @@ impl<'a> OptimizationMessage<'a> {
 }
 
 impl<'a> CreatedMessage<'a> {
-    fn into_created(self) -> Result<OptimizationCreated<'a>, DecodeError> {
+    fn into_created(self, nulled_numbers: &mut u32) -> Result<OptimizationCreated<'a>, DecodeError> {
         Ok(OptimizationCreated {
             organization_id: own(self.organization_id).unwrap_or_default(),
             project_id: own(self.project_id).unwrap_or_default(),
@@ -259,14 +270,14 @@ impl<'a> CreatedMessage<'a> {
             parameterized_model_id: own(self.parameterized_model_id),
             parameterized_model_name: own(self.parameterized_model_name),
             optimization_template_id: own(self.optimization_template_id),
-            objectives: object("created.objectives", self.objectives)?,
+            objectives: object("created.objectives", self.objectives, nulled_numbers)?,
             job_id: own(self.job_id),
         })
     }
 }
 
 impl<'a> JobMessage<'a> {
-    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+    fn into_event(self, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
         if self.run_index.is_some() {
             let reason = "only events of multistart-runs have one: is it on the right topic?";
             return Err(DecodeError::field("run_index", reason));
@@ -282,7 +293,8 @@ impl<'a> JobMessage<'a> {
             one.set(JobChange::Waiting)?;
         }
         if let Some(Object(completed)) = self.completed {
-            one.set(JobChange::Completed { metrics: object("completed.metrics", completed.metrics)? })?;
+            let metrics = object("completed.metrics", completed.metrics, nulled_numbers)?;
+            one.set(JobChange::Completed { metrics })?;
         }
         if let Some(Object(failed)) = self.failed {
             one.set(JobChange::Failed { error: own(failed.error), error_code: own(failed.error_code) })?;
@@ -297,7 +309,7 @@ impl<'a> JobMessage<'a> {
 }
 
 impl<'a> RunMessage<'a> {
-    fn into_event(self) -> Result<Decoded<'a>, DecodeError> {
+    fn into_event(self) -> Result<Parts<'a>, DecodeError> {
         let mut one = OneOf::new("started, completed, failed, canceled");
         if self.started.is_some() {
             one.set(RunChange::Started)?;
@@ -367,11 +379,15 @@ fn time(field: &str, text: Option<Text<'_>>) -> Result<Option<Timestamp>, Decode
     text.map(|Text(text)| parse_time(field, &text)).transpose()
 }
 
-fn object<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObject<'a>>, DecodeError> {
-    match raw {
-        None => Ok(None),
-        Some(raw) => json_object::compact(raw).map(Some).map_err(|reason| DecodeError::field(field, reason)),
-    }
+fn object<'a>(
+    field: &str,
+    raw: Option<&'a RawValue>,
+    nulled_numbers: &mut u32,
+) -> Result<Option<JsonObject<'a>>, DecodeError> {
+    let Some(raw) = raw else { return Ok(None) };
+    let (object, nulled) = json_object::compact(raw).map_err(|reason| DecodeError::field(field, reason))?;
+    *nulled_numbers += nulled;
+    Ok(Some(object))
 }
 
 fn as_written<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<JsonObject<'a>>, DecodeError> {

@@ -6,8 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::PartialMetadata;
-use super::event_json::Decoded;
+use super::{Decoded, PartialMetadata};
 use crate::domain::event::{Body, JobChange, JsonObject, RunChange};
 use crate::domain::{Timestamp, Topic};
 
@@ -38,7 +37,7 @@ fn job<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
         optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
         change: change?,
     };
-    Some((metadata, body))
+    Some(Decoded { metadata, body, nulled_numbers: 0 })
 }
 
 fn run<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
@@ -61,7 +60,7 @@ fn run<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
         optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
         change: change?,
     };
-    Some((metadata, body))
+    Some(Decoded { metadata, body, nulled_numbers: 0 })
 }
 
 /// Sets what was not set; a field that comes twice is for the general decoder to refuse.
@@ -289,7 +288,11 @@ mod tests {
                 4 => any::<u32>().prop_map(|number| number.to_string()),
                 1 => any::<f64>().prop_map(|number| format!("{number:e}")),
                 1 => any::<u64>().prop_map(|number| format!("\"{number}\"")),
-                1 => prop_oneof!["-0", "-1", "01", "1.", "1e400", "1.0", "\"\"", "\"+1\""].prop_map(String::from),
+                1 => prop_oneof![
+                    "-0", "-1", "01", "1.", "1e400", "1.0", "1e0", "NaN", "-Infinity", "\"\"", "\"\\+1\"", "\"1e0\"",
+                    "\"1.0\"", "\"01\"", "\"-0\"", "\"NaN\"",
+                ]
+                .prop_map(String::from),
             ]
         };
         let values = (string(), number()).prop_map(|(key, value)| format!("{{{key}:{value}}}"));

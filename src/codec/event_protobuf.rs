@@ -5,28 +5,33 @@ use std::borrow::Cow;
 use prost::Message;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, PartialMetadata, json_object};
+use super::{DecodeError, Decoded, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-type Decoded<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
+/// What a message says of its event.
+type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<Decoded<'a>, DecodeError> {
-    match topic {
-        Topic::Optimizations => optimization(parse::<v1::OptimizationEvent>(payload)?),
-        Topic::Jobs => job(parse::<v1::JobEvent>(payload)?),
-        Topic::MultistartRuns => run(parse::<v1::MultistartRunEvent>(payload)?),
-    }
+    let mut nulled_numbers = 0;
+    let (metadata, body) = match topic {
+        Topic::Optimizations => optimization(parse::<v1::OptimizationEvent>(payload)?, &mut nulled_numbers)?,
+        Topic::Jobs => job(parse::<v1::JobEvent>(payload)?, &mut nulled_numbers)?,
+        Topic::MultistartRuns => run(parse::<v1::MultistartRunEvent>(payload)?)?,
+    };
+    Ok(Decoded { metadata, body, nulled_numbers })
 }
 
 fn parse<M: Message + Default>(payload: &[u8]) -> Result<M, DecodeError> {
     M::decode(payload).map_err(|error| DecodeError::payload("protobuf", error.to_string()))
 }
 
-fn optimization<'a>(message: v1::OptimizationEvent) -> Result<Decoded<'a>, DecodeError> {
+fn optimization<'a>(message: v1::OptimizationEvent, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
     use v1::optimization_event::Event;
     let change = match message.event {
-        Some(Event::Created(created)) => OptimizationChange::Created(Box::new(created_of(created)?)),
+        Some(Event::Created(created)) => {
+            OptimizationChange::Created(Box::new(created_of(created, nulled_numbers)?))
+        }
         Some(Event::DetailsChanged(details)) => OptimizationChange::DetailsChanged {
             name: details.name.map(Cow::Owned),
             description: details.description.map(Cow::Owned),
@@ -43,7 +48,10 @@ fn optimization<'a>(message: v1::OptimizationEvent) -> Result<Decoded<'a>, Decod
     Ok((metadata(message.metadata)?, Body::Optimization { optimization_id, change }))
 }
 
-fn created_of<'a>(created: v1::OptimizationCreated) -> Result<OptimizationCreated<'a>, DecodeError> {
+fn created_of<'a>(
+    created: v1::OptimizationCreated,
+    nulled_numbers: &mut u32,
+) -> Result<OptimizationCreated<'a>, DecodeError> {
     Ok(OptimizationCreated {
         organization_id: Cow::Owned(created.organization_id),
         project_id: Cow::Owned(created.project_id),
@@ -57,20 +65,20 @@ fn created_of<'a>(created: v1::OptimizationCreated) -> Result<OptimizationCreate
         parameterized_model_id: created.parameterized_model_id.map(Cow::Owned),
         parameterized_model_name: created.parameterized_model_name.map(Cow::Owned),
         optimization_template_id: created.optimization_template_id.map(Cow::Owned),
-        objectives: created.objectives.as_ref().map(json_object::from_struct),
+        objectives: created.objectives.as_ref().map(|object| json_object::from_struct(object, nulled_numbers)),
         job_id: created.job_id.map(Cow::Owned),
     })
 }
 
-fn job<'a>(message: v1::JobEvent) -> Result<Decoded<'a>, DecodeError> {
+fn job<'a>(message: v1::JobEvent, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
     use v1::job_event::Event;
     let change = match message.event {
         Some(Event::Pending(v1::JobPending {})) => JobChange::Pending,
         Some(Event::Processing(v1::JobProcessing {})) => JobChange::Processing,
         Some(Event::Waiting(v1::JobWaiting {})) => JobChange::Waiting,
-        Some(Event::Completed(completed)) => {
-            JobChange::Completed { metrics: completed.metrics.as_ref().map(json_object::from_struct) }
-        }
+        Some(Event::Completed(completed)) => JobChange::Completed {
+            metrics: completed.metrics.as_ref().map(|object| json_object::from_struct(object, nulled_numbers)),
+        },
         Some(Event::Failed(failed)) => JobChange::Failed {
             error: failed.error.map(Cow::Owned),
             error_code: failed.error_code.map(Cow::Owned),
@@ -83,13 +91,14 @@ fn job<'a>(message: v1::JobEvent) -> Result<Decoded<'a>, DecodeError> {
     Ok((metadata(message.metadata)?, Body::Job { job_id, optimization_id, change }))
 }
 
-fn run<'a>(message: v1::MultistartRunEvent) -> Result<Decoded<'a>, DecodeError> {
+fn run<'a>(message: v1::MultistartRunEvent) -> Result<Parts<'a>, DecodeError> {
     use v1::multistart_run_event::Event;
     let change = match message.event {
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
         Some(Event::Completed(completed)) => RunChange::Completed {
             cost: completed.cost,
-            parameter_values: completed.parameter_values.as_ref().map(json_object::from_struct),
+            // No reader is shown these, so nothing of them is lost.
+            parameter_values: completed.parameter_values.as_ref().map(|o| json_object::from_struct(o, &mut 0)),
             iterations: completed.iterations,
             evaluations: completed.evaluations,
         },

@@ -1,12 +1,16 @@
 //! Which encoding a value is in, and where its payload begins: content-type, the Confluent wire format, the first byte.
 
-use super::{DecodeError, Encoding};
+use serde::de::IgnoredAny;
+
+use super::{DecodeError, Encoding, not_finite};
 use crate::domain::record::Header;
 
 /// The magic byte of the Confluent wire format, which neither JSON nor a protobuf message can begin with.
 const CONFLUENT_MAGIC: u8 = 0;
 /// The magic byte and a schema id of four bytes.
 const CONFLUENT_HEADER_LEN: usize = 5;
+/// U+FEFF in UTF-8, which some Windows programs put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Decides the encoding and steps past the Confluent header.
 pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding, &'a [u8]), DecodeError> {
@@ -18,20 +22,22 @@ pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding,
         None => None,
     };
     if first != CONFLUENT_MAGIC {
-        return Ok((declared.unwrap_or_else(|| sniff(first)), value));
+        return Ok((declared.unwrap_or_else(|| sniff(value)), value));
     }
     let payload = value.get(CONFLUENT_HEADER_LEN..).filter(|payload| !payload.is_empty()).ok_or_else(|| {
         DecodeError::payload("in the Confluent wire format", "it ends within its header of 5 bytes")
     })?;
-    match declared.unwrap_or_else(|| sniff(payload[0])) {
+    match declared.unwrap_or_else(|| sniff(payload)) {
         Encoding::Json => Ok((Encoding::Json, payload)),
         Encoding::Protobuf => Ok((Encoding::Protobuf, skip_message_indexes(payload)?)),
     }
 }
 
-/// A header's value as text; the first one where there are several. `None` where it is absent, null or empty.
+/// A header's value as text; the last one where there are several, as Java's clients and CloudEvents have it. `None` where it is
+/// absent, null or empty.
 pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a str>, DecodeError> {
-    let value = headers.iter().find(|(held, _)| held.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value);
+    let last = headers.iter().rev().find(|(held, _)| held.eq_ignore_ascii_case(name));
+    let value = last.and_then(|(_, value)| *value);
     match value {
         None | Some([]) => Ok(None),
         Some(bytes) => match std::str::from_utf8(bytes) {
@@ -41,8 +47,27 @@ pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a 
     }
 }
 
-fn sniff(first: u8) -> Encoding {
-    if first == b'{' { Encoding::Json } else { Encoding::Protobuf }
+/// The payload from where its JSON begins: behind a byte order mark and white space, if it has them.
+pub fn json_text(payload: &[u8]) -> &[u8] {
+    let text = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+    let space = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+    &text[space..]
+}
+
+/// Whether a text is JSON, numbers that are not finite allowed.
+pub fn is_json(text: &str) -> bool {
+    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    is_json(text) || not_finite::replaced(text).is_some_and(|(text, _)| is_json(&text))
+}
+
+fn sniff(payload: &[u8]) -> Encoding {
+    let text = json_text(payload);
+    if text.first() != Some(&b'{') {
+        return Encoding::Protobuf;
+    }
+    // What begins with white space may be protobuf too: a line feed is the tag of its first field.
+    let is_json = text.len() == payload.len() || std::str::from_utf8(text).is_ok_and(is_json);
+    if is_json { Encoding::Json } else { Encoding::Protobuf }
 }
 
 /// The media type without its parameters. CloudEvents in structured mode are told apart, since they end in `+json`.

@@ -1,11 +1,14 @@
 //! Free JSON objects (`objectives`, `metrics`): kept as text, each number as the contract wants it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use prost_types::value::Kind;
 use serde::Serialize as _;
 use serde_json::value::RawValue;
 
+use super::last_of_keys;
+use super::not_finite::string_len;
 use crate::domain::event::JsonObject;
 
 /// How deep an object may be nested: as deep as protobuf lets messages be. Readers stop at some depth too, and one view
@@ -13,66 +16,114 @@ use crate::domain::event::JsonObject;
 const DEPTH_LIMIT: usize = 100;
 
 /// Makes a valid JSON text compact: no white space, integers as written, doubles in the shortest form that reads back
-/// the same. What is compact already is borrowed.
+/// the same, of each key the last, and null for numbers that no double holds: their count comes with it. What is compact
+/// already is borrowed.
 ///
 /// # Errors
-/// A text that is not an object; a number too large for a double; a string that is no Unicode text (`"\ud800"`); an object
-/// nested deeper than [`DEPTH_LIMIT`].
-pub fn compact(raw: &RawValue) -> Result<JsonObject<'_>, String> {
+/// A text that is not an object; a string that is no Unicode text (`"\ud800"`); an object nested deeper than [`DEPTH_LIMIT`].
+pub fn compact(raw: &RawValue) -> Result<(JsonObject<'_>, u32), String> {
     let text = raw.get();
     if !text.starts_with('{') {
         return Err("is not a JSON object".to_owned());
     }
-    let mut compacted = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut depth = 0;
-    while let Some(first) = rest.bytes().next() {
-        let len = match first {
-            b'"' => {
-                let len = string_len(rest);
-                check_string(&rest[..len])?;
-                len
-            }
-            b'-' | b'0'..=b'9' => {
-                let len = rest.bytes().take_while(|byte| is_of_number(*byte)).count();
-                push_number(&mut compacted, &rest[..len])?;
-                rest = &rest[len..];
-                continue;
-            }
-            b' ' | b'\t' | b'\n' | b'\r' => {
-                rest = &rest[1..];
-                continue;
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > DEPTH_LIMIT {
-                    return Err(format!("nests deeper than {DEPTH_LIMIT} levels"));
-                }
-                1
-            }
-            b'}' | b']' => {
-                depth -= 1;
-                1
-            }
-            _ => 1,
-        };
-        compacted.push_str(&rest[..len]);
-        rest = &rest[len..];
+    let mut compacted = Compacted::of(text)?;
+    if compacted.has_doubled_keys {
+        compacted = Compacted::of(&last_of_keys::rewritten(text).map_err(|error| error.to_string())?)?;
     }
-    Ok(JsonObject(if compacted == text { Cow::Borrowed(text) } else { Cow::Owned(compacted) }))
+    let Compacted { text: compacted, nulled_numbers, .. } = compacted;
+    let object = if compacted == text { Cow::Borrowed(text) } else { Cow::Owned(compacted) };
+    Ok((JsonObject(object), nulled_numbers))
 }
 
-/// With both quotes. The text is valid JSON, so the closing quote is there.
-fn string_len(text: &str) -> usize {
-    let mut bytes = text.bytes().enumerate().skip(1);
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => drop(bytes.next()),
-            _ => {}
+struct Compacted {
+    text: String,
+    nulled_numbers: u32,
+    has_doubled_keys: bool,
+}
+
+impl Compacted {
+    fn of(text: &str) -> Result<Compacted, String> {
+        let mut compacted =
+            Compacted { text: String::with_capacity(text.len()), nulled_numbers: 0, has_doubled_keys: false };
+        let mut keys = Keys::default();
+        let mut rest = text;
+        while let Some(first) = rest.bytes().next() {
+            let len = match first {
+                b'"' => {
+                    let len = string_len(rest);
+                    check_string(&rest[..len])?;
+                    if rest[len..].trim_ascii_start().starts_with(':') {
+                        compacted.has_doubled_keys |= !keys.is_new(&rest[..len]);
+                    }
+                    len
+                }
+                b'-' | b'0'..=b'9' => {
+                    let len = rest.bytes().take_while(|byte| is_of_number(*byte)).count();
+                    compacted.push_number(&rest[..len]);
+                    rest = &rest[len..];
+                    continue;
+                }
+                b' ' | b'\t' | b'\n' | b'\r' => {
+                    rest = &rest[1..];
+                    continue;
+                }
+                b'{' | b'[' => {
+                    keys.enter()?;
+                    1
+                }
+                b'}' | b']' => {
+                    keys.leave();
+                    1
+                }
+                _ => 1,
+            };
+            compacted.text.push_str(&rest[..len]);
+            rest = &rest[len..];
         }
+        Ok(compacted)
     }
-    text.len()
+
+    fn push_number(&mut self, literal: &str) {
+        if !literal.contains(['.', 'e', 'E']) {
+            self.text.push_str(literal);
+            return;
+        }
+        // What is too large for a double parses as infinite.
+        push_double(&mut self.text, literal.parse().unwrap_or(f64::NAN), &mut self.nulled_numbers);
+    }
+}
+
+/// The keys of the objects and lists that are open.
+#[derive(Default)]
+struct Keys<'a> {
+    /// The number of each that is open: they are counted as they are entered.
+    open: Vec<u32>,
+    entered: u32,
+    seen: HashSet<(u32, Cow<'a, str>), foldhash::fast::RandomState>,
+}
+
+impl<'a> Keys<'a> {
+    fn enter(&mut self) -> Result<(), String> {
+        self.entered += 1;
+        self.open.push(self.entered);
+        if self.open.len() > DEPTH_LIMIT {
+            return Err(format!("nests deeper than {DEPTH_LIMIT} levels"));
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.open.pop();
+    }
+
+    /// Whether this is the first key of this name in its object.
+    fn is_new(&mut self, quoted: &'a str) -> bool {
+        let key = match quoted.contains('\\') {
+            true => serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned),
+            false => Cow::Borrowed(&quoted[1..quoted.len() - 1]),
+        };
+        self.seen.insert((self.open.last().copied().unwrap_or_default(), key))
+    }
 }
 
 /// A raw value's strings have not been looked into: their escapes may name halves of a pair of surrogates.
@@ -87,32 +138,23 @@ fn is_of_number(byte: u8) -> bool {
     matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
 }
 
-fn push_number(out: &mut String, literal: &str) -> Result<(), String> {
-    if !literal.contains(['.', 'e', 'E']) {
-        out.push_str(literal);
-        return Ok(());
-    }
-    let number: f64 = serde_json::from_str(literal)
-        .map_err(|_| format!("has the number {literal:.64}, which is too large for a double"))?;
-    push_double(out, number);
-    Ok(())
-}
-
-/// Never NaN: what JSON cannot say is null.
-fn push_double(out: &mut String, number: f64) {
+/// Never NaN: what JSON cannot say is null, and counted.
+fn push_double(out: &mut String, number: f64, nulled_numbers: &mut u32) {
+    *nulled_numbers += u32::from(!number.is_finite());
     // serde_json writes the shortest form that reads back the same, and null for what is not finite.
     out.push_str(&serde_json::to_string(&number).unwrap_or_else(|_| "null".to_owned()));
 }
 
 /// The text of a protobuf struct. Its numbers are all doubles: a whole one is written as the integer that it means.
 /// Keys are in their sorted order, so that one event always gives one text.
-pub fn from_struct(object: &prost_types::Struct) -> JsonObject<'static> {
+/// Counts the numbers that are null in it, as no number of JSON's is what they are.
+pub fn from_struct(object: &prost_types::Struct, nulled_numbers: &mut u32) -> JsonObject<'static> {
     let mut text = String::new();
-    push_fields(&mut text, object);
+    push_fields(&mut text, object, nulled_numbers);
     JsonObject(Cow::Owned(text))
 }
 
-fn push_fields(out: &mut String, object: &prost_types::Struct) {
+fn push_fields(out: &mut String, object: &prost_types::Struct, nulled_numbers: &mut u32) {
     out.push('{');
     for (at, (key, value)) in object.fields.iter().enumerate() {
         if at > 0 {
@@ -120,25 +162,25 @@ fn push_fields(out: &mut String, object: &prost_types::Struct) {
         }
         push_string(out, key);
         out.push(':');
-        push_value(out, value);
+        push_value(out, value, nulled_numbers);
     }
     out.push('}');
 }
 
-fn push_value(out: &mut String, value: &prost_types::Value) {
+fn push_value(out: &mut String, value: &prost_types::Value, nulled_numbers: &mut u32) {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => out.push_str("null"),
         Some(Kind::BoolValue(value)) => out.push_str(if *value { "true" } else { "false" }),
-        Some(Kind::NumberValue(number)) => push_struct_number(out, *number),
+        Some(Kind::NumberValue(number)) => push_struct_number(out, *number, nulled_numbers),
         Some(Kind::StringValue(text)) => push_string(out, text),
-        Some(Kind::StructValue(object)) => push_fields(out, object),
+        Some(Kind::StructValue(object)) => push_fields(out, object, nulled_numbers),
         Some(Kind::ListValue(list)) => {
             out.push('[');
             for (at, value) in list.values.iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                push_value(out, value);
+                push_value(out, value, nulled_numbers);
             }
             out.push(']');
         }
@@ -146,12 +188,12 @@ fn push_value(out: &mut String, value: &prost_types::Value) {
 }
 
 /// Whole numbers up to 2^53 are exact in a double; beyond, the digits would claim a precision that is not there.
-fn push_struct_number(out: &mut String, number: f64) {
+fn push_struct_number(out: &mut String, number: f64, nulled_numbers: &mut u32) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() <= EXACT && !(number == 0.0 && number.is_sign_negative()) {
         out.push_str(&format!("{number:.0}"));
     } else {
-        push_double(out, number);
+        push_double(out, number, nulled_numbers);
     }
 }
 

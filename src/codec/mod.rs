@@ -8,9 +8,13 @@ mod encode_protobuf;
 mod event_json;
 mod event_json_fast;
 mod event_protobuf;
+mod foreign;
 mod framing;
 mod json_object;
 mod json_values;
+mod last_of_keys;
+mod not_finite;
+mod owned;
 mod protobuf_types;
 pub mod stored;
 
@@ -30,6 +34,8 @@ pub enum DecodeError {
     Field { field: String, reason: String },
     #[error("the payload is not {encoding}: {reason}")]
     Payload { encoding: &'static str, reason: String },
+    #[error("the payload is {0}")]
+    Foreign(&'static str),
     #[error("the content-type `{0}` is not supported: send application/json or application/protobuf")]
     ContentType(String),
     #[error(
@@ -64,6 +70,15 @@ fn shortened(reason: String) -> String {
     }
 }
 
+/// What a payload says.
+#[derive(Debug, PartialEq)]
+struct Decoded<'a> {
+    metadata: Option<PartialMetadata<'a>>,
+    body: Body<'a>,
+    /// How many numbers of free objects are null, since no number of JSON's is what was written.
+    nulled_numbers: u32,
+}
+
 /// What a payload says of itself; the CloudEvents headers fill what is missing.
 #[derive(Debug, Default, PartialEq)]
 struct PartialMetadata<'a> {
@@ -74,24 +89,29 @@ struct PartialMetadata<'a> {
 
 /// Understands one record.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
-    let event = match record.value {
+    let (event, nulled_numbers) = match record.value {
         Some(value) => decode_value(record, value)?,
-        None => decode_null(record)?,
+        None => (decode_null(record)?, 0),
     };
-    Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis })
+    Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis, nulled_numbers })
 }
 
-fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<Event<'a>, DecodeError> {
+/// The event, and how many of its numbers are null.
+fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, u32), DecodeError> {
     let topic = record.position.topic;
     declared_type::check(topic, &record.headers)?;
     let (encoding, payload) = framing::unframe(value, &record.headers)?;
-    let (metadata, body) = match encoding {
-        Encoding::Json => event_json::decode(topic, payload)?,
-        Encoding::Protobuf => event_protobuf::decode(topic, payload)?,
+    let decoded = match encoding {
+        Encoding::Json => event_json::decode(topic, payload),
+        Encoding::Protobuf => event_protobuf::decode(topic, payload),
     };
+    let Decoded { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
+        DecodeError::Payload { .. } => foreign::recognize(payload, encoding).map_or(error, DecodeError::Foreign),
+        error => error,
+    })?;
     check_ids(&body)?;
     let metadata = complete(metadata.unwrap_or_default(), record)?;
-    Ok(Event { metadata, body })
+    Ok((Event { metadata, body }, nulled_numbers))
 }
 
 /// A null value on the optimizations topic: the key names what is deleted, Kafka's timestamp says when.

@@ -52,6 +52,9 @@ fn properties(layers: &mut Layers<'_>) -> Vec<(String, String)> {
         let place = format!("number {number}{}", given.origin);
         take(layers, &options::KAFKA_PROPERTY, &given.text, &place, &mut properties);
     }
+    if let Err(why) = settings::check_together(&properties) {
+        layers.mistake(&[&options::KAFKA_PROPERTY], &why);
+    }
     properties.into_iter().collect()
 }
 

@@ -144,7 +144,7 @@ fn a_value_that_is_no_default(option: &Opt, file: &str, directory: &str) -> Stri
         "true|false" => "true",
         "TIME" => "2026-03-01T09:00:00Z",
         "GENERATION" => "000007",
-        "TIME|TOPIC:PARTITION:OFFSET" => "jobs:2:41",
+        "TIME|TOPIC/PARTITION@OFFSET" => "jobs/2@41",
         "FILTER" => "warn,optview=debug",
         other => panic!("give a value for {other}"),
     }
@@ -295,13 +295,15 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     let config = history("history o-1 --brokers kafka --json --as-of 2026-03-01T10:00:00+01:00");
     assert_eq!(config.as_of, Some(AsOf::Time(Timestamp::parse("2026-03-01T09:00:00Z").unwrap())));
     assert!(config.json);
-    let config = history("history o-1 --brokers kafka --topic-jobs my.jobs --as-of my.jobs:2:41");
     let position = Position { topic: Topic::Jobs, partition: 2, offset: 41 };
-    assert_eq!(config.as_of, Some(AsOf::Position(position)));
+    for spelling in ["my.jobs/2@41", "my.jobs:2:41"] {
+        let line = format!("history o-1 --brokers kafka --topic-jobs my.jobs --as-of {spelling}");
+        assert_eq!(history(&line).as_of, Some(AsOf::Position(position)), "{spelling}");
+    }
     let directory = tempfile::tempdir().unwrap();
     let manifest = r#"{"version": 1, "cluster_id": "c", "files": [],
         "topics": [{"stream": "jobs", "topic": "old.jobs", "partitions": 3}]}"#;
-    let line = format!("history o-1 --as-of old.jobs:2:41 --from-archive {}", directory.path().display());
+    let line = format!("history o-1 --as-of old.jobs/2@41 --from-archive {}", directory.path().display());
     check_mistakes(&line, &[], &["it has no MANIFEST.json; is the path right?"]);
     std::fs::write(directory.path().join("MANIFEST.json"), manifest).unwrap();
     let config = history(&line);
@@ -317,7 +319,10 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     for (as_of, expected) in [
         ("yesterday", "is neither a time nor a position"),
         ("jobs:0", "is neither a time nor a position"),
+        ("jobs/0", "is neither a time nor a position"),
+        ("jobs/0@x", "is neither a time nor a position"),
         ("jobs:0:x", "is neither a time nor a position"),
+        ("job/0@1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
         ("job:0:1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
     ] {
         check_mistakes(&format!("history o-1 --brokers kafka --as-of {as_of}"), &[], &[expected]);

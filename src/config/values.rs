@@ -72,18 +72,18 @@ pub fn generation(text: &str) -> Parsed<u64> {
     text.parse::<u32>().map(u64::from).map_err(|_| "is no generation; give its number, such as 000001".to_owned())
 }
 
-/// A time, or a record's position with its topic's name.
+/// A time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
 pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     if let Some(time) = Timestamp::parse(text) {
         return Ok(AsOf::Time(time));
     }
     let position = || {
-        let (rest, offset) = text.rsplit_once(':')?;
-        let (topic, partition) = rest.rsplit_once(':')?;
+        let (rest, offset) = text.rsplit_once(['@', ':'])?;
+        let (topic, partition) = rest.rsplit_once(['/', ':'])?;
         Some((topic, partition.parse().ok()?, offset.parse().ok()?))
     };
     let Some((name, partition, offset)) = position() else {
-        return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs:0:41".into());
+        return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs/0@41".into());
     };
     match topics.called(name) {
         Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),

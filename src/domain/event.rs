@@ -13,6 +13,8 @@ pub struct Envelope<'a> {
     pub position: Position,
     /// Kafka's time of the record, in milliseconds since 1970; `None` if it has none.
     pub written_millis: Option<i64>,
+    /// How many numbers of the event's free objects are null, since no number of JSON's is what was written (`NaN`).
+    pub nulled_numbers: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -40,7 +40,7 @@ pub struct Effects {
 
 /// Joins one event into the records in memory.
 pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
-    let Envelope { event, position, written_millis } = envelope;
+    let Envelope { event, position, written_millis, .. } = envelope;
     let metadata = &event.metadata;
     let stamp = |rank| Stamp::new(metadata, rank, *position).written_at(*written_millis);
     match &event.body {

@@ -174,7 +174,7 @@ impl Scanner<'_> {
             partition.continuity.adopt(observed.topic_id);
             let compared = partition.continuity.compare(partition.watermarks.high, &observed, Instant::now());
             if let Err(why) = compared {
-                let partition = format!("{}:{number}", self.names.get(topic));
+                let partition = format!("{}/{number}", self.names.get(topic));
                 return Err(ScanError::Another { partition, why });
             }
         }
@@ -189,7 +189,7 @@ impl Scanner<'_> {
             if topics.contains(&topic) && low < high {
                 partition.records = 0;
                 self.source.assign(topic, number, low).map_err(|reason| ScanError::Failed {
-                    partition: format!("{}:{number}", self.names.get(topic)),
+                    partition: format!("{}/{number}", self.names.get(topic)),
                     reason,
                 })?;
                 self.expected += u64::try_from(high - low).unwrap_or(0);
@@ -260,7 +260,7 @@ impl Scanner<'_> {
     }
 
     fn name(&self, topic: Topic, partition: i32) -> String {
-        format!("{}:{partition}", self.names.get(topic))
+        format!("{}/{partition}", self.names.get(topic))
     }
 
     fn end(&self, overdue: Overdue) -> ScanError {

@@ -95,6 +95,13 @@ fn event(told: &Told<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io::Result<(
     if let Some(unchanged) = told.unchanged {
         writeln!(out, "    changed nothing: {}", unchanged.explain())?;
     }
+    if told.envelope.nulled_numbers > 0 {
+        writeln!(
+            out,
+            "    odd: {} of its numbers are NaN or infinite, and shown as null",
+            told.envelope.nulled_numbers
+        )?;
+    }
     if told.irregular {
         writeln!(out, "    odd: the job should not have taken this status after the one before it")?;
     }

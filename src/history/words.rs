@@ -26,7 +26,7 @@ pub fn run_index(body: &Body<'_>) -> Option<u32> {
 /// A record's place, as `--as-of` takes it.
 pub fn place(position: Position, names: &TopicNames) -> String {
     let Position { topic, partition, offset } = position;
-    format!("{}:{partition}:{offset}", names.get(topic))
+    format!("{}/{partition}@{offset}", names.get(topic))
 }
 
 /// Milliseconds since 1970 as a time.
@@ -40,7 +40,7 @@ pub fn warnings(scan: &Scan, names: &TopicNames) -> Vec<String> {
     let warning = |(&(topic, number), partition): (&(Topic, i32), &super::scan::Partition)| {
         let begin = time(partition.begin_millis).map_or(String::new(), |time| format!(", written at {time}"));
         let low = partition.watermarks.low;
-        format!("the log of {}:{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
+        format!("the log of {}/{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
     };
     cut.map(warning).collect()
 }

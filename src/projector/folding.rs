@@ -20,6 +20,9 @@ impl Projector {
         if let Some(outranked) = &effects.outranked {
             self.losers.report_outranked(outranked, Instant::now());
         }
+        if envelope.nulled_numbers > 0 {
+            self.nulled_numbers.report(envelope, Instant::now());
+        }
         if effects.deleted_nothing
             && let Body::Optimization { optimization_id, .. } = &envelope.event.body
         {

@@ -80,8 +80,8 @@ impl Losers {
         }
         let newest = OutrankedEvent {
             id: id.to_string(),
-            event: self.event_place(Some(kind), event),
-            lost_to: self.event_place(None, winner),
+            event: event_place(&self.topics, Some(kind), event),
+            lost_to: event_place(&self.topics, None, winner),
             why,
         };
         self.status.change_findings(|findings| findings.outranked_events.add(newest));
@@ -110,25 +110,27 @@ impl Losers {
                 "a deletion deleted nothing: no optimization has this id"
             );
         }
-        let newest = EmptyDeletion { id: id.to_owned(), event: self.event_place(Some("deleted"), &event), hint };
+        let newest =
+            EmptyDeletion { id: id.to_owned(), event: event_place(&self.topics, Some("deleted"), &event), hint };
         self.status.change_findings(|findings| findings.deletions_without_effect.add(newest));
     }
 
     fn place(&self, event: &Stamp) -> (&str, i32, i64) {
         (self.topics.get(event.source.topic), event.source.partition, event.source.offset)
     }
+}
 
-    fn event_place(&self, kind: Option<&'static str>, event: &Stamp) -> EventPlace {
-        let (topic, partition, offset) = self.place(event);
-        EventPlace {
-            kind,
-            topic: topic.to_owned(),
-            partition,
-            offset,
-            occurred_at: event.version.occurred_at.to_string(),
-            event_id: Some(&*event.version.event_id).filter(|id| !id.is_empty()).map(str::to_owned),
-            sequence: event.version.sequence,
-        }
+/// An event as the status shows it.
+pub(super) fn event_place(topics: &TopicNames, kind: Option<&'static str>, event: &Stamp) -> EventPlace {
+    let position = event.source;
+    EventPlace {
+        kind,
+        topic: topics.get(position.topic).to_owned(),
+        partition: position.partition,
+        offset: position.offset,
+        occurred_at: event.version.occurred_at.to_string(),
+        event_id: Some(&*event.version.event_id).filter(|id| !id.is_empty()).map(str::to_owned),
+        sequence: event.version.sequence,
     }
 }
 

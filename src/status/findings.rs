@@ -1,5 +1,5 @@
 //! What the projector has found in the records that somebody should look at: events that lost although they are newer,
-//! deletions that deleted nothing, jobs that nothing links, and streams that are not understood. Counted since the process
+//! deletions that deleted nothing, numbers that are none, jobs that nothing links, and streams that are not understood. Counted since the process
 //! began, but for what says otherwise.
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde::Serialize;
 pub struct Findings {
     pub outranked_events: Found<OutrankedEvent>,
     pub deletions_without_effect: Found<EmptyDeletion>,
+    pub nulled_numbers: Found<NulledNumbers>,
     /// `null` until they have been counted: once live, and then every hour.
     pub orphan_jobs: Option<OrphanJobs>,
     pub streams: Vec<StreamReport>,
@@ -19,6 +20,7 @@ impl Findings {
     pub fn go_on_from(&mut self, before: Findings) {
         self.outranked_events.go_on_from(before.outranked_events);
         self.deletions_without_effect.go_on_from(before.deletions_without_effect);
+        self.nulled_numbers.go_on_from(before.nulled_numbers);
         self.orphan_jobs = self.orphan_jobs.take().or(before.orphan_jobs);
     }
 }
@@ -81,6 +83,16 @@ pub struct EmptyDeletion {
     pub event: EventPlace,
     /// What is odd about the id; `null` where nothing is.
     pub hint: Option<String>,
+}
+
+/// An event with numbers that JSON cannot say (NaN, infinities), which are shown as null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NulledNumbers {
+    /// The optimization or the job that it is of.
+    pub id: String,
+    pub event: EventPlace,
+    /// How many there are in the event.
+    pub numbers: u32,
 }
 
 /// Jobs that no optimization has linked for `--orphan-retention`, since they were first found here.

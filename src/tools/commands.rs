@@ -1,6 +1,5 @@
 //! The commands as people and programs see them: the result as one line of JSON, or as a table.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +13,7 @@ use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackCon
 use crate::engine::rebuild::Options;
 use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
+use crate::terminal;
 
 /// `optview explain`
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
@@ -100,11 +100,11 @@ pub(super) fn show<T: DeserializeOwned>(
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
     let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
-    let text = match config.json {
-        true => json.get().to_owned() + "\n",
-        false => print(&serde_json::from_str(json.get())?),
+    let written = match config.json {
+        true => terminal::print_json(json.get()),
+        false => terminal::print(&print(&serde_json::from_str(json.get())?)),
     };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    written.context("cannot write the result to stdout")?;
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
 }
 

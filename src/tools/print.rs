@@ -1,11 +1,8 @@
 //! Results as people read them: tables, and what is odd in words. Shows nothing that is not in the JSON.
 
-use std::io::Write as _;
-
 use indicatif::HumanCount;
 use serde::Deserialize as _;
 use serde_json::Value;
-use tabwriter::TabWriter;
 
 use super::generations::Generation;
 use super::verify::{AgainstLog, Report};
@@ -14,6 +11,7 @@ use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
 use crate::store::verify::{Problem, Verified};
+use crate::terminal::table;
 
 pub fn explanation(explanation: &Explanation) -> String {
     let mut text = format!("optimization {}\n", explanation.id);
@@ -326,18 +324,6 @@ fn created(at: &str) -> String {
         Some(age) => format!("{at}, {} ago", humantime::format_duration(age)),
         None => at.to_owned(),
     }
-}
-
-/// Columns as wide as they must be.
-fn table(rows: Vec<Vec<String>>) -> String {
-    let mut table = TabWriter::new(Vec::new());
-    for row in rows {
-        // A tab or a line's end within would be a cell's or a row's.
-        let cells: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n'], " ")).collect();
-        // Writing into memory cannot fail.
-        let _ = writeln!(table, "{}", cells.join("\t").trim_end());
-    }
-    String::from_utf8(table.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
 fn shortened(value: &str) -> String {

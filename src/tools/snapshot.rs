@@ -1,6 +1,5 @@
 //! `optview snapshot`: a copy of the store in one file, and a store of such a file.
 
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +12,7 @@ use crate::config::SnapshotConfig;
 use crate::progress::{Progress, Shown};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
+use crate::terminal;
 
 /// `optview snapshot export`, where the store is.
 pub fn export(access: &Access, file: &Path, room: Room, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
@@ -42,7 +42,10 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     });
     shown.finish();
     let summary = summary?;
-    let text = if config.tool.json { serde_json::to_string(&summary)? + "\n" } else { print::imported(&summary) };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    let written = match config.tool.json {
+        true => terminal::print_json(&serde_json::to_string(&summary)?),
+        false => terminal::print(&print::imported(&summary)),
+    };
+    written.context("cannot write the result to stdout")?;
     Ok(Ended::Done)
 }

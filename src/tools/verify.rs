@@ -1,7 +1,6 @@
 //! `optview verify`: proves the store, live or not; with `--against-log` also by building all of it anew from the topics,
 //! beside it, and comparing the two at the same positions. One report of both.
 
-use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -15,6 +14,7 @@ use crate::config::VerifyConfig;
 use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
+use crate::terminal;
 
 /// What was found, by the store's own checks and by the topics.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,8 +80,11 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
-    let text = if json { serde_json::to_string(report)? + "\n" } else { print::report(report) };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    let written = match json {
+        true => terminal::print_json(&serde_json::to_string(report)?),
+        false => terminal::print(&print::report(report)),
+    };
+    written.context("cannot write the result to stdout")?;
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
         _ if report.verified.problems_found > 0 => Ok(Ended::DifferenceFound),

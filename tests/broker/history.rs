@@ -174,13 +174,13 @@ fn history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails(rig: &Rig) {
     for part in ["\"nobody\"", "2 records", name, "earlier events are gone"] {
         assert!(error.contains(part), "no {part} in {error}");
     }
-    for (as_of, part) in [(format!("{name}:0:9"), "has no record at 9"), (format!("{name}:0:0"), "begins at 1")] {
+    for (as_of, part) in [(format!("{name}/0@9"), "has no record at 9"), (format!("{name}:0:0"), "begins at 1")] {
         let output = rig.optview(&["history", "a", "--as-of", &as_of]).output().expect("a program to run");
         let error = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(1));
         assert!(error.contains(part), "no {part} in {error}");
     }
-    let output = rig.optview(&["history", "a", "--as-of", "nothing:0:0"]).output().expect("a program to run");
+    let output = rig.optview(&["history", "a", "--as-of", "nothing/0@0"]).output().expect("a program to run");
     assert_eq!(output.status.code(), Some(2));
     let output = rig.optview(&["history", "a", "--brokers", "127.0.0.1:1"]).output().expect("a program to run");
     let error = String::from_utf8(output.stderr).expect("text");

@@ -73,7 +73,7 @@ enum Needs {
     Broker,
     /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
     BrokerOfItsOwn,
-    /// The same, by TLS and with a password only.
+    /// The same, by TLS and with a password only. Ignored where optview is built without the feature `tls`.
     SecuredBrokerOfItsOwn,
     /// One where access control lists count.
     BrokerWithRightsOfItsOwn,
@@ -122,6 +122,7 @@ const TESTS: &[&[Test]] = &[
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let brokers = Brokers::of_environment();
+    let is_started = matches!(brokers, Some(Brokers::Started));
     let trials = TESTS.iter().copied().flatten().map(|test| {
         let run = move || {
             let brokers = brokers.ok_or("needs a broker: set OPTVIEW_TEST_KAFKA")?;
@@ -141,9 +142,8 @@ fn main() -> ExitCode {
         };
         let ignored = match test.needs {
             Needs::Broker | Needs::BrokerAndPython => brokers.is_none(),
-            Needs::BrokerOfItsOwn | Needs::SecuredBrokerOfItsOwn | Needs::BrokerWithRightsOfItsOwn => {
-                !matches!(brokers, Some(Brokers::Started))
-            }
+            Needs::BrokerOfItsOwn | Needs::BrokerWithRightsOfItsOwn => !is_started,
+            Needs::SecuredBrokerOfItsOwn => !is_started || !cfg!(feature = "tls"),
             Needs::Recording => std::env::var_os("OPTVIEW_TEST_RECORD").is_none(),
         };
         Trial::ignorable_test(test.name, run).with_ignored_flag(ignored)

@@ -12,8 +12,9 @@ use source::{Source, climbs_to_the_root, names, names_of_ours, sources};
 /// What each module may name of ours, besides itself. In reading order: nothing names what stands below it.
 const ARROWS: &[(&str, &[&str])] = &[
     ("disk", &[]),
-    ("logging", &[]),
-    ("progress", &["logging"]),
+    ("terminal", &[]),
+    ("logging", &["terminal"]),
+    ("progress", &["logging", "terminal"]),
     ("pulse", &[]),
     ("domain", &[]),
     ("codec", &["domain"]),
@@ -27,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("shutdown", &["status"]),
     ("config", &["cli", "logging", "domain", "codec", "source", "synthetic", "http"]),
-    ("load", &["config", "codec", "progress", "source", "synthetic"]),
+    ("load", &["config", "codec", "progress", "source", "synthetic", "terminal"]),
     (
         "engine",
         &["config", "disk", "domain", "http", "progress", "projector", "pulse", "source", "status", "store"],
@@ -35,12 +36,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("snapshot", &["codec", "disk", "domain", "source", "store"]),
     (
         "tools",
-        &["cli", "config", "domain", "engine", "explain", "http", "progress", "snapshot", "source", "store"],
+        &[
+            "cli", "config", "domain", "engine", "explain", "http", "progress", "snapshot", "source", "store",
+            "terminal",
+        ],
     ),
     ("serve", &["config", "engine", "http", "logging", "shutdown", "snapshot", "status", "store", "tools"]),
-    ("archive", &["cli", "config", "disk", "domain", "progress", "source"]),
-    ("history", &["config", "codec", "domain", "progress", "source"]),
-    ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
+    ("archive", &["cli", "config", "disk", "domain", "progress", "source", "terminal"]),
+    ("history", &["config", "codec", "domain", "progress", "source", "terminal"]),
+    ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic", "terminal"]),
 ];
 
 /// What is named only under these paths: what stands before `::`, or a word that means such a thing.
@@ -84,7 +88,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // They panic where nobody reads what is written, and wait where nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!"], &[]),
-    (&["memchr"], &["src/history/"]),
+    (&["memchr"], &["src/codec/not_finite.rs", "src/history/"]),
+    // What goes to stdout goes through what keeps control characters from it.
+    (&["stdout"], &["src/terminal.rs"]),
+    (&["console"], &["src/terminal.rs"]),
     (&["ProgressBar"], &["src/progress.rs"]),
     (&["unsafe"], &["src/source/kafka/queries.rs", "src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
     // One writes; whoever serves reads.

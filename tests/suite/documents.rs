@@ -107,6 +107,17 @@ fn what_is_deployed_uses_options_that_there_are() {
     }
 }
 
+/// Figures are those of what is deployed.
+#[test]
+fn benches_are_built_as_what_is_deployed() {
+    let manifest: toml::Table = toml::from_str(&document("Cargo.toml")).unwrap();
+    let mut dist = manifest["profile"]["dist"].as_table().unwrap().clone();
+    assert_eq!(dist.remove("inherits").as_ref().and_then(toml::Value::as_str), Some("release"));
+    assert_eq!(manifest["profile"]["bench"].as_table(), Some(&dist));
+    assert!(document("deploy/build").contains("cargo build --profile dist "));
+    assert!(document("deploy/Dockerfile").contains("bash deploy/build "));
+}
+
 fn metrics_in(text: &str, quote: char) -> Vec<String> {
     let quoted = text.split(quote).filter(|word| word.starts_with("optview_"));
     let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');

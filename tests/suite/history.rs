@@ -340,7 +340,7 @@ fn history_whose_beginning_is_gone_says_so() {
     let answer = log.history("o").unwrap();
     assert_eq!(unchanged_of(&answer).len(), 2);
     let time = Timestamp::from_millis(FIRST_MILLIS + 2).unwrap();
-    let expected = format!("the log of jobs:0 begins at 2, written at {time}; earlier events are gone");
+    let expected = format!("the log of jobs/0 begins at 2, written at {time}; earlier events are gone");
     assert_eq!(answer["warnings"], json!([expected]));
     let shown = log.text("o");
     assert!(shown.starts_with(&format!("warning: {expected}\n")), "{shown}");
@@ -369,11 +369,11 @@ fn people_get_lines_and_a_table() {
     log.put(Topic::Optimizations, "o", Some(&event("gone", 4, &json!({"optimizationId": "o", "deleted": {}}))));
     let shown = log.text("o");
     for part in [
-        "2026-03-01T09:00:01Z  created (job j-1)  (optimizations:0:0, event \"created\")\n    id: \"o\"\n",
-        "\n2026-03-01T09:00:02Z  job j-1 failed  (jobs:0:0, event \"failed\")\n    status: \"queued\" -> \"failed\"\n",
+        "2026-03-01T09:00:01Z  created (job j-1)  (optimizations/0@0, event \"created\")\n    id: \"o\"\n",
+        "\n2026-03-01T09:00:02Z  job j-1 failed  (jobs/0@0, event \"failed\")\n    status: \"queued\" -> \"failed\"\n",
         "    error: null -> \"diverged\\u001b[0m\"\n    odd: it names \"p\", which is another optimization\n",
         "    error: \"diverged\\u001b[0m\" -> null\n    odd: the job should not have taken this status",
-        "deleted  (optimizations:0:1, event \"gone\")\n    the view is gone\n",
+        "deleted  (optimizations/0@1, event \"gone\")\n    the view is gone\n",
         "o: 4 events, of which 0 changed nothing; 0 dead letters. Looked through the 4 records of the topics",
     ] {
         assert!(shown.contains(part), "{part:?} is not in\n{shown}");
@@ -381,7 +381,7 @@ fn people_get_lines_and_a_table() {
     let position = Position { topic: Topic::Jobs, partition: 0, offset: 0 };
     let shown = log.text_as_of("o", AsOf::Position(position));
     assert!(
-        shown.starts_with("o after jobs:0:0 (") && shown.contains("  status                    \"failed\"\n"),
+        shown.starts_with("o after jobs/0@0 (") && shown.contains("  status                    \"failed\"\n"),
         "{shown}"
     );
     let shown = log.text_as_of("o", AsOf::Time(Timestamp::parse("9999-01-01T00:00:00Z").unwrap()));

@@ -35,4 +35,5 @@ mod standstill;
 mod support;
 mod synthetic;
 mod tools;
+mod understood;
 mod verify;

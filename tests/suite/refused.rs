@@ -125,20 +125,31 @@ const NO_RUN_EVENT: &str = "event: none of started, completed, failed, canceled 
 const SHORT_HEADER: &str = "the payload is not in the Confluent wire format: it ends within its header of 5 bytes";
 const BAD_INDEXES: &str =
     "the payload is not in the Confluent wire format: its message indexes are cut short or out of range";
+const ARRAY: &str = "the payload is a JSON array: send one event a record";
 const NULL: &str = "the value is null, which only the optimizations topic gives a meaning (deleted)";
 
 /// What the expected texts below stand for in brackets.
-const ABBREVIATIONS: [(&str, &str); 6] = [
+const ABBREVIATIONS: [(&str, &str); 7] = [
     ("(JSON)", "the payload is not JSON of the expected shape:"),
     ("(protobuf)", "the payload is not protobuf: failed to decode Protobuf message:"),
     ("(unsigned)", "expected an unsigned integer, or one in a string"),
     ("(time)", "is not an RFC 3339 time in the years 1 to 9999"),
     ("(unsupported)", "is not supported: send application/json or application/protobuf"),
+    ("(compress)", "data: compress by the producer's `compression.type`, not the value"),
     ("(long)", ", more than the 1024 that it may have"),
 ];
 
-const CASES: &[fn() -> Vec<Case>] =
-    &[framing, json_shapes, identities, metadata_and_times, numbers, nesting, protobuf_messages, null_values];
+const CASES: &[fn() -> Vec<Case>] = &[
+    framing,
+    foreign,
+    json_shapes,
+    identities,
+    metadata_and_times,
+    numbers,
+    nesting,
+    protobuf_messages,
+    null_values,
+];
 
 fn framing() -> Vec<Case> {
     use Topic::Jobs;
@@ -164,8 +175,40 @@ fn framing() -> Vec<Case> {
         bytes(Jobs, b"\0\0\0\0\x01\x01", BAD_INDEXES),
         bytes(Jobs, b"\0\0\0\0\x01\xfe\x01", BAD_INDEXES),
         bytes(Jobs, b"\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", BAD_INDEXES),
-        bytes(Jobs, b"\0\0\0\0\x01[]", "(JSON) invalid type: sequence, expected an object at line 1 column 0")
-            .header("content-type", "application/json"),
+        bytes(Jobs, b"\0\0\0\0\x01[]", ARRAY).header("content-type", "application/json"),
+    ]
+}
+
+/// What producers send by mistake.
+fn foreign() -> Vec<Case> {
+    use Topic::Jobs;
+    let event = std::str::from_utf8(&job(r#""pending":{}"#, "").value.unwrap()).unwrap().to_owned();
+    let utf_16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let in_text = serde_json::to_string(&event).unwrap();
+    let compressed = |magic: &[u8], expected| bytes(Jobs, [magic, b"\x00\x01\x02"].concat(), expected);
+    vec![
+        compressed(b"\x1f\x8b\x08", "the payload is gzip (compress)"),
+        compressed(b"\x1f\x8b\x08", "the payload is gzip (compress)").header("content-type", "application/json"),
+        compressed(b"\x1f\x8b\x08", "the payload is gzip (compress)").header("content-encoding", "gzip"),
+        compressed(b"\x28\xb5\x2f\xfd", "the payload is zstd (compress)"),
+        compressed(b"\x04\x22\x4d\x18", "the payload is lz4 (compress)"),
+        compressed(b"\x78\x9c", "the payload is zlib (deflate) (compress)"),
+        compressed(b"\x82SNAPPY\0", "the payload is snappy (compress)"),
+        bytes(Jobs, format!("[{event}]"), ARRAY),
+        bytes(Jobs, format!(" \n[{event}]"), ARRAY),
+        bytes(Jobs, format!("\u{feff}[{event}]"), ARRAY).header("content-type", "application/json"),
+        bytes(Jobs, format!("{event}\n{event}\n"), "the payload is several JSON values: send one event a record"),
+        bytes(Jobs, in_text, "the payload is a JSON string: send the event as an object, encoded once"),
+        bytes(Jobs, utf_16(&event), "the payload is text in UTF-16: send UTF-8"),
+        bytes(Jobs, utf_16(&format!("\u{feff}{event}")), "the payload is text in UTF-16: send UTF-8"),
+        bytes(Jobs, "<event/>", "the payload is XML or HTML: send protobuf or JSON"),
+        bytes(Jobs, "job-1 is pending", "the payload is text that is no JSON object: send protobuf or JSON"),
+        bytes(Jobs, "Obj\x01\x04", "the payload is an Avro file: send protobuf or JSON"),
+        bytes(Jobs, event, "the payload is JSON, which the header content-type says it is not: send application/json, or no such header")
+            .header("content-type", "application/protobuf"),
+        // What only looks like it is refused for what it is.
+        bytes(Jobs, "{\"a\":", "(JSON) EOF while parsing a value at line 1 column 5"),
+        bytes(Jobs, "\n{", "(protobuf) buffer underflow"),
     ]
 }
 
@@ -174,10 +217,9 @@ fn json_shapes() -> Vec<Case> {
     vec![
         bytes(Jobs, "{", "(JSON) EOF while parsing an object at line 1 column 1"),
         bytes(Jobs, "{}", NO_JOB_EVENT),
-        bytes(Jobs, "{} {}", "(JSON) trailing characters at line 1 column 4"),
+        bytes(Jobs, "{} {}", "the payload is several JSON values: send one event a record"),
         bytes(Jobs, b"{\"jobId\":\"\xff\"}", "(JSON) invalid utf-8 sequence of 1 bytes from index 10"),
-        bytes(Jobs, "[]", "(JSON) invalid type: sequence, expected an object at line 1 column 0")
-            .header("content-type", "application/json"),
+        bytes(Jobs, "[]", ARRAY).header("content-type", "application/json"),
         bytes(Jobs, "null", "(JSON) invalid type: null, expected an object at line 1 column 4")
             .header("content-type", "application/json"),
         bytes(Jobs, " {}", NO_JOB_EVENT).header("content-type", "application/json"),
@@ -363,15 +405,6 @@ fn metadata_and_times() -> Vec<Case> {
 
 fn numbers() -> Vec<Case> {
     vec![
-        created(
-            r#""objectives":{"a":[1e400]}"#,
-            "created.objectives: has the number 1e400, which is too large for a double",
-        ),
-        job(
-            r#""completed":{"metrics":{"a":-1e400}}"#,
-            "completed.metrics: has the number -1e400, which is too large for a double",
-        ),
-        run(r#""completed":{"cost":1e400}"#, "completed.cost: number out of range at line 1 column 122"),
         run(
             r#""completed":{"cost":"1e400"}"#,
             r#"completed.cost: invalid value: string "1e400", expected a number, or one in a string at line 1 column 124"#,
@@ -380,7 +413,13 @@ fn numbers() -> Vec<Case> {
             r#""completed":{"cost":"low"}"#,
             r#"completed.cost: invalid value: string "low", expected a number, or one in a string at line 1 column 122"#,
         ),
-        run(r#""completed":{"cost":NaN}"#, "completed.cost: expected value at line 1 column 118"),
+        job(r#""failed":{"error":NaN}"#, "failed.error: expected value at line 1 column 116"),
+        run(r#""runIndex":NaN,"started":{}"#, "runIndex: expected value at line 1 column 109"),
+        run(r#""runIndex":1e-1,"started":{}"#, "runIndex: invalid value: 1e-1, (unsigned) at line 1 column 112"),
+        run(
+            r#""runIndex":"1.5","started":{}"#,
+            r#"runIndex: invalid value: "1.5", (unsigned) at line 1 column 113"#,
+        ),
         run(
             r#""completed":{"iterations":-1}"#,
             "completed.iterations: invalid type: integer `-1`, (unsigned) at line 1 column 125",
@@ -423,8 +462,7 @@ fn nesting() -> Vec<Case> {
             "pending: invalid type: sequence, expected an object at line 1 column 107",
         ),
         job(&format!(r#""later":{deep}"#), NO_JOB_EVENT),
-        bytes(Topic::Jobs, deep.clone(), "(JSON) invalid type: sequence, expected an object at line 1 column 0")
-            .header("content-type", "application/json"),
+        bytes(Topic::Jobs, deep.clone(), ARRAY).header("content-type", "application/json"),
         bytes(
             Topic::Jobs,
             "{\"pending\":".repeat(100_000),
@@ -534,9 +572,9 @@ fn what_a_reason_quotes_of_a_record_is_short() {
         (job(&format!(r#""{megabyte}":NaN"#), ""), "AAA", "expected value at line 1 column"),
         (created(&format!(r#""createdAt":"{megabyte}""#), ""), "created.created_at: `AAA", "1 to 9999"),
         (
-            created(&format!(r#""objectives":{{"a":1{}e400}}"#, "0".repeat(1 << 20)), ""),
+            created(&format!(r#""objectives":{{"a":"\\ud800{}"}}"#, "0".repeat(1 << 20)), ""),
             "created.objectives",
-            "double",
+            "not Unicode",
         ),
         (null(Topic::Optimizations, "").header("ce_time", megabyte.clone()), "header ce_time: `AAA", "1 to 9999"),
         (protobuf_created(&deep, ""), "the payload is not protobuf: ", "recursion limit reached"),

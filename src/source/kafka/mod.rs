@@ -1,6 +1,7 @@
 //! Apache Kafka: the only module that knows rdkafka.
 
 pub mod admin;
+mod build_parts;
 mod client;
 mod consumer;
 pub mod embedded;

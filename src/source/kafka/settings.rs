@@ -1,9 +1,11 @@
 //! How to reach a cluster, and librdkafka's settings: which of them users may give.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
 
+use super::build_parts;
 use crate::source::TopicNames;
 
 /// Which cluster, which topics, and any other librdkafka setting (TLS, SASL, ...), as pairs.
@@ -91,6 +93,9 @@ pub fn check_property(key: &str, value: &str) -> Result<(), String> {
     if let Some((_, why)) = REFUSED.iter().find(|(keys, _)| keys.contains(&key)) {
         return Err(format!("cannot be set: {why}"));
     }
+    if let Some(why) = build_parts::missing_for(key, value) {
+        return Err(why);
+    }
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => Ok(()),
         Err(rdkafka::error::KafkaError::ClientConfig(_, why, ..)) => {
@@ -99,6 +104,11 @@ pub fn check_property(key: &str, value: &str) -> Result<(), String> {
         }
         Err(error) => Err(format!("is not taken by librdkafka: {error}")),
     }
+}
+
+/// Whether settings that are right one by one go together. An error is a whole sentence, and repeats no secret.
+pub fn check_together(properties: &BTreeMap<String, String>) -> Result<(), String> {
+    build_parts::contradiction(|key| properties.get(key).map(String::as_str)).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

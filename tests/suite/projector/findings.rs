@@ -109,6 +109,28 @@ fn deletions_that_delete_nothing_are_told_with_what_is_odd_about_the_key() {
 }
 
 #[test]
+fn numbers_that_are_none_are_counted_and_the_newest_event_is_told() {
+    let mut partitions = partitions(&history(3, 5));
+    let jobs = partition(&mut partitions, Topic::Jobs);
+    for (id, metrics) in
+        [("job-1", r#"{"a":NaN}"#), ("job-2", r#"{"a":null}"#), ("job-3", r#"{"a":Infinity,"b":1e400}"#)]
+    {
+        let value = format!(
+            r#"{{"metadata":{{"eventId":"{id}","occurredAt":"2026-03-01T09:00:00Z"}},"jobId":"{id}","completed":{{"metrics":{metrics}}}}}"#
+        );
+        jobs.push(id.into(), Some(value.into_bytes()));
+    }
+    let last = jobs.records.len() as i64 - 1;
+    let directory = tempfile::tempdir().unwrap();
+    let mut found = Findings::default();
+    assert_eq!(counted("optview_nulled_numbers_total", || found = findings(directory.path(), &partitions)), 3);
+    assert_eq!(found.nulled_numbers.count, 2, "events");
+    let newest = found.nulled_numbers.newest.expect("there is one");
+    assert_eq!((newest.id.as_str(), newest.numbers), ("job-3", 2));
+    assert_eq!((newest.event.kind, newest.event.offset), (Some("completed"), last));
+}
+
+#[test]
 fn jobs_that_nothing_links_are_kept_however_old_and_told_of_once_they_have_waited() {
     let mut partitions = partitions(&history(3, 5));
     for topic in [Topic::Optimizations, Topic::MultistartRuns] {
