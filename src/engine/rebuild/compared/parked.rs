@@ -96,7 +96,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::domain::{Commit, Job, JobChange, Metadata, Position, Stamp, Timestamp, Topic};
+    use crate::domain::event::JobChange;
+    use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
     use crate::store::{self, Opened, Writer};
 
     fn job(sequence: u64) -> Arc<Job> {
