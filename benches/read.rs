@@ -4,9 +4,12 @@
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part get       # by id, beside a bare Axum handler
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part fresh     # from the broker's word to a GET
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part lists     # a project of 50,000
+//! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part deep      # deep pages, and what they do to others
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part restart   # kill -9 at 1,000,000
 //! ```
 
+#[path = "read/deep_pages.rs"]
+mod deep_pages;
 #[expect(dead_code, reason = "shared with the catch-up's benchmark, which needs more of it")]
 mod support;
 
@@ -29,8 +32,9 @@ fn main() {
         "get" => get(&brokers, &options),
         "fresh" => fresh(&brokers, &options),
         "lists" => lists(&brokers),
+        "deep" => deep_pages::run(&brokers, &options),
         "restart" => restart(&brokers, &options),
-        other => panic!("--part {other}: get, fresh, lists or restart"),
+        other => panic!("--part {other}: get, fresh, lists, deep or restart"),
     }
 }
 

@@ -172,7 +172,9 @@ impl Serve {
         let [listen, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
-        let child = Command::new(BINARY)
+        // Another version's program, to be compared with.
+        let program = std::env::var("OPTVIEW_BENCH_PROGRAM").unwrap_or_else(|_| BINARY.to_owned());
+        let child = Command::new(program)
             .arg("serve")
             .args(&topics.arguments)
             .args(["--listen", &listen, "--admin-listen", &admin, "--data-dir"])

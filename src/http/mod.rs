@@ -18,6 +18,7 @@ mod health;
 mod hex;
 mod keys;
 mod list_query;
+mod list_turns;
 mod metrics;
 mod optimizations;
 mod read_api;
@@ -34,7 +35,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
@@ -46,6 +46,7 @@ pub use reader_source::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use edge::Edge;
 use errors::HttpError;
+use list_turns::ListTurns;
 
 /// Existing clients compare it as a whole, so it never gets a charset.
 static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -56,9 +57,7 @@ struct Api {
     status: Status,
     access: Access,
     readiness: Readiness,
-    /// Lists run on blocking threads, no more of them at a time than there are cores: they may be long, and the
-    /// reads by id must not wait for them.
-    lists: Arc<Semaphore>,
+    list_turns: Arc<ListTurns>,
 }
 
 impl Api {
@@ -79,8 +78,8 @@ impl AsRef<Status> for Api {
 
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
-    let lists = available_parallelism().map_or(1, |cores| cores.get());
-    let api = Arc::new(Api { reader, status, access, readiness, lists: Arc::new(Semaphore::new(lists)) });
+    let list_turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
+    let api = Arc::new(Api { reader, status, access, readiness, list_turns });
     let by_id = Edge::marking("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))

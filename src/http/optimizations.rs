@@ -18,6 +18,8 @@ use super::access::Scope;
 use super::edge::{Answer, Pending};
 use super::errors::{self, HttpError};
 use super::list_query::ListParameters;
+use super::list_turns::ListCaller;
+use super::read_api::PeerAddress;
 use super::{APPLICATION_JSON, Api, currency, etag, json};
 use crate::store::{self, Reader, StoreError};
 
@@ -50,9 +52,9 @@ pub fn by_id(api: &Api, request: &Request) -> Answer {
 
 /// One page. On a blocking thread, because it may read a thousand views and more.
 pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
-    let scope = api.access.scope(request.headers())?;
+    let caller = api.access.caller(request.headers())?;
     let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match scope {
+    let organization_id = match caller.scope {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
@@ -61,12 +63,18 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
     let answer_state = current.answer_state(&api.status);
     currency::check_list(answer_state)?;
     let reader = Reader::clone(&current);
-    let lists = Arc::clone(&api.lists);
+    let turn = Arc::clone(&api.list_turns).turn(match caller.key {
+        Some(key) => ListCaller::Key(key.id.clone()),
+        None => ListCaller::Unchecked {
+            address: request.extensions().get().map(|PeerAddress(address)| *address),
+            organization_id: organization_id.clone(),
+        },
+    });
     Ok(Box::pin(async move {
-        let permit = lists.acquire_owned().await.expect("the lists' semaphore is never closed");
+        let turn = turn.await;
         let read = task::spawn_blocking(move || {
             // Held by the thread and not by the request: a client that leaves does not end the reading.
-            let _permit = permit;
+            let _turn = turn;
             let page = reader.list(&parameters.query(organization_id.as_deref()))?;
             Ok::<_, StoreError>(currency::mark(json(page.body), answer_state.state))
         });

@@ -2,6 +2,7 @@
 //! writes down for each request what it matched, and boxes the answer. Must not answer anything itself.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,10 +17,19 @@ use tower::Service;
 use super::Api;
 use super::edge::{Answering, Edge};
 use super::optimizations;
+use super::server::App;
 
 /// Cheap to clone: each request is answered by a clone.
 #[derive(Clone)]
-pub struct ReadApi(Arc<Resources>);
+pub struct ReadApi {
+    resources: Arc<Resources>,
+    /// Where the connection comes from, if this is one connection's.
+    peer: Option<PeerAddress>,
+}
+
+/// The address that a request comes from. Requests by id, which nobody tells apart by it, do not carry it.
+#[derive(Clone, Copy)]
+pub struct PeerAddress(pub IpAddr);
 
 struct Resources {
     by_id: Edge<Api>,
@@ -28,7 +38,13 @@ struct Resources {
 
 impl ReadApi {
     pub(super) fn new(by_id: Edge<Api>, others: Router) -> ReadApi {
-        ReadApi(Arc::new(Resources { by_id, others }))
+        ReadApi { resources: Arc::new(Resources { by_id, others }), peer: None }
+    }
+}
+
+impl App for ReadApi {
+    fn for_peer(&self, address: Option<IpAddr>) -> ReadApi {
+        ReadApi { peer: address.map(PeerAddress), ..self.clone() }
     }
 }
 
@@ -45,15 +61,18 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> ReadAnswer {
+    fn call(&mut self, mut request: Request<B>) -> ReadAnswer {
         // The rest of the path is the id, slashes and all: clients do not always encode them.
         let is_by_id = request.uri().path().strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
         if !is_by_id {
-            return ReadAnswer::Routed(self.0.others.clone().call(request));
+            if let Some(peer) = self.peer {
+                request.extensions_mut().insert(peer);
+            }
+            return ReadAnswer::Routed(self.resources.others.clone().call(request));
         }
         // Nobody looks at its body, which would have to be boxed.
         let (head, _) = request.into_parts();
-        ReadAnswer::ById(self.0.by_id.answer(&Request::from_parts(head, Body::empty())))
+        ReadAnswer::ById(self.resources.by_id.answer(&Request::from_parts(head, Body::empty())))
     }
 }
 

@@ -1,25 +1,35 @@
-//! What serves the lists, in memory: which optimizations there are, by project, newest first, with status and kind; and
-//! which optimizations link a job. About 250 bytes an optimization.
+//! What serves the lists, in memory: which optimizations there are, in every list that can be asked for, newest first, with
+//! status and kind; and which optimizations link a job. About 300 bytes an optimization.
 //!
 //! sled is what limits a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many
 //! (see `journal`), and this is rebuilt from the chunks at start.
+//!
+//! It stands behind one lock, under which nobody walks a list: a reader takes a snapshot of the list and lets go of the lock.
 
 mod checking;
+mod facets;
+mod ids;
+mod list;
 mod loading;
+mod order;
+mod scopes;
 
-pub use checking::{Tallied, Tally};
+pub use checking::ListCheck;
+pub use ids::Ids;
 pub use loading::Loading;
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Ordering;
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use slab::Slab;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::reader::ListQuery;
 use crate::domain::{Optimization, Status, Timestamp, view};
+use facets::{Facet, FacetFilter, Kinds};
+use order::{Order, Place};
+use scopes::Scopes;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -69,13 +79,10 @@ pub fn job_hash(job_id: &str) -> u64 {
 pub struct Catalog {
     /// By number.
     slots: Vec<Option<Slot>>,
-    ids: Map<Arc<str>, u32>,
-    projects: Slab<Project>,
-    /// Organization → project → its place in `projects`.
-    project_ids: Map<Arc<str>, Map<Arc<str>, u32>>,
-    kinds: Map<Arc<str>, u32>,
+    ids: Arc<Ids>,
+    scopes: Scopes,
+    kinds: Kinds,
     jobs: Map<u64, SmallVec<[u32; 2]>>,
-    listed: u64,
 }
 
 /// An entry, its texts shared.
@@ -89,46 +96,22 @@ struct Slot {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct ListedSlot {
+    created_at: Timestamp,
+    /// The number of its project's scope.
     project: u32,
-    kind: Option<u32>,
-    status: Option<Status>,
-    created_at: Timestamp,
+    facet: Facet,
 }
 
-struct Project {
-    organization_id: Arc<str>,
-    project_id: Arc<str>,
-    /// Newest first, then by id: the order of the lists.
-    order: BTreeSet<Place>,
-    /// How many there are of each status and kind, so that a total needs no walk.
-    counts: Map<(Option<Status>, Option<u32>), u64>,
-    /// Counts up, so that whoever counts again in slices sees that it has changed meanwhile.
-    changes: u64,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    created_at: Timestamp,
-    id: Arc<str>,
-    slot: u32,
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Place) -> std::cmp::Ordering {
-        other.created_at.cmp(&self.created_at).then_with(|| self.id.cmp(&other.id))
-    }
-}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Place) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+impl ListedSlot {
+    fn place(self, number: u32) -> Place {
+        Place { number, facet: self.facet }
     }
 }
 
 impl Catalog {
     /// How many optimizations readers may see.
     pub fn listed(&self) -> u64 {
-        self.listed
+        self.order_of(None, None).map_or(0, |all| all.counts().all())
     }
 
     /// How many optimizations there are, seen by readers or not.
@@ -141,9 +124,14 @@ impl Catalog {
         index(self.slots.len())
     }
 
+    /// The keys of the optimizations' records, for who needs no more of the catalog.
+    pub fn ids(&self) -> Arc<Ids> {
+        self.ids.clone()
+    }
+
     /// The key of an optimization's record.
     pub fn number(&self, id: &str) -> Option<u32> {
-        self.ids.get(id).copied()
+        self.ids.get(id)
     }
 
     pub fn id(&self, number: u32) -> Option<Arc<str>> {
@@ -174,23 +162,27 @@ impl Catalog {
         match (&slot.listed, &entry.listed) {
             (None, None) => false,
             (Some(held), Some(new)) => {
-                let project = &self.projects[held.project as usize];
-                held.status != new.status
-                    || held.created_at != new.created_at
-                    || held.kind != new.kind.and_then(|kind| self.kinds.get(kind).copied())
-                    || *project.project_id != *new.project_id
-                    || *project.organization_id != *new.organization_id
+                let project = self.scopes.project(held.project);
+                held.created_at != new.created_at
+                    || !self.has_facet(new, held.facet)
+                    || project.project_id.as_deref() != Some(new.project_id)
+                    || project.organization_id.as_deref() != Some(new.organization_id)
             }
             (None, Some(_)) | (Some(_), None) => true,
         }
+    }
+
+    fn has_facet(&self, listed: &Listed<'_>, facet: Facet) -> bool {
+        let kind = listed.kind.map(|kind| self.kinds.find(kind));
+        kind != Some(None) && facet == Facet::new(listed.status, kind.flatten())
     }
 
     /// Whether `entry` takes its optimization out of an organization's lists, where those who saw it may see it no more.
     pub fn leaves(&self, entry: &Entry<'_>) -> bool {
         let listed = self.slot(entry.number).and_then(|slot| slot.listed);
         listed.is_some_and(|held| {
-            let organization_id = &*self.projects[held.project as usize].organization_id;
-            entry.listed.as_ref().is_none_or(|new| new.organization_id != organization_id)
+            let organization_id = self.scopes.project(held.project).organization_id.as_deref();
+            entry.listed.as_ref().is_none_or(|new| Some(new.organization_id) != organization_id)
         })
     }
 
@@ -214,12 +206,12 @@ impl Catalog {
         self.relist(entry.number, listed);
     }
 
+    /// An entry's part in the lists, for which there is a scope from now on.
     fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListedSlot> {
         entry.listed.as_ref().map(|listed| ListedSlot {
-            project: self.project(listed.organization_id, listed.project_id),
-            kind: listed.kind.map(|kind| self.kind(kind)),
-            status: listed.status,
             created_at: listed.created_at,
+            project: self.scopes.find_or_add_project(listed.organization_id, listed.project_id),
+            facet: Facet::new(listed.status, listed.kind.map(|kind| self.kinds.find_or_add(kind))),
         })
     }
 
@@ -237,8 +229,11 @@ impl Catalog {
             return;
         }
         for job in std::mem::replace(&mut slot.jobs, jobs.clone()) {
-            if let Some(linking) = self.jobs.get_mut(&job) {
-                linking.retain(|slot| *slot != at);
+            if let hash_map::Entry::Occupied(mut linking) = self.jobs.entry(job) {
+                linking.get_mut().retain(|slot| *slot != at);
+                if linking.get().is_empty() {
+                    linking.remove();
+                }
             }
         }
         for &job in jobs {
@@ -246,124 +241,73 @@ impl Catalog {
         }
     }
 
-    fn relist(&mut self, at: u32, listed: Option<ListedSlot>) {
-        let Some(slot) = &mut self.slots[at as usize] else { return };
-        let held = std::mem::replace(&mut slot.listed, listed);
+    fn relist(&mut self, number: u32, listed: Option<ListedSlot>) {
+        let Some(slot) = &self.slots[number as usize] else { return };
+        let held = slot.listed;
         if held == listed {
             return;
         }
-        let id = slot.id.clone();
-        let place = |listed: ListedSlot| Place { created_at: listed.created_at, id: id.clone(), slot: at };
-        let stays = matches!((held, listed), (Some(held), Some(new))
-            if held.project == new.project && held.created_at == new.created_at);
+        let stays = |held: &ListedSlot| {
+            listed.is_some_and(|new| new.project == held.project && new.created_at == held.created_at)
+        };
+        match (held.filter(stays), listed) {
+            (Some(held), Some(new)) => {
+                let compare = |one, other| compared(&self.slots, one, other);
+                let set = |order: &mut Order| order.set_facet(held.place(number), new.facet, &compare);
+                self.scopes.each_order(held.project, set);
+                self.set_listed(number, listed);
+            }
+            _ => self.move_place(number, held, listed),
+        }
         if let Some(held) = held {
-            let project = &mut self.projects[held.project as usize];
-            project.changes += 1;
-            if !stays {
-                project.order.remove(&place(held));
-            }
-            if let Some(count) = project.counts.get_mut(&(held.status, held.kind)) {
-                *count -= 1;
-            }
-            self.listed -= 1;
+            self.scopes.forget_if_empty(held.project);
+            self.forget_kind_if_unused(held.facet);
         }
+    }
+
+    fn move_place(&mut self, number: u32, held: Option<ListedSlot>, listed: Option<ListedSlot>) {
+        if let Some(held) = held {
+            let compare = |one, other| compared(&self.slots, one, other);
+            self.scopes.each_order(held.project, |order| order.remove(held.place(number), &compare));
+        }
+        self.set_listed(number, listed);
         if let Some(new) = listed {
-            let project = &mut self.projects[new.project as usize];
-            project.changes += 1;
-            if !stays {
-                project.order.insert(place(new));
-            }
-            *project.counts.entry((new.status, new.kind)).or_default() += 1;
-            self.listed += 1;
+            let compare = |one, other| compared(&self.slots, one, other);
+            self.scopes.each_order(new.project, |order| order.insert(new.place(number), &compare));
         }
     }
 
-    fn project(&mut self, organization_id: &str, project_id: &str) -> u32 {
-        if let Some(project) = self.find_project(organization_id, project_id) {
-            return project;
-        }
-        let (organization_id, project_id) = (Arc::<str>::from(organization_id), Arc::<str>::from(project_id));
-        let project = index(self.projects.insert(Project {
-            organization_id: organization_id.clone(),
-            project_id: project_id.clone(),
-            order: BTreeSet::new(),
-            counts: Map::default(),
-            changes: 0,
-        }));
-        self.project_ids.entry(organization_id).or_default().insert(project_id, project);
-        project
-    }
-
-    fn find_project(&self, organization_id: &str, project_id: &str) -> Option<u32> {
-        self.project_ids.get(organization_id)?.get(project_id).copied()
-    }
-
-    fn kind(&mut self, kind: &str) -> u32 {
-        match self.kinds.get(kind) {
-            Some(&number) => number,
-            None => {
-                let number = index(self.kinds.len());
-                self.kinds.insert(kind.into(), number);
-                number
-            }
+    fn set_listed(&mut self, number: u32, listed: Option<ListedSlot>) {
+        if let Some(slot) = &mut self.slots[number as usize] {
+            slot.listed = listed;
         }
     }
 
-    /// The numbers of the optimizations on a page, then `spare` of those that follow, and how many the filters let through on
-    /// all pages.
-    pub fn page(&self, query: &ListQuery<'_>, spare: usize) -> (Vec<u32>, u64) {
-        let kind = match query.kind.map(|kind| self.kinds.get(kind)) {
-            None => None,
-            Some(Some(&kind)) => Some(kind),
-            Some(None) => return (Vec::new(), 0),
-        };
-        let projects: Vec<&Project> = self.projects_of(query);
-        let counted = |(&(status, held), &count): (&(Option<Status>, Option<u32>), &u64)| {
-            let counts = query.status.is_none_or(|wanted| status == Some(wanted))
-                && kind.is_none_or(|wanted| held == Some(wanted));
-            if counts { count } else { 0 }
-        };
-        let total = projects.iter().flat_map(|project| project.counts.iter().map(counted)).sum();
-        let unfiltered = query.status.is_none() && kind.is_none();
-        let passes = |place: &&Place| {
-            unfiltered
-                || self.slot(place.slot).and_then(|slot| slot.listed).is_some_and(|listed| {
-                    query.status.is_none_or(|wanted| listed.status == Some(wanted))
-                        && kind.is_none_or(|wanted| listed.kind == Some(wanted))
-                })
-        };
-        // None is looked for where the totals say that there are no more.
-        let left = usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(query.offset);
-        if left == 0 {
-            return (Vec::new(), total);
+    fn forget_kind_if_unused(&mut self, facet: Facet) {
+        let Some(kind) = facet.kind() else { return };
+        let of_kind = FacetFilter { status: None, kind: Some(kind) };
+        if self.order_of(None, None).is_none_or(|all| all.counts().passing(of_kind) == 0) {
+            self.kinds.forget(kind);
         }
-        let places = merged(&projects).filter(passes).skip(query.offset).take(left.min(query.limit + spare));
-        (places.map(|place| place.slot).collect(), total)
-    }
-
-    fn projects_of(&self, query: &ListQuery<'_>) -> Vec<&Project> {
-        if let (Some(organization_id), Some(project_id)) = (query.organization_id, query.project_id) {
-            let project = self.find_project(organization_id, project_id);
-            return project.map(|project| &self.projects[project as usize]).into_iter().collect();
-        }
-        let wanted = |project: &&Project| {
-            query.organization_id.is_none_or(|id| *project.organization_id == *id)
-                && query.project_id.is_none_or(|id| *project.project_id == *id)
-        };
-        self.projects.iter().map(|(_, project)| project).filter(wanted).collect()
     }
 }
 
-/// The places of several projects in one order.
-fn merged<'a>(projects: &[&'a Project]) -> Box<dyn Iterator<Item = &'a Place> + 'a> {
-    match projects {
-        [] => Box::new(std::iter::empty()),
-        [project] => Box::new(project.order.iter()),
-        _ => Box::new(itertools::kmerge(projects.iter().map(|project| project.order.iter()).collect::<Vec<_>>())),
+/// How two optimizations that are listed stand in every list: the newest first, then by id.
+fn compared(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
+    if one == other {
+        return Ordering::Equal;
     }
+    let slot = |number: u32| slots.get(number as usize)?.as_ref();
+    let (one, other) = (slot(one), slot(other));
+    let created_at = |slot: Option<&Slot>| slot.and_then(|slot| slot.listed).map(|listed| listed.created_at);
+    let by_time = created_at(other).cmp(&created_at(one));
+    by_time.then_with(|| one.map(|slot| &slot.id).cmp(&other.map(|slot| &slot.id)))
 }
 
 /// There are fewer than 2^32 of anything here: each takes 100 bytes and more.
 fn index(at: usize) -> u32 {
     u32::try_from(at).expect("fewer than 2^32 optimizations fit into memory")
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,7 +215,7 @@ impl Reader {
 
     /// Whether anything is stored of an optimization.
     pub fn holds(&self, id: &str) -> bool {
-        self.catalog.read().number(id).is_some()
+        self.ids.get(id).is_some()
     }
 
     /// One more than the number of any optimization.
@@ -224,7 +224,7 @@ impl Reader {
     }
 
     fn held(&self, id: &str) -> Result<Option<Held>, StoreError> {
-        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(number) = self.ids.get(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::IVec;
 
 use super::catalog::{Catalog, Entry, Loading};
@@ -11,8 +11,8 @@ use super::keys::VALUE_LIMIT;
 use super::{StoreError, Trees};
 use crate::codec::stored;
 
-/// How many entries are taken into the catalog before readers get a turn.
-const ENTRIES_A_TURN: usize = 256;
+/// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
+const ENTRIES_A_TURN: usize = 64;
 
 pub struct Journal {
     /// Chunk number → how many entries it holds.
@@ -84,12 +84,14 @@ impl Journal {
         for turn in leaving.chunks(ENTRIES_A_TURN) {
             let mut catalog = catalog.write();
             turn.iter().for_each(|number| catalog.unlist(*number));
+            RwLockWriteGuard::unlock_fair(catalog);
         }
         write()?;
         for (number, entries) in written {
             for turn in entries.chunks(ENTRIES_A_TURN) {
                 let mut catalog = catalog.write();
                 turn.iter().for_each(|entry| catalog.put(entry, number));
+                RwLockWriteGuard::unlock_fair(catalog);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use sled::IVec;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::frozen::Frozen;
@@ -68,6 +68,8 @@ pub struct Kept {
 pub struct Reader {
     pub(super) trees: Trees,
     pub(super) catalog: Arc<RwLock<Catalog>>,
+    /// The catalog's, to be looked up without its lock.
+    pub(super) ids: Arc<Ids>,
     pub(super) done: Arc<Done>,
     /// Why nothing can be decoded that readers do not get, where it is of another format.
     pub(super) frozen: Option<Arc<Frozen>>,
@@ -75,7 +77,8 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, done: Arc<Done>) -> Reader {
-        Reader { trees, catalog, done, frozen: None }
+        let ids = catalog.read().ids();
+        Reader { trees, catalog, ids, done, frozen: None }
     }
 
     /// What a reader of this organization (`None`: of any) may see under this id.
@@ -87,7 +90,7 @@ impl Reader {
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
-        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(number) = self.ids.get(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
@@ -108,7 +111,7 @@ impl Reader {
     /// with what it needs.
     pub fn kept(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         self.check_format()?;
-        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(number) = self.ids.get(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
@@ -212,7 +215,8 @@ impl Reader {
     /// The page is chosen by the catalog and read from the records, which may have changed in between: each is checked
     /// against the whole query before it leaves. In place of those that no longer belong there come those that follow.
     fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let (numbers, mut total) = self.catalog.read().page(query, SPARE);
+        let list = self.catalog.read().list(query);
+        let (numbers, mut total) = (list.page(query.offset, query.limit + SPARE), list.total());
         let filter = query.filter();
         let mut body = Vec::with_capacity(64 + numbers.len().min(query.limit) * 1280);
         body.extend_from_slice(br#"{"optimizations":["#);

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use sled::{Db, Tree};
 
-use super::catalog::{Catalog, Entry, job_hash};
+use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::journal::Journal;
@@ -53,6 +53,7 @@ pub struct Writer {
     /// Job id → when it was first found unlinked. Another version's store has no such tree, so [`Trees`] has none.
     pub(super) first_seen: Tree,
     catalog: Arc<RwLock<Catalog>>,
+    ids: Arc<Ids>,
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
     done: Arc<Done>,
@@ -78,6 +79,7 @@ impl Writer {
             parked.insert(job_hash(&String::from_utf8_lossy(&key?)));
         }
         let parked = Mutex::new(parked);
+        let ids = catalog.ids();
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
         done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
@@ -108,6 +110,7 @@ impl Writer {
             trees,
             first_seen: db.open_tree("unlinked")?,
             catalog,
+            ids,
             orders: Some(orders),
             thread: Some(thread),
             done,
@@ -136,7 +139,7 @@ impl Writer {
     /// What the store has of an optimization.
     pub fn optimization(&self, id: &str) -> Result<Option<Optimization>, StoreError> {
         // The catalog names every stored optimization, and a look into memory is what a new one costs.
-        let Some(number) = self.catalog.read().number(id) else { return Ok(None) };
+        let Some(number) = self.ids.get(id) else { return Ok(None) };
         let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
         Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
     }

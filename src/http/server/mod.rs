@@ -11,9 +11,11 @@ mod sending;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -35,12 +37,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait App:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
+    /// What answers the requests of one connection, which comes from this address.
+    fn for_peer(&self, _address: Option<IpAddr>) -> Self {
+        self.clone()
+    }
 }
 
-impl<S> App for S where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-}
+impl App for Router {}
 
 /// What one address takes upon itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,8 @@ pub async fn run(
             // First among the rest, so that what has ended does not pile up.
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(&ended),
             (stream, permit) = accept(&listener, &permits) => {
-                connections.start(stream, app.clone(), limits, permit);
+                let peer = stream.peer_addr().ok().map(|address| address.ip());
+                connections.start(stream, app.for_peer(peer), limits, permit);
             }
         }
     }

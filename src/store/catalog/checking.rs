@@ -1,27 +1,22 @@
-//! What `verify` asks of the catalog. Each call takes no longer than a read of a page does.
+//! What `verify` asks of the catalog. Each call takes no longer than a change of the catalog does.
 
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use super::{Catalog, Map, Place, index};
-use crate::domain::Status;
+use super::order::Order;
+use super::scopes::Scope;
+use super::{Catalog, ListedSlot, Timestamp, compared};
 
-/// A project's list, counted again, slice by slice.
-#[derive(Default)]
-pub struct Tally {
-    /// The project's changes when it was begun.
-    changes: Option<u64>,
-    last: Option<Place>,
-    counts: Map<(Option<Status>, Option<u32>), u64>,
+/// One list, looked at leaf by leaf. It may change meanwhile.
+pub struct ListCheck {
+    scope: u32,
+    /// The last place that was looked at: when it was created, and its id.
+    last: Option<(Timestamp, Arc<str>)>,
 }
 
-/// How a slice of a tally ended.
-pub enum Tallied {
-    More,
-    /// The project has changed since it was begun.
-    Changed,
-    /// All is counted. The project and what is wrong with it, if anything is.
-    All(Option<(String, String)>),
+impl ListCheck {
+    pub fn new(scope: u32) -> ListCheck {
+        ListCheck { scope, last: None }
+    }
 }
 
 impl Catalog {
@@ -30,20 +25,31 @@ impl Catalog {
         self.slot(number).map(|slot| slot.id.clone())
     }
 
-    /// Which projects there are, to be asked about.
-    pub fn projects(&self) -> Vec<usize> {
-        self.projects.iter().map(|(at, _)| at).collect()
+    /// One more than the number of any list.
+    pub fn lists_end(&self) -> u32 {
+        self.scopes.end()
     }
 
-    /// How many optimizations stand in the lists of all projects.
-    pub fn sum_of_lists(&self) -> u64 {
-        self.projects.iter().map(|(_, project)| project.order.len() as u64).sum()
+    /// What a list is called, and whether it is a project's. `None` where no list has this number.
+    pub fn list_name(&self, scope: u32) -> Option<(String, bool)> {
+        let scope = self.scopes.get(scope)?;
+        Some(match (&scope.organization_id, &scope.project_id) {
+            (Some(organization), Some(project)) => (format!("{project} of {organization}"), true),
+            (Some(organization), None) => (format!("all of {organization}"), false),
+            (None, Some(project)) => (format!("{project} of any organization"), false),
+            (None, None) => ("all projects".to_owned(), false),
+        })
+    }
+
+    /// A snapshot of a list. Empty where no list has this number.
+    pub fn snapshot(&self, scope: u32) -> Order {
+        self.scopes.get(scope).map(|scope| scope.order.clone()).unwrap_or_default()
     }
 
     /// How what is found by an optimization's entry does not lead back to it.
     pub fn inconsistency(&self, number: u32) -> Option<String> {
         let slot = self.slot(number)?;
-        if self.ids.get(&slot.id) != Some(&number) {
+        if self.ids.get(&slot.id) != Some(number) {
             return Some("its id is not found in the catalog".to_owned());
         }
         let is_lost = |job: &u64| !self.jobs.get(job).is_some_and(|linking| linking.contains(&number));
@@ -51,38 +57,41 @@ impl Catalog {
             return Some("it is not found by the job that it links".to_owned());
         }
         let listed = slot.listed?;
-        let place = Place { created_at: listed.created_at, id: slot.id.clone(), slot: number };
-        let in_list =
-            self.projects.get(listed.project as usize).is_some_and(|project| project.order.contains(&place));
-        (!in_list).then(|| "it is not in its project's list".to_owned())
+        let compare = |one, other| compared(&self.slots, one, other);
+        let is_in = |scope: &Scope| scope.order.facet_of(number, &compare) == Some(listed.facet);
+        let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
+        let is_in_all = scopes.all(|scope| self.scopes.get(scope).is_some_and(is_in));
+        (!is_in_all).then(|| "it is not in every list that it belongs to".to_owned())
     }
 
-    /// Counts `most` more places of a project's list.
-    pub fn tally(&self, project: usize, tally: &mut Tally, most: usize) -> Tallied {
-        let Some(held) = self.projects.get(project) else { return Tallied::All(None) };
-        if *tally.changes.get_or_insert(held.changes) != held.changes {
-            return Tallied::Changed;
-        }
-        let from = tally.last.take().map_or(Unbounded, Excluded);
-        let name = || format!("{} of {}", held.project_id, held.organization_id);
-        let mut counted = 0;
-        for place in held.order.range((from, Unbounded)).take(most) {
-            let listed = self.slot(place.slot).and_then(|slot| slot.listed);
-            let Some(listed) = listed.filter(|listed| listed.project == index(project)) else {
-                let problem = format!("its list holds {}, which is not listed there", place.id);
-                return Tallied::All(Some((name(), problem)));
+    /// Looks at the next places of a list. Gives whether there may be more, or what is wrong with one of them.
+    pub fn check_list(&self, check: &mut ListCheck) -> Result<bool, String> {
+        let Some(scope) = self.scopes.get(check.scope) else { return Ok(false) };
+        let is_after = |number: u32| {
+            let Some((created_at, id)) = &check.last else { return true };
+            let slot = self.slot(number);
+            let time = slot.and_then(|slot| slot.listed).map(|listed| listed.created_at);
+            // The newest come first.
+            time < Some(*created_at) || time == Some(*created_at) && slot.is_some_and(|slot| slot.id > *id)
+        };
+        let mut last = None;
+        for place in scope.order.some_after(&is_after) {
+            let slot = self.slot(place.number).and_then(|slot| Some((slot.listed?, &slot.id)));
+            let belongs = |listed: ListedSlot| {
+                listed.facet == place.facet && self.scopes.with_those_around(listed.project).contains(&check.scope)
             };
-            *tally.counts.entry((listed.status, listed.kind)).or_default() += 1;
-            tally.last = Some(place.clone());
-            counted += 1;
+            match slot.filter(|(listed, _)| belongs(*listed)) {
+                Some((listed, id)) => last = Some((listed.created_at, id)),
+                None => {
+                    let id = self.id_of(place.number);
+                    let name = id.map_or_else(|| format!("number {}", place.number), |id| id.to_string());
+                    return Err(format!("its list holds {name}, which is not listed there as it stands there"));
+                }
+            }
         }
-        if counted == most {
-            return Tallied::More;
-        }
-        let counts: Map<_, _> =
-            held.counts.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (*key, *count)).collect();
-        let problem =
-            (counts != tally.counts).then(|| "its totals by status and kind are not those of its list".to_owned());
-        Tallied::All(problem.map(|problem| (name(), problem)))
+        let last = last.map(|(created_at, id)| (created_at, id.clone()));
+        let is_more = last.is_some();
+        check.last = last;
+        Ok(is_more)
     }
 }

@@ -1,11 +1,8 @@
 //! Builds the catalog at start. What each optimization's latest entry says is taken first; what is found by that (ids,
 //! jobs, the lists' order) is built from all of it at once, which takes a fraction of what adding one by one does.
 
-use std::collections::BTreeSet;
-
-use smallvec::SmallVec;
-
-use super::{Catalog, Entry, Map, Place, Slot, index};
+use super::order::{Order, Place};
+use super::{Catalog, Entry, Slot, compared, index};
 
 /// A catalog that is being built.
 #[derive(Default)]
@@ -28,40 +25,37 @@ impl Loading {
 
     pub fn finish(self) -> Catalog {
         let Loading { mut catalog, entries } = self;
-        let Catalog { slots, ids, projects, jobs, listed, .. } = &mut catalog;
+        let Catalog { slots, ids, scopes, jobs, .. } = &mut catalog;
         let numbered = || slots.iter().enumerate().filter_map(|(at, slot)| Some((index(at), slot.as_ref()?)));
         let by_id = || {
-            let mut ids = Map::with_capacity_and_hasher(entries, Default::default());
-            ids.extend(numbered().map(|(number, slot)| (slot.id.clone(), number)));
-            ids
-        };
-        let by_job = || {
-            let mut jobs: Map<u64, SmallVec<[u32; 2]>> =
-                Map::with_capacity_and_hasher(entries, Default::default());
-            for (number, slot) in numbered() {
-                slot.jobs.iter().for_each(|&job| jobs.entry(job).or_default().push(number));
-            }
-            jobs
+            ids.reserve(entries);
+            numbered().for_each(|(number, slot)| ids.insert(slot.id.clone(), number));
         };
         std::thread::scope(|scope| {
             // Where the process may start no more threads, it takes longer, and no more than that.
-            let building = std::thread::Builder::new().spawn_scoped(scope, by_id);
-            *jobs = by_job();
-            let mut orders: Vec<Vec<Place>> = projects.iter().map(|_| Vec::new()).collect();
+            if std::thread::Builder::new().spawn_scoped(scope, by_id).is_err() {
+                by_id();
+            }
+            jobs.reserve(entries);
             for (number, slot) in numbered() {
-                let Some(held) = slot.listed else { continue };
-                let place = Place { created_at: held.created_at, id: slot.id.clone(), slot: number };
-                orders[held.project as usize].push(place);
-                *projects[held.project as usize].counts.entry((held.status, held.kind)).or_default() += 1;
-                *listed += 1;
+                slot.jobs.iter().for_each(|&job| jobs.entry(job).or_default().push(number));
             }
-            for ((_, project), order) in projects.iter_mut().zip(orders) {
-                project.order = BTreeSet::from_iter(order);
+            // All are sorted at once; the lists get theirs in that order.
+            let listed = |(number, slot): (u32, &Slot)| Some((slot.listed?, number));
+            let mut sorted: Vec<_> = numbered().filter_map(listed).collect();
+            sorted.sort_unstable_by(|(one, number), (other, other_number)| {
+                let by_time = other.created_at.cmp(&one.created_at);
+                by_time.then_with(|| compared(slots, *number, *other_number))
+            });
+            let mut lists: Vec<Vec<Place>> = vec![Vec::new(); scopes.end() as usize];
+            for (listed, number) in sorted {
+                for scope in scopes.with_those_around(listed.project) {
+                    lists[scope as usize].push(listed.place(number));
+                }
             }
-            *ids = match building {
-                Ok(building) => building.join().expect("it does nothing that fails"),
-                Err(_) => by_id(),
-            };
+            for (scope, places) in lists.iter().enumerate().filter(|(_, places)| !places.is_empty()) {
+                *scopes.order_mut(index(scope)) = Order::from_sorted(places);
+            }
         });
         catalog
     }

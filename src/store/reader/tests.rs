@@ -137,3 +137,17 @@ fn those_that_follow_take_the_place_of_those_that_are_left_out() {
     );
     opened.writer.finish().unwrap();
 }
+
+#[test]
+fn a_read_by_id_waits_for_no_change_of_the_lists() {
+    let (_directory, opened) = store(3);
+    let reader = opened.writer.reader();
+    let catalog = reader.catalog.clone();
+    let changing = catalog.write();
+    let (sender, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(reader.get("opt-001", Some("org-1")).unwrap().is_some()));
+    let found = received.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(found, Ok(true), "it is answered while the lists are locked");
+    drop(changing);
+    opened.writer.finish().unwrap();
+}

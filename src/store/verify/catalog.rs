@@ -3,7 +3,7 @@
 use super::{Finding, Step, Verifier};
 use crate::codec::stored;
 use crate::store::StoreError;
-use crate::store::catalog::{Entry, Tallied, Tally};
+use crate::store::catalog::{Entry, ListCheck};
 use crate::store::journal::chunk_number;
 
 impl Verifier<'_> {
@@ -25,7 +25,7 @@ impl Verifier<'_> {
                 self.found.catalog_entries += 1;
             }
         }
-        self.projects()
+        self.lists()
     }
 
     /// Ticks off the entries of a chunk that are current, and as in memory.
@@ -66,43 +66,32 @@ impl Verifier<'_> {
         }
     }
 
-    /// The lists and totals of each project, counted again from the entries.
-    fn projects(&mut self) -> Step {
-        let (projects, sum, listed) = {
-            let catalog = self.reader.catalog.read();
-            (catalog.projects(), catalog.sum_of_lists(), catalog.listed())
-        };
-        if sum != listed {
-            let problem = format!("the lists hold {sum} optimizations, and {listed} are counted in all");
-            self.problem("totals", "all projects", problem);
-        }
-        for project in projects {
-            self.project(project)?;
-        }
-        Ok(())
+    /// The lists, those of projects and those of more: their places and their totals.
+    fn lists(&mut self) -> Step {
+        let end = self.reader.catalog.read().lists_end();
+        (0..end).try_for_each(|list| self.list(list))
     }
 
-    fn project(&mut self, project: usize) -> Step {
-        // One that changes while it is counted is counted again.
-        for _ in 0..super::TRIES {
-            let mut tally = Tally::default();
-            loop {
-                let tallied = self.reader.catalog.read().tally(project, &mut tally, super::SLICE);
-                self.slice(0, |_| Ok(()))?;
-                match tallied {
-                    Tallied::More => {}
-                    Tallied::Changed => break,
-                    Tallied::All(problem) => {
-                        self.found.projects += 1;
-                        if let Some((which, problem)) = problem {
-                            self.problem("totals", which, problem);
-                        }
-                        return Ok(());
-                    }
-                }
-            }
+    fn list(&mut self, list: u32) -> Step {
+        let name = self.reader.catalog.read().list_name(list);
+        // A number that no list has, or has any more.
+        let Some((name, is_project)) = name else { return Ok(()) };
+        let snapshot = self.reader.catalog.read().snapshot(list);
+        if !snapshot.is_counted_right() {
+            self.problem("totals", &name, "its totals by status and kind are not those of its list".to_owned());
         }
-        self.found.unsettled += 1;
+        drop(snapshot);
+        let mut check = ListCheck::new(list);
+        let mut more = true;
+        while more {
+            let checked = self.reader.catalog.read().check_list(&mut check);
+            self.slice(0, |_| Ok(()))?;
+            more = checked.unwrap_or_else(|problem| {
+                self.problem("totals", &name, problem);
+                false
+            });
+        }
+        self.found.projects += u64::from(is_project);
         Ok(())
     }
 }

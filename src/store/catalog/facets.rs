@@ -1,0 +1,161 @@
+//! What lists filter by: the status and the kind of an optimization, as one number, and how many there are of each.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::{Map, index};
+use crate::domain::Status;
+
+/// The bits of a facet that hold the status.
+const STATUS_BITS: u32 = 3;
+
+/// One more than there are statuses: the first place is for optimizations without one.
+const STATUSES: usize = Status::ALL.len() + 1;
+
+/// The status and the kind of one optimization. The kind stands above the status, so that the facets of one kind are neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Facet(u32);
+
+impl Facet {
+    pub fn new(status: Option<Status>, kind: Option<u32>) -> Facet {
+        Facet(first_of_kind(kind).0 | status_code(status))
+    }
+
+    fn status_code(self) -> u32 {
+        self.0 & ((1 << STATUS_BITS) - 1)
+    }
+
+    fn kind_code(self) -> u32 {
+        self.0 >> STATUS_BITS
+    }
+
+    /// The number of the kind.
+    pub fn kind(self) -> Option<u32> {
+        self.kind_code().checked_sub(1)
+    }
+}
+
+fn status_code(status: Option<Status>) -> u32 {
+    status.map_or(0, |status| status as u32 + 1)
+}
+
+/// The least facet of a kind. Kinds number fewer than 2^28: each takes some sixteen bytes and more of memory.
+fn first_of_kind(kind: Option<u32>) -> Facet {
+    Facet(kind.map_or(0, |kind| kind + 1) << STATUS_BITS)
+}
+
+/// Which facets a list lets through. `None` filters nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FacetFilter {
+    pub status: Option<Status>,
+    /// The number of the kind.
+    pub kind: Option<u32>,
+}
+
+impl FacetFilter {
+    pub fn passes(self, facet: Facet) -> bool {
+        self.status.is_none_or(|status| facet.status_code() == status_code(Some(status)))
+            && self.kind.is_none_or(|kind| facet.kind() == Some(kind))
+    }
+}
+
+/// How many optimizations there are of each facet. No filter has to add up more than a few of the numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FacetCounts {
+    by_status: [u32; STATUSES],
+    /// In the order of the facets, and none of them with 0.
+    by_facet: Vec<(Facet, u32)>,
+}
+
+impl FacetCounts {
+    pub fn of(facets: impl Iterator<Item = Facet>) -> FacetCounts {
+        let mut counts = FacetCounts::default();
+        facets.for_each(|facet| counts.add(facet, 1));
+        counts
+    }
+
+    pub fn sum<'a>(all: impl Iterator<Item = &'a FacetCounts>) -> FacetCounts {
+        let mut sum = FacetCounts::default();
+        all.for_each(|counts| sum.add_all(counts));
+        sum
+    }
+
+    pub fn add(&mut self, facet: Facet, count: u32) {
+        self.by_status[facet.status_code() as usize] += count;
+        match self.by_facet.binary_search_by_key(&facet, |(held, _)| *held) {
+            Ok(at) => self.by_facet[at].1 += count,
+            Err(at) => self.by_facet.insert(at, (facet, count)),
+        }
+    }
+
+    pub fn add_all(&mut self, other: &FacetCounts) {
+        other.by_facet.iter().for_each(|&(facet, count)| self.add(facet, count));
+    }
+
+    pub fn subtract(&mut self, facet: Facet, count: u32) {
+        self.by_status[facet.status_code() as usize] -= count;
+        let at = self.by_facet.binary_search_by_key(&facet, |(held, _)| *held);
+        let at = at.expect("only what was added is subtracted");
+        self.by_facet[at].1 -= count;
+        if self.by_facet[at].1 == 0 {
+            self.by_facet.remove(at);
+        }
+    }
+
+    pub fn subtract_all(&mut self, other: &FacetCounts) {
+        other.by_facet.iter().for_each(|&(facet, count)| self.subtract(facet, count));
+    }
+
+    pub fn all(&self) -> u64 {
+        self.by_status.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// How many of them a filter lets through.
+    pub fn passing(&self, filter: FacetFilter) -> u64 {
+        let Some(kind) = filter.kind else {
+            return match filter.status {
+                None => self.all(),
+                status => self.by_status[status_code(status) as usize].into(),
+            };
+        };
+        let first = self.by_facet.partition_point(|(held, _)| *held < first_of_kind(Some(kind)));
+        let of_kind = self.by_facet[first..].iter().take_while(|(held, _)| held.kind() == Some(kind));
+        of_kind.filter(|(held, _)| filter.passes(*held)).map(|&(_, count)| u64::from(count)).sum()
+    }
+}
+
+/// The kinds that optimizations have, by numbers.
+#[derive(Default)]
+pub struct Kinds {
+    texts: Slab<Arc<str>>,
+    numbers: Map<Arc<str>, u32>,
+}
+
+impl Kinds {
+    pub fn find(&self, kind: &str) -> Option<u32> {
+        self.numbers.get(kind).copied()
+    }
+
+    pub fn find_or_add(&mut self, kind: &str) -> u32 {
+        if let Some(number) = self.find(kind) {
+            return number;
+        }
+        let text = Arc::<str>::from(kind);
+        let number = index(self.texts.insert(text.clone()));
+        self.numbers.insert(text, number);
+        number
+    }
+
+    /// Forgets a kind that no optimization has. Its number may be given to another.
+    pub fn forget(&mut self, number: u32) {
+        if let Some(text) = self.texts.try_remove(number as usize) {
+            self.numbers.remove(&text);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}

@@ -1,0 +1,58 @@
+//! The number of each id, which every read by id looks up. It is no part of what the catalog's lock guards: no read by id waits
+//! for a list, or for a change of the lists.
+//!
+//! It is many maps instead of one, so that none takes long to grow. None is locked for longer than one look-up, one insertion
+//! or the growth of one map takes.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::RwLock;
+
+use super::Map;
+
+/// How many maps there are. With a million ids, one that grows moves a thousand.
+const MAPS: usize = 1024;
+
+pub struct Ids {
+    maps: Vec<RwLock<Map<Arc<str>, u32>>>,
+    hasher: RandomState,
+    len: AtomicUsize,
+}
+
+impl Default for Ids {
+    fn default() -> Ids {
+        let maps = (0..MAPS).map(|_| RwLock::default()).collect();
+        Ids { maps, hasher: RandomState::default(), len: AtomicUsize::new(0) }
+    }
+}
+
+impl Ids {
+    pub fn get(&self, id: &str) -> Option<u32> {
+        self.map_of(id).read().get(id).copied()
+    }
+
+    pub fn insert(&self, id: Arc<str>, number: u32) {
+        let before = self.map_of(&id).write().insert(id, number);
+        if before.is_none() {
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes room for so many more.
+    pub fn reserve(&self, more: usize) {
+        // They are spread by chance, so that some maps get a little more than their share.
+        let share = more / MAPS;
+        self.maps.iter().for_each(|map| map.write().reserve(share + share / 8));
+    }
+
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    fn map_of(&self, id: &str) -> &RwLock<Map<Arc<str>, u32>> {
+        &self.maps[self.hasher.hash_one(id) as usize % MAPS]
+    }
+}

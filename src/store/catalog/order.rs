@@ -1,0 +1,354 @@
+//! The order of one list: a B+ tree that knows of each part how many it holds of each facet, so that an offset is found in
+//! logarithmic time under any filter.
+//!
+//! A clone is a snapshot and costs nothing: parts are shared until one of the two changes them, and then only the path to the
+//! change is copied. So a list is walked without a lock. Must not know what the order is: whoever changes a list says how two
+//! places compare.
+
+use std::cmp::Ordering;
+use std::mem;
+use std::sync::Arc;
+
+use super::facets::{Facet, FacetCounts, FacetFilter};
+
+/// The most places in a leaf, and the most children of any other node. Tests have small ones, so that few places make a deep tree.
+const LEAF_MAX: usize = if cfg!(test) { 8 } else { 256 };
+const CHILDREN_MAX: usize = if cfg!(test) { 4 } else { 64 };
+
+/// An optimization in a list. It holds what filters look at, so that a walk reads nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub number: u32,
+    pub facet: Facet,
+}
+
+#[derive(Clone, Default)]
+pub struct Order(Arc<Node>);
+
+#[derive(Clone, Default)]
+struct Node {
+    counts: FacetCounts,
+    body: Body,
+}
+
+#[derive(Clone)]
+enum Body {
+    Leaf(Vec<Place>),
+    /// None of them is empty.
+    Inner(Vec<Child>),
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::Leaf(Vec::new())
+    }
+}
+
+#[derive(Clone)]
+struct Child {
+    /// The number of the first place below it.
+    first: u32,
+    node: Arc<Node>,
+}
+
+impl Order {
+    /// Places that are in order already.
+    pub fn from_sorted(places: &[Place]) -> Order {
+        let share = |max: usize| max - max / 4;
+        let mut nodes: Vec<Node> =
+            places.chunks(share(LEAF_MAX)).map(|places| Node::new(Body::Leaf(places.to_vec()))).collect();
+        while nodes.len() > 1 {
+            let mut children = nodes.into_iter().map(Child::new).peekable();
+            nodes = Vec::new();
+            while children.peek().is_some() {
+                nodes.push(Node::new(Body::Inner(children.by_ref().take(share(CHILDREN_MAX)).collect())));
+            }
+        }
+        Order(Arc::new(nodes.pop().unwrap_or_default()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many places there are of each facet.
+    pub fn counts(&self) -> &FacetCounts {
+        &self.0.counts
+    }
+
+    /// Puts in a place. `compare` compares two numbers, and knows that of the place.
+    pub fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
+        if let Some(right) = Arc::make_mut(&mut self.0).insert(place, compare) {
+            let left = Child { first: self.0.first(), node: mem::take(&mut self.0) };
+            self.0 = Arc::new(Node::new(Body::Inner(vec![left, Child::new(right)])));
+        }
+    }
+
+    /// Takes out a place. `compare` must still know its number as it did when it was put in.
+    pub fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
+        Arc::make_mut(&mut self.0).remove(place, compare);
+        while let Body::Inner(children) = &self.0.body
+            && let [only] = &children[..]
+        {
+            self.0 = only.node.clone();
+        }
+    }
+
+    /// Changes the facet of a place, which stays where it is.
+    pub fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) {
+        Arc::make_mut(&mut self.0).set_facet(place, facet, compare);
+    }
+
+    /// The facet that a number's place has, if it is there.
+    pub fn facet_of(&self, number: u32, compare: &impl Fn(u32, u32) -> Ordering) -> Option<Facet> {
+        let mut node = &self.0;
+        loop {
+            match &node.body {
+                Body::Inner(children) => node = &children.get(child_for(children, number, compare))?.node,
+                Body::Leaf(places) => {
+                    let at = places.binary_search_by(|held| compare(held.number, number)).ok()?;
+                    return (places[at].number == number).then_some(places[at].facet);
+                }
+            }
+        }
+    }
+
+    /// The numbers of at most `most` optimizations that pass, from the one at `offset` among those that pass.
+    pub fn page(&self, filter: FacetFilter, offset: usize, most: usize) -> Vec<u32> {
+        self.walk(filter, offset, most).numbers
+    }
+
+    fn walk(&self, filter: FacetFilter, offset: usize, most: usize) -> Walk {
+        let left = self.counts().passing(filter).saturating_sub(offset as u64);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(most);
+        let mut walk = Walk { filter, skip: offset as u64, most, numbers: Vec::with_capacity(most), entered: 0 };
+        walk.through(&self.0);
+        walk
+    }
+
+    /// Some of the places that come after a point in the order, in order. Empty at the end.
+    pub fn some_after(&self, is_after: &impl Fn(u32) -> bool) -> &[Place] {
+        self.0.some_after(is_after).unwrap_or_default()
+    }
+
+    /// Whether the counts of every part are those of its places.
+    pub fn is_counted_right(&self) -> bool {
+        self.0.is_counted_right()
+    }
+}
+
+impl Node {
+    fn new(body: Body) -> Node {
+        let counts = match &body {
+            Body::Leaf(places) => FacetCounts::of(places.iter().map(|place| place.facet)),
+            Body::Inner(children) => FacetCounts::sum(children.iter().map(|child| &child.node.counts)),
+        };
+        Node { counts, body }
+    }
+
+    fn is_empty(&self) -> bool {
+        match &self.body {
+            Body::Leaf(places) => places.is_empty(),
+            Body::Inner(children) => children.is_empty(),
+        }
+    }
+
+    /// The number of its first place. It has one.
+    fn first(&self) -> u32 {
+        match &self.body {
+            Body::Leaf(places) => places[0].number,
+            Body::Inner(children) => children[0].first,
+        }
+    }
+
+    /// How full it is, in sixteenths.
+    fn fill(&self) -> usize {
+        match &self.body {
+            Body::Leaf(places) => 16 * places.len() / LEAF_MAX,
+            Body::Inner(children) => 16 * children.len() / CHILDREN_MAX,
+        }
+    }
+
+    /// Gives what is to stand right of it, where it became too large.
+    fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> Option<Node> {
+        self.counts.add(place.facet, 1);
+        let right = match &mut self.body {
+            Body::Leaf(places) => {
+                let at = places.partition_point(|held| compare(held.number, place.number).is_lt());
+                places.insert(at, place);
+                Body::Leaf(split_off(places, LEAF_MAX, at)?)
+            }
+            Body::Inner(children) => {
+                let at = child_for(children, place.number, compare);
+                let child = &mut children[at];
+                let split = Arc::make_mut(&mut child.node).insert(place, compare);
+                child.first = child.node.first();
+                children.insert(at + 1, Child::new(split?));
+                Body::Inner(split_off(children, CHILDREN_MAX, at)?)
+            }
+        };
+        let right = Node::new(right);
+        self.counts.subtract_all(&right.counts);
+        Some(right)
+    }
+
+    /// False where it does not have the place.
+    fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
+        let is_removed = match &mut self.body {
+            Body::Leaf(places) => {
+                let at = places.binary_search_by(|held| compare(held.number, place.number));
+                at.is_ok_and(|at| places.remove(at) == place)
+            }
+            Body::Inner(children) => {
+                let at = child_for(children, place.number, compare);
+                let is_removed = Arc::make_mut(&mut children[at].node).remove(place, compare);
+                tidy(children, at);
+                is_removed
+            }
+        };
+        if is_removed {
+            self.counts.subtract(place.facet, 1);
+        }
+        is_removed
+    }
+
+    /// False where it does not have the place.
+    fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
+        let is_set = match &mut self.body {
+            Body::Leaf(places) => {
+                let at = places.binary_search_by(|held| compare(held.number, place.number));
+                let held = at.ok().map(|at| &mut places[at]).filter(|held| **held == place);
+                held.map(|held| held.facet = facet).is_some()
+            }
+            Body::Inner(children) => {
+                let at = child_for(children, place.number, compare);
+                Arc::make_mut(&mut children[at].node).set_facet(place, facet, compare)
+            }
+        };
+        if is_set {
+            self.counts.subtract(place.facet, 1);
+            self.counts.add(facet, 1);
+        }
+        is_set
+    }
+
+    /// Puts what stands right of it into it.
+    fn append(&mut self, right: Node) {
+        self.counts.add_all(&right.counts);
+        match (&mut self.body, right.body) {
+            (Body::Leaf(places), Body::Leaf(more)) => places.extend(more),
+            (Body::Inner(children), Body::Inner(more)) => children.extend(more),
+            _ => unreachable!("all leaves are equally deep"),
+        }
+    }
+
+    fn some_after(&self, is_after: &impl Fn(u32) -> bool) -> Option<&[Place]> {
+        match &self.body {
+            Body::Leaf(places) => {
+                let after = &places[places.partition_point(|place| !is_after(place.number))..];
+                (!after.is_empty()).then_some(after)
+            }
+            Body::Inner(children) => {
+                let at = children.partition_point(|child| !is_after(child.first)).saturating_sub(1);
+                children[at..].iter().find_map(|child| child.node.some_after(is_after))
+            }
+        }
+    }
+
+    fn is_counted_right(&self) -> bool {
+        let is_below = match &self.body {
+            Body::Leaf(_) => true,
+            Body::Inner(children) => children.iter().all(|child| child.node.is_counted_right()),
+        };
+        is_below && self.counts == Node::new(self.body.clone()).counts
+    }
+}
+
+impl Child {
+    fn new(node: Node) -> Child {
+        Child { first: node.first(), node: Arc::new(node) }
+    }
+}
+
+/// The child below which a number stands, or belongs.
+fn child_for(children: &[Child], number: u32, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
+    children.partition_point(|child| compare(child.first, number).is_le()).saturating_sub(1)
+}
+
+/// The right part of what became larger than `max`. What always grows at one end leaves full parts behind it.
+fn split_off<T>(items: &mut Vec<T>, max: usize, grown_at: usize) -> Option<Vec<T>> {
+    let len = items.len();
+    if len <= max {
+        return None;
+    }
+    let few = (len / 8).max(1);
+    let left = match grown_at {
+        0 => few,
+        at if at + 2 >= len => len - few,
+        _ => len / 2,
+    };
+    let right = items.split_off(left);
+    items.shrink_to(max);
+    Some(right)
+}
+
+/// Sets right what removing a place from a child made wrong. One that is nearly empty is put together with a neighbour.
+fn tidy(children: &mut Vec<Child>, at: usize) {
+    if children[at].node.is_empty() {
+        children.remove(at);
+        return;
+    }
+    children[at].first = children[at].node.first();
+    if children[at].node.fill() > 4 {
+        return;
+    }
+    let fits = |left: &usize| {
+        let pair = children.get(*left..left + 2);
+        pair.is_some_and(|pair| pair[0].node.fill() + pair[1].node.fill() <= 12)
+    };
+    if let Some(left) = [at, at.saturating_sub(1)].into_iter().find(fits) {
+        let right = children.remove(left + 1);
+        Arc::make_mut(&mut children[left].node).append(Arc::unwrap_or_clone(right.node));
+    }
+}
+
+/// A walk along an order that collects a page. It enters no part that the page has nothing of.
+struct Walk {
+    filter: FacetFilter,
+    /// How many that pass are still to be passed over.
+    skip: u64,
+    most: usize,
+    numbers: Vec<u32>,
+    /// How many nodes it has entered, which is what it costs.
+    entered: usize,
+}
+
+impl Walk {
+    fn through(&mut self, node: &Node) {
+        let passing = node.counts.passing(self.filter);
+        if passing <= self.skip {
+            self.skip -= passing;
+            return;
+        }
+        self.entered += 1;
+        match &node.body {
+            Body::Inner(children) => {
+                for child in children {
+                    if self.numbers.len() == self.most {
+                        return;
+                    }
+                    self.through(&child.node);
+                }
+            }
+            Body::Leaf(places) => {
+                let skip = mem::take(&mut self.skip) as usize;
+                let passing = places.iter().filter(|place| self.filter.passes(place.facet)).skip(skip);
+                let left = self.most - self.numbers.len();
+                self.numbers.extend(passing.take(left).map(|place| place.number));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

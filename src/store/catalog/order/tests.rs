@@ -1,0 +1,200 @@
+//! An order is what a sorted vector is, whatever was done to it; and what a walk costs is bounded.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Status;
+
+/// What is compared, by number; several have the same.
+type Keys = Vec<u8>;
+
+/// An order beside the places that it must hold, unsorted.
+#[derive(Clone, Default)]
+struct Modelled {
+    order: Order,
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert { key: u8, facet: Facet },
+    Remove(prop::sample::Index),
+    SetFacet(prop::sample::Index, Facet),
+}
+
+fn compare(keys: &Keys) -> impl Fn(u32, u32) -> Ordering {
+    |one, other| (keys[one as usize], one).cmp(&(keys[other as usize], other))
+}
+
+impl Modelled {
+    fn apply(&mut self, step: Step, keys: &mut Keys) {
+        match step {
+            Step::Insert { key, facet } => {
+                let place = Place { number: u32::try_from(keys.len()).unwrap(), facet };
+                keys.push(key);
+                self.order.insert(place, &compare(keys));
+                self.places.push(place);
+            }
+            Step::Remove(at) if !self.places.is_empty() => {
+                let place = self.places.swap_remove(at.index(self.places.len()));
+                self.order.remove(place, &compare(keys));
+                // What is not there is not taken out.
+                self.order.remove(place, &compare(keys));
+            }
+            Step::SetFacet(at, facet) if !self.places.is_empty() => {
+                let place = at.get_mut(&mut self.places);
+                self.order.set_facet(*place, facet, &compare(keys));
+                place.facet = facet;
+            }
+            Step::Remove(_) | Step::SetFacet(..) => {}
+        }
+    }
+
+    fn check(&self, keys: &Keys) {
+        let mut sorted = self.places.clone();
+        sorted.sort_by(|one, other| compare(keys)(one.number, other.number));
+        assert!(self.order.is_counted_right());
+        assert_eq!(self.order.is_empty(), sorted.is_empty());
+        check_shape(&self.order.0, true);
+        for filter in filters() {
+            let passing: Vec<u32> =
+                sorted.iter().filter(|place| filter.passes(place.facet)).map(|place| place.number).collect();
+            let len = passing.len();
+            assert_eq!(self.order.counts().passing(filter), len as u64);
+            for (offset, most) in
+                [(0, usize::MAX), (0, 3), (len / 2, 5), (len.saturating_sub(1), 9), (len, 1), (len + 9, 1)]
+            {
+                let expected: Vec<u32> = passing.iter().copied().skip(offset).take(most).collect();
+                assert_eq!(self.order.page(filter, offset, most), expected, "{filter:?}, {offset}, {most}");
+            }
+        }
+        for (number, _) in keys.iter().enumerate() {
+            let number = u32::try_from(number).unwrap();
+            let place = self.places.iter().find(|place| place.number == number);
+            assert_eq!(self.order.facet_of(number, &compare(keys)), place.map(|place| place.facet));
+        }
+        assert_eq!(slices(&self.order, keys), sorted);
+    }
+}
+
+/// All places, as who looks at some at a time sees them.
+fn slices(order: &Order, keys: &Keys) -> Vec<Place> {
+    let mut met: Vec<Place> = Vec::new();
+    loop {
+        let is_after = |number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt());
+        let some = order.some_after(&is_after).to_vec();
+        if some.is_empty() {
+            return met;
+        }
+        assert!(some.len() <= LEAF_MAX);
+        met.extend(some);
+    }
+}
+
+/// Gives how deep it is.
+fn check_shape(node: &Node, is_root: bool) -> usize {
+    match &node.body {
+        Body::Leaf(places) => {
+            assert!(places.len() <= LEAF_MAX && (is_root || !places.is_empty()));
+            1
+        }
+        Body::Inner(children) => {
+            assert!(children.len() <= CHILDREN_MAX && children.len() > usize::from(is_root));
+            let depths: Vec<usize> = children.iter().map(|child| check_shape(&child.node, false)).collect();
+            assert!(depths.iter().all(|depth| *depth == depths[0]));
+            assert!(children.iter().all(|child| child.first == child.node.first()));
+            depths[0] + 1
+        }
+    }
+}
+
+fn filters() -> impl Iterator<Item = FacetFilter> {
+    let statuses = || [None].into_iter().chain(Status::ALL.map(Some));
+    statuses().flat_map(|status| [None, Some(0), Some(1), Some(7)].map(|kind| FacetFilter { status, kind }))
+}
+
+fn facet() -> impl Strategy<Value = Facet> {
+    (proptest::option::of(0..5usize), proptest::option::of(0..2u32))
+        .prop_map(|(status, kind)| Facet::new(status.map(|at| Status::ALL[at]), kind))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<u8>(), facet()).prop_map(|(key, facet)| Step::Insert { key, facet }),
+        // At one end, as new optimizations come.
+        2 => facet().prop_map(|facet| Step::Insert { key: 0, facet }),
+        3 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        2 => (any::<prop::sample::Index>(), facet()).prop_map(|(at, facet)| Step::SetFacet(at, facet)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_order_is_a_sorted_vector_and_a_snapshot_stays_as_it_was(
+        built in proptest::collection::vec((any::<u8>(), facet()), 0..300),
+        steps in proptest::collection::vec(step(), 0..300),
+        snapshot_at in 0..300usize,
+    ) {
+        let mut keys: Keys = built.iter().map(|(key, _)| *key).collect();
+        let mut places: Vec<Place> =
+            built.iter().zip(0..).map(|((_, facet), number)| Place { number, facet: *facet }).collect();
+        places.sort_by(|one, other| compare(&keys)(one.number, other.number));
+        let mut modelled = Modelled { order: Order::from_sorted(&places), places };
+        let mut snapshot = modelled.clone();
+        for (at, step) in steps.into_iter().enumerate() {
+            if at == snapshot_at {
+                snapshot = modelled.clone();
+            }
+            modelled.apply(step, &mut keys);
+        }
+        modelled.check(&keys);
+        snapshot.check(&keys);
+        for place in std::mem::take(&mut modelled.places) {
+            modelled.order.remove(place, &compare(&keys));
+        }
+        modelled.check(&keys);
+    }
+}
+
+/// So many places, of which every thousandth has the rare facet, half of them built at once and half put in, newest first.
+fn many(count: u32) -> (Order, FacetFilter) {
+    let (rare, often) = (Facet::new(Some(Status::Failed), Some(1)), Facet::new(Some(Status::Queued), None));
+    let place = |number: u32| Place { number, facet: if number % 1000 == 7 { rare } else { often } };
+    let mut order = Order::from_sorted(&(count / 2..count).map(place).collect::<Vec<_>>());
+    for number in (0..count / 2).rev() {
+        order.insert(place(number), &|one, other| one.cmp(&other));
+    }
+    (order, FacetFilter { status: Some(Status::Failed), kind: Some(1) })
+}
+
+#[test]
+fn no_offset_and_no_filter_costs_more_than_the_way_to_each_place_of_the_page() {
+    let (order, rare) = many(40_000);
+    let depth = check_shape(&order.0, true);
+    assert!(depth <= 12, "{depth}: a tree of 40,000 in leaves of 8 is no deeper");
+    let only_status = FacetFilter { kind: None, ..rare };
+    for (filter, total) in [(FacetFilter::default(), 40_000), (rare, 40), (only_status, 40)] {
+        assert_eq!(order.counts().passing(filter), total as u64);
+        for offset in (0..total).step_by(total / 40) {
+            assert_eq!(order.walk(filter, offset, 1).entered, depth, "{filter:?}, {offset}");
+        }
+        assert_eq!(order.walk(filter, total, 1).entered, 0);
+        let page = order.walk(filter, 3, 30);
+        assert_eq!(page.numbers.len(), 30);
+        assert!(page.entered <= 30 * depth, "{filter:?}: {}", page.entered);
+    }
+}
+
+#[test]
+fn what_grows_at_one_end_leaves_full_leaves_behind() {
+    let (order, _) = many(40_000);
+    let mut leaves = 0;
+    let mut nodes = vec![&order.0];
+    while let Some(node) = nodes.pop() {
+        match &node.body {
+            Body::Leaf(_) => leaves += 1,
+            Body::Inner(children) => nodes.extend(children.iter().map(|child| &child.node)),
+        }
+    }
+    assert!(leaves * LEAF_MAX * 2 < 40_000 * 3, "{leaves}: two places in three are taken");
+}
