@@ -17,11 +17,13 @@ mod etag;
 mod health;
 mod hex;
 mod keys;
+mod list_body;
 mod list_query;
 mod metrics;
 mod optimizations;
 mod read_api;
 mod reader_source;
+mod response_memory;
 mod seldom;
 mod users;
 
@@ -46,6 +48,8 @@ pub use reader_source::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use edge::Edge;
 use errors::HttpError;
+use list_body::ListMemory;
+use response_memory::ResponseMemory;
 
 /// Existing clients compare it as a whole, so it never gets a charset.
 static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -56,9 +60,7 @@ struct Api {
     status: Status,
     access: Access,
     readiness: Readiness,
-    /// Lists run on blocking threads, no more of them at a time than there are cores: they may be long, and the
-    /// reads by id must not wait for them.
-    lists: Arc<Semaphore>,
+    lists: ListMemory,
 }
 
 impl Api {
@@ -79,8 +81,10 @@ impl AsRef<Status> for Api {
 
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
-    let lists = available_parallelism().map_or(1, |cores| cores.get());
-    let api = Arc::new(Api { reader, status, access, readiness, lists: Arc::new(Semaphore::new(lists)) });
+    let at_a_time = available_parallelism().map_or(1, |cores| cores.get());
+    let memory = ResponseMemory::new(response_memory::LIMIT);
+    let lists = ListMemory { reading: Arc::new(Semaphore::new(at_a_time)), memory };
+    let api = Arc::new(Api { reader, status, access, readiness, lists });
     let by_id = Edge::now("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))

@@ -3,6 +3,7 @@
 pub mod admin;
 mod client;
 mod consumer;
+pub mod decompression;
 pub mod embedded;
 mod fetch_errors;
 pub mod look;
