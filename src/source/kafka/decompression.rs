@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdkafka::bindings::{rd_kafka_broker_t, rd_kafka_resp_err_t};
+use rdkafka::bindings::rd_kafka_resp_err_t;
 
 pub use batch::{cut_from, has_cut};
 use batch::{Chunks, within};
@@ -39,7 +39,7 @@ unsafe extern "C" {
     fn malloc(size: usize) -> *mut c_void;
 
     fn __real_rd_kafka_lz4_decompress(
-        broker: *mut rd_kafka_broker_t,
+        broker: *mut c_void,
         proper_hc: c_int,
         offset: i64,
         compressed: *mut c_char,
@@ -77,7 +77,7 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
 /// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
-    _: *mut rd_kafka_broker_t,
+    _: *mut c_void,
     compressed: *mut c_char,
     compressed_len: usize,
     out: *mut *mut c_void,
@@ -96,7 +96,7 @@ unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
 /// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_lz4_decompress(
-    broker: *mut rd_kafka_broker_t,
+    broker: *mut c_void,
     proper_hc: c_int,
     offset: i64,
     compressed: *mut c_char,
