@@ -156,7 +156,11 @@ fn caught_up(server: &Server, _: &mut Events) -> String {
 fn unread(server: &Server, clients: usize) -> String {
     let unread: Vec<_> = (0..clients).filter_map(|_| server.ask("/optimizations?limit=100")).collect();
     std::thread::sleep(LASTS);
-    format!("{} of {clients} connected; beside them a page of 10 is answered {}", unread.len(), server.read_all("/optimizations?limit=10").0)
+    format!(
+        "{} of {clients} connected; beside them a page of 10 is answered {}",
+        unread.len(),
+        server.read_all("/optimizations?limit=10").0
+    )
 }
 
 fn large_pages(server: &Server, _: &mut Events) -> String {
@@ -233,7 +237,8 @@ fn hanging_disk(server: &Server, events: &mut Events) -> String {
         let begin = Instant::now();
         let mut number = 0;
         while begin.elapsed() < 3 * LASTS {
-            let values: Vec<_> = (0..20_000).map(|at| events.created(&format!("held-{}", number + at), 1_000)).collect();
+            let values: Vec<_> =
+                (0..20_000).map(|at| events.created(&format!("held-{}", number + at), 1_000)).collect();
             events.put(Topic::Optimizations, "lz4", values);
             number += 20_000;
         }

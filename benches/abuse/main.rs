@@ -44,7 +44,9 @@ fn main() {
     let options = Options::read();
     let binary = PathBuf::from(options.get("binary", env!("CARGO_BIN_EXE_optview")));
     let (only, limit) = (options.get("only", ""), options.number("limit-mib", "0"));
-    println!("| abuse | peak RSS, MiB | RSS after 15 s, MiB | descriptors | reads by id, ms: p50 / p99 / longest | came of it |");
+    println!(
+        "| abuse | peak RSS, MiB | RSS after 15 s, MiB | descriptors | reads by id, ms: p50 / p99 / longest | came of it |"
+    );
     println!("|---|---|---|---|---|---|");
     let mut most = 0;
     for abuse in ABUSES.iter().filter(|abuse| only.is_empty() || abuse.name == only) {

@@ -53,7 +53,9 @@ pub async fn response(
             match given {
                 Some(first) => Ok(Some((first, (page, None)))),
                 None if page.is_over() => Ok(None),
-                None if begun.elapsed() > READ_WITHIN => Err(io::Error::other("the client takes too long to read it")),
+                None if begun.elapsed() > READ_WITHIN => {
+                    Err(io::Error::other("the client takes too long to read it"))
+                }
                 None => {
                     let (page, piece) = shared.piece(|| page).await.map_err(broken_off)?;
                     Ok(Some((piece, (page, None))))
@@ -78,7 +80,8 @@ impl ListMemory {
         page: impl FnOnce() -> PageReader + Send + 'static,
     ) -> Result<(PageReader, Bytes), HttpError> {
         let mut room = self.memory.room(PIECE).await?;
-        let permit = Arc::clone(&self.reading).acquire_owned().await.expect("the lists' semaphore is never closed");
+        let permit =
+            Arc::clone(&self.reading).acquire_owned().await.expect("the lists' semaphore is never closed");
         let read = task::spawn_blocking(move || {
             let mut page = page();
             let piece = page.next_piece(PIECE)?;

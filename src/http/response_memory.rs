@@ -92,7 +92,9 @@ impl ResponseMemory {
 
     fn refuse(&self) -> HttpError {
         self.refused.increment(1);
-        HttpError::unavailable("too many large responses are under way that their clients do not read: ask again shortly")
+        HttpError::unavailable(
+            "too many large responses are under way that their clients do not read: ask again shortly",
+        )
     }
 }
 

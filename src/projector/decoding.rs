@@ -58,7 +58,15 @@ impl Batch {
             };
             (0..records.len()).map(decode).collect()
         });
-        Batch { topic: position.topic, partition: position.partition, first, last, last_time, large_bytes, decoded }
+        Batch {
+            topic: position.topic,
+            partition: position.partition,
+            first,
+            last,
+            last_time,
+            large_bytes,
+            decoded,
+        }
     }
 
     pub fn events(&self) -> &Events<'_> {

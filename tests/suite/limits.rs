@@ -31,10 +31,16 @@ fn an_object_may_nest_a_hundred_levels_and_no_more() {
 
 #[test]
 fn a_record_may_have_eight_mebibytes_and_no_more() {
-    let begin = r#"{"metadata":{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"},"jobId":"j","failed":{"error":""#;
+    let begin =
+        r#"{"metadata":{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"},"jobId":"j","failed":{"error":""#;
     for (over, expected) in [
         (0, None),
-        (1, Some("the record has 8388609 bytes, more than the 8388608 that it may have: only its beginning is kept")),
+        (
+            1,
+            Some(
+                "the record has 8388609 bytes, more than the 8388608 that it may have: only its beginning is kept",
+            ),
+        ),
     ] {
         let (key, header) = (b"key", ("name", Some(&b"value"[..])));
         let rest = RECORD_LIMIT + over - begin.len() - "\"}}".len() - key.len() - "name".len() - "value".len();

@@ -131,7 +131,8 @@ fn large_texts_count_by_their_bytes_so_that_memory_holds_few_of_them() {
     };
     let text = "x".repeat(200_000);
     for at in 0..COUNT {
-        let created = format!(r#""created":{{"organizationId":"o","projectId":"p","objectives":{{"a":"{text}"}}}}"#);
+        let created =
+            format!(r#""created":{{"organizationId":"o","projectId":"p","objectives":{{"a":"{text}"}}}}"#);
         push(1, at, created);
     }
     (0..COUNT).for_each(|at| push(2, at, r#""detailsChanged":{"name":"later"}"#.to_owned()));

@@ -4,9 +4,7 @@ use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{
-    Commit, Created, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
-};
+use crate::domain::{Commit, Created, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
 use crate::store::{ListQuery, Opened};
 
 const DESCRIPTION: usize = 40_000;

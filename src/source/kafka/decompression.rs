@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::bindings::rd_kafka_resp_err_t;
 
-pub use batch::{cut_from, has_cut};
 use batch::{Chunks, within};
+pub use batch::{cut_from, has_cut};
 
 /// How many bytes a batch of records may become: 128 MiB.
 pub const BATCH_LIMIT: usize = 128 << 20;
@@ -60,7 +60,8 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
     out_len: *mut u64,
 ) -> *mut c_void {
     // SAFETY: librdkafka gives the length with the pointer, and keeps the bytes during the call.
-    let compressed = unsafe { slice::from_raw_parts(compressed.cast::<u8>(), usize::try_from(compressed_len).unwrap_or(0)) };
+    let compressed =
+        unsafe { slice::from_raw_parts(compressed.cast::<u8>(), usize::try_from(compressed_len).unwrap_or(0)) };
     match decompress("gzip", || Ok(flate2::bufread::GzDecoder::new(compressed))) {
         Some((begin, len)) => {
             // SAFETY: librdkafka's own variable.

@@ -96,7 +96,9 @@ impl PageReader {
     /// A record that still is what is asked for, and its layout.
     fn checked(&self, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
         let trees = &self.reader.trees;
-        let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else { return Ok(None) };
+        let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
+            return Ok(None);
+        };
         let layout = stored::layout(&stored)?;
         Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
     }

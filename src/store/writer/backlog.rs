@@ -94,9 +94,8 @@ impl Backlog {
     /// Waits until so many bytes more may wait to be written.
     pub(super) fn enter(&self, bytes: u64) {
         let mut held = self.bytes.lock();
-        self.changed.wait_while(&mut held, |held| {
-            !held.is_over && held.queued > 0 && held.queued + bytes > QUEUED_LIMIT
-        });
+        self.changed
+            .wait_while(&mut held, |held| !held.is_over && held.queued > 0 && held.queued + bytes > QUEUED_LIMIT);
         held.queued += bytes;
     }
 
@@ -161,7 +160,10 @@ mod tests {
     use super::*;
 
     /// Runs `work` on a thread; gives what says whether it has ended, after another thread had all the time it needs.
-    fn waits(backlog: &Arc<Backlog>, work: impl FnOnce(&Backlog) + Send + 'static) -> std::sync::mpsc::Receiver<()> {
+    fn waits(
+        backlog: &Arc<Backlog>,
+        work: impl FnOnce(&Backlog) + Send + 'static,
+    ) -> std::sync::mpsc::Receiver<()> {
         let (done, ended) = channel();
         let backlog = backlog.clone();
         spawn(move || {

@@ -13,10 +13,7 @@ const ENCODED_AT_ONCE: usize = 64;
 
 /// Encoding takes as long as inserting does, so another thread does it where there is much. Gives how many bytes have been
 /// inserted.
-pub(super) fn put_optimizations(
-    trees: &Trees,
-    numbered: &[(u32, Arc<Optimization>)],
-) -> Result<u64, StoreError> {
+pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
     let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
         let mut value = Vec::with_capacity(2048);
         stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
@@ -25,8 +22,7 @@ pub(super) fn put_optimizations(
         pieces::put(trees, &trees.optimizations, &number, &value)?;
         Ok(bytes + value.len() as u64)
     };
-    let put_here =
-        || numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?));
+    let put_here = || numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?));
     if numbered.len() < WORTH_A_THREAD {
         return put_here();
     }

@@ -4,8 +4,8 @@ use std::io::{self, BufReader, Read, Write};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::record::RECORD_LIMIT;
 use crate::domain::record::Header;
+use crate::domain::record::RECORD_LIMIT;
 
 /// How many bytes stay of the key and of the value of a record that is cut short.
 const KEY_HEAD: usize = 1 << 10;
@@ -120,14 +120,20 @@ pub fn within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Re
         let len = usize::try_from(len).map_err(|_| no_record("its length is negative"))?;
         let taken = records.len() + count * RECORD_OVERHEAD;
         if taken > limit.saturating_mul(2) {
-            return Err(io::Error::other(format!("its {count} records and more take more than twice {limit} bytes")));
+            return Err(io::Error::other(format!(
+                "its {count} records and more take more than twice {limit} bytes"
+            )));
         }
         let mut body = source.by_ref().take(len as u64);
         if len <= RECORD_LIMIT && taken + len <= limit {
             push_varint(&mut records, len as i64)?;
             io::copy(&mut body, &mut records)?;
         } else {
-            cut_record(&mut body, if taken + VALUE_HEAD <= limit { VALUE_HEAD } else { SHORT_HEAD }, &mut records)?;
+            cut_record(
+                &mut body,
+                if taken + VALUE_HEAD <= limit { VALUE_HEAD } else { SHORT_HEAD },
+                &mut records,
+            )?;
         }
         if body.limit() > 0 {
             return Err(no_record("it ends before its length says"));

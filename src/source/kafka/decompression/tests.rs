@@ -56,9 +56,14 @@ fn one(records: &dyn Records, at: usize) -> (i64, Option<u64>, Vec<u8>) {
 #[test]
 fn a_batch_of_any_compression_is_read_whole_within_the_limit_and_cut_short_beyond_it() {
     let large = BATCH_LIMIT + 1;
-    for (compression, len) in
-        [("gzip", 3_000_000), ("zstd", 3_000_000), ("lz4", 3_000_000), ("gzip", large), ("zstd", large), ("lz4", large)]
-    {
+    for (compression, len) in [
+        ("gzip", 3_000_000),
+        ("zstd", 3_000_000),
+        ("lz4", 3_000_000),
+        ("gzip", large),
+        ("zstd", large),
+        ("lz4", large),
+    ] {
         let mock = MockCluster::new(1).unwrap();
         let topics = TopicNames::default();
         Topic::ALL.iter().for_each(|topic| mock.create_topic(topics.get(*topic), 1, 1).unwrap());
