@@ -132,6 +132,10 @@ struct Projector {
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
+    /// Bytes of the large records among them.
+    texts_in_epoch: u64,
+    /// Bytes that long texts in memory have at the most.
+    texts: u64,
     epoch: u32,
     patience: Patience,
     commits: u64,
@@ -178,6 +182,8 @@ impl Projector {
             live: false,
             live_after: None,
             records_in_epoch: 0,
+            texts_in_epoch: 0,
+            texts: 0,
             epoch: 0,
             patience: Patience::new(),
             commits: 0,
@@ -318,7 +324,7 @@ impl Projector {
             return Ok(());
         }
         let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
-        let events = &batch.events()[which];
+        let events = &batch.events()[which.clone()];
         // Of a few it would take longer than it saves.
         if events.len() >= WORTH_WARMING {
             self.working.warm(events.iter().flatten().map(|envelope| &envelope.event));
@@ -340,6 +346,9 @@ impl Projector {
         self.understanding.count(topic, understood, not_understood.map(|dead_letter| &**dead_letter));
         self.partitions.advance(topic, partition, last, time);
         self.records_in_epoch += events.len() as u64;
+        if which.start == 0 {
+            self.texts_in_epoch += batch.large_bytes;
+        }
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::domain::Topic;
 use crate::progress::{Progress, Shown};
 use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
-use crate::source::kafka::{KafkaSettings, KafkaSource};
+use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
 use crate::source::{Source as _, Watermarks};
 
 /// librdkafka wants a group, though nothing is ever written for it.
@@ -44,6 +44,8 @@ struct Exported {
 
 /// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
 pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
+    // What is too large to be understood is archived whole all the same.
+    decompression::lift_limit();
     let cluster = look(&config.kafka)?;
     let room = Room { directory: &config.directory, floor: config.min_free_disk_bytes };
     room.check(0)?;

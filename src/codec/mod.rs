@@ -21,6 +21,7 @@ pub mod stored;
 use std::borrow::Cow;
 
 use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
+use crate::domain::record::RECORD_LIMIT;
 use crate::domain::{Record, Timestamp, Topic};
 pub use encode::Encoding;
 
@@ -47,6 +48,13 @@ pub enum DecodeError {
     NullValue,
     #[error("the value is empty")]
     EmptyValue,
+    #[error("the record has {0} bytes, more than the {RECORD_LIMIT} that it may have: only its beginning is kept")]
+    TooLarge(u64),
+    #[error(
+        "the batch that the record came in has more bytes than it may have, so that only the beginning of the record's {0} \
+         bytes was kept"
+    )]
+    CutShort(u64),
 }
 
 impl DecodeError {
@@ -89,6 +97,9 @@ struct PartialMetadata<'a> {
 
 /// Understands one record.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
+    if record.size() > RECORD_LIMIT {
+        return Err(DecodeError::TooLarge(record.size() as u64));
+    }
     let (event, nulled_numbers) = match record.value {
         Some(value) => decode_value(record, value)?,
         None => (decode_null(record)?, 0),

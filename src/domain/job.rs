@@ -15,6 +15,9 @@ use super::view::Status;
 /// How many of a job's statuses are kept; the oldest by version are dropped first.
 pub const HISTORY_LIMIT: usize = 64;
 
+/// So many statuses are not worth being counted in bytes.
+const USUAL_HISTORY: usize = 8;
+
 /// The status a job's event gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobStatus {
@@ -279,6 +282,19 @@ impl Job {
 
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
+    }
+
+    /// How many bytes its texts have: what came with its status, and the ids of its events where there are many.
+    pub fn text_len(&self) -> usize {
+        let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let outcome = match &self.outcome {
+            Outcome::None => 0,
+            Outcome::Completed { metrics } => len(metrics),
+            Outcome::Failed { error, error_code } => len(error) + len(error_code),
+        };
+        let transition = |held: &Transition| size_of::<Transition>() + held.stamp.version.event_id.len();
+        let history = if self.history.len() > USUAL_HISTORY { &self.history[..] } else { &[] };
+        outcome + history.iter().map(transition).sum::<usize>()
     }
 
     /// Reads a little of what an event changes, for [`super::WorkingSet::warm`].

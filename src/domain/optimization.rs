@@ -52,6 +52,21 @@ impl Created {
             objectives: event.objectives.as_ref().map(|objectives| objectives.0.as_ref().into()),
         }
     }
+
+    fn text_len(&self) -> usize {
+        let texts = [
+            &self.name,
+            &self.description,
+            &self.created_by_email,
+            &self.cell_spec_id,
+            &self.cell_name,
+            &self.parameterized_model_id,
+            &self.parameterized_model_name,
+            &self.optimization_template_id,
+            &self.objectives,
+        ];
+        texts.into_iter().flatten().map(|text| text.len()).sum()
+    }
 }
 
 /// A job that was submitted for an optimization, and the greatest version that said so.
@@ -209,6 +224,14 @@ impl Optimization {
         let winner = created.filter(|created| created.version > change.stamp.version).unwrap_or(&change.stamp);
         let latest = change.latest.or(&change.stamp);
         is_outranked(latest, winner).then_some((latest, winner))
+    }
+
+    /// How many bytes those of its texts have that producers may make long.
+    pub fn text_len(&self) -> usize {
+        let changed = [&self.name, &self.description, &self.cell_name, &self.parameterized_model_name];
+        let changed = changed.into_iter().flatten().map(|register| register.value.len());
+        let created = self.created.as_ref().map_or(0, |created| created.value.text_len());
+        created + changed.sum::<usize>() + self.job.text_len()
     }
 
     /// What readers may see: created, and not deleted.

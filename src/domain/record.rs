@@ -2,6 +2,10 @@
 
 use super::position::Position;
 
+/// How many bytes a record's key, value and headers may have together to be understood: 8 MiB, eight times what a Kafka
+/// broker lets through by default. What is made of a record takes several times its size in memory.
+pub const RECORD_LIMIT: usize = 8 << 20;
+
 /// A header's name and value. A name that is not UTF-8 is shown with replacement characters.
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
@@ -14,6 +18,15 @@ pub struct Record<'a> {
     /// `None`: a null value, which is not an empty one.
     pub value: Option<&'a [u8]>,
     pub headers: Vec<Header<'a>>,
+}
+
+impl Record<'_> {
+    /// How many bytes its key, its value and its headers have together.
+    pub fn size(&self) -> usize {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + len(*value));
+        len(self.key) + len(self.value) + headers.sum::<usize>()
+    }
 }
 
 /// A record that is kept beyond the batch that it came in.

@@ -97,6 +97,13 @@ impl WorkingSet {
         self.optimizations.len() + parked
     }
 
+    /// How many bytes the texts of the records in memory have that producers may make long. Looks at every record.
+    pub fn text_len(&self) -> usize {
+        let optimizations = self.optimizations.iter().map(|(_, slot)| slot.record.text_len());
+        let parked = self.jobs.iter().filter_map(|(_, slot)| slot.parked.as_ref()).map(|job| job.text_len());
+        optimizations.sum::<usize>() + parked.sum::<usize>()
+    }
+
     pub fn is_clean(&self) -> bool {
         self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
     }

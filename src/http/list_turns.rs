@@ -1,8 +1,8 @@
-//! Whose list is read next. Lists are read on blocking threads, no more of them at a time than there are cores: they may be
-//! long, and the reads by id must not wait for them.
+//! Whose list is read next. Lists are read piece by piece on blocking threads, no more of them at a time than there are cores:
+//! they may be long, and the reads by id must not wait for them.
 //!
 //! All wait in one queue, in which each caller has no more than so many places as lists are read at a time. So a caller waits
-//! for one list of each other caller at the most, however many that one asks for. A caller alone may use all of it.
+//! for one piece of each other caller at the most, however many that one asks for. A caller alone may use all of it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ struct CallerPlaces {
     lists: usize,
 }
 
-/// The right to read one list. Whoever waits gets it when this is dropped.
+/// The right to read one piece of a list. Whoever waits gets it when this is dropped.
 pub struct ListTurn {
     _turn: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,

@@ -17,12 +17,14 @@ mod etag;
 mod health;
 mod hex;
 mod keys;
+mod list_body;
 mod list_query;
 mod list_turns;
 mod metrics;
 mod optimizations;
 mod read_api;
 mod reader_source;
+mod response_memory;
 mod seldom;
 mod users;
 
@@ -46,7 +48,9 @@ pub use reader_source::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use edge::Edge;
 use errors::HttpError;
+use list_body::ListMemory;
 use list_turns::ListTurns;
+use response_memory::ResponseMemory;
 
 /// Existing clients compare it as a whole, so it never gets a charset.
 static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -57,7 +61,7 @@ struct Api {
     status: Status,
     access: Access,
     readiness: Readiness,
-    list_turns: Arc<ListTurns>,
+    lists: ListMemory,
 }
 
 impl Api {
@@ -78,8 +82,9 @@ impl AsRef<Status> for Api {
 
 /// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
-    let list_turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
-    let api = Arc::new(Api { reader, status, access, readiness, list_turns });
+    let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
+    let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
+    let api = Arc::new(Api { reader, status, access, readiness, lists });
     let by_id = Edge::marking("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))

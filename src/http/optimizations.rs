@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::future;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use tokio::task;
 
 use super::access::Scope;
 use super::edge::{Answer, Pending};
@@ -20,8 +18,9 @@ use super::errors::{self, HttpError};
 use super::list_query::ListParameters;
 use super::list_turns::ListCaller;
 use super::read_api::PeerAddress;
-use super::{APPLICATION_JSON, Api, currency, etag, json};
-use crate::store::{self, Reader, StoreError};
+use super::response_memory::ResponseMemory;
+use super::{APPLICATION_JSON, Api, currency, etag, json, list_body};
+use crate::store::{self, Reader};
 
 pub const PREFIX: &str = "/optimizations/";
 
@@ -44,13 +43,13 @@ pub fn by_id(api: &Api, request: &Request) -> Answer {
     let reader = api.reader()?;
     let answer_state = reader.answer_state(&api.status);
     let response = match reader.get(&id, organization_id)? {
-        Some(found) => found_response(found, request.headers()),
+        Some(found) => found_response(found, request.headers(), &api.lists.memory)?,
         None => errors::response(&currency::not_found(answer_state, NO_SUCH)),
     };
     Ok(currency::mark(response, answer_state.state))
 }
 
-/// One page. On a blocking thread, because it may read a thousand views and more.
+/// One page.
 pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
     let caller = api.access.caller(request.headers())?;
     let parameters = ListParameters::of(request.uri())?;
@@ -63,28 +62,18 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
     let answer_state = current.answer_state(&api.status);
     currency::check_list(answer_state)?;
     let reader = Reader::clone(&current);
-    let turn = Arc::clone(&api.list_turns).turn(match caller.key {
+    let caller = match caller.key {
         Some(key) => ListCaller::Key(key.id.clone()),
         None => ListCaller::Unchecked {
             address: request.extensions().get().map(|PeerAddress(address)| *address),
             organization_id: organization_id.clone(),
         },
-    });
+    };
+    let lists = api.lists.clone();
     Ok(Box::pin(async move {
-        let turn = turn.await;
-        let read = task::spawn_blocking(move || {
-            // Held by the thread and not by the request: a client that leaves does not end the reading.
-            let _turn = turn;
-            let page = reader.list(&parameters.query(organization_id.as_deref()))?;
-            Ok::<_, StoreError>(currency::mark(json(page.body), answer_state.state))
-        });
-        match read.await {
-            Ok(page) => Ok(page?),
-            Err(error) => {
-                tracing::error!(%error, "a list panicked");
-                Err(HttpError::Internal)
-            }
-        }
+        let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
+        let response = list_body::response(choose, caller, lists).await?;
+        Ok(currency::mark(response, answer_state.state))
     }))
 }
 
@@ -100,18 +89,22 @@ pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
 }
 
 /// 200 with the stored bytes, or 304 where the client says that it has them.
-fn found_response(found: store::Response, request: &HeaderMap) -> Response {
+fn found_response(
+    found: store::Response,
+    request: &HeaderMap,
+    memory: &ResponseMemory,
+) -> Result<Response, HttpError> {
     let mut response = Response::new(Body::empty());
     if etag::client_has(request, found.etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        *response.body_mut() = Body::from(found.body);
+        *response.body_mut() = Body::from(memory.counted(found.body)?);
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
     headers.insert(ETAG, etag::header(found.etag));
     headers.insert(CACHE_CONTROL, NO_CACHE.clone());
-    response
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -164,7 +157,8 @@ mod tests {
     async fn found(if_none_match: Option<&str>) -> (Response, Bytes) {
         let headers = if_none_match.map(|value| (IF_NONE_MATCH, value.parse().unwrap())).into_iter().collect();
         let stored = store::Response { body: Bytes::from_static(b"{\"id\":\"a\"}"), etag: 10 };
-        let (parts, body) = found_response(stored, &headers).into_parts();
+        let memory = ResponseMemory::new(1 << 20);
+        let (parts, body) = found_response(stored, &headers, &memory).unwrap().into_parts();
         (Response::from_parts(parts, Body::empty()), body.collect().await.unwrap().to_bytes())
     }
 

@@ -62,4 +62,5 @@ fn describe() {
     );
     describe_counter!("optview_irregular_transitions_total", "Statuses that a job should not have taken");
     describe_gauge!("optview_working_set_records", "Optimizations and parked jobs in memory");
+    describe_gauge!("optview_working_set_bytes", "What optimizations and parked jobs in memory take, about");
 }

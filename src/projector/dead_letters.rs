@@ -1,11 +1,12 @@
 //! Keeps what could not be understood, and says so once, with its position.
 
 use crate::codec::DecodeError;
-use crate::domain::dead_letter::VALUE_LIMIT;
+use crate::domain::dead_letter::{HEADERS_LIMIT, KEY_LIMIT, VALUE_LIMIT};
 use crate::domain::{DeadLetter, Record};
 use crate::source::TopicNames;
 
-pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
+/// What is kept of a record, whose value has `value_len` bytes.
+pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
     let position = record.position;
     let reason = error.to_string();
     tracing::warn!(
@@ -15,17 +16,22 @@ pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> Dead
         reason,
         "a record could not be understood; it is kept as a dead letter"
     );
+    let head = |bytes: Option<&[u8]>, limit: usize| bytes.map(|bytes| bytes[..bytes.len().min(limit)].to_vec());
+    let mut room = HEADERS_LIMIT;
+    let fits = |(name, value): &&(&str, Option<&[u8]>)| {
+        let len = name.len() + value.map_or(0, <[u8]>::len);
+        let fits = len <= room;
+        room = room.saturating_sub(len);
+        fits
+    };
+    let headers = record.headers.iter().take_while(fits);
     DeadLetter {
         position,
         timestamp_millis: record.timestamp_millis,
-        key: record.key.map(<[u8]>::to_vec),
-        headers: record
-            .headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)))
-            .collect(),
-        value: record.value.map(|value| value[..value.len().min(VALUE_LIMIT)].to_vec()),
-        value_len: record.value.map_or(0, |value| value.len() as u64),
+        key: head(record.key, KEY_LIMIT),
+        headers: headers.map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec))).collect(),
+        value: head(record.value, VALUE_LIMIT),
+        value_len,
         reason,
     }
 }

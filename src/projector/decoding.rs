@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use self_cell::self_cell;
 
 use super::dead_letters;
-use crate::codec;
-use crate::domain::{DeadLetter, Envelope, Topic};
+use super::writing::USUAL_EVENT;
+use crate::codec::{self, DecodeError};
+use crate::domain::{DeadLetter, Envelope, Record, Topic};
 use crate::pulse::{Pulse, Stage};
 use crate::source::{Records, TopicNames};
 use crate::store::Anchor;
@@ -37,6 +38,8 @@ pub struct Batch {
     first: Anchor,
     last: Anchor,
     last_time: Option<i64>,
+    /// How many bytes its large records have together.
+    pub large_bytes: u64,
     decoded: RecordsAndEvents,
 }
 
@@ -45,14 +48,25 @@ impl Batch {
         let (first, last) = (records.record(0), records.record(records.len() - 1));
         let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
+        let mut large_bytes = 0;
         let decoded = RecordsAndEvents::new(records, |records| {
             let decode = |at| {
                 let record = records.record(at);
-                codec::decode(&record).map_err(|error| Box::new(dead_letters::of(&record, &error, topics)))
+                let size = record.value.map_or(0, <[u8]>::len);
+                large_bytes += if size > USUAL_EVENT { size as u64 } else { 0 };
+                decode(record, records.cut_from(at), topics)
             };
             (0..records.len()).map(decode).collect()
         });
-        Batch { topic: position.topic, partition: position.partition, first, last, last_time, decoded }
+        Batch {
+            topic: position.topic,
+            partition: position.partition,
+            first,
+            last,
+            last_time,
+            large_bytes,
+            decoded,
+        }
     }
 
     pub fn events(&self) -> &Events<'_> {
@@ -84,6 +98,23 @@ impl Batch {
         }
         self.decoded.borrow_owner().record(at).timestamp_millis
     }
+}
+
+/// What a record says; `cut_from` is the length of its value, where it was cut short.
+fn decode<'a>(
+    mut record: Record<'a>,
+    cut_from: Option<u64>,
+    topics: &TopicNames,
+) -> Result<Envelope<'a>, Box<DeadLetter>> {
+    let (understood, value_len) = match cut_from {
+        // What is left of it is not to be understood, even if it could be. Its one header is not its own.
+        Some(len) => {
+            record.headers.clear();
+            (Err(DecodeError::CutShort(len)), len)
+        }
+        None => (codec::decode(&record), record.value.map_or(0, |value| value.len() as u64)),
+    };
+    understood.map_err(|error| Box::new(dead_letters::of(&record, value_len, &error, topics)))
 }
 
 /// What a partition has to tell.

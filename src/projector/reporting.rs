@@ -100,6 +100,7 @@ impl Projector {
         });
         if !self.is_quiet() {
             gauge!("optview_working_set_records").set(self.working.weight() as f64);
+            gauge!("optview_working_set_bytes").set(self.memory_used() as f64);
         }
     }
 }

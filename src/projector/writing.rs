@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{GATHER, Projector};
-use crate::domain::Commit;
+use crate::domain::{Commit, DeadLetter};
 use crate::store::StoreError;
 
 /// How many records make an epoch: what was not touched for some epochs is done with, as far as one can tell.
@@ -13,8 +13,14 @@ const RECORDS_AN_EPOCH: u64 = 50_000;
 const WRITES_A_JUDGEMENT: usize = 2_000;
 /// What a record in memory takes, about: measured over synthetic histories.
 const BYTES_A_RECORD: u64 = 2_500;
-/// How many dead letters stay unwritten at the most: each may hold 1 MiB.
+/// Records of events have fewer bytes as a rule, and what they leave in memory is counted with the above. Of larger ones,
+/// each byte counts.
+pub(super) const USUAL_EVENT: usize = 1_000;
+/// How many dead letters stay unwritten at the most, and how many bytes of them.
 const DEAD_LETTERS_UNWRITTEN: usize = 64;
+const DEAD_LETTER_BYTES_UNWRITTEN: usize = 8 << 20;
+/// The share of the budget after which it is looked at: so many bytes may come in between two looks.
+const LOOKS_A_BUDGET: u64 = 8;
 
 /// For how many epochs a changed record stays unwritten while catching up. What is written too early is written again,
 /// and what is written too late is all written at the end, when nothing else is left to do; how long an optimization
@@ -56,14 +62,20 @@ impl Projector {
             let commit = self.working.take_changes(None);
             self.commit(commit)?;
         }
-        if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN {
+        if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN
+            || self.dead_letters.iter().map(DeadLetter::size).sum::<usize>() >= DEAD_LETTER_BYTES_UNWRITTEN
+        {
             self.commit(Commit::default())?;
         }
         // Where memory holds fewer, it is looked at more often.
-        if self.records_in_epoch < RECORDS_AN_EPOCH.min(self.records_in_memory()) {
+        let budget = self.settings.memory_budget;
+        if self.records_in_epoch < RECORDS_AN_EPOCH.min(budget / BYTES_A_RECORD)
+            && self.texts_in_epoch <= budget / LOOKS_A_BUDGET
+        {
             return Ok(());
         }
-        self.records_in_epoch = 0;
+        self.texts += self.texts_in_epoch;
+        (self.records_in_epoch, self.texts_in_epoch) = (0, 0);
         self.epoch = self.working.next_epoch();
         let again = self.working.take_changed_again();
         if !self.live {
@@ -74,16 +86,21 @@ impl Projector {
         self.keep_within_memory()
     }
 
-    /// How many records may be in memory, about.
-    fn records_in_memory(&self) -> u64 {
-        self.settings.memory_budget / BYTES_A_RECORD
+    /// What the working set takes, about. The texts are counted only where they may be too many: until then, all that were
+    /// read count.
+    pub(super) fn memory_used(&mut self) -> u64 {
+        let records = self.working.weight() as u64 * BYTES_A_RECORD;
+        if records + self.texts > self.settings.memory_budget {
+            self.texts = self.working.text_len() as u64;
+        }
+        records + self.texts
     }
 
     /// Writes and lets go of what was touched longest ago, until the rest fits.
     fn keep_within_memory(&mut self) -> Result<(), StoreError> {
-        let limit = usize::try_from(self.records_in_memory()).unwrap_or(usize::MAX);
+        let budget = self.settings.memory_budget;
         for age in [64, 16, 8, 4, 2, 1, 0] {
-            if self.working.weight() <= limit {
+            if self.memory_used() <= budget {
                 return Ok(());
             }
             // Epochs are counted from 0, and what was touched in this one is younger than `epoch + 1`.
@@ -92,7 +109,7 @@ impl Projector {
             let commit = self.working.take_changes(Some(before));
             self.commit(commit)?;
             self.working.evict(before, self.writer.commits_written());
-            if self.working.weight() > limit && commits_before < self.commits {
+            if self.memory_used() > budget && commits_before < self.commits {
                 self.wait_for_writes()?;
                 self.working.evict(before, self.writer.commits_written());
             }

@@ -38,6 +38,15 @@ pub trait Records: Send {
     /// # Panics
     /// Where `at` is not less than [`Records::len`].
     fn record(&self, at: usize) -> Record<'_>;
+
+    /// How many bytes the value of a record had that is given cut short, since its batch is too large; `None` where it is
+    /// whole.
+    ///
+    /// # Panics
+    /// As [`Records::record`].
+    fn cut_from(&self, _at: usize) -> Option<u64> {
+        None
+    }
 }
 
 /// Offsets: of the oldest record, and one past the newest that may be read.

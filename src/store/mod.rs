@@ -46,7 +46,7 @@ pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_h
 pub use missing_jobs::is_missing_job;
 pub use panics::caught;
 pub use preflight::check_threads_to_serve;
-pub use reader::{Kept, ListQuery, Page, Reader, Response};
+pub use reader::{Kept, ListQuery, Page, PageReader, Reader, Response};
 pub use unlinked::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 

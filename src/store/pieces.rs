@@ -16,6 +16,9 @@ const REFERENCE: u8 = 0xFF;
 /// How often a value can have been replaced while it was read. Each time takes the writer longer than the reader.
 const TRIES: usize = 100;
 
+/// Room for this many bytes is made before a value has been read; a damaged reference may claim more.
+const MOST_RESERVED: usize = 64 << 20;
+
 /// Puts a value of any size.
 pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     wait_for_room();
@@ -83,7 +86,7 @@ pub fn refers_to(value: &[u8], tree: &Tree, key: &[u8], piece: &[u8]) -> Result<
 
 fn assemble(trees: &Trees, tree: &Tree, key: &[u8], reference: &[u8]) -> Result<Option<IVec>, StoreError> {
     let reference = Reference::parse(reference)?;
-    let mut whole = Vec::new();
+    let mut whole = Vec::with_capacity((reference.len as usize).min(MOST_RESERVED));
     for number in 0..reference.pieces() {
         match trees.pieces.get(reference.piece_key(tree, key, number))? {
             Some(piece) => whole.extend_from_slice(&piece),

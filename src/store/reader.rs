@@ -1,5 +1,7 @@
 //! Reads the store. Cheap to clone; cannot write; never waits for the writer.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,12 +16,16 @@ use super::done::Done;
 use super::frozen::Frozen;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::{StoreError, pieces};
-use crate::codec::stored::{self, Filter, Layout};
+use crate::codec::stored::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
+pub use page::PageReader;
 
 /// How many more than a page holds are looked up, to take the place of those that changed meanwhile. Where more have, the
 /// page is shorter.
 const SPARE: usize = 32;
+
+/// Smaller records are not worth a copy of their response.
+const WORTH_COPYING: usize = 16 << 10;
 
 /// An optimization's response, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +106,7 @@ impl Reader {
         if !layout.shown || !theirs {
             return Ok(None);
         }
-        let body = Bytes::from_owner(stored).slice(layout.response);
-        Ok(Some(Response { body, etag: layout.etag }))
+        Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
     }
 
     /// What is stored of an optimization, readers may see it or not. For tools: it decodes, which reads never do.
@@ -117,7 +122,7 @@ impl Reader {
         };
         let layout = stored::layout(&stored)?;
         let optimization = stored::decode_optimization(&stored)?;
-        let body = layout.shown.then(|| Bytes::from_owner(stored).slice(layout.response));
+        let body = layout.shown.then(|| response_of(stored, layout.response));
         Ok(Some(Kept { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
 
@@ -204,51 +209,28 @@ impl Reader {
         self.catalog.read().listed()
     }
 
-    /// One page of a list.
+    /// One page of a list, whole.
     ///
     /// # Errors
     /// As for [`Reader::get`].
     pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        self.done.failure.noting(self.page(query))
+        let mut page = self.page(query);
+        let body = page.next_piece(usize::MAX)?;
+        Ok(Page { body: body.into(), total: page.total() })
     }
 
-    /// The page is chosen by the catalog and read from the records, which may have changed in between: each is checked
-    /// against the whole query before it leaves. In place of those that no longer belong there come those that follow.
-    fn page(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let list = self.catalog.read().list(query);
-        let (numbers, mut total) = (list.page(query.offset, query.limit + SPARE), list.total());
-        let filter = query.filter();
-        let mut body = Vec::with_capacity(64 + numbers.len().min(query.limit) * 1280);
-        body.extend_from_slice(br#"{"optimizations":["#);
-        let mut left = query.limit;
-        for number in numbers {
-            if left == 0 {
-                break;
-            }
-            let key = number.to_be_bytes();
-            let stored = pieces::get(&self.trees, &self.trees.optimizations, &key)?;
-            let Some((stored, layout)) = checked(stored, &filter)? else {
-                total = total.saturating_sub(1);
-                continue;
-            };
-            if left < query.limit {
-                body.push(b',');
-            }
-            left -= 1;
-            body.extend_from_slice(&stored[layout.response.start..layout.objectives_null.start]);
-            body.extend_from_slice(layout.objectives.map_or(b"null", |objectives| &stored[objectives]));
-            body.extend_from_slice(&stored[layout.objectives_null.end..layout.response.end]);
-        }
-        body.extend_from_slice(format!(r#"],"total":{total}}}"#).as_bytes());
-        Ok(Page { body: body.into(), total })
+    /// One page of a list, to be read piece by piece.
+    pub fn page(&self, query: &ListQuery<'_>) -> PageReader {
+        PageReader::new(self, query)
     }
 }
 
-/// A record that still is what is asked for, and its layout.
-fn checked(stored: Option<IVec>, filter: &Filter) -> Result<Option<(IVec, Layout)>, StoreError> {
-    let Some(stored) = stored else { return Ok(None) };
-    let layout = stored::layout(&stored)?;
-    Ok(filter.accepts(&stored, &layout)?.then_some((stored, layout)))
+/// The response within a stored record. It keeps the whole record in memory, unless the rest of it is the larger part.
+fn response_of(stored: IVec, response: Range<usize>) -> Bytes {
+    if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
+        return Bytes::copy_from_slice(&stored[response]);
+    }
+    Bytes::from_owner(stored).slice(response)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
+mod backlog;
 mod encoding;
 mod names;
 mod syncing;
@@ -31,18 +32,15 @@ use crate::codec::stored;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
+use backlog::{Backlog, EndsBacklog, Part, parts};
 use encoding::put_optimizations;
 use syncing::{Note, SyncThread, sync};
 
 /// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
 
-/// How many optimizations a part holds at the most: writing one takes some milliseconds.
-const PART_LIMIT: usize = 2_000;
-
 enum Order {
-    /// With the number that is done once this part is, where it is the last of a commit.
-    Commit(Commit, Vec<DeadLetter>, Option<u64>),
+    Commit(Part),
     Checkpoint(Checkpoint),
     /// The note that the generation has been live.
     Live,
@@ -57,6 +55,7 @@ pub struct Writer {
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
     done: Arc<Done>,
+    backlog: Arc<Backlog>,
     checkpoint: Checkpoint,
     /// The generation's.
     directory: PathBuf,
@@ -88,17 +87,20 @@ impl Writer {
             "Optimizations and parked jobs written to the store"
         );
         let (orders, received) = sync_channel(PARTS_AHEAD);
+        let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
             db: db.clone(),
             file: File::open(file).map_err(StoreError::io("open", file))?,
             trees: trees.clone(),
             done: done.clone(),
+            backlog: backlog.clone(),
         };
         let thread = WriterThread {
             trees: trees.clone(),
             catalog: catalog.clone(),
             journal,
             done: done.clone(),
+            backlog: backlog.clone(),
             written: metrics::counter!("optview_store_writes_total"),
         };
         let thread = std::thread::Builder::new()
@@ -114,6 +116,7 @@ impl Writer {
             orders: Some(orders),
             thread: Some(thread),
             done,
+            backlog,
             checkpoint,
             file: FileIdentity::of(file).map_err(StoreError::io("look at", file))?,
             directory,
@@ -159,22 +162,17 @@ impl Writer {
         self.catalog.read().linking(job_id)
     }
 
-    /// Hands over commit `number`. Waits where the writing thread is far behind.
+    /// Hands over commit `number`. Waits where the writing thread, or the disk, is far behind.
     ///
     /// It is written in parts, so that none takes long: a record is whole by itself, so a commit need not be. What is
     /// parked no longer is removed last, when the optimizations that took it in are written.
     pub fn commit(&self, commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> Result<(), StoreError> {
-        let Commit { optimizations, jobs } = commit;
-        self.parked.lock().extend(jobs.iter().map(|(id, _)| job_hash(id)));
-        let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
-        let first = Commit { optimizations: Vec::new(), jobs: parked };
-        self.order(Order::Commit(first, dead_letters, None))?;
-        for part in optimizations.chunks(PART_LIMIT) {
-            let part = Commit { optimizations: part.to_vec(), jobs: Vec::new() };
-            self.order(Order::Commit(part, Vec::new(), None))?;
+        self.parked.lock().extend(commit.jobs.iter().map(|(id, _)| job_hash(id)));
+        for part in parts(commit, dead_letters, number) {
+            self.backlog.enter(part.bytes);
+            self.order(Order::Commit(part))?;
         }
-        let last = Commit { optimizations: Vec::new(), jobs: removed };
-        self.order(Order::Commit(last, Vec::new(), Some(number)))
+        Ok(())
     }
 
     /// Asks for a checkpoint once everything handed over before has been synced.
@@ -270,12 +268,14 @@ struct WriterThread {
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
     done: Arc<Done>,
+    backlog: Arc<Backlog>,
     written: metrics::Counter,
 }
 
 impl WriterThread {
     fn run_caught(self, orders: &Receiver<Order>, syncer: SyncThread) {
         let done = self.done.clone();
+        let _ends = EndsBacklog(self.backlog.clone());
         done.failure.catching("writing it", || self.run(orders, syncer));
     }
 
@@ -292,13 +292,22 @@ impl WriterThread {
             }
             for order in orders {
                 match order {
-                    Order::Commit(part, dead_letters, number) => {
+                    Order::Commit(part) => {
                         let _beat = self.done.pulse.begin(Stage::Store);
+                        if self.backlog.needs_sync() {
+                            // A syncer that has ended has noted why.
+                            drop(notes.send(Note::Nothing));
+                        }
+                        if !self.backlog.wait_for_disk() {
+                            return;
+                        }
                         self.done.begin_part();
-                        let ended = self.commit(part, &dead_letters, number);
+                        let bytes = part.bytes;
+                        let ended = self.commit(part);
                         self.done.end_part();
-                        if let Err(error) = ended {
-                            return self.done.failure.note(error);
+                        match ended {
+                            Ok(written) => self.backlog.leave(bytes, written),
+                            Err(error) => return self.done.failure.note(error),
                         }
                     }
                     // A syncer that has ended has noted why.
@@ -309,14 +318,12 @@ impl WriterThread {
         });
     }
 
-    fn commit(
-        &mut self,
-        commit: Commit,
-        dead_letters: &[DeadLetter],
-        number: Option<u64>,
-    ) -> Result<(), StoreError> {
-        for dead_letter in dead_letters {
-            self.put_dead_letter(dead_letter)?;
+    /// Gives how many bytes of records have been written.
+    fn commit(&mut self, part: Part) -> Result<u64, StoreError> {
+        let Part { commit, dead_letters, number, .. } = part;
+        let mut written = 0;
+        for dead_letter in &dead_letters {
+            written += self.put_dead_letter(dead_letter)?;
         }
         self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
         let numbered = self.number(commit.optimizations);
@@ -324,11 +331,14 @@ impl WriterThread {
         self.journal.append(&self.trees, &self.catalog, entries, || {
             for (id, job) in &commit.jobs {
                 if let Some(job) = job {
-                    pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &stored::encode_job(job)?)?;
+                    let value = stored::encode_job(job)?;
+                    pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &value)?;
+                    written += value.len() as u64;
                 }
             }
             self.done.parkings.note(&commit.jobs);
-            put_optimizations(&self.trees, &numbered)
+            written += put_optimizations(&self.trees, &numbered)?;
+            Ok(())
         })?;
         self.done.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         for (id, job) in &commit.jobs {
@@ -340,7 +350,7 @@ impl WriterThread {
         if let Some(number) = number {
             self.done.commits.store(number, Ordering::Release);
         }
-        Ok(())
+        Ok(written)
     }
 
     /// With the numbers that they have or are given, sorted by them.
@@ -359,13 +369,14 @@ impl WriterThread {
         numbered
     }
 
-    fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<(), StoreError> {
+    fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<u64, StoreError> {
         let key = dead_letter_key(dead_letter.position);
         if !self.trees.dead_letters.contains_key(&key)? {
             self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
         let value = stored::encode_dead_letter(dead_letter)?;
-        pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)
+        pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;
+        Ok(value.len() as u64)
     }
 }
 

@@ -82,7 +82,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/history.rs",
         ],
     ),
-    (&["zstd"], &["src/source/archive/", "src/snapshot/file.rs"]),
+    (&["zstd"], &["src/source/archive/", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
     (&["base64"], &["src/source/archive/"]),
     (&["rustix"], &["src/disk.rs", "src/store/generations.rs", "src/store/os_errors.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs"]),
@@ -93,7 +93,16 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["stdout"], &["src/terminal.rs"]),
     (&["console"], &["src/terminal.rs"]),
     (&["ProgressBar"], &["src/progress.rs"]),
-    (&["unsafe"], &["src/source/kafka/queries.rs", "src/source/kafka/queue.rs", "src/store/really_sync.rs"]),
+    (
+        &["unsafe"],
+        &[
+            "src/source/kafka/decompression.rs",
+            "src/source/kafka/queries.rs",
+            "src/source/kafka/queue.rs",
+            "src/store/really_sync.rs",
+        ],
+    ),
+    (&["flate2", "lz4_flex"], &["src/source/kafka/decompression.rs"]),
     // One writes; whoever serves reads.
     (&["Writer"], &["src/store/", "src/projector.rs"]),
 ];

@@ -119,6 +119,34 @@ fn what_memory_cannot_hold_is_written_and_loaded_again() {
 }
 
 #[test]
+fn large_texts_count_by_their_bytes_so_that_memory_holds_few_of_them() {
+    const COUNT: usize = 60;
+    let mut partitions = partitions(&history(5, 1));
+    let partition = partitions.iter_mut().find(|held| held.topic == Topic::Optimizations).unwrap();
+    let mut push = |sequence: usize, at: usize, event: String| {
+        let value = format!(
+            r#"{{"metadata":{{"eventId":"e-{at}-{sequence}","occurredAt":"2026-03-01T09:00:00Z","sequence":{sequence}}},"optimizationId":"large-{at}",{event}}}"#
+        );
+        partition.push(format!("large-{at}").into_bytes(), Some(value.into_bytes()));
+    };
+    let text = "x".repeat(200_000);
+    for at in 0..COUNT {
+        let created =
+            format!(r#""created":{{"organizationId":"o","projectId":"p","objectives":{{"a":"{text}"}}}}"#);
+        push(1, at, created);
+    }
+    (0..COUNT).for_each(|at| push(2, at, r#""detailsChanged":{"name":"later"}"#.to_owned()));
+    let directory = tempfile::tempdir().unwrap();
+    let loads = counted("optview_store_loads_total", || {
+        let run = Run { most_in_a_batch: 7, ..Run::to_the_end(1) };
+        // By their number alone, there would be room for all.
+        project(directory.path(), &partitions, run, |settings| settings.memory_budget = 2 << 20);
+    });
+    assert!(loads > COUNT as u64 / 2, "{loads}");
+    check(directory.path(), &expected(&partitions, |_, _| false));
+}
+
+#[test]
 fn dead_letters_are_kept_and_counted_once_however_often_they_are_read() {
     let mut partitions = partitions(&history(1, 10));
     let mut garbage = BTreeSet::new();

@@ -156,6 +156,10 @@ impl Records for Early {
     fn record(&self, at: usize) -> Record<'_> {
         self.records.record(self.places[at])
     }
+
+    fn cut_from(&self, at: usize) -> Option<u64> {
+        self.records.cut_from(self.places[at])
+    }
 }
 
 #[cfg(test)]

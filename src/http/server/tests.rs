@@ -36,7 +36,7 @@ impl Server {
 
 fn limits() -> Limits {
     let long = Duration::from_secs(20);
-    Limits { connections: 10, first_response: long, idle: long, drain: long }
+    Limits { connections: 10, first_response: long, idle: long, unread: long, drain: long }
 }
 
 fn hello() -> Router {

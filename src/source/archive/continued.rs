@@ -336,4 +336,8 @@ impl Records for AllButTheFirst {
     fn record(&self, at: usize) -> Record<'_> {
         self.0.record(at + 1)
     }
+
+    fn cut_from(&self, at: usize) -> Option<u64> {
+        self.0.cut_from(at + 1)
+    }
 }

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Client;
+use super::decompression;
 use super::observer::{Found, Observer};
 use super::partition::Partition;
 use super::renewal::{Cure, Sight, Watchdog};
@@ -27,6 +28,9 @@ use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;
+/// How many bytes of records are given by one poll, about. What is taken out of librdkafka's queues counts no more there, and
+/// is fetched again.
+const BYTES_A_POLL: usize = 8 << 20;
 /// How often it is looked whether the consumer is deaf.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The observer's client is answered where it has heard something within this time.
@@ -221,12 +225,14 @@ impl Source for KafkaSource {
         if self.most_behind().is_none() {
             self.wake.wait(wait);
         }
-        let mut given = 0;
+        let (mut given, mut bytes) = (0, 0);
         while given < RECORDS_A_POLL
+            && bytes < BYTES_A_POLL
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            given += partition.turn(self.consumer.context(), take);
+            let (records, bytes_given) = partition.turn(self.consumer.context(), take);
+            (given, bytes) = (given + records, bytes + bytes_given);
             self.partitions.push(partition);
         }
         self.look_after_consumer(Instant::now());
@@ -330,6 +336,10 @@ impl Records for Stray {
             value: message.payload(),
             headers: headers.collect(),
         }
+    }
+
+    fn cut_from(&self, at: usize) -> Option<u64> {
+        decompression::has_cut().then(|| decompression::cut_from(&self.record(at).headers)).flatten()
     }
 }
 

@@ -4,6 +4,7 @@ pub mod admin;
 mod build_parts;
 mod client;
 mod consumer;
+pub mod decompression;
 pub mod embedded;
 mod fetch_errors;
 pub mod look;

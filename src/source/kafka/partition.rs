@@ -53,13 +53,13 @@ impl Partition {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Gives a batch of the partition's records. Gives how many those were.
-    pub fn turn(&mut self, watch: &Watch, take: &mut dyn FnMut(Polled)) -> usize {
+    /// Gives a batch of the partition's records. Gives how many those were, and how many bytes they have.
+    pub fn turn(&mut self, watch: &Watch, take: &mut dyn FnMut(Polled)) -> (usize, usize) {
         let Partition { topic, number, ref mut queue, ref ready, ref mut time, ref mut position, ref mut error } =
             *self;
         // Before the queue is read: what comes meanwhile sets it again.
         ready.store(false, Ordering::Release);
-        let taken = queue.take(topic, |taken| match taken {
+        let (taken, bytes) = queue.take(topic, |taken| match taken {
             Taken::Messages(messages) => {
                 let last = messages.record(messages.len() - 1);
                 *time = last.timestamp_millis.unwrap_or(i64::MIN);
@@ -82,7 +82,7 @@ impl Partition {
         if Queue::is_batch(taken) {
             ready.store(true, Ordering::Release);
         }
-        taken
+        (taken, bytes)
     }
 
     /// A partition that is assigned anew may give its records at once.

@@ -13,6 +13,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
+use super::decompression;
 use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
@@ -64,8 +65,9 @@ impl Queue {
         Some(Queue { raw, batch: vec![std::ptr::null_mut(); BATCH], nonempty, consumer: consumer.clone() })
     }
 
-    /// Gives what is in the queue, at most a batch, without waiting. Gives how many those were.
-    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken)) -> usize {
+    /// Gives what is in the queue, at most a batch, without waiting. Gives how many those were, and how many bytes their
+    /// values have.
+    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken)) -> (usize, usize) {
         // SAFETY: the queue is alive, and `batch` has room for as many pointers as are asked for.
         let taken = unsafe {
             rd::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, self.batch.as_mut_ptr(), self.batch.len())
@@ -74,9 +76,13 @@ impl Queue {
         let none = || Messages { topic, held: Vec::new(), _consumer: self.consumer.clone() };
         let mut messages = none();
         messages.held.reserve(taken);
+        let mut bytes = 0;
         for message in self.batch[..taken].iter().filter_map(|&raw| NonNull::new(raw)).map(Message) {
             match message.error() {
-                None => messages.held.push(message),
+                None => {
+                    bytes += message.value_len();
+                    messages.held.push(message);
+                }
                 Some((code, text)) => {
                     if !messages.held.is_empty() {
                         give(Taken::Messages(std::mem::replace(&mut messages, none())));
@@ -91,7 +97,7 @@ impl Queue {
         if !messages.held.is_empty() {
             give(Taken::Messages(messages));
         }
-        taken
+        (taken, bytes)
     }
 
     /// Whether one call can have left something in the queue.
@@ -133,6 +139,10 @@ impl Records for Messages {
     fn record(&self, at: usize) -> Record<'_> {
         self.held[at].record(self.topic)
     }
+
+    fn cut_from(&self, at: usize) -> Option<u64> {
+        decompression::has_cut().then(|| decompression::cut_from(&self.held[at].headers())).flatten()
+    }
 }
 
 /// One of librdkafka's messages, ours to destroy.
@@ -151,6 +161,11 @@ impl Message {
         }
         let text = self.bytes(message.payload, message.len).unwrap_or_default();
         Some((message.err.into(), String::from_utf8_lossy(text).into_owned()))
+    }
+
+    fn value_len(&self) -> usize {
+        // SAFETY: the message is alive until it is dropped.
+        unsafe { self.0.as_ref() }.len
     }
 
     /// The position, where it says that the partition ends.

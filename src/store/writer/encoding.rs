@@ -11,15 +11,20 @@ use crate::domain::Optimization;
 const WORTH_A_THREAD: usize = 512;
 const ENCODED_AT_ONCE: usize = 64;
 
-/// Encoding takes as long as inserting does, so another thread does it where there is much.
-pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<(), StoreError> {
+/// Encoding takes as long as inserting does, so another thread does it where there is much. Gives how many bytes have been
+/// inserted.
+pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
     let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
         let mut value = Vec::with_capacity(2048);
         stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
     };
-    let put = |(number, value): ([u8; 4], Vec<u8>)| pieces::put(trees, &trees.optimizations, &number, &value);
+    let put = |bytes: u64, (number, value): ([u8; 4], Vec<u8>)| {
+        pieces::put(trees, &trees.optimizations, &number, &value)?;
+        Ok(bytes + value.len() as u64)
+    };
+    let put_here = || numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?));
     if numbered.len() < WORTH_A_THREAD {
-        return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
+        return put_here();
     }
     std::thread::scope(|scope| {
         let (give, encoded) = sync_channel(4);
@@ -31,8 +36,8 @@ pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimizatio
         });
         if thread.is_err() {
             // The process may start no more threads: it takes longer, and no more than that.
-            return numbered.iter().try_for_each(|optimization| put(encode(optimization)?));
+            return put_here();
         }
-        encoded.into_iter().try_for_each(|encoded| encoded?.into_iter().try_for_each(put))
+        encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, put))
     })
 }

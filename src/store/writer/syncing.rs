@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Checkpoint, Done, Stage, StoreError, Trees, WAS_LIVE, stored};
+use super::{Backlog, Checkpoint, Done, EndsBacklog, Stage, StoreError, Trees, WAS_LIVE, stored};
 use crate::store::checkpoint;
 
 pub(super) struct SyncThread {
@@ -17,6 +17,7 @@ pub(super) struct SyncThread {
     pub(super) file: File,
     pub(super) trees: Trees,
     pub(super) done: Arc<Done>,
+    pub(super) backlog: Arc<Backlog>,
 }
 
 /// What is written once all before it is on the disk.
@@ -24,6 +25,8 @@ pub(super) enum Note {
     Checkpoint(Checkpoint),
     /// The generation has been live.
     Live,
+    /// Only that what was written before is on the disk, so that there is room for more.
+    Nothing,
 }
 
 /// What one sync is for.
@@ -43,6 +46,7 @@ impl Round {
                 self.checkpoints += 1;
             }
             Note::Live => self.is_live = true,
+            Note::Nothing => {}
         }
     }
 }
@@ -50,6 +54,7 @@ impl Round {
 impl SyncThread {
     pub(super) fn run_caught(self, notes: &Receiver<Note>) {
         let done = self.done.clone();
+        let _ends = EndsBacklog(self.backlog.clone());
         done.failure.catching("syncing it", || self.run(notes));
     }
 
@@ -60,9 +65,11 @@ impl SyncThread {
             // Where the disk is slow, one sync is for all that wait.
             notes.try_iter().for_each(|later| round.add(later));
             let _beat = self.done.pulse.begin(Stage::Sync);
+            let written = self.backlog.begin_sync();
             if let Err(error) = self.write(&round) {
                 return self.done.failure.note(error);
             }
+            self.backlog.end_sync(written);
             self.done.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
         }
     }
@@ -77,7 +84,9 @@ impl SyncThread {
         if round.is_live {
             self.trees.meta.insert(WAS_LIVE, stored::encode(&(), "note that it was live")?)?;
         }
-        self.db.flush()?;
+        if round.checkpoint.is_some() || round.is_live {
+            self.db.flush()?;
+        }
         Ok(())
     }
 }

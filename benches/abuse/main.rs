@@ -1,0 +1,74 @@
+//! What a `serve` takes in memory and descriptors, and what a client that reads by id notices, while others ask too much of it:
+//!
+//! ```text
+//! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench abuse
+//! ```
+//!
+//! `--only NAME` tries one abuse (the names stand in `abuses.rs`), `--binary PATH` another build of optview, `--limit-mib N`
+//! fails where one takes more. Each is tried on a `serve` of its own with its default settings. A broker that lets clients
+//! create topics is needed, and a C compiler for the disk that hangs.
+
+mod abuses;
+mod events;
+mod server;
+#[expect(dead_code, reason = "shared with the other benchmarks, which need more of it")]
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use abuses::ABUSES;
+use events::Events;
+use server::{Peak, Server, Start};
+use support::Options;
+
+/// How long it is left in peace afterwards, to see what stays.
+const AFTERWARDS: Duration = Duration::from_secs(15);
+
+/// Something that a `serve` should bear.
+pub struct Abuse {
+    name: &'static str,
+    /// What is done, and how much of it.
+    what: &'static str,
+    /// How the process is started, other than as usual.
+    start: fn(&mut Start),
+    /// Puts on the topics what is there before it starts.
+    prepare: fn(&mut Events),
+    /// Gives what came of it.
+    run: fn(&Server, &mut Events) -> String,
+}
+
+fn main() {
+    let Some(brokers) = support::brokers("abuse") else { return };
+    let options = Options::read();
+    let binary = PathBuf::from(options.get("binary", env!("CARGO_BIN_EXE_optview")));
+    let (only, limit) = (options.get("only", ""), options.number("limit-mib", "0"));
+    println!(
+        "| abuse | peak RSS, MiB | RSS after 15 s, MiB | descriptors | reads by id, ms: p50 / p99 / longest | came of it |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let mut most = 0;
+    for abuse in ABUSES.iter().filter(|abuse| only.is_empty() || abuse.name == only) {
+        most = most.max(attempt(abuse, &brokers, &binary));
+    }
+    assert!(limit == 0 || most <= limit, "{most} MiB is more than --limit-mib {limit}");
+}
+
+/// Prints one line of the table. Gives the peak in MiB.
+fn attempt(abuse: &Abuse, brokers: &str, binary: &std::path::Path) -> u64 {
+    let mut events = Events::new(brokers, &format!("bench-abuse-{}-{}", std::process::id(), abuse.name));
+    (abuse.prepare)(&mut events);
+    events.put_usual();
+    let mut start = Start::new(binary, &events.settings);
+    (abuse.start)(&mut start);
+    let server = Server::start(start);
+    let came = (abuse.run)(&server, &mut events);
+    let Peak { mib, descriptors } = server.peak();
+    let reads = server.reads();
+    std::thread::sleep(AFTERWARDS);
+    let after = server.rss_mib();
+    let mib = mib.max(server.peak().mib);
+    println!("| {}: {} | {mib} | {after} | {descriptors} | {reads} | {came} |", abuse.name, abuse.what);
+    mib
+}

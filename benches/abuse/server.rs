@@ -1,0 +1,206 @@
+//! A `serve` that is looked at from outside while it is abused.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use optview::domain::Topic;
+use optview::source::kafka::KafkaSettings;
+use parking_lot::Mutex;
+
+use crate::events::usual_ids;
+use crate::support::{Killed, json, percentile};
+
+/// How often it is looked at, and how often a view is read.
+const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+const READ_EVERY: Duration = Duration::from_millis(10);
+
+/// How long a read by id may take before it counts as one that failed.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a `serve` is started.
+pub struct Start {
+    pub command: Command,
+    pub directory: tempfile::TempDir,
+    pub read: String,
+    pub admin: String,
+    /// Its log goes to a pipe that nobody reads.
+    pub nobody_reads_log: bool,
+}
+
+impl Start {
+    pub fn new(binary: &Path, settings: &KafkaSettings) -> Start {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [read, admin] = [free_address(), free_address()];
+        // A shell in between can lower limits for it.
+        let mut command = Command::new("bash");
+        command.args(["-c", "${LIMITS:-:}; exec \"$@\"", "bash"]).arg(binary).arg("serve");
+        command.args(["--brokers", &settings.brokers, "--listen", &read, "--admin-listen", &admin]);
+        for (option, topic) in
+            ["--topic-optimizations", "--topic-jobs", "--topic-multistart-runs"].iter().zip(Topic::ALL)
+        {
+            command.args([option, settings.topics.get(topic)]);
+        }
+        command.arg("--data-dir").arg(directory.path().join("data"));
+        Start { command, directory, read, admin, nobody_reads_log: false }
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// The most that it has taken so far.
+pub struct Peak {
+    pub mib: u64,
+    pub descriptors: u64,
+}
+
+pub struct Server {
+    process: RefCell<Killed>,
+    pub directory: tempfile::TempDir,
+    pub read: String,
+    admin: String,
+    stop: Arc<AtomicBool>,
+    descriptors: Arc<AtomicU64>,
+    /// Milliseconds; what failed took for ever.
+    reads: Arc<Mutex<Vec<f64>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start(start: Start) -> Server {
+        let Start { mut command, directory, read, admin, nobody_reads_log } = start;
+        let log = File::create(directory.path().join("serve.log")).expect("the directory is there");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(if nobody_reads_log { Stdio::piped() } else { log.into() });
+        let process = Killed(command.spawn().expect("serve starts"));
+        let id = process.0.id();
+        let (stop, descriptors) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let counting = {
+            let (stop, descriptors) = (stop.clone(), descriptors.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let open = fs::read_dir(format!("/proc/{id}/fd")).map_or(0, |open| open.count() as u64);
+                    descriptors.fetch_max(open, Ordering::Relaxed);
+                    std::thread::sleep(SAMPLE_EVERY);
+                }
+            })
+        };
+        let process = RefCell::new(process);
+        let reads = Arc::default();
+        Server { process, directory, read, admin, stop, descriptors, reads, threads: vec![counting] }
+    }
+
+    /// Waits until it is live, at most for so long. Gives whether it is; from then on views are read by id.
+    pub fn is_live_within(&self, limit: Duration) -> bool {
+        let begin = Instant::now();
+        while begin.elapsed() < limit && self.is_running() {
+            if self.status().is_some_and(|status| status["state"] == "live") {
+                return true;
+            }
+            std::thread::sleep(SAMPLE_EVERY);
+        }
+        false
+    }
+
+    pub fn status(&self) -> Option<serde_json::Value> {
+        json(&format!("http://{}/status", self.admin))
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.borrow_mut().0.try_wait().expect("a child").is_none()
+    }
+
+    /// Reads views by id as a usual client does, as long as `during` lasts.
+    pub fn beside_reads<T>(&self, during: impl FnOnce() -> T) -> T {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let agent = agent();
+                for id in usual_ids().iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    let is_answered = agent
+                        .get(format!("http://{}/optimizations/{id}", self.read))
+                        .call()
+                        .is_ok_and(|mut answer| answer.body_mut().read_to_string().is_ok());
+                    let millis = begin.elapsed().as_secs_f64() * 1000.0;
+                    self.reads.lock().push(if is_answered { millis } else { f64::INFINITY });
+                    std::thread::sleep(READ_EVERY);
+                }
+            });
+            let done = during();
+            over.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    pub fn reads(&self) -> String {
+        let mut reads = self.reads.lock().clone();
+        if reads.is_empty() {
+            return "none".to_owned();
+        }
+        reads.sort_by(f64::total_cmp);
+        let [half, most, longest] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&reads, hundredths));
+        format!("{half:.1} / {most:.1} / {longest:.1}")
+    }
+
+    /// A connection on which this was asked, and nothing is read.
+    pub fn ask(&self, path: &str) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(&self.read).ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).ok()?;
+        Some(stream)
+    }
+
+    /// How many bytes an answer has, and its status.
+    pub fn read_all(&self, path: &str) -> (u16, u64) {
+        let Ok(mut answer) = agent().get(format!("http://{}{path}", self.read)).call() else { return (0, 0) };
+        let status = answer.status().as_u16();
+        let bytes = std::io::copy(&mut answer.body_mut().as_reader(), &mut std::io::sink());
+        (status, bytes.unwrap_or(0))
+    }
+
+    fn proc_mib(&self, name: &str) -> u64 {
+        let path = PathBuf::from(format!("/proc/{}/status", self.process.borrow().0.id()));
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0 kB");
+        value.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
+    }
+
+    pub fn rss_mib(&self) -> u64 {
+        self.proc_mib("VmRSS:")
+    }
+
+    pub fn peak(&self) -> Peak {
+        Peak { mib: self.proc_mib("VmHWM:"), descriptors: self.descriptors.load(Ordering::Relaxed) }
+    }
+
+    /// Whether the operators' address answers.
+    pub fn admin_answers(&self) -> bool {
+        let mut answer = String::new();
+        let Ok(mut stream) = TcpStream::connect(&self.admin) else { return false };
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket option");
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(READ_WITHIN)).http_status_as_error(false);
+    config.build().new_agent()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| thread.join().expect("it only counts"));
+    }
+}

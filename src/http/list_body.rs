@@ -1,0 +1,114 @@
+//! The body of a list: read from the store piece by piece, as its client takes them, so that a page is never in memory as a
+//! whole. A page that fits into one piece goes out as one body, with its length.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::task;
+use tokio::time::Instant;
+
+use super::errors::HttpError;
+use super::list_turns::{ListCaller, ListTurns};
+use super::response_memory::{ResponseMemory, Room};
+use super::{APPLICATION_JSON, json};
+use crate::store::{PageReader, StoreError};
+
+/// How many bytes a piece has, and the rest of the view that goes beyond them.
+const PIECE: usize = 64 << 10;
+
+/// How long a client may take to read one page. A generation that was replaced stays open until then.
+const READ_WITHIN: Duration = Duration::from_secs(600);
+
+/// What all lists share.
+#[derive(Clone)]
+pub struct ListMemory {
+    /// Whose piece is read next.
+    pub turns: Arc<ListTurns>,
+    pub memory: ResponseMemory,
+}
+
+/// The response with a page as its body. The page is chosen where it is read.
+///
+/// # Errors
+/// What reading the first piece fails at. What a later one fails at breaks the body off, which the client sees.
+pub async fn response(
+    choose: impl FnOnce() -> PageReader + Send + 'static,
+    caller: ListCaller,
+    shared: ListMemory,
+) -> Result<Response, HttpError> {
+    let (page, first) = shared.piece(&caller, choose).await?;
+    if page.is_over() {
+        return Ok(json(first));
+    }
+    let begun = Instant::now();
+    let rest = stream::try_unfold((page, Some(first)), move |(page, given)| {
+        let (shared, caller) = (shared.clone(), caller.clone());
+        async move {
+            match given {
+                Some(first) => Ok(Some((first, (page, None)))),
+                None if page.is_over() => Ok(None),
+                None if begun.elapsed() > READ_WITHIN => {
+                    Err(io::Error::other("the client takes too long to read it"))
+                }
+                None => {
+                    let (page, piece) = shared.piece(&caller, || page).await.map_err(broken_off)?;
+                    Ok(Some((piece, (page, None))))
+                }
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(rest));
+    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+    Ok(response)
+}
+
+fn broken_off(error: HttpError) -> io::Error {
+    tracing::warn!("a list was broken off: {error:?}");
+    io::Error::other("the list was broken off")
+}
+
+impl ListMemory {
+    /// Reads the next piece. There is room for it before it is read, but for views that are larger than a piece.
+    async fn piece(
+        &self,
+        caller: &ListCaller,
+        page: impl FnOnce() -> PageReader + Send + 'static,
+    ) -> Result<(PageReader, Bytes), HttpError> {
+        let mut room = self.memory.room(PIECE).await?;
+        let turn = Arc::clone(&self.turns).turn(caller.clone()).await;
+        let read = task::spawn_blocking(move || {
+            let mut page = page();
+            let piece = page.next_piece(PIECE)?;
+            // Held by the thread and not by the request: a client that leaves does not end the reading.
+            Ok::<_, StoreError>((page, piece, turn))
+        });
+        let (page, piece, turn) = match read.await {
+            Ok(read) => read?,
+            Err(error) => {
+                tracing::error!(%error, "a list panicked");
+                return Err(HttpError::Internal);
+            }
+        };
+        self.make_room(&mut room, piece.len()).await?;
+        drop(turn);
+        Ok((page, room.bytes(piece)))
+    }
+
+    async fn make_room(&self, room: &mut Room, bytes: usize) -> Result<(), HttpError> {
+        let wanted = self.memory.most(bytes);
+        if wanted > room.bytes_held() {
+            room.merge(self.memory.room(wanted - room.bytes_held()).await?);
+        }
+        room.shrink(bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

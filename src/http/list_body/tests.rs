@@ -1,0 +1,108 @@
+use std::sync::Arc as Shared;
+
+use http_body_util::BodyExt as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::{Commit, Created, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
+use crate::store::{ListQuery, Opened};
+
+const DESCRIPTION: usize = 40_000;
+
+fn optimization(number: usize) -> Optimization {
+    let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence: 1 };
+    let stamp = Stamp::new(&metadata, 0, Position { topic: Topic::Optimizations, partition: 0, offset: 0 });
+    let mut optimization = Optimization::new(Shared::from(format!("opt-{number:03}")));
+    let created = Created {
+        organization_id: "org-1".into(),
+        project_id: "prj-1".into(),
+        name: None,
+        description: Some("x".repeat(DESCRIPTION).into()),
+        kind: None,
+        created_at: Timestamp::default(),
+        created_by_email: None,
+        cell_spec_id: None,
+        cell_name: None,
+        parameterized_model_id: None,
+        parameterized_model_name: None,
+        optimization_template_id: None,
+        objectives: None,
+    };
+    optimization.created = Some(Register::new(created, stamp));
+    optimization
+}
+
+/// A store of so many views of 40 kB.
+fn store(count: usize) -> (TempDir, Opened) {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = crate::store::open(directory.path(), 1 << 20).unwrap();
+    let optimizations = (0..count).map(|number| Shared::new(optimization(number))).collect();
+    opened.writer.commit(Commit { optimizations, jobs: Vec::new() }, Vec::new(), 1).unwrap();
+    while opened.writer.commits_written() < 1 {
+        opened.writer.check().unwrap();
+        std::thread::yield_now();
+    }
+    (directory, opened)
+}
+
+fn shared(bytes: usize) -> ListMemory {
+    ListMemory { turns: ListTurns::new(2), memory: ResponseMemory::new(bytes) }
+}
+
+const QUERY: ListQuery<'static> =
+    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+
+async fn ask(opened: &Opened, shared: &ListMemory) -> Result<Response, HttpError> {
+    let reader = opened.writer.reader();
+    response(move || reader.page(&QUERY), ListCaller::Key("key".to_owned()), shared.clone()).await
+}
+
+async fn next(response: &mut Response) -> Option<Bytes> {
+    Some(response.body_mut().frame().await?.unwrap().into_data().unwrap())
+}
+
+#[tokio::test]
+async fn a_large_page_is_sent_in_pieces_that_are_the_page_together() {
+    let (_directory, opened) = store(100);
+    let shared = shared(1 << 20);
+    let mut response = ask(&opened, &shared).await.unwrap();
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    let (mut pieces, mut body) = (0, Vec::new());
+    while let Some(piece) = next(&mut response).await {
+        assert!(piece.len() < PIECE + 2 * DESCRIPTION, "{}", piece.len());
+        body.extend_from_slice(&piece);
+        pieces += 1;
+    }
+    assert!(pieces > 20, "{pieces}");
+    let page = opened.writer.reader().list(&QUERY).unwrap();
+    assert_eq!((Bytes::from(body), page.total), (page.body, 100));
+    opened.writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn a_page_that_fits_into_a_piece_has_a_length() {
+    use axum::body::HttpBody as _;
+    let (_directory, opened) = store(1);
+    let response = ask(&opened, &shared(1 << 20)).await.unwrap();
+    let length = response.body().size_hint().exact().unwrap();
+    assert_eq!(length, opened.writer.reader().list(&QUERY).unwrap().body.len() as u64);
+    opened.writer.finish().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_nobody_reads_hold_a_piece_each_and_all_together_no_more_than_may_be() {
+    let (_directory, opened) = store(10);
+    let shared = shared(10 * (PIECE + DESCRIPTION));
+    let mut unread = Vec::new();
+    while let Ok(response) = ask(&opened, &shared).await {
+        unread.push(response);
+        assert!(unread.len() < 100, "the memory is never full");
+    }
+    assert!(unread.len() >= 10, "{}", unread.len());
+    // Once one has been read to its end, there is room again.
+    let mut read = unread.pop().unwrap();
+    while next(&mut read).await.is_some() {}
+    assert!(ask(&opened, &shared).await.is_ok());
+    drop(unread);
+    opened.writer.finish().unwrap();
+}

@@ -1,0 +1,119 @@
+//! One page of a list, read record by record: a page may hold a thousand views of a megabyte, and is never in memory as a
+//! whole.
+//!
+//! The page is chosen by the catalog and read from the records, which may have changed in between: each is checked against
+//! the whole query before it is given. In place of those that no longer belong there come those that follow.
+
+use std::vec;
+
+use sled::IVec;
+
+use super::{ListQuery, Reader, SPARE};
+use crate::codec::stored::{self, Filter, Layout};
+use crate::store::{StoreError, pieces};
+
+/// A page that is being read. It gives its body piece by piece: `{"optimizations": [...], "total": n}`, the objectives
+/// filled in.
+pub struct PageReader {
+    reader: Reader,
+    filter: Filter,
+    numbers: vec::IntoIter<u32>,
+    limit: usize,
+    /// How many more views it may give.
+    left: usize,
+    total: u64,
+    is_begun: bool,
+    is_over: bool,
+}
+
+impl PageReader {
+    pub(super) fn new(reader: &Reader, query: &ListQuery<'_>) -> PageReader {
+        let list = reader.catalog.read().list(query);
+        let (numbers, total) = (list.page(query.offset, query.limit + SPARE), list.total());
+        PageReader {
+            reader: reader.clone(),
+            filter: query.filter(),
+            numbers: numbers.into_iter(),
+            limit: query.limit,
+            left: query.limit,
+            total,
+            is_begun: false,
+            is_over: false,
+        }
+    }
+
+    /// How many the filters let through, on all pages, as far as is known by now: those that were found not to belong there
+    /// any more are not counted.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether all of the body was given.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// The next piece of the body: `len` bytes, and what is left of the view that goes beyond them. Less at the end, and
+    /// nothing behind it.
+    ///
+    /// # Errors
+    /// As for [`Reader::get`].
+    pub fn next_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
+        let done = self.reader.done.clone();
+        done.failure.noting(self.read_piece(len))
+    }
+
+    fn read_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut piece = Vec::new();
+        if self.is_over {
+            return Ok(piece);
+        }
+        if !self.is_begun {
+            self.is_begun = true;
+            piece.extend_from_slice(br#"{"optimizations":["#);
+        }
+        while self.left > 0 && piece.len() < len {
+            let Some(number) = self.numbers.next() else {
+                self.left = 0;
+                break;
+            };
+            let Some((stored, layout)) = self.checked(number)? else {
+                self.total = self.total.saturating_sub(1);
+                continue;
+            };
+            if self.left < self.limit {
+                piece.push(b',');
+            }
+            self.left -= 1;
+            push_view(&stored, &layout, &mut piece);
+        }
+        if self.left == 0 {
+            self.is_over = true;
+            piece.extend_from_slice(format!(r#"],"total":{}}}"#, self.total).as_bytes());
+        }
+        Ok(piece)
+    }
+
+    /// A record that still is what is asked for, and its layout.
+    fn checked(&self, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
+        let trees = &self.reader.trees;
+        let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
+            return Ok(None);
+        };
+        let layout = stored::layout(&stored)?;
+        Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
+    }
+}
+
+/// Appends a view as lists show it: with its objectives.
+fn push_view(stored: &[u8], layout: &Layout, out: &mut Vec<u8>) {
+    let (before, after) = (
+        &stored[layout.response.start..layout.objectives_null.start],
+        &stored[layout.objectives_null.end..layout.response.end],
+    );
+    let objectives = layout.objectives.as_ref().map_or(&b"null"[..], |objectives| &stored[objectives.clone()]);
+    out.reserve(before.len() + objectives.len() + after.len() + 1);
+    out.extend_from_slice(before);
+    out.extend_from_slice(objectives);
+    out.extend_from_slice(after);
+}

@@ -1,0 +1,220 @@
+//! How many bytes are on their way to the disk, and what waits where they are too many: the projector, so that no more is
+//! read than can be written. Where the disk does not answer, nothing grows.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::domain::{Commit, DeadLetter, Job, Optimization};
+
+/// How many bytes may wait to be written.
+const QUEUED_LIMIT: u64 = 32 << 20;
+/// How many bytes may be in sled's hands without being known to be on the disk. sled itself would take any number.
+const UNSYNCED_LIMIT: u64 = 64 << 20;
+/// How many bytes a part of a commit has at the most, unless one record has more.
+const PART_BYTES: u64 = 4 << 20;
+/// How many optimizations a part has at the most: writing one takes some milliseconds.
+const PART_LIMIT: usize = 2_000;
+/// What a record in memory takes beside its texts, about.
+const RECORD_BYTES: u64 = 2_500;
+
+/// A part of a commit.
+pub(super) struct Part {
+    pub commit: Commit,
+    pub dead_letters: Vec<DeadLetter>,
+    /// The number that is done once this part is, where it is the last of a commit.
+    pub number: Option<u64>,
+    /// What it takes in memory, about.
+    pub bytes: u64,
+}
+
+impl Part {
+    fn new(commit: Commit, dead_letters: Vec<DeadLetter>, number: Option<u64>) -> Part {
+        let parked = commit.jobs.iter().filter_map(|(_, job)| job.as_deref());
+        let bytes = commit.optimizations.iter().map(|optimization| bytes_of(optimization)).sum::<u64>()
+            + parked.map(bytes_of_job).sum::<u64>()
+            + dead_letters.iter().map(|dead_letter| dead_letter.size() as u64).sum::<u64>();
+        Part { commit, dead_letters, number, bytes }
+    }
+}
+
+fn bytes_of(optimization: &Optimization) -> u64 {
+    RECORD_BYTES + optimization.text_len() as u64
+}
+
+fn bytes_of_job(job: &Job) -> u64 {
+    RECORD_BYTES + job.text_len() as u64
+}
+
+/// The parts of commit `number`, in the order in which they are to be written: what is parked first, then the optimizations,
+/// last what is parked no longer.
+pub(super) fn parts(commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> impl Iterator<Item = Part> {
+    let Commit { optimizations, jobs } = commit;
+    let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
+    let first = Part::new(Commit { optimizations: Vec::new(), jobs: parked }, dead_letters, None);
+    let mut left = optimizations.into_iter().peekable();
+    let middle = std::iter::from_fn(move || {
+        left.peek()?;
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        while let Some(optimization) = left.next_if(|next| has_room(&part, bytes, next)) {
+            bytes += bytes_of(&optimization);
+            part.push(optimization);
+        }
+        Some(Part::new(Commit { optimizations: part, jobs: Vec::new() }, Vec::new(), None))
+    });
+    let last = Part::new(Commit { optimizations: Vec::new(), jobs: removed }, Vec::new(), Some(number));
+    std::iter::once(first).chain(middle).chain(std::iter::once(last))
+}
+
+fn has_room(part: &[Arc<Optimization>], bytes: u64, next: &Optimization) -> bool {
+    part.is_empty() || (part.len() < PART_LIMIT && bytes + bytes_of(next) <= PART_BYTES)
+}
+
+#[derive(Default)]
+pub(super) struct Backlog {
+    bytes: Mutex<Bytes>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Bytes {
+    /// Handed over and not written yet.
+    queued: u64,
+    /// Given to sled since the store was opened.
+    written: u64,
+    /// Of those, how many are on the disk.
+    synced: u64,
+    /// A sync was asked for, for the sake of these bytes alone, and has not begun.
+    sync_is_due: bool,
+    /// One of the threads has ended: nobody may wait for it.
+    is_over: bool,
+}
+
+impl Backlog {
+    /// Waits until so many bytes more may wait to be written.
+    pub(super) fn enter(&self, bytes: u64) {
+        let mut held = self.bytes.lock();
+        self.changed
+            .wait_while(&mut held, |held| !held.is_over && held.queued > 0 && held.queued + bytes > QUEUED_LIMIT);
+        held.queued += bytes;
+    }
+
+    /// Bytes that had entered are written, and have become `written` in sled.
+    pub(super) fn leave(&self, bytes: u64, written: u64) {
+        let mut held = self.bytes.lock();
+        held.queued = held.queued.saturating_sub(bytes);
+        held.written += written;
+        self.changed.notify_all();
+    }
+
+    /// Whether a sync is to be asked for, so that there is room again before it is needed.
+    pub(super) fn needs_sync(&self) -> bool {
+        let mut held = self.bytes.lock();
+        let needs = held.written - held.synced > UNSYNCED_LIMIT / 2 && !held.sync_is_due;
+        held.sync_is_due |= needs;
+        needs
+    }
+
+    /// Waits until sled may be given more. False where nobody brings anything to the disk any more.
+    pub(super) fn wait_for_disk(&self) -> bool {
+        let mut held = self.bytes.lock();
+        self.changed.wait_while(&mut held, |held| !held.is_over && held.written - held.synced > UNSYNCED_LIMIT);
+        !held.is_over
+    }
+
+    /// What a sync that begins now brings to the disk.
+    pub(super) fn begin_sync(&self) -> u64 {
+        let mut held = self.bytes.lock();
+        held.sync_is_due = false;
+        held.written
+    }
+
+    /// A sync has ended that began when so many had been written.
+    pub(super) fn end_sync(&self, written: u64) {
+        let mut held = self.bytes.lock();
+        held.synced = held.synced.max(written);
+        self.changed.notify_all();
+    }
+
+    /// Lets go whoever waits, now and later.
+    pub(super) fn end(&self) {
+        self.bytes.lock().is_over = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Ends a backlog when the thread that holds this ends, also by a panic.
+pub(super) struct EndsBacklog(pub(super) Arc<Backlog>);
+
+impl Drop for EndsBacklog {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::spawn;
+
+    use super::*;
+
+    /// Runs `work` on a thread; gives what says whether it has ended, after another thread had all the time it needs.
+    fn waits(
+        backlog: &Arc<Backlog>,
+        work: impl FnOnce(&Backlog) + Send + 'static,
+    ) -> std::sync::mpsc::Receiver<()> {
+        let (done, ended) = channel();
+        let backlog = backlog.clone();
+        spawn(move || {
+            work(&backlog);
+            done.send(()).unwrap();
+        });
+        ended
+    }
+
+    #[test]
+    fn who_hands_over_waits_while_too_many_bytes_are_not_written() {
+        let backlog = Arc::new(Backlog::default());
+        backlog.enter(QUEUED_LIMIT - 1);
+        backlog.enter(1);
+        let third = waits(&backlog, |backlog| backlog.enter(1));
+        assert!(third.try_recv().is_err());
+        backlog.leave(QUEUED_LIMIT - 1, 0);
+        third.recv().unwrap();
+        assert_eq!(backlog.bytes.lock().queued, 2);
+        backlog.leave(2, 0);
+        // One that has more than may wait goes alone.
+        backlog.enter(3 * QUEUED_LIMIT);
+    }
+
+    #[test]
+    fn who_writes_waits_while_too_many_bytes_are_not_on_the_disk() {
+        let backlog = Arc::new(Backlog::default());
+        assert!(!backlog.needs_sync());
+        backlog.leave(0, UNSYNCED_LIMIT);
+        assert!(backlog.wait_for_disk());
+        assert!(backlog.needs_sync() && !backlog.needs_sync(), "it is asked for once");
+        let sync = backlog.begin_sync();
+        backlog.leave(0, 1);
+        assert!(backlog.needs_sync(), "what was written since is not covered by the sync that has begun");
+        let writer = waits(&backlog, |backlog| assert!(backlog.wait_for_disk()));
+        assert!(writer.try_recv().is_err());
+        backlog.end_sync(sync);
+        writer.recv().unwrap();
+        assert_eq!(backlog.bytes.lock().synced, UNSYNCED_LIMIT);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_has_ended() {
+        let backlog = Arc::new(Backlog::default());
+        backlog.enter(QUEUED_LIMIT);
+        backlog.leave(0, 2 * UNSYNCED_LIMIT);
+        let waiting = [
+            waits(&backlog, |backlog| backlog.enter(1)),
+            waits(&backlog, |backlog| assert!(!backlog.wait_for_disk())),
+        ];
+        drop(EndsBacklog(backlog));
+        waiting.into_iter().for_each(|waiting| waiting.recv().unwrap());
+    }
+}
