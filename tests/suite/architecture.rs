@@ -13,6 +13,7 @@ use source::{Source, climbs_to_the_root, names, names_of_ours, sources};
 const ARROWS: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("logging", &[]),
+    ("process", &[]),
     ("progress", &["logging"]),
     ("pulse", &[]),
     ("domain", &[]),
@@ -22,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("status", &[]),
     ("projector", &["disk", "domain", "codec", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("http", &["domain", "source", "store", "status", "explain"]),
+    ("http", &["process", "domain", "source", "store", "status", "explain"]),
     ("synthetic", &["domain"]),
     ("cli", &[]),
     ("shutdown", &["status"]),
@@ -37,8 +38,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tools",
         &["cli", "config", "domain", "engine", "explain", "http", "progress", "snapshot", "source", "store"],
     ),
-    ("serve", &["config", "engine", "http", "logging", "shutdown", "snapshot", "status", "store", "tools"]),
-    ("archive", &["cli", "config", "disk", "domain", "progress", "source"]),
+    (
+        "serve",
+        &["config", "engine", "http", "logging", "process", "shutdown", "snapshot", "status", "store", "tools"],
+    ),
+    ("archive", &["cli", "config", "disk", "domain", "progress", "source", "store"]),
     ("history", &["config", "codec", "domain", "progress", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic"]),
 ];
@@ -80,7 +84,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["zstd"], &["src/source/archive/", "src/snapshot/file.rs"]),
     (&["base64"], &["src/source/archive/"]),
-    (&["rustix"], &["src/disk.rs", "src/store/generations.rs", "src/store/os_errors.rs"]),
+    (
+        &["rustix"],
+        &["src/disk.rs", "src/disk/", "src/process.rs", "src/store/generations.rs", "src/store/os_errors.rs"],
+    ),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // They panic where nobody reads what is written, and wait where nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!"], &[]),
