@@ -312,7 +312,8 @@ fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
         true => archive.map(|(directory, topics)| (LogOf::Archive(directory), topics)),
         false => kafka.map(|kafka| (LogOf::Topics(kafka.clone()), kafka.topics)),
     };
-    let is_refused = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ].map(|option| layers.is_refused(option));
+    let is_refused =
+        [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ].map(|option| layers.is_refused(option));
     if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() && is_refused == [false; 2] {
         let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
         layers.mistake(&options, "one of them is required; give HOST:PORT,... or an archive's directory");

@@ -132,13 +132,12 @@ pub const WRITE_DEADLINE: Opt = Opt::new(
      written",
 )
 .default("30s");
-pub const MAX_CONNECTIONS: Opt =
-    Opt::new(
-        "max-connections",
-        "COUNT",
-        "How many connections may be open at once on --listen, as far as the limit of open files allows",
-    )
-    .default("10000");
+pub const MAX_CONNECTIONS: Opt = Opt::new(
+    "max-connections",
+    "COUNT",
+    "How many connections may be open at once on --listen, as far as the limit of open files allows",
+)
+.default("10000");
 pub const KEEP_ALIVE: Opt = Opt::new(
     "keep-alive",
     "DURATION",

@@ -147,7 +147,10 @@ impl<'a> Layers<'a> {
     pub fn warn_if_open_to_write(&mut self, option: &Opt, path: &Path) {
         if fs::metadata(path).is_ok_and(|found| found.mode() & 0o002 != 0) {
             let path = path.display();
-            self.warn(format!("every user of this machine may write to {path}, which --{} names: `chmod o-w {path}`", option.name));
+            self.warn(format!(
+                "every user of this machine may write to {path}, which --{} names: `chmod o-w {path}`",
+                option.name
+            ));
         }
     }
 

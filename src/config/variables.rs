@@ -17,7 +17,9 @@ pub fn check<'a>(variables: impl Iterator<Item = (&'a str, Option<&'a str>)>) ->
         let nearest = known.iter().min_by_key(|known| distance(known, name));
         match nearest {
             Some(nearest) if is_near(nearest, name) => {
-                mistakes.push(format!("{name}: there is no such option; did you mean {nearest}? Correct it, or unset it"));
+                mistakes.push(format!(
+                    "{name}: there is no such option; did you mean {nearest}? Correct it, or unset it"
+                ));
             }
             _ => warnings.push(format!(
                 "the variable {name} is none of optview's options, and has no effect{}",

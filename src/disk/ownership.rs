@@ -104,7 +104,9 @@ fn refused(path: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(there).into_iter().flatten().flatten().map(|entry| entry.path());
     let entry = entries.into_iter().find(|entry| !may(entry, all));
     // Making and removing a file is up to its directory.
-    entry.or_else(|| there.parent().filter(|parent| !may(parent, all)).map(Path::to_path_buf)).or(Some(there.to_owned()))
+    entry
+        .or_else(|| there.parent().filter(|parent| !may(parent, all)).map(Path::to_path_buf))
+        .or(Some(there.to_owned()))
 }
 
 /// A user as people know one.

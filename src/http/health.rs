@@ -116,13 +116,7 @@ impl Readiness {
     }
 
     /// Why the reads are not ready, if they are not.
-    fn obstacle(
-        self,
-        report: &Report,
-        was_live: bool,
-        store_is_open: bool,
-        audience: Audience,
-    ) -> Option<String> {
+    fn obstacle(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> Option<String> {
         let shown_error = report.last_error.as_deref().filter(|_| audience == Audience::Operators);
         let because = shown_error.map(|error| format!(": {error}")).unwrap_or_default();
         let not_live = match report.state {
@@ -270,7 +264,8 @@ mod tests {
         let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
         for state in [State::Live, State::Stale, State::CatchingUp] {
             let incomplete = Report { missing_history: vec![missing.clone()], ..report(state, None) };
-            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true, OPERATORS) else {
+            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true, OPERATORS)
+            else {
                 panic!("it is not ready");
             };
             for part in ["incomplete", "jobs/2 from 0 to 17", "optview accept-loss"] {

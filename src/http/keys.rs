@@ -94,10 +94,12 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
 /// what is not ASCII.
 fn unusable(key: &str) -> Option<&'static str> {
     match key {
-        key if key.trim() != key => Some("`key` begins or ends with a blank, which no client can send: take it away"),
-        key if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-            Some("`key` has a letter that is not ASCII or cannot be seen, which clients cannot send alike: use others")
+        key if key.trim() != key => {
+            Some("`key` begins or ends with a blank, which no client can send: take it away")
         }
+        key if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => Some(
+            "`key` has a letter that is not ASCII or cannot be seen, which clients cannot send alike: use others",
+        ),
         _ => None,
     }
 }
@@ -289,7 +291,10 @@ pub mod tests {
         ] {
             let entry = |name: &str| format!("[[keys]]\nkey = \"{key}\"\norganizations = [\"o\"]\n{name}");
             let mistakes = Keys::parse(&entry("name = \"dashboard\"")).unwrap_err();
-            assert!(mistakes[0].starts_with("key 1 (dashboard): `key` ") && mistakes[0].contains(why), "{mistakes:?}");
+            assert!(
+                mistakes[0].starts_with("key 1 (dashboard): `key` ") && mistakes[0].contains(why),
+                "{mistakes:?}"
+            );
             assert!(!mistakes[0].contains("ret") || !mistakes[0].contains("sec"), "{mistakes:?}");
             assert!(Keys::parse(&entry("")).unwrap_err()[0].starts_with("key 1: `key` "));
         }

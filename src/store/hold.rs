@@ -48,8 +48,9 @@ pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     // A path of one name lies where the process is.
     let there = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
     let whole = look(there.unwrap_or(Path::new(".")))?;
-    let is_data_dir =
-        |path: &&Path| path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists());
+    let is_data_dir = |path: &&Path| {
+        path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists())
+    };
     Ok(whole.ancestors().find(is_data_dir).map(Path::to_owned))
 }
 
@@ -67,9 +68,13 @@ fn lock(data_dir: &Path) -> Result<Hold, StoreError> {
 fn close_to_others(data_dir: &Path) {
     for path in OWN.map(|name| data_dir.join(name)) {
         match disk::close_to_others(&path) {
-            Ok(true) => tracing::info!(path = %path.display(), "it was open to other users of this machine, and no longer is"),
+            Ok(true) => {
+                tracing::info!(path = %path.display(), "it was open to other users of this machine, and no longer is")
+            }
             Ok(false) => {}
-            Err(error) => tracing::warn!(path = %path.display(), %error, "it stays open to other users of this machine"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "it stays open to other users of this machine")
+            }
         }
     }
 }

@@ -70,7 +70,8 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
     drop(idle);
     program.tell_to_stop();
     assert!(program.wait().success());
-    let warning = next_line(log, |line| line["message"].as_str().is_some_and(|text| text.contains("--max-connections")));
+    let warning =
+        next_line(log, |line| line["message"].as_str().is_some_and(|text| text.contains("--max-connections")));
     let warning = warning["message"].as_str().unwrap();
     for part in ["1024 files", "768 connections", "not the 10000", "raise the hard limit to 11024"] {
         assert!(warning.contains(part), "no {part}: {warning}");
@@ -84,7 +85,8 @@ fn a_limit_that_is_too_low_to_serve_is_said_with_what_is_needed() {
         let mut program = world.serve_after(&format!("ulimit -n {limit}"), &[], &[], Stdio::piped());
         let stderr = program.stderr();
         assert_eq!(program.wait().code(), code);
-        for part in [&format!("may have {limit} files open")[..], "192 at the least", "ulimit -Hn", "LimitNOFILE="] {
+        for part in [&format!("may have {limit} files open")[..], "192 at the least", "ulimit -Hn", "LimitNOFILE="]
+        {
             assert!(stderr.contains(part), "no {part}: {stderr}");
         }
     }
@@ -92,5 +94,6 @@ fn a_limit_that_is_too_low_to_serve_is_said_with_what_is_needed() {
     world.put_optimizations(0, 1);
     let mut program = world.serve_after("ulimit -n 192", &[], &[], Stdio::piped());
     let _log = program.listening();
-    program.wait_for("live", |status| status["state"] == "live" && positions(status, "jobs") == Some((1, Some(1))));
+    program
+        .wait_for("live", |status| status["state"] == "live" && positions(status, "jobs") == Some((1, Some(1))));
 }

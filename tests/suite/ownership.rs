@@ -129,7 +129,8 @@ fn a_volume_of_roots_that_a_group_may_write_to_takes_the_store_of_a_user_of_the_
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o2775)).unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--brokers", "127.0.0.1:1"];
     let mut command = as_user(directory.path());
-    let mut serving = command.args(serve).arg("--data-dir").arg(&data_dir).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut serving =
+        command.args(serve).arg("--data-dir").arg(&data_dir).stderr(std::process::Stdio::null()).spawn().unwrap();
     let begin = std::time::Instant::now();
     while !data_dir.join("CURRENT").exists() {
         assert!(serving.try_wait().unwrap().is_none(), "it has ended");

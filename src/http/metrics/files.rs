@@ -12,7 +12,6 @@ pub fn describe() {
     describe_gauge!("optview_http_connections_max", "Connections that the read address takes at a time");
     describe_counter!(
         "optview_http_connections_closed_for_room_total",
-       
         "Silent connections that were closed because others came and there was no room for them"
     );
 }

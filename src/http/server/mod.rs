@@ -149,8 +149,10 @@ fn note_refused(error: &io::Error) {
 fn note_full() {
     static FULL: Seldom = Seldom::new();
     if FULL.is_due() {
-        tracing::warn!("all connections allowed are in use, and none is silent: new ones wait; logged at most once in ten \
-            seconds. Raise --max-connections, and the limit of open files with it (ulimit -Hn, LimitNOFILE=)");
+        tracing::warn!(
+            "all connections allowed are in use, and none is silent: new ones wait; logged at most once in ten \
+            seconds. Raise --max-connections, and the limit of open files with it (ulimit -Hn, LimitNOFILE=)"
+        );
     }
 }
 
