@@ -339,8 +339,8 @@ fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {
     Some(LogConfig { format: format?, filter: filter? })
 }
 
-/// Warns of addresses that others than this machine may reach, and that ask for no key. `read` is that of the read API, where
-/// that asks for none.
+/// Warns of addresses that others than this machine may reach, and that ask for no key. `read` is that of the read API,
+/// where that asks for none.
 fn warn_of_open_addresses(layers: &mut Layers<'_>, read: Option<SocketAddr>, admin: Option<SocketAddr>) {
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
     if let Some(read) = read.filter(is_open) {

@@ -1,5 +1,5 @@
-//! The disk: how much room it has left, files that are replaced as a whole, whose files are, and what may be overwritten.
-//! Knows nothing of what is kept there.
+//! The disk: how much room it has left, files that are replaced as a whole, whose files are, and what may be
+//! overwritten. Knows nothing of what is kept there.
 
 mod ownership;
 mod target;

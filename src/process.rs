@@ -1,5 +1,5 @@
-//! What the process sets for itself before it does anything: that the files it makes are its user's only, and how many files
-//! it may have open; and how the latter are shared out. Knows nothing of what is made or opened.
+//! What the process sets for itself before it does anything: that the files it makes are its user's only, and how many
+//! files it may have open; and how the latter are shared out. Knows nothing of what is made or opened.
 
 use std::fs;
 
@@ -16,8 +16,8 @@ const LEAST_RESERVE: u64 = 160;
 /// How many are kept at the most: that is enough for clients of a cluster of a hundred brokers.
 const GREATEST_RESERVE: u64 = 1024;
 
-/// Makes every file and directory that the process makes from now on its user's only (0600 and 0700), whatever the umask was.
-/// Set for the whole process, because libraries make files, too. Called before any thread is started.
+/// Makes every file and directory that the process makes from now on its user's only (0600 and 0700), whatever the
+/// umask was. Set for the whole process, because libraries make files, too. Called before any thread is started.
 pub fn make_new_files_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }

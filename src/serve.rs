@@ -29,8 +29,8 @@ use crate::tools;
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many connections the operators' address takes. They are part of what is kept of the limit of open files, so that it
-/// answers whatever comes to the other address.
+/// How many connections the operators' address takes. They are part of what is kept of the limit of open files, so that
+/// it answers whatever comes to the other address.
 const ADMIN_CONNECTIONS: usize = 64;
 
 /// Where it listens: known only now where a port was left to the system.

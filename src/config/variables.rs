@@ -1,6 +1,6 @@
-//! Variables that begin as ours do, and are none: a name that is nearly that of an option is a mistake, since what was meant
-//! would not happen, as with `OPTVIEW_API_KEY`; any other is warned of. What Kubernetes sets for a Service called `optview` is
-//! neither.
+//! Variables that begin as ours do, and are none: a name that is nearly that of an option is a mistake, since what was
+//! meant would not happen, as with `OPTVIEW_API_KEY`; any other is warned of. What Kubernetes sets for a Service called
+//! `optview` is neither.
 
 use super::layers::named_options;
 

@@ -1,5 +1,5 @@
-//! Whose files are: what the system refuses because of that, in words that name the file, its owner, and what helps; and that
-//! nobody leaves files in a directory which its owner could not open.
+//! Whose files are: what the system refuses because of that, in words that name the file, its owner, and what helps;
+//! and that nobody leaves files in a directory which its owner could not open.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -31,9 +31,9 @@ pub struct OtherOwner {
     pub own: u32,
 }
 
-/// Checks that the process does not write as root to a directory that belongs to another user, who could not open what it
-/// would make. `path` is what tells whose the directory is: it, or a file in it that is as old. Any other user makes only
-/// what the directory's owner has let them make, which is left to the system.
+/// Checks that the process does not write as root to a directory that belongs to another user, who could not open what
+/// it would make. `path` is what tells whose the directory is: it, or a file in it that is as old. Any other user makes
+/// only what the directory's owner has let them make, which is left to the system.
 ///
 /// # Errors
 /// Where it belongs to somebody else. What cannot be looked at is left to whoever opens it.
@@ -50,8 +50,9 @@ fn check_owner_as(own: u32, directory: &Path, path: &Path, found: &Metadata) -> 
     Err(OtherOwner { directory, path, owner: found.uid(), group: found.gid(), own })
 }
 
-/// Takes from a file or directory of this user what others, who are neither its owner nor in its group, may do with it. The
-/// group keeps its rights: they are given on purpose, as `fsGroup` of Kubernetes does. True where something was taken.
+/// Takes from a file or directory of this user what others, who are neither its owner nor in its group, may do with it.
+/// The group keeps its rights: they are given on purpose, as `fsGroup` of Kubernetes does. True where something was
+/// taken.
 ///
 /// # Errors
 /// Where it cannot be looked at or changed.
@@ -68,8 +69,8 @@ pub fn close_to_others(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Says of an error for want of permission which file it is about, whose that is, and what helps, as the end of a message.
-/// Empty for any other error.
+/// Says of an error for want of permission which file it is about, whose that is, and what helps, as the end of a
+/// message. Empty for any other error.
 pub fn permission_remedy(path: &Path, error: &io::Error) -> String {
     if error.kind() != ErrorKind::PermissionDenied {
         return String::new();
@@ -88,8 +89,8 @@ pub fn permission_remedy(path: &Path, error: &io::Error) -> String {
     format!("; {shown} belongs to {owner} with mode {mode:04o}, and this runs as {}: {helps}", user(own))
 }
 
-/// The file or directory that the process may not use as it must: the path itself, the first entry of it that is refused, or
-/// the directory that is in the way.
+/// The file or directory that the process may not use as it must: the path itself, the first entry of it that is
+/// refused, or the directory that is in the way.
 fn refused(path: &Path) -> Option<PathBuf> {
     let (all, pass) = (Access::READ_OK | Access::WRITE_OK, Access::EXEC_OK);
     let may = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();

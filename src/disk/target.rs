@@ -1,5 +1,5 @@
-//! Files that are written where somebody said: nothing that is no regular file is ever written to or replaced, and one that
-//! is there only where that was asked for.
+//! Files that are written where somebody said: nothing that is no regular file is ever written to or replaced, and one
+//! that is there only where that was asked for.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind};
@@ -37,8 +37,8 @@ pub fn check_target(path: &Path, replace: bool) -> Result<(), TargetError> {
     }
 }
 
-/// Opens a file to read and write it, and makes it where it is missing. Never follows a link, and never waits, as it would
-/// for a FIFO that nobody reads.
+/// Opens a file to read and write it, and makes it where it is missing. Never follows a link, and never waits, as it
+/// would for a FIFO that nobody reads.
 ///
 /// # Errors
 /// Where that cannot be, or where it is no regular file.

@@ -11,8 +11,8 @@
 //! Where records were gone before they could be read, all that is there has been read, and yet views lack something. That is
 //! not ready until somebody accepts it: a rebuild would have refused it, too.
 //!
-//! On the read address both are answered to anybody, without a key. What they say there names no broker, no topic and no
-//! error: that is for the operators' address.
+//! On the read address both are answered to anybody, without a key. What they say there names no broker, no topic and
+//! no error: that is for the operators' address.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -84,8 +84,8 @@ struct ReadinessBody<'a> {
     details: Option<Details<'a>>,
 }
 
-/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows operators the last error,
-/// because the broker's client retries wrong credentials for ever and says so nowhere else.
+/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows operators the last
+/// error, because the broker's client retries wrong credentials for ever and says so nowhere else.
 pub fn alive(report: &Report, audience: Audience) -> Response {
     let details = Details::of(report, audience);
     to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, details })

@@ -90,8 +90,8 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {line} is not valid TOML: {}", error.message())
 }
 
-/// Why no client could send a key, if none could: headers lose blanks at their ends, and clients differ in how they write
-/// what is not ASCII.
+/// Why no client could send a key, if none could: headers lose blanks at their ends, and clients differ in how they
+/// write what is not ASCII.
 fn unusable(key: &str) -> Option<&'static str> {
     match key {
         key if key.trim() != key => {

@@ -64,7 +64,8 @@ fn lock(data_dir: &Path) -> Result<Hold, StoreError> {
     Ok(held)
 }
 
-/// Takes from others what versions before this one let them do. The directory itself is left as it is: it may not be ours.
+/// Takes from others what versions before this one let them do. The directory itself is left as it is: it may not be
+/// ours.
 fn close_to_others(data_dir: &Path) {
     for path in OWN.map(|name| data_dir.join(name)) {
         match disk::close_to_others(&path) {

@@ -1,5 +1,5 @@
-//! How many files the process may have open bounds its connections and nothing else: whatever readers do, the store, the
-//! clients of the cluster, the operators' address and the tools go on.
+//! How many files the process may have open bounds its connections and nothing else: whatever readers do, the store,
+//! the clients of the cluster, the operators' address and the tools go on.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Root leaves no files in a store that its user could not open, and what the system refuses names the file, its owner and
-//! what helps. What needs two users is tried where the tests run as root, as they do in containers.
+//! Root leaves no files in a store that its user could not open, and what the system refuses names the file, its owner
+//! and what helps. What needs two users is tried where the tests run as root, as they do in containers.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

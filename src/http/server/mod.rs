@@ -45,11 +45,11 @@ impl<S> App for S where
 /// What one address takes upon itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many connections may be open at the same time. Where one more comes, the one that has been silent for the longest
-    /// is closed, as other servers do; where none is silent, the new one waits.
+    /// How many connections may be open at the same time. Where one more comes, the one that has been silent for the
+    /// longest is closed, as other servers do; where none is silent, the new one waits.
     pub connections: usize,
-    /// How long it may take from a request's first byte, and from a connection's beginning, until the answer begins: a head
-    /// that trickles in gets no more.
+    /// How long it may take from a request's first byte, and from a connection's beginning, until the answer begins: a
+    /// head that trickles in gets no more.
     pub answer: Duration,
     /// How long a client may leave an answer unread.
     pub unread: Duration,
@@ -172,8 +172,8 @@ struct Connections {
 }
 
 struct OpenConnection {
-    /// Dropping it tells the connection to end. One each, because what is shared between all of them is locked whenever any
-    /// of them is polled.
+    /// Dropping it tells the connection to end. One each, because what is shared between all of them is locked whenever
+    /// any of them is polled.
     _stop: oneshot::Sender<()>,
     activity: Arc<Activity>,
 }
@@ -210,8 +210,8 @@ impl Connections {
         self.open.remove(&id);
     }
 
-    /// Tells the connection to end that has been silent for the longest: it closes at once where it is idle, and else after
-    /// its answer. False where none has been silent for a moment.
+    /// Tells the connection to end that has been silent for the longest: it closes at once where it is idle, and else
+    /// after its answer. False where none has been silent for a moment.
     fn end_the_most_silent(&mut self) -> bool {
         let silent = self.open.iter().filter_map(|(id, open)| Some((open.activity.silent_since()?, *id)));
         let Some((since, id)) = silent.min_by_key(|(since, _)| *since) else { return false };

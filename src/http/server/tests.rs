@@ -180,8 +180,8 @@ async fn an_idle_connection_is_kept_as_long_as_was_asked_for_and_no_longer() {
     let keep_alive = Duration::from_millis(1500);
     let server = Server::start(hello(), Limits { keep_alive, ..limits() }).await;
     let mut connection = server.connect().await;
-    // The second answer comes when half of the time since the first is over, which is when a count of the times that were looked at
-    // would go wrong.
+    // The second answer comes when half of the time since the first is over, which is when a count of the times that
+    // were looked at would go wrong.
     ask(&mut connection).await;
     tokio::time::sleep(keep_alive / 2).await;
     ask(&mut connection).await;
