@@ -1,11 +1,12 @@
 //! How many files the process may have open bounds its connections and nothing else: whatever readers do, the store,
 //! the clients of the cluster, the operators' address and the tools go on.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Stdio;
 
 use optview::process;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 use crate::standstill::program::{World, after, next_line, positions};
@@ -16,9 +17,20 @@ const CONNECTIONS: usize = 1_100;
 /// What is left of a usual limit of 1,024 for connections of readers.
 const ROOM: f64 = 768.0;
 
-/// Idle connections to the read address, which stay open on this side.
-fn connect(address: &str) -> Vec<TcpStream> {
-    (0..CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect()
+/// Connections to the read address that were used once, and stay open on this side.
+fn connect(address: &str, count: usize) -> Vec<TcpStream> {
+    let connect = |_| {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+        while !answer.ends_with(b"}") {
+            let read = connection.read(&mut buffer).unwrap();
+            assert!(read > 0, "it was closed before it was answered");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        connection
+    };
+    (0..count).map(connect).collect()
 }
 
 /// Whether the other side has closed it.
@@ -40,7 +52,7 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
     assert_eq!(program.metric("process_max_fds"), 1024.0);
     assert_eq!(program.metric("optview_http_connections_max"), ROOM);
 
-    let idle = connect(&program.read);
+    let idle = connect(&program.read, CONNECTIONS);
     // The read address answers, though each connection that it may have is taken.
     for path in ["/healthz", "/optimizations/optimization-1"] {
         assert_eq!(program.get_of(&program.read, path).0, 200, "{path}");
@@ -96,4 +108,26 @@ fn a_limit_that_is_too_low_to_serve_is_said_with_what_is_needed() {
     let _log = program.listening();
     program
         .wait_for("live", |status| status["state"] == "live" && positions(status, "jobs") == Some((1, Some(1))));
+}
+
+#[test]
+fn where_no_connection_can_be_accepted_silent_ones_make_room() {
+    process::raise_open_file_limit();
+    let world = World::new();
+    world.put_optimizations(0, 1);
+    let mut program = world.serve(&[], &[], Stdio::piped());
+    let log = program.listening();
+    program.wait_for("live", |status| status["state"] == "live");
+    let idle = connect(&program.read, 20);
+    // Somebody takes files from the process: it has more open than it may, so that the system accepts nothing for it.
+    let open = program.metric("process_open_fds") as u64;
+    let limit = Rlimit { current: Some(open - 10), ..getrlimit(Resource::Nofile) };
+    prlimit(Some(program.pid()), Resource::Nofile, limit).unwrap();
+    assert_eq!(program.get_of(&program.read, "/healthz").0, 200);
+    let closed = idle.iter().filter(|connection| is_closed(connection)).count();
+    assert!((1..20).contains(&closed), "{closed} were closed");
+    assert_eq!(program.ready().0, 200);
+    next_line(log, |line| {
+        line["message"].as_str().is_some_and(|text| text.contains("no connection can be accepted"))
+    });
 }

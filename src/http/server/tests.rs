@@ -169,7 +169,7 @@ async fn a_head_that_trickles_in_ends_its_connection_also_where_it_is_the_second
         }
         let started = Instant::now();
         trickle(&connection).await;
-        assert!(started.elapsed() >= answer - TICK, "{:?}", started.elapsed());
+        assert!(started.elapsed() >= answer / 2, "{:?}", started.elapsed());
         closed(&mut connection).await;
     }
     assert_eq!(server.stop().await.cut_off, 0);
@@ -188,7 +188,7 @@ async fn an_idle_connection_is_kept_as_long_as_was_asked_for_and_no_longer() {
     let answered = Instant::now();
     closed(&mut connection).await;
     let kept = answered.elapsed();
-    assert!(kept + TICK >= keep_alive && kept < keep_alive + keep_alive / 2, "it was kept for {kept:?}");
+    assert!(kept >= keep_alive * 3 / 4 && kept < keep_alive * 3 / 2, "it was kept for {kept:?}");
     assert_eq!(server.stop().await.cut_off, 0);
 }
 

@@ -173,6 +173,10 @@ impl Program {
         value.unwrap_or_else(|| panic!("no {name} in:\n{text}")).parse().unwrap()
     }
 
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// Waits until its status is as it should be.
     pub fn wait_for(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
