@@ -4,7 +4,7 @@
 //! The only reader of the environment. Nothing else may ask it, or the answer would depend on who asks.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::options::{self, Opt};
@@ -28,6 +28,7 @@ mod kafka;
 mod layers;
 mod tools;
 mod values;
+mod variables;
 
 /// What to do, with all that it needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +87,8 @@ pub struct ServeConfig {
     /// How long the end may take beyond that, before what is not written is left unwritten.
     pub write_deadline: Duration,
     pub max_connections: usize,
+    /// How long a connection is kept between two requests.
+    pub keep_alive: Duration,
     pub log: LogConfig,
 }
 
@@ -173,8 +176,8 @@ pub enum AsOf {
     Position(Position),
 }
 
-/// Reads everything, and names every mistake.
-pub fn read(typed: &Typed, environment: &Environment) -> Result<Config, Mistakes> {
+/// Reads everything, and names every mistake, or else what is to be warned of.
+pub fn read(typed: &Typed, environment: &Environment) -> Result<(Config, Vec<String>), Mistakes> {
     let mut layers = Layers::new(typed, environment);
     let config = match typed.command {
         Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
@@ -208,11 +211,14 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
     let listen = layers.value(&options::LISTEN, values::address);
     let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
     let api_keys = layers.value(&options::API_KEYS, values::api_keys);
+    warn_if_open_to_write(layers, &options::API_KEYS);
     let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
     let write_deadline = layers.value(&options::WRITE_DEADLINE, values::duration);
     let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
+    let keep_alive = layers.value(&options::KEEP_ALIVE, values::interval);
     let log = log(layers, "info");
     two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
+    warn_of_open_addresses(layers, listen.filter(|_| api_keys.is_none()), admin_listen);
     Some(ServeConfig {
         projection: projection?,
         from_snapshot,
@@ -224,6 +230,7 @@ fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
         drain_deadline: drain_deadline?,
         write_deadline: write_deadline?,
         max_connections: max_connections?,
+        keep_alive: keep_alive?,
         log: log?,
     })
 }
@@ -260,6 +267,7 @@ fn demo(layers: &mut Layers<'_>) -> Option<DemoConfig> {
     // What the demo shows is on stdout; its log is for when something is wrong.
     let log = log(layers, "error");
     two_listeners(layers, [&options::DEMO_LISTEN, &options::DEMO_ADMIN_LISTEN], listen, admin_listen);
+    warn_of_open_addresses(layers, listen, admin_listen);
     Some(DemoConfig { listen, admin_listen, events_per_second: events_per_second?, log: log? })
 }
 
@@ -304,7 +312,9 @@ fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
         true => archive.map(|(directory, topics)| (LogOf::Archive(directory), topics)),
         false => kafka.map(|kafka| (LogOf::Topics(kafka.clone()), kafka.topics)),
     };
-    if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() {
+    let is_refused =
+        [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ].map(|option| layers.is_refused(option));
+    if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() && is_refused == [false; 2] {
         let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
         layers.mistake(&options, "one of them is required; give HOST:PORT,... or an archive's directory");
     }
@@ -327,6 +337,30 @@ fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {
         None => layers.foreign_variable("RUST_LOG", values::log_filter).or_else(|| Some(default.to_owned())),
     };
     Some(LogConfig { format: format?, filter: filter? })
+}
+
+/// Warns of addresses that others than this machine may reach, and that ask for no key. `read` is that of the read API,
+/// where that asks for none.
+fn warn_of_open_addresses(layers: &mut Layers<'_>, read: Option<SocketAddr>, admin: Option<SocketAddr>) {
+    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(read) = read.filter(is_open) {
+        layers.warn(format!(
+            "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
+        ));
+    }
+    if let Some(admin) = admin.filter(is_open) {
+        layers.warn(format!(
+            "whoever reaches {admin}, which asks for no key, may see every view (/optimizations/ID/why) and what is wrong: let \
+             nobody reach it but those who look after this"
+        ));
+    }
+}
+
+/// Warns where a file that was given may be written to by anybody.
+fn warn_if_open_to_write(layers: &mut Layers<'_>, option: &Opt) {
+    if let Some(given) = layers.all(option).pop() {
+        layers.warn_if_open_to_write(option, Path::new(&given.text));
+    }
 }
 
 fn two_listeners(layers: &mut Layers<'_>, options: [&Opt; 2], one: Option<SocketAddr>, other: Option<SocketAddr>) {

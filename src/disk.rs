@@ -1,4 +1,11 @@
-//! The disk: how much room it has left, and files that are replaced as a whole. Knows nothing of what is kept there.
+//! The disk: how much room it has left, files that are replaced as a whole, whose files are, and what may be
+//! overwritten. Knows nothing of what is kept there.
+
+mod ownership;
+mod target;
+
+pub use ownership::{OtherOwner, check_owner, close_to_others, permission_remedy};
+pub use target::{TargetError, check_target, open_regular};
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -46,7 +53,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    let mut file = File::create(&new)?;
+    // What a crash left; and if it is a link, it must not lead elsewhere.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -76,6 +88,17 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_the_new_file_is_not_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("a.json"), directory.path().join("other"));
+        fs::write(&other, "of somebody else").unwrap();
+        std::os::unix::fs::symlink(&other, directory.path().join("a.json.new")).unwrap();
+        replace(&path, b"one").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod history;
 pub mod http;
 pub mod load;
 pub mod logging;
+pub mod process;
 pub mod progress;
 pub mod projector;
 pub mod pulse;

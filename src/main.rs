@@ -6,7 +6,7 @@ use std::time::Duration;
 use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
 use optview::logging::LogFormat;
-use optview::{archive, demo, history, load, logging, serve, store, tools};
+use optview::{archive, demo, history, load, logging, process, serve, store, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -18,6 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    process::make_new_files_private();
+    process::raise_open_file_limit();
     let ended = command();
     logging::flush(LAST_LINES_WITHIN);
     ended
@@ -32,14 +34,14 @@ fn command() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
         }
     };
-    let config = match config::read(&typed, &Environment::of_process()) {
-        Ok(config) => config,
+    let (config, warnings) = match config::read(&typed, &Environment::of_process()) {
+        Ok(read) => read,
         Err(mistakes) => {
             logging::say(&mistakes.to_string());
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    match run(&config) {
+    match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
         Err(error) => {
             let command = typed.command.name();
@@ -54,12 +56,15 @@ fn command() -> ExitCode {
     }
 }
 
-fn run(config: &Config) -> anyhow::Result<Ended> {
+fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
     if let Config::Serve(config) = config {
         // First: the log, too, takes a thread.
         store::check_threads_to_serve(&config.projection.data_dir)?;
     }
     logging::init(config.log())?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     match config {
         Config::Serve(config) => block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
         Config::Demo(config) => block_on(demo::run(config, serve::told_to_stop()))?,

@@ -18,6 +18,7 @@ use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
+use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
@@ -27,6 +28,10 @@ use crate::tools;
 
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
+
+/// How many connections the operators' address takes. They are part of what is kept of the limit of open files, so that
+/// it answers whatever comes to the other address.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Where it listens: known only now where a port was left to the system.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +54,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
     logging::register_metric();
+    let files = FileBudget::new(process::open_file_limit(), config.max_connections)?;
+    if let Some(warning) = files.warning() {
+        tracing::warn!("{warning}");
+    }
+    http::record_connection_limit(files.connections);
     let access = match &config.api_keys {
         Some(keys) => Access::with_keys(keys.clone()),
         None => Access::open(),
@@ -75,7 +85,9 @@ pub async fn run(
     };
     let (status, reader) = (engine.status.clone(), engine.reader.clone());
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), status.clone())?;
-    let limits = Limits { connections: config.max_connections, drain: config.drain_deadline, ..Limits::default() };
+    let (drain, keep_alive) = (config.drain_deadline, config.keep_alive);
+    let limits = Limits { connections: files.connections, keep_alive, drain, ..Limits::default() };
+    let admin_limits = Limits { connections: ADMIN_CONNECTIONS, ..limits };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let readiness = Readiness { require_fresh: config.require_fresh };
@@ -83,7 +95,7 @@ pub async fn run(
     let topics = config.projection.kafka.topics.clone();
     let admin_router = http::admin_router(status.clone(), metrics, reader.clone(), topics, readiness);
     let read = tokio::spawn(server::run(read, read_api, limits, async { drop(read_stopped.await) }));
-    let admin = tokio::spawn(server::run(admin, admin_router, limits, async { drop(admin_stopped.await) }));
+    let admin = tokio::spawn(server::run(admin, admin_router, admin_limits, async { drop(admin_stopped.await) }));
     let (stop_control, control_stopped) = oneshot::channel::<()>();
     let answer = answer(&engine);
     let control =

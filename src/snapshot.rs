@@ -40,7 +40,11 @@ pub type Watch<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
 /// Why there is no snapshot, or no store of one. Nothing that was there is changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("cannot {doing} {path}: {error}", path = path.display())]
+    #[error(
+        "cannot {doing} {path}: {error}{whose}",
+        path = path.display(),
+        whose = disk::permission_remedy(path, error)
+    )]
     Io { doing: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{path} is no snapshot: give a file that `optview snapshot export` wrote", path = path.display())]
     NoSnapshot { path: PathBuf },
@@ -54,6 +58,15 @@ pub enum SnapshotError {
     Altered { path: PathBuf },
     #[error("{path} is a snapshot of a store that was built from other topics: {difference}", path = path.display())]
     OtherTopics { path: PathBuf, difference: String },
+    #[error(transparent)]
+    Target(#[from] disk::TargetError),
+    #[error(
+        "{path} lies in the data directory {data_dir}, in which nothing but optview's own files may be: write it elsewhere",
+        path = path.display(), data_dir = data_dir.display()
+    )]
+    InDataDir { path: PathBuf, data_dir: PathBuf },
+    #[error("{path} is another file, and no snapshot that was not finished: remove it, or give another name", path = path.display())]
+    OtherPart { path: PathBuf },
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
     NotEmpty { path: PathBuf },
     #[error(

@@ -74,6 +74,9 @@ pub enum Tool {
         file: PathBuf,
         /// So many bytes stay free on its disk.
         min_free_disk: u64,
+        /// Whether a file that is there may be replaced.
+        #[serde(default)]
+        force: bool,
     },
 }
 
@@ -152,8 +155,8 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
-        Tool::SnapshotExport { file, min_free_disk } => {
-            snapshot::export(&access, file, Room { floor: *min_free_disk }, watch)
+        Tool::SnapshotExport { file, min_free_disk, force } => {
+            snapshot::export(&access, file, *force, Room { floor: *min_free_disk }, watch)
         }
     }
 }

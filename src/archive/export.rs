@@ -18,10 +18,11 @@ use crate::config::ArchiveExportConfig;
 use crate::disk;
 use crate::domain::Topic;
 use crate::progress::{Progress, Shown};
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, Manifest, last_records};
+use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, MANIFEST, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
 use crate::source::{Source as _, Watermarks};
+use crate::store;
 
 /// librdkafka wants a group, though nothing is ever written for it.
 const GROUP: &str = "optview-archive";
@@ -42,8 +43,24 @@ struct Exported {
     archive_bytes: u64,
 }
 
+/// Refuses to begin an archive in a data directory, which may be deleted at any time. One that is there is continued.
+fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
+    if directory.join(MANIFEST).exists() {
+        return Ok(());
+    }
+    match store::data_dir_around(directory)? {
+        None => Ok(()),
+        Some(data_dir) => bail!(
+            "{} lies in the data directory {}, in which nothing but optview's own files may be: give another directory",
+            directory.display(),
+            data_dir.display()
+        ),
+    }
+}
+
 /// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
 pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
+    refuse_data_dir(&config.directory)?;
     // What is too large to be understood is archived whole all the same.
     decompression::lift_limit();
     let cluster = look(&config.kafka)?;

@@ -13,6 +13,8 @@ pub struct Opt {
     pub required: bool,
     /// It may be given several times.
     pub repeats: bool,
+    /// Its value is a list, with commas between; in the configuration file it may be one.
+    pub commas: bool,
     pub kind: Kind,
 }
 
@@ -39,7 +41,7 @@ impl Opt {
     }
 
     const fn new(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-        Opt { name, value, help, default: None, required: false, repeats: false, kind: Kind::Value }
+        Opt { name, value, help, default: None, required: false, repeats: false, commas: false, kind: Kind::Value }
     }
 
     const fn switch(name: &'static str, help: &'static str) -> Opt {
@@ -61,9 +63,13 @@ impl Opt {
     const fn repeats(self) -> Opt {
         Opt { repeats: true, ..self }
     }
+
+    const fn commas(self) -> Opt {
+        Opt { commas: true, ..self }
+    }
 }
 
-pub const BROKERS: Opt = Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses").required();
+pub const BROKERS: Opt = Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses").commas().required();
 pub const TOPIC_OPTIMIZATIONS: Opt =
     Opt::new("topic-optimizations", "NAME", "The topic of optimization events").default("optimizations");
 pub const TOPIC_JOBS: Opt = Opt::new("topic-jobs", "NAME", "The topic of job events").default("jobs");
@@ -126,8 +132,18 @@ pub const WRITE_DEADLINE: Opt = Opt::new(
      written",
 )
 .default("30s");
-pub const MAX_CONNECTIONS: Opt =
-    Opt::new("max-connections", "COUNT", "How many connections may be open at once").default("10000");
+pub const MAX_CONNECTIONS: Opt = Opt::new(
+    "max-connections",
+    "COUNT",
+    "How many connections may be open at once on --listen, as far as the limit of open files allows",
+)
+.default("10000");
+pub const KEEP_ALIVE: Opt = Opt::new(
+    "keep-alive",
+    "DURATION",
+    "How long a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)",
+)
+.default("620s");
 
 pub const FROM_SNAPSHOT: Opt = Opt::new(
     "from-snapshot",
@@ -162,7 +178,7 @@ pub const PROJECTION: &[Opt] = &[
 
 pub const SERVE: &[Opt] =
     &[DATA_DIR, FROM_SNAPSHOT, ON_FORMAT_CHANGE, REQUIRE_FRESH, LISTEN, ADMIN_LISTEN, API_KEYS];
-pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, WRITE_DEADLINE, MAX_CONNECTIONS];
+pub const CONNECTIONS: &[Opt] = &[DRAIN_DEADLINE, WRITE_DEADLINE, MAX_CONNECTIONS, KEEP_ALIVE];
 
 /// No default: the demo takes the usual port where it is free, and any other where it is not.
 pub const DEMO_LISTEN: Opt = Opt::new(
@@ -212,10 +228,12 @@ pub const BROKERS_IF_ANY: Opt = Opt::new(
     "HOST:PORT,...",
     "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the \
      store, and so does --against-log",
-);
+)
+.commas();
 
 pub const BROKERS_TO_READ: Opt =
-    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed where no process serves the store");
+    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed where no process serves the store")
+        .commas();
 
 /// Of a tool that reads the topics itself where no process serves the store.
 pub const KAFKA_IF_ANY: &[Opt] =
@@ -311,7 +329,7 @@ pub const AS_OF: Opt = Opt::new(
 pub const ARCHIVE_TO_READ: Opt =
     Opt::new("from-archive", "DIR", "Read this archive instead of the topics; no cluster is needed then");
 pub const BROKERS_OR_ARCHIVE: Opt =
-    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed without --from-archive");
+    Opt::new("brokers", "HOST:PORT,...", "Kafka's bootstrap addresses: needed without --from-archive").commas();
 
 pub const HISTORY: &[Opt] = &[
     ID,
@@ -326,11 +344,11 @@ pub const HISTORY: &[Opt] = &[
 ];
 
 pub const SNAPSHOT_NEW: Opt =
-    Opt::positional("snapshot", "FILE", "The file to write; one that is there is replaced once it is whole")
-        .required();
+    Opt::positional("snapshot", "FILE", "The file to write, outside of data directories").required();
+pub const FORCE: Opt = Opt::switch("force", "Replace a file that is there, once the new one is whole");
 pub const SNAPSHOT: Opt = Opt::positional("snapshot", "FILE", "A file that `snapshot export` wrote").required();
 
-pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW, MIN_FREE_DISK_LEFT];
+pub const SNAPSHOT_EXPORT: &[Opt] = &[SNAPSHOT_NEW, FORCE, MIN_FREE_DISK_LEFT];
 pub const SNAPSHOT_IMPORT: &[Opt] = &[SNAPSHOT, DATA_DIR, MIN_FREE_DISK_LEFT, JSON];
 
 /// Of a tool that looks at no store.
@@ -344,7 +362,8 @@ pub const LOG: Opt = Opt::new(
     "log",
     "FILTER",
     "Which log lines are written, such as warn or info,optview=debug. Without it: RUST_LOG, else info (the demo: error; tools: warn)",
-);
+)
+.commas();
 
 /// Of every command.
 pub const GENERAL: &[Opt] = &[CONFIG, LOG_FORMAT, LOG];

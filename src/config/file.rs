@@ -1,6 +1,6 @@
 //! The configuration file: TOML, one flat table, whose keys are the options' names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use toml::{Table, Value};
@@ -9,23 +9,38 @@ use crate::cli::options::Opt;
 
 /// The values per option, by [`Opt::key`], as texts: what they mean is the same wherever they were given.
 #[derive(Debug, Default)]
-pub struct File(BTreeMap<String, Vec<String>>);
+pub struct File {
+    values: BTreeMap<String, Vec<String>>,
+    /// Keys with a value that cannot be taken, which was said.
+    refused: BTreeSet<String>,
+    /// The file could not be read, which was said: what it gives is not known.
+    is_unreadable: bool,
+}
 
 impl File {
     /// What could be read, and what is wrong. One file may serve several commands, so a key of any command is known.
     pub fn read(path: &str, known: &[&Opt]) -> (File, Vec<String>) {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) => return (File::default(), vec![format!("cannot read {path}: {error}")]),
+            Err(error) => return (File::unreadable(), vec![format!("cannot read {path}: {error}")]),
         };
         match text.parse::<Table>() {
             Ok(table) => File::of_table(path, &table, known),
-            Err(error) => (File::default(), vec![format!("{path} is not TOML: {}", one_line(&error))]),
+            Err(error) => (File::unreadable(), vec![format!("{path} is not TOML: {}", one_line(&error))]),
         }
     }
 
+    fn unreadable() -> File {
+        File { is_unreadable: true, ..File::default() }
+    }
+
     pub fn get(&self, key: &str) -> &[String] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.values.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it gives a key, or may give it, whose value is a mistake that was named.
+    pub fn may_give(&self, key: &str) -> bool {
+        self.is_unreadable || self.refused.contains(key)
     }
 
     fn of_table(path: &str, table: &Table, known: &[&Opt]) -> (File, Vec<String>) {
@@ -38,13 +53,16 @@ impl File {
                 continue;
             };
             match texts(value, option) {
-                Ok(_) if file.0.contains_key(&key) => {
+                Ok(_) if file.values.contains_key(&key) => {
                     mistakes.push(format!("{path}: {key:?} is given twice, with _ and with -; keep one"));
                 }
                 Ok(texts) => {
-                    file.0.insert(key, texts);
+                    file.values.insert(key, texts);
                 }
-                Err(wanted) => mistakes.push(format!("{path}: {written:?} must be {wanted}")),
+                Err(wanted) => {
+                    mistakes.push(format!("{path}: {written:?} must be {wanted}"));
+                    file.refused.insert(key);
+                }
             }
         }
         (file, mistakes)
@@ -67,11 +85,18 @@ fn texts(value: &Value, option: &Opt) -> Result<Vec<String>, &'static str> {
         }
         Value::Array(items) if option.repeats => items.iter().map(text).collect::<Option<_>>().ok_or(PAIRS),
         value if option.repeats => text(value).map(|text| vec![text]).ok_or(PAIRS),
+        Value::Array(items) if option.commas => {
+            let texts: Option<Vec<String>> = items.iter().map(text).collect();
+            texts.map(|texts| vec![texts.join(",")]).ok_or(LIST)
+        }
+        value if option.commas => text(value).map(|text| vec![text]).ok_or(LIST),
         value => text(value).map(|text| vec![text]).ok_or("a string or a number"),
     }
 }
 
 const PAIRS: &str = "a list of \"KEY=VALUE\" strings, or a table with a quoted \"KEY\" = VALUE a line";
+
+const LIST: &str = "a string with commas, or a list of strings";
 
 fn text(value: &Value) -> Option<String> {
     match value {

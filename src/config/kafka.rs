@@ -36,6 +36,7 @@ fn topics(layers: &mut Layers<'_>) -> Option<TopicNames> {
 fn properties(layers: &mut Layers<'_>) -> Vec<(String, String)> {
     let mut properties = BTreeMap::new();
     if let Some(path) = layers.value(&options::KAFKA_PROPERTIES, values::readable_file) {
+        layers.warn_if_open_to_write(&options::KAFKA_PROPERTIES, &path);
         match fs::read_to_string(&path) {
             Ok(text) => of_file(layers, &text, &mut properties),
             Err(error) => layers.mistake(&[&options::KAFKA_PROPERTIES], &format!("cannot be read: {error}")),

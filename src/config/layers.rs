@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use crate::cli::options::{self, Kind, Opt};
 use crate::cli::{Command, Typed};
 
 use super::file::File;
-use super::values;
+use super::{values, variables};
 
 /// Environment variables by name.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,17 @@ impl Environment {
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
         Environment(std::env::vars_os().filter_map(named).filter(|(name, _)| known(name)).collect())
     }
+
+    /// The variables by name, each with its value where that is text.
+    fn variables(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.to_str()))
+    }
+}
+
+/// The options of any command that have a name: one file and one environment may serve several commands.
+pub fn named_options() -> Vec<&'static Opt> {
+    let all = Command::ALL.iter().flat_map(|command| command.options());
+    all.filter(|option| option.kind != Kind::Positional).collect()
 }
 
 impl<'a, V: Into<OsString>> FromIterator<(&'a str, V)> for Environment {
@@ -79,16 +93,18 @@ pub struct Layers<'a> {
     environment: &'a Environment,
     file: File,
     mistakes: Vec<String>,
+    /// What is no mistake, and should be looked at.
+    warnings: Vec<String>,
 }
 
 impl<'a> Layers<'a> {
     pub fn new(typed: &'a Typed, environment: &'a Environment) -> Layers<'a> {
-        let mut layers = Layers { typed, environment, file: File::default(), mistakes: Vec::new() };
+        let (mistakes, warnings) = variables::check(environment.variables());
+        let mut layers = Layers { typed, environment, file: File::default(), mistakes, warnings };
         if let Some(path) = layers.value(&options::CONFIG, values::text) {
-            let all = Command::ALL.iter().flat_map(|command| command.options());
-            let all: Vec<&Opt> = all.filter(|option| option.kind != Kind::Positional).collect();
-            let (file, mistakes) = File::read(&path, &all);
+            let (file, mistakes) = File::read(&path, &named_options());
             layers.file = file;
+            layers.warn_if_open_to_write(&options::CONFIG, Path::new(&path));
             for mistake in mistakes {
                 layers.mistake(&[&options::CONFIG], &mistake);
             }
@@ -101,7 +117,7 @@ impl<'a> Layers<'a> {
         let given = self.all(option).pop();
         let default = || option.default.map(|text| Given { text: text.to_owned(), origin: Origin::Default });
         let Some(Given { text, origin }) = given.or_else(default) else {
-            if option.required {
+            if option.required && !self.is_refused(option) {
                 self.mistake(&[option], &format!("is required; give {}", option.value));
             }
             return None;
@@ -112,6 +128,29 @@ impl<'a> Layers<'a> {
                 self.mistake(&[option], &format!("{text:?}{origin} {why}"));
                 None
             }
+        }
+    }
+
+    /// Whether something was given for an option that cannot be taken, which was said: then nothing is missing.
+    pub fn is_refused(&self, option: &Opt) -> bool {
+        let variable = self.environment.0.get(&option.variable());
+        self.file.may_give(&option.key()) || variable.is_some_and(|value| value.to_str().is_none())
+    }
+
+    pub fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Warns of a file that decides who may do what, and that any user of this machine may change.
+    pub fn warn_if_open_to_write(&mut self, option: &Opt, path: &Path) {
+        if fs::metadata(path).is_ok_and(|found| found.mode() & 0o002 != 0) {
+            let path = path.display();
+            self.warn(format!(
+                "every user of this machine may write to {path}, which --{} names: `chmod o-w {path}`",
+                option.name
+            ));
         }
     }
 
@@ -164,10 +203,10 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The configuration, where nothing was wrong.
-    pub fn finish<T>(self, config: Option<T>) -> Result<T, Mistakes> {
+    /// The configuration with what is to be warned of, where nothing was wrong.
+    pub fn finish<T>(self, config: Option<T>) -> Result<(T, Vec<String>), Mistakes> {
         if self.mistakes.is_empty() {
-            return Ok(config.expect("a value that is missing is a mistake that was noted"));
+            return Ok((config.expect("a value that is missing is a mistake that was noted"), self.warnings));
         }
         Err(Mistakes { command: self.typed.command.name(), mistakes: self.mistakes })
     }

@@ -10,12 +10,15 @@ use crate::domain::Topic;
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
 
+mod warnings;
+
 const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
 
 fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     let typed = cli::parse(arguments).expect("a sound command line");
-    super::read(&typed, &variables.iter().copied().collect()).map_err(|mistakes| mistakes.to_string())
+    let read = super::read(&typed, &variables.iter().copied().collect());
+    read.map(|(config, _)| config).map_err(|mistakes| mistakes.to_string())
 }
 
 fn serve(line: &str, variables: &[(&str, &str)]) -> ServeConfig {
@@ -58,6 +61,7 @@ fn defaults_are_those_that_the_documentation_states() {
     assert_eq!(config.projection.min_free_disk_bytes, 256 << 20);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.max_connections, 10_000);
+    assert_eq!(config.keep_alive, Duration::from_secs(620));
     assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
     assert!(matches!(read("demo", &[]), Ok(Config::Demo(DemoConfig { listen: None, .. }))));
     let Ok(Config::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
@@ -264,6 +268,37 @@ fn a_file_that_is_no_toml_says_where() {
     let file = file("listen = \"127.0.0.1:1\"\nlisten: 5\n");
     let path = file.path().display().to_string();
     check_mistakes(LEAST, &[("OPTVIEW_CONFIG", &path)], &["line 2"]);
+}
+
+#[test]
+fn a_list_in_the_file_is_taken_where_a_value_has_commas() {
+    let file = file(
+        "brokers = [\"kafka-1:9092\", \"kafka-2\"]\nlog = [\"warn\", \"optview=debug\"]\ndata_dir = \"/tmp/x\"",
+    );
+    let config = serve("serve", &[("OPTVIEW_CONFIG", &file.path().display().to_string())]);
+    assert_eq!(config.projection.kafka.brokers, "kafka-1:9092,kafka-2");
+    assert_eq!(config.log.filter, "warn,optview=debug");
+}
+
+#[test]
+fn what_was_given_and_refused_is_not_said_to_be_missing_as_well() {
+    for (given, refused) in [
+        ("brokers = [[\"kafka\"]]", "\"brokers\" must be a string with commas, or a list of strings"),
+        ("brokers = []", "--brokers (OPTVIEW_BROKERS): \"\" (from the configuration file) has"),
+        ("brokers = { a = 1 }", "\"brokers\" must be"),
+    ] {
+        let file = file(&format!("data_dir = \"/tmp/x\"\n{given}"));
+        for command in ["serve", "load", "history o-1"] {
+            check_mistakes(command, &[("OPTVIEW_CONFIG", &file.path().display().to_string())], &[refused]);
+        }
+    }
+    let unreadable = file("brokers = ");
+    check_mistakes("serve", &[("OPTVIEW_CONFIG", &unreadable.path().display().to_string())], &["is not TOML"]);
+    let arguments = ["optview", "serve", "--data-dir", "/tmp/x"].map(OsString::from);
+    let not_text: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xFF]);
+    let environment = [("OPTVIEW_BROKERS", not_text)].into_iter().collect();
+    let mistakes = super::read(&cli::parse(arguments).unwrap(), &environment).unwrap_err().to_string();
+    assert!(mistakes.contains("one mistake") && mistakes.contains("OPTVIEW_BROKERS: is not UTF-8"), "{mistakes}");
 }
 
 #[test]

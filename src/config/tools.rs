@@ -107,21 +107,24 @@ pub struct RollbackConfig {
 pub struct SnapshotConfig {
     pub tool: ToolConfig,
     pub file: PathBuf,
+    /// Whether an export may replace a file that is there.
+    pub force: bool,
     pub min_free_disk_bytes: u64,
 }
 
 pub fn snapshot_export(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT_NEW, values::file);
     let tool = tool(layers);
+    let force = layers.value(&options::FORCE, values::switch);
     let min_free_disk = min_free_disk(layers);
-    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
+    Some(SnapshotConfig { tool: tool?, file: file?, force: force?, min_free_disk_bytes: min_free_disk? })
 }
 
 pub fn snapshot_import(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
     let file = layers.value(&options::SNAPSHOT, values::file);
     let tool = tool_of(layers, &options::DATA_DIR);
     let min_free_disk = min_free_disk(layers);
-    Some(SnapshotConfig { tool: tool?, file: file?, min_free_disk_bytes: min_free_disk? })
+    Some(SnapshotConfig { tool: tool?, file: file?, force: false, min_free_disk_bytes: min_free_disk? })
 }
 
 /// Of what writes much, and is not asked for how it keeps a store up to date.

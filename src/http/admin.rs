@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::edge::{Answer, Edge};
 use super::errors::{self, HttpError};
-use super::metrics::{RecordedErrors, record_report};
+use super::health::Audience;
+use super::metrics::{RecordedErrors, record_files, record_report};
 use super::{ReaderSource, Readiness, currency, health, json, open_reader, optimizations, to_json};
 use crate::explain::explain;
 use crate::source::TopicNames;
@@ -52,12 +53,16 @@ pub fn admin_router(
         .route_service("/metrics", Edge::now("/metrics", &admin, scrape))
         .route_service(
             "/healthz",
-            Edge::now("/healthz", &admin, |admin, _| Ok(health::alive(&admin.status.report()))),
+            Edge::now("/healthz", &admin, |admin, _| {
+                Ok(health::alive(&admin.status.report(), Audience::Operators))
+            }),
         )
         .route_service(
             "/readyz",
             // A projector that is live has a store.
-            Edge::now("/readyz", &admin, |admin, _| admin.readiness.answer(&admin.status, true)),
+            Edge::now("/readyz", &admin, |admin, _| {
+                admin.readiness.answer(&admin.status, true, Audience::Operators)
+            }),
         )
         // As on the read address: ids may hold slashes.
         .route_service("/optimizations/{*why}", Edge::now("/optimizations/{id}/why", &admin, why))
@@ -83,6 +88,7 @@ fn report(admin: &Admin, _: &Request) -> Answer {
 
 fn scrape(admin: &Admin, _: &Request) -> Answer {
     record_report(&admin.status.report(), &admin.errors);
+    record_files();
     let mut response = json(admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS_TEXT.clone());
     Ok(response)

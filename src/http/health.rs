@@ -10,6 +10,9 @@
 //!
 //! Where records were gone before they could be read, all that is there has been read, and yet views lack something. That is
 //! not ready until somebody accepts it: a rebuild would have refused it, too.
+//!
+//! On the read address both are answered to anybody, without a key. What they say there names no broker, no topic and
+//! no error: that is for the operators' address.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -20,15 +23,47 @@ use super::errors::HttpError;
 use super::to_json;
 use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Anybody, without a key.
+    Public,
+    /// Those who look after the process.
+    Operators,
+}
+
+/// What only operators are told.
 #[derive(Serialize)]
-struct Alive<'a> {
-    status: &'static str,
-    state: State,
+struct Details<'a> {
     last_error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error_since: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_at: Option<&'a FrozenAt>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    missing_history: &'a [MissingHistory],
+}
+
+impl<'a> Details<'a> {
+    fn of(report: &'a Report, audience: Audience) -> Option<Details<'a>> {
+        (audience == Audience::Operators).then(|| Details {
+            last_error: report.last_error.as_deref(),
+            last_error_since: report.last_error_since.as_deref(),
+            warnings: &report.warnings,
+            frozen_at: report.frozen_at.as_ref(),
+            missing_history: &report.missing_history,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Alive<'a> {
+    status: &'static str,
+    state: State,
+    #[serde(flatten)]
+    details: Option<Details<'a>>,
 }
 
 /// When an instance calls itself ready.
@@ -45,57 +80,45 @@ struct ReadinessBody<'a> {
     state: State,
     lag_records: Option<i64>,
     lag_seconds: Option<f64>,
-    last_error: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error_since: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    warnings: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frozen_at: Option<&'a FrozenAt>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    missing_history: &'a [MissingHistory],
+    #[serde(flatten)]
+    details: Option<Details<'a>>,
 }
 
-/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows the last error,
-/// because the broker's client retries wrong credentials for ever and says so nowhere else.
-pub fn alive(report: &Report) -> Response {
-    let alive = Alive {
-        status: "ok",
-        state: report.state,
-        last_error: report.last_error.as_deref(),
-        last_error_since: report.last_error_since.as_deref(),
-        warnings: &report.warnings,
-    };
-    to_json(StatusCode::OK, &alive)
+/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows operators the last
+/// error, because the broker's client retries wrong credentials for ever and says so nowhere else.
+pub fn alive(report: &Report, audience: Audience) -> Response {
+    let details = Details::of(report, audience);
+    to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, details })
 }
 
 impl Readiness {
     /// `/readyz`: 200 and how good the answers are, else 503 with the reason.
-    pub(super) fn answer(self, status: &Status, store_is_open: bool) -> Answer {
+    pub(super) fn answer(self, status: &Status, store_is_open: bool, audience: Audience) -> Answer {
         let was_live = status.answer_state().was_live;
-        self.judge(&status.report(), was_live, store_is_open)
+        self.judge(&status.report(), was_live, store_is_open, audience)
     }
 
-    fn judge(self, report: &Report, was_live: bool, store_is_open: bool) -> Answer {
-        match self.obstacle(report, was_live, store_is_open) {
+    fn judge(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> Answer {
+        match self.obstacle(report, was_live, store_is_open, audience) {
             None => {
                 let status = match report.state {
                     State::Live => "ready",
                     State::Frozen => "frozen",
                     _ => "stale",
                 };
-                Ok(to_json(StatusCode::OK, &body(report, status)))
+                Ok(to_json(StatusCode::OK, &body(report, status, audience)))
             }
             Some(message) => {
-                let detail = serde_json::to_value(body(report, "not ready")).unwrap_or_default();
+                let detail = serde_json::to_value(body(report, "not ready", audience)).unwrap_or_default();
                 Err(HttpError::Unavailable { message, detail })
             }
         }
     }
 
     /// Why the reads are not ready, if they are not.
-    fn obstacle(self, report: &Report, was_live: bool, store_is_open: bool) -> Option<String> {
-        let because = report.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    fn obstacle(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> Option<String> {
+        let shown_error = report.last_error.as_deref().filter(|_| audience == Audience::Operators);
+        let because = shown_error.map(|error| format!(": {error}")).unwrap_or_default();
         let not_live = match report.state {
             State::Live => None,
             State::Stalled => return Some(format!("stalled{because}")),
@@ -112,6 +135,10 @@ impl Readiness {
         };
         let is_complete = was_live || matches!(report.state, State::Live | State::Stale | State::Frozen);
         let missing = report.missing_history_text().filter(|_| store_is_open && report.state != State::Frozen);
+        let missing = missing.map(|text| match audience {
+            Audience::Operators => text,
+            Audience::Public => "the views are built without records that were gone".to_owned(),
+        });
         match not_live {
             Some(why) if !is_complete => Some(format!("{why}{because}")),
             _ if missing.is_some() => missing.map(|missing| format!("incomplete: {missing}")),
@@ -121,17 +148,13 @@ impl Readiness {
     }
 }
 
-fn body<'a>(report: &'a Report, status: &'static str) -> ReadinessBody<'a> {
+fn body<'a>(report: &'a Report, status: &'static str, audience: Audience) -> ReadinessBody<'a> {
     ReadinessBody {
         status,
         state: report.state,
         lag_records: report.lag_records,
         lag_seconds: report.lag_seconds,
-        last_error: report.last_error.as_deref(),
-        last_error_since: report.last_error_since.as_deref(),
-        warnings: &report.warnings,
-        frozen_at: report.frozen_at.as_ref(),
-        missing_history: &report.missing_history,
+        details: Details::of(report, audience),
     }
 }
 
@@ -141,6 +164,7 @@ mod tests {
 
     const USUAL: Readiness = Readiness { require_fresh: false };
     const FRESH: Readiness = Readiness { require_fresh: true };
+    const OPERATORS: Audience = Audience::Operators;
 
     fn report(state: State, last_error: Option<&str>) -> Report {
         Report {
@@ -162,9 +186,9 @@ mod tests {
             (State::Stalled, Some("stalled: boom")),
             (State::Stopping, Some("stopping")),
         ] {
-            assert_eq!(USUAL.obstacle(&report(state, Some("boom")), false, true).as_deref(), expected);
+            assert_eq!(USUAL.obstacle(&report(state, Some("boom")), false, true, OPERATORS).as_deref(), expected);
         }
-        let closed = USUAL.obstacle(&report(State::Live, None), false, false);
+        let closed = USUAL.obstacle(&report(State::Live, None), false, false, OPERATORS);
         assert_eq!(closed.as_deref(), Some("the store is not open yet"));
     }
 
@@ -181,16 +205,16 @@ mod tests {
             (State::Stopping, Err("stopping")),
         ] {
             let report = report(state, Some("boom"));
-            let usual = USUAL.obstacle(&report, true, true);
+            let usual = USUAL.obstacle(&report, true, true, OPERATORS);
             assert_eq!(usual.as_deref(), expected.err(), "{state:?}");
-            let fresh = FRESH.obstacle(&report, true, true);
+            let fresh = FRESH.obstacle(&report, true, true, OPERATORS);
             match (state, expected) {
                 (State::Live, _) => assert_eq!(fresh, None),
                 (_, Ok(_)) => assert!(fresh.is_some_and(|why| why.ends_with(never)), "{state:?}"),
                 (_, Err(_)) => assert_eq!(fresh, usual),
             }
-            assert_eq!(USUAL.judge(&report, true, true).is_ok(), expected.is_ok(), "{state:?}");
-            let closed = USUAL.obstacle(&report, true, false);
+            assert_eq!(USUAL.judge(&report, true, true, OPERATORS).is_ok(), expected.is_ok(), "{state:?}");
+            let closed = USUAL.obstacle(&report, true, false, OPERATORS);
             assert!(closed.is_some(), "{state:?}: nothing can be answered yet");
         }
     }
@@ -205,10 +229,10 @@ mod tests {
             positions: Vec::new(),
             asked_at: None,
         });
-        assert_eq!(USUAL.answer(&status, true).unwrap().status(), StatusCode::OK);
-        assert!(USUAL.answer(&status, false).is_err());
-        assert!(FRESH.answer(&status, true).is_err());
-        let text = serde_json::to_string(&body(&status.report(), "frozen")).unwrap();
+        assert_eq!(USUAL.answer(&status, true, OPERATORS).unwrap().status(), StatusCode::OK);
+        assert!(USUAL.answer(&status, false, OPERATORS).is_err());
+        assert!(FRESH.answer(&status, true, OPERATORS).is_err());
+        let text = serde_json::to_string(&body(&status.report(), "frozen", OPERATORS)).unwrap();
         for part in [
             r#""status":"frozen","state":"frozen""#,
             r#""frozen_at":{"format":1,"own_format":2,"closed_at":null,"positions":[]}"#,
@@ -224,8 +248,8 @@ mod tests {
             warnings: vec!["look here".to_owned()],
             ..report(State::Stale, Some("boom"))
         };
-        assert_eq!(USUAL.judge(&stale, true, true).unwrap().status(), StatusCode::OK);
-        let text = serde_json::to_string(&body(&stale, "stale")).unwrap();
+        assert_eq!(USUAL.judge(&stale, true, true, OPERATORS).unwrap().status(), StatusCode::OK);
+        let text = serde_json::to_string(&body(&stale, "stale", OPERATORS)).unwrap();
         for part in [
             r#""status":"stale","state":"stale""#,
             r#""last_error":"boom","last_error_since":"2026-11-28T10:00:00.000Z","warnings":["look here"]"#,
@@ -240,22 +264,23 @@ mod tests {
         let missing = MissingHistory { topic: "jobs".to_owned(), partition: 2, from: 0, to: 17, since };
         for state in [State::Live, State::Stale, State::CatchingUp] {
             let incomplete = Report { missing_history: vec![missing.clone()], ..report(state, None) };
-            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true) else {
+            let Err(HttpError::Unavailable { message, detail }) = USUAL.judge(&incomplete, true, true, OPERATORS)
+            else {
                 panic!("it is not ready");
             };
             for part in ["incomplete", "jobs/2 from 0 to 17", "optview accept-loss"] {
                 assert!(message.contains(part), "no {part}: {message}");
             }
             assert_eq!(detail["missing_history"][0]["to"], 17);
-            assert_eq!(USUAL.judge(&report(state, None), true, true).unwrap().status(), StatusCode::OK);
+            assert_eq!(USUAL.judge(&report(state, None), true, true, OPERATORS).unwrap().status(), StatusCode::OK);
         }
     }
 
     #[test]
     fn a_broker_that_went_away_shows_but_does_not_make_the_reads_unready() {
         let away = report(State::Live, Some("all brokers are down"));
-        assert_eq!(USUAL.judge(&away, true, true).unwrap().status(), StatusCode::OK);
-        let stalled = USUAL.judge(&report(State::Stalled, Some("boom")), true, true);
+        assert_eq!(USUAL.judge(&away, true, true, OPERATORS).unwrap().status(), StatusCode::OK);
+        let stalled = USUAL.judge(&report(State::Stalled, Some("boom")), true, true, OPERATORS);
         let Err(HttpError::Unavailable { detail, .. }) = stalled else {
             panic!("a stalled projector is not ready");
         };
@@ -265,5 +290,46 @@ mod tests {
                 "status": "not ready", "state": "stalled", "lag_records": 7, "lag_seconds": null, "last_error": "boom"
             })
         );
+    }
+
+    #[tokio::test]
+    async fn the_public_is_told_no_error_no_topic_and_nothing_else_of_the_cluster() {
+        use http_body_util::BodyExt as _;
+        let missing = MissingHistory {
+            topic: "secret".to_owned(),
+            partition: 2,
+            from: 0,
+            to: 17,
+            since: "2026-11-28T12:00:00Z".to_owned(),
+        };
+        for state in State::ALL {
+            for missing_history in [Vec::new(), vec![missing.clone()]] {
+                let report = Report {
+                    last_error_since: Some("2026-11-28T10:00:00.000Z".to_owned()),
+                    warnings: vec!["secret".to_owned()],
+                    frozen_at: Some(FrozenAt {
+                        format: 1,
+                        own_format: 2,
+                        closed_at: Some("secret".to_owned()),
+                        positions: Vec::new(),
+                        asked_at: None,
+                    }),
+                    missing_history,
+                    ..report(state, Some("secret"))
+                };
+                for (readiness, was_live, is_open) in
+                    [(USUAL, true, true), (USUAL, false, true), (FRESH, true, true), (USUAL, true, false)]
+                {
+                    let text = match readiness.judge(&report, was_live, is_open, Audience::Public) {
+                        Ok(ready) => format!("{:?}", ready.into_body().collect().await.unwrap().to_bytes()),
+                        Err(error) => format!("{error:?}"),
+                    };
+                    assert!(text.contains(state.as_str()) || text.contains("incomplete"), "{text}");
+                    assert!(!text.contains("secret") && !text.contains("last_error"), "{text}");
+                }
+                let alive = alive(&report, Audience::Public).into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(alive, format!(r#"{{"status":"ok","state":"{}"}}"#, state.as_str()));
+            }
+        }
     }
 }

@@ -65,7 +65,10 @@ impl Keys {
         let mut keys = Keys::default();
         let mut mistakes: Vec<String> = table.keys().map(|name| format!("`{name}` is not known")).collect();
         for (index, entry) in entries.into_iter().enumerate() {
-            let mut reading = Reading { number: index + 1, mistakes: &mut mistakes };
+            let mut reading = Reading { number: index + 1, name: None, mistakes: &mut mistakes };
+            if let Value::Table(entry) = &entry {
+                reading.name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
+            }
             if let Some((hash, key)) = reading.entry(entry) {
                 match keys.0.entry(hash) {
                     Entry::Vacant(vacant) => _ = vacant.insert(key),
@@ -87,15 +90,32 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     format!("line {line} is not valid TOML: {}", error.message())
 }
 
+/// Why no client could send a key, if none could: headers lose blanks at their ends, and clients differ in how they
+/// write what is not ASCII.
+fn unusable(key: &str) -> Option<&'static str> {
+    match key {
+        key if key.trim() != key => {
+            Some("`key` begins or ends with a blank, which no client can send: take it away")
+        }
+        key if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => Some(
+            "`key` has a letter that is not ASCII or cannot be seen, which clients cannot send alike: use others",
+        ),
+        _ => None,
+    }
+}
+
 /// One `[[keys]]` entry, while it is read.
 struct Reading<'a> {
     number: usize,
+    /// What it is called, where it is called something.
+    name: Option<String>,
     mistakes: &'a mut Vec<String>,
 }
 
 impl Reading<'_> {
     fn mistake(&mut self, what: &str) {
-        self.mistakes.push(format!("key {}: {what}", self.number));
+        let name = self.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        self.mistakes.push(format!("key {}{name}: {what}", self.number));
     }
 
     fn entry(&mut self, entry: Value) -> Option<(KeyHash, Key)> {
@@ -121,7 +141,13 @@ impl Reading<'_> {
 
     fn hash(&mut self, entry: &mut Table) -> Option<KeyHash> {
         match (entry.contains_key("key"), entry.contains_key("sha256")) {
-            (true, false) => self.text(entry, "key").map(|key| hash(key.as_bytes())),
+            (true, false) => {
+                let key = self.text(entry, "key")?;
+                if let Some(why) = unusable(&key) {
+                    self.mistake(why);
+                }
+                Some(hash(key.as_bytes()))
+            }
             (false, true) => {
                 let digits = self.text(entry, "sha256")?;
                 let bytes = hex::to_32_bytes(&digits);
@@ -159,6 +185,9 @@ impl Reading<'_> {
         for organization in listed {
             match organization {
                 Value::String(id) if id.trim().is_empty() => self.mistake("an organization id is blank"),
+                Value::String(id) if id.trim() != id => {
+                    self.mistake("an organization id begins or ends with a blank, which no header can");
+                }
                 Value::String(id) if organizations.contains(&id) => {}
                 Value::String(id) => organizations.push(id),
                 _ => self.mistake("an organization id must be a text"),
@@ -246,6 +275,32 @@ pub mod tests {
                 "key 5: its key is that of an entry before it",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_no_client_can_send_is_refused_by_its_name() {
+        for (key, why) in [
+            ("secret ", "begins or ends with a blank"),
+            (" secret", "begins or ends with a blank"),
+            ("secret\\t", "begins or ends with a blank"),
+            ("secret\\n", "begins or ends with a blank"),
+            ("sécret", "not ASCII"),
+            ("sec\\u0007ret", "cannot be seen"),
+            ("sec\\u007Fret", "cannot be seen"),
+            ("sec\\u200Bret", "not ASCII"),
+        ] {
+            let entry = |name: &str| format!("[[keys]]\nkey = \"{key}\"\norganizations = [\"o\"]\n{name}");
+            let mistakes = Keys::parse(&entry("name = \"dashboard\"")).unwrap_err();
+            assert!(
+                mistakes[0].starts_with("key 1 (dashboard): `key` ") && mistakes[0].contains(why),
+                "{mistakes:?}"
+            );
+            assert!(!mistakes[0].contains("ret") || !mistakes[0].contains("sec"), "{mistakes:?}");
+            assert!(Keys::parse(&entry("")).unwrap_err()[0].starts_with("key 1: `key` "));
+        }
+        Keys::parse("[[keys]]\nkey = \"a b~!\"\norganizations = [\"Ünal\"]").unwrap();
+        let blank = Keys::parse("[[keys]]\nkey = \"a\"\norganizations = [\"org-1 \"]").unwrap_err();
+        assert_eq!(blank, ["key 1: an organization id begins or ends with a blank, which no header can"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What Prometheus is told: the requests as they are answered, the projector's status whenever somebody scrapes.
 //! On the hot path there is no look-up and no label: each route holds its handles.
 
+mod files;
 mod findings;
 mod kafka;
 mod topics;
@@ -15,6 +16,7 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+pub use files::{record_connection_limit, record_files};
 pub use kafka::RecordedErrors;
 use kafka::{describe_kafka, record_kafka};
 
@@ -138,6 +140,7 @@ fn of_offset(offset: Option<i64>) -> f64 {
 }
 
 fn describe() {
+    files::describe();
     findings::describe();
     topics::describe();
     describe_counter!("optview_http_requests_total", "Requests answered, by route and status code");

@@ -40,8 +40,10 @@ use bytes::Bytes;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
+use health::Audience;
 pub use health::Readiness;
 pub use keys::{Keys as ApiKeys, KeysError};
+pub use metrics::record_connection_limit;
 pub use read_api::ReadApi;
 pub use reader_source::{CurrentReader, ReaderSource};
 
@@ -89,10 +91,15 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
     let others = Router::new()
         .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
         .route_service("/users/me", Edge::now("/users/me", &api, users::me))
-        .route_service("/healthz", Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report()))))
+        .route_service(
+            "/healthz",
+            Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report(), Audience::Public))),
+        )
         .route_service(
             "/readyz",
-            Edge::now("/readyz", &api, |api, _| api.readiness.answer(&api.status, api.reader.get().is_some())),
+            Edge::now("/readyz", &api, |api, _| {
+                api.readiness.answer(&api.status, api.reader.get().is_some(), Audience::Public)
+            }),
         )
         .fallback_service(Edge::unknown(&api));
     ReadApi::new(by_id, others)

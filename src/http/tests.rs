@@ -205,23 +205,22 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
         Readiness::default(),
     );
     let read = read_api(ReaderSource::default(), status.clone(), Access::open(), Readiness::default());
-    for (alive, ready) in [
-        (get(&admin, "/healthz").await, get(&admin, "/readyz").await),
-        (get(&read, "/healthz").await, get(&read, "/readyz").await),
-    ] {
-        assert_eq!(alive.status, 200);
-        let since = status.report().last_error_since.expect("an error stands");
-        assert_eq!(
-            alive.json(),
-            json!({
-                "status": "ok", "state": "starting", "last_error": "wrong credentials", "last_error_since": since
-            })
-        );
-        assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
-    }
+    let alive = get(&admin, "/healthz").await;
+    let since = status.report().last_error_since.expect("an error stands");
+    let told = json!({
+        "status": "ok", "state": "starting", "last_error": "wrong credentials", "last_error_since": since
+    });
+    assert_eq!((alive.status, alive.json()), (200, told));
+    let ready = get(&admin, "/readyz").await;
+    assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
+    // Anybody may ask there.
+    let alive = get(&read, "/healthz").await;
+    assert_eq!((alive.status, alive.json()), (200, json!({"status": "ok", "state": "starting"})));
+    let ready = get(&read, "/readyz").await;
+    assert_eq!((ready.status, ready.json().to_string().contains("credentials")), (503, false));
     status.set_state(State::Live);
     assert_eq!(get(&admin, "/readyz").await.status, 200);
-    assert_eq!(get(&read, "/readyz").await.json()["message"], "the store is not open yet: wrong credentials");
+    assert_eq!(get(&read, "/readyz").await.json()["message"], "the store is not open yet");
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Writes a snapshot, under its name only once it is whole and on the disk.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::file::{Entries, Head, Kind};
+use super::file::{Entries, Head, Kind, MAGIC};
 use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
-use crate::disk;
+use crate::disk::{self, TargetError};
 use crate::domain::Topic;
 use crate::store::{self, Copied, PartitionPosition, Reader};
 
@@ -28,11 +29,20 @@ pub struct Exported<'a> {
     /// What the generation takes on disk.
     pub store_bytes: u64,
     pub room: Room,
+    /// Whether a file that is there may be replaced. It stays until the new one is whole.
+    pub replace: bool,
 }
 
-/// Writes a snapshot to `file`, of which one that is there stays until the new one is whole.
+/// Writes a snapshot to `file`.
+///
+/// # Errors
+/// Where `file` is there and may not be replaced, or lies in a data directory; then nothing is made.
 pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
-    let Exported { reader, generation, topic, store_bytes, room } = exported;
+    let Exported { reader, generation, topic, store_bytes, room, replace } = exported;
+    disk::check_target(file, replace)?;
+    if let Some(data_dir) = store::data_dir_around(file)? {
+        return Err(SnapshotError::InDataDir { path: file.to_owned(), data_dir });
+    }
     room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
     let copying = reader.begin_copy()?;
@@ -81,7 +91,7 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
         Ok(())
     })?;
     let bytes = entries.finish().and_then(|bytes| part.sync_all().map(|()| bytes)).map_err(failed)?;
-    path.persist(file).map_err(|error| SnapshotError::io("write", file)(error.error))?;
+    give_name(path, file, replace)?;
     let directory = disk::directory_of(file);
     disk::sync_directory(directory).map_err(SnapshotError::io("sync", directory))?;
     Ok(Summary { file: file.to_owned(), generation, views, records, bytes, positions })
@@ -92,11 +102,27 @@ fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let path = PathBuf::from(name);
-    let created = File::options().write(true).create(true).truncate(false).open(&path);
-    let created = created.map_err(SnapshotError::io("create", &path))?;
+    let mut created = disk::open_regular(&path).map_err(SnapshotError::io("create", &path))?;
     // Another that is being written there keeps it.
     created.try_lock().map_err(|error| SnapshotError::io("lock", &path)(error.into()))?;
+    let mut begin = Vec::new();
+    let read = created.by_ref().take(MAGIC.len() as u64).read_to_end(&mut begin);
+    read.and_then(|_| created.rewind()).map_err(SnapshotError::io("read", &path))?;
+    // What a kill left of one begins as one does, as far as it goes.
+    if !MAGIC.starts_with(&begin) {
+        return Err(SnapshotError::OtherPart { path });
+    }
     created.set_len(0).map_err(SnapshotError::io("write", &path))?;
     let path = TempPath::try_from_path(&path).map_err(SnapshotError::io("create", &path))?;
     Ok((created, path))
+}
+
+/// Gives the file its name. What has come to be there meanwhile is treated as if it had been there before.
+fn give_name(path: TempPath, file: &Path, replace: bool) -> Result<(), SnapshotError> {
+    disk::check_target(file, replace)?;
+    let named = if replace { path.persist(file) } else { path.persist_noclobber(file) };
+    named.map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => TargetError::Exists { path: file.to_owned() }.into(),
+        _ => SnapshotError::io("write", file)(error.error),
+    })
 }

@@ -23,7 +23,7 @@ use crate::codec::stored::FORMAT;
 use crate::source::archive::Checksummed;
 use crate::store::Checkpoint;
 
-const MAGIC: &[u8; 16] = b"optview-snapshot";
+pub const MAGIC: &[u8; 16] = b"optview-snapshot";
 const END: &[u8; 16] = b"snapshot-ends-by";
 const LAYOUT: u8 = 1;
 

@@ -40,7 +40,7 @@ pub use generations::{
     Opened, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
     open_beside, remove, usable,
 };
-pub use hold::{Hold, hold, hold_existing};
+pub use hold::{Hold, data_dir_around, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
@@ -52,6 +52,7 @@ pub use writer::Writer;
 
 pub use crate::codec::stored::FORMAT;
 use crate::codec::stored::{Damaged, LAYOUT};
+use crate::disk;
 use keys::Trees;
 
 /// What the store failed at.
@@ -62,10 +63,17 @@ pub enum StoreError {
     Sled(sled::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    #[error("cannot {doing} {path}: {error}{remedy}", path = path.display(), remedy = os_errors::remedy(error))]
+    #[error(
+        "cannot {doing} {path}: {error}{whose}{remedy}",
+        path = path.display(),
+        whose = disk::permission_remedy(path, error),
+        remedy = os_errors::remedy(error)
+    )]
     Io { doing: &'static str, path: std::path::PathBuf, error: std::io::Error },
     #[error("{path} is held by another process: stop it, or use another --data-dir", path = path.display())]
     Held { path: std::path::PathBuf },
+    #[error(transparent)]
+    OtherOwner(#[from] disk::OtherOwner),
     #[error("there is no store in {path}: give the --data-dir that `optview serve` was given", path = path.display())]
     Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
@@ -122,6 +130,7 @@ impl StoreError {
                 sled::Error::CollectionNotFound(_) => false,
             },
             StoreError::Io { .. }
+            | StoreError::OtherOwner(_)
             | StoreError::Held { .. }
             | StoreError::Missing { .. }
             | StoreError::WriterEnded(_)
@@ -139,6 +148,7 @@ impl StoreError {
             StoreError::Io { doing, path, error } => {
                 StoreError::Io { doing, path: path.clone(), error: os_errors::again(error) }
             }
+            StoreError::OtherOwner(other) => StoreError::OtherOwner(other.clone()),
             StoreError::Held { path } => StoreError::Held { path: path.clone() },
             StoreError::Missing { path } => StoreError::Missing { path: path.clone() },
             StoreError::WriterEnded(why) => StoreError::WriterEnded(why.clone()),

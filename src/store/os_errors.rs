@@ -38,7 +38,7 @@ pub fn again(error: &io::Error) -> io::Error {
 
 fn remedy_of(error: Errno) -> String {
     let what = match error {
-        Errno::ACCESS | Errno::PERM => "let the user that optview runs as read and write it (chown, chmod)",
+        Errno::ACCESS | Errno::PERM => "let the user that optview runs as read and write it",
         Errno::ROFS => "mount its disk so that it can be written to",
         Errno::MFILE => "raise the limit of open files (ulimit -n, LimitNOFILE=)",
         Errno::NFILE => "raise the machine's limit of open files (fs.file-max)",

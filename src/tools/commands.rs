@@ -80,7 +80,11 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 /// `optview snapshot export`
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = Needs { stop: Some(stop), ..Needs::default() };
-    let tool = Tool::SnapshotExport { file: config.file.clone(), min_free_disk: config.min_free_disk_bytes };
+    let tool = Tool::SnapshotExport {
+        file: config.file.clone(),
+        min_free_disk: config.min_free_disk_bytes,
+        force: config.force,
+    };
     show(&config.tool, &tool, needs, print::exported)
 }
 

@@ -15,7 +15,13 @@ use crate::store;
 use crate::terminal;
 
 /// `optview snapshot export`, where the store is.
-pub fn export(access: &Access, file: &Path, room: Room, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn export(
+    access: &Access,
+    file: &Path,
+    replace: bool,
+    room: Room,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
     let exported = Exported {
@@ -24,6 +30,7 @@ pub fn export(access: &Access, file: &Path, room: Room, watch: &mut Watch<'_>) -
         topic: &|topic| access.topics.get(topic).to_owned(),
         store_bytes: live.map_or(0, |live| live.bytes),
         room,
+        replace,
     };
     let summary =
         snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));

@@ -41,7 +41,7 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
         // Whether there is one is not known while nothing is read.
         assert_eq!(server.get("/optimizations/x").status, 503);
         assert_eq!(server.get("/optimizations/a").body["status"], "queued", "what there is is shown");
-        assert!(server.get("/readyz").body["message"].as_str().is_some_and(|said| said.contains(&why)));
+        assert!(server.get_admin("/readyz").body["message"].as_str().is_some_and(|said| said.contains(&why)));
     };
     // It comes when the store is open already.
     let server = Server::start(rig, &["--brokers", address]);

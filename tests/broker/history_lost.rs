@@ -118,8 +118,8 @@ fn check_stopped(rig: &Rig, server: &Server, topic: Topic) {
     for part in [name, "optview rebuild"] {
         assert!(message.contains(part), "{message}");
     }
-    let ready = server.get("/readyz");
+    let ready = server.get_admin("/readyz");
     assert_eq!(ready.status, 503);
     assert!(ready.body["message"].as_str().expect("a message").contains(message), "{ready:?}");
-    assert_eq!(server.get("/healthz").body["last_error"], message);
+    assert_eq!(server.get_admin("/healthz").body["last_error"], message);
 }

@@ -72,7 +72,7 @@ fn a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows(rig: &Rig) {
         });
         let mut exported = Vec::new();
         while exported.is_empty() || !ended.load(Ordering::Acquire) {
-            exported.push(result(&tool(rig, "data", &["snapshot", "export", file])));
+            exported.push(result(&tool(rig, "data", &["snapshot", "export", file, "--force"])));
         }
         exported
     });

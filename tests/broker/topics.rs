@@ -29,7 +29,7 @@ fn topics_that_are_missing_are_named_and_read_once_they_are_there(rig: &Rig) {
             let error = report.last_error.as_deref().unwrap_or_default();
             names.iter().all(|name| error.contains(*name) == missing.contains(name))
         });
-        let ready = server.get("/readyz");
+        let ready = server.get_admin("/readyz");
         let message = ready.body["message"].as_str().expect("a message");
         assert_eq!(ready.status, 503);
         assert!(missing.iter().all(|name| message.contains(name)), "{message}");

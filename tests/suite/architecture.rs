@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("terminal", &[]),
     ("logging", &["terminal"]),
+    ("process", &[]),
     ("progress", &["logging", "terminal"]),
     ("pulse", &[]),
     ("domain", &[]),
@@ -23,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("status", &[]),
     ("projector", &["disk", "domain", "codec", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("http", &["domain", "source", "store", "status", "explain"]),
+    ("http", &["process", "domain", "source", "store", "status", "explain"]),
     ("synthetic", &["domain"]),
     ("cli", &[]),
     ("shutdown", &["status"]),
@@ -41,8 +42,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "terminal",
         ],
     ),
-    ("serve", &["config", "engine", "http", "logging", "shutdown", "snapshot", "status", "store", "tools"]),
-    ("archive", &["cli", "config", "disk", "domain", "progress", "source", "terminal"]),
+    (
+        "serve",
+        &["config", "engine", "http", "logging", "process", "shutdown", "snapshot", "status", "store", "tools"],
+    ),
+    ("archive", &["cli", "config", "disk", "domain", "progress", "source", "store", "terminal"]),
     ("history", &["config", "codec", "domain", "progress", "source", "terminal"]),
     ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic", "terminal"]),
 ];
@@ -84,7 +88,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["zstd"], &["src/source/archive/", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
     (&["base64"], &["src/source/archive/"]),
-    (&["rustix"], &["src/disk.rs", "src/store/generations.rs", "src/store/os_errors.rs"]),
+    (
+        &["rustix"],
+        &["src/disk.rs", "src/disk/", "src/process.rs", "src/store/generations.rs", "src/store/os_errors.rs"],
+    ),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // They panic where nobody reads what is written, and wait where nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!"], &[]),

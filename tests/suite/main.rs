@@ -6,6 +6,8 @@ mod cases;
 mod command_line;
 mod currency;
 mod data_dir;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod documents;
 mod explain;
 mod fold;
@@ -24,7 +26,11 @@ mod other_stream;
 mod other_version;
 mod outranked;
 #[cfg(target_os = "linux")]
+mod ownership;
+#[cfg(target_os = "linux")]
 mod power_cut;
+#[cfg(target_os = "linux")]
+mod private_files;
 mod projector;
 mod published;
 mod recovery;

@@ -1,7 +1,7 @@
 //! A stage that stands still is seen by somebody else, and never keeps the process from ending; and nobody who does not read
 //! the log makes a stage stand still.
 
-mod program;
+pub mod program;
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,13 +1,12 @@
 //! Takes connections, serves an app on them, and lets them end. Axum's own `serve` is not used: it bounds neither
 //! the connections, nor how long a head may take, nor how long the last requests may.
 //! Nor is hyper's own timeout for heads: it enters and leaves a shared timer with every request, which costs the
-//! reads by id several percent, and does not see a client that stops reading. `sending` bounds both.
+//! reads by id several percent, and does not see a client that stops reading. `activity` bounds both.
 //!
 //! Knows nothing of what is served. Never ends by itself: what goes wrong with one connection, or with accepting
 //! one, is not the others' concern.
 
-mod sending;
-mod write_deadline;
+mod activity;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,21 +22,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::{Id, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::Service;
 
 use super::seldom::Seldom;
-use sending::watched;
-use write_deadline::WriteDeadline;
+use activity::{Activity, ActivityClock, TICK, watched};
 
 /// How many bytes of a request's head, and of a response that its client does not take, one connection holds at the most.
 /// Then nothing more of a body is asked for. hyper's own bound is 400 kB, which 10,000 connections would make 4 GB.
 const CONNECTION_BUFFER: usize = 64 << 10;
 
-/// How long nothing is accepted after accepting failed for want of something, file descriptors mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A connection that has been silent for less is not closed to make room for another.
+const SILENT_BEFORE_CLOSED: Duration = Duration::from_secs(1);
 
 /// What answers requests: an Axum router, or what stands before one.
 pub trait App:
@@ -54,17 +52,18 @@ impl App for Router {}
 /// What one address takes upon itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open at the same time. Further ones wait in the listener's backlog.
+    /// How many connections may be open at the same time. Where one more comes, the one that has been silent for the
+    /// longest is closed, as other servers do; where none is silent, the new one waits.
     pub connections: usize,
-    /// From a connection's beginning until its first response has begun: a head that trickles in gets no more.
-    pub first_response: Duration,
-    /// How long nothing may be sent after that, be it that no request comes, or that nobody reads the response;
-    /// twice as long at the most. Must outlast the gateway's own idle timeout, 60 s in most: a gateway that sends
-    /// a request just as its connection is closed answers 502.
-    pub idle: Duration,
-    /// How long a client may take nothing of a response that is being sent to it.
+    /// How long it may take from a request's first byte, and from a connection's beginning, until the answer begins: a
+    /// head that trickles in gets no more.
+    pub answer: Duration,
+    /// How long a client may leave an answer unread.
     pub unread: Duration,
-    /// From being told to stop until the connections that are left are cut off.
+    /// How long a connection is kept between two requests. It must outlast the idle timeout of what stands in front: a
+    /// balancer that sends a request just as its connection is closed answers 502.
+    pub keep_alive: Duration,
+    /// How long the connections that are left may take, once told to stop, before they are cut off.
     pub drain: Duration,
 }
 
@@ -72,9 +71,9 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 10_000,
-            first_response: Duration::from_secs(30),
-            idle: Duration::from_secs(75),
+            answer: Duration::from_secs(30),
             unread: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(620),
             drain: Duration::from_secs(10),
         }
     }
@@ -96,46 +95,72 @@ pub async fn run(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(limits);
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut may_accept = true;
+    // The connection that was accepted and has no room yet.
+    let mut waiting = None;
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             // First among the rest, so that what has ended does not pile up.
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(&ended),
-            (stream, permit) = accept(&listener, &permits) => {
-                let peer = stream.peer_addr().ok().map(|address| address.ip());
-                connections.start(stream, app.for_peer(peer), limits, permit);
+            _ = ticks.tick() => {
+                connections.clock.look();
+                may_accept = true;
             }
+            accepted = accept(&listener), if may_accept && waiting.is_none() => match accepted {
+                Ok(stream) => waiting = Some(stream),
+                Err(error) => {
+                    note_refused(&error);
+                    connections.end_the_most_silent();
+                    may_accept = false;
+                }
+            }
+        }
+        if connections.are_full() {
+            if waiting.is_some() && !connections.end_the_most_silent() {
+                note_full();
+            }
+        } else if let Some(stream) = waiting.take() {
+            let peer = stream.peer_addr().ok().map(|address| address.ip());
+            connections.start(stream, app.for_peer(peer));
         }
     }
     // From here on the system refuses new connections.
     drop(listener);
-    connections.drain(limits.drain).await
+    connections.drain().await
 }
 
-/// The next connection, as soon as there is room for it. Loses nothing when it is dropped.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    static FULL: Seldom = Seldom::new();
-    static FAILED: Seldom = Seldom::new();
-    if permits.available_permits() == 0 && FULL.is_due() {
-        tracing::warn!("all connections allowed are in use: new ones wait; logged at most once in ten seconds");
-    }
-    let permit = Arc::clone(permits).acquire_owned().await.expect("the connections' semaphore is never closed");
+/// Waits for the next connection. An error says that none can be accepted for now, for want of descriptors mostly.
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, _)) => return Ok(stream),
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if FAILED.is_due() {
-                    tracing::error!(%error, "no connection can be accepted; trying on, logged at most once in ten \
-                        seconds. If too many files are open, raise the limit (ulimit -n)");
-                }
-                sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => return Err(error),
         }
+    }
+}
+
+fn note_refused(error: &io::Error) {
+    static FAILED: Seldom = Seldom::new();
+    if FAILED.is_due() {
+        tracing::error!(%error, "no connection can be accepted; trying on, logged at most once in ten seconds. If too \
+            many files are open, raise the hard limit (ulimit -Hn, LimitNOFILE=)");
+    }
+}
+
+fn note_full() {
+    static FULL: Seldom = Seldom::new();
+    if FULL.is_due() {
+        tracing::warn!(
+            "all connections allowed are in use, and none is silent: new ones wait; logged at most once in ten \
+            seconds. Raise --max-connections, and the limit of open files with it (ulimit -Hn, LimitNOFILE=)"
+        );
     }
 }
 
@@ -146,26 +171,43 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// The connections that are open.
-#[derive(Default)]
 struct Connections {
+    limits: Limits,
+    clock: Arc<ActivityClock>,
     tasks: JoinSet<()>,
-    /// Dropping a connection's sender tells it to end. One each, because what is shared between all of them is
-    /// locked whenever any of them is polled.
-    stops: HashMap<Id, oneshot::Sender<()>>,
+    /// Those that have not been told to end.
+    open: HashMap<Id, OpenConnection>,
+}
+
+struct OpenConnection {
+    /// Dropping it tells the connection to end. One each, because what is shared between all of them is locked whenever
+    /// any of them is polled.
+    _stop: oneshot::Sender<()>,
+    activity: Arc<Activity>,
 }
 
 impl Connections {
-    fn start(&mut self, stream: TcpStream, app: impl App, limits: Limits, permit: OwnedSemaphorePermit) {
-        let (stop, stopped) = oneshot::channel();
-        let task = self.tasks.spawn(async move {
-            let _open = Open::counted();
-            serve(stream, app, limits, stopped).await;
-            drop(permit);
-        });
-        self.stops.insert(task.id(), stop);
+    fn new(limits: Limits) -> Connections {
+        let clock = Arc::new(ActivityClock::start());
+        Connections { limits, clock, tasks: JoinSet::new(), open: HashMap::new() }
     }
 
-    fn forget(&mut self, ended: &Result<(Id, ()), tokio::task::JoinError>) {
+    fn are_full(&self) -> bool {
+        self.tasks.len() >= self.limits.connections
+    }
+
+    fn start(&mut self, stream: TcpStream, app: impl App) {
+        let (stop, stopped) = oneshot::channel();
+        let activity = Arc::new(Activity::begin(&self.clock));
+        let (limits, watched) = (self.limits, Arc::clone(&activity));
+        let task = self.tasks.spawn(async move {
+            let _counted = CountedConnection::new();
+            serve(stream, app, limits, watched, stopped).await;
+        });
+        self.open.insert(task.id(), OpenConnection { _stop: stop, activity });
+    }
+
+    fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
         let id = match ended {
             Ok((id, ())) => *id,
             Err(error) => {
@@ -173,15 +215,28 @@ impl Connections {
                 error.id()
             }
         };
-        self.stops.remove(&id);
+        self.open.remove(&id);
     }
 
-    async fn drain(mut self, deadline: Duration) -> Drained {
+    /// Tells the connection to end that has been silent for the longest: it closes at once where it is idle, and else
+    /// after its answer. False where none has been silent for a moment.
+    fn end_the_most_silent(&mut self) -> bool {
+        let silent = self.open.iter().filter_map(|(id, open)| Some((open.activity.silent_since()?, *id)));
+        let Some((since, id)) = silent.min_by_key(|(since, _)| *since) else { return false };
+        if self.clock.elapsed_since(since) < SILENT_BEFORE_CLOSED {
+            return false;
+        }
+        self.open.remove(&id);
+        metrics::counter!("optview_http_connections_closed_for_room_total").increment(1);
+        true
+    }
+
+    async fn drain(mut self) -> Drained {
         let open = self.tasks.len();
-        self.stops.clear();
+        self.open.clear();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         // The result says no more than what is left does.
-        _ = timeout(deadline, all_ended).await;
+        _ = timeout(self.limits.drain, all_ended).await;
         let cut_off = self.tasks.len();
         self.tasks.shutdown().await;
         Drained { finished: open - cut_off, cut_off }
@@ -189,30 +244,35 @@ impl Connections {
 }
 
 /// Counts a connection while it lives, also where it ends by panicking or by being cut off.
-struct Open(metrics::Gauge);
+struct CountedConnection(metrics::Gauge);
 
-impl Open {
-    fn counted() -> Open {
+impl CountedConnection {
+    fn new() -> CountedConnection {
         let open = metrics::gauge!("optview_http_connections");
         open.increment(1.0);
-        Open(open)
+        CountedConnection(open)
     }
 }
 
-impl Drop for Open {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
 }
 
-/// One connection, from its first request to its last.
-async fn serve(stream: TcpStream, app: impl App, limits: Limits, stopped: oneshot::Receiver<()>) {
+/// Serves one connection, from its first request to its last.
+async fn serve(
+    stream: TcpStream,
+    app: impl App,
+    limits: Limits,
+    activity: Arc<Activity>,
+    stopped: oneshot::Receiver<()>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
-    let (socket, watch) = watched(stream);
-    let socket = WriteDeadline::new(socket, limits.unread);
+    let socket = watched(stream, Arc::clone(&activity));
     let connection = http1::Builder::new()
         .max_buf_size(CONNECTION_BUFFER)
         .serve_connection(socket, TowerToHyperService::new(app));
@@ -229,8 +289,8 @@ async fn serve(stream: TcpStream, app: impl App, limits: Limits, stopped: onesho
     let ended = tokio::select! {
         biased;
         ended = ending => ended,
-        () = watch.silence(limits.first_response, limits.idle) => {
-            tracing::debug!("a connection was silent for too long");
+        phase = activity.too_long(&limits) => {
+            tracing::debug!(?phase, "a connection was silent for too long");
             return;
         }
     };

@@ -36,7 +36,7 @@ impl Server {
 
 fn limits() -> Limits {
     let long = Duration::from_secs(20);
-    Limits { connections: 10, first_response: long, idle: long, unread: long, drain: long }
+    Limits { connections: 10, answer: long, unread: long, keep_alive: long, drain: long }
 }
 
 fn hello() -> Router {
@@ -142,38 +142,61 @@ async fn a_request_that_never_ends_is_cut_off_at_the_deadline() {
     assert!(closed(&mut connection).await.is_empty());
 }
 
-#[tokio::test]
-async fn a_connection_that_gets_no_answer_for_too_long_is_closed() {
-    let patience = Duration::from_millis(100);
-    let server = Server::start(hello(), Limits { first_response: patience, idle: patience, ..limits() }).await;
-    let started = Instant::now();
-    let mut trickling = server.connect().await;
-    write(&trickling, b"GET / HTTP/1.1\r\n").await;
-    let mut idle = server.connect().await;
-    ask(&mut idle).await;
+/// A head that trickles in until the connection is closed.
+async fn trickle(connection: &TcpStream) {
+    write(connection, b"GET / HTTP/1.1\r\n").await;
     let trickle = async {
         loop {
-            tokio::time::sleep(patience / 10).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
             // Once the server has closed, writing fails, and there is nothing more to do.
-            _ = trickling.try_write(b"x: y\r\n");
+            _ = connection.try_write(b"x: y\r\n");
         }
     };
     tokio::select! {
-        _ = trickling.ready(tokio::io::Interest::READABLE) => {}
+        _ = connection.ready(tokio::io::Interest::READABLE) => {}
         () = trickle => {}
     }
-    assert!(started.elapsed() >= patience);
-    closed(&mut trickling).await;
-    closed(&mut idle).await;
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_ends_its_connection_also_where_it_is_the_second() {
+    let answer = Duration::from_millis(300);
+    let server = Server::start(hello(), Limits { answer, ..limits() }).await;
+    for answered_before in [false, true] {
+        let mut connection = server.connect().await;
+        if answered_before {
+            ask(&mut connection).await;
+        }
+        let started = Instant::now();
+        trickle(&connection).await;
+        assert!(started.elapsed() >= answer / 2, "{:?}", started.elapsed());
+        closed(&mut connection).await;
+    }
+    assert_eq!(server.stop().await.cut_off, 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_as_long_as_was_asked_for_and_no_longer() {
+    let keep_alive = Duration::from_millis(1500);
+    let server = Server::start(hello(), Limits { keep_alive, ..limits() }).await;
+    let mut connection = server.connect().await;
+    // The second answer comes when half of the time since the first is over, which is when a count of the times that
+    // were looked at would go wrong.
+    ask(&mut connection).await;
+    tokio::time::sleep(keep_alive / 2).await;
+    ask(&mut connection).await;
+    let answered = Instant::now();
+    closed(&mut connection).await;
+    let kept = answered.elapsed();
+    assert!(kept >= keep_alive * 3 / 4 && kept < keep_alive * 3 / 2, "it was kept for {kept:?}");
     assert_eq!(server.stop().await.cut_off, 0);
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
     let app = hello().route("/large", get(async || vec![b' '; 64 << 20]));
-    let patience = Duration::from_millis(100);
-    let limits = Limits { connections: 1, first_response: patience, idle: patience, ..limits() };
-    let server = Server::start(app, limits).await;
+    let unread = Duration::from_millis(300);
+    let server = Server::start(app, Limits { connections: 1, unread, ..limits() }).await;
     let unread = server.connect().await;
     write(&unread, b"GET /large HTTP/1.1\r\nhost: test\r\n\r\n").await;
     let mut next = server.connect().await;
@@ -182,15 +205,50 @@ async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_waits_until_another_ends() {
-    let server = Server::start(hello(), Limits { connections: 1, ..limits() }).await;
+async fn a_connection_too_many_closes_the_one_that_was_silent_for_the_longest() {
+    let server = Server::start(hello(), Limits { connections: 3, ..limits() }).await;
+    // One that never asked, one that was answered long ago, and one that was answered last.
+    let mut unused = server.connect().await;
+    tokio::time::sleep(2 * TICK).await;
+    let (mut before, mut last) = (server.connect().await, server.connect().await);
+    ask(&mut before).await;
+    tokio::time::sleep(2 * TICK).await;
+    ask(&mut last).await;
+    let mut next = server.connect().await;
+    ask(&mut next).await;
+    assert!(closed(&mut unused).await.is_empty());
+    let mut another = server.connect().await;
+    ask(&mut another).await;
+    assert!(closed(&mut before).await.is_empty());
+    for connection in [&mut last, &mut next, &mut another] {
+        ask(connection).await;
+    }
+    assert_eq!(server.stop().await, Drained { finished: 3, cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_is_answered_before_its_connection_makes_room() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let (entered, mut enters) = tokio::sync::mpsc::channel(1);
+    let slow = move || {
+        let (mut released, entered) = (released.clone(), entered.clone());
+        async move {
+            entered.send(()).await.unwrap();
+            released.wait_for(|released| *released).await.unwrap();
+            "hello"
+        }
+    };
+    let app = hello().route("/slow", get(slow));
+    let server = Server::start(app, Limits { connections: 1, ..limits() }).await;
     let mut first = server.connect().await;
-    ask(&mut first).await;
+    write(&first, b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    enters.recv().await.unwrap();
     let mut second = server.connect().await;
     write(&second, REQUEST).await;
-    let early = timeout(Duration::from_millis(100), second.readable()).await;
+    let early = timeout(SILENT_BEFORE_CLOSED + 3 * TICK, second.readable()).await;
     assert!(early.is_err(), "a second connection was served beside the only one allowed");
-    drop(first);
+    release.send(true).unwrap();
+    assert!(answer(&mut first).await.contains("connection: close"));
     answer(&mut second).await;
     server.stop().await;
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::errors::{ArchiveError, ReadError};
 use super::manifest::{ArchivedTopic, MANIFEST, Manifest, NEW_MANIFEST, VERSION, number_of, sync_directory};
+use crate::disk;
 use crate::domain::Topic;
 
 /// Locked while the archive is written to. It is empty.
@@ -35,6 +36,7 @@ impl Archive {
         if !is_there && !is_empty(directory)? {
             return Err(ArchiveError::NotEmpty { directory: directory.to_owned() });
         }
+        disk::check_owner(directory, if is_there { &manifest } else { directory })?;
         let lock = lock(directory)?;
         let (manifest, proven) = match Manifest::read(directory) {
             Ok(held) => of_same(directory, held, identity)?,

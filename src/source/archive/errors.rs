@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{MANIFEST, VERSION};
+use crate::disk;
 use crate::domain::TopicId;
 
 // `why` and not `source`: each message has it already, and a chain of errors is printed whole.
@@ -46,7 +47,9 @@ pub enum ArchiveError {
     Recreated { topic: String, archived: TopicId, found: TopicId },
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("cannot {doing} {}: {why}", .path.display())]
+    #[error(transparent)]
+    OtherOwner(#[from] disk::OtherOwner),
+    #[error("cannot {doing} {}: {why}{}", .path.display(), disk::permission_remedy(.path, .why))]
     Io { doing: &'static str, path: PathBuf, why: io::Error },
     #[error("the archive's writing thread has ended; this is a bug, please report it")]
     AppenderGone,

@@ -11,7 +11,8 @@ use crate::disk;
 use crate::domain::{Topic, TopicId};
 use crate::source::TopicNames;
 
-pub(super) const MANIFEST: &str = "MANIFEST.json";
+/// The name of the file that lists all others of an archive.
+pub const MANIFEST: &str = "MANIFEST.json";
 /// One that is being written, as [`disk::replace`] names it; it takes the other's place when it is whole.
 pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
 /// Of the files and of the manifest. It changes where an older optview would misunderstand them.

@@ -23,7 +23,7 @@ pub use checksum::Checksummed;
 pub use continued::{Continued, Mismatch, same_topic};
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
-pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
+pub use manifest::{ArchivedTopic, FileEntry, MANIFEST, Manifest, Span};
 pub use play::ArchiveSource;
 pub use reader::{Reader, last_records};
 pub use verify::{Verified, verify};

@@ -58,9 +58,11 @@ fn export_within(
     file: &Path,
     told: &mut dyn FnMut(),
 ) -> Result<Summary, SnapshotError> {
+    // A file that is there is replaced.
+    let replace = true;
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
     let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
-    export(Exported { reader, generation, topic: &topic, store_bytes, room }, file, &mut |_, _, _| {
+    export(Exported { reader, generation, topic: &topic, store_bytes, room, replace }, file, &mut |_, _, _| {
         told();
         ControlFlow::Continue(())
     })

@@ -58,12 +58,20 @@ impl World {
     }
 
     pub fn serve(&self, arguments: &[&str], variables: &[(&str, &Path)], stderr: Stdio) -> Program {
+        self.serve_after("true", arguments, variables, stderr)
+    }
+
+    /// Serves in a process that a shell has done something in before, such as lowering a limit.
+    pub fn serve_after(
+        &self,
+        before: &str,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+        stderr: Stdio,
+    ) -> Program {
         let KafkaSettings { brokers, properties, .. } = self.broker.settings();
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
-            command.env_remove(name);
-        }
+        let mut command = after(before);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--sync-interval", "50ms", "--catch-up-sync-interval", "100ms", "--drain-deadline", "100ms"])
@@ -77,8 +85,24 @@ impl World {
             .stdout(Stdio::null())
             .stderr(stderr);
         let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
-        Program { child: command.spawn().unwrap(), admin: String::new(), agent: config.build().into() }
+        let (child, agent) = (command.spawn().unwrap(), config.build().into());
+        Program { child, read: String::new(), admin: String::new(), agent }
     }
+}
+
+/// The program, in a process that a shell has done something in before.
+pub fn after(before: &str) -> Command {
+    copy_after(Path::new(env!("CARGO_BIN_EXE_optview")), before)
+}
+
+/// A copy of the program, in a process that a shell has done something in before.
+pub fn copy_after(program: &Path, before: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{before} && exec \"$0\" \"$@\"")]).arg(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn send(producer: &mut Producer, topic: Topic, key: &str, mut message: Value) {
@@ -88,6 +112,7 @@ fn send(producer: &mut Producer, topic: Topic, key: &str, mut message: Value) {
 
 pub struct Program {
     child: Child,
+    pub read: String,
     admin: String,
     agent: ureq::Agent,
 }
@@ -101,6 +126,7 @@ impl Program {
             let fields: Value = serde_json::from_str(&line).unwrap_or_default();
             if fields["message"] == "listening" {
                 self.admin = fields["admin"].as_str().unwrap().to_owned();
+                self.read = fields["read"].as_str().unwrap().to_owned();
                 return log;
             }
             line.clear();
@@ -125,7 +151,13 @@ impl Program {
     }
 
     fn get(&self, path: &str) -> (u16, String) {
-        let mut answer = self.agent.get(format!("http://{}{path}", self.admin)).call().unwrap();
+        self.get_of(&self.admin, path)
+    }
+
+    /// What one of its addresses answers, on a connection that no request was sent on before.
+    pub fn get_of(&self, address: &str, path: &str) -> (u16, String) {
+        let request = self.agent.get(format!("http://{address}{path}")).header("connection", "close");
+        let mut answer = request.call().unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
@@ -141,6 +173,10 @@ impl Program {
         value.unwrap_or_else(|| panic!("no {name} in:\n{text}")).parse().unwrap()
     }
 
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// Waits until its status is as it should be.
     pub fn wait_for(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
@@ -152,6 +188,13 @@ impl Program {
             assert!(begin.elapsed() < DEADLINE, "still not: {what}: {status}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// All that it writes to stderr until it ends.
+    pub fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().expect("its stderr is a pipe").read_to_string(&mut text).unwrap();
+        text
     }
 
     /// SIGTERM.

@@ -1,0 +1,113 @@
+//! Files that are written where somebody said: nothing that is no regular file is ever written to or replaced, and one
+//! that is there only where that was asked for.
+
+use std::fs::{self, File, FileType};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+/// Why a file cannot be written under a name.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("{path} is {what}, and is left as it is: give the name of a file", path = path.display())]
+    NoFile { path: PathBuf, what: &'static str },
+    #[error("{path} is there already: --force replaces it, or give another name", path = path.display())]
+    Exists { path: PathBuf },
+    #[error("cannot look at {path}: {error}", path = path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Checks that a file may be written under a name. `replace` says whether a file that is there may be replaced.
+///
+/// # Errors
+/// Where something else is there, or a file that may not be replaced.
+pub fn check_target(path: &Path, replace: bool) -> Result<(), TargetError> {
+    // Of a link, the link counts: it would be replaced, and not what it leads to.
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(TargetError::Io { path: path.to_owned(), error }),
+    };
+    match kind(found.file_type()) {
+        Some(what) => Err(TargetError::NoFile { path: path.to_owned(), what }),
+        None if !replace => Err(TargetError::Exists { path: path.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Opens a file to read and write it, and makes it where it is missing. Never follows a link, and never waits, as it
+/// would for a FIFO that nobody reads.
+///
+/// # Errors
+/// Where that cannot be, or where it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
+    let file = options.open(path)?;
+    match kind(file.metadata()?.file_type()) {
+        Some(what) => Err(io::Error::other(format!("it is {what}"))),
+        None => Ok(file),
+    }
+}
+
+/// What it is, if it is no regular file.
+fn kind(found: FileType) -> Option<&'static str> {
+    match found {
+        found if found.is_file() => None,
+        found if found.is_dir() => Some("a directory"),
+        found if found.is_symlink() => Some("a symbolic link"),
+        found if found.is_fifo() => Some("a FIFO"),
+        found if found.is_socket() => Some("a socket"),
+        found if found.is_block_device() || found.is_char_device() => Some("a device"),
+        _ => Some("no regular file"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_replaced_and_only_where_that_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        symlink(path("nowhere"), path("dangling")).unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        let why = |path: &Path, replace| check_target(path, replace).map_err(|error| error.to_string());
+        assert_eq!(why(&path("none"), false), Ok(()));
+        assert_eq!(why(&path("file"), true), Ok(()));
+        assert!(why(&path("file"), false).unwrap_err().contains("--force replaces it"));
+        for (path, what) in [
+            (path("link"), "a symbolic link"),
+            (path("dangling"), "a symbolic link"),
+            (path("socket"), "a socket"),
+            (directory.path().to_owned(), "a directory"),
+            ("/dev/null".into(), "a device"),
+        ] {
+            for replace in [false, true] {
+                assert!(why(&path, replace).unwrap_err().contains(what), "{path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_opened_is_a_regular_file_and_no_link_leads_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "text").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        assert_eq!(open_regular(&path("file")).unwrap().metadata().unwrap().len(), 4);
+        open_regular(&path("new")).unwrap();
+        assert!(path("new").is_file());
+        open_regular(&path("link")).unwrap_err();
+        assert!(open_regular(Path::new("/dev/null")).unwrap_err().to_string().contains("a device"));
+    }
+}

@@ -1,0 +1,186 @@
+//! A socket that remembers when its connection was last active and what it waits for, and the watch that ends what has
+//! waited for too long. A request pays for a load and a store of an atomic number or two, and for no look at the clock:
+//! the accept loop looks at it for all connections.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::Limits;
+
+/// How often the clock of all connections is looked at: they end so much later than their limits say.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// The time since the server began, as it was when somebody last looked.
+pub struct ActivityClock {
+    begin: Instant,
+    /// In ticks.
+    seen: AtomicU64,
+}
+
+impl ActivityClock {
+    pub fn start() -> ActivityClock {
+        ActivityClock { begin: Instant::now(), seen: AtomicU64::new(0) }
+    }
+
+    pub fn look(&self) {
+        let ticks = self.begin.elapsed().as_millis() / TICK.as_millis();
+        self.seen.store(u64::try_from(ticks).unwrap_or(u64::MAX >> 2), Ordering::Relaxed);
+    }
+
+    /// How long ago a tick was, by the last look.
+    pub fn elapsed_since(&self, tick: u64) -> Duration {
+        ticks(self.seen.load(Ordering::Relaxed).saturating_sub(tick))
+    }
+}
+
+fn ticks(count: u64) -> Duration {
+    TICK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The client's next request: all that it asked for was sent.
+    Idle,
+    /// The rest of a request, or its answer. A connection begins with it.
+    Asked,
+    /// The client: it does not read what it asked for.
+    Unread,
+}
+
+/// Since when a connection has waited for what.
+pub struct Activity {
+    clock: Arc<ActivityClock>,
+    /// The tick, and the phase in the last two bits.
+    state: AtomicU64,
+}
+
+impl Activity {
+    pub fn begin(clock: &Arc<ActivityClock>) -> Activity {
+        let activity = Activity { clock: Arc::clone(clock), state: AtomicU64::new(0) };
+        activity.enter(Phase::Asked);
+        activity
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.state.store(self.clock.seen.load(Ordering::Relaxed) << 2 | phase as u64, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> (u64, Phase) {
+        let state = self.state.load(Ordering::Relaxed);
+        let phase = match state & 3 {
+            0 => Phase::Idle,
+            1 => Phase::Asked,
+            _ => Phase::Unread,
+        };
+        (state >> 2, phase)
+    }
+
+    /// The tick since which nothing has been sent or begun. `None`: the client has not read its answer, so that the
+    /// connection cannot end without cutting that off.
+    pub fn silent_since(&self) -> Option<u64> {
+        match self.state() {
+            (_, Phase::Unread) => None,
+            (since, Phase::Idle | Phase::Asked) => Some(since),
+        }
+    }
+
+    /// Resolves when the connection has waited for one thing for longer than it may.
+    pub async fn too_long(&self, limits: &Limits) -> Phase {
+        // No wait is missed that begins after a look and is over before the next.
+        let look_every = limits.answer.min(limits.unread).min(limits.keep_alive);
+        loop {
+            let (since, phase) = self.state();
+            let limit = match phase {
+                Phase::Idle => limits.keep_alive,
+                Phase::Asked => limits.answer,
+                Phase::Unread => limits.unread,
+            };
+            // It may have begun at the end of the tick.
+            let end = self.clock.begin + ticks(since + 1) + limit;
+            let now = Instant::now();
+            if now >= end {
+                return phase;
+            }
+            sleep_until(end.min(now + look_every)).await;
+        }
+    }
+
+    fn read_some(&self) {
+        // A head that trickles in does not begin again with each piece.
+        if self.state().1 == Phase::Idle {
+            self.enter(Phase::Asked);
+        }
+    }
+
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(1..)) => self.enter(Phase::Idle),
+            Poll::Pending if self.state().1 != Phase::Unread => self.enter(Phase::Unread),
+            _ => {}
+        }
+    }
+}
+
+/// The socket, as hyper wants it.
+pub struct Watched {
+    stream: TokioIo<TcpStream>,
+    activity: Arc<Activity>,
+}
+
+pub fn watched(stream: TcpStream, activity: Arc<Activity>) -> Watched {
+    Watched { stream: TokioIo::new(stream), activity }
+}
+
+impl Read for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.activity.read_some();
+        }
+        read
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.activity.wrote(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.activity.wrote(&written);
+        written
+    }
+}
