@@ -1,7 +1,6 @@
 //! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
 //! and `serve` itself on a temporary folder, which is gone afterwards.
 
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::codec::encode;
 use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
+use crate::output::{self, OutputError};
 use crate::serve::{self, Started};
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -26,28 +26,27 @@ use crate::synthetic::{History, HistorySettings};
 /// How often a line shows what changed.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
-/// Runs until `shutdown` resolves, or nobody is left to look: the terminal is closed, or what reads the lines ends.
+/// Runs until `shutdown` resolves, or nobody is left to look: the lines cannot be shown any more.
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
     let config = serve_config(config, traffic.settings.clone(), directory.path());
-    let (left, nobody_looks) = oneshot::channel::<()>();
+    let (unshown, nobody_looks) = oneshot::channel();
     let show = |started: Started| {
         drop(tokio::spawn(async move {
-            // Ends only where a line cannot be shown.
-            let _ = show(started).await;
-            drop(left);
+            // Ends only where a line cannot be shown. The demo may have ended by then.
+            drop(show(started).await.map_err(|error| unshown.send(error)));
         }));
     };
+    let mut unshown = Ok(());
     let shutdown = async {
-        tokio::select! { () = shutdown => {} () = serve::hung_up() => {} _ = nobody_looks => {} }
+        tokio::select! { () = shutdown => {} error = nobody_looks => unshown = error.map_or(Ok(()), Err) }
     };
     let ended = serve::run(&config, show, shutdown).await;
     traffic.stop()?;
     ended?;
-    // Where nobody looks, nobody misses it.
-    let _ = say("\nThe demo has ended; nothing of it is left.");
-    Ok(())
+    unshown?;
+    Ok(output::print_line("\nThe demo has ended; nothing of it is left.")?)
 }
 
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
@@ -146,13 +145,8 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
     Ok(())
 }
 
-/// To stdout, which may be a pipe that nobody reads any more.
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
-}
-
 /// Says what to try, and then what changes, for as long as that can be said.
-async fn show(started: Started) -> io::Result<()> {
+async fn show(started: Started) -> Result<(), OutputError> {
     let Started { addresses, reader } = started;
     let mut shown = Shown::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -160,14 +154,14 @@ async fn show(started: Started) -> io::Result<()> {
         tick.tick().await;
         let ids = reader.get().map(|reader| ids(&reader, &ListQuery { limit: 3, ..ListQuery::default() }));
         if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
-            say(&introduction(addresses, &ids))?;
+            output::print_line(introduction(addresses, &ids))?;
             break Reader::clone(&reader);
         }
     };
     let mut tick = tokio::time::interval(SHOW_EVERY);
     loop {
         tick.tick().await;
-        say(&shown.next(&reader))?;
+        output::print_line(shown.next(&reader))?;
     }
 }
 

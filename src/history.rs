@@ -2,12 +2,11 @@
 //! runs in the order of the fold, with what each changed in the view; or the view as it was at a moment. Works on any
 //! [`Source`], such as an archive, and needs no store. Must never write anything but its answer.
 
-use std::io::{self, Write};
-
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogOf};
 use crate::domain::OwnedRecord;
+use crate::output;
 use crate::progress::Shown;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
@@ -43,7 +42,7 @@ pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
             tell(&mut source.with_context(cannot)?, config, &mut answer)
         }
     };
-    io::stdout().write_all(&answer).context("cannot write the answer to stdout")?;
+    output::print(&answer)?;
     told
 }
 

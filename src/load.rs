@@ -1,13 +1,12 @@
 //! `optview load`: puts a synthetic history on the topics, and says what a projector must then show.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::encode::{encode, key};
 use crate::config::LoadConfig;
+use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
@@ -27,9 +26,7 @@ pub struct Loaded {
 /// Loads, and prints what was loaded as one line of JSON on stdout.
 pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
     let loaded = load(config)?;
-    let mut line = serde_json::to_vec(&loaded)?;
-    line.push(b'\n');
-    io::stdout().write_all(&line).context("cannot write the result to stdout")
+    Ok(output::print_line(serde_json::to_vec(&loaded)?)?)
 }
 
 /// Loads, and shows on stderr how far it is.

@@ -1,13 +1,12 @@
 //! How far something is that takes long, shown in one way by every command: a bar where stderr is a terminal, a line every
 //! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::logging;
+use crate::{logging, output};
 
 /// How often a line is written, for people and for programs; the first of a phase at once.
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -106,9 +105,7 @@ impl Shown {
         let progress = self.measured(progress);
         match self.to {
             // Where nobody reads any more, the end will show it.
-            To::Programs => {
-                drop(serde_json::to_string(&progress).map(|line| writeln!(std::io::stdout(), "{line}")))
-            }
+            To::Programs => drop(serde_json::to_vec(&progress).map(output::print_line)),
             To::People | To::Terminal(_) => logging::say(&line(&progress)),
         }
     }

@@ -20,6 +20,7 @@ use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
 use crate::shutdown::{self, EndDeadline};
 use crate::snapshot::{self, Room};
+use crate::signals;
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::Bounds;
@@ -154,7 +155,7 @@ pub async fn run(
     let told_again = async {
         // Some that start programs pass on a signal that the program has had already.
         tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
-        told_to_stop().await;
+        signals::told_to_stop().await;
     };
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
@@ -241,31 +242,6 @@ fn bounds(report: &Report) -> Option<Bounds> {
     let of = |held: &PartitionReport| Some(((held.topic.clone(), held.partition), (held.low?, held.high?)));
     // Before the partitions have been found, nothing is known of any.
     (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())
-}
-
-/// Resolves at SIGTERM or SIGINT.
-pub async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be watched: only SIGKILL will stop this");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! { _ = signals.0.recv() => {} _ = signals.1.recv() => {} }
-}
-
-/// Resolves when the terminal is closed.
-pub async fn hung_up() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::hangup()) {
-        Ok(mut signal) => _ = signal.recv().await,
-        Err(error) => {
-            tracing::error!(%error, "SIGHUP cannot be watched");
-            std::future::pending().await
-        }
-    }
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -1,10 +1,9 @@
 //! The commands as people and programs see them: the result as one line of JSON, or as a table.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
@@ -12,6 +11,7 @@ use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
+use crate::output;
 use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
 
@@ -104,7 +104,7 @@ pub(super) fn show<T: DeserializeOwned>(
         true => json.get().to_owned() + "\n",
         false => print(&serde_json::from_str(json.get())?),
     };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    output::print(text)?;
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
 }
 

@@ -1,15 +1,13 @@
 //! `optview snapshot`: a copy of the store in one file, and a store of such a file.
 
-use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
-
 use super::{Access, Outcome, Watch, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
+use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
@@ -43,6 +41,6 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     shown.finish();
     let summary = summary?;
     let text = if config.tool.json { serde_json::to_string(&summary)? + "\n" } else { print::imported(&summary) };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    output::print(text)?;
     Ok(Ended::Done)
 }

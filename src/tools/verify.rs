@@ -1,10 +1,9 @@
 //! `optview verify`: proves the store, live or not; with `--against-log` also by building all of it anew from the topics,
 //! beside it, and comparing the two at the same positions. One report of both.
 
-use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{Needs, ask, show};
@@ -13,6 +12,7 @@ use super::{Access, Outcome, Tool, Watch, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
 use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::output;
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
 
@@ -81,7 +81,7 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
     let text = if json { serde_json::to_string(report)? + "\n" } else { print::report(report) };
-    io::stdout().write_all(text.as_bytes()).context("cannot write the result to stdout")?;
+    output::print(text)?;
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
         _ if report.verified.problems_found > 0 => Ok(Ended::DifferenceFound),

@@ -58,9 +58,23 @@ impl World {
     }
 
     pub fn serve(&self, arguments: &[&str], variables: &[(&str, &Path)], stderr: Stdio) -> Program {
+        self.serve_under(&[], arguments, variables, stderr)
+    }
+
+    /// The same, started by another program such as `nohup`.
+    pub fn serve_under(
+        &self,
+        starter: &[&str],
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+        stderr: Stdio,
+    ) -> Program {
         let KafkaSettings { brokers, properties, .. } = self.broker.settings();
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
+        let program = env!("CARGO_BIN_EXE_optview");
+        let words: Vec<&str> = starter.iter().copied().chain([program]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
             command.env_remove(name);
         }
@@ -77,7 +91,13 @@ impl World {
             .stdout(Stdio::null())
             .stderr(stderr);
         let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
-        Program { child: command.spawn().unwrap(), admin: String::new(), agent: config.build().into() }
+        Program {
+            child: command.spawn().unwrap(),
+            admin: String::new(),
+            read: String::new(),
+            log: None,
+            agent: config.build().into(),
+        }
     }
 }
 
@@ -89,23 +109,36 @@ fn send(producer: &mut Producer, topic: Topic, key: &str, mut message: Value) {
 pub struct Program {
     child: Child,
     admin: String,
+    /// The address of the reads.
+    read: String,
+    /// As far as it has not been given to the test.
+    log: Option<Log>,
     agent: ureq::Agent,
 }
 
 impl Program {
     /// Reads its log as far as it takes to know where it listens. Gives the log, unread from there on.
     pub fn listening(&mut self) -> Log {
-        let mut log = BufReader::new(self.child.stderr.take().expect("its stderr is a pipe"));
+        let fields = self.next_line("listening");
+        self.admin = fields["admin"].as_str().unwrap().to_owned();
+        self.read = fields["read"].as_str().unwrap().to_owned();
+        self.log.take().expect("it has been read")
+    }
+
+    /// Reads its log up to the line with this message.
+    pub fn next_line(&mut self, message: &str) -> Value {
+        let child = &mut self.child;
+        let begin = || BufReader::new(child.stderr.take().expect("its stderr is a pipe"));
+        let log = self.log.get_or_insert_with(begin);
         let mut line = String::new();
         while log.read_line(&mut line).unwrap() > 0 {
             let fields: Value = serde_json::from_str(&line).unwrap_or_default();
-            if fields["message"] == "listening" {
-                self.admin = fields["admin"].as_str().unwrap().to_owned();
-                return log;
+            if fields["message"] == message {
+                return fields;
             }
             line.clear();
         }
-        panic!("it ended before it listened");
+        panic!("it ended before it said: {message}");
     }
 
     /// Waits until it listens at an address that it was given. False where it has ended instead.
@@ -154,11 +187,22 @@ impl Program {
         }
     }
 
+    /// Asks for a path of the read API, with this correlation id. Gives the status.
+    pub fn read(&self, path: &str, correlation_id: &str) -> u16 {
+        let request =
+            self.agent.get(format!("http://{}{path}", self.read)).header("x-correlation-id", correlation_id);
+        request.call().unwrap().status().as_u16()
+    }
+
     /// SIGTERM.
     pub fn tell_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, signal: &str) {
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().unwrap();
-        assert!(told.success());
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
     }
 
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
