@@ -7,6 +7,7 @@ mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
+mod findings;
 mod folding;
 mod health;
 mod holding;
@@ -24,8 +25,6 @@ mod writing;
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::domain::{DeadLetter, WorkingSet};
@@ -36,6 +35,7 @@ use crate::store::{MissingHistoryLedger, StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
+use findings::Visibility;
 use health::Health;
 use holding::Limits;
 use losers::Losers;
@@ -93,7 +93,9 @@ pub fn run(
     let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
     let mut presence = Presence::new(&projector.settings.store_path, projector.writer.file.clone());
+    let rebuild = projector.rebuild_span();
     while !control.is_stopped() {
+        let _of_rebuild = projector.is_quiet().then(|| rebuild.enter());
         presence.check(Instant::now())?;
         if !projector.hold(control, source)? {
             projector.turn(source)?;
@@ -108,6 +110,7 @@ struct Projector {
     pulse: Pulse,
     /// That the store is built from, once it is known.
     cluster: Option<String>,
+    cluster_is_told: bool,
     missing_history: MissingHistoryLedger,
     partitions: Partitions,
     health: Health,
@@ -118,8 +121,7 @@ struct Projector {
     losers: Losers,
     understanding: Understanding,
     orphans: OrphanCount,
-    /// Nothing is counted of the records: the projector of what readers see does.
-    is_quiet: Arc<AtomicBool>,
+    visibility: Visibility,
     decoder: Decoder,
     limits: Limits,
     dead_letters: Vec<DeadLetter>,
@@ -150,17 +152,18 @@ impl Projector {
         let now = Instant::now();
         Ok(Projector {
             working: WorkingSet::default(),
-            decoder: Decoder::start(settings.topics.clone(), writer.pulse())?,
+            decoder: Decoder::start(writer.pulse())?,
             pulse: writer.pulse(),
             cluster: writer.reader().cluster()?,
+            cluster_is_told: false,
             counters: Counters::new(),
-            losers: Losers::new(status.clone(), settings.topics.clone()),
+            losers: Losers::new(settings.topics.clone()),
             understanding: {
                 let (reader, topics) = (writer.reader(), settings.topics.clone());
                 Understanding::new(&reader, writer.checkpoint_at_open(), topics)?
             },
             orphans: OrphanCount::default(),
-            is_quiet: control.quiet(),
+            visibility: Visibility::new(control.quiet()),
             missing_history: writer.missing_history(),
             live_is_noted: writer.reader().was_live()?,
             writer,
@@ -187,6 +190,7 @@ impl Projector {
 
     fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
         let _beat = self.pulse.begin(Stage::Fold);
+        self.notice_switch();
         if self.must_rest() {
             return self.rest(source);
         }
@@ -326,7 +330,7 @@ impl Projector {
                     self.fold_and_count(envelope)?;
                     understood += 1;
                 }
-                Err(dead_letter) => self.dead_letters.push(DeadLetter::clone(dead_letter)),
+                Err(dead_letter) => self.keep(dead_letter),
             }
         }
         if !self.is_quiet() {
@@ -368,7 +372,8 @@ impl Projector {
             Some(commit) if self.writer.commits_written() >= commit => {
                 self.live = true;
                 self.writer.note_caught_up();
-                tracing::info!(views = self.writer.views(), "caught up: live");
+                let what = if self.is_quiet() { "caught up with the topics" } else { "caught up: live" };
+                tracing::info!(views = self.writer.views(), "{what}");
                 self.report(source);
             }
             _ => {}

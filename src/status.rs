@@ -4,6 +4,7 @@ mod answer_state;
 mod findings;
 mod kafka;
 mod missing_history;
+mod rebuild;
 mod supervision;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use findings::{
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};
 use supervision::Supervision;
+pub use rebuild::{RebuildCounts, RebuildReport};
 pub use supervision::{HistoryLeft, HistoryLimits, StageStall, Standstill, TopicReport};
 
 /// Where the projector stands as a whole.
@@ -165,6 +167,11 @@ pub struct Report {
     pub missing_history: Vec<MissingHistory>,
     /// Stages of the projector that stand still; only there where there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What was found while readers did not see the generation.
+    #[serde(skip)]
+    pub rebuild_findings: Findings,
+    /// The rebuild or rollback that is under way.
+    pub rebuild: Option<RebuildReport>,
     pub stalled_stages: Vec<StageStall>,
     /// How long each topic keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
@@ -205,6 +212,8 @@ impl Status {
             partitions: Vec::new(),
         };
         let answer_state = Arc::new(AnswerStateCell::new(&report));
+            rebuild_findings: Findings::default(),
+            rebuild: None,
         let shared = ArcSwap::from_pointee(Shared { report: Arc::new(Mutex::new(report)), answer_state });
         Status { shared: Arc::new(shared), supervision: Arc::default() }
     }
@@ -311,6 +320,16 @@ impl Status {
         (report.views, report.dead_letters) = (views, dead_letters);
         report.partitions = partitions;
     }
+    /// Changes what was found in the records of a generation that readers do not see yet.
+    pub fn change_rebuild_findings(&self, change: impl FnOnce(&mut Findings)) {
+        change(&mut self.lock().rebuild_findings);
+    }
+
+    /// Said by the rebuild that is under way; `None`: none is. Stays here where another status is followed.
+    pub fn set_rebuild(&self, rebuild: Option<RebuildReport>) {
+        self.supervision.set_rebuild(rebuild);
+    }
+
 }
 
 /// So that whoever shares more than a status can be asked for it.

@@ -5,18 +5,9 @@ use crate::domain::dead_letter::VALUE_LIMIT;
 use crate::domain::{DeadLetter, Record};
 use crate::source::TopicNames;
 
-pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
-    let position = record.position;
-    let reason = error.to_string();
-    tracing::warn!(
-        topic = topics.get(position.topic),
-        partition = position.partition,
-        offset = position.offset,
-        reason,
-        "a record could not be understood; it is kept as a dead letter"
-    );
+pub fn of(record: &Record<'_>, error: &DecodeError) -> DeadLetter {
     DeadLetter {
-        position,
+        position: record.position,
         timestamp_millis: record.timestamp_millis,
         key: record.key.map(<[u8]>::to_vec),
         headers: record
@@ -26,6 +17,17 @@ pub fn of(record: &Record<'_>, error: &DecodeError, topics: &TopicNames) -> Dead
             .collect(),
         value: record.value.map(|value| value[..value.len().min(VALUE_LIMIT)].to_vec()),
         value_len: record.value.map_or(0, |value| value.len() as u64),
-        reason,
+        reason: error.to_string(),
     }
+}
+
+pub fn log(dead_letter: &DeadLetter, topics: &TopicNames) {
+    let DeadLetter { position, reason, .. } = dead_letter;
+    tracing::warn!(
+        topic = topics.get(position.topic),
+        partition = position.partition,
+        offset = position.offset,
+        reason,
+        "a record could not be understood; it is kept as a dead letter"
+    );
 }

@@ -10,7 +10,7 @@ use super::dead_letters;
 use crate::codec;
 use crate::domain::{DeadLetter, Envelope, Topic};
 use crate::pulse::{Pulse, Stage};
-use crate::source::{Records, TopicNames};
+use crate::source::Records;
 use crate::store::Anchor;
 
 /// Fewer records are decoded where they are folded: waking a thread would take longer.
@@ -41,14 +41,14 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn of(records: Box<dyn Records>, topics: &TopicNames) -> Batch {
+    fn of(records: Box<dyn Records>) -> Batch {
         let (first, last) = (records.record(0), records.record(records.len() - 1));
         let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
         let decoded = RecordsAndEvents::new(records, |records| {
             let decode = |at| {
                 let record = records.record(at);
-                codec::decode(&record).map_err(|error| Box::new(dead_letters::of(&record, &error, topics)))
+                codec::decode(&record).map_err(|error| Box::new(dead_letters::of(&record, &error)))
             };
             (0..records.len()).map(decode).collect()
         });
@@ -113,7 +113,6 @@ enum Work {
 }
 
 pub struct Decoder {
-    topics: TopicNames,
     pulse: Pulse,
     work: Sender<Work>,
     done: Receiver<Told>,
@@ -123,16 +122,16 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn start(topics: TopicNames, pulse: Pulse) -> std::io::Result<Decoder> {
+    pub fn start(pulse: Pulse) -> std::io::Result<Decoder> {
         let (work, given) = channel();
         let (give, done) = channel();
-        let (names, beating) = (topics.clone(), pulse.clone());
+        let beating = pulse.clone();
         // It ends when either end of its channels is gone.
         let run = move || {
             for work in given {
                 let _beat = beating.begin(Stage::Decoder);
                 let told = match work {
-                    Work::Decode(records) => Told::Batch(Batch::of(records, &names)),
+                    Work::Decode(records) => Told::Batch(Batch::of(records)),
                     Work::Pass(told) => told,
                     Work::Drop(batch) => {
                         drop(batch);
@@ -145,7 +144,7 @@ impl Decoder {
             }
         };
         std::thread::Builder::new().name("decoder".to_owned()).spawn(run)?;
-        Ok(Decoder { topics, pulse, work, done, under_way: 0, ready: VecDeque::new() })
+        Ok(Decoder { pulse, work, done, under_way: 0, ready: VecDeque::new() })
     }
 
     /// Whether it has as much to do as it should have.
@@ -162,7 +161,7 @@ impl Decoder {
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < WORTH_A_THREAD {
             let _beat = self.pulse.begin(Stage::Decoder);
-            self.ready.push_back(Told::Batch(Batch::of(records, &self.topics)));
+            self.ready.push_back(Told::Batch(Batch::of(records)));
         } else {
             self.order(Work::Decode(records));
         }

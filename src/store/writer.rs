@@ -81,10 +81,6 @@ impl Writer {
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
         done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
-        metrics::describe_counter!(
-            "optview_store_writes_total",
-            "Optimizations and parked jobs written to the store"
-        );
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let syncer = SyncThread {
             db: db.clone(),
@@ -92,13 +88,7 @@ impl Writer {
             trees: trees.clone(),
             done: done.clone(),
         };
-        let thread = WriterThread {
-            trees: trees.clone(),
-            catalog: catalog.clone(),
-            journal,
-            done: done.clone(),
-            written: metrics::counter!("optview_store_writes_total"),
-        };
+        let thread = WriterThread { trees: trees.clone(), catalog: catalog.clone(), journal, done: done.clone() };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread.run_caught(&received, syncer))
@@ -198,6 +188,11 @@ impl Writer {
         self.done.commits.load(Ordering::Acquire)
     }
 
+    /// How many optimizations and parked jobs have been written.
+    pub fn records_written(&self) -> u64 {
+        self.done.records.load(Ordering::Acquire)
+    }
+
     /// How many checkpoints have been written.
     pub fn checkpoints_written(&self) -> u64 {
         self.done.checkpoints.load(Ordering::Acquire)
@@ -267,7 +262,6 @@ struct WriterThread {
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
     done: Arc<Done>,
-    written: metrics::Counter,
 }
 
 impl WriterThread {
@@ -315,7 +309,8 @@ impl WriterThread {
         for dead_letter in dead_letters {
             self.put_dead_letter(dead_letter)?;
         }
-        self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
+        let records = commit.optimizations.len() + commit.jobs.len();
+        self.done.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = self.number(commit.optimizations);
         let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         self.journal.append(&self.trees, &self.catalog, entries, || {
