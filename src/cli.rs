@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, ArgMatches};
 
+use crate::version::LONG_VERSION;
 use options::{Kind, Opt};
 
 pub mod options;
@@ -148,10 +149,10 @@ pub enum Ended {
 pub const FAILED: u8 = 1;
 /// It was asked for wrongly, so nothing was done.
 pub const WRONG_USAGE: u8 = 2;
-
 /// The reader of the answer has gone before its end: the code by which a shell shows that SIGPIPE has ended a program, which is
 /// how other programs end there. What the command was to do has been done.
 pub const READER_GONE: u8 = 141;
+
 impl Ended {
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
@@ -193,7 +194,7 @@ fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<S
 
 fn program() -> clap::Command {
     let program = clap::Command::new("optview")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(LONG_VERSION)
         .about(env!("CARGO_PKG_DESCRIPTION"))
         .subcommand_required(true)
         .arg_required_else_help(true)

@@ -39,3 +39,4 @@ pub mod status;
 pub mod store;
 pub mod synthetic;
 pub mod tools;
+pub mod version;

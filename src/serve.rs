@@ -12,19 +12,21 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
-use crate::config::ServeConfig;
+use crate::config::{ProjectionConfig, ServeConfig};
+use crate::domain::Topic;
 use crate::engine::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
 use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
 use crate::shutdown::{self, EndDeadline};
-use crate::snapshot::{self, Room};
 use crate::signals;
+use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::Bounds;
 use crate::tools;
+use crate::version::{COMMIT, VERSION};
 
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
@@ -50,6 +52,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
     logging::register_metric();
+    log_what_starts(config);
     let access = match &config.api_keys {
         Some(keys) => Access::with_keys(keys.clone()),
         None => Access::open(),
@@ -170,6 +173,22 @@ pub async fn run(
         std::mem::forget(hold);
     }
     started.and(ended)
+}
+
+/// Says what runs, on what. Which cluster that is shows once a broker has answered.
+fn log_what_starts(config: &ServeConfig) {
+    let ProjectionConfig { kafka, data_dir, group_id, .. } = &config.projection;
+    tracing::info!(
+        version = VERSION,
+        commit = COMMIT,
+        data_dir = %data_dir.display(),
+        brokers = kafka.brokers,
+        group_id,
+        optimizations = kafka.topics.get(Topic::Optimizations),
+        jobs = kafka.topics.get(Topic::Jobs),
+        multistart_runs = kafka.topics.get(Topic::MultistartRuns),
+        "optview starts"
+    );
 }
 
 /// Does what takes long, and gives its result later; an error where it panics. Where the process may start no more threads,

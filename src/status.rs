@@ -15,6 +15,7 @@ use chrono::{SecondsFormat, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::version::{COMMIT, VERSION};
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
@@ -22,8 +23,8 @@ pub use findings::{
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};
-use supervision::Supervision;
 pub use rebuild::{RebuildCounts, RebuildReport};
+use supervision::Supervision;
 pub use supervision::{HistoryLeft, HistoryLimits, StageStall, Standstill, TopicReport};
 
 /// Where the projector stands as a whole.
@@ -139,6 +140,9 @@ pub struct Position {
 /// What `/status` answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    pub version: &'static str,
+    /// The commit that was built; `null` where that is not known.
+    pub commit: Option<&'static str>,
     pub state: State,
     pub generation: u64,
     pub views: u64,
@@ -163,15 +167,15 @@ pub struct Report {
     pub frozen_at: Option<FrozenAt>,
     #[serde(flatten)]
     pub findings: Findings,
-    /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
-    pub missing_history: Vec<MissingHistory>,
-    /// Stages of the projector that stand still; only there where there are any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     /// What was found while readers did not see the generation.
     #[serde(skip)]
     pub rebuild_findings: Findings,
     /// The rebuild or rollback that is under way.
     pub rebuild: Option<RebuildReport>,
+    /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
+    pub missing_history: Vec<MissingHistory>,
+    /// Stages of the projector that stand still; only there where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stalled_stages: Vec<StageStall>,
     /// How long each topic keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
@@ -193,6 +197,8 @@ struct Shared {
 impl Status {
     pub fn new(generation: u64) -> Status {
         let report = Report {
+            version: VERSION,
+            commit: COMMIT,
             state: State::Starting,
             generation,
             views: 0,
@@ -206,14 +212,14 @@ impl Status {
             stale_from: None,
             frozen_at: None,
             findings: Findings::default(),
+            rebuild_findings: Findings::default(),
+            rebuild: None,
             missing_history: Vec::new(),
             stalled_stages: Vec::new(),
             topics: Vec::new(),
             partitions: Vec::new(),
         };
         let answer_state = Arc::new(AnswerStateCell::new(&report));
-            rebuild_findings: Findings::default(),
-            rebuild: None,
         let shared = ArcSwap::from_pointee(Shared { report: Arc::new(Mutex::new(report)), answer_state });
         Status { shared: Arc::new(shared), supervision: Arc::default() }
     }
@@ -314,12 +320,6 @@ impl Status {
         change(&mut self.lock().findings);
     }
 
-    /// The partitions as they are now, with the counts.
-    pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
-        let mut report = self.lock();
-        (report.views, report.dead_letters) = (views, dead_letters);
-        report.partitions = partitions;
-    }
     /// Changes what was found in the records of a generation that readers do not see yet.
     pub fn change_rebuild_findings(&self, change: impl FnOnce(&mut Findings)) {
         change(&mut self.lock().rebuild_findings);
@@ -330,6 +330,12 @@ impl Status {
         self.supervision.set_rebuild(rebuild);
     }
 
+    /// The partitions as they are now, with the counts.
+    pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
+        let mut report = self.lock();
+        (report.views, report.dead_letters) = (views, dead_letters);
+        report.partitions = partitions;
+    }
 }
 
 /// So that whoever shares more than a status can be asked for it.

@@ -72,10 +72,7 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
         });
         match read.await {
             Ok(page) => Ok(page?),
-            Err(error) => {
-                tracing::error!(%error, "a list panicked");
-                Err(HttpError::Internal)
-            }
+            Err(error) => Err(HttpError::Internal(format!("the list panicked: {error}"))),
         }
     }))
 }
