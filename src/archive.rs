@@ -4,10 +4,9 @@
 
 use std::time::Instant;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::terminal;
+use crate::output;
 
 pub mod export;
 pub mod import;
@@ -19,11 +18,11 @@ fn per_second(records: u64, begin: Instant) -> u64 {
 
 /// One line of JSON, for programs.
 fn print_json(line: &impl Serialize) -> anyhow::Result<()> {
-    terminal::print_json(&serde_json::to_string(line)?).context("cannot write the result to stdout")
+    Ok(output::print_json(&serde_json::to_string(line)?)?)
 }
 
 /// Lines of text, for people.
 fn print_lines(lines: &[String]) -> anyhow::Result<()> {
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-    terminal::print(&text).context("cannot write the result to stdout")
+    Ok(output::print(&text)?)
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, ArgMatches};
 
+use crate::version::LONG_VERSION;
 use options::{Kind, Opt};
 
 pub mod options;
@@ -148,6 +149,9 @@ pub enum Ended {
 pub const FAILED: u8 = 1;
 /// It was asked for wrongly, so nothing was done.
 pub const WRONG_USAGE: u8 = 2;
+/// The reader of the answer has gone before its end: the code by which a shell shows that SIGPIPE has ended a program, which is
+/// how other programs end there. What the command was to do has been done.
+pub const READER_GONE: u8 = 141;
 
 impl Ended {
     pub fn exit_code(self) -> ExitCode {
@@ -190,7 +194,7 @@ fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<S
 
 fn program() -> clap::Command {
     let program = clap::Command::new("optview")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(LONG_VERSION)
         // Longer lines are hard to read, however wide the terminal is.
         .max_term_width(120)
         .about(env!("CARGO_PKG_DESCRIPTION"))
@@ -198,7 +202,8 @@ fn program() -> clap::Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .after_help(
-            "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found.",
+            "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found; 141 done, and \
+             whoever read the answer had gone before its end.",
         );
     Command::ALL.iter().fold(program, |program, &command| match command.name().split_once(' ') {
         None => program.subcommand(subcommand(command, command.name())),

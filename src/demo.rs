@@ -1,7 +1,6 @@
 //! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
 //! and `serve` itself on a temporary folder, which is gone afterwards.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::codec::encode;
 use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
+use crate::output::{self, OutputError};
 use crate::serve::{self, Started};
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -28,29 +28,28 @@ use crate::terminal;
 /// How often a line shows what changed.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
-/// Runs until `shutdown` resolves, or nobody is left to look: the terminal is closed, or what reads the lines ends.
+/// Runs until `shutdown` resolves, or nobody is left to look: the lines cannot be shown any more.
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
     let place = Place { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
     let config = serve_config(config, traffic.settings.clone(), directory.path());
-    let (left, nobody_looks) = oneshot::channel::<()>();
+    let (unshown, nobody_looks) = oneshot::channel();
     let show = |started: Started| {
         drop(tokio::spawn(async move {
-            // Ends only where a line cannot be shown.
-            let _ = show(started, &place).await;
-            drop(left);
+            // Ends only where a line cannot be shown. The demo may have ended by then.
+            drop(show(started, &place).await.map_err(|error| unshown.send(error)));
         }));
     };
+    let mut unshown = Ok(());
     let shutdown = async {
-        tokio::select! { () = shutdown => {} () = serve::hung_up() => {} _ = nobody_looks => {} }
+        tokio::select! { () = shutdown => {} error = nobody_looks => unshown = error.map_or(Ok(()), Err) }
     };
     let ended = serve::run(&config, show, shutdown).await;
     traffic.stop()?;
     ended?;
-    // Where nobody looks, nobody misses it.
-    let _ = say("\nThe demo has ended; nothing of it is left.");
-    Ok(())
+    unshown?;
+    Ok(output::print("\nThe demo has ended; nothing of it is left.\n")?)
 }
 
 fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path::Path) -> ServeConfig {
@@ -150,11 +149,6 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
     Ok(())
 }
 
-/// To stdout, which may be a pipe that nobody reads any more.
-fn say(line: &str) -> io::Result<()> {
-    terminal::print(&format!("{line}\n"))
-}
-
 /// Where the demo's parts are, for tools that are tried on them.
 struct Place {
     brokers: String,
@@ -162,7 +156,7 @@ struct Place {
 }
 
 /// Says what to try, and then what changes, for as long as that can be said.
-async fn show(started: Started, place: &Place) -> io::Result<()> {
+async fn show(started: Started, place: &Place) -> Result<(), OutputError> {
     let Started { addresses, reader } = started;
     let mut shown = Shown::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -170,14 +164,14 @@ async fn show(started: Started, place: &Place) -> io::Result<()> {
         tick.tick().await;
         let ids = reader.get().map(|reader| ids(&reader, &ListQuery { limit: 3, ..ListQuery::default() }));
         if let (Some(ids), Some(reader)) = (ids.filter(|ids| ids.len() == 3), reader.get()) {
-            say(&introduction(addresses, place, &ids))?;
+            output::print(&format!("{}\n", introduction(addresses, place, &ids)))?;
             break Reader::clone(&reader);
         }
     };
     let mut tick = tokio::time::interval(SHOW_EVERY);
     loop {
         tick.tick().await;
-        say(&shown.next(&reader))?;
+        output::print(&format!("{}\n", shown.next(&reader)))?;
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogOf};
 use crate::domain::OwnedRecord;
+use crate::output;
 use crate::progress::Shown;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
@@ -43,11 +44,10 @@ pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
         }
     };
     let answer = String::from_utf8(answer).context("the answer is no text")?;
-    let written = match (config.json, answer.as_str()) {
-        (true, json) if !json.is_empty() => terminal::print_json(json.trim_end()),
-        (_, text) => terminal::print(text),
-    };
-    written.context("cannot write the answer to stdout")?;
+    match (config.json, answer.as_str()) {
+        (true, json) if !json.is_empty() => output::print_json(json.trim_end())?,
+        (_, text) => output::print(text)?,
+    }
     told
 }
 

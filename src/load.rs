@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::encode::{encode, key};
 use crate::config::LoadConfig;
+use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
@@ -27,7 +27,7 @@ pub struct Loaded {
 /// Loads, and prints what was loaded as one line of JSON on stdout.
 pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
     let loaded = load(config)?;
-    terminal::print_json(&serde_json::to_string(&loaded)?).context("cannot write the result to stdout")
+    Ok(output::print_json(&serde_json::to_string(&loaded)?)?)
 }
 
 /// Loads, and shows on stderr how far it is.

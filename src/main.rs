@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use optview::cli::{self, Ended, FAILED, WRONG_USAGE};
+use optview::cli::{self, Ended, FAILED, READER_GONE, WRONG_USAGE};
 use optview::config::{self, Config, Environment};
 use optview::logging::LogFormat;
-use optview::{archive, demo, history, load, logging, process, serve, store, tools};
+use optview::output::{self, OutputError};
+use optview::{archive, demo, history, load, logging, process, serve, signals, store, tools};
 
 /// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
 /// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
@@ -28,11 +29,7 @@ fn main() -> ExitCode {
 fn command() -> ExitCode {
     let typed = match cli::parse(std::env::args_os()) {
         Ok(typed) => typed,
-        // Also how `--help` ends. Nobody is left to tell where even this cannot be printed.
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
-        }
+        Err(answer) => return answered(&answer),
     };
     let (config, warnings) = match config::read(&typed, &Environment::of_process()) {
         Ok(read) => read,
@@ -43,17 +40,32 @@ fn command() -> ExitCode {
     };
     match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
-        Err(error) => {
-            let command = typed.command.name();
-            // Where stderr is read by a machine, the most important line must not be another format than the others.
-            if config.log().format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
-                tracing::error!(command, "{error:#}");
-            } else {
-                logging::say(&format!("optview {command}: {error:#}"));
-            }
-            ExitCode::from(FAILED)
-        }
+        Err(error) => failed(typed.command.name(), config.log().format, &error),
     }
+}
+
+/// Prints what the command line itself is answered by: a mistake in it, or what `--help` and `--version` ask for.
+fn answered(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        // Nobody is left to tell where a mistake cannot be told.
+        _ if answer.use_stderr() => ExitCode::from(WRONG_USAGE),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("--help", LogFormat::Human, &OutputError::from(error).into()),
+    }
+}
+
+/// Says why a command failed. A reader of its answer that has gone knows all it wanted, so nothing is said to it.
+fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
+    if output::is_reader_gone(error.as_ref()) {
+        return ExitCode::from(READER_GONE);
+    }
+    // Where stderr is read by a machine, the most important line must not be another format than the others.
+    if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(command, "{error:#}");
+    } else {
+        logging::say(&format!("optview {command}: {error:#}"));
+    }
+    ExitCode::from(FAILED)
 }
 
 fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
@@ -66,8 +78,8 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
         tracing::warn!("{warning}");
     }
     match config {
-        Config::Serve(config) => block_on(serve::run(config, |_| {}, serve::told_to_stop()))?,
-        Config::Demo(config) => block_on(demo::run(config, serve::told_to_stop()))?,
+        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::told_to_stop()))?,
+        Config::Demo(config) => block_on(demo::run(config, signals::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
@@ -99,7 +111,7 @@ fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     std::thread::spawn(move || {
-        runtime.block_on(serve::told_to_stop());
+        runtime.block_on(signals::told_to_stop());
         told.store(true, Ordering::Release);
     });
     Ok(stop)

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::logging;
-use crate::terminal::{self, rate};
+use crate::terminal::rate;
+use crate::{logging, output};
 
 /// How often a line is written, for people and for programs; the first of a phase at once.
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -113,7 +113,7 @@ impl Shown {
         let progress = self.measured(progress);
         match self.to {
             // Where nobody reads any more, the end will show it.
-            To::Programs => drop(serde_json::to_string(&progress).map(|line| terminal::print_json(&line))),
+            To::Programs => drop(serde_json::to_string(&progress).map(|line| output::print_json(&line))),
             To::People | To::Terminal(_) => logging::say(&line(&progress)),
         }
     }

@@ -7,6 +7,7 @@ mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
+mod findings;
 mod folding;
 mod health;
 mod holding;
@@ -25,8 +26,6 @@ mod writing;
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::domain::{DeadLetter, WorkingSet};
@@ -37,6 +36,7 @@ use crate::store::{MissingHistoryLedger, StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
+use findings::Visibility;
 use health::Health;
 use holding::Limits;
 use losers::Losers;
@@ -95,7 +95,9 @@ pub fn run(
     let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
     let mut presence = Presence::new(&projector.settings.store_path, projector.writer.file.clone());
+    let rebuild = projector.rebuild_span();
     while !control.is_stopped() {
+        let _of_rebuild = projector.is_quiet().then(|| rebuild.enter());
         presence.check(Instant::now())?;
         if !projector.hold(control, source)? {
             projector.turn(source)?;
@@ -110,6 +112,7 @@ struct Projector {
     pulse: Pulse,
     /// That the store is built from, once it is known.
     cluster: Option<String>,
+    cluster_is_told: bool,
     missing_history: MissingHistoryLedger,
     partitions: Partitions,
     health: Health,
@@ -121,8 +124,7 @@ struct Projector {
     nulled_numbers: NulledNumberReports,
     understanding: Understanding,
     orphans: OrphanCount,
-    /// Nothing is counted of the records: the projector of what readers see does.
-    is_quiet: Arc<AtomicBool>,
+    visibility: Visibility,
     decoder: Decoder,
     limits: Limits,
     dead_letters: Vec<DeadLetter>,
@@ -157,18 +159,19 @@ impl Projector {
         let now = Instant::now();
         Ok(Projector {
             working: WorkingSet::default(),
-            decoder: Decoder::start(settings.topics.clone(), writer.pulse())?,
+            decoder: Decoder::start(writer.pulse())?,
             pulse: writer.pulse(),
             cluster: writer.reader().cluster()?,
+            cluster_is_told: false,
             counters: Counters::new(),
-            losers: Losers::new(status.clone(), settings.topics.clone()),
-            nulled_numbers: NulledNumberReports::new(status.clone(), settings.topics.clone()),
+            losers: Losers::new(settings.topics.clone()),
+            nulled_numbers: NulledNumberReports::new(settings.topics.clone()),
             understanding: {
                 let (reader, topics) = (writer.reader(), settings.topics.clone());
                 Understanding::new(&reader, writer.checkpoint_at_open(), topics)?
             },
             orphans: OrphanCount::default(),
-            is_quiet: control.quiet(),
+            visibility: Visibility::new(control.quiet()),
             missing_history: writer.missing_history(),
             live_is_noted: writer.reader().was_live()?,
             writer,
@@ -197,6 +200,7 @@ impl Projector {
 
     fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
         let _beat = self.pulse.begin(Stage::Fold);
+        self.notice_switch();
         if self.must_rest() {
             return self.rest(source);
         }
@@ -336,7 +340,7 @@ impl Projector {
                     self.fold_and_count(envelope)?;
                     understood += 1;
                 }
-                Err(dead_letter) => self.dead_letters.push(DeadLetter::clone(dead_letter)),
+                Err(dead_letter) => self.keep(dead_letter),
             }
         }
         if !self.is_quiet() {
@@ -381,7 +385,8 @@ impl Projector {
             Some(commit) if self.writer.commits_written() >= commit => {
                 self.live = true;
                 self.writer.note_caught_up();
-                tracing::info!(views = self.writer.views(), "caught up: live");
+                let what = if self.is_quiet() { "caught up with the topics" } else { "caught up: live" };
+                tracing::info!(views = self.writer.views(), "{what}");
                 self.report(source);
             }
             _ => {}

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
-use crate::config::ServeConfig;
+use crate::config::{ProjectionConfig, ServeConfig};
+use crate::domain::Topic;
 use crate::engine::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, Limits};
@@ -20,11 +21,13 @@ use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
+use crate::signals;
 use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::{Bounds, PartitionBounds};
 use crate::tools;
+use crate::version::{COMMIT, VERSION};
 
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
@@ -54,6 +57,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
     logging::register_metric();
+    log_what_starts(config);
     let files = FileBudget::new(process::open_file_limit(), config.max_connections)?;
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
@@ -166,7 +170,7 @@ pub async fn run(
     let told_again = async {
         // Some that start programs pass on a signal that the program has had already.
         tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
-        told_to_stop().await;
+        signals::told_to_stop().await;
     };
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
@@ -181,6 +185,22 @@ pub async fn run(
         std::mem::forget(hold);
     }
     started.and(ended)
+}
+
+/// Says what runs, on what. Which cluster that is shows once a broker has answered.
+fn log_what_starts(config: &ServeConfig) {
+    let ProjectionConfig { kafka, data_dir, group_id, .. } = &config.projection;
+    tracing::info!(
+        version = VERSION,
+        commit = COMMIT,
+        data_dir = %data_dir.display(),
+        brokers = kafka.brokers,
+        group_id,
+        optimizations = kafka.topics.get(Topic::Optimizations),
+        jobs = kafka.topics.get(Topic::Jobs),
+        multistart_runs = kafka.topics.get(Topic::MultistartRuns),
+        "optview starts"
+    );
 }
 
 /// Does what takes long, and gives its result later; an error where it panics. Where the process may start no more threads,
@@ -257,31 +277,6 @@ fn bounds(report: &Report) -> Option<Bounds> {
     };
     // Before the partitions have been found, nothing is known of any.
     (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())
-}
-
-/// Resolves at SIGTERM or SIGINT.
-pub async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be watched: only SIGKILL will stop this");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! { _ = signals.0.recv() => {} _ = signals.1.recv() => {} }
-}
-
-/// Resolves when the terminal is closed.
-pub async fn hung_up() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::hangup()) {
-        Ok(mut signal) => _ = signal.recv().await,
-        Err(error) => {
-            tracing::error!(%error, "SIGHUP cannot be watched");
-            std::future::pending().await
-        }
-    }
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

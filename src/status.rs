@@ -4,6 +4,7 @@ mod answer_state;
 mod findings;
 mod kafka;
 mod missing_history;
+mod rebuild;
 mod supervision;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use chrono::{SecondsFormat, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::version::{COMMIT, VERSION};
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
@@ -21,6 +23,7 @@ pub use findings::{
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};
+pub use rebuild::{RebuildCounts, RebuildReport};
 use supervision::Supervision;
 pub use supervision::{HistoryLeft, HistoryLimits, StageStall, Standstill, TopicReport};
 
@@ -137,6 +140,9 @@ pub struct Position {
 /// What `/status` answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    pub version: &'static str,
+    /// The commit that was built; `null` where that is not known.
+    pub commit: Option<&'static str>,
     pub state: State,
     pub generation: u64,
     pub views: u64,
@@ -161,6 +167,11 @@ pub struct Report {
     pub frozen_at: Option<FrozenAt>,
     #[serde(flatten)]
     pub findings: Findings,
+    /// What was found while readers did not see the generation.
+    #[serde(skip)]
+    pub rebuild_findings: Findings,
+    /// The rebuild or rollback that is under way.
+    pub rebuild: Option<RebuildReport>,
     /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
     pub missing_history: Vec<MissingHistory>,
     /// Stages of the projector that stand still; only there where there are any.
@@ -186,6 +197,8 @@ struct Shared {
 impl Status {
     pub fn new(generation: u64) -> Status {
         let report = Report {
+            version: VERSION,
+            commit: COMMIT,
             state: State::Starting,
             generation,
             views: 0,
@@ -199,6 +212,8 @@ impl Status {
             stale_from: None,
             frozen_at: None,
             findings: Findings::default(),
+            rebuild_findings: Findings::default(),
+            rebuild: None,
             missing_history: Vec::new(),
             stalled_stages: Vec::new(),
             topics: Vec::new(),
@@ -315,6 +330,16 @@ impl Status {
     /// Changes what was found in the records.
     pub fn change_findings(&self, change: impl FnOnce(&mut Findings)) {
         change(&mut self.lock().findings);
+    }
+
+    /// Changes what was found in the records of a generation that readers do not see yet.
+    pub fn change_rebuild_findings(&self, change: impl FnOnce(&mut Findings)) {
+        change(&mut self.lock().rebuild_findings);
+    }
+
+    /// Said by the rebuild that is under way; `None`: none is. Stays here where another status is followed.
+    pub fn set_rebuild(&self, rebuild: Option<RebuildReport>) {
+        self.supervision.set_rebuild(rebuild);
     }
 
     /// The partitions as they are now, with the counts.

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 use console::{Term, measure_text_width};
 use indicatif::HumanCount;
@@ -30,7 +29,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// A JSON text with the same characters as JSON's own escapes: JSON itself wants that of some of them only.
-fn printable_json(json: &str) -> Cow<'_, str> {
+pub fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_disturbing) {
         return Cow::Borrowed(json);
     }
@@ -43,16 +42,6 @@ fn printable_json(json: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
-}
-
-/// Writes lines of text to stdout, for people. A stdout that is gone or full is an error, and no panic.
-pub fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(printable(text).as_bytes())
-}
-
-/// Writes a line of JSON to stdout, for programs.
-pub fn print_json(json: &str) -> io::Result<()> {
-    io::stdout().write_all(format!("{}\n", printable_json(json)).as_bytes())
 }
 
 /// Control characters but line ends, and those by which Unicode sets the direction of text or ends lines.

@@ -308,7 +308,7 @@ pub const ARCHIVE_NEW: Opt = Opt::positional(
     "The archive's directory; made if missing, continued where it is an archive",
 )
 .required();
-pub const FOLLOW: Opt = Opt::switch("follow", "Go on with what comes, until SIGINT or SIGTERM");
+pub const FOLLOW: Opt = Opt::switch("follow", "Go on with what comes, until SIGINT, SIGTERM or SIGHUP");
 pub const COMMIT_INTERVAL: Opt =
     Opt::new("commit-interval", "DURATION", "How often what was copied is finished, synced and listed")
         .default("10s");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::frozen;
-use super::rebuild::{Comparison, Finished, Plan, Rebuild};
+use super::rebuild::{Comparison, Finished, Plan, Rebuild, RebuildCounts};
 use super::{Engine, stop};
 use crate::store::{self, Existing, FrozenMark};
 
@@ -81,6 +81,7 @@ fn finished(generation: u64) -> Finished {
         phase: "done".to_owned(),
         generation: format!("{generation:06}"),
         records: 0,
+        found: RebuildCounts::default(),
         comparison: Comparison::default(),
         cut_over: true,
         kept_because: None,

@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::progress::Progress;
+pub use crate::status::RebuildCounts;
+use crate::status::{RebuildReport, Status};
 pub use losses::Losses;
 pub use lost::{refuse_other_cluster, refuse_to_return};
 pub use plan::{Options, Plan, What, show_frozen};
@@ -40,6 +42,9 @@ pub struct Finished {
     pub generation: String,
     /// That were read to build it.
     pub records: u64,
+    /// What it came to, and what was found in its records: none of it is counted with what the live generation has found.
+    #[serde(default)]
+    pub found: RebuildCounts,
     #[serde(flatten)]
     pub comparison: Comparison,
     /// Whether readers see the new generation now.
@@ -103,6 +108,10 @@ pub struct Ticket(Arc<Shared>);
 /// Between the thread that makes it and those who ask.
 struct Shared {
     plan: Plan,
+    /// The status of the process, which shows how far it is.
+    shown: Status,
+    /// The status of the new generation, once there is one.
+    new: Mutex<Option<Status>>,
     state: Mutex<Told>,
     ended: Condvar,
     abort: AtomicBool,
@@ -119,13 +128,15 @@ impl Rebuild {
         let progress = Progress::new("building", 0, None);
         let shared = Arc::new(Shared {
             plan: plan.clone(),
+            shown: engine.status.clone(),
+            new: Mutex::new(None),
             state: Mutex::new(Told { progress, ended: None }),
             ended: Condvar::new(),
             abort: AtomicBool::new(false),
             interrupt: AtomicBool::new(false),
         });
         shared.log_phase("building");
-        measured::record(Some(&shared.state.lock().progress));
+        shared.show(&shared.state.lock().progress);
         let (engine, told) = (engine.clone(), shared.clone());
         let conduct = move || {
             // sled tells of damage by a panic as often as by an error.
@@ -135,12 +146,16 @@ impl Rebuild {
                 Ok(finished) => tracing::info!(
                     generation = finished.generation,
                     records = finished.records,
+                    dead_letters = finished.found.dead_letters,
+                    outranked_events = finished.found.outranked_events,
+                    deletions_without_effect = finished.found.deletions_without_effect,
                     cut_over = finished.cut_over,
                     "the rebuild has ended"
                 ),
                 Err(error) => tracing::error!("the rebuild has ended: {error:#}"),
             }
             measured::record(None);
+            told.shown.set_rebuild(None);
             told.state.lock().ended = Some(ended.map_err(|error| format!("{error:#}")));
             told.ended.notify_all();
         };
@@ -180,6 +195,11 @@ impl Ticket {
         (told.progress.clone(), told.ended.clone())
     }
 
+    /// What the new generation has come to by now.
+    pub fn counts(&self) -> RebuildCounts {
+        self.0.counts()
+    }
+
     /// Looks again after some time, or at its end.
     pub fn wait(&self, at_most: Duration) -> (Progress, Option<Result<Finished, String>>) {
         let mut told = self.0.state.lock();
@@ -211,8 +231,22 @@ impl Shared {
         if let (None, Some(why)) = (&told.progress.waiting_for, &progress.waiting_for) {
             tracing::warn!(generation = self.plan.generation, "the rebuild waits: {why}");
         }
-        measured::record(Some(&progress));
+        self.show(&progress);
         told.progress = progress;
+    }
+
+    /// Shows how far it is in the metrics and in the status.
+    fn show(&self, progress: &Progress) {
+        measured::record(Some(progress));
+        let Progress { phase, records_done, records_total, waiting_for, .. } = progress.clone();
+        let (generation, counts) = (self.plan.generation, self.counts());
+        let report = RebuildReport { generation, phase, records_done, records_total, waiting_for, counts };
+        self.shown.set_rebuild(Some(report));
+    }
+
+    /// What the new generation has come to.
+    fn counts(&self) -> RebuildCounts {
+        self.new.lock().as_ref().map_or_else(RebuildCounts::default, |new| RebuildCounts::of(&new.report()))
     }
 
     /// Says what keeps the rebuild from going on, if anything does.

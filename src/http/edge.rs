@@ -14,7 +14,7 @@ use std::time::Instant;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use tower::Service;
 
@@ -22,7 +22,7 @@ use super::correlation::{self, CORRELATION_ID};
 use super::currency;
 use super::errors::{self, HttpError};
 use super::metrics::RouteMetrics;
-use super::seldom::Seldom;
+use super::seldom::LogBurst;
 use crate::status::{State, Status};
 
 pub type Answer = Result<Response, HttpError>;
@@ -35,6 +35,8 @@ pub struct Edge<S> {
     state: Arc<S>,
     metrics: Arc<RouteMetrics>,
     ask: Ask<S>,
+    /// Whether its 503 is an answer to what was asked, and no failure to answer it.
+    is_probe: bool,
     /// Otherwise only GET and HEAD are answered.
     any_method: bool,
     /// The resource says itself how current its answer is, by the state of what it reads. Otherwise that is looked up before it is
@@ -67,7 +69,8 @@ impl<S> Edge<S> {
 
     fn new(route: &'static str, state: &Arc<S>, ask: Ask<S>) -> Edge<S> {
         let metrics = Arc::new(RouteMetrics::register(route));
-        Edge { state: Arc::clone(state), metrics, ask, any_method: false, marks_itself: false }
+        let is_probe = route == "/readyz";
+        Edge { state: Arc::clone(state), metrics, ask, is_probe, any_method: false, marks_itself: false }
     }
 
     /// Every path that is no resource. The method does not matter there.
@@ -85,6 +88,7 @@ impl<S> Clone for Edge<S> {
             state: Arc::clone(&self.state),
             metrics: Arc::clone(&self.metrics),
             ask: self.ask.clone(),
+            is_probe: self.is_probe,
             any_method: self.any_method,
             marks_itself: self.marks_itself,
         }
@@ -126,6 +130,8 @@ impl<S: AsRef<Status>> Edge<S> {
             head_only: request.method() == Method::HEAD,
             // Before anything is read: an answer is no older than that.
             state: (!self.marks_itself).then(|| self.current_state()),
+            uri: request.uri().clone(),
+            is_probe: self.is_probe,
         };
         if request.method() != Method::GET && !departure.head_only && !self.any_method {
             departure.state.get_or_insert_with(|| self.current_state());
@@ -133,15 +139,14 @@ impl<S: AsRef<Status>> Edge<S> {
         }
         match self.ask {
             Ask::Now(ask) => {
-                let answer = caught(|| ask(&self.state, request), &departure.correlation_id);
-                let answer = answer.and_then(|answer| answer);
+                let answer = caught(|| ask(&self.state, request)).and_then(|answer| answer);
                 if answer.is_err() {
                     departure.state.get_or_insert_with(|| self.current_state());
                 }
                 Answering::Now(departure.response(answer, &self.metrics))
             }
             Ask::Later(ask) => {
-                let pending = caught(|| ask(&self.state, request), &departure.correlation_id);
+                let pending = caught(|| ask(&self.state, request));
                 match pending.and_then(|pending| pending) {
                     Ok(pending) => Answering::Later(pending, departure, Arc::clone(&self.metrics)),
                     Err(error) => Answering::Now(departure.response(Err(error), &self.metrics)),
@@ -163,12 +168,10 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut *self {
-            Answering::Later(pending, departure, _) => {
-                match caught(|| pending.as_mut().poll(context), &departure.correlation_id) {
-                    Ok(polled) => Some(ready!(polled)),
-                    Err(error) => Some(Err(error)),
-                }
-            }
+            Answering::Later(pending, ..) => match caught(|| pending.as_mut().poll(context)) {
+                Ok(polled) => Some(ready!(polled)),
+                Err(error) => Some(Err(error)),
+            },
             Answering::Now(_) | Answering::Done => None,
         };
         let response = match (mem::replace(&mut *self, Answering::Done), answer) {
@@ -187,14 +190,27 @@ pub struct Departure {
     head_only: bool,
     /// `None` where the answer has been marked with it already.
     state: Option<State>,
+    uri: Uri,
+    is_probe: bool,
 }
 
 impl Departure {
     fn response(self, answer: Answer, metrics: &RouteMetrics) -> Response {
-        let mut response = answer.unwrap_or_else(|error| {
-            log(&error, &self.correlation_id);
-            errors::response(&error)
-        });
+        let mut response = match answer {
+            Ok(response) => {
+                if response.status().is_server_error() {
+                    self.log_failure(response.status(), "the answer could not be written");
+                }
+                response
+            }
+            Err(error) => {
+                let response = errors::response(&error);
+                if response.status().is_server_error() {
+                    self.log_failure(response.status(), &error.cause());
+                }
+                response
+            }
+        };
         if let Some(state) = self.state {
             response = currency::mark(response, state);
         }
@@ -204,6 +220,25 @@ impl Departure {
         }
         metrics.record(response.status(), self.started.elapsed());
         response
+    }
+
+    /// The one place that logs of a request, so that no such line is without its correlation id. What clients do wrong is only
+    /// counted by the metrics.
+    fn log_failure(&self, status: StatusCode, cause: &str) {
+        static FAILURES: LogBurst = LogBurst::new();
+        let (status, path) = (status.as_u16(), self.uri.path());
+        let correlation_id = self.correlation_id.to_str().unwrap_or_default();
+        if self.is_probe {
+            // What it says is in the status, and changes of that are logged.
+            tracing::debug!(correlation_id, status, path, "not ready: {cause}");
+            return;
+        }
+        let Some(left_out) = FAILURES.is_due() else { return };
+        if status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
+            tracing::warn!(correlation_id, status, path, left_out, "a request could not be answered: {cause}");
+        } else {
+            tracing::error!(correlation_id, status, path, left_out, "a request failed: {cause}");
+        }
     }
 }
 
@@ -219,26 +254,14 @@ fn without_body(mut response: Response) -> Response {
 }
 
 /// A panic in one answer must not take the connection, and the requests behind it, along.
-fn caught<T>(ask: impl FnOnce() -> T, correlation_id: &HeaderValue) -> Result<T, HttpError> {
-    catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
-        tracing::error!(?correlation_id, "an answer panicked: {}", text_of(&*panic));
-        HttpError::Internal
-    })
+fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, HttpError> {
+    catch_unwind(AssertUnwindSafe(ask))
+        .map_err(|panic| HttpError::Internal(format!("the answer panicked: {}", text_of(&*panic))))
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
-}
-
-/// Only what an operator has to act on; the metrics count the rest.
-fn log(error: &HttpError, correlation_id: &HeaderValue) {
-    static STORE: Seldom = Seldom::new();
-    if let HttpError::Store(error) = error
-        && STORE.is_due()
-    {
-        tracing::error!(?correlation_id, %error, "reads fail; logged at most once in ten seconds");
-    }
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ pub enum HttpError {
         detail: Value,
     },
     Store(StoreError),
-    /// A panic, or what should not happen: logged where it was met.
-    Internal,
+    /// A panic, or what should not happen: what it was, for the log.
+    Internal(String),
 }
 
 /// One thing that is wrong with a request, as FastAPI says it.
@@ -53,6 +53,19 @@ const NO_DETAIL: () = ();
 impl HttpError {
     pub fn unavailable(message: &str) -> HttpError {
         HttpError::Unavailable { message: message.to_owned(), detail: Value::Null }
+    }
+}
+
+impl HttpError {
+    /// What went wrong, for the log: more than the caller is told.
+    pub fn cause(&self) -> String {
+        match self {
+            HttpError::Unavailable { message, .. } => message.clone(),
+            HttpError::Store(error) => error.to_string(),
+            HttpError::Internal(what) => what.clone(),
+            HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
+            HttpError::MethodNotAllowed | HttpError::Invalid(_) => "the request is wrong".to_owned(),
+        }
     }
 }
 
@@ -90,7 +103,7 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }
-        HttpError::Internal => internal(),
+        HttpError::Internal(_) => internal(),
     }
 }
 

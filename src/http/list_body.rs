@@ -90,10 +90,7 @@ impl ListMemory {
         });
         let (page, piece, turn) = match read.await {
             Ok(read) => read?,
-            Err(error) => {
-                tracing::error!(%error, "a list panicked");
-                return Err(HttpError::Internal);
-            }
+            Err(error) => return Err(HttpError::Internal(format!("the list panicked: {error}"))),
         };
         self.make_room(&mut room, piece.len()).await?;
         drop(turn);

@@ -21,6 +21,7 @@ pub use kafka::RecordedErrors;
 use kafka::{describe_kafka, record_kafka};
 
 use crate::status::{Report, State};
+use crate::version::{COMMIT, VERSION};
 use topics::record_topics;
 
 /// From a hit in memory, some microseconds, to what a client gives up on.
@@ -58,7 +59,7 @@ fn install() -> PrometheusHandle {
         tracing::warn!("another metrics recorder is in place already: /metrics will stay empty");
     }
     describe();
-    gauge!("optview_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!("optview_build_info", "version" => VERSION, "commit" => COMMIT.unwrap_or("unknown")).set(1.0);
     let upkept = handle.clone();
     let upkeep = move || {
         loop {
@@ -150,7 +151,7 @@ fn describe() {
         "From a request's head to its answer, without the sending"
     );
     describe_gauge!("optview_http_connections", "Connections open, on all addresses");
-    describe_gauge!("optview_build_info", "1, labelled with the version that runs");
+    describe_gauge!("optview_build_info", "1, labelled with the version and the commit that run");
     describe_gauge!("optview_state", "1 for the state that the projector is in, 0 for the others");
     describe_gauge!("optview_generation", "The generation of the store that is served");
     describe_gauge!(
@@ -261,6 +262,8 @@ mod tests {
     #[test]
     fn a_second_installation_is_the_first() {
         let (first, second) = (install_metrics(), install_metrics());
+        let commit = COMMIT.unwrap_or("unknown");
+        says(&first.render(), &format!("optview_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1"));
         gauge!("optview_test_gauge").set(5.0);
         says(&first.render(), "optview_test_gauge 5");
         says(&second.render(), "optview_test_gauge 5");

@@ -10,13 +10,20 @@ impl Projector {
     pub(super) fn is_of_our_cluster(&mut self, source: &dyn Source) -> Result<bool, StoreError> {
         let Some(found) = source.cluster_id() else { return Ok(true) };
         match &self.cluster {
-            Some(built_from) if *built_from == found => Ok(true),
+            Some(built_from) if *built_from == found => {
+                if !std::mem::replace(&mut self.cluster_is_told, true) {
+                    tracing::info!(cluster = found, "the topics are of the cluster that the views are built from");
+                }
+                Ok(true)
+            }
             Some(built_from) => {
                 self.partitions.refuse(&other_cluster(built_from, &found));
                 Ok(false)
             }
             None => {
+                tracing::info!(cluster = found, "the views are built from this cluster's topics");
                 self.writer.note_cluster(&found)?;
+                self.cluster_is_told = true;
                 self.cluster = Some(found);
                 Ok(true)
             }

@@ -6,16 +6,7 @@ use crate::domain::{DeadLetter, Record};
 use crate::source::TopicNames;
 
 /// What is kept of a record, whose value has `value_len` bytes.
-pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError, topics: &TopicNames) -> DeadLetter {
-    let position = record.position;
-    let reason = error.to_string();
-    tracing::warn!(
-        topic = topics.get(position.topic),
-        partition = position.partition,
-        offset = position.offset,
-        reason,
-        "a record could not be understood; it is kept as a dead letter"
-    );
+pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError) -> DeadLetter {
     let head = |bytes: Option<&[u8]>, limit: usize| bytes.map(|bytes| bytes[..bytes.len().min(limit)].to_vec());
     let mut room = HEADERS_LIMIT;
     let fits = |(name, value): &&(&str, Option<&[u8]>)| {
@@ -26,12 +17,23 @@ pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError, topics: &Top
     };
     let headers = record.headers.iter().take_while(fits);
     DeadLetter {
-        position,
+        position: record.position,
         timestamp_millis: record.timestamp_millis,
         key: head(record.key, KEY_LIMIT),
         headers: headers.map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec))).collect(),
         value: head(record.value, VALUE_LIMIT),
         value_len,
-        reason,
+        reason: error.to_string(),
     }
+}
+
+pub fn log(dead_letter: &DeadLetter, topics: &TopicNames) {
+    let DeadLetter { position, reason, .. } = dead_letter;
+    tracing::warn!(
+        topic = topics.get(position.topic),
+        partition = position.partition,
+        offset = position.offset,
+        reason,
+        "a record could not be understood; it is kept as a dead letter"
+    );
 }

@@ -11,7 +11,7 @@ use super::writing::USUAL_EVENT;
 use crate::codec::{self, DecodeError};
 use crate::domain::{DeadLetter, Envelope, Record, Topic};
 use crate::pulse::{Pulse, Stage};
-use crate::source::{Records, TopicNames};
+use crate::source::Records;
 use crate::store::Anchor;
 
 /// Fewer records are decoded where they are folded: waking a thread would take longer.
@@ -44,7 +44,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn of(records: Box<dyn Records>, topics: &TopicNames) -> Batch {
+    fn of(records: Box<dyn Records>) -> Batch {
         let (first, last) = (records.record(0), records.record(records.len() - 1));
         let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
@@ -54,7 +54,7 @@ impl Batch {
                 let record = records.record(at);
                 let size = record.value.map_or(0, <[u8]>::len);
                 large_bytes += if size > USUAL_EVENT { size as u64 } else { 0 };
-                decode(record, records.cut_from(at), topics)
+                decode(record, records.cut_from(at))
             };
             (0..records.len()).map(decode).collect()
         });
@@ -101,11 +101,7 @@ impl Batch {
 }
 
 /// What a record says; `cut_from` is the length of its value, where it was cut short.
-fn decode<'a>(
-    mut record: Record<'a>,
-    cut_from: Option<u64>,
-    topics: &TopicNames,
-) -> Result<Envelope<'a>, Box<DeadLetter>> {
+fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<'a>, Box<DeadLetter>> {
     let (understood, value_len) = match cut_from {
         // What is left of it is not to be understood, even if it could be. Its one header is not its own.
         Some(len) => {
@@ -114,7 +110,7 @@ fn decode<'a>(
         }
         None => (codec::decode(&record), record.value.map_or(0, |value| value.len() as u64)),
     };
-    understood.map_err(|error| Box::new(dead_letters::of(&record, value_len, &error, topics)))
+    understood.map_err(|error| Box::new(dead_letters::of(&record, value_len, &error)))
 }
 
 /// What a partition has to tell.
@@ -144,7 +140,6 @@ enum Work {
 }
 
 pub struct Decoder {
-    topics: TopicNames,
     pulse: Pulse,
     work: Sender<Work>,
     done: Receiver<Told>,
@@ -154,16 +149,16 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn start(topics: TopicNames, pulse: Pulse) -> std::io::Result<Decoder> {
+    pub fn start(pulse: Pulse) -> std::io::Result<Decoder> {
         let (work, given) = channel();
         let (give, done) = channel();
-        let (names, beating) = (topics.clone(), pulse.clone());
+        let beating = pulse.clone();
         // It ends when either end of its channels is gone.
         let run = move || {
             for work in given {
                 let _beat = beating.begin(Stage::Decoder);
                 let told = match work {
-                    Work::Decode(records) => Told::Batch(Batch::of(records, &names)),
+                    Work::Decode(records) => Told::Batch(Batch::of(records)),
                     Work::Pass(told) => told,
                     Work::Drop(batch) => {
                         drop(batch);
@@ -176,7 +171,7 @@ impl Decoder {
             }
         };
         std::thread::Builder::new().name("decoder".to_owned()).spawn(run)?;
-        Ok(Decoder { topics, pulse, work, done, under_way: 0, ready: VecDeque::new() })
+        Ok(Decoder { pulse, work, done, under_way: 0, ready: VecDeque::new() })
     }
 
     /// Whether it has as much to do as it should have.
@@ -193,7 +188,7 @@ impl Decoder {
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < WORTH_A_THREAD {
             let _beat = self.pulse.begin(Stage::Decoder);
-            self.ready.push_back(Told::Batch(Batch::of(records, &self.topics)));
+            self.ready.push_back(Told::Batch(Batch::of(records)));
         } else {
             self.order(Work::Decode(records));
         }

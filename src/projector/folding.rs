@@ -1,7 +1,6 @@
 //! One event joined into the working set: loads what it touches, and counts what an operator wants to know of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Projector;
@@ -12,29 +11,23 @@ use crate::store::StoreError;
 impl Projector {
     /// Joins an event in, and tells what that says of its producers.
     pub(super) fn fold_and_count(&mut self, envelope: &Envelope<'_>) -> Result<(), StoreError> {
-        let effects = self.fold(envelope)?;
-        if self.is_quiet() {
-            return Ok(());
-        }
-        self.counters.count_effects(&effects);
-        if let Some(outranked) = &effects.outranked {
-            self.losers.report_outranked(outranked, Instant::now());
+        let mut effects = self.fold(envelope)?;
+        let is_quiet = self.is_quiet();
+        if let Some(outranked) = effects.outranked.take() {
+            self.losers.note_outranked(*outranked, is_quiet, Instant::now());
         }
         if envelope.nulled_numbers > 0 {
-            self.nulled_numbers.report(envelope, Instant::now());
+            self.nulled_numbers.note(envelope, is_quiet, Instant::now());
         }
         if effects.deleted_nothing
             && let Body::Optimization { optimization_id, .. } = &envelope.event.body
         {
-            let reader = self.writer.reader();
-            let is_known = |id: &str| self.working.holds_optimization(id) || reader.holds(id);
-            self.losers.report_deletion(envelope, optimization_id, is_known, Instant::now());
+            self.losers.note_deletion(envelope, optimization_id, is_quiet, Instant::now());
+        }
+        if !is_quiet {
+            self.counters.count_effects(&effects);
         }
         Ok(())
-    }
-
-    pub(super) fn is_quiet(&self) -> bool {
-        self.is_quiet.load(Ordering::Acquire)
     }
 
     /// Loads what the event touches, as long as something is missing, and joins it in.
@@ -48,7 +41,7 @@ impl Projector {
                         self.load_optimization(&optimization_id)?;
                     }
                     let parked = self.writer.parked_job(&id)?;
-                    self.counters.loads.increment(u64::from(parked.is_some()));
+                    self.count_load(parked.is_some());
                     self.working.load_job(&id, parked);
                 }
             }
@@ -58,7 +51,7 @@ impl Projector {
     fn load_optimization(&mut self, id: &Arc<str>) -> Result<(), StoreError> {
         if !self.working.holds_optimization(id) {
             let stored = self.writer.optimization(id)?;
-            self.counters.loads.increment(u64::from(stored.is_some()));
+            self.count_load(stored.is_some());
             self.working.load_optimization(id, stored);
         }
         Ok(())

@@ -135,6 +135,7 @@ impl Health {
         let is_lately = |at: Instant| moment.now.saturating_duration_since(at) <= KNOWN_FOR;
         KafkaReport {
             up: last_answer.is_some_and(is_lately),
+            cluster_id: None,
             last_answer_seconds_ago: None,
             error: error.as_ref().map(|error| error.text.clone()),
             error_code: error.as_ref().map(|error| error.code.clone()),

@@ -10,7 +10,7 @@ use super::log_throttle::LogThrottle;
 use crate::domain::outranked::why;
 use crate::domain::{Envelope, Outranked, Stamp, Topic};
 use crate::source::TopicNames;
-use crate::status::{EmptyDeletion, EventPlace, OutrankedEvent, Status};
+use crate::status::{EmptyDeletion, EventPlace, Found, OutrankedEvent};
 
 /// The kinds of events that can lose. Of runs the view shows only how many there are, so that none of their events can.
 const KINDS: [(Topic, &str); 10] = [
@@ -27,16 +27,48 @@ const KINDS: [(Topic, &str); 10] = [
 ];
 
 pub struct Losers {
-    status: Status,
     topics: TopicNames,
     outranked: [Counter; KINDS.len()],
     deletions: Counter,
     outranked_log: LogThrottle,
     deletions_log: LogThrottle,
+    new_outranked: Unpublished<Outranked>,
+    new_deletions: Unpublished<Deletion>,
+}
+
+/// What was found since the last report. An event costs no lock and no text: there may be very many.
+pub(super) struct Unpublished<T> {
+    count: u64,
+    newest: Option<T>,
+}
+
+impl<T> Default for Unpublished<T> {
+    fn default() -> Unpublished<T> {
+        Unpublished { count: 0, newest: None }
+    }
+}
+
+impl<T> Unpublished<T> {
+    pub fn add(&mut self, newest: T) {
+        self.count += 1;
+        self.newest = Some(newest);
+    }
+
+    /// All of it, with the newest as the status shows it.
+    pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> Found<S> {
+        let Unpublished { count, newest } = std::mem::take(self);
+        Found { count, newest: newest.map(shown) }
+    }
+}
+
+/// A deletion that deleted nothing.
+struct Deletion {
+    id: String,
+    event: Stamp,
 }
 
 impl Losers {
-    pub fn new(status: Status, topics: TopicNames) -> Losers {
+    pub fn new(topics: TopicNames) -> Losers {
         describe_counter!(
             "optview_outranked_events_total",
             "Events that changed nothing although they are newer than what they lost to, by stream and kind"
@@ -49,23 +81,32 @@ impl Losers {
             counter!("optview_outranked_events_total", "stream" => topic.default_name(), "kind" => kind)
         });
         Losers {
-            status,
             topics,
             outranked,
             deletions: counter!("optview_deletions_without_effect_total"),
             outranked_log: LogThrottle::default(),
             deletions_log: LogThrottle::default(),
+            new_outranked: Unpublished::default(),
+            new_deletions: Unpublished::default(),
         }
     }
 
-    pub fn report_outranked(&mut self, outranked: &Outranked, now: Instant) {
+    /// Notes an event that lost although it is newer. `is_quiet`: it is neither counted by the metrics nor logged.
+    pub fn note_outranked(&mut self, outranked: Outranked, is_quiet: bool, now: Instant) {
+        if !is_quiet {
+            self.tell_outranked(&outranked, now);
+        }
+        self.new_outranked.add(outranked);
+    }
+
+    fn tell_outranked(&mut self, outranked: &Outranked, now: Instant) {
         let Outranked { topic, kind, ref id, ref event, ref winner } = *outranked;
         if let Some(at) = KINDS.iter().position(|known| *known == (topic, kind)) {
             self.outranked[at].increment(1);
         }
-        let why = why(event, winner);
         if let Some(left_out) = self.outranked_log.is_due(now) {
             let (topic, partition, offset) = self.place(event);
+            let why = why(event, winner);
             tracing::warn!(
                 topic,
                 partition,
@@ -78,41 +119,45 @@ impl Losers {
                  producer is mended"
             );
         }
-        let newest = OutrankedEvent {
-            id: id.to_string(),
-            event: event_place(&self.topics, Some(kind), event),
-            lost_to: event_place(&self.topics, None, winner),
-            why,
-        };
-        self.status.change_findings(|findings| findings.outranked_events.add(newest));
     }
 
-    /// Reports a deletion of what was not there. `is_known` says whether there is an optimization of another id.
-    pub fn report_deletion(
-        &mut self,
-        envelope: &Envelope<'_>,
-        id: &str,
-        is_known: impl Fn(&str) -> bool,
-        now: Instant,
-    ) {
-        self.deletions.increment(1);
-        let hint = hint(id, is_known);
+    /// Notes a deletion of what was not there. `is_quiet`: it is neither counted by the metrics nor logged.
+    pub fn note_deletion(&mut self, envelope: &Envelope<'_>, id: &str, is_quiet: bool, now: Instant) {
         let event = Stamp::new(&envelope.event.metadata, 0, envelope.position);
-        if let Some(left_out) = self.deletions_log.is_due(now) {
-            let (topic, partition, offset) = self.place(&event);
-            tracing::warn!(
-                topic,
-                partition,
-                offset,
-                ?id,
-                hint,
-                left_out,
-                "a deletion deleted nothing: no optimization has this id"
-            );
+        if !is_quiet {
+            self.deletions.increment(1);
+            if let Some(left_out) = self.deletions_log.is_due(now) {
+                let (topic, partition, offset) = self.place(&event);
+                tracing::warn!(
+                    topic,
+                    partition,
+                    offset,
+                    ?id,
+                    hint = hint(id, |_| false),
+                    left_out,
+                    "a deletion deleted nothing: no optimization has this id"
+                );
+            }
         }
-        let newest =
-            EmptyDeletion { id: id.to_owned(), event: event_place(&self.topics, Some("deleted"), &event), hint };
-        self.status.change_findings(|findings| findings.deletions_without_effect.add(newest));
+        self.new_deletions.add(Deletion { id: id.to_owned(), event });
+    }
+
+    /// What was found since the last call. `is_known` says whether there is an optimization of an id.
+    pub fn take_news(&mut self, is_known: impl Fn(&str) -> bool) -> (Found<OutrankedEvent>, Found<EmptyDeletion>) {
+        let (mut outranked, mut deletions) =
+            (std::mem::take(&mut self.new_outranked), std::mem::take(&mut self.new_deletions));
+        let outranked = outranked.take(|Outranked { kind, id, event, winner, .. }| OutrankedEvent {
+            why: why(&event, &winner),
+            id: id.into(),
+            event: event_place(&self.topics, Some(kind), &event),
+            lost_to: event_place(&self.topics, None, &winner),
+        });
+        let deletions = deletions.take(|Deletion { id, event }| EmptyDeletion {
+            hint: hint(&id, is_known),
+            id,
+            event: event_place(&self.topics, Some("deleted"), &event),
+        });
+        (outranked, deletions)
     }
 
     fn place(&self, event: &Stamp) -> (&str, i32, i64) {
@@ -134,20 +179,25 @@ pub(super) fn event_place(topics: &TopicNames, kind: Option<&'static str>, event
     }
 }
 
-/// What is odd about an id that nothing has, as producers write keys: as JSON, with a line's end, or behind the header of a
-/// schema registry.
+/// What to say of an id that nothing has. `is_known` says whether there is an optimization of another id.
 fn hint(id: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
-    let (what, meant) = if let Some(framed) = id.strip_prefix('\0').and_then(|rest| rest.get(4..)) {
-        ("the key is framed with the 5 bytes of a schema registry", framed)
-    } else if let Some(quoted) = id.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        ("the key is in quotes", quoted)
-    } else if id.trim() != id {
-        ("the key has a line break or a space at an end", id.trim())
-    } else {
-        return None;
-    };
+    let (what, meant) = odd_key(id)?;
     let known = if is_known(meant) { ", which is there, and stays shown" } else { "" };
     Some(format!("{what}: the bytes of the id alone are wanted, {meant:?}{known}"))
+}
+
+/// What is odd about a key, as producers write them: as JSON, with a line's end, or behind the header of a schema registry; and
+/// the id that was meant.
+fn odd_key(id: &str) -> Option<(&'static str, &str)> {
+    if let Some(framed) = id.strip_prefix('\0').and_then(|rest| rest.get(4..)) {
+        Some(("the key is framed with the 5 bytes of a schema registry", framed))
+    } else if let Some(quoted) = id.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(("the key is in quotes", quoted))
+    } else if id.trim() != id {
+        Some(("the key has a line break or a space at an end", id.trim()))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

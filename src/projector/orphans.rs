@@ -75,6 +75,7 @@ impl Projector {
         });
         if let Some(OrphanJob { job_id, first_found_at }) = &longest
             && orphans > self.orphans.told
+            && !self.is_quiet()
         {
             tracing::warn!(
                 jobs = orphans,
@@ -86,6 +87,6 @@ impl Projector {
         }
         self.orphans.told = orphans;
         let counted = OrphanJobs { count: orphans, waiting, longest };
-        self.status.change_findings(|findings| findings.orphan_jobs = Some(counted));
+        self.change_findings(|findings| findings.orphan_jobs = Some(counted));
     }
 }

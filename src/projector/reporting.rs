@@ -11,7 +11,7 @@ use super::health::{Doubt, Health, Moment, shown};
 use super::{Projector, Source};
 use crate::domain::Topic;
 use crate::source::TopicNames;
-use crate::status::{Judgement, State};
+use crate::status::{Judgement, KafkaReport, State};
 
 /// How many partitions are named where many have the same trouble.
 const NAMED_MAX: usize = 6;
@@ -85,9 +85,12 @@ impl Projector {
             None => troubles.extend(self.reporting.standing("source", source.trouble(), moment)),
         }
         troubles.extend(doubts(&self.health, &self.settings.topics, moment));
-        self.understanding.report(&self.status);
-        troubles.extend(self.reporting.standing("understanding", self.understanding.problem(), moment));
-        self.reporting.log(is_stale, &troubles);
+        self.notice_switch();
+        self.publish_findings();
+        if !self.is_quiet() {
+            troubles.extend(self.reporting.standing("understanding", self.understanding.problem(), moment));
+            self.reporting.log(is_stale, &troubles);
+        }
         let missing = self.report_missing_history();
         troubles.extend(self.reporting.standing("missing history", missing, moment));
         self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
@@ -95,7 +98,7 @@ impl Projector {
             state,
             error: joined(troubles),
             warnings: hidden(&self.health, &self.settings.topics, moment),
-            kafka: self.health.kafka(moment),
+            kafka: KafkaReport { cluster_id: self.cluster.clone(), ..self.health.kafka(moment) },
             stale_from,
         });
         if !self.is_quiet() {

@@ -6,7 +6,7 @@ use crate::codec;
 use crate::domain::record::Header;
 use crate::domain::{DeadLetter, Record, Topic};
 use crate::source::TopicNames;
-use crate::status::{Status, StreamReport};
+use crate::status::StreamReport;
 use crate::store::{Checkpoint, Reader, StoreError};
 
 /// So many records are looked back at, about.
@@ -73,20 +73,27 @@ impl Understanding {
         stream.note([understood, not_understood]);
     }
 
-    /// Tells the status, and the log where that has changed.
-    pub fn report(&mut self, status: &Status) {
+    /// What `/status` shows of each stream. Logs what has changed, where `logs`.
+    pub fn report(&mut self, logs: bool) -> Vec<StreamReport> {
         let reports: Vec<StreamReport> = Topic::ALL.into_iter().map(|topic| self.stream_report(topic)).collect();
         for (stream, report) in self.streams.iter_mut().zip(&reports) {
             let had_problem = std::mem::replace(&mut stream.has_problem, report.problem.is_some());
             match &report.problem {
-                Some(problem) if !had_problem => tracing::error!(topic = report.topic, "{problem}"),
-                None if had_problem => {
+                Some(problem) if !had_problem && logs => tracing::error!(topic = report.topic, "{problem}"),
+                None if had_problem && logs => {
                     tracing::info!(topic = report.topic, "nearly all records are understood again")
                 }
                 _ => {}
             }
         }
-        status.change_findings(|findings| findings.streams = reports);
+        reports
+    }
+
+    /// Counts from 0 from now on. What is known of the latest records stays.
+    pub fn count_anew(&mut self) {
+        for stream in &mut self.streams {
+            (stream.understood, stream.not_understood) = (0, 0);
+        }
     }
 
     /// The first stream's problem, if any has one.

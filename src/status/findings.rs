@@ -13,16 +13,40 @@ pub struct Findings {
     /// `null` until they have been counted: once live, and then every hour.
     pub orphan_jobs: Option<OrphanJobs>,
     pub streams: Vec<StreamReport>,
+    /// What had been understood, and what had not, of each stream by the projector whose place this one has taken.
+    #[serde(skip)]
+    streams_before: Vec<(u64, u64)>,
 }
 
 impl Findings {
+    /// What is known of the streams now. The counts are those of one projector.
+    pub fn set_streams(&mut self, mut streams: Vec<StreamReport>) {
+        for (stream, (understood, not_understood)) in streams.iter_mut().zip(&self.streams_before) {
+            stream.understood += understood;
+            stream.not_understood += not_understood;
+        }
+        self.streams = streams;
+    }
+
     /// Takes in what was found by the projector whose place another takes, which has counted nothing until now.
     pub fn go_on_from(&mut self, before: Findings) {
+        self.streams_before =
+            before.streams.iter().map(|stream| (stream.understood, stream.not_understood)).collect();
+        let streams = std::mem::take(&mut self.streams);
+        self.set_streams(if streams.is_empty() { uncounted(before.streams) } else { streams });
         self.outranked_events.go_on_from(before.outranked_events);
         self.deletions_without_effect.go_on_from(before.deletions_without_effect);
         self.nulled_numbers.go_on_from(before.nulled_numbers);
         self.orphan_jobs = self.orphan_jobs.take().or(before.orphan_jobs);
     }
+}
+
+/// What streams are, without what was counted of them.
+fn uncounted(mut streams: Vec<StreamReport>) -> Vec<StreamReport> {
+    for stream in &mut streams {
+        (stream.understood, stream.not_understood) = (0, 0);
+    }
+    streams
 }
 
 /// How often something was found, and the newest.
@@ -39,9 +63,10 @@ impl<T> Default for Found<T> {
 }
 
 impl<T> Found<T> {
-    pub fn add(&mut self, newest: T) {
-        self.count += 1;
-        self.newest = Some(newest);
+    /// Adds what was found since.
+    pub fn add(&mut self, since: Found<T>) {
+        self.count += since.count;
+        self.newest = since.newest.or(self.newest.take());
     }
 
     fn go_on_from(&mut self, before: Found<T>) {
@@ -121,4 +146,44 @@ pub struct StreamReport {
     pub not_understood: u64,
     /// Set while many of the latest records are not understood: what that means.
     pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streams(counts: [(u64, u64); 3]) -> Vec<StreamReport> {
+        let report = |(understood, not_understood)| StreamReport {
+            stream: "jobs",
+            topic: "jobs".to_owned(),
+            understood,
+            not_understood,
+            problem: None,
+        };
+        counts.map(report).to_vec()
+    }
+
+    #[test]
+    fn who_takes_another_s_place_counts_on_from_what_that_had_counted() {
+        let mut before = Findings::default();
+        before.set_streams(streams([(7, 1), (8, 2), (9, 3)]));
+        before.outranked_events.count = 4;
+        let mut after = Findings::default();
+        after.go_on_from(before.clone());
+        assert_eq!((&after.streams, after.outranked_events.count), (&before.streams, 4));
+        after.set_streams(streams([(1, 0), (0, 1), (0, 0)]));
+        assert_eq!(after.streams, streams([(8, 1), (8, 3), (9, 3)]));
+        let mut next = Findings::default();
+        next.go_on_from(after);
+        next.set_streams(streams([(1, 1), (1, 1), (1, 1)]));
+        assert_eq!(next.streams, streams([(9, 2), (9, 4), (10, 4)]));
+    }
+
+    #[test]
+    fn the_first_projector_goes_on_from_nothing() {
+        let mut first = Findings::default();
+        first.set_streams(streams([(7, 1), (8, 2), (9, 3)]));
+        first.go_on_from(Findings::default());
+        assert_eq!(first.streams, streams([(7, 1), (8, 2), (9, 3)]));
+    }
 }

@@ -68,6 +68,8 @@ impl PartitionFreshness {
 pub struct KafkaReport {
     /// Whether the cluster has answered lately.
     pub up: bool,
+    /// The cluster that the views are built from, by the id that it gave itself; `null` until it has said it.
+    pub cluster_id: Option<String>,
     pub last_answer_seconds_ago: Option<f64>,
     pub error: Option<String>,
     pub error_code: Option<String>,
@@ -237,6 +239,7 @@ mod tests {
     fn a_cluster_that_never_answered_is_not_up() {
         let begin = Instant::now();
         let mut kafka = KafkaReport {
+            cluster_id: None,
             up: true,
             last_answer_seconds_ago: None,
             error: None,

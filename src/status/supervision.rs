@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::{Report, State};
+use super::{RebuildReport, Report, State};
 
 /// A stage of the projector that has been at one piece of work for too long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -92,6 +92,7 @@ pub(super) struct Supervision {
     stands_still: AtomicBool,
     standstill: Mutex<Option<Standstill>>,
     topics: Mutex<Vec<TopicReport>>,
+    rebuild: Mutex<Option<RebuildReport>>,
 }
 
 impl Supervision {
@@ -105,6 +106,10 @@ impl Supervision {
         *self.topics.lock() = topics;
     }
 
+    pub(super) fn set_rebuild(&self, rebuild: Option<RebuildReport>) {
+        *self.rebuild.lock() = rebuild;
+    }
+
     /// The state of a projector that says of itself that it is in `state`.
     pub(super) fn state(&self, state: State) -> State {
         let stands_still = self.stands_still.load(Ordering::Acquire);
@@ -114,6 +119,7 @@ impl Supervision {
     /// Adds what is said here to the projector's own report.
     pub(super) fn complete(&self, report: &mut Report) {
         report.topics.clone_from(&self.topics.lock());
+        report.rebuild.clone_from(&self.rebuild.lock());
         let held = self.standstill.lock();
         let Some(standstill) = &*held else { return };
         if report.state != State::Stopping {

@@ -15,6 +15,8 @@ const PART_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Done {
     pub commits: AtomicU64,
+    /// Optimizations and parked jobs.
+    pub records: AtomicU64,
     pub checkpoints: AtomicU64,
     pub dead_letters: AtomicU64,
     /// All that was there when the store was opened has been read and written: what a kill left half written, too.

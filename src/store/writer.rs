@@ -82,10 +82,6 @@ impl Writer {
         let catalog = Arc::new(RwLock::new(catalog));
         let done = Arc::new(Done::default());
         done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
-        metrics::describe_counter!(
-            "optview_store_writes_total",
-            "Optimizations and parked jobs written to the store"
-        );
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
@@ -101,7 +97,6 @@ impl Writer {
             journal,
             done: done.clone(),
             backlog: backlog.clone(),
-            written: metrics::counter!("optview_store_writes_total"),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -199,6 +194,11 @@ impl Writer {
         self.done.commits.load(Ordering::Acquire)
     }
 
+    /// How many optimizations and parked jobs have been written.
+    pub fn records_written(&self) -> u64 {
+        self.done.records.load(Ordering::Acquire)
+    }
+
     /// How many checkpoints have been written.
     pub fn checkpoints_written(&self) -> u64 {
         self.done.checkpoints.load(Ordering::Acquire)
@@ -269,7 +269,6 @@ struct WriterThread {
     journal: Journal,
     done: Arc<Done>,
     backlog: Arc<Backlog>,
-    written: metrics::Counter,
 }
 
 impl WriterThread {
@@ -325,7 +324,8 @@ impl WriterThread {
         for dead_letter in &dead_letters {
             written += self.put_dead_letter(dead_letter)?;
         }
-        self.written.increment((commit.optimizations.len() + commit.jobs.len()) as u64);
+        let records = commit.optimizations.len() + commit.jobs.len();
+        self.done.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = self.number(commit.optimizations);
         let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         self.journal.append(&self.trees, &self.catalog, entries, || {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
@@ -11,9 +11,9 @@ use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
+use crate::output;
 use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
-use crate::terminal;
 
 /// `optview explain`
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
@@ -104,11 +104,10 @@ pub(super) fn show<T: DeserializeOwned>(
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
     let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
-    let written = match config.json {
-        true => terminal::print_json(json.get()),
-        false => terminal::print(&print(&serde_json::from_str(json.get())?)),
-    };
-    written.context("cannot write the result to stdout")?;
+    match config.json {
+        true => output::print_json(json.get())?,
+        false => output::print(&print(&serde_json::from_str(json.get())?))?,
+    }
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
 }
 

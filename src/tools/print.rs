@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::generations::Generation;
 use super::verify::{AgainstLog, Report};
-use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::engine::rebuild::{Comparison, Example, Finished, RebuildCounts};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
@@ -168,8 +168,18 @@ fn left_over(pieces: u64) -> String {
 }
 
 pub fn rebuilt(finished: &Finished) -> String {
-    let Finished { generation, records, comparison, cut_over, kept_because, not_compared, frozen, spared, .. } =
-        finished;
+    let Finished {
+        generation,
+        records,
+        found,
+        comparison,
+        cut_over,
+        kept_because,
+        not_compared,
+        frozen,
+        spared,
+        ..
+    } = finished;
     if *frozen {
         return format!(
             "Generation {generation} is what readers see, as it was left, also after a restart. It is not kept up to date, and \
@@ -183,7 +193,7 @@ pub fn rebuilt(finished: &Finished) -> String {
             kept_because.as_deref().unwrap_or("readers were not to see it")
         ),
     };
-    text += &format!("{records} records were read.");
+    text += &format!("{records} records were read{}.", found_text(found));
     let Comparison { same, differing, only_old, only_new, unseen, examples, losses } = comparison;
     if same + differing + only_old + only_new > 0 {
         text += &format!(
@@ -212,17 +222,33 @@ pub fn rebuilt(finished: &Finished) -> String {
     text + &table(examples.iter().map(row).collect())
 }
 
+/// What was found in the records of a generation, where anything was.
+fn found_text(found: &RebuildCounts) -> String {
+    let RebuildCounts { views: _, dead_letters, outranked_events, deletions_without_effect } = *found;
+    [
+        (dead_letters, "could not be understood"),
+        (outranked_events, "changed nothing although they are newer than what they lost to"),
+        (deletions_without_effect, "deleted what was not there"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("; {count} {what}"))
+    .collect()
+}
+
 pub fn rebuild_status(stands: &Value) -> String {
     let generation = stands["generation"].as_str();
     match (generation, stands["under_way"].as_bool()) {
         (None, _) => "No rebuild is under way, and none has ended since the process began.\n".to_owned(),
         (Some(generation), Some(true)) => {
             let progress = &stands["progress"];
+            let found = serde_json::from_value(stands["found"].clone()).unwrap_or_default();
             format!(
-                "Generation {generation} is under way: {}, {} of {} done{}.\n",
+                "Generation {generation} is under way: {}, {} of {} done{}{}.\n",
                 progress["phase"].as_str().unwrap_or("?"),
                 progress["records_done"],
                 progress["records_total"],
+                found_text(&found),
                 progress["waiting_for"].as_str().map_or_else(String::new, |why| format!("; it waits: {why}"))
             )
         }

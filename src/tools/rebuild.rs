@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asking::CACHE_BYTES;
 use super::{Access, Outcome, Watch};
-use crate::engine::rebuild::{self, Finished, Options, Plan, Ticket, What, show_frozen};
+use crate::engine::rebuild::{self, Finished, Options, Plan, RebuildCounts, Ticket, What, show_frozen};
 use crate::engine::roll_back_frozen_unserved;
 use crate::progress::Progress;
 use crate::store;
@@ -126,6 +126,9 @@ pub struct Stands {
     pub generation: Option<String>,
     pub under_way: bool,
     pub progress: Option<Progress>,
+    /// What the new generation has come to by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<RebuildCounts>,
     pub finished: Option<Finished>,
     pub failed: Option<String>,
 }
@@ -134,6 +137,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
     let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let stands = match ticket.as_ref().map(Ticket::look) {
         Some((progress, ended)) => Stands {
+            found: ticket.as_ref().filter(|_| ended.is_none()).map(Ticket::counts),
             generation: ticket.map(|ticket| format!("{:06}", ticket.plan().generation)),
             under_way: ended.is_none(),
             progress: ended.is_none().then_some(progress),
@@ -145,6 +149,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
             generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
+            found: None,
             finished: None,
             failed: None,
         },

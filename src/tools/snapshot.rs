@@ -4,11 +4,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
-
 use super::{Access, Outcome, Watch, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
+use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
@@ -49,10 +48,9 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     });
     shown.finish();
     let summary = summary?;
-    let written = match config.tool.json {
-        true => terminal::print_json(&serde_json::to_string(&summary)?),
-        false => terminal::print(&print::imported(&summary)),
-    };
-    written.context("cannot write the result to stdout")?;
+    match config.tool.json {
+        true => output::print_json(&serde_json::to_string(&summary)?)?,
+        false => output::print(&print::imported(&summary))?,
+    }
     Ok(Ended::Done)
 }

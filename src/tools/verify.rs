@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{Needs, ask, show};
@@ -12,9 +12,9 @@ use super::{Access, Outcome, Tool, Watch, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
 use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::output;
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
-use crate::terminal;
 
 /// What was found, by the store's own checks and by the topics.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,11 +80,10 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
-    let written = match json {
-        true => terminal::print_json(&serde_json::to_string(report)?),
-        false => terminal::print(&print::report(report)),
-    };
-    written.context("cannot write the result to stdout")?;
+    match json {
+        true => output::print_json(&serde_json::to_string(report)?)?,
+        false => output::print(&print::report(report))?,
+    }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
         _ if report.verified.problems_found > 0 => Ok(Ended::DifferenceFound),

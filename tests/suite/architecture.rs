@@ -11,25 +11,28 @@ use source::{Source, climbs_to_the_root, names, names_of_ours, sources};
 
 /// What each module may name of ours, besides itself. In reading order: nothing names what stands below it.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("version", &[]),
     ("disk", &[]),
     ("terminal", &[]),
     ("logging", &["terminal"]),
+    ("output", &["terminal"]),
     ("process", &[]),
-    ("progress", &["logging", "terminal"]),
+    ("progress", &["logging", "output", "terminal"]),
     ("pulse", &[]),
     ("domain", &[]),
     ("codec", &["domain"]),
     ("source", &["disk", "domain"]),
     ("store", &["disk", "domain", "codec", "pulse"]),
-    ("status", &[]),
+    ("status", &["version"]),
     ("projector", &["disk", "domain", "codec", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("http", &["process", "domain", "source", "store", "status", "explain"]),
+    ("http", &["process", "domain", "source", "store", "status", "explain", "version"]),
     ("synthetic", &["domain"]),
-    ("cli", &[]),
+    ("cli", &["version"]),
     ("shutdown", &["status"]),
+    ("signals", &[]),
     ("config", &["cli", "logging", "domain", "codec", "source", "synthetic", "http"]),
-    ("load", &["config", "codec", "progress", "source", "synthetic", "terminal"]),
+    ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
     (
         "engine",
         &["config", "disk", "domain", "http", "progress", "projector", "pulse", "source", "status", "store"],
@@ -38,17 +41,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "tools",
         &[
-            "cli", "config", "domain", "engine", "explain", "http", "progress", "snapshot", "source", "store",
-            "terminal",
+            "cli", "config", "domain", "engine", "explain", "http", "output", "progress", "snapshot", "source",
+            "store", "terminal",
         ],
     ),
     (
         "serve",
-        &["config", "engine", "http", "logging", "process", "shutdown", "snapshot", "status", "store", "tools"],
+        &[
+            "config", "domain", "engine", "http", "logging", "process", "shutdown", "signals", "snapshot",
+            "status", "store", "tools", "version",
+        ],
     ),
-    ("archive", &["cli", "config", "disk", "domain", "progress", "source", "store", "terminal"]),
-    ("history", &["config", "codec", "domain", "progress", "source", "terminal"]),
-    ("demo", &["config", "serve", "codec", "domain", "source", "store", "synthetic", "terminal"]),
+    ("archive", &["cli", "config", "disk", "domain", "output", "progress", "source", "store", "terminal"]),
+    ("history", &["config", "codec", "domain", "output", "progress", "source", "terminal"]),
+    ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic", "terminal"]),
 ];
 
 /// What is named only under these paths: what stands before `::`, or a word that means such a thing.
@@ -65,12 +71,13 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/serve.rs",
             "src/demo.rs",
             "src/main.rs",
+            "src/signals.rs",
             "src/source/kafka/admin.rs",
             "src/source/kafka/topic_settings.rs",
         ],
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
-    (&["clap"], &["src/cli.rs"]),
+    (&["clap"], &["src/cli.rs", "src/main.rs"]),
     (&["toml::"], &["src/config/", "src/http/keys.rs"]),
     (
         &["anyhow"],
@@ -94,10 +101,11 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // They panic where nobody reads what is written, and wait where nobody reads it yet.
-    (&["println", "eprintln", "print!", "eprint!"], &[]),
+    (&["println", "eprintln", "print!", "eprint!", "dbg!"], &[]),
     (&["memchr"], &["src/codec/not_finite.rs", "src/history/"]),
-    // What goes to stdout goes through what keeps control characters from it.
-    (&["stdout"], &["src/terminal.rs"]),
+    // Each is written to in one place, which knows what follows where that cannot be done; `terminal` asks how wide it is.
+    (&["stdout"], &["src/output.rs", "src/terminal.rs"]),
+    (&["stderr"], &["src/logging.rs", "src/logging/queue.rs"]),
     (&["console"], &["src/terminal.rs"]),
     (&["ProgressBar"], &["src/progress.rs"]),
     (
@@ -236,6 +244,9 @@ fn the_checks_find_what_they_look_for() {
     assert_eq!(outside("src/serve.rs", "use axum::Router; let a = std::env::var(\"A\"); unsafe { b() }"), 3);
     assert_eq!(outside("src/main.rs", "std::env::args_os(); let sledge = a_sled; // sled"), 0);
     assert_eq!(outside("src/http/list.rs", "use crate::store::Writer;"), 1);
+    for printing in ["println!(1)", "eprint!(1)", "dbg!(1)", "io::stdout()", "std::io::stderr().lock()"] {
+        assert_eq!(outside("src/tools/print.rs", printing), 1, "{printing}");
+    }
 }
 
 fn wrong_arrows(source: &Source) -> Vec<String> {

@@ -24,6 +24,8 @@ mod moving;
 mod no_damage;
 mod other_stream;
 mod other_version;
+#[cfg(target_os = "linux")]
+mod output;
 mod outranked;
 #[cfg(target_os = "linux")]
 mod ownership;

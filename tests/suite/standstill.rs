@@ -179,6 +179,72 @@ fn a_stderr_that_is_full_or_without_a_reader_ends_nothing() {
     }
 }
 
+#[test]
+fn a_hangup_ends_it_as_sigterm_does_and_nohup_keeps_it_from_that() {
+    let world = World::new();
+    let mut program = world.serve(&[], &[], Stdio::piped());
+    let log = program.listening();
+    world.put_optimizations(0, 5);
+    program.wait_for("all is read", |status| status["state"] == "live" && status["views"] == 5);
+    program.signal("HUP");
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(rest_of(log).contains("told to stop: draining"));
+    let mut program = world.serve_after("trap '' HUP", &[], &[], Stdio::piped());
+    let log = program.listening();
+    program.signal("HUP");
+    program.wait_for("it goes on", |status| status["state"] == "live" && are_at(status, 5, 5));
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
+    drop(log);
+}
+
+#[test]
+fn what_runs_on_what_is_said_at_the_start_and_by_the_status() {
+    let world = World::new();
+    let mut program = world.serve(&["--log", "info"], &[], Stdio::piped());
+    let starts = program.next_line("optview starts");
+    let status = {
+        let log = program.listening();
+        let status = program.wait_for("live", |status| status["state"] == "live");
+        // What librdkafka says of itself once a second is 3 KB and more.
+        program.wait_for("it has run for some time", |status| {
+            status["kafka"]["last_answer_seconds_ago"].as_f64().is_some()
+        });
+        program.tell_to_stop();
+        assert_eq!(program.wait().code(), Some(0));
+        let log = rest_of(log);
+        assert!(log.contains(r#"the views are built from this cluster's topics"#), "{log}");
+        assert!(log.lines().all(|line| line.len() < 2_000), "{log}");
+        status
+    };
+    assert_eq!(starts["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&starts["jobs"], &status["version"]), (&Value::from("jobs"), &starts["version"]));
+    assert_eq!(status["commit"], starts["commit"]);
+    assert!(status["kafka"]["cluster_id"].as_str().is_some_and(|id| !id.is_empty()), "{status}");
+}
+
+#[test]
+fn a_request_that_fails_is_logged_with_its_correlation_id() {
+    let world = World::new();
+    // A broker that speaks no TLS is never reached this way, so that nothing can be said of what is not there.
+    let no_broker = [("OPTVIEW_KAFKA_PROPERTY", Path::new("security.protocol=ssl"))];
+    let mut program = world.serve(&[], &no_broker, Stdio::piped());
+    let log = program.listening();
+    program.wait_for("the store is open", |status| status["generation"] == 1);
+    for (path, id) in [("/optimizations", "list-1"), ("/optimizations/unknown", "by-id-2")] {
+        assert_eq!(program.read(path, id), 503);
+    }
+    program.tell_to_stop();
+    assert_eq!(program.wait().code(), Some(0));
+    let log = rest_of(log);
+    for (path, id) in [("/optimizations", "list-1"), ("/optimizations/unknown", "by-id-2")] {
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut of_request = lines.filter(|line| line["correlation_id"] == id);
+        let line = of_request.next().unwrap_or_else(|| panic!("no line of {id}: {log}"));
+        assert_eq!((&line["status"], line["path"].as_str()), (&503.into(), Some(path)), "{line}");
+    }
+}
+
 /// It cannot say where it listens, so it is told, and told another where somebody else has the port.
 fn started_without_a_log(world: &World, stderr: &dyn Fn() -> Stdio) -> Program {
     for _ in 0..20 {

@@ -48,6 +48,7 @@ fn is_interrupted(engine: &Engine, shared: &Shared) -> bool {
 fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result<Finished> {
     let data_dir = &engine.config.data_dir;
     let new = start(engine, plan, shared)?;
+    *shared.new.lock() = Some(new.status.clone());
     let prepared = prepare(engine, plan, shared, &new);
     let Prepared { comparison, not_compared, records, held, kept_because } = match prepared {
         Ok(prepared) => prepared,
@@ -60,6 +61,7 @@ fn attempt(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> anyhow::Result
         phase: "done".to_owned(),
         generation: format!("{:06}", plan.generation),
         records,
+        found: shared.counts(),
         comparison,
         cut_over: false,
         kept_because,

@@ -165,6 +165,7 @@ mod tests {
         };
         status.set_progress(vec![partition], 0, 0);
         status.set_kafka(Some(KafkaReport {
+            cluster_id: None,
             up: false,
             last_answer_seconds_ago: None,
             error: Some("no broker answers".to_owned()),

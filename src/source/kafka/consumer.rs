@@ -132,6 +132,12 @@ impl KafkaSource {
             return;
         }
         self.last_look = now;
+        for held in &self.partitions {
+            let &Partition { topic, number: partition, .. } = held;
+            if let Some(reason) = held.out_of_range(self.observer.observation(topic, partition)) {
+                self.strays.push(Polled::Failed { topic, partition, reason });
+            }
+        }
         let watch = self.consumer.context();
         let sight = |held: &Partition| Sight {
             topic: held.topic,
@@ -159,7 +165,10 @@ impl KafkaSource {
         });
         match assigned {
             Ok(()) => {
-                tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
+                // An error that stands has been logged.
+                if held().any(|held| held.error.is_none()) {
+                    tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
+                }
                 held().for_each(Partition::look_again);
             }
             // Half of it may have been done, so that it cannot be tried again on the same client.
@@ -285,8 +294,8 @@ impl Source for KafkaSource {
 
     fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
         let is = |held: &&Partition| (held.topic, held.number) == (topic, partition);
-        let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.clone());
-        of_fetch.or_else(|| self.observer.partition_error(topic, partition))
+        let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.as_ref());
+        of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
     }
 
     fn cluster_health(&self) -> ClusterHealth {
@@ -309,7 +318,9 @@ impl Source for KafkaSource {
 }
 
 fn connect(settings: &KafkaSettings, group_id: &str, watch: Watch) -> Result<Client<Watch>, KafkaError> {
-    let config = consumer_config(settings, group_id);
+    let mut config = consumer_config(settings, group_id);
+    // The watch looks at them. Nobody else may ask for any: the crate's own contexts log them as a whole.
+    config.set("statistics.interval.ms", "1000");
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
@@ -373,7 +384,6 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         ("isolation.level", "read_committed"),
         ("check.crcs", "true"),
         ("allow.auto.create.topics", "false"),
-        ("statistics.interval.ms", "1000"),
     ] {
         config.set(key, value);
     }

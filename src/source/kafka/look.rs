@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTopic};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::consumer::consumer_config;
-use super::queries::{Answer, Asking, IdAnswer, Queries};
+use super::fetch_errors::meaning;
+use super::queries::{Answer, Asking, Queries};
 use super::reasons::Reasons;
 use super::{KafkaSettings, KafkaSource};
 use crate::domain::{OwnedRecord, Topic, TopicId};
@@ -88,27 +91,61 @@ fn ids_of_ours(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMa
     Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.called(&name)?, id))).collect())
 }
 
-/// A broker that does not answer is asked no second time.
+/// Believes what two brokers say alike, where there are two: one of them may lag behind the others. A broker that does not
+/// answer is asked no second time.
 fn ask_topic_ids(
     settings: &KafkaSettings,
     client: &Arc<Asking>,
     names: &[&str],
 ) -> Result<BTreeMap<String, TopicId>, LookError> {
     let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
-    let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
-    let mut queries = Queries::new(client.clone());
-    for broker in brokers.brokers() {
-        queries.begin_round();
-        queries.ask_ids(names, Some(broker.id()), DEADLINE);
-        if let Some(Answer::Ids(Ok(ids))) = queries.next(2 * DEADLINE) {
-            let id = |(name, id): (String, IdAnswer)| Some((name, id.ok()??));
-            return Ok(ids.into_iter().filter_map(id).collect());
+    let begin = Instant::now();
+    loop {
+        let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
+        let brokers: Vec<i32> = brokers.brokers().iter().map(MetadataBroker::id).collect();
+        let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
+        let Some(first) = answers.next() else {
+            tracing::warn!(
+                "no broker gives the ids of the topics: a topic that was created again may not be known as such"
+            );
+            return Ok(BTreeMap::new());
+        };
+        match answers.next().filter(|second| *second != first) {
+            None => return Ok(first),
+            Some(_) if begin.elapsed() < DEADLINE => std::thread::sleep(ASK_AGAIN),
+            Some(second) => return Err(disagreement(names, &first, &second)),
         }
     }
-    tracing::warn!(
-        "no broker gives the ids of the topics: a topic that was created again may not be known as such"
-    );
-    Ok(BTreeMap::new())
+}
+
+/// The ids of the topics that are there, as one broker gives them; `None` where it does not answer, or has no answer for one.
+fn ask_broker(client: &Arc<Asking>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
+    let mut queries = Queries::new(client.clone());
+    queries.begin_round();
+    queries.ask_ids(0, names, Some(broker), DEADLINE);
+    let Some(Answer::Ids(_, Ok(answers))) = queries.next(2 * DEADLINE) else { return None };
+    let mut ids = BTreeMap::new();
+    for (name, answer) in answers {
+        match answer {
+            Ok(id) => ids.extend(id.map(|id| (name, id))),
+            // Of a topic that is not there, or that may not be seen, nobody says more.
+            Err(code) if !meaning(code).is_passing() || code == RDKafkaErrorCode::UnknownTopicOrPartition => {}
+            Err(_) => return None,
+        }
+    }
+    Some(ids)
+}
+
+fn disagreement(
+    names: &[&str],
+    first: &BTreeMap<String, TopicId>,
+    second: &BTreeMap<String, TopicId>,
+) -> LookError {
+    let topic = names.iter().find(|name| first.get(**name) != second.get(**name)).unwrap_or(&"");
+    LookError::Unreadable {
+        topic: (*topic).to_owned(),
+        why: "the brokers do not agree on its id, as while it is created again".to_owned(),
+    }
 }
 
 /// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
@@ -143,19 +180,39 @@ fn of_topics<'a>(
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
     let explain = |error: KafkaError| consumer.context().explain(&error);
-    // Of every topic: asking for one by its name may create it, where the brokers are set so.
-    let metadata =
-        consumer.fetch_metadata(None, DEADLINE).map_err(|error| unreachable(settings, explain(error)))?;
+    let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
     for name in topics {
-        let held = metadata.topics().iter().filter(|held| held.name() == name).flat_map(|held| held.partitions());
-        for partition in held.map(|partition| partition.id()) {
-            let unreadable = |error| LookError::Unreadable { topic: name.to_owned(), why: explain(error) };
-            let (low, high) = watermarks_of(consumer, name, partition).map_err(unreadable)?;
+        let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
+        let Some(held) = metadata.topics().iter().find(|held| held.name() == name) else { continue };
+        match held.error().map(RDKafkaErrorCode::from) {
+            None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+            Some(code) => return Err(unreadable(code.to_string())),
+        }
+        for partition in held.partitions().iter().map(MetadataPartition::id) {
+            let (low, high) =
+                watermarks_of(consumer, name, partition).map_err(|error| unreadable(explain(error)))?;
             found.insert((name.to_owned(), partition), Watermarks { low, high });
         }
     }
     Ok(found)
+}
+
+/// What the cluster says of every topic: asking for one by its name may create it, where the brokers are set so. A topic of
+/// which a broker cannot say anything for a moment is asked about again: it is not one that is not there.
+fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metadata, LookError> {
+    let ours = |held: &MetadataTopic| settings.topics.called(held.name()).is_some();
+    let begin = Instant::now();
+    loop {
+        let metadata = consumer.fetch_metadata(None, DEADLINE);
+        let metadata = metadata.map_err(|error| unreachable(settings, consumer.context().explain(&error)))?;
+        let mut errors = metadata.topics().iter().filter(|held| ours(held)).filter_map(MetadataTopic::error);
+        let is_for_a_moment = errors.any(|error| passes(RDKafkaErrorCode::from(error)));
+        if !is_for_a_moment || begin.elapsed() >= DEADLINE {
+            return Ok(metadata);
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
 }
 
 /// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
@@ -164,20 +221,19 @@ fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, 
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
-            Err(error) if passes(&error) && begin.elapsed() < DEADLINE => std::thread::sleep(ASK_AGAIN),
+            Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < DEADLINE => {
+                std::thread::sleep(ASK_AGAIN)
+            }
             answered => return answered,
         }
     }
 }
 
-fn passes(error: &KafkaError) -> bool {
-    use rdkafka::types::RDKafkaErrorCode::{
-        LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition,
-    };
-    let code = error.rdkafka_error_code();
-    code.is_some_and(|code| {
-        matches!(code, LeaderNotAvailable | NotLeaderForPartition | UnknownPartition | UnknownTopicOrPartition)
-    })
+/// Whether a code is one that a moment mends: a broker's own that passes, or that of a partition that librdkafka does not know yet.
+/// That a broker does not answer at all has been waited for.
+fn passes(code: RDKafkaErrorCode) -> bool {
+    let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32;
+    code == RDKafkaErrorCode::UnknownPartition || is_of_broker && meaning(code).is_passing()
 }
 
 /// Of each of these partitions the record at an offset, or the first one after it. Where there is neither, it is not among
@@ -238,22 +294,24 @@ pub fn records_at(
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::types::RDKafkaErrorCode;
-
     use super::*;
 
     #[test]
     fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_told() {
         use RDKafkaErrorCode::{
-            AllBrokersDown, NotLeaderForPartition, TopicAuthorizationFailed, UnknownPartition,
+            AllBrokersDown, KafkaStorageError, NotLeaderForPartition, TopicAuthorizationFailed, Unknown,
+            UnknownPartition, UnsupportedVersion,
         };
         for (code, again) in [
             (UnknownPartition, true),
             (NotLeaderForPartition, true),
+            (Unknown, true),
+            (KafkaStorageError, true),
             (TopicAuthorizationFailed, false),
+            (UnsupportedVersion, false),
             (AllBrokersDown, false),
         ] {
-            assert_eq!(passes(&KafkaError::MetadataFetch(code)), again, "{code}");
+            assert_eq!(passes(code), again, "{code}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! are known, once a second, and takes what has been answered after [`ANSWER_WITHIN`].
 
 mod finder;
+mod identity;
 mod state;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use rdkafka::error::KafkaError;
 
 use super::KafkaSettings;
 use super::consumer::consumer_config;
-use super::queries::{Answer, Asking, Bound, OffsetAnswers, Queries};
+use super::queries::{Answer, Asking, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries};
 use super::reasons::Reasons;
 use super::renewal::Silence;
 use super::wake::Wake;
@@ -155,7 +156,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaEr
 fn client(settings: &KafkaSettings, group_id: &str) -> Result<Asking, KafkaError> {
     let mut config = consumer_config(settings, group_id);
     let id = format!("{}-observer", config.get("client.id").unwrap_or("optview"));
-    config.set("client.id", id).set("statistics.interval.ms", "0");
+    config.set("client.id", id);
     Ok(Asking::new(config.create_with_context(Reasons::default())?))
 }
 
@@ -189,7 +190,7 @@ struct Asker {
     queries: Queries,
     since: Instant,
     silence: Silence,
-    /// Which of the brokers is asked for the ids: the last that has answered.
+    /// Which of the brokers is asked for the ids first: the last that has answered without an error.
     broker: usize,
 }
 
@@ -203,7 +204,8 @@ impl Asker {
     fn round(&mut self, shared: &Shared) {
         let (partitions, topics, brokers) = {
             let state = shared.state.lock();
-            (state.partitions(), state.topics(), state.brokers().to_vec())
+            let asked = if state.wants_second_opinion() { ID_REQUESTS_MAX } else { 1 };
+            (state.partitions(), state.topics(), brokers_to_ask(state.brokers(), self.broker, asked))
         };
         let mut is_old = false;
         if !partitions.is_empty() {
@@ -249,7 +251,7 @@ impl Asker {
         names: &TopicNames,
         partitions: &[(Topic, i32)],
         topics: &[Topic],
-        brokers: &[i32],
+        brokers: &[Option<i32>],
     ) -> Round {
         let mut round = Round::new(Instant::now());
         self.queries.begin_round();
@@ -259,29 +261,40 @@ impl Asker {
             self.queries.ask_offsets(bound, &asked, ANSWER_WITHIN);
         }
         let asked: Vec<&str> = topics.iter().map(|&topic| names.get(topic)).collect();
-        let broker = brokers.get(self.broker % brokers.len().max(1)).copied();
-        self.queries.ask_ids(&asked, broker, ANSWER_WITHIN);
+        for (request, broker) in brokers.iter().enumerate() {
+            self.queries.ask_ids(request, &asked, *broker, ANSWER_WITHIN);
+        }
         // Each of them is answered in time, by an error where by nobody else.
         let deadline = round.asked_at + 2 * ANSWER_WITHIN;
-        for _ in 0..=Bound::ALL.len() {
+        for _ in 0..Bound::ALL.len() + brokers.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.queries.next(left) {
                 Some(Answer::Offsets(bound, answers)) => {
                     take_offsets(&mut round, names, partitions, bound, answers)
                 }
-                Some(Answer::Ids(Ok(ids))) => {
-                    let id = |(name, id): (String, _)| Some((names.called(&name)?, id));
+                Some(Answer::Ids(request, Ok(ids))) => {
+                    let id = |(name, id): (String, _)| Some((names.called(&name)?, brokers[request], id));
                     round.ids.extend(ids.into_iter().filter_map(id));
                 }
-                Some(Answer::Ids(Err(code))) => {
-                    round.ids.extend(topics.iter().map(|&topic| (topic, Err(code))));
-                    self.broker += 1;
+                Some(Answer::Ids(request, Err(code))) => {
+                    round.ids.extend(topics.iter().map(|&topic| (topic, brokers[request], Err(code))));
                 }
                 None => break,
             }
         }
+        if round.has_id_error() {
+            self.broker += 1;
+        }
         round
     }
+}
+
+/// Which brokers are asked for the ids: `count` of them, beginning with number `first`. `None`: whichever librdkafka takes.
+fn brokers_to_ask(brokers: &[i32], first: usize, count: usize) -> Vec<Option<i32>> {
+    if brokers.is_empty() {
+        return vec![None];
+    }
+    (0..count.min(brokers.len())).map(|ahead| Some(brokers[(first + ahead) % brokers.len()])).collect()
 }
 
 fn take_offsets(
@@ -301,4 +314,22 @@ fn take_offsets(
     };
     let answer = |((topic, partition), answer)| ((topic, partition, bound), answer);
     round.offsets.extend(answers.into_iter().map(answer));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_asked_in_turn_and_none_twice_at_a_time() {
+        let brokers = [4, 5, 6];
+        for (first, count, expected) in
+            [(0, 1, &[4][..]), (1, 1, &[5]), (2, 2, &[6, 4]), (3, 2, &[4, 5]), (7, 5, &[5, 6, 4])]
+        {
+            let expected: Vec<Option<i32>> = expected.iter().copied().map(Some).collect();
+            assert_eq!(brokers_to_ask(&brokers, first, count), expected, "{first}, {count}");
+        }
+        assert_eq!(brokers_to_ask(&[], 3, 2), [None]);
+        assert_eq!(brokers_to_ask(&[9], 3, 2), [Some(9)]);
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use chrono::Utc;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
-use super::fetch_errors::{Consequence, consequence};
+use super::fetch_errors::{Consequence, Meaning, consequence, meaning, out_of_range};
 use super::queue::{Queue, Taken};
 use super::wake::Wake;
 use super::watch::Watch;
 use crate::domain::Topic;
-use crate::source::{Polled, Records as _, StandingError};
+use crate::source::{PartitionObservation, Polled, Records as _, StandingError};
 
 pub struct Partition {
     pub topic: Topic,
@@ -25,7 +26,17 @@ pub struct Partition {
     /// The next offset to be given. A client that takes another one's place begins there.
     pub position: i64,
     /// librdkafka tells an error once; it stands until records come or the end does.
-    pub error: Option<StandingError>,
+    pub error: Option<FetchError>,
+}
+
+/// An error of a partition's fetch that stands.
+#[derive(Clone, Debug)]
+pub struct FetchError {
+    pub shown: StandingError,
+    code: RDKafkaErrorCode,
+    /// When this code was told first without another one between, and when last.
+    pub since: Instant,
+    told: Instant,
 }
 
 impl Partition {
@@ -74,15 +85,33 @@ impl Partition {
                 *error = None;
                 take(Polled::Ended { topic, partition: number, position: *position });
             }
-            Taken::Error(code, text) => match consequence(code, &text) {
-                Consequence::Stands(text) => stand(error, (topic, number), code, text),
-                Consequence::Stops(reason) => take(Polled::Failed { topic, partition: number, reason }),
-            },
+            Taken::Error(code, text) => {
+                let now = Instant::now();
+                let same = error.as_ref().filter(|held| held.code == code);
+                let since = same.map_or(now, |held| held.since);
+                match consequence(code, &text, now - since) {
+                    Consequence::Stands(text) => {
+                        watch.fetch_failed((topic, number), code, &text);
+                        let shown = standing(error.take(), code, text);
+                        *error = Some(FetchError { shown, code, since, told: now });
+                    }
+                    Consequence::Stops(reason) => take(Polled::Failed { topic, partition: number, reason }),
+                }
+            }
         });
         if Queue::is_batch(taken) {
             ready.store(true, Ordering::Release);
         }
         (taken, bytes)
+    }
+
+    /// Why the partition cannot be read on, where a broker has said that the offset to be read next is not there: proven only by
+    /// bounds that the cluster was asked for afterwards.
+    pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<String> {
+        let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;
+        let PartitionObservation { low, high, .. } = observed.filter(|seen| seen.asked_at > error.told)?;
+        let is_there = (low..=high).contains(&self.position);
+        (!is_there).then(|| out_of_range(self.position, low, high))
     }
 
     /// A partition that is assigned anew may give its records at once.
@@ -91,14 +120,8 @@ impl Partition {
     }
 }
 
-fn stand(held: &mut Option<StandingError>, (topic, number): (Topic, i32), code: RDKafkaErrorCode, text: String) {
-    let code = format!("{code:?}");
-    let since = match held {
-        Some(held) if held.code == code => held.since,
-        _ => {
-            tracing::warn!(%topic, partition = number, "the partition is not read, trying again: {text}");
-            held.as_ref().map_or_else(Utc::now, |held| held.since)
-        }
-    };
-    *held = Some(StandingError { code, text, since });
+/// The error as it is shown: it stands since the first error after which the partition has not been read.
+fn standing(before: Option<FetchError>, code: RDKafkaErrorCode, text: String) -> StandingError {
+    let since = before.map_or_else(Utc::now, |before| before.shown.since);
+    StandingError { code: format!("{code:?}"), text, since }
 }

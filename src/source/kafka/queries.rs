@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Client;
+use super::fetch_errors::code_of;
 use super::reasons::Reasons;
 use crate::domain::TopicId;
 
@@ -47,8 +48,8 @@ pub type IdAnswer = Result<Option<TopicId>, RDKafkaErrorCode>;
 /// An answer to one request.
 pub enum Answer {
     Offsets(Bound, OffsetAnswers),
-    /// By the topic's name in the cluster.
-    Ids(Result<Vec<(String, IdAnswer)>, RDKafkaErrorCode>),
+    /// Which of the round's requests for ids it answers, counted from 0; by the topic's name in the cluster.
+    Ids(usize, Result<Vec<(String, IdAnswer)>, RDKafkaErrorCode>),
 }
 
 /// Requests of one client, and the queue that their answers come to.
@@ -63,10 +64,12 @@ pub struct Queries {
 // SAFETY: librdkafka's queues may be used on any thread.
 unsafe impl Send for Queries {}
 
-/// What a request for ids carries beside its round; one for offsets carries its bound.
+/// What the first request for ids carries beside its round, and the next ones more; one for offsets carries its bound.
 const IDS: usize = 3;
+/// How many brokers a round may ask for ids.
+pub const ID_REQUESTS_MAX: usize = 2;
 /// So many different requests a round may have.
-const REQUESTS: usize = 4;
+const REQUESTS: usize = IDS + ID_REQUESTS_MAX;
 
 impl Queries {
     pub fn new(client: Arc<Asking>) -> Queries {
@@ -115,11 +118,13 @@ impl Queries {
         }
     }
 
-    /// Asks for the ids of topics, one broker where it is named, else the one that librdkafka takes for the controller.
-    pub fn ask_ids(&self, topics: &[&str], broker: Option<i32>, within: Duration) {
+    /// Asks for the ids of topics, one broker where it is named, else the one that librdkafka takes for the controller. `request`
+    /// is which of the round's requests for ids this is, below [`ID_REQUESTS_MAX`].
+    pub fn ask_ids(&self, request: usize, topics: &[&str], broker: Option<i32>, within: Duration) {
         let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within, IDS);
+        let options =
+            self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, within, IDS + request);
         let mut error: [c_char; 256] = [0; 256];
         // SAFETY: names, options and queue are alive, and librdkafka copies what it needs of the first two.
         unsafe {
@@ -193,7 +198,7 @@ impl Event {
         }
         Some(match Bound::ALL.into_iter().find(|bound| *bound as usize == number % REQUESTS) {
             Some(bound) => Answer::Offsets(bound, failed.map_or_else(|| Ok(self.offsets()), Err)),
-            None => Answer::Ids(failed.map_or_else(|| Ok(self.ids()), Err)),
+            None => Answer::Ids(number % REQUESTS - IDS, failed.map_or_else(|| Ok(self.ids()), Err)),
         })
     }
 
@@ -209,17 +214,20 @@ impl Event {
             elements(infos.cast_const(), count)
         };
         let offset = |info: &*const rd::rd_kafka_ListOffsetsResultInfo_t| {
-            // SAFETY: as above.
-            let partition = unsafe { &*rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info) };
-            let answer = match partition.err {
-                // librdkafka's answer for a leader that gave none.
-                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR if partition.offset < 0 => {
-                    Err(RDKafkaErrorCode::OperationTimedOut)
-                }
-                rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(partition.offset),
-                error => Err(error.into()),
+            // SAFETY: as above. The code is read as a number, since a broker that is newer than librdkafka may have given one
+            // that its enum does not have.
+            let (name, partition, offset, error) = unsafe {
+                let held = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+                let error = (&raw const (*held).err).cast::<i32>().read();
+                (text((*held).topic), (*held).partition, (*held).offset, error)
             };
-            (text(partition.topic), partition.partition, answer)
+            let answer = match code_of(error) {
+                // librdkafka's answer for a leader that gave none.
+                RDKafkaErrorCode::NoError if offset < 0 => Err(RDKafkaErrorCode::OperationTimedOut),
+                RDKafkaErrorCode::NoError => Ok(offset),
+                code => Err(code),
+            };
+            (name, partition, answer)
         };
         infos.iter().map(offset).collect()
     }
@@ -318,8 +326,8 @@ mod tests {
         assert_eq!(answers, expected);
         let mut ids = || {
             queries.begin_round();
-            queries.ask_ids(&["jobs", "nowhere"], Some(1), WITHIN);
-            let Some(Answer::Ids(Ok(ids))) = queries.next(WITHIN) else { panic!("no ids") };
+            queries.ask_ids(1, &["jobs", "nowhere"], Some(1), WITHIN);
+            let Some(Answer::Ids(1, Ok(ids))) = queries.next(WITHIN) else { panic!("no ids") };
             ids
         };
         let first = ids();

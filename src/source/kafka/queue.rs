@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
 use super::decompression;
+use super::fetch_errors::code_of;
 use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
@@ -154,13 +155,22 @@ unsafe impl Send for Message {}
 impl Message {
     /// Set where it is not a record but says why there is none.
     fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // SAFETY: the message is alive until it is dropped.
-        let message = unsafe { self.0.as_ref() };
-        if message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        // SAFETY: the message is alive until it is dropped. The code is read as a number, since a broker that is newer than
+        // librdkafka may have given one that its enum does not have.
+        let (number, payload, len) = unsafe {
+            let message = self.0.as_ptr();
+            ((&raw const (*message).err).cast::<i32>().read(), (*message).payload, (*message).len)
+        };
+        if number == 0 {
             return None;
         }
-        let text = self.bytes(message.payload, message.len).unwrap_or_default();
-        Some((message.err.into(), String::from_utf8_lossy(text).into_owned()))
+        let text = String::from_utf8_lossy(self.bytes(payload, len).unwrap_or_default());
+        match code_of(number) {
+            RDKafkaErrorCode::Unknown if number != RDKafkaErrorCode::Unknown as i32 => {
+                Some((RDKafkaErrorCode::Unknown, format!("the broker's error code is {number}. {text}")))
+            }
+            code => Some((code, text.into_owned())),
+        }
     }
 
     fn value_len(&self) -> usize {

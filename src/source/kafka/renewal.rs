@@ -9,6 +9,9 @@ use crate::domain::Topic;
 
 /// How long a client may hear nothing, and a partition stand still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an error of a partition's fetch stands before the partition is assigned anew, and again each time: well below the
+/// time after which its views count as stale, so that an error that has passed by then is never seen there.
+pub const ERROR_PATIENCE: Duration = Duration::from_secs(10);
 /// How long new clients are waited for, at most, where they hear nothing either.
 pub const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
 /// Who has not been looked after for this long has not been reading: nothing can be said of that time.
@@ -141,7 +144,7 @@ impl Watchdog {
             }
             // Where assigning it anew has not helped, something else may be slow: it is given more time each time.
             let patience = match sight.has_error {
-                true => PATIENCE,
+                true => ERROR_PATIENCE,
                 false => (PATIENCE * 2u32.pow(still.reassigned.min(4))).min(LONGEST_PATIENCE),
             };
             if now.saturating_duration_since(still.since) < patience {
@@ -258,8 +261,8 @@ mod tests {
         let begin = Instant::now();
         let mut watchdog = Watchdog::new(begin);
         let see = |now| (Some(now), true, Sight { has_error: true, ..sight(5, 5) });
-        let cures = looked(&mut watchdog, begin, 0..100, see);
-        assert_eq!(seconds(&cures), [30, 60, 90]);
+        let cures = looked(&mut watchdog, begin, 0..45, see);
+        assert_eq!(seconds(&cures), [10, 20, 30, 40]);
         assert!(cures.iter().all(|(_, cure)| matches!(cure, Cure::Reassign(_))), "{cures:?}");
     }
 

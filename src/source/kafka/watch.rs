@@ -121,6 +121,15 @@ impl Watch {
         state.trouble = Some(text);
     }
 
+    /// A partition's fetch has failed and is tried again. One line a minute for each code: many partitions may have the same.
+    pub fn fetch_failed(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
+        let name = self.names.get(topic);
+        self.state
+            .lock()
+            .logged
+            .warn(&format!("fetch: {code:?}"), &format!("{name}/{partition} is not read: {text}"));
+    }
+
     fn note(&self, text: String) {
         if self.is_replaced.load(Ordering::Acquire) {
             return;
@@ -146,6 +155,7 @@ impl ClientContext for Watch {
         }
     }
 
+    /// Looks at them. The crate's own would log all of them, 3 KB and more each time.
     fn stats(&self, statistics: Statistics) {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.connected();

@@ -1,5 +1,6 @@
 //! What the projector finds in the records is counted, and told in the status, once.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use optview::codec::encode::encode;
 use optview::domain::event::JobChange;
 use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
 use optview::projector::{self, Control};
-use optview::status::{Findings, State, Status};
+use optview::status::{Findings, RebuildCounts, State, Status};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::script::{self, Partition, Playing, Run, partitions, project};
@@ -65,29 +67,124 @@ fn events_that_lose_are_counted_once_and_the_newest_is_told() {
     assert_eq!(findings(directory.path(), &partitions).outranked_events.count, 0);
 }
 
-#[test]
-fn nothing_is_counted_for_a_generation_that_readers_do_not_see() {
+/// A history with two events that lose, one deletion of what is not there, and three records that are no events.
+fn with_findings() -> Vec<Partition> {
     let mut partitions = partitions(&history(3, 5));
+    partition(&mut partitions, Topic::Optimizations).push(b"unknown".to_vec(), None);
     let jobs = partition(&mut partitions, Topic::Jobs);
-    for (sequence, at) in [(1, 1), (0, 2)] {
-        let (key, value) = unlinked("job-1", JobChange::Pending, sequence, second(at));
+    for (change, sequence, at) in
+        [(JobChange::Pending, 1, 1), (JobChange::Processing, 0, 2), (JobChange::Canceled, 0, 3)]
+    {
+        let (key, value) = unlinked("job-1", change, sequence, second(at));
         jobs.push(key, value);
     }
+    for _ in 0..3 {
+        jobs.push(b"key".to_vec(), Some(b"{ no event".to_vec()));
+    }
+    partitions
+}
+
+/// What is logged meanwhile.
+fn logged(run: impl FnOnce()) -> String {
+    let log = Log::default();
+    let writing = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writing.clone()).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    String::from_utf8(log.0.lock().clone()).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Projects as a rebuild does, beside a generation that readers see.
+fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
-    let mut read = 0;
-    let records = counted("optview_records_total", || {
-        let opened = made::open(directory.path());
-        let (status, control) = (Status::new(1), Arc::new(Control::default()));
-        control.set_quiet(true);
-        let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
-        let settings = script::settings(&opened.path, 0);
-        projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();
-        read = source.delivered;
-        assert_eq!(status.report().findings.outranked_events.count, 0);
-    });
-    assert!(read > 0);
-    assert_eq!(records, 0);
-    check(directory.path(), &expected(&partitions, |_, _| false));
+    let opened = made::open(directory.path());
+    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    control.set_quiet(true);
+    let run = Run { until, ..Run::to_the_end(1) };
+    let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    let settings = script::settings(&opened.path, 0);
+    projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();
+    assert!(source.delivered > 0);
+    check(directory.path(), &expected(partitions, |_, _| false));
+    status
+}
+
+/// What the projector of the generation that readers see counts and logs.
+const COUNTED: [&str; 6] = [
+    "optview_records_total",
+    "optview_dead_letters_total",
+    "optview_outranked_events_total{stream=\"jobs\",kind=\"canceled\"}",
+    "optview_deletions_without_effect_total",
+    "optview_store_loads_total",
+    "optview_store_writes_total",
+];
+const LOGGED: [&str; 3] =
+    ["could not be understood", "changed nothing although it is newer", "a deletion deleted nothing"];
+
+#[test]
+fn what_is_found_for_the_generation_that_readers_see_is_counted_and_logged() {
+    let partitions = with_findings();
+    let project = || {
+        let directory = tempfile::tempdir().unwrap();
+        drop(project(directory.path(), &partitions, Run::to_the_end(1), |_| {}));
+    };
+    for metric in COUNTED {
+        assert!(counted(metric, project) > 0, "{metric}");
+    }
+    let log = logged(project);
+    for line in LOGGED {
+        assert!(log.contains(line), "no {line}: {log}");
+    }
+}
+
+#[test]
+fn nothing_is_counted_or_logged_for_a_generation_that_readers_do_not_see() {
+    let partitions = with_findings();
+    let until = |playing: &Playing<'_>| playing.status.state() == State::Live;
+    for metric in COUNTED {
+        assert_eq!(counted(metric, || drop(projected_quietly(&partitions, until))), 0, "{metric}");
+    }
+    let mut status = None;
+    let log = logged(|| status = Some(projected_quietly(&partitions, until)));
+    for line in LOGGED {
+        assert!(!log.contains(line), "{log}");
+    }
+    assert!(log.lines().all(|line| line.contains("rebuild{")), "each line says whose it is: {log}");
+    let report = status.unwrap().report();
+    assert_eq!(report.findings, Findings::default());
+    let found = RebuildCounts::of(&report);
+    let expected = RebuildCounts { dead_letters: 3, outranked_events: 2, deletions_without_effect: 1, ..found };
+    assert_eq!(found, expected);
+    assert!(found.views > 0);
+}
+
+#[test]
+fn what_was_found_before_readers_saw_a_generation_is_not_counted_once_they_do() {
+    let partitions = with_findings();
+    let until = |playing: &Playing<'_>| {
+        if playing.status.state() == State::Live {
+            playing.control.set_quiet(false);
+        }
+        !playing.status.report().findings.streams.is_empty()
+    };
+    let report = projected_quietly(&partitions, until).report();
+    let found = &report.findings;
+    assert_eq!((found.outranked_events.count, found.deletions_without_effect.count), (0, 0));
+    assert!(found.streams.iter().all(|stream| stream.understood + stream.not_understood == 0), "{found:?}");
+    assert_eq!(RebuildCounts::of(&report).outranked_events, 2);
 }
 
 #[test]

@@ -128,7 +128,7 @@ pub struct Playing<'a> {
     run: Run,
     random: Random,
     pub status: Status,
-    control: Arc<Control>,
+    pub control: Arc<Control>,
     begin: Instant,
     found: bool,
     told_ended: Vec<bool>,

@@ -86,7 +86,7 @@ impl World {
             .stderr(stderr);
         let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
         let (child, agent) = (command.spawn().unwrap(), config.build().into());
-        Program { child, read: String::new(), admin: String::new(), agent }
+        Program { child, read: String::new(), admin: String::new(), log: None, agent }
     }
 }
 
@@ -114,24 +114,34 @@ pub struct Program {
     child: Child,
     pub read: String,
     admin: String,
+    /// As far as it has not been given to the test.
+    log: Option<Log>,
     agent: ureq::Agent,
 }
 
 impl Program {
     /// Reads its log as far as it takes to know where it listens. Gives the log, unread from there on.
     pub fn listening(&mut self) -> Log {
-        let mut log = BufReader::new(self.child.stderr.take().expect("its stderr is a pipe"));
+        let fields = self.next_line("listening");
+        self.admin = fields["admin"].as_str().unwrap().to_owned();
+        self.read = fields["read"].as_str().unwrap().to_owned();
+        self.log.take().expect("it has been read")
+    }
+
+    /// Reads its log up to the line with this message.
+    pub fn next_line(&mut self, message: &str) -> Value {
+        let child = &mut self.child;
+        let begin = || BufReader::new(child.stderr.take().expect("its stderr is a pipe"));
+        let log = self.log.get_or_insert_with(begin);
         let mut line = String::new();
         while log.read_line(&mut line).unwrap() > 0 {
             let fields: Value = serde_json::from_str(&line).unwrap_or_default();
-            if fields["message"] == "listening" {
-                self.admin = fields["admin"].as_str().unwrap().to_owned();
-                self.read = fields["read"].as_str().unwrap().to_owned();
-                return log;
+            if fields["message"] == message {
+                return fields;
             }
             line.clear();
         }
-        panic!("it ended before it listened");
+        panic!("it ended before it said: {message}");
     }
 
     /// Waits until it listens at an address that it was given. False where it has ended instead.
@@ -197,11 +207,22 @@ impl Program {
         text
     }
 
+    /// Asks for a path of the read API, with this correlation id. Gives the status.
+    pub fn read(&self, path: &str, correlation_id: &str) -> u16 {
+        let request =
+            self.agent.get(format!("http://{}{path}", self.read)).header("x-correlation-id", correlation_id);
+        request.call().unwrap().status().as_u16()
+    }
+
     /// SIGTERM.
     pub fn tell_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, signal: &str) {
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().unwrap();
-        assert!(told.success());
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
     }
 
     pub fn has_ended(&mut self) -> Option<ExitStatus> {

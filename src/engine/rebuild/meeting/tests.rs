@@ -126,6 +126,8 @@ fn shared() -> Shared {
     let progress = Progress::new("switching", 0, None);
     Shared {
         plan: Plan::new(2, What::Build, Options::default()),
+        shown: Status::new(1),
+        new: Mutex::new(None),
         state: Mutex::new(Told { progress, ended: None }),
         ended: Condvar::new(),
         abort: false.into(),

@@ -8,6 +8,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 use crate::source::TopicNames;
+use crate::source::kafka::fetch_errors::{LASTING_AFTER, Meaning, meaning};
 use crate::source::kafka::producer::Producer;
 
 /// How long anything may take that takes milliseconds where nothing else runs.
@@ -28,7 +29,9 @@ impl Cluster {
             mock.create_topic(topics.get(topic), partitions, brokers.min(3)).unwrap();
         }
         // An empty fetch waits this long, even where records arrive meanwhile.
-        let properties = vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())];
+        // A fetch that fails is tried again so soon that a test can wait for it.
+        let properties = [("fetch.wait.max.ms", "10"), ("fetch.error.backoff.ms", "10")];
+        let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let settings = KafkaSettings { brokers: mock.bootstrap_servers(), topics, properties };
         Cluster { mock, settings, sent: 0 }
     }
@@ -230,4 +233,150 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     }
     reading.until("the error is over", |reading| reading.error(jobs).is_none());
     reading.check(&cluster);
+}
+
+/// Every code that librdkafka knows, as it writes them.
+fn codes() -> impl Iterator<Item = RDKafkaRespErr> {
+    (-300..=1000).filter_map(|number| RDKafkaRespErr::try_from(number).ok())
+}
+
+/// Whether librdkafka looks for another leader at this code, and says nothing of it.
+fn is_kept_by_librdkafka(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::OffsetNotAvailable
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::KafkaStorageError
+            | Code::UnknownLeaderEpoch
+            | Code::FencedLeaderEpoch
+    )
+}
+
+#[test]
+fn no_code_of_a_broker_costs_a_record_or_a_partition() {
+    let mut cluster = Cluster::start(1, 1);
+    let mut reading = Reading::start(&cluster);
+    reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
+    let jobs = (Topic::Jobs, 0);
+    let mut tried = 0;
+    for refused in codes() {
+        let code = RDKafkaErrorCode::from(refused);
+        let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32 && code != RDKafkaErrorCode::NoError;
+        if !is_of_broker || code == RDKafkaErrorCode::EndAll || meaning(code) == Meaning::OutOfRange {
+            continue;
+        }
+        // More than are answered before they are taken back.
+        cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 500]);
+        cluster.send(2);
+        if !is_kept_by_librdkafka(code) {
+            let name = format!("{code:?}");
+            reading.until(&format!("{name} is shown"), |reading| reading.error(jobs) == Some(name.clone()));
+        }
+        cluster.mock.clear_request_errors(RDKafkaApiKey::Fetch);
+        let sent = cluster.sent;
+        reading.until(&format!("all was given after {code:?}"), |reading| reading.count() == sent);
+        assert_eq!(reading.error(jobs), None, "{code:?} is over");
+        tried += 1;
+    }
+    assert!(tried > 100, "{tried} codes");
+    assert_eq!(reading.source.cluster_health().renewals, 0);
+    reading.check(&cluster);
+}
+
+#[test]
+fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_has_it() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.send(5);
+    let mut reading = Reading::start(&cluster);
+    let jobs = (Topic::Jobs, 0);
+    reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3 && reading.count() == 5);
+    cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
+    reading.until("it is known", |reading| reading.error(jobs).as_deref() == Some("AutoOffsetReset"));
+    cluster.send(5);
+    let told = Instant::now();
+    reading.until("the cluster has been asked since", |reading| {
+        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > told)
+    });
+    let mut now = Instant::now();
+    while reading.count() < 10 {
+        assert!(told.elapsed() < DEADLINE, "it is never read again");
+        now += Duration::from_secs(1);
+        reading.look_at(now);
+        reading.poll();
+    }
+    assert_eq!(reading.error(jobs), None);
+    reading.check(&cluster);
+}
+
+#[test]
+fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.send(5);
+    let mut source = KafkaSource::new(&cluster.settings, "test").unwrap();
+    let (begin, mut failed) = (Instant::now(), Vec::new());
+    while failed.is_empty() {
+        assert!(begin.elapsed() < DEADLINE, "it does not stop");
+        let mut found = Vec::new();
+        source.poll(WAIT, &mut |polled| match polled {
+            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
+            Polled::Failed { topic, reason, .. } => failed.push((topic, reason)),
+            Polled::Records(_) | Polled::Ended { .. } => {}
+        });
+        for (topic, partition) in found {
+            let offset = if topic == Topic::Jobs { 100 } else { 0 };
+            source.assign(topic, partition, offset).unwrap();
+        }
+    }
+    let (topic, reason) = &failed[0];
+    assert_eq!(*topic, Topic::Jobs);
+    assert!(reason.contains("100 is to be read next, but the topic ends at 5"), "{reason}");
+}
+
+#[test]
+fn what_librdkafka_passes_over_stops_its_partition_and_says_what_it_was() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR__BAD_COMPRESSION, RD_KAFKA_RESP_ERR__BAD_MSG, RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED,
+        RD_KAFKA_RESP_ERR__UNDERFLOW,
+    };
+    for skips in [
+        RD_KAFKA_RESP_ERR__BAD_MSG,
+        RD_KAFKA_RESP_ERR__BAD_COMPRESSION,
+        RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED,
+        RD_KAFKA_RESP_ERR__UNDERFLOW,
+    ] {
+        let cluster = Cluster::start(1, 1);
+        let mut reading = Reading::start(&cluster);
+        reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
+        cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[skips]);
+        reading.until("it stops", |reading| !reading.failed.is_empty());
+        let reason = &reading.failed[0];
+        assert!(reason.contains("passed over") && reason.contains("restart"), "{skips:?}: {reason}");
+    }
+}
+
+#[test]
+fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
+    let mut cluster = Cluster::start(1, 1);
+    let mut reading = Reading::start(&cluster);
+    reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 100_000]);
+    cluster.send(1);
+    let jobs = (Topic::Jobs, 0);
+    reading.until("it is shown", |reading| reading.error(jobs).as_deref() == Some("MessageSizeTooLarge"));
+    for _ in 0..10 {
+        reading.poll();
+    }
+    assert_eq!(reading.failed, Vec::<String>::new());
+    for held in reading.source.partitions.iter_mut().filter(|held| held.topic == Topic::Jobs) {
+        held.error.as_mut().unwrap().since -= LASTING_AFTER;
+    }
+    reading.until("it stops", |reading| !reading.failed.is_empty());
+    assert!(reading.failed[0].contains("It has lasted for 10m"), "{:?}", reading.failed);
 }

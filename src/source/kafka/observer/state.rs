@@ -8,11 +8,9 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::{Bound, IdAnswer, OffsetAnswer};
-use crate::domain::{Topic, TopicId};
+use super::identity::Identity;
+use crate::domain::Topic;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
-
-/// After so many questions that nobody answered, though others were answered, a topic is taken to have no id.
-const UNANSWERED_AT_MOST: u32 = 5;
 
 /// A partition that was not known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,24 +35,30 @@ pub struct Round {
     /// When the questions were sent.
     pub asked_at: Instant,
     pub offsets: BTreeMap<(Topic, i32, Bound), OffsetAnswer>,
-    pub ids: BTreeMap<Topic, IdAnswer>,
+    /// What each broker that was asked says of a topic. `None`: librdkafka chose the broker.
+    pub ids: Vec<(Topic, Option<i32>, IdAnswer)>,
 }
 
 impl Round {
     pub fn new(asked_at: Instant) -> Round {
-        Round { asked_at, offsets: BTreeMap::new(), ids: BTreeMap::new() }
+        Round { asked_at, offsets: BTreeMap::new(), ids: Vec::new() }
     }
 
     /// Whether any broker has answered any of it.
     pub fn is_answered(&self) -> bool {
         let is_answer = |code: &RDKafkaErrorCode| matches!(code, RDKafkaErrorCode::TopicAuthorizationFailed);
         self.offsets.values().any(|answer| answer.as_ref().map_or_else(is_answer, |_| true))
-            || self.ids.values().any(|answer| answer.as_ref().map_or_else(is_broker_code, |_| true))
+            || self.ids.iter().any(|(_, _, answer)| answer.as_ref().map_or_else(is_broker_code, |_| true))
     }
 
     /// Whether a broker knows an older epoch of a partition than the client does, which the client would believe for ever.
     pub fn is_of_older_epoch(&self) -> bool {
         self.offsets.values().any(|answer| *answer == Err(RDKafkaErrorCode::UnknownLeaderEpoch))
+    }
+
+    /// Whether a broker that was asked for ids has given none of some topic, or an error.
+    pub fn has_id_error(&self) -> bool {
+        self.ids.iter().any(|(_, _, answer)| answer.is_err())
     }
 
     /// Whether a leader was not where the client took it to be.
@@ -64,7 +68,7 @@ impl Round {
 }
 
 /// Errors below this one are librdkafka's own.
-fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
+pub(super) fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
     *code as i32 > RDKafkaErrorCode::End as i32
 }
 
@@ -96,17 +100,6 @@ struct Bounds {
     last_stable: i64,
     high: i64,
     asked_at: Instant,
-}
-
-#[derive(Default)]
-struct Identity {
-    id: Option<TopicId>,
-    /// When the question was sent that was answered last.
-    asked_at: Option<Instant>,
-    /// Set once the id is known, or known not to be given.
-    is_settled: bool,
-    unanswered: u32,
-    error: Option<StandingError>,
 }
 
 impl State {
@@ -162,9 +155,13 @@ impl State {
             });
             stand(&mut self.error, code, text, time);
         }
-        for (&topic, answer) in &round.ids {
-            let name = self.names.get(topic);
-            self.topics.entry(topic).or_default().take(name, answer, round, time);
+        for topic in Topic::ALL {
+            let of_topic = round.ids.iter().filter(|(asked, _, _)| *asked == topic);
+            let answers: Vec<_> = of_topic.map(|&(_, broker, answer)| (broker, answer)).collect();
+            if !answers.is_empty() {
+                let (name, brokers) = (self.names.get(topic), self.brokers.len());
+                self.topics.entry(topic).or_default().take(name, &answers, brokers, round, time);
+            }
         }
         let asked: BTreeSet<(Topic, i32)> =
             round.offsets.keys().map(|&(topic, partition, _)| (topic, partition)).collect();
@@ -175,6 +172,8 @@ impl State {
                 Bound::ALL.map(|bound| answer(bound).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)));
             let observed = self.partitions.entry(key).or_default();
             match answers {
+                // They may be those of another topic.
+                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(Identity::is_doubtful) => {}
                 [Ok(low), Ok(last_stable), Ok(high)] => {
                     observed.bounds = Some(Bounds { low, last_stable, high, asked_at: round.asked_at });
                     observed.error = None;
@@ -201,6 +200,14 @@ impl State {
     /// The topics of these partitions, and those whose ids were asked for before.
     pub fn topics(&self) -> Vec<Topic> {
         Topic::ALL.into_iter().filter(|topic| self.partitions.keys().any(|(held, _)| held == topic)).collect()
+    }
+
+    /// Whether a second broker is to be asked for the ids of the topics, since what one has said is not to be believed yet.
+    pub fn wants_second_opinion(&self) -> bool {
+        let topics = self.topics();
+        topics.iter().any(|topic| {
+            self.topics.get(topic).is_none_or(|identity| !identity.is_settled || identity.is_doubtful())
+        })
     }
 
     pub fn brokers(&self) -> &[i32] {
@@ -271,33 +278,13 @@ impl State {
     }
 }
 
-impl Identity {
-    fn take(&mut self, name: &str, answer: &IdAnswer, round: &Round, time: DateTime<Utc>) {
-        match *answer {
-            Ok(id) => {
-                // Brokers of several versions may answer in turn.
-                self.id = id.or(self.id);
-                self.asked_at = Some(round.asked_at);
-                (self.is_settled, self.unanswered, self.error) = (true, 0, None);
-            }
-            Err(code) if is_broker_code(&code) => {
-                stand(&mut self.error, code, explain(code, name, None), time);
-            }
-            Err(_) => {
-                self.unanswered += u32::from(round.is_answered());
-                self.is_settled |= self.unanswered >= UNANSWERED_AT_MOST;
-            }
-        }
-    }
-}
-
 /// The error stands, since now where none has stood.
-fn stand(held: &mut Option<StandingError>, code: RDKafkaErrorCode, text: String, time: DateTime<Utc>) {
+pub(super) fn stand(held: &mut Option<StandingError>, code: RDKafkaErrorCode, text: String, time: DateTime<Utc>) {
     let since = held.as_ref().map_or(time, |held| held.since);
     *held = Some(StandingError { code: format!("{code:?}"), text, since });
 }
 
-fn explain(code: RDKafkaErrorCode, name: &str, partition: Option<i32>) -> String {
+pub(super) fn explain(code: RDKafkaErrorCode, name: &str, partition: Option<i32>) -> String {
     use RDKafkaErrorCode as Code;
     let what = partition.map_or_else(|| format!("the topic `{name}`"), |partition| format!("{name}/{partition}"));
     match code {

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use super::super::identity::UNANSWERED_AT_MOST;
 use super::*;
+use crate::domain::TopicId;
 
 const PARTITION: (Topic, i32) = (Topic::Jobs, 0);
 
@@ -20,7 +22,7 @@ fn round(asked_at: Instant, partitions: &[(Topic, i32)], answer: OffsetAnswer, i
         for bound in Bound::ALL {
             round.offsets.insert((topic, partition, bound), answer);
         }
-        round.ids.extend(id.map(|id| (topic, id)));
+        round.ids.extend(id.map(|id| (topic, Some(1), id)));
     }
     round
 }
@@ -129,6 +131,96 @@ fn a_deleted_topic_is_an_error_of_its_partitions_and_another_ones_id_is_seen() {
     assert!(error.text.contains("jobs/0 is not there") && error.code == "UnknownTopicOrPartition", "{error:?}");
     assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
     // As in a topic that was made anew with fewer partitions.
-    state.take_round(&round(now, &[PARTITION], Err(gone), Some(Ok(Some(id(2))))), None, now, time(2));
-    assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(2)));
+    for (second, expected) in [(2, id(1)), (3, id(2))] {
+        state.take_round(&round(now, &[PARTITION], Err(gone), Some(Ok(Some(id(2))))), None, now, time(second));
+        assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(expected), "asked twice");
+    }
+}
+
+/// A state that knows a partition on a cluster of brokers 1 and 2, and what a round says of it at `second`: each broker's answer.
+fn of_two_brokers() -> (State, impl Fn(&mut State, i64, &[(i32, IdAnswer)])) {
+    let begin = Instant::now();
+    let mut state = State::new(TopicNames::default());
+    state.take_look(Look { brokers: vec![1, 2], ..looked(&[PARTITION], &[]) }, begin);
+    let say = move |state: &mut State, second: i64, answers: &[(i32, IdAnswer)]| {
+        let asked_at = begin + Duration::from_secs(second.cast_unsigned());
+        let mut round = round(asked_at, &[PARTITION], Ok(second), None);
+        round.ids = answers.iter().map(|&(broker, answer)| (Topic::Jobs, Some(broker), answer)).collect();
+        state.take_round(&round, None, asked_at, time(second));
+    };
+    (state, say)
+}
+
+/// The topic's id that is believed, and the end of the partition.
+fn believed(state: &State) -> Option<(i64, i64)> {
+    let observed = state.observation(Topic::Jobs, 0)?;
+    Some((observed.topic_id?.least_significant, observed.high))
+}
+
+#[test]
+fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise() {
+    let (mut state, say) = of_two_brokers();
+    assert!(state.wants_second_opinion());
+    // One lags behind, and gives the id of the topic that was there before.
+    say(&mut state, 1, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(8))))]);
+    assert!(state.take_found().is_empty(), "which of them it is, is not known");
+    assert!(state.partition_error(Topic::Jobs, 0).unwrap().text.contains("do not agree"));
+    say(&mut state, 2, &[(1, Ok(Some(id(8)))), (2, Ok(Some(id(8))))]);
+    assert_eq!(state.take_found().len(), 1);
+    assert_eq!(believed(&state), Some((8, 2)));
+    assert_eq!(state.partition_error(Topic::Jobs, 0), None);
+    assert!(!state.wants_second_opinion(), "one is enough as long as it says the same");
+    // A broker that was restarted gives the old one once more.
+    let since = Instant::now() + Duration::from_secs(3);
+    say(&mut state, 3, &[(1, Ok(Some(id(7))))]);
+    assert!(state.wants_second_opinion());
+    assert_eq!(believed(&state), Some((8, 2)), "nothing is confirmed by what may be another topic");
+    say(&mut state, 4, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(8))))]);
+    assert_eq!(believed(&state), Some((8, 2)));
+    assert!(!state.is_confirmed_since(Topic::Jobs, since));
+    say(&mut state, 5, &[(1, Ok(Some(id(8)))), (2, Ok(Some(id(8))))]);
+    assert_eq!(believed(&state), Some((8, 5)));
+}
+
+#[test]
+fn a_topic_that_was_created_again_is_seen_once_two_brokers_say_so() {
+    let (mut state, say) = of_two_brokers();
+    say(&mut state, 1, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(7))))]);
+    say(&mut state, 2, &[(1, Ok(Some(id(8))))]);
+    assert_eq!(believed(&state), Some((7, 1)));
+    say(&mut state, 3, &[(2, Ok(Some(id(8)))), (1, Ok(Some(id(8))))]);
+    assert_eq!(believed(&state), Some((8, 3)));
+}
+
+#[test]
+fn a_broker_that_answers_alone_is_believed_once_it_has_said_the_same_three_times() {
+    let (mut state, say) = of_two_brokers();
+    let silent = Err(RDKafkaErrorCode::OperationTimedOut);
+    for second in 1..=3 {
+        assert_eq!(state.take_found().len(), 0, "{second}");
+        say(&mut state, second, &[(1, Ok(Some(id(7)))), (2, silent)]);
+    }
+    assert_eq!(state.take_found().len(), 1);
+    for second in 4..=6 {
+        assert_eq!(believed(&state), Some((7, 3)), "{second}");
+        say(&mut state, second, &[(1, Ok(Some(id(8)))), (2, silent)]);
+    }
+    assert_eq!(believed(&state), Some((8, 6)));
+}
+
+#[test]
+fn an_error_within_an_answer_about_ids_is_one_and_another_broker_s_answer_is_taken() {
+    let (mut state, say) = of_two_brokers();
+    let failed = Err(RDKafkaErrorCode::Unknown);
+    say(&mut state, 1, &[(1, failed), (2, failed)]);
+    assert_eq!(state.partition_error(Topic::Jobs, 0).unwrap().code, "Unknown");
+    for second in 2..=4 {
+        say(&mut state, second, &[(1, failed), (2, Ok(Some(id(7))))]);
+    }
+    assert_eq!(believed(&state), Some((7, 4)));
+    assert_eq!(state.partition_error(Topic::Jobs, 0), None);
+    let mut round = round(Instant::now(), &[], Ok(0), None);
+    assert!(!round.has_id_error());
+    round.ids.push((Topic::Jobs, Some(1), failed));
+    assert!(round.has_id_error(), "the next broker is asked");
 }
