@@ -25,10 +25,14 @@ mod other_version;
 mod outranked;
 #[cfg(target_os = "linux")]
 mod power_cut;
+#[cfg(target_os = "linux")]
+mod program;
 mod projector;
 mod published;
 mod recovery;
 mod refused;
+#[cfg(target_os = "linux")]
+mod seen_from_outside;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
