@@ -23,7 +23,6 @@ use crate::source::kafka::embedded::EmbeddedBroker;
 use crate::source::kafka::producer::Producer;
 use crate::store::{ListQuery, Reader};
 use crate::synthetic::{History, HistorySettings};
-use crate::terminal;
 
 /// How often a line shows what changed.
 const SHOW_EVERY: Duration = Duration::from_secs(3);

@@ -11,7 +11,6 @@ use crate::progress::Shown;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;
-use crate::terminal;
 
 use moment::Moment;
 

@@ -12,7 +12,6 @@ use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::topic_settings;
 use crate::synthetic::{Expectation, History};
-use crate::terminal;
 
 /// What was put there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

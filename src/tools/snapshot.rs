@@ -11,7 +11,6 @@ use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
-use crate::terminal;
 
 /// `optview snapshot export`, where the store is.
 pub fn export(

@@ -9,7 +9,7 @@ use optview::process;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
-use crate::standstill::program::{World, after, next_line, positions};
+use crate::program::{World, after, next_line, positions};
 
 /// More than the limit of files has room for.
 const CONNECTIONS: usize = 1_100;

@@ -33,10 +33,14 @@ mod ownership;
 mod power_cut;
 #[cfg(target_os = "linux")]
 mod private_files;
+#[cfg(target_os = "linux")]
+mod program;
 mod projector;
 mod published;
 mod recovery;
 mod refused;
+#[cfg(target_os = "linux")]
+mod seen_from_outside;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::made;
-use crate::standstill::program::{after, copy_after};
+use crate::program::{after, copy_after};
 
 /// A user that has no name here, as in containers.
 const USER: u32 = 54_321;

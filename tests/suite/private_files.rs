@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::made;
-use crate::standstill::program::{World, after};
+use crate::program::{World, after};
 
 /// Every file and directory below, and the directory itself, with what each lets whom do.
 fn modes(directory: &Path) -> Vec<(PathBuf, u32)> {

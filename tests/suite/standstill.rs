@@ -1,8 +1,6 @@
 //! A stage that stands still is seen by somebody else, and never keeps the process from ending; and nobody who does not read
 //! the log makes a stage stand still.
 
-pub mod program;
-
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -10,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Log, Program, World, next_line, positions, rest_of};
 use serde_json::Value;
+
+use crate::program::{Log, Program, World, next_line, positions, rest_of};
 
 /// Compiles a shim that keeps each sync waiting while a file is there.
 fn held_syncs(directory: &Path) -> PathBuf {
@@ -232,7 +231,7 @@ fn a_request_that_fails_is_logged_with_its_correlation_id() {
     let log = program.listening();
     program.wait_for("the store is open", |status| status["generation"] == 1);
     for (path, id) in [("/optimizations", "list-1"), ("/optimizations/unknown", "by-id-2")] {
-        assert_eq!(program.read(path, id), 503);
+        assert_eq!(program.read_as(path, id), 503);
     }
     program.tell_to_stop();
     assert_eq!(program.wait().code(), Some(0));

@@ -36,7 +36,7 @@ pub struct Producer {
     topics: TopicNames,
     failure: Arc<Mutex<Option<ProduceError>>>,
     sent: usize,
-    deliveries: Deliveries,
+    deliveries: Mutex<Deliveries>,
 }
 
 /// How long the last records may take once all are sent, and how long none may be delivered before that. librdkafka itself gives up
@@ -49,7 +49,7 @@ impl Producer {
         let failure = Arc::new(Mutex::new(None));
         let context = FirstFailure { failure: failure.clone(), reasons: Reasons::default() };
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
-        let deliveries = Deliveries { delivered: 0, since: Instant::now() };
+        let deliveries = Mutex::new(Deliveries { delivered: 0, since: Instant::now() });
         Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0, deliveries })
     }
 
@@ -107,13 +107,13 @@ impl Producer {
     }
 
     /// Waits for so long, lets librdkafka report, and fails with the first record that was not delivered.
-    pub fn poll(&mut self, wait: Duration) -> Result<(), ProduceError> {
+    pub fn poll(&self, wait: Duration) -> Result<(), ProduceError> {
         // Not by the crate, which waits for whole milliseconds, and asks again and again for the rest.
         std::thread::sleep(wait);
         self.inner.poll(Duration::ZERO);
         self.failure.lock().take().map_or(Ok(()), Err)?;
         let waiting = self.waiting();
-        match self.deliveries.stand_still(self.sent, waiting, Instant::now()) {
+        match self.deliveries.lock().stand_still(self.sent, waiting, Instant::now()) {
             true => Err(self.unfinished(self.inner.context().reasons.last().map(|(_, why)| why))),
             false => Ok(()),
         }

@@ -133,8 +133,8 @@ mod tests {
     fn while_both_hold_only_what_has_changed_is_looked_at() {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [old, new] = directories.each_ref().map(|directory| open(directory.path()));
-        park(&old.writer, 1, &[("gone", 5), ("older", 5), ("newer", 5), ("same", 5)]);
-        park(&new.writer, 1, &[("older", 4), ("newer", 6), ("same", 5)]);
+        park(&old.writer, 1, &[("gone", 5), ("older", 5), ("same", 5)]);
+        park(&new.writer, 1, &[("older", 4), ("more", 6), ("same", 5)]);
         let readers = [old.writer.reader(), new.writer.reader()];
         let mut parked = ParkedJobs::new(&readers[0], &readers[1]);
         assert!(parked.look(&mut || true).unwrap());

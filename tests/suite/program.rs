@@ -22,19 +22,40 @@ pub type Log = BufReader<ChildStderr>;
 
 /// A cluster of one partition a topic, and a data directory.
 pub struct World {
-    broker: EmbeddedBroker,
+    /// `None`: there is none at its address.
+    broker: Option<EmbeddedBroker>,
+    settings: KafkaSettings,
     pub directory: TempDir,
 }
 
 impl World {
     pub fn new() -> World {
         let broker = EmbeddedBroker::start(TopicNames::default(), 1).unwrap();
-        World { broker, directory: tempfile::tempdir().unwrap() }
+        World { settings: broker.settings(), broker: Some(broker), directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// One whose cluster is away.
+    pub fn without_broker() -> World {
+        let brokers = "127.0.0.1:1".to_owned();
+        let settings = KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() };
+        World { broker: None, settings, directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// Puts one record on a topic.
+    pub fn put(&self, topic: Topic, key: &str, message: &Value) {
+        let mut producer = self.producer();
+        producer.send(topic, key, Some(&serde_json::to_vec(message).unwrap())).unwrap();
+        producer.finish().unwrap();
+    }
+
+    fn producer(&self) -> Producer {
+        assert!(self.broker.is_some(), "there is nobody to take records");
+        Producer::new(&self.settings).unwrap()
     }
 
     /// Puts optimizations with these numbers on the topics, each with a job.
     pub fn put_optimizations(&self, from: usize, to: usize) {
-        let mut producer = Producer::new(&self.broker.settings()).unwrap();
+        let mut producer = self.producer();
         for number in from..to {
             let (id, job) = (format!("optimization-{number}"), format!("job-{number}"));
             let created =
@@ -52,7 +73,7 @@ impl World {
 
     /// Puts so many records on the topic of jobs that nobody can understand.
     pub fn put_garbage(&self, count: usize) {
-        let mut producer = Producer::new(&self.broker.settings()).unwrap();
+        let mut producer = self.producer();
         (0..count).for_each(|_| producer.send(Topic::Jobs, "job", Some(b"{")).unwrap());
         assert_eq!(producer.finish().unwrap(), count);
     }
@@ -69,14 +90,14 @@ impl World {
         variables: &[(&str, &Path)],
         stderr: Stdio,
     ) -> Program {
-        let KafkaSettings { brokers, properties, .. } = self.broker.settings();
+        let KafkaSettings { brokers, properties, .. } = &self.settings;
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         let mut command = after(before);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--sync-interval", "50ms", "--catch-up-sync-interval", "100ms", "--drain-deadline", "100ms"])
             .args(arguments)
-            .args(["--brokers", &brokers])
+            .args(["--brokers", brokers])
             .env("OPTVIEW_KAFKA_PROPERTY", properties)
             .env("OPTVIEW_ADMIN_LISTEN", "127.0.0.1:0")
             .env("OPTVIEW_DATA_DIR", self.directory.path().join("data"))
@@ -160,6 +181,18 @@ impl Program {
         }
     }
 
+    /// From the read API: the status, the headers' `retry-after`, and the body.
+    pub fn read(&self, path: &str) -> (u16, Option<String>, Value) {
+        let mut answer = self.agent.get(format!("http://{}{path}", self.read)).call().unwrap();
+        let retry_after = answer.headers().get("retry-after").map(|after| after.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), retry_after, answer.body_mut().read_json().unwrap())
+    }
+
+    /// All of `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.get("/metrics").1
+    }
+
     fn get(&self, path: &str) -> (u16, String) {
         self.get_of(&self.admin, path)
     }
@@ -178,7 +211,7 @@ impl Program {
 
     /// The value of a metric, written as it is shown with its labels.
     pub fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.get("/metrics");
+        let text = self.metrics();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in:\n{text}")).parse().unwrap()
     }
@@ -208,7 +241,7 @@ impl Program {
     }
 
     /// Asks for a path of the read API, with this correlation id. Gives the status.
-    pub fn read(&self, path: &str, correlation_id: &str) -> u16 {
+    pub fn read_as(&self, path: &str, correlation_id: &str) -> u16 {
         let request =
             self.agent.get(format!("http://{}{path}", self.read)).header("x-correlation-id", correlation_id);
         request.call().unwrap().status().as_u16()
