@@ -11,7 +11,7 @@ const PROTOS: [&str; 3] = [
 ];
 
 /// Names the commit where the build has no git, as in a container.
-const COMMIT_VARIABLE: &str = "OPTVIEW_BUILD_COMMIT";
+const COMMIT_VARIABLE: &str = "BUILD_COMMIT";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=proto");
