@@ -14,7 +14,7 @@ const PROTOS: [&str; 3] = [
 const WRAPPED: [&str; 3] = ["rd_gz_decompress", "rd_kafka_lz4_decompress", "rd_kafka_zstd_decompress"];
 
 /// Names the commit where the build has no git, as in a container.
-const COMMIT_VARIABLE: &str = "OPTVIEW_BUILD_COMMIT";
+const COMMIT_VARIABLE: &str = "BUILD_COMMIT";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=proto");

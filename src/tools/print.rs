@@ -224,16 +224,13 @@ pub fn rebuilt(finished: &Finished) -> String {
 
 /// What was found in the records of a generation, where anything was.
 fn found_text(found: &RebuildCounts) -> String {
-    let RebuildCounts { views: _, dead_letters, outranked_events, deletions_without_effect } = *found;
-    [
-        (dead_letters, "could not be understood"),
-        (outranked_events, "changed nothing although they are newer than what they lost to"),
-        (deletions_without_effect, "deleted what was not there"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("; {count} {what}"))
-    .collect()
+    let counts = [
+        (found.dead_letters, "could not be understood"),
+        (found.outranked_events, "changed nothing although they are newer than what they lost to"),
+        (found.deletions_without_effect, "deleted what was not there"),
+    ];
+    let some = counts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("; {count} {what}")).collect()
 }
 
 pub fn rebuild_status(stands: &Value) -> String {
