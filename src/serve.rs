@@ -55,9 +55,6 @@ pub async fn run(
     let metrics = http::install_metrics();
     logging::register_metric();
     let files = FileBudget::new(process::open_file_limit(), config.max_connections)?;
-    if let Some(warning) = files.warning() {
-        tracing::warn!("{warning}");
-    }
     http::record_connection_limit(files.connections);
     let access = match &config.api_keys {
         Some(keys) => Access::with_keys(keys.clone()),
@@ -101,6 +98,9 @@ pub async fn run(
     let control =
         control.map(|socket| tokio::spawn(control::run(socket, answer, async { drop(control_stopped.await) })));
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
+    if let Some(warning) = files.warning() {
+        tracing::warn!("{warning}");
+    }
     listening(Started { addresses, reader });
 
     let started = {
