@@ -97,7 +97,7 @@ impl FileBudget {
     fn limit_for(connections: usize) -> u64 {
         let connections = connections as u64;
         let reserve = (connections / 3 + 1).clamp(LEAST_RESERVE, GREATEST_RESERVE);
-        connections.saturating_add(reserve)
+        connections.saturating_add(reserve).max(LEAST_OPEN_FILES)
     }
 }
 

@@ -59,9 +59,6 @@ pub async fn run(
     logging::register_metric();
     log_what_starts(config);
     let files = FileBudget::new(process::open_file_limit(), config.max_connections)?;
-    if let Some(warning) = files.warning() {
-        tracing::warn!("{warning}");
-    }
     http::record_connection_limit(files.connections);
     let access = match &config.api_keys {
         Some(keys) => Access::with_keys(keys.clone()),
@@ -105,6 +102,9 @@ pub async fn run(
     let control =
         control.map(|socket| tokio::spawn(control::run(socket, answer, async { drop(control_stopped.await) })));
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
+    if let Some(warning) = files.warning() {
+        tracing::warn!("{warning}");
+    }
     listening(Started { addresses, reader });
 
     let started = {

@@ -83,7 +83,7 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
     program.tell_to_stop();
     assert!(program.wait().success());
     let warning =
-        next_line(log, |line| line["message"].as_str().is_some_and(|text| text.contains("--max-connections")));
+        next_line(log, |line| line["message"].as_str().is_some_and(|text| text.contains("not the 10000")));
     let warning = warning["message"].as_str().unwrap();
     for part in ["1024 files", "768 connections", "not the 10000", "raise the hard limit to 11024"] {
         assert!(warning.contains(part), "no {part}: {warning}");

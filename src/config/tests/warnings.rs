@@ -6,7 +6,7 @@ use super::*;
 fn warnings(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     let typed = cli::parse(arguments).expect("a sound command line");
-    super::read(&typed, &variables.iter().copied().collect()).expect("no mistakes").1
+    crate::config::read(&typed, &variables.iter().copied().collect()).expect("no mistakes").1
 }
 
 #[test]
