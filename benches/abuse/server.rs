@@ -1,6 +1,5 @@
 //! A `serve` that is looked at from outside while it is abused.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -65,7 +64,7 @@ pub struct Peak {
 }
 
 pub struct Server {
-    process: RefCell<Killed>,
+    process: Mutex<Killed>,
     pub directory: tempfile::TempDir,
     pub read: String,
     admin: String,
@@ -95,7 +94,7 @@ impl Server {
                 }
             })
         };
-        let process = RefCell::new(process);
+        let process = Mutex::new(process);
         let reads = Arc::default();
         Server { process, directory, read, admin, stop, descriptors, reads, threads: vec![counting] }
     }
@@ -117,7 +116,7 @@ impl Server {
     }
 
     pub fn is_running(&self) -> bool {
-        self.process.borrow_mut().0.try_wait().expect("a child").is_none()
+        self.process.lock().0.try_wait().expect("a child").is_none()
     }
 
     /// Reads views by id as a usual client does, as long as `during` lasts.
@@ -169,7 +168,7 @@ impl Server {
     }
 
     fn proc_mib(&self, name: &str) -> u64 {
-        let path = PathBuf::from(format!("/proc/{}/status", self.process.borrow().0.id()));
+        let path = PathBuf::from(format!("/proc/{}/status", self.process.lock().0.id()));
         let status = fs::read_to_string(path).unwrap_or_default();
         let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0 kB");
         value.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
