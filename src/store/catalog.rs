@@ -104,7 +104,7 @@ struct ListedSlot {
 
 impl ListedSlot {
     fn place(self, number: u32) -> Place {
-        Place { number, facet: self.facet }
+        Place { created_millis: self.created_at.millis(), number, facet: self.facet }
     }
 }
 

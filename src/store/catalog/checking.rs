@@ -58,7 +58,7 @@ impl Catalog {
         }
         let listed = slot.listed?;
         let compare = |one, other| compared(&self.slots, one, other);
-        let is_in = |scope: &Scope| scope.order.facet_of(number, &compare) == Some(listed.facet);
+        let is_in = |scope: &Scope| scope.order.contains(listed.place(number), &compare);
         let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
         let is_in_all = scopes.all(|scope| self.scopes.get(scope).is_some_and(is_in));
         (!is_in_all).then(|| "it is not in every list that it belongs to".to_owned())

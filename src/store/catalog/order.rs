@@ -2,8 +2,8 @@
 //! logarithmic time under any filter.
 //!
 //! A clone is a snapshot and costs nothing: parts are shared until one of the two changes them, and then only the path to the
-//! change is copied. So a list is walked without a lock. Must not know what the order is: whoever changes a list says how two
-//! places compare.
+//! change is copied. So a list is walked without a lock. The newest come first; of what was created in one millisecond, whoever
+//! changes a list says how it compares.
 
 use std::cmp::Ordering;
 use std::mem;
@@ -15,11 +15,20 @@ use super::facets::{Facet, FacetCounts, FacetFilter};
 const LEAF_MAX: usize = if cfg!(test) { 8 } else { 256 };
 const CHILDREN_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
-/// An optimization in a list. It holds what filters look at, so that a walk reads nothing else.
+/// An optimization in a list. It holds what filters look at, so that a walk reads nothing else, and when it was created, so that
+/// most places are compared without a look elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    pub created_millis: i64,
     pub number: u32,
     pub facet: Facet,
+}
+
+impl Place {
+    /// The newest come first. `compare` compares two numbers that were created in the same millisecond.
+    fn compare(&self, other: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> Ordering {
+        other.created_millis.cmp(&self.created_millis).then_with(|| compare(self.number, other.number))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -46,8 +55,8 @@ impl Default for Body {
 
 #[derive(Clone)]
 struct Child {
-    /// The number of the first place below it.
-    first: u32,
+    /// The first place below it.
+    first: Place,
     node: Arc<Node>,
 }
 
@@ -76,7 +85,7 @@ impl Order {
         &self.0.counts
     }
 
-    /// Puts in a place. `compare` compares two numbers, and knows that of the place.
+    /// Puts in a place. `compare` is for two numbers that were created in the same millisecond, and knows that of the place.
     pub fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
         if let Some(right) = Arc::make_mut(&mut self.0).insert(place, compare) {
             let left = Child { first: self.0.first(), node: mem::take(&mut self.0) };
@@ -99,16 +108,13 @@ impl Order {
         Arc::make_mut(&mut self.0).set_facet(place, facet, compare);
     }
 
-    /// The facet that a number's place has, if it is there.
-    pub fn facet_of(&self, number: u32, compare: &impl Fn(u32, u32) -> Ordering) -> Option<Facet> {
+    /// Whether it has exactly this place.
+    pub fn contains(&self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let mut node = &self.0;
         loop {
             match &node.body {
-                Body::Inner(children) => node = &children.get(child_for(children, number, compare))?.node,
-                Body::Leaf(places) => {
-                    let at = places.binary_search_by(|held| compare(held.number, number)).ok()?;
-                    return (places[at].number == number).then_some(places[at].facet);
-                }
+                Body::Inner(children) => node = &children[child_for(children, &place, compare)].node,
+                Body::Leaf(places) => return places.get(position(places, &place, compare)) == Some(&place),
             }
         }
     }
@@ -153,10 +159,10 @@ impl Node {
         }
     }
 
-    /// The number of its first place. It has one.
-    fn first(&self) -> u32 {
+    /// Its first place. It has one.
+    fn first(&self) -> Place {
         match &self.body {
-            Body::Leaf(places) => places[0].number,
+            Body::Leaf(places) => places[0],
             Body::Inner(children) => children[0].first,
         }
     }
@@ -174,12 +180,12 @@ impl Node {
         self.counts.add(place.facet, 1);
         let right = match &mut self.body {
             Body::Leaf(places) => {
-                let at = places.partition_point(|held| compare(held.number, place.number).is_lt());
+                let at = position(places, &place, compare);
                 places.insert(at, place);
                 Body::Leaf(split_off(places, LEAF_MAX, at)?)
             }
             Body::Inner(children) => {
-                let at = child_for(children, place.number, compare);
+                let at = child_for(children, &place, compare);
                 let child = &mut children[at];
                 let split = Arc::make_mut(&mut child.node).insert(place, compare);
                 child.first = child.node.first();
@@ -196,11 +202,12 @@ impl Node {
     fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let is_removed = match &mut self.body {
             Body::Leaf(places) => {
-                let at = places.binary_search_by(|held| compare(held.number, place.number));
-                at.is_ok_and(|at| places.remove(at) == place)
+                let at = position(places, &place, compare);
+                let is_there = places.get(at) == Some(&place);
+                is_there.then(|| places.remove(at)).is_some()
             }
             Body::Inner(children) => {
-                let at = child_for(children, place.number, compare);
+                let at = child_for(children, &place, compare);
                 let is_removed = Arc::make_mut(&mut children[at].node).remove(place, compare);
                 tidy(children, at);
                 is_removed
@@ -216,13 +223,16 @@ impl Node {
     fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let is_set = match &mut self.body {
             Body::Leaf(places) => {
-                let at = places.binary_search_by(|held| compare(held.number, place.number));
-                let held = at.ok().map(|at| &mut places[at]).filter(|held| **held == place);
+                let at = position(places, &place, compare);
+                let held = places.get_mut(at).filter(|held| **held == place);
                 held.map(|held| held.facet = facet).is_some()
             }
             Body::Inner(children) => {
-                let at = child_for(children, place.number, compare);
-                Arc::make_mut(&mut children[at].node).set_facet(place, facet, compare)
+                let at = child_for(children, &place, compare);
+                let child = &mut children[at];
+                let is_set = Arc::make_mut(&mut child.node).set_facet(place, facet, compare);
+                child.first = child.node.first();
+                is_set
             }
         };
         if is_set {
@@ -249,7 +259,7 @@ impl Node {
                 (!after.is_empty()).then_some(after)
             }
             Body::Inner(children) => {
-                let at = children.partition_point(|child| !is_after(child.first)).saturating_sub(1);
+                let at = children.partition_point(|child| !is_after(child.first.number)).saturating_sub(1);
                 children[at..].iter().find_map(|child| child.node.some_after(is_after))
             }
         }
@@ -270,9 +280,25 @@ impl Child {
     }
 }
 
-/// The child below which a number stands, or belongs.
-fn child_for(children: &[Child], number: u32, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
-    children.partition_point(|child| compare(child.first, number).is_le()).saturating_sub(1)
+/// The child below which a place stands, or belongs.
+fn child_for(children: &[Child], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
+    leading(children, |child| child.first.compare(place, compare).is_le()).saturating_sub(1)
+}
+
+/// Where a place stands in a leaf, or belongs.
+fn position(places: &[Place], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
+    leading(places, |held| held.compare(place, compare).is_lt())
+}
+
+/// How many items at the beginning are so; none that follows is. What changes is mostly new and stands in front, so it is looked
+/// for there first.
+fn leading<T>(items: &[T], is_so: impl Fn(&T) -> bool) -> usize {
+    let mut end = 1;
+    while end <= items.len() && is_so(&items[end - 1]) {
+        end *= 2;
+    }
+    let begin = end / 2;
+    begin + items[begin..items.len().min(end)].partition_point(is_so)
 }
 
 /// The right part of what became larger than `max`. What always grows at one end leaves full parts behind it.
