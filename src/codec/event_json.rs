@@ -39,6 +39,7 @@ pub(super) fn decode_any(topic: Topic, text: &str) -> Result<Decoded<'_>, Decode
 fn decode_not_finite(topic: Topic, text: &str) -> Option<Decoded<'static>> {
     let (text, nulled_numbers) = not_finite::replaced(text)?;
     let decoded = decode_any(topic, &text).ok()?;
+    let nulled_numbers = nulled_numbers.max(decoded.nulled_numbers);
     Some(owned::decoded(Decoded { nulled_numbers, ..decoded }))
 }
 
@@ -58,7 +59,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
     let path = error.path().to_string();
     let inner = error.into_inner();
     // Where it is cut short says nothing of the field that it happens to end in.
-    if path == "." || inner.is_eof() {
+    if path == "." || path == "?" || inner.is_eof() {
         return Err(not_json(inner.to_string()));
     }
     Err(DecodeError::field(path, inner.to_string()))

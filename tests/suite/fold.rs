@@ -121,6 +121,7 @@ pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelop
                 event: Event { metadata, body },
                 position: Position { topic, partition, offset: number },
                 written_millis: written.map(|seconds| (1_772_355_600 + seconds) * 1000),
+                nulled_numbers: 0,
             }
         };
         (0..).zip(events).map(envelope).collect()
@@ -208,7 +209,7 @@ fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
         let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
         let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
         let position = Position { topic, partition: 0, offset: i64::from(number) };
-        Envelope { event: Event { metadata, body }, position, written_millis: None }
+        Envelope { event: Event { metadata, body }, position, written_millis: None, nulled_numbers: 0 }
     };
     let history: Vec<_> = (0..).zip(bodies).map(envelope).collect();
     let expected = fold_all(history.iter(), &[]);
@@ -246,6 +247,7 @@ fn ten_thousand_runs_make_a_record_of_less_than_7_kb_whatever_their_pattern() {
             },
             position: Position { topic: Topic::MultistartRuns, partition: 0, offset },
             written_millis: None,
+            nulled_numbers: 0,
         };
         store.fold(&envelope(body, 0));
         for at in 0..10_000 {
