@@ -50,11 +50,11 @@ fn answered(answer: &clap::Error) -> ExitCode {
         // Nobody is left to tell where a mistake cannot be told.
         _ if answer.use_stderr() => ExitCode::from(WRONG_USAGE),
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("--help", LogFormat::Human, &OutputError::from(error).into()),
+        Err(error) => failed("", LogFormat::Human, &OutputError::from(error).into()),
     }
 }
 
-/// Says why a command failed. A reader of its answer that has gone knows all it wanted, so nothing is said to it.
+/// Says why a command failed, which is empty where there was none. A reader of its answer that has gone knows all it wanted, so nothing is said to it.
 fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     if output::is_reader_gone(error.as_ref()) {
         return ExitCode::from(READER_GONE);
@@ -63,7 +63,8 @@ fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(command, "{error:#}");
     } else {
-        logging::say(&format!("optview {command}: {error:#}"));
+        let who = format!("optview {command}");
+        logging::say(&format!("{}: {error:#}", who.trim_end()));
     }
     ExitCode::from(FAILED)
 }
