@@ -46,7 +46,7 @@ use partitions::{Found, Partitions};
 pub use presence::{Presence, StoreGone};
 use reporting::Reporting;
 use understanding::Understanding;
-use writing::Patience;
+use writing::{Patience, Texts};
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
@@ -134,10 +134,7 @@ struct Projector {
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
-    /// Bytes of the large records among them.
-    texts_in_epoch: u64,
-    /// Bytes that long texts in memory have at the most.
-    texts: u64,
+    texts: Texts,
     epoch: u32,
     patience: Patience,
     commits: u64,
@@ -185,8 +182,7 @@ impl Projector {
             live: false,
             live_after: None,
             records_in_epoch: 0,
-            texts_in_epoch: 0,
-            texts: 0,
+            texts: Texts::default(),
             epoch: 0,
             patience: Patience::new(),
             commits: 0,
@@ -350,9 +346,7 @@ impl Projector {
         self.understanding.count(topic, understood, not_understood.map(|dead_letter| &**dead_letter));
         self.partitions.advance(topic, partition, last, time);
         self.records_in_epoch += events.len() as u64;
-        if which.start == 0 {
-            self.texts_in_epoch += batch.large_bytes;
-        }
+        self.texts.read(batch, which.start);
         Ok(())
     }
 

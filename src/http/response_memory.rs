@@ -69,6 +69,10 @@ impl ResponseMemory {
     /// # Errors
     /// 503, where there is none for long.
     pub async fn room(&self, bytes: usize) -> Result<Room, HttpError> {
+        // Nearly always there is room, and no timer is needed.
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(self.permits(bytes)) {
+            return Ok(self.held(permit));
+        }
         let acquired = Arc::clone(&self.room).acquire_many_owned(self.permits(bytes));
         match timeout(REFUSED_AFTER, acquired).await {
             Ok(permit) => Ok(self.held(permit.expect("the semaphore of responses is never closed"))),

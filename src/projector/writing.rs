@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::decoding::Batch;
 use super::{GATHER, Projector};
 use crate::domain::{Commit, DeadLetter};
 use crate::store::StoreError;
@@ -54,6 +55,24 @@ impl Patience {
     }
 }
 
+/// How many bytes long texts have.
+#[derive(Default)]
+pub(super) struct Texts {
+    /// In records that were read in this epoch.
+    in_epoch: u64,
+    /// In memory, at the most, without those.
+    in_memory: u64,
+}
+
+impl Texts {
+    /// Takes in a batch whose records are folded from this place on.
+    pub(super) fn read(&mut self, batch: &Batch, from: usize) {
+        if from == 0 {
+            self.in_epoch += batch.large_bytes;
+        }
+    }
+}
+
 impl Projector {
     /// Live: what has changed, soon. Catching up: what has not been touched for a while, and what memory cannot hold.
     pub(super) fn write_changes(&mut self, all: bool) -> Result<(), StoreError> {
@@ -70,12 +89,12 @@ impl Projector {
         // Where memory holds fewer, it is looked at more often.
         let budget = self.settings.memory_budget;
         if self.records_in_epoch < RECORDS_AN_EPOCH.min(budget / BYTES_A_RECORD)
-            && self.texts_in_epoch <= budget / LOOKS_A_BUDGET
+            && self.texts.in_epoch <= budget / LOOKS_A_BUDGET
         {
             return Ok(());
         }
-        self.texts += self.texts_in_epoch;
-        (self.records_in_epoch, self.texts_in_epoch) = (0, 0);
+        self.texts.in_memory += std::mem::take(&mut self.texts.in_epoch);
+        self.records_in_epoch = 0;
         self.epoch = self.working.next_epoch();
         let again = self.working.take_changed_again();
         if !self.live {
@@ -90,10 +109,10 @@ impl Projector {
     /// read count.
     pub(super) fn memory_used(&mut self) -> u64 {
         let records = self.working.weight() as u64 * BYTES_A_RECORD;
-        if records + self.texts > self.settings.memory_budget {
-            self.texts = self.working.text_len() as u64;
+        if records + self.texts.in_memory > self.settings.memory_budget {
+            self.texts.in_memory = self.working.text_len() as u64;
         }
-        records + self.texts
+        records + self.texts.in_memory
     }
 
     /// Writes and lets go of what was touched longest ago, until the rest fits.
