@@ -16,6 +16,8 @@ use crate::source::{Overdue, Polled, ReadDeadline, Source as _, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long is asked again for what passes by itself: one answer alone may take all of [`DEADLINE`].
+const PASSES_WITHIN: Duration = Duration::from_secs(30);
 /// How soon is asked again what could not be answered yet.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long records may take to come.
@@ -159,12 +161,12 @@ fn of_topics<'a>(
 }
 
 /// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
-/// be about to change: both pass, and are asked for again until the deadline.
+/// be about to change: both pass, and are asked for again for a while.
 fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
-            Err(error) if passes(&error) && begin.elapsed() < DEADLINE => std::thread::sleep(ASK_AGAIN),
+            Err(error) if passes(&error) && begin.elapsed() < PASSES_WITHIN => std::thread::sleep(ASK_AGAIN),
             answered => return answered,
         }
     }
