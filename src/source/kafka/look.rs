@@ -19,6 +19,8 @@ use crate::source::{Overdue, Polled, ReadDeadline, Source as _, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long is asked again for what passes by itself: one answer alone may take all of [`DEADLINE`].
+const PASSES_WITHIN: Duration = Duration::from_secs(30);
 /// How soon is asked again what could not be answered yet.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long records may take to come.
@@ -216,12 +218,12 @@ fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metada
 }
 
 /// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
-/// be about to change: both pass, and are asked for again until the deadline.
+/// be about to change: both pass, and are asked for again for a while.
 fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
-            Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < DEADLINE => {
+            Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < PASSES_WITHIN => {
                 std::thread::sleep(ASK_AGAIN)
             }
             answered => return answered,
