@@ -366,28 +366,6 @@ impl Projector {
         }
     }
 
-    /// Live once readers see all that the topics held at the start.
-    fn become_live(&mut self, source: &dyn Source) -> Result<(), StoreError> {
-        if self.live {
-            return Ok(());
-        }
-        match self.live_after {
-            None if source.is_complete() && self.partitions.are_caught_up() => {
-                self.checkpoint()?;
-                self.live_after = Some(self.commits);
-            }
-            Some(commit) if self.writer.commits_written() >= commit => {
-                self.live = true;
-                self.writer.note_caught_up();
-                let what = if self.is_quiet() { "caught up with the topics" } else { "caught up: live" };
-                tracing::info!(views = self.writer.views(), "{what}");
-                self.report(source);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// Writes what was read, and a last checkpoint.
     fn finish(mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
         self.status.set_state(State::Stopping);

@@ -52,9 +52,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "status", "store", "tools", "version",
         ],
     ),
-    ("archive", &["cli", "config", "disk", "domain", "output", "progress", "source", "store", "terminal"]),
-    ("history", &["config", "codec", "domain", "output", "progress", "source", "terminal"]),
-    ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic", "terminal"]),
+    ("archive", &["cli", "config", "disk", "domain", "output", "progress", "source", "store"]),
+    ("history", &["config", "codec", "domain", "output", "progress", "source"]),
+    ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic"]),
 ];
 
 /// What is named only under these paths: what stands before `::`, or a word that means such a thing.

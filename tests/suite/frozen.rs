@@ -155,7 +155,8 @@ fn tools_say_that_a_frozen_generation_is_one_and_what_they_cannot_do_with_it() {
     let output = run(&["generations"], directory.path());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("live, frozen"), "{text}");
-    let file = directory.path().join("a.snapshot");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("a.snapshot");
     let file = file.to_str().unwrap();
     for arguments in [&["explain", "o1"][..], &["verify"], &["snapshot", "export", file]] {
         let (code, _, why) = tool(arguments, directory.path());

@@ -284,7 +284,7 @@ fn a_store_that_may_not_be_looked_at_is_not_one_that_is_not_there() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{name}, {refusal:?}: {said}");
-        for part in ["CURRENT", "Permission denied", "chown"] {
+        for part in ["CURRENT", "Permission denied", "chmod"] {
             assert!(said.contains(part), "{name}, {refusal:?}: no {part}: {said}");
         }
     };

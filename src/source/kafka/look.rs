@@ -224,7 +224,10 @@ fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, 
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
             Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < PASSES_WITHIN => {
-                std::thread::sleep(ASK_AGAIN)
+                std::thread::sleep(ASK_AGAIN);
+                // librdkafka goes on answering by what it was told of the topic last, such as that it has no such partition,
+                // until it is told anew. Where this fails, the next question does.
+                drop(consumer.fetch_metadata(None, DEADLINE));
             }
             answered => return answered,
         }

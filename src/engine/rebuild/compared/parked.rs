@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::domain::event::JobChange;
     use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
-    use crate::store::{self, Opened, Writer};
+    use crate::store::{self, Opened};
 
     fn job(sequence: u64) -> Arc<Job> {
         let occurred_at = Timestamp::new(1, 0).unwrap();
@@ -115,10 +115,10 @@ mod tests {
         store::open(directory, 1 << 20).unwrap()
     }
 
-    fn park(writer: &Writer, number: u64, jobs: &[(&str, u64)]) {
+    fn park(opened: &Opened, number: u64, jobs: &[(&str, u64)]) {
         let jobs = jobs.iter().map(|&(id, sequence)| (id.into(), Some(job(sequence)))).collect();
-        writer.commit(Commit { jobs, ..Commit::default() }, Vec::new(), number).unwrap();
-        while writer.commits_written() < number {
+        opened.writer.commit(Commit { jobs, ..Commit::default() }, Vec::new(), number).unwrap();
+        while opened.writer.commits_written() < number {
             std::thread::yield_now();
         }
     }
@@ -133,18 +133,18 @@ mod tests {
     fn while_both_hold_only_what_has_changed_is_looked_at() {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [old, new] = directories.each_ref().map(|directory| open(directory.path()));
-        park(&old.writer, 1, &[("gone", 5), ("older", 5), ("same", 5)]);
-        park(&new.writer, 1, &[("older", 4), ("more", 6), ("same", 5)]);
+        park(&old, 1, &[("gone", 5), ("older", 5), ("same", 5)]);
+        park(&new, 1, &[("older", 4), ("more", 6), ("same", 5)]);
         let readers = [old.writer.reader(), new.writer.reader()];
         let mut parked = ParkedJobs::new(&readers[0], &readers[1]);
         assert!(parked.look(&mut || true).unwrap());
         assert_eq!(told(&parked), (3, 2));
         // Nobody watches, so nothing is told to have changed, and nothing is read again.
-        park(&new.writer, 2, &[("gone", 5)]);
+        park(&new, 2, &[("gone", 5)]);
         assert_eq!(parked.look_at_changed(&HashSet::new()).unwrap(), 0);
         assert_eq!(told(&parked), (3, 2));
         readers.iter().for_each(Reader::watch_changes);
-        park(&new.writer, 3, &[("older", 5)]);
+        park(&new, 3, &[("older", 5)]);
         assert_eq!(parked.look_at_changed(&HashSet::new()).unwrap(), 1);
         assert_eq!(told(&parked), (2, 1));
     }
