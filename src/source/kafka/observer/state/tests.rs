@@ -137,12 +137,15 @@ fn a_deleted_topic_is_an_error_of_its_partitions_and_another_ones_id_is_seen() {
     }
 }
 
-/// A state that knows a partition on a cluster of brokers 1 and 2, and what a round says of it at `second`: each broker's answer.
-fn of_two_brokers() -> (State, impl Fn(&mut State, i64, &[(i32, IdAnswer)])) {
+/// What each broker says of the partition at a second.
+type BrokerAnswers<'a> = &'a [(i32, IdAnswer)];
+
+/// A state that knows a partition on a cluster of brokers 1 and 2, and what takes in a round at a second.
+fn of_two_brokers() -> (State, impl Fn(&mut State, i64, BrokerAnswers<'_>)) {
     let begin = Instant::now();
     let mut state = State::new(TopicNames::default());
     state.take_look(Look { brokers: vec![1, 2], ..looked(&[PARTITION], &[]) }, begin);
-    let say = move |state: &mut State, second: i64, answers: &[(i32, IdAnswer)]| {
+    let say = move |state: &mut State, second: i64, answers: BrokerAnswers<'_>| {
         let asked_at = begin + Duration::from_secs(second.cast_unsigned());
         let mut round = round(asked_at, &[PARTITION], Ok(second), None);
         round.ids = answers.iter().map(|&(broker, answer)| (Topic::Jobs, Some(broker), answer)).collect();
