@@ -5,7 +5,7 @@
 //! A batch within [`BATCH_LIMIT`] is given as it is. Of a larger one, records are cut short until the rest fits; each of
 //! those says so (see [`cut_from`]), keeps its position, and becomes a dead letter.
 //!
-//! The linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`); hence the unsafe code here.
+//! The linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`), on Linux; hence the unsafe code here.
 //! A batch in snappy is left to librdkafka: it grows to 22 times its size at the most.
 
 mod batch;
@@ -53,6 +53,7 @@ unsafe extern "C" {
 ///
 /// # Safety
 /// As for that: `compressed` has `compressed_len` bytes, and `out_len` may be written.
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_gz_decompress(
     compressed: *const c_void,
@@ -76,6 +77,7 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
 ///
 /// # Safety
 /// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
     _: *mut c_void,
@@ -95,6 +97,7 @@ unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
 ///
 /// # Safety
 /// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_lz4_decompress(
     broker: *mut c_void,
