@@ -224,10 +224,9 @@ fn what_runs_on_what_is_said_at_the_start_and_by_the_status() {
 
 #[test]
 fn a_request_that_fails_is_logged_with_its_correlation_id() {
-    let world = World::new();
-    // A broker that speaks no TLS is never reached this way, so that nothing can be said of what is not there.
-    let no_broker = [("OPTVIEW_KAFKA_PROPERTY", Path::new("security.protocol=ssl"))];
-    let mut program = world.serve(&[], &no_broker, Stdio::piped());
+    // So that nothing can be said of what is not there.
+    let world = World::without_broker();
+    let mut program = world.serve(&[], &[], Stdio::piped());
     let log = program.listening();
     program.wait_for("the store is open", |status| status["generation"] == 1);
     for (path, id) in [("/optimizations", "list-1"), ("/optimizations/unknown", "by-id-2")] {
