@@ -38,11 +38,12 @@ fn events_that_lose_and_deletions_without_effect_are_told_where_operators_look(r
     put(rig, &[quoted]);
     let server = Server::start(rig, &[]);
     wait_for_status(&server, "a", "queued");
-    wait_until("both are told", || {
+    let status = wait_until("both are told", || {
         let told = ["optview_outranked_events_total", "optview_deletions_without_effect_total"];
-        (told.map(|metric| server.metric(metric)) == [1, 1]).then_some(())
+        let status = server.get_admin("/status").body;
+        let counts = ["outranked_events", "deletions_without_effect"].map(|found| status[found]["count"].as_u64());
+        (told.map(|metric| server.metric(metric)) == [1, 1] && counts == [Some(1); 2]).then_some(status)
     });
-    let status = server.get_admin("/status").body;
     let newest = &status["outranked_events"]["newest"];
     assert_eq!((&newest["event"]["offset"], &newest["lost_to"]["offset"]), (&json!(1), &json!(0)), "{status}");
     let hint = status["deletions_without_effect"]["newest"]["hint"].as_str().expect("it is in quotes");

@@ -165,7 +165,7 @@ fn history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails(rig: &Rig) {
     let output = rig.run(&["history", "a"]);
     let shown = String::from_utf8(output.stdout).expect("text");
     let name = rig.settings.topics.get(Topic::Jobs);
-    assert!(shown.starts_with(&format!("warning: the log of {name}:0 begins at 1, written at 20")), "{shown}");
+    assert!(shown.starts_with(&format!("warning: the log of {name}/0 begins at 1, written at 20")), "{shown}");
     assert!(shown.contains("job j-a processing") && !shown.contains("job j-a pending"), "{shown}");
 
     let output = rig.optview(&["history", "nobody"]).output().expect("a program to run");
