@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -41,6 +42,21 @@ fn limits() -> Limits {
 
 fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
+}
+
+/// A handler whose answer is held back until it is released, what releases it, and what tells that it was asked.
+fn held() -> (MethodRouter, watch::Sender<bool>, mpsc::Receiver<()>) {
+    let (release, released) = watch::channel(false);
+    let (entered, enters) = mpsc::channel(1);
+    let handler = move || {
+        let (mut released, entered) = (released.clone(), entered.clone());
+        async move {
+            entered.send(()).await.unwrap();
+            released.wait_for(|released| *released).await.unwrap();
+            "hello"
+        }
+    };
+    (get(handler), release, enters)
 }
 
 /// Sends a request and reads its answer, up to the body that all handlers here have.
@@ -98,17 +114,8 @@ async fn a_connection_serves_one_request_after_another() {
 
 #[tokio::test]
 async fn a_request_that_is_under_way_is_answered_before_the_end() {
-    let (release, released) = tokio::sync::watch::channel(false);
-    let (entered, mut enters) = tokio::sync::mpsc::channel(1);
-    let slow = move || {
-        let (mut released, entered) = (released.clone(), entered.clone());
-        async move {
-            entered.send(()).await.unwrap();
-            released.wait_for(|released| *released).await.unwrap();
-            "hello"
-        }
-    };
-    let server = Server::start(Router::new().route("/", get(slow)), limits()).await;
+    let (held, release, mut enters) = held();
+    let server = Server::start(Router::new().route("/", held), limits()).await;
     let address = server.address;
     let mut connection = server.connect().await;
     write(&connection, REQUEST).await;
@@ -229,17 +236,8 @@ async fn a_connection_too_many_closes_the_one_that_was_silent_for_the_longest() 
 
 #[tokio::test]
 async fn a_request_that_is_under_way_is_answered_before_its_connection_makes_room() {
-    let (release, released) = tokio::sync::watch::channel(false);
-    let (entered, mut enters) = tokio::sync::mpsc::channel(1);
-    let slow = move || {
-        let (mut released, entered) = (released.clone(), entered.clone());
-        async move {
-            entered.send(()).await.unwrap();
-            released.wait_for(|released| *released).await.unwrap();
-            "hello"
-        }
-    };
-    let app = hello().route("/slow", get(slow));
+    let (held, release, mut enters) = held();
+    let app = hello().route("/slow", held);
     let server = Server::start(app, Limits { connections: 1, ..limits() }).await;
     let mut first = server.connect().await;
     write(&first, b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
