@@ -38,7 +38,8 @@ impl File {
         self.values.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether it gives a key, or may give it, whose value is a mistake that was named.
+    /// True where the file may give a value for this key that is not used: the value was named as a mistake, or the file cannot be
+    /// read. Such a key must not be called missing as well.
     pub fn may_give(&self, key: &str) -> bool {
         self.is_unreadable || self.refused.contains(key)
     }

@@ -36,7 +36,7 @@ pub struct OtherOwner {
 /// only what the directory's owner has let them make, which is left to the system.
 ///
 /// # Errors
-/// Where it belongs to somebody else. What cannot be looked at is left to whoever opens it.
+/// Fails where the path belongs to another user. A path that cannot be looked at is no failure here: opening it will be one.
 pub fn check_owner(directory: &Path, path: &Path) -> Result<(), OtherOwner> {
     let Ok(found) = fs::metadata(path) else { return Ok(()) };
     check_owner_as(geteuid().as_raw(), directory, path, &found)
@@ -55,7 +55,7 @@ fn check_owner_as(own: u32, directory: &Path, path: &Path, found: &Metadata) -> 
 /// taken.
 ///
 /// # Errors
-/// Where it cannot be looked at or changed.
+/// Fails where the path cannot be looked at, or its mode cannot be changed.
 pub fn close_to_others(path: &Path) -> io::Result<bool> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

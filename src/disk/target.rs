@@ -53,7 +53,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// What it is, if it is no regular file.
+/// Names the kind of a file that is not a regular one; `None` for a regular file.
 fn kind(found: FileType) -> Option<&'static str> {
     match found {
         found if found.is_file() => None,

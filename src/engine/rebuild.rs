@@ -42,7 +42,8 @@ pub struct Finished {
     pub generation: String,
     /// That were read to build it.
     pub records: u64,
-    /// What it came to, and what was found in its records: none of it is counted with what the live generation has found.
+    /// The views that the new generation has, and what was found in the records that it was built from. The live generation's own counts
+    /// leave all of these out.
     #[serde(default)]
     pub found: RebuildCounts,
     #[serde(flatten)]

@@ -107,7 +107,7 @@ fn unusable(key: &str) -> Option<&'static str> {
 /// One `[[keys]]` entry, while it is read.
 struct Reading<'a> {
     number: usize,
-    /// What it is called, where it is called something.
+    /// The name that the file gives the key; `None` where it gives none.
     name: Option<String>,
     mistakes: &'a mut Vec<String>,
 }

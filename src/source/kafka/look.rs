@@ -234,8 +234,8 @@ fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, 
     }
 }
 
-/// Whether a code is one that a moment mends: a broker's own that passes, or that of a partition that librdkafka does not know yet.
-/// That a broker does not answer at all has been waited for.
+/// True for a code that a moment mends: a broker's own that passes, or that of a partition that librdkafka does not know yet. A
+/// broker that does not answer is none of those, since the question itself has waited for its answer.
 fn passes(code: RDKafkaErrorCode) -> bool {
     let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32;
     code == RDKafkaErrorCode::UnknownPartition || is_of_broker && meaning(code).is_passing()

@@ -28,7 +28,8 @@ fn put(settings: &KafkaSettings, compression: &str, values: &[String]) {
     producer.flush(DEADLINE).unwrap();
 }
 
-/// Of each record: its offset, the length that it was cut from, its value.
+/// Reads the first records of the topic of jobs. Gives the offset of each, the length of its whole value where it was cut short, and
+/// the value that is left.
 fn read(settings: &KafkaSettings, count: usize) -> Vec<(i64, Option<u64>, Vec<u8>)> {
     let mut source = KafkaSource::new(settings, "test").unwrap();
     let (mut given, begin) = (Vec::new(), Instant::now());
