@@ -211,18 +211,18 @@ fn more_files(start: &mut Start) {
 }
 
 fn on_a_hanging_disk(start: &mut Start) {
-    let shim = start.directory.path().join("hanging_writes.so");
+    let shim = start.directory.path().join("held_writes.so");
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut compile = Command::new(compiler)
-        .args(["-shared", "-fPIC", "-O1", "-x", "c", "-", "-o"])
+        .args(["-DHOLD_WRITES", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o"])
         .arg(&shim)
         .stdin(Stdio::piped())
         .spawn()
         .expect("a C compiler");
-    let source = include_bytes!("hanging_writes.c");
+    let source = include_bytes!("../../tests/suite/standstill/held_syncs.c");
     compile.stdin.take().expect("a pipe").write_all(source).expect("it reads");
     assert!(compile.wait().expect("a child").success(), "the shim does not compile");
-    start.command.env("LD_PRELOAD", shim).env("OPTVIEW_BENCH_HOLD", start.directory.path().join("hold"));
+    start.command.env("LD_PRELOAD", shim).env("OPTVIEW_TEST_HOLD", start.directory.path().join("hold"));
 }
 
 fn hanging_disk(server: &Server, events: &mut Events) -> String {
