@@ -22,7 +22,7 @@ use super::correlation::{self, CORRELATION_ID};
 use super::currency;
 use super::errors::{self, HttpError};
 use super::metrics::RouteMetrics;
-use super::seldom::LogBurst;
+use super::log_throttle::LogBurst;
 use crate::status::{State, Status};
 
 pub type Answer = Result<Response, HttpError>;

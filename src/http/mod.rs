@@ -25,7 +25,7 @@ mod optimizations;
 mod read_api;
 mod reader_source;
 mod response_memory;
-mod seldom;
+mod log_throttle;
 mod users;
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::Service;
 
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 use activity::{Activity, ActivityClock, TICK, watched};
 
 /// How many bytes of a request's head, and of a response that its client does not take, one connection holds at the most.
@@ -147,7 +147,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 }
 
 fn note_refused(error: &io::Error) {
-    static FAILED: Seldom = Seldom::new();
+    static FAILED: LogThrottle = LogThrottle::new();
     if FAILED.is_due() {
         tracing::error!(%error, "no connection can be accepted; trying on, logged at most once in ten seconds. If too \
             many files are open, raise the hard limit (ulimit -Hn, LimitNOFILE=)");
@@ -155,7 +155,7 @@ fn note_refused(error: &io::Error) {
 }
 
 fn note_full() {
-    static FULL: Seldom = Seldom::new();
+    static FULL: LogThrottle = LogThrottle::new();
     if FULL.is_due() {
         tracing::warn!(
             "all connections allowed are in use, and none is silent: new ones wait; logged at most once in ten \

@@ -11,14 +11,14 @@ const INTERVAL_SECONDS: u64 = 10;
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// One kind of message.
-pub struct Seldom {
+pub struct LogThrottle {
     /// Seconds since [`STARTED`], plus one; 0: never yet.
     last: AtomicU64,
 }
 
-impl Seldom {
-    pub const fn new() -> Seldom {
-        Seldom { last: AtomicU64::new(0) }
+impl LogThrottle {
+    pub const fn new() -> LogThrottle {
+        LogThrottle { last: AtomicU64::new(0) }
     }
 
     /// True at most once in ten seconds, whoever asks.
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn it_is_due_at_first_and_then_once_in_ten_seconds() {
-        let seldom = Seldom::new();
+        let seldom = LogThrottle::new();
         let due: Vec<u64> = (1..=32).filter(|&now| seldom.is_due_at(now)).collect();
         assert_eq!(due, [1, 11, 21, 31]);
     }
