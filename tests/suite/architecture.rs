@@ -59,15 +59,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What is named only under these paths: what stands before `::`, or a word that means such a thing.
 const OUTSIDE: &[(&[&str], &[&str])] = &[
-    (&["rdkafka"], &["src/source/kafka/"]),
-    (&["sled"], &["src/store/"]),
-    (&["prost", "prost_types", "protobuf_types"], &["src/codec/"]),
-    (&["axum", "hyper", "hyper_util", "http_body_util", "tower"], &["src/http/"]),
+    (&["rdkafka"], &["src/source/kafka"]),
+    (&["sled"], &["src/store"]),
+    (&["prost", "prost_types", "protobuf_types"], &["src/codec"]),
+    (&["axum", "hyper", "hyper_util", "http_body_util", "tower"], &["src/http"]),
     // The projector's loop is a plain thread. librdkafka's admin client answers with futures only.
     (
         &["tokio"],
         &[
-            "src/http/",
+            "src/http",
             "src/serve.rs",
             "src/demo.rs",
             "src/main.rs",
@@ -76,9 +76,9 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/source/kafka/topic_settings.rs",
         ],
     ),
-    (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config/"]),
+    (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
     (&["clap"], &["src/cli.rs", "src/main.rs"]),
-    (&["toml::"], &["src/config/", "src/http/keys.rs"]),
+    (&["toml::"], &["src/config", "src/http/keys.rs"]),
     (
         &["anyhow"],
         &[
@@ -93,8 +93,8 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/history.rs",
         ],
     ),
-    (&["zstd"], &["src/source/archive/", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
-    (&["base64"], &["src/source/archive/"]),
+    (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
+    (&["base64"], &["src/source/archive"]),
     (
         &["rustix"],
         &["src/disk.rs", "src/disk/", "src/process.rs", "src/store/generations.rs", "src/store/os_errors.rs"],
@@ -102,7 +102,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // They panic where nobody reads what is written, and wait where nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!", "dbg!"], &[]),
-    (&["memchr"], &["src/codec/not_finite.rs", "src/history/"]),
+    (&["memchr"], &["src/codec/not_finite.rs", "src/history"]),
     // Each is written to in one place, which knows what follows where that cannot be done; `terminal` asks how wide it is.
     (&["stdout"], &["src/output.rs", "src/terminal.rs"]),
     (&["stderr"], &["src/logging.rs", "src/logging/queue.rs"]),
@@ -119,7 +119,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["flate2", "lz4_flex"], &["src/source/kafka/decompression.rs"]),
     // One writes; whoever serves reads.
-    (&["Writer"], &["src/store/", "src/projector.rs"]),
+    (&["Writer"], &["src/store", "src/projector.rs"]),
 ];
 
 /// What the pure modules do without: I/O, clocks, threads, chance, logging, and the order of hashes.
@@ -214,17 +214,17 @@ fn the_checks_find_what_they_look_for() {
     for (path, text) in [
         ("src/domain/fold.rs", "use crate::store::Writer;"),
         ("src/domain/fold.rs", "fn f() -> crate::codec::DecodeError { todo!() }"),
-        ("src/store/mod.rs", "use crate::{codec::{self, stored}, domain, http};"),
-        ("src/store/mod.rs", "pub use crate::{\n    projector as loop_,\n};"),
+        ("src/store.rs", "use crate::{codec::{self, stored}, domain, http};"),
+        ("src/store.rs", "pub use crate::{\n    projector as loop_,\n};"),
         ("src/codec/deep/er.rs", "use super::super::super::http::json;"),
         ("src/status.rs", "use super::store::Reader;"),
-        ("src/codec/mod.rs", "mod tests { use super::super::http; }"),
-        ("src/http/mod.rs", "use optview::projector;"),
+        ("src/codec.rs", "mod tests { use super::super::http; }"),
+        ("src/http.rs", "use optview::projector;"),
     ] {
         assert_eq!(arrows(path, text).len(), 1, "{path}: {text}");
     }
     for (path, text) in [
-        ("src/store/mod.rs", "use crate::{codec::{stored::{Damaged}}, domain::Job}; use crate::store::keys;"),
+        ("src/store.rs", "use crate::{codec::{stored::{Damaged}}, domain::Job}; use crate::store::keys;"),
         ("src/codec/deep/er.rs", "use super::super::framing;\nmod tests { use super::super::super::stored; }"),
         (
             "src/domain/fold.rs",

@@ -26,7 +26,7 @@ impl Source {
 
     /// How many modules it lies under the root.
     fn depth(&self) -> usize {
-        self.path.matches('/').count() - usize::from(self.path.ends_with("/mod.rs"))
+        self.path.matches('/').count()
     }
 }
 
