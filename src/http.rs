@@ -20,12 +20,12 @@ mod keys;
 mod list_body;
 mod list_query;
 mod list_turns;
+mod log_throttle;
 mod metrics;
 mod optimizations;
 mod read_api;
 mod reader_source;
 mod response_memory;
-mod log_throttle;
 mod users;
 
 use std::sync::Arc;

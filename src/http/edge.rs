@@ -21,8 +21,8 @@ use tower::Service;
 use super::correlation::{self, CORRELATION_ID};
 use super::currency;
 use super::errors::{self, HttpError};
-use super::metrics::RouteMetrics;
 use super::log_throttle::LogBurst;
+use super::metrics::RouteMetrics;
 use crate::status::{State, Status};
 
 pub type Answer = Result<Response, HttpError>;
