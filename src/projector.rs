@@ -2,27 +2,27 @@
 //! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
 //! covers, never skips a record, never reads a clock inside the fold.
 
-mod cluster;
+mod cluster_guard;
 mod control;
-mod counters;
 mod dead_letters;
-mod decoding;
+mod decoder;
+mod disk_guard;
+mod event_fold;
 mod findings;
-mod folding;
 mod health;
 mod holding;
-mod live;
+mod ineffective_events;
+mod liveness;
 mod log_throttle;
-mod losers;
+mod metrics;
 mod missing_history;
 mod nulled_numbers;
-mod orphans;
+mod orphan_sweep;
 mod partitions;
-mod presence;
-mod reporting;
-mod resting;
-mod understanding;
-mod writing;
+mod report;
+mod store_file;
+mod stream_quality;
+mod write_back;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -34,19 +34,19 @@ use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{MissingHistoryLedger, StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
-use counters::Counters;
-use decoding::{Batch, Decoder, Told};
+use decoder::{Batch, DecodedEvent, Decoder};
 use findings::Visibility;
 use health::Health;
 use holding::Limits;
-use losers::Losers;
+use ineffective_events::IneffectiveEvents;
+use metrics::RecordMetrics;
 use nulled_numbers::NulledNumberReports;
-use orphans::OrphanCount;
-use partitions::{Found, Partitions};
-pub use presence::{Presence, StoreGone};
-use reporting::Reporting;
-use understanding::Understanding;
-use writing::{Patience, Texts};
+use orphan_sweep::OrphanSweep;
+use partitions::{FoundPartition, Partitions};
+use report::TroubleHistory;
+pub use store_file::{StoreFileGuard, StoreGone};
+use stream_quality::StreamQuality;
+use write_back::{LargeTextBytes, WriteDelay};
 
 /// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
 const GATHER: Duration = Duration::from_millis(5);
@@ -94,7 +94,7 @@ pub fn run(
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
-    let mut presence = Presence::new(&projector.settings.store_path, projector.writer.file.clone());
+    let mut presence = StoreFileGuard::new(&projector.settings.store_path, projector.writer.file.clone());
     let rebuild = projector.rebuild_span();
     while !control.is_stopped() {
         let _of_rebuild = projector.is_quiet().then(|| rebuild.enter());
@@ -116,14 +116,14 @@ struct Projector {
     missing_history: MissingHistoryLedger,
     partitions: Partitions,
     health: Health,
-    reporting: Reporting,
+    reporting: TroubleHistory,
     settings: Settings,
     status: Status,
-    counters: Counters,
-    losers: Losers,
+    counters: RecordMetrics,
+    losers: IneffectiveEvents,
     nulled_numbers: NulledNumberReports,
-    understanding: Understanding,
-    orphans: OrphanCount,
+    understanding: StreamQuality,
+    orphans: OrphanSweep,
     visibility: Visibility,
     decoder: Decoder,
     limits: Limits,
@@ -134,9 +134,9 @@ struct Projector {
     /// The commit after which readers see all that there was at the start.
     live_after: Option<u64>,
     records_in_epoch: u64,
-    texts: Texts,
+    texts: LargeTextBytes,
     epoch: u32,
-    patience: Patience,
+    patience: WriteDelay,
     commits: u64,
     checkpoints: u64,
     last_commit: Instant,
@@ -160,21 +160,21 @@ impl Projector {
             pulse: writer.pulse(),
             cluster: writer.reader().cluster()?,
             cluster_is_told: false,
-            counters: Counters::new(),
-            losers: Losers::new(settings.topics.clone()),
+            counters: RecordMetrics::new(),
+            losers: IneffectiveEvents::new(settings.topics.clone()),
             nulled_numbers: NulledNumberReports::new(settings.topics.clone()),
             understanding: {
                 let (reader, topics) = (writer.reader(), settings.topics.clone());
-                Understanding::new(&reader, writer.checkpoint_at_open(), topics)?
+                StreamQuality::new(&reader, writer.checkpoint_at_open(), topics)?
             },
-            orphans: OrphanCount::default(),
+            orphans: OrphanSweep::default(),
             visibility: Visibility::new(control.quiet()),
             missing_history: writer.missing_history(),
             live_is_noted: writer.reader().was_live()?,
             writer,
             partitions,
             health: Health::new(now),
-            reporting: Reporting::default(),
+            reporting: TroubleHistory::default(),
             settings,
             status,
             limits: Limits::default(),
@@ -182,9 +182,9 @@ impl Projector {
             live: false,
             live_after: None,
             records_in_epoch: 0,
-            texts: Texts::default(),
+            texts: LargeTextBytes::default(),
             epoch: 0,
-            patience: Patience::new(),
+            patience: WriteDelay::new(),
             commits: 0,
             checkpoints: 0,
             last_commit: now,
@@ -245,14 +245,14 @@ impl Projector {
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
             Polled::Found { topic, partition, watermarks } => {
-                found.push(Found { topic, partition, watermarks, topic_id: None });
+                found.push(FoundPartition { topic, partition, watermarks, topic_id: None });
             }
             Polled::Records(records) => self.decoder.decode(records),
             Polled::Ended { topic, partition, position } => {
-                self.decoder.pass(Told::Ended { topic, partition, position });
+                self.decoder.pass(DecodedEvent::Ended { topic, partition, position });
             }
             Polled::Failed { topic, partition, reason } => {
-                self.decoder.pass(Told::Failed { topic, partition, reason });
+                self.decoder.pass(DecodedEvent::Failed { topic, partition, reason });
             }
         });
         drop(beat);
@@ -286,14 +286,14 @@ impl Projector {
     }
 
     /// Folds what is told, a batch's events `from` there on, as far as may be read now.
-    fn take_in(&mut self, told: Told, from: usize) -> Result<(), StoreError> {
+    fn take_in(&mut self, told: DecodedEvent, from: usize) -> Result<(), StoreError> {
         if self.limits.waits(&told) {
             self.limits.put_aside(told, from);
             return Ok(());
         }
         let limit = self.limits.of(&told);
         match told {
-            Told::Batch(batch) => {
+            DecodedEvent::Batch(batch) => {
                 let until = limit.map_or(batch.events().len(), |limit| batch.place_of(limit));
                 if from < until {
                     self.fold_events(&batch, from..until)?;
@@ -301,19 +301,19 @@ impl Projector {
                 if until < batch.events().len() {
                     // What lies before the limit has been read, whatever offset the last record of it has.
                     self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
-                    self.limits.put_aside(Told::Batch(batch), from.max(until));
+                    self.limits.put_aside(DecodedEvent::Batch(batch), from.max(until));
                 } else {
                     self.decoder.drop_later(batch);
                 }
             }
-            Told::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
+            DecodedEvent::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
                 Some(limit) => {
                     self.partitions.passed(topic, partition, limit);
-                    self.limits.put_aside(Told::Ended { topic, partition, position }, from);
+                    self.limits.put_aside(DecodedEvent::Ended { topic, partition, position }, from);
                 }
                 None => self.partitions.ended(topic, partition, position),
             },
-            Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+            DecodedEvent::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
         }
         Ok(())
     }

@@ -37,10 +37,10 @@ impl Stage {
 
 /// The pulse of one projector. Clones are of the same projector. A stage has one piece of work at a time.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<Stages>);
+pub struct Pulse(Arc<StageClocks>);
 
 #[derive(Debug)]
-struct Stages {
+struct StageClocks {
     base: Instant,
     /// When each stage's piece of work began, in nanoseconds since `base`, plus one; 0: it has none.
     begun: [AtomicU64; Stage::ALL.len()],
@@ -48,7 +48,7 @@ struct Stages {
 
 impl Default for Pulse {
     fn default() -> Pulse {
-        Pulse(Arc::new(Stages { base: Instant::now(), begun: Default::default() }))
+        Pulse(Arc::new(StageClocks { base: Instant::now(), begun: Default::default() }))
     }
 }
 
@@ -68,7 +68,7 @@ impl Pulse {
 
     /// The stages that have been at one piece of work for `limit` and longer, each with when that began. The first of them
     /// is the cause, as far as one is.
-    pub fn standing_still(&self, now: Instant, limit: Duration) -> Vec<(Stage, Instant)> {
+    pub fn stalled_stages(&self, now: Instant, limit: Duration) -> Vec<(Stage, Instant)> {
         let since = |stage: Stage| {
             let begun = self.0.begun[stage as usize].load(Ordering::Relaxed).checked_sub(1)?;
             Some((stage, self.0.base + Duration::from_nanos(begun)))
@@ -82,7 +82,7 @@ impl Pulse {
 #[must_use = "the piece of work ends when this is dropped"]
 #[derive(Debug)]
 pub struct Beat {
-    stages: Arc<Stages>,
+    stages: Arc<StageClocks>,
     stage: Stage,
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_stage_stands_still_once_one_piece_of_work_takes_too_long_and_no_longer_when_that_ends() {
         let (pulse, begin) = (Pulse::default(), Instant::now() + Duration::from_secs(1));
-        let after = |seconds: u64| pulse.standing_still(begin + Duration::from_secs(seconds), LIMIT);
+        let after = |seconds: u64| pulse.stalled_stages(begin + Duration::from_secs(seconds), LIMIT);
         assert_eq!(after(1_000), [], "a stage without work stands for nothing");
         let fold = pulse.begin_at(Stage::Fold, begin);
         let sync = pulse.begin_at(Stage::Sync, begin + Duration::from_secs(3));
@@ -121,7 +121,7 @@ mod tests {
         for second in 0..100 {
             let now = begin + Duration::from_secs(second);
             let _beat = pulse.begin_at(Stage::Store, now);
-            assert_eq!(pulse.standing_still(now + Duration::from_secs(9), LIMIT), []);
+            assert_eq!(pulse.stalled_stages(now + Duration::from_secs(9), LIMIT), []);
         }
     }
 }

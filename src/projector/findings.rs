@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metrics::{Counter, counter, describe_counter};
 use tracing::Span;
 
-use super::orphans::OrphanCount;
+use super::orphan_sweep::OrphanSweep;
 use super::{Projector, dead_letters};
 use crate::domain::DeadLetter;
 use crate::status::Findings;
@@ -45,7 +45,7 @@ impl Projector {
         self.publish_findings();
         self.visibility.was_quiet = is_quiet;
         self.understanding.count_anew();
-        self.orphans = OrphanCount::default();
+        self.orphans = OrphanSweep::default();
     }
 
     pub(super) fn publish_findings(&mut self) {

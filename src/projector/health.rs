@@ -46,7 +46,7 @@ pub fn shown(time: DateTime<Utc>) -> String {
 
 /// How far the projector has read one partition.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
+pub struct PartitionReading<'a> {
     pub topic: Topic,
     pub partition: i32,
     /// The next offset to be read.
@@ -75,7 +75,7 @@ pub enum Doubt {
 
 /// All that is known of the partitions' and the cluster's health.
 pub struct Health {
-    tracks: BTreeMap<(Topic, i32), Track>,
+    tracks: BTreeMap<(Topic, i32), PartitionTrack>,
     asked_since: Instant,
     live_since: Option<Instant>,
     pub cluster: ClusterHealth,
@@ -96,12 +96,12 @@ impl Health {
     pub fn observe(
         &mut self,
         moment: Moment,
-        reading: Reading<'_>,
+        reading: PartitionReading<'_>,
         observation: Option<PartitionObservation>,
         error: Option<StandingError>,
     ) {
         let key = (reading.topic, reading.partition);
-        let track = self.tracks.entry(key).or_insert_with(|| Track::new(moment.now, reading.position));
+        let track = self.tracks.entry(key).or_insert_with(|| PartitionTrack::new(moment.now, reading.position));
         track.take_reading(moment, reading);
         track.take_error(moment, error);
         if let Some(observation) = observation {
@@ -166,7 +166,7 @@ impl Health {
     pub fn doubts(&self, moment: Moment) -> Vec<((Topic, i32), Doubt, Instant)> {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
-        let doubtful = |(key, track): (&(Topic, i32), &Track)| {
+        let doubtful = |(key, track): (&(Topic, i32), &PartitionTrack)| {
             let since = track.counts_from(live_since);
             let is_old = moment.now.saturating_duration_since(since) >= STALE_AFTER;
             is_old.then(|| (*key, track.doubt(moment.now), track.confirmed.unwrap_or(since)))
@@ -177,7 +177,7 @@ impl Health {
     /// The partitions of which one open transaction has hidden records for long, how many, and since when.
     pub fn hidden(&self, moment: Moment) -> Vec<((Topic, i32), i64, Instant)> {
         let long = |since: Instant| moment.now.saturating_duration_since(since) >= STALE_AFTER;
-        let of_track = |(key, track): (&(Topic, i32), &Track)| {
+        let of_track = |(key, track): (&(Topic, i32), &PartitionTrack)| {
             let hidden = track.hidden?;
             long(hidden.since).then_some((*key, hidden.records, hidden.since))
         };
@@ -186,7 +186,7 @@ impl Health {
 }
 
 /// One partition, as far as it and the cluster's answers about it are known.
-struct Track {
+struct PartitionTrack {
     found: Instant,
     position: i64,
     /// When the position was first seen where it is.
@@ -200,22 +200,22 @@ struct Track {
     /// Those whose end has not been read yet, the oldest first.
     ahead: VecDeque<PartitionObservation>,
     confirmed: Option<Instant>,
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenRecords>,
     /// The error that stands, with when it was first seen here.
     error: Option<(StandingError, Instant)>,
 }
 
 /// What lies behind a transaction that is open.
 #[derive(Clone, Copy)]
-struct Hidden {
+struct HiddenRecords {
     last_stable: i64,
     records: i64,
     since: Instant,
 }
 
-impl Track {
-    fn new(now: Instant, position: i64) -> Track {
-        Track {
+impl PartitionTrack {
+    fn new(now: Instant, position: i64) -> PartitionTrack {
+        PartitionTrack {
             found: now,
             position,
             moved: now,
@@ -230,7 +230,7 @@ impl Track {
         }
     }
 
-    fn take_reading(&mut self, moment: Moment, reading: Reading<'_>) {
+    fn take_reading(&mut self, moment: Moment, reading: PartitionReading<'_>) {
         if reading.position != self.position {
             (self.position, self.moved) = (reading.position, moment.now);
         }
@@ -267,12 +267,12 @@ impl Track {
 
     /// What was there when the cluster was asked before, and cannot be read by now. The two ends of one observation are asked
     /// for one after the other, so that what comes between the questions would look hidden.
-    fn still_hidden(&self, before: PartitionObservation, now: PartitionObservation) -> Option<Hidden> {
+    fn still_hidden(&self, before: PartitionObservation, now: PartitionObservation) -> Option<HiddenRecords> {
         let records = before.high.min(now.high) - now.last_stable;
         // Where the end of what is stable moves, it is another transaction that is open.
-        let is_same = |hidden: &Hidden| hidden.last_stable == now.last_stable;
+        let is_same = |hidden: &HiddenRecords| hidden.last_stable == now.last_stable;
         let since = self.hidden.filter(is_same).map_or(now.asked_at, |hidden| hidden.since);
-        (records > 0).then_some(Hidden { last_stable: now.last_stable, records, since })
+        (records > 0).then_some(HiddenRecords { last_stable: now.last_stable, records, since })
     }
 
     /// Believes the latest observation of which all has been read.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::control::{Asked, Control, Positions};
-use super::decoding::Told;
+use super::decoder::DecodedEvent;
 use super::{Projector, REPORT_EVERY};
 use crate::source::Source;
 use crate::store::StoreError;
@@ -15,7 +15,7 @@ pub(super) struct Limits {
     /// `None`: on and on. A partition that is not named must not be read.
     positions: Option<Positions>,
     /// Each with the place of the first of its events that is not folded yet.
-    aside: VecDeque<(Told, usize)>,
+    aside: VecDeque<(DecodedEvent, usize)>,
     number: u64,
     /// Answered only when there is a checkpoint.
     sync: bool,
@@ -24,16 +24,16 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Whether what a partition has to tell must wait, as something of it waits already.
-    pub fn waits(&self, told: &Told) -> bool {
+    pub fn waits(&self, told: &DecodedEvent) -> bool {
         self.aside.iter().any(|(held, _)| held.partition() == told.partition())
     }
 
-    pub fn put_aside(&mut self, told: Told, from: usize) {
+    pub fn put_aside(&mut self, told: DecodedEvent, from: usize) {
         self.aside.push_back((told, from));
     }
 
     /// The offset at which a partition is to hold.
-    pub fn of(&self, told: &Told) -> Option<i64> {
+    pub fn of(&self, told: &DecodedEvent) -> Option<i64> {
         self.positions.as_ref().map(|positions| positions.get(&told.partition()).copied().unwrap_or(i64::MIN))
     }
 }

@@ -5,7 +5,7 @@ mod identity;
 use std::collections::VecDeque;
 
 use super::control::Positions;
-use super::health::{Health, Moment, Reading};
+use super::health::{Health, Moment, PartitionReading};
 use crate::domain::{Topic, TopicId};
 use crate::source::{Continuity, TopicNames, Watermarks, remedies};
 use crate::status::{PartitionReport, PartitionState};
@@ -13,7 +13,7 @@ use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
 /// A partition that the source found.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct FoundPartition {
     pub topic: Topic,
     pub partition: i32,
     pub watermarks: Watermarks,
@@ -27,14 +27,14 @@ pub struct Partitions {
     /// What was handed to the writer since and is perhaps not written yet, the oldest first.
     handed_over: VecDeque<Checkpoint>,
     topics: TopicNames,
-    held: Vec<Partition>,
+    held: Vec<PartitionProgress>,
     newly_failed: Vec<(Topic, i32)>,
     /// Why nothing is read at all, for now, and for good.
     paused: Option<String>,
     refused: Option<String>,
 }
 
-struct Partition {
+struct PartitionProgress {
     topic: Topic,
     number: i32,
     next_offset: i64,
@@ -72,8 +72,8 @@ impl Partitions {
     }
 
     /// Takes a partition in. Gives the offset to read from; `None` where it must not be read.
-    pub fn begin(&mut self, found: Found) -> Option<i64> {
-        let Found { topic, partition, watermarks, topic_id } = found;
+    pub fn begin(&mut self, found: FoundPartition) -> Option<i64> {
+        let FoundPartition { topic, partition, watermarks, topic_id } = found;
         let key = (self.topics.get(topic).to_owned(), partition);
         let held = self.checkpoint.get(&key).copied();
         let next_offset = held.map_or(watermarks.low, |held| held.next_offset);
@@ -99,7 +99,7 @@ impl Partitions {
             tracing::error!("partition stopped: {reason}");
         }
         let reads = stopped.is_none();
-        let mut begun = Partition {
+        let mut begun = PartitionProgress {
             topic,
             number: partition,
             next_offset,
@@ -238,7 +238,7 @@ impl Partitions {
             let held = self.held.iter().find(|held| (held.topic, held.number) == (topic, number));
             match held {
                 Some(held) if held.next_offset >= position => {}
-                Some(Partition { stopped: Some(reason), .. }) => return Err(reason.clone()),
+                Some(PartitionProgress { stopped: Some(reason), .. }) => return Err(reason.clone()),
                 Some(_) | None => all = false,
             }
         }
@@ -252,7 +252,7 @@ impl Partitions {
 
     /// Those that have stopped do not count: the others are to be as fresh as while all is well.
     pub fn are_caught_up(&self) -> bool {
-        let is = |partition: &Partition| partition.caught_up || partition.stopped.is_some();
+        let is = |partition: &PartitionProgress| partition.caught_up || partition.stopped.is_some();
         !self.held.is_empty() && self.held.iter().all(is)
     }
 
@@ -284,7 +284,7 @@ impl Partitions {
         let mut checkpoint = latest.clone();
         for partition in &self.held {
             let key = (self.topics.get(partition.topic).to_owned(), partition.number);
-            let Partition { next_offset, anchor, ref continuity, .. } = *partition;
+            let PartitionProgress { next_offset, anchor, ref continuity, .. } = *partition;
             let now = PartitionCheckpoint { next_offset, anchor, topic_id: continuity.topic_id() };
             checkpoint.insert(key, now);
         }
@@ -306,7 +306,7 @@ impl Partitions {
             let Some(written) = self.handed_over.pop_front() else { break };
             self.checkpoint = written;
         }
-        let offset = |partition: &Partition| {
+        let offset = |partition: &PartitionProgress| {
             let key = (self.topics.get(partition.topic).to_owned(), partition.number);
             let written = self.checkpoint.get(&key)?;
             Some((partition.topic, partition.number, written.next_offset))
@@ -315,9 +315,9 @@ impl Partitions {
     }
 
     /// How far each has been read, in their order.
-    pub fn readings(&mut self) -> impl Iterator<Item = Reading<'_>> {
+    pub fn readings(&mut self) -> impl Iterator<Item = PartitionReading<'_>> {
         self.held.sort_by_key(|partition| (partition.topic, partition.number));
-        self.held.iter().map(|held| Reading {
+        self.held.iter().map(|held| PartitionReading {
             topic: held.topic,
             partition: held.number,
             position: held.next_offset,
@@ -342,7 +342,7 @@ impl Partitions {
         self.held.iter().map(|partition| self.report(partition, health, moment)).collect()
     }
 
-    fn report(&self, partition: &Partition, health: &Health, moment: Moment) -> PartitionReport {
+    fn report(&self, partition: &PartitionProgress, health: &Health, moment: Moment) -> PartitionReport {
         let topic = self.topics.get(partition.topic).to_owned();
         let Watermarks { low, high } = partition.watermarks;
         let (low, high) = health.bounds(partition.topic, partition.number).unwrap_or((low, high));
@@ -367,7 +367,7 @@ impl Partitions {
         }
     }
 
-    fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut Partition> {
+    fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut PartitionProgress> {
         self.held.iter_mut().find(|held| held.topic == topic && held.number == partition)
     }
 }

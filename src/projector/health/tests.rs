@@ -1,7 +1,7 @@
 //! What is believed of a partition, and for how long, with a clock that only moves when it is told to.
 
 use super::*;
-use crate::projector::partitions::{Found, Partitions};
+use crate::projector::partitions::{FoundPartition, Partitions};
 use crate::source::{TopicNames, Watermarks};
 use crate::store::{Anchor, Checkpoint};
 
@@ -45,7 +45,7 @@ impl World {
     fn observe(&mut self, position: i64, stopped: Option<&str>, observation: Option<PartitionObservation>) {
         let moment = self.moment();
         self.health.observe_cluster(moment, ClusterHealth::default(), true);
-        let reading = Reading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
+        let reading = PartitionReading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
         self.health.observe(moment, reading, observation, self.error.clone());
     }
 
@@ -124,7 +124,7 @@ fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
         let moment = world.moment();
         let unread =
             PartitionObservation { topic_id: None, low: 0, last_stable: 9, high: 9, asked_at: moment.now };
-        let reading = Reading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
+        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
         world.health.observe(moment, reading, Some(unread), None);
     };
     world.sees(5, 5, 5);
@@ -141,7 +141,7 @@ fn what_was_read_since_the_cluster_was_asked_is_below_its_end() {
     let mut world = World::new();
     let mut partitions = Partitions::new(Checkpoint::new(), TopicNames::default());
     let watermarks = Watermarks { low: 0, high: 5 };
-    partitions.begin(Found { topic: TOPIC, partition: 0, watermarks, topic_id: None });
+    partitions.begin(FoundPartition { topic: TOPIC, partition: 0, watermarks, topic_id: None });
     world.sees(5, 5, 5);
     partitions.advance(TOPIC, 0, Anchor { offset: 7, hash: 0 }, None);
     let reports = partitions.reports(&world.health, world.moment(), |_, _| None);
@@ -329,7 +329,7 @@ fn one_partition_of_many_makes_the_whole_stale() {
         let moment = world.moment();
         let observation =
             PartitionObservation { topic_id: None, low: 0, last_stable: 4, high: 4, asked_at: moment.now };
-        let reading = Reading { topic: TOPIC, partition: 1, position: 4, time: None, stopped: None };
+        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 4, time: None, stopped: None };
         world.health.observe(moment, reading, Some(observation), None);
     }
     assert!(world.is_stale());

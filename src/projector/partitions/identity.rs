@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Partition, Partitions};
+use super::{PartitionProgress, Partitions};
 use crate::domain::{Topic, TopicId};
 use crate::source::{Discontinuity, PartitionObservation, remedies};
 use crate::store::PartitionCheckpoint;
@@ -39,7 +39,7 @@ impl Partitions {
     }
 }
 
-impl Partition {
+impl PartitionProgress {
     /// The record that was read last is no longer there, so that nothing can be compared with it. Where the ids are not
     /// known on both sides, nothing else can prove the topic.
     pub(super) fn note_no_anchor(&mut self, name: &str) {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::decoding::Batch;
+use super::decoder::Batch;
 use super::{GATHER, Projector};
 use crate::domain::{Commit, DeadLetter};
 use crate::store::StoreError;
@@ -26,15 +26,15 @@ const LOOKS_A_BUDGET: u64 = 8;
 /// For how many epochs a changed record stays unwritten while catching up. What is written too early is written again,
 /// and what is written too late is all written at the end, when nothing else is left to do; how long an optimization
 /// lives, in records, is up to the history.
-pub(super) struct Patience {
+pub(super) struct WriteDelay {
     epochs: u32,
     written: usize,
     again: usize,
 }
 
-impl Patience {
-    pub(super) fn new() -> Patience {
-        Patience { epochs: 4, written: 0, again: 0 }
+impl WriteDelay {
+    pub(super) fn new() -> WriteDelay {
+        WriteDelay { epochs: 4, written: 0, again: 0 }
     }
 
     /// Since the last call so many were written, and so many of those written ever have changed again.
@@ -57,14 +57,14 @@ impl Patience {
 
 /// How many bytes long texts have.
 #[derive(Default)]
-pub(super) struct Texts {
+pub(super) struct LargeTextBytes {
     /// In records that were read in this epoch.
     in_epoch: u64,
     /// In memory, at the most, without those.
     in_memory: u64,
 }
 
-impl Texts {
+impl LargeTextBytes {
     /// Takes in a batch whose records are folded from this place on.
     pub(super) fn read(&mut self, batch: &Batch, from: usize) {
         if from == 0 {

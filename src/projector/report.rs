@@ -18,27 +18,27 @@ const NAMED_MAX: usize = 6;
 
 /// Since when each trouble that does not say so itself has stood, and whether staleness has been logged.
 #[derive(Default)]
-pub struct Reporting {
+pub struct TroubleHistory {
     since: BTreeMap<&'static str, DateTime<Utc>>,
     is_stale: bool,
 }
 
 /// One trouble that stands.
-struct Standing {
+struct Trouble {
     text: String,
     since: DateTime<Utc>,
 }
 
-impl Reporting {
-    fn standing(&mut self, about: &'static str, text: Option<String>, moment: Moment) -> Option<Standing> {
+impl TroubleHistory {
+    fn standing(&mut self, about: &'static str, text: Option<String>, moment: Moment) -> Option<Trouble> {
         let Some(text) = text else {
             self.since.remove(about);
             return None;
         };
-        Some(Standing { text, since: *self.since.entry(about).or_insert(moment.wall) })
+        Some(Trouble { text, since: *self.since.entry(about).or_insert(moment.wall) })
     }
 
-    fn log(&mut self, is_stale: bool, why: &[Standing]) {
+    fn log(&mut self, is_stale: bool, why: &[Trouble]) {
         if std::mem::replace(&mut self.is_stale, is_stale) == is_stale {
             return;
         }
@@ -76,11 +76,10 @@ impl Projector {
             (None, false, true) => State::Starting,
             (None, false, false) => State::CatchingUp,
         };
-        let mut troubles: Vec<Standing> =
-            self.reporting.standing("stopped", stopped, moment).into_iter().collect();
+        let mut troubles: Vec<Trouble> = self.reporting.standing("stopped", stopped, moment).into_iter().collect();
         troubles.extend(partition_errors(&self.health, &self.settings.topics));
         let cluster = self.health.cluster.error.as_ref();
-        match cluster.map(|error| Standing { text: error.text.clone(), since: error.since }) {
+        match cluster.map(|error| Trouble { text: error.text.clone(), since: error.since }) {
             Some(standing) => troubles.push(standing),
             None => troubles.extend(self.reporting.standing("source", source.trouble(), moment)),
         }
@@ -109,10 +108,10 @@ impl Projector {
 }
 
 /// All troubles as one text, with since when the oldest has stood.
-fn joined(troubles: Vec<Standing>) -> Option<(String, String)> {
+fn joined(troubles: Vec<Trouble>) -> Option<(String, String)> {
     let since = troubles.iter().map(|standing| standing.since).min()?;
     let mut texts: Vec<String> = Vec::new();
-    for Standing { text, .. } in troubles {
+    for Trouble { text, .. } in troubles {
         if !texts.contains(&text) {
             texts.push(text);
         }
@@ -121,16 +120,18 @@ fn joined(troubles: Vec<Standing>) -> Option<(String, String)> {
 }
 
 /// The partitions that have the same trouble, and since when the first has had it.
-struct Affected {
+struct AffectedPartitions {
     partitions: Vec<(Topic, i32)>,
     since: DateTime<Utc>,
 }
 
 /// Brings together what has the same trouble, in the troubles' order.
-fn by_trouble<T: Ord>(all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)>) -> BTreeMap<T, Affected> {
-    let mut affected: BTreeMap<T, Affected> = BTreeMap::new();
+fn by_trouble<T: Ord>(
+    all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)>,
+) -> BTreeMap<T, AffectedPartitions> {
+    let mut affected: BTreeMap<T, AffectedPartitions> = BTreeMap::new();
     for (trouble, partition, since) in all {
-        let held = affected.entry(trouble).or_insert(Affected { partitions: Vec::new(), since });
+        let held = affected.entry(trouble).or_insert(AffectedPartitions { partitions: Vec::new(), since });
         held.partitions.push(partition);
         held.since = held.since.min(since);
     }
@@ -138,13 +139,13 @@ fn by_trouble<T: Ord>(all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)
 }
 
 /// The errors that stand on partitions, each told once with all the partitions that it is about.
-fn partition_errors(health: &Health, names: &TopicNames) -> Vec<Standing> {
+fn partition_errors(health: &Health, names: &TopicNames) -> Vec<Trouble> {
     let errors = health.errors().map(|(partition, error)| {
         // The source may have named it already.
         let name = format!("{}: ", named(&[partition], names));
         (error.text.strip_prefix(&name).unwrap_or(&error.text), partition, error.since)
     });
-    let told = |(text, affected): (&str, Affected)| Standing {
+    let told = |(text, affected): (&str, AffectedPartitions)| Trouble {
         text: format!("{}: {text}", named(&affected.partitions, names)),
         since: affected.since,
     };
@@ -152,17 +153,17 @@ fn partition_errors(health: &Health, names: &TopicNames) -> Vec<Standing> {
 }
 
 /// Why what is shown may be old, each reason told once with all the partitions that it is about.
-fn doubts(health: &Health, names: &TopicNames, moment: Moment) -> Vec<Standing> {
+fn doubts(health: &Health, names: &TopicNames, moment: Moment) -> Vec<Trouble> {
     let doubts = health.doubts(moment).into_iter();
     let doubts = doubts.map(|(partition, doubt, since)| (doubt, partition, moment.wall_at(since)));
-    let told = |(doubt, affected): (Doubt, Affected)| {
+    let told = |(doubt, affected): (Doubt, AffectedPartitions)| {
         let text = format!(
             "{}: not known since {} to be read to the end, so what is shown may be older than that: {}",
             named(&affected.partitions, names),
             shown(affected.since),
             doubt.explained()
         );
-        Standing { text, since: affected.since }
+        Trouble { text, since: affected.since }
     };
     by_trouble(doubts).into_iter().map(told).collect()
 }

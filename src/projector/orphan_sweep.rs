@@ -15,22 +15,22 @@ const JOBS_A_TURN: usize = 1_000;
 
 /// How far the counting of unlinked jobs is.
 #[derive(Default)]
-pub struct OrphanCount {
+pub struct OrphanSweep {
     last_begin: Option<Instant>,
-    under_way: Option<Count>,
+    under_way: Option<SweepCounts>,
     /// How many were told of last.
     told: u64,
 }
 
 #[derive(Default)]
-struct Count {
+struct SweepCounts {
     cursor: UnlinkedCursor,
     waiting: u64,
     orphans: u64,
     longest: Option<UnlinkedJob>,
 }
 
-impl Count {
+impl SweepCounts {
     fn add(&mut self, job: UnlinkedJob, orphan_before_millis: i64) {
         self.waiting += 1;
         if job.since_millis > orphan_before_millis {
@@ -53,7 +53,7 @@ impl Projector {
         let every = COUNT_EVERY.min(self.settings.orphan_retention);
         let held = &mut self.orphans;
         if held.under_way.is_none() && held.last_begin.is_none_or(|last| last.elapsed() >= every) {
-            (held.last_begin, held.under_way) = (Some(Instant::now()), Some(Count::default()));
+            (held.last_begin, held.under_way) = (Some(Instant::now()), Some(SweepCounts::default()));
         }
         let Some(count) = &mut held.under_way else { return Ok(()) };
         let now = chrono::Utc::now().timestamp_millis();
@@ -68,7 +68,7 @@ impl Projector {
     }
 
     fn tell_orphans(&mut self) {
-        let Some(Count { waiting, orphans, longest, .. }) = self.orphans.under_way.take() else { return };
+        let Some(SweepCounts { waiting, orphans, longest, .. }) = self.orphans.under_way.take() else { return };
         let longest = longest.map(|job| OrphanJob {
             job_id: job.id.to_string(),
             first_found_at: Timestamp::from_millis(job.since_millis).unwrap_or_default().to_string(),

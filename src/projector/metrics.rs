@@ -7,7 +7,7 @@ use crate::domain::fold::Effects;
 
 /// Registered once: counting a record must cost next to nothing, and what has happened for the first time must have been 0
 /// before, or no increase is seen.
-pub struct Counters {
+pub struct RecordMetrics {
     records: [Counter; 3],
     dead_letters: Counter,
     pub loads: Counter,
@@ -16,10 +16,10 @@ pub struct Counters {
     irregular: Counter,
 }
 
-impl Counters {
-    pub fn new() -> Counters {
+impl RecordMetrics {
+    pub fn new() -> RecordMetrics {
         describe();
-        Counters {
+        RecordMetrics {
             records: Topic::ALL.map(|topic| counter!("optview_records_total", "topic" => topic.default_name())),
             dead_letters: counter!("optview_dead_letters_total"),
             loads: counter!("optview_store_loads_total"),

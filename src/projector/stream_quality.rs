@@ -19,13 +19,13 @@ const PARTS_OF_A_PROBLEM: u64 = 4;
 /// How many records that are not understood are tried as events of the other streams.
 const TRIED: u64 = 20;
 
-pub struct Understanding {
+pub struct StreamQuality {
     topics: TopicNames,
-    streams: [Stream; 3],
+    streams: [StreamCounts; 3],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Stream {
+struct StreamCounts {
     understood: u64,
     not_understood: u64,
     /// How many of the latest records were understood, and how many were not.
@@ -36,10 +36,10 @@ struct Stream {
     has_problem: bool,
 }
 
-impl Understanding {
+impl StreamQuality {
     /// Begins with what the store has of the last records of each partition, so that a restart forgets no problem.
-    pub fn new(reader: &Reader, checkpoint: &Checkpoint, topics: TopicNames) -> Result<Understanding, StoreError> {
-        let mut streams = [Stream::default(); 3];
+    pub fn new(reader: &Reader, checkpoint: &Checkpoint, topics: TopicNames) -> Result<StreamQuality, StoreError> {
+        let mut streams = [StreamCounts::default(); 3];
         let origins = reader.origins()?;
         for (partition, held) in checkpoint {
             let Some(topic) = topics.called(&partition.0) else { continue };
@@ -50,7 +50,7 @@ impl Understanding {
             let not_understood = reader.dead_letters_among(topic, partition.1, offsets)?;
             streams[topic as usize].note([records.saturating_sub(not_understood), not_understood]);
         }
-        Ok(Understanding { topics, streams })
+        Ok(StreamQuality { topics, streams })
     }
 
     /// Counts some records of a stream: how many were understood, and those that were not.
@@ -102,7 +102,7 @@ impl Understanding {
     }
 
     fn stream_report(&self, topic: Topic) -> StreamReport {
-        let Stream { understood, not_understood, .. } = self.streams[topic as usize];
+        let StreamCounts { understood, not_understood, .. } = self.streams[topic as usize];
         StreamReport {
             stream: topic.default_name(),
             topic: self.topics.get(topic).to_owned(),
@@ -113,7 +113,8 @@ impl Understanding {
     }
 
     fn problem_of(&self, topic: Topic) -> Option<String> {
-        let Stream { latest: [understood, not_understood], tried, belong_to, .. } = self.streams[topic as usize];
+        let StreamCounts { latest: [understood, not_understood], tried, belong_to, .. } =
+            self.streams[topic as usize];
         let records = understood + not_understood;
         if not_understood < FEWEST || not_understood * PARTS_OF_A_PROBLEM < records {
             return None;
@@ -139,7 +140,7 @@ impl Understanding {
     }
 }
 
-impl Stream {
+impl StreamCounts {
     fn note(&mut self, counts: [u64; 2]) {
         self.latest = [0, 1].map(|at| self.latest[at] + counts[at]);
         let sum: u64 = self.latest.iter().sum();

@@ -26,29 +26,29 @@ const KINDS: [(Topic, &str); 10] = [
     (Topic::Jobs, "canceled"),
 ];
 
-pub struct Losers {
+pub struct IneffectiveEvents {
     topics: TopicNames,
     outranked: [Counter; KINDS.len()],
     deletions: Counter,
     outranked_log: LogThrottle,
     deletions_log: LogThrottle,
-    new_outranked: Unpublished<Outranked>,
-    new_deletions: Unpublished<Deletion>,
+    new_outranked: UnpublishedFindings<Outranked>,
+    new_deletions: UnpublishedFindings<DeletionEvent>,
 }
 
 /// What was found since the last report. An event costs no lock and no text: there may be very many.
-pub(super) struct Unpublished<T> {
+pub(super) struct UnpublishedFindings<T> {
     count: u64,
     newest: Option<T>,
 }
 
-impl<T> Default for Unpublished<T> {
-    fn default() -> Unpublished<T> {
-        Unpublished { count: 0, newest: None }
+impl<T> Default for UnpublishedFindings<T> {
+    fn default() -> UnpublishedFindings<T> {
+        UnpublishedFindings { count: 0, newest: None }
     }
 }
 
-impl<T> Unpublished<T> {
+impl<T> UnpublishedFindings<T> {
     pub fn add(&mut self, newest: T) {
         self.count += 1;
         self.newest = Some(newest);
@@ -56,19 +56,19 @@ impl<T> Unpublished<T> {
 
     /// All of it, with the newest as the status shows it.
     pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> Found<S> {
-        let Unpublished { count, newest } = std::mem::take(self);
+        let UnpublishedFindings { count, newest } = std::mem::take(self);
         Found { count, newest: newest.map(shown) }
     }
 }
 
 /// A deletion that deleted nothing.
-struct Deletion {
+struct DeletionEvent {
     id: String,
     event: Stamp,
 }
 
-impl Losers {
-    pub fn new(topics: TopicNames) -> Losers {
+impl IneffectiveEvents {
+    pub fn new(topics: TopicNames) -> IneffectiveEvents {
         describe_counter!(
             "optview_outranked_events_total",
             "Events that changed nothing although they are newer than what they lost to, by stream and kind"
@@ -80,14 +80,14 @@ impl Losers {
         let outranked = KINDS.map(|(topic, kind)| {
             counter!("optview_outranked_events_total", "stream" => topic.default_name(), "kind" => kind)
         });
-        Losers {
+        IneffectiveEvents {
             topics,
             outranked,
             deletions: counter!("optview_deletions_without_effect_total"),
             outranked_log: LogThrottle::default(),
             deletions_log: LogThrottle::default(),
-            new_outranked: Unpublished::default(),
-            new_deletions: Unpublished::default(),
+            new_outranked: UnpublishedFindings::default(),
+            new_deletions: UnpublishedFindings::default(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Losers {
                 );
             }
         }
-        self.new_deletions.add(Deletion { id: id.to_owned(), event });
+        self.new_deletions.add(DeletionEvent { id: id.to_owned(), event });
     }
 
     /// What was found since the last call. `is_known` says whether there is an optimization of an id.
@@ -152,7 +152,7 @@ impl Losers {
             event: event_place(&self.topics, Some(kind), &event),
             lost_to: event_place(&self.topics, None, &winner),
         });
-        let deletions = deletions.take(|Deletion { id, event }| EmptyDeletion {
+        let deletions = deletions.take(|DeletionEvent { id, event }| EmptyDeletion {
             hint: hint(&id, is_known),
             id,
             event: event_place(&self.topics, Some("deleted"), &event),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use self_cell::self_cell;
 
 use super::dead_letters;
-use super::writing::USUAL_EVENT;
+use super::write_back::USUAL_EVENT;
 use crate::codec::{self, DecodeError};
 use crate::domain::{DeadLetter, Envelope, Record, Topic};
 use crate::pulse::{Pulse, Stage};
@@ -24,7 +24,7 @@ const MOST_UNDER_WAY: usize = 4;
 pub type Events<'a> = Vec<Result<Envelope<'a>, Box<DeadLetter>>>;
 
 self_cell!(
-    struct RecordsAndEvents {
+    struct DecodedRecords {
         owner: Box<dyn Records>,
         #[covariant]
         dependent: Events,
@@ -40,7 +40,7 @@ pub struct Batch {
     last_time: Option<i64>,
     /// How many bytes its large records have together.
     pub large_bytes: u64,
-    decoded: RecordsAndEvents,
+    decoded: DecodedRecords,
 }
 
 impl Batch {
@@ -49,7 +49,7 @@ impl Batch {
         let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
         let mut large_bytes = 0;
-        let decoded = RecordsAndEvents::new(records, |records| {
+        let decoded = DecodedRecords::new(records, |records| {
             let decode = |at| {
                 let record = records.record(at);
                 let size = record.value.map_or(0, <[u8]>::len);
@@ -114,38 +114,38 @@ fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<
 }
 
 /// What a partition has to tell.
-pub enum Told {
+pub enum DecodedEvent {
     Batch(Batch),
     Ended { topic: Topic, partition: i32, position: i64 },
     Failed { topic: Topic, partition: i32, reason: String },
 }
 
-impl Told {
+impl DecodedEvent {
     /// Which partition tells it.
     pub fn partition(&self) -> (Topic, i32) {
         match *self {
-            Told::Batch(Batch { topic, partition, .. })
-            | Told::Ended { topic, partition, .. }
-            | Told::Failed { topic, partition, .. } => (topic, partition),
+            DecodedEvent::Batch(Batch { topic, partition, .. })
+            | DecodedEvent::Ended { topic, partition, .. }
+            | DecodedEvent::Failed { topic, partition, .. } => (topic, partition),
         }
     }
 }
 
-enum Work {
+enum DecoderTask {
     Decode(Box<dyn Records>),
     /// Only passed on, behind what is decoded.
-    Pass(Told),
+    Pass(DecodedEvent),
     /// Freed there, as that takes time too.
     Drop(Batch),
 }
 
 pub struct Decoder {
     pulse: Pulse,
-    work: Sender<Work>,
-    done: Receiver<Told>,
+    work: Sender<DecoderTask>,
+    done: Receiver<DecodedEvent>,
     under_way: usize,
     /// What was decoded at once, as nothing was under way.
-    ready: VecDeque<Told>,
+    ready: VecDeque<DecodedEvent>,
 }
 
 impl Decoder {
@@ -158,9 +158,9 @@ impl Decoder {
             for work in given {
                 let _beat = beating.begin(Stage::Decoder);
                 let told = match work {
-                    Work::Decode(records) => Told::Batch(Batch::of(records)),
-                    Work::Pass(told) => told,
-                    Work::Drop(batch) => {
+                    DecoderTask::Decode(records) => DecodedEvent::Batch(Batch::of(records)),
+                    DecoderTask::Pass(told) => told,
+                    DecoderTask::Drop(batch) => {
                         drop(batch);
                         continue;
                     }
@@ -188,9 +188,9 @@ impl Decoder {
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < WORTH_A_THREAD {
             let _beat = self.pulse.begin(Stage::Decoder);
-            self.ready.push_back(Told::Batch(Batch::of(records)));
+            self.ready.push_back(DecodedEvent::Batch(Batch::of(records)));
         } else {
-            self.order(Work::Decode(records));
+            self.order(DecoderTask::Decode(records));
         }
     }
 
@@ -198,11 +198,11 @@ impl Decoder {
     ///
     /// # Panics
     /// Where decoding has panicked.
-    pub fn pass(&mut self, told: Told) {
-        if self.under_way == 0 { self.ready.push_back(told) } else { self.order(Work::Pass(told)) }
+    pub fn pass(&mut self, told: DecodedEvent) {
+        if self.under_way == 0 { self.ready.push_back(told) } else { self.order(DecoderTask::Pass(told)) }
     }
 
-    fn order(&mut self, work: Work) {
+    fn order(&mut self, work: DecoderTask) {
         self.work.send(work).expect("the decoder has not panicked");
         self.under_way += 1;
     }
@@ -211,7 +211,7 @@ impl Decoder {
     ///
     /// # Panics
     /// Where decoding has panicked.
-    pub fn next(&mut self, wait: bool) -> Option<Told> {
+    pub fn next(&mut self, wait: bool) -> Option<DecodedEvent> {
         if let Some(told) = self.ready.pop_front() {
             return Some(told);
         }
@@ -230,7 +230,7 @@ impl Decoder {
     pub fn drop_later(&self, batch: Batch) {
         if batch.events().len() >= WORTH_A_THREAD {
             // Where the thread is gone, it is freed here.
-            let _ = self.work.send(Work::Drop(batch));
+            let _ = self.work.send(DecoderTask::Drop(batch));
         }
     }
 }

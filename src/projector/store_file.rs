@@ -21,16 +21,16 @@ pub struct StoreGone {
 }
 
 /// The store's file as it was found at the start.
-pub struct Presence {
+pub struct StoreFileGuard {
     directory: PathBuf,
     file: FileIdentity,
     next_look: Instant,
 }
 
-impl Presence {
+impl StoreFileGuard {
     /// The store that lies in `directory`, and was opened from this file in it.
-    pub fn new(directory: &Path, file: FileIdentity) -> Presence {
-        Presence { directory: directory.to_owned(), file, next_look: Instant::now() }
+    pub fn new(directory: &Path, file: FileIdentity) -> StoreFileGuard {
+        StoreFileGuard { directory: directory.to_owned(), file, next_look: Instant::now() }
     }
 
     /// # Errors
@@ -58,7 +58,7 @@ mod tests {
         std::fs::create_dir(&store).unwrap();
         std::fs::write(store.join("db"), "views").unwrap();
         let file = FileIdentity::of(&store.join("db")).unwrap();
-        let mut presence = Presence::new(&store, file);
+        let mut presence = StoreFileGuard::new(&store, file);
         let now = Instant::now();
         presence.check(now).unwrap();
         std::fs::rename(&store, directory.path().join("moved")).unwrap();
