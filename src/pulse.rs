@@ -1,5 +1,5 @@
-//! The projector's pulse: each of its stages notes when it begins and when it ends one piece of work, so that a thread that
-//! has no part in the work can see which stage stands still. Lock-free, so that no stage can wait for it; decides nothing.
+//! The pulse of a projector: each of its stages notes when it begins and when it ends one piece of work, so that a thread that has
+//! no part in the work can see which stage stands still. It is lock-free, so that no stage waits for it, and decides nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A stage of the projector. In this order, a stage that stands still makes those after it stand still, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Has all that a checkpoint covers brought to the disk, and writes the checkpoint.
+    /// Brings everything that a checkpoint covers to the disk, and writes the checkpoint.
     Sync,
     /// Writes views to the store.
     Store,
@@ -35,14 +35,14 @@ impl Stage {
     }
 }
 
-/// The pulse of one projector. Clones are of the same projector. A stage has one piece of work at a time.
+/// The pulse of one projector, shared by its clones. A stage has one piece of work at a time.
 #[derive(Clone, Debug)]
 pub struct Pulse(Arc<StageClocks>);
 
 #[derive(Debug)]
 struct StageClocks {
     base: Instant,
-    /// When each stage's piece of work began, in nanoseconds since `base`, plus one; 0: it has none.
+    /// The begin of each stage's piece of work, in nanoseconds since `base`, plus one. 0 means that the stage has none.
     begun: [AtomicU64; Stage::ALL.len()],
 }
 
@@ -58,7 +58,7 @@ impl Pulse {
         self.begin_at(stage, Instant::now())
     }
 
-    /// The same, at a moment of the caller's choice.
+    /// Notes that a stage began a piece of work at `now`.
     pub fn begin_at(&self, stage: Stage, now: Instant) -> Beat {
         let since_base = now.saturating_duration_since(self.0.base).as_nanos();
         let begun = u64::try_from(since_base).unwrap_or(u64::MAX - 1) + 1;
@@ -66,8 +66,8 @@ impl Pulse {
         Beat { stages: self.0.clone(), stage }
     }
 
-    /// The stages that have been at one piece of work for `limit` and longer, each with when that began. The first of them
-    /// is the cause, as far as one is.
+    /// The stages that have been at one piece of work for `limit` and longer, each with the instant at which that began. If one of
+    /// them is the cause of the others' standstill, it is the first.
     pub fn stalled_stages(&self, now: Instant, limit: Duration) -> Vec<(Stage, Instant)> {
         let since = |stage: Stage| {
             let begun = self.0.begun[stage as usize].load(Ordering::Relaxed).checked_sub(1)?;

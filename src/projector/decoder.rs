@@ -1,5 +1,5 @@
-//! Decodes on a thread of its own, as it takes as long as folding does. What was decoded comes out in the order in which
-//! it was put in.
+//! The decoder: a thread of its own, as decoding takes as long as folding does. Everything comes out in the order in which it was
+//! put in.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,20 +7,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use self_cell::self_cell;
 
 use super::dead_letters;
-use super::write_back::USUAL_EVENT;
+use super::write_back::USUAL_EVENT_BYTES;
 use crate::codec::{self, DecodeError};
 use crate::domain::{DeadLetter, Envelope, Record, Topic};
 use crate::pulse::{Pulse, Stage};
 use crate::source::Records;
 use crate::store::Anchor;
 
-/// Fewer records are decoded where they are folded: waking a thread would take longer.
-const WORTH_A_THREAD: usize = 32;
-/// How many batches may be on their way: enough that neither thread waits for the other, few enough to stay in a
-/// processor's cache.
-const MOST_UNDER_WAY: usize = 4;
+/// Fewer records are decoded on the projector's own thread: waking another one would take longer.
+const THREAD_RECORDS_MIN: usize = 32;
+/// The most batches that are under way: enough that neither thread waits for the other, few enough to stay in a processor's
+/// cache.
+const UNDER_WAY_MAX: usize = 4;
 
-/// What the records of a batch say, in their order.
+/// The events of a batch, in the order of its records; a dead letter for each record that could not be understood.
 pub type Events<'a> = Vec<Result<Envelope<'a>, Box<DeadLetter>>>;
 
 self_cell!(
@@ -38,7 +38,7 @@ pub struct Batch {
     first: Anchor,
     last: Anchor,
     last_time: Option<i64>,
-    /// How many bytes its large records have together.
+    /// The bytes of its large records together.
     pub large_bytes: u64,
     decoded: DecodedRecords,
 }
@@ -50,11 +50,11 @@ impl Batch {
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
         let mut large_bytes = 0;
         let decoded = DecodedRecords::new(records, |records| {
-            let decode = |at| {
-                let record = records.record(at);
+            let decode = |index| {
+                let record = records.record(index);
                 let size = record.value.map_or(0, <[u8]>::len);
-                large_bytes += if size > USUAL_EVENT { size as u64 } else { 0 };
-                decode(record, records.cut_from(at))
+                large_bytes += if size > USUAL_EVENT_BYTES { size as u64 } else { 0 };
+                decode(record, records.cut_from(index))
             };
             (0..records.len()).map(decode).collect()
         });
@@ -73,8 +73,8 @@ impl Batch {
         self.decoded.borrow_dependent()
     }
 
-    /// Where the first record is that has this offset or a greater one.
-    pub fn place_of(&self, offset: i64) -> usize {
+    /// Returns the index of the first record that has this offset or a greater one.
+    pub fn index_of(&self, offset: i64) -> usize {
         let position = |event: &Result<Envelope<'_>, Box<DeadLetter>>| match event {
             Ok(envelope) => envelope.position,
             Err(dead_letter) => dead_letter.position,
@@ -82,28 +82,28 @@ impl Batch {
         self.events().partition_point(|event| position(event).offset < offset)
     }
 
-    /// Of the record at a place. Those of the first and the last were made where it was decoded.
-    pub fn anchor(&self, at: usize) -> Anchor {
-        match at {
+    /// The anchor of record `index`. The first and the last were computed on the decoder's thread.
+    pub fn anchor(&self, index: usize) -> Anchor {
+        match index {
             0 => self.first,
-            at if at + 1 == self.events().len() => self.last,
-            at => Anchor::of(&self.decoded.borrow_owner().record(at)),
+            index if index + 1 == self.events().len() => self.last,
+            index => Anchor::of(&self.decoded.borrow_owner().record(index)),
         }
     }
 
-    /// Of the record at a place, in milliseconds since 1970.
-    pub fn time(&self, at: usize) -> Option<i64> {
-        if at + 1 == self.events().len() {
+    /// The timestamp of record `index`, in milliseconds since 1970.
+    pub fn time(&self, index: usize) -> Option<i64> {
+        if index + 1 == self.events().len() {
             return self.last_time;
         }
-        self.decoded.borrow_owner().record(at).timestamp_millis
+        self.decoded.borrow_owner().record(index).timestamp_millis
     }
 }
 
-/// What a record says; `cut_from` is the length of its value, where it was cut short.
+/// Decodes a record. `cut_from` is the length that its value had, if the value was cut short.
 fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<'a>, Box<DeadLetter>> {
     let (understood, value_len) = match cut_from {
-        // What is left of it is not to be understood, even if it could be. Its one header is not its own.
+        // The rest of a record that was cut short is not to be understood, even if it could be. Its one header is not its own.
         Some(len) => {
             record.headers.clear();
             (Err(DecodeError::CutShort(len)), len)
@@ -113,7 +113,7 @@ fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<
     understood.map_err(|error| Box::new(dead_letters::of(&record, value_len, &error)))
 }
 
-/// What a partition has to tell.
+/// An event of a partition, after decoding.
 pub enum DecodedEvent {
     Batch(Batch),
     Ended { topic: Topic, partition: i32, position: i64 },
@@ -121,7 +121,7 @@ pub enum DecodedEvent {
 }
 
 impl DecodedEvent {
-    /// Which partition tells it.
+    /// The partition that the event is of.
     pub fn partition(&self) -> (Topic, i32) {
         match *self {
             DecodedEvent::Batch(Batch { topic, partition, .. })
@@ -131,20 +131,22 @@ impl DecodedEvent {
     }
 }
 
+/// One piece of work for the decoder's thread.
 enum DecoderTask {
     Decode(Box<dyn Records>),
-    /// Only passed on, behind what is decoded.
+    /// An event that is only passed on, behind what is decoded.
     Pass(DecodedEvent),
-    /// Freed there, as that takes time too.
+    /// A batch that is freed on the decoder's thread, as that takes time too.
     Drop(Batch),
 }
 
+/// The projector's end of the decoder's thread.
 pub struct Decoder {
     pulse: Pulse,
     work: Sender<DecoderTask>,
     done: Receiver<DecodedEvent>,
     under_way: usize,
-    /// What was decoded at once, as nothing was under way.
+    /// Events that were decoded at once, as nothing was under way.
     ready: VecDeque<DecodedEvent>,
 }
 
@@ -153,19 +155,19 @@ impl Decoder {
         let (work, given) = channel();
         let (give, done) = channel();
         let beating = pulse.clone();
-        // It ends when either end of its channels is gone.
+        // The thread ends when either end of its channels is gone.
         let run = move || {
             for work in given {
                 let _beat = beating.begin(Stage::Decoder);
-                let told = match work {
+                let event = match work {
                     DecoderTask::Decode(records) => DecodedEvent::Batch(Batch::of(records)),
-                    DecoderTask::Pass(told) => told,
+                    DecoderTask::Pass(event) => event,
                     DecoderTask::Drop(batch) => {
                         drop(batch);
                         continue;
                     }
                 };
-                if give.send(told).is_err() {
+                if give.send(event).is_err() {
                     return;
                 }
             }
@@ -174,9 +176,9 @@ impl Decoder {
         Ok(Decoder { pulse, work, done, under_way: 0, ready: VecDeque::new() })
     }
 
-    /// Whether it has as much to do as it should have.
+    /// Returns true if the thread has as much to do as it should have.
     pub fn is_full(&self) -> bool {
-        self.under_way >= MOST_UNDER_WAY
+        self.under_way >= UNDER_WAY_MAX
     }
 
     pub fn is_idle(&self) -> bool {
@@ -184,9 +186,9 @@ impl Decoder {
     }
 
     /// # Panics
-    /// Where decoding has panicked.
+    /// Panics if decoding has panicked.
     pub fn decode(&mut self, records: Box<dyn Records>) {
-        if self.under_way == 0 && records.len() < WORTH_A_THREAD {
+        if self.under_way == 0 && records.len() < THREAD_RECORDS_MIN {
             let _beat = self.pulse.begin(Stage::Decoder);
             self.ready.push_back(DecodedEvent::Batch(Batch::of(records)));
         } else {
@@ -194,12 +196,12 @@ impl Decoder {
         }
     }
 
-    /// Passes on what is to come after all that is being decoded.
+    /// Passes on an event that is to come after everything that is being decoded.
     ///
     /// # Panics
-    /// Where decoding has panicked.
-    pub fn pass(&mut self, told: DecodedEvent) {
-        if self.under_way == 0 { self.ready.push_back(told) } else { self.order(DecoderTask::Pass(told)) }
+    /// Panics if decoding has panicked.
+    pub fn pass(&mut self, event: DecodedEvent) {
+        if self.under_way == 0 { self.ready.push_back(event) } else { self.order(DecoderTask::Pass(event)) }
     }
 
     fn order(&mut self, work: DecoderTask) {
@@ -207,29 +209,29 @@ impl Decoder {
         self.under_way += 1;
     }
 
-    /// The next, where it is decoded; waits for it where `wait`, and something is under way.
+    /// Returns the next event, if it is decoded. If `wait` is set and something is under way, waits for it.
     ///
     /// # Panics
-    /// Where decoding has panicked.
+    /// Panics if decoding has panicked.
     pub fn next(&mut self, wait: bool) -> Option<DecodedEvent> {
-        if let Some(told) = self.ready.pop_front() {
-            return Some(told);
+        if let Some(event) = self.ready.pop_front() {
+            return Some(event);
         }
         if self.under_way == 0 {
             return None;
         }
-        let told = match wait {
+        let event = match wait {
             true => Some(self.done.recv().expect("the decoder has not panicked")),
             false => self.done.try_recv().ok(),
         };
-        self.under_way -= usize::from(told.is_some());
-        told
+        self.under_way -= usize::from(event.is_some());
+        event
     }
 
-    /// Takes back what has been folded.
+    /// Takes back a batch that has been folded, to free it on the decoder's thread.
     pub fn drop_later(&self, batch: Batch) {
-        if batch.events().len() >= WORTH_A_THREAD {
-            // Where the thread is gone, it is freed here.
+        if batch.events().len() >= THREAD_RECORDS_MIN {
+            // If the thread is gone, the batch is freed here.
             let _ = self.work.send(DecoderTask::Drop(batch));
         }
     }

@@ -1,37 +1,61 @@
-//! That a generation has been live is remembered by its store: a later start may then answer before a broker does.
+//! The way of a generation to live. The store remembers that a generation has been live, so that a later start may answer before
+//! a broker does.
 
-use super::Projector;
-use crate::source::Source;
-use crate::store::StoreError;
+use crate::status::Status;
+use crate::store::{StoreError, Writer};
 
-impl Projector {
-    /// Live once readers see all that the topics held at the start.
-    pub(super) fn become_live(&mut self, source: &dyn Source) -> Result<(), StoreError> {
-        if self.live {
-            return Ok(());
-        }
-        match self.live_after {
-            None if source.is_complete() && self.partitions.are_caught_up() => {
-                self.checkpoint()?;
-                self.live_after = Some(self.commits);
-            }
-            Some(commit) if self.writer.commits_written() >= commit => {
-                self.live = true;
-                self.writer.note_caught_up();
-                let what = if self.is_quiet() { "caught up with the topics" } else { "caught up: live" };
-                tracing::info!(views = self.writer.views(), "{what}");
-                self.report(source);
-            }
-            _ => {}
-        }
-        Ok(())
+/// How far a projector is on its way to live.
+pub struct Liveness {
+    stage: LivenessStage,
+    /// True if the store has the note that the generation has been live.
+    is_noted: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LivenessStage {
+    CatchingUp,
+    /// All that the topics held at the start has been read. Readers see it once this commit is written.
+    AwaitsCommit(u64),
+    Live,
+}
+
+impl Liveness {
+    pub fn new(is_noted: bool) -> Liveness {
+        Liveness { stage: LivenessStage::CatchingUp, is_noted }
     }
 
-    /// Has the store note it, the first time that the status says live.
-    pub(super) fn note_live(&mut self) -> Result<(), StoreError> {
-        if !self.live_is_noted && self.status.answer_state().was_live {
-            self.writer.note_live()?;
-            self.live_is_noted = true;
+    pub fn is_live(&self) -> bool {
+        self.stage == LivenessStage::Live
+    }
+
+    /// Returns true as long as not all has been read that the topics held at the start.
+    pub fn is_catching_up(&self) -> bool {
+        self.stage == LivenessStage::CatchingUp
+    }
+
+    /// Takes note that all has been read, and is written with commit `number`.
+    pub fn wait_for_commit(&mut self, number: u64) {
+        self.stage = LivenessStage::AwaitsCommit(number);
+    }
+
+    /// Returns true in the turn in which the generation becomes live: all that was read is written.
+    pub fn has_come(&mut self, writer: &Writer, is_quiet: bool) -> bool {
+        let LivenessStage::AwaitsCommit(number) = self.stage else { return false };
+        if writer.commits_written() < number {
+            return false;
+        }
+        self.stage = LivenessStage::Live;
+        writer.note_caught_up();
+        let message = if is_quiet { "caught up with the topics" } else { "caught up: live" };
+        tracing::info!(views = writer.views(), "{message}");
+        true
+    }
+
+    /// Has the store note that the generation has been live, the first time that the status is live.
+    pub fn note(&mut self, writer: &Writer, status: &Status) -> Result<(), StoreError> {
+        if !self.is_noted && status.answer_state().was_live {
+            writer.note_live()?;
+            self.is_noted = true;
         }
         Ok(())
     }

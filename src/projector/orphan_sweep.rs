@@ -1,25 +1,25 @@
-//! Jobs that no optimization has linked for long. Nothing is dropped: what a store holds follows from the topics alone, and
-//! a link may come late. They are counted and told of, by how long ago they were first found here.
+//! The sweep over jobs that no optimization has linked for long. Nothing is dropped: what a store holds follows from the topics
+//! alone, and a link may come late. Such jobs are counted, by how long ago this store first found them.
 
 use std::time::{Duration, Instant};
 
-use super::Projector;
+use super::Moment;
 use crate::domain::Timestamp;
 use crate::status::{OrphanJob, OrphanJobs};
-use crate::store::{StoreError, UnlinkedCursor, UnlinkedJob};
+use crate::store::{StoreError, UnlinkedCursor, UnlinkedJob, Writer};
 
-/// How often they are counted; more often where they are told of sooner.
-const COUNT_EVERY: Duration = Duration::from_secs(3600);
-/// How many parked jobs are looked at in one turn, so that none takes long.
+/// The longest interval between two sweeps. A shorter retention shortens it.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// The most parked jobs that one turn looks at, so that no turn takes long.
 const JOBS_A_TURN: usize = 1_000;
 
-/// How far the counting of unlinked jobs is.
-#[derive(Default)]
+/// The sweep that is under way, and when the next begins.
 pub struct OrphanSweep {
+    retention: Duration,
     last_begin: Option<Instant>,
     under_way: Option<SweepCounts>,
-    /// How many were told of last.
-    told: u64,
+    /// The count of orphans of the sweep before.
+    last_count: u64,
 }
 
 #[derive(Default)]
@@ -43,39 +43,45 @@ impl SweepCounts {
     }
 }
 
-impl Projector {
-    /// Goes on counting, a slice at a time. Only while live, and with nothing stopped: a link may lie in what has not been
-    /// read.
-    pub(super) fn count_orphans(&mut self) -> Result<(), StoreError> {
-        if !self.live || self.partitions.stopped_reason().is_some() {
-            return Ok(());
-        }
-        let every = COUNT_EVERY.min(self.settings.orphan_retention);
-        let held = &mut self.orphans;
-        if held.under_way.is_none() && held.last_begin.is_none_or(|last| last.elapsed() >= every) {
-            (held.last_begin, held.under_way) = (Some(Instant::now()), Some(SweepCounts::default()));
-        }
-        let Some(count) = &mut held.under_way else { return Ok(()) };
-        let now = chrono::Utc::now().timestamp_millis();
-        let retention = i64::try_from(self.settings.orphan_retention.as_millis()).unwrap_or(i64::MAX);
-        for job in self.writer.unlinked_jobs(&mut count.cursor, JOBS_A_TURN, now)? {
-            count.add(job, now.saturating_sub(retention));
-        }
-        if count.cursor.is_at_end() {
-            self.tell_orphans();
-        }
-        Ok(())
+impl OrphanSweep {
+    pub fn new(retention: Duration) -> OrphanSweep {
+        OrphanSweep { retention, last_begin: None, under_way: None, last_count: 0 }
     }
 
-    fn tell_orphans(&mut self) {
-        let Some(SweepCounts { waiting, orphans, longest, .. }) = self.orphans.under_way.take() else { return };
+    /// Forgets what was counted, and begins anew.
+    pub fn restart(&mut self) {
+        *self = OrphanSweep::new(self.retention);
+    }
+
+    /// Goes on with the sweep by one slice, or begins one if it is due. Returns the counts of a sweep that has ended, and logs
+    /// them if there are more orphans than before, unless `is_quiet`.
+    pub fn advance(
+        &mut self,
+        now: Moment,
+        writer: &Writer,
+        is_quiet: bool,
+    ) -> Result<Option<OrphanJobs>, StoreError> {
+        let is_due = |last| now.instant.saturating_duration_since(last) >= SWEEP_EVERY.min(self.retention);
+        if self.under_way.is_none() && self.last_begin.is_none_or(is_due) {
+            (self.last_begin, self.under_way) = (Some(now.instant), Some(SweepCounts::default()));
+        }
+        let Some(counts) = &mut self.under_way else { return Ok(None) };
+        let now_millis = now.wall.timestamp_millis();
+        let retention_millis = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        for job in writer.unlinked_jobs(&mut counts.cursor, JOBS_A_TURN, now_millis)? {
+            counts.add(job, now_millis.saturating_sub(retention_millis));
+        }
+        if !counts.cursor.is_at_end() {
+            return Ok(None);
+        }
+        let Some(SweepCounts { waiting, orphans, longest, .. }) = self.under_way.take() else { return Ok(None) };
         let longest = longest.map(|job| OrphanJob {
             job_id: job.id.to_string(),
             first_found_at: Timestamp::from_millis(job.since_millis).unwrap_or_default().to_string(),
         });
         if let Some(OrphanJob { job_id, first_found_at }) = &longest
-            && orphans > self.orphans.told
-            && !self.is_quiet()
+            && orphans > self.last_count
+            && !is_quiet
         {
             tracing::warn!(
                 jobs = orphans,
@@ -85,8 +91,7 @@ impl Projector {
                  count when a link comes"
             );
         }
-        self.orphans.told = orphans;
-        let counted = OrphanJobs { count: orphans, waiting, longest };
-        self.change_findings(|findings| findings.orphan_jobs = Some(counted));
+        self.last_count = orphans;
+        Ok(Some(OrphanJobs { count: orphans, waiting, longest }))
     }
 }

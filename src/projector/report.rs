@@ -1,74 +1,68 @@
-//! What the projector says of itself: the state, all that is wrong, and since when. A trouble is over only where its own proof
-//! has come, and as long as any stands, `last_error` is never empty.
+//! The report of the projector into the status: the state, all that is wrong, and since when.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use metrics::gauge;
 
-use super::health::{Doubt, Health, Moment, shown};
-use super::{Projector, Source};
-use crate::domain::Topic;
-use crate::source::TopicNames;
-use crate::status::{Judgement, KafkaReport, State};
+use super::checkpoints::Checkpoints;
+use super::findings::FindingsCollector;
+use super::health::Health;
+use super::partitions::Partitions;
+use super::troubles::{Trouble, TroubleHistory, doubts, hidden_records, joined, partition_errors};
+use super::write_back::WriteBack;
+use super::{Moment, REPORT_EVERY};
+use crate::source::{Source, TopicNames};
+use crate::status::{self, Judgement, KafkaReport, MissingHistory, State, Status};
+use crate::store::MissingHistoryLedger;
 
-/// How many partitions are named where many have the same trouble.
-const NAMED_MAX: usize = 6;
-
-/// Since when each trouble that does not say so itself has stood, and whether staleness has been logged.
-#[derive(Default)]
-pub struct TroubleHistory {
-    since: BTreeMap<&'static str, DateTime<Utc>>,
-    is_stale: bool,
+/// Writes the status, and keeps what spans several reports.
+pub struct Reporter {
+    topics: TopicNames,
+    status: Status,
+    missing_history: MissingHistoryLedger,
+    health: Health,
+    history: TroubleHistory,
+    last: Instant,
 }
 
-/// One trouble that stands.
-struct Trouble {
-    text: String,
-    since: DateTime<Utc>,
+/// The parts of the projector that a report is made of.
+pub struct ReportedParts<'a> {
+    /// The reason for which something is not read, or nothing at all.
+    pub stop_text: Option<String>,
+    pub is_live: bool,
+    /// Id of the cluster that the views are built from.
+    pub cluster_id: Option<&'a str>,
+    pub partitions: &'a mut Partitions,
+    pub checkpoints: &'a Checkpoints,
+    pub findings: &'a FindingsCollector,
+    pub write_back: &'a mut WriteBack,
 }
 
-impl TroubleHistory {
-    fn standing(&mut self, about: &'static str, text: Option<String>, moment: Moment) -> Option<Trouble> {
-        let Some(text) = text else {
-            self.since.remove(about);
-            return None;
-        };
-        Some(Trouble { text, since: *self.since.entry(about).or_insert(moment.wall) })
+impl Reporter {
+    pub fn new(
+        topics: TopicNames,
+        status: Status,
+        missing_history: MissingHistoryLedger,
+        now: Instant,
+    ) -> Reporter {
+        let (health, history) = (Health::new(now), TroubleHistory::default());
+        Reporter { topics, status, missing_history, health, history, last: now }
     }
 
-    fn log(&mut self, is_stale: bool, why: &[Trouble]) {
-        if std::mem::replace(&mut self.is_stale, is_stale) == is_stale {
-            return;
-        }
-        if is_stale {
-            let why: Vec<&str> = why.iter().map(|standing| standing.text.as_str()).collect();
-            tracing::warn!("stale: what is shown may be old: {}", why.join("; "));
-        } else {
-            tracing::info!("no longer stale: every partition that is read is confirmed again");
-        }
+    /// Returns true if the status is to be written again.
+    pub fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) >= REPORT_EVERY
     }
-}
 
-impl Projector {
-    pub(super) fn report(&mut self, source: &dyn Source) {
-        self.last_report = Instant::now();
-        let moment = Moment::now();
-        self.partitions.compare(|topic, partition| source.observation(topic, partition), moment.now);
-        self.health.observe_cluster(moment, source.cluster_health(), self.live);
-        for reading in self.partitions.readings() {
-            let (topic, partition) = (reading.topic, reading.partition);
-            let (observation, error) =
-                (source.observation(topic, partition), source.partition_error(topic, partition));
-            self.health.observe(moment, reading, observation, error);
-        }
+    /// Writes the status as of `now`.
+    pub fn report(&mut self, now: Moment, source: &dyn Source, parts: ReportedParts<'_>) {
+        self.last = now.instant;
+        self.observe(now, source, &mut *parts.partitions, parts.is_live);
         let watermarks = |topic, partition| source.watermarks(topic, partition);
-        let partitions = self.partitions.reports(&self.health, moment, watermarks);
-        let stopped = self.partitions.stopped_reason();
+        let partitions = parts.partitions.reports(parts.checkpoints, &self.health, now, watermarks);
         let stale_from = self.health.stale_from();
-        let is_stale = stale_from.is_some_and(|from| moment.now >= from);
-        let state = match (&stopped, self.live, partitions.is_empty()) {
+        let is_stale = stale_from.is_some_and(|from| now.instant >= from);
+        let state = match (&parts.stop_text, parts.is_live, partitions.is_empty()) {
             (Some(_), _, _) => State::Stalled,
             (None, true, _) if is_stale => State::Stale,
             (None, true, _) => State::Live,
@@ -76,142 +70,62 @@ impl Projector {
             (None, false, true) => State::Starting,
             (None, false, false) => State::CatchingUp,
         };
-        let mut troubles: Vec<Trouble> = self.reporting.standing("stopped", stopped, moment).into_iter().collect();
-        troubles.extend(partition_errors(&self.health, &self.settings.topics));
-        let cluster = self.health.cluster.error.as_ref();
-        match cluster.map(|error| Trouble { text: error.text.clone(), since: error.since }) {
-            Some(standing) => troubles.push(standing),
-            None => troubles.extend(self.reporting.standing("source", source.trouble(), moment)),
-        }
-        troubles.extend(doubts(&self.health, &self.settings.topics, moment));
-        self.notice_switch();
-        self.publish_findings();
-        if !self.is_quiet() {
-            troubles.extend(self.reporting.standing("understanding", self.understanding.problem(), moment));
-            self.reporting.log(is_stale, &troubles);
+        let mut troubles = self.troubles(now, source, parts.stop_text);
+        if !parts.findings.is_quiet() {
+            troubles.extend(self.history.trouble("streams", parts.findings.stream_problem(), now));
+            self.history.log_staleness(is_stale, &troubles);
         }
         let missing = self.report_missing_history();
-        troubles.extend(self.reporting.standing("missing history", missing, moment));
-        self.status.set_progress(partitions, self.writer.views(), self.writer.dead_letters());
+        troubles.extend(self.history.trouble("missing history", missing, now));
+        let writer = parts.write_back.writer();
+        self.status.set_progress(partitions, writer.views(), writer.dead_letters());
         self.status.judge(Judgement {
             state,
             error: joined(troubles),
-            warnings: hidden(&self.health, &self.settings.topics, moment),
-            kafka: KafkaReport { cluster_id: self.cluster.clone(), ..self.health.kafka(moment) },
+            warnings: hidden_records(&self.health, &self.topics, now),
+            kafka: KafkaReport { cluster_id: parts.cluster_id.map(str::to_owned), ..self.health.kafka(now) },
             stale_from,
         });
-        if !self.is_quiet() {
-            gauge!("optview_working_set_records").set(self.working.weight() as f64);
-            gauge!("optview_working_set_bytes").set(self.memory_used() as f64);
+        if !parts.findings.is_quiet() {
+            gauge!("optview_working_set_records").set(parts.write_back.records_in_memory() as f64);
+            gauge!("optview_working_set_bytes").set(parts.write_back.memory_used() as f64);
         }
     }
-}
 
-/// All troubles as one text, with since when the oldest has stood.
-fn joined(troubles: Vec<Trouble>) -> Option<(String, String)> {
-    let since = troubles.iter().map(|standing| standing.since).min()?;
-    let mut texts: Vec<String> = Vec::new();
-    for Trouble { text, .. } in troubles {
-        if !texts.contains(&text) {
-            texts.push(text);
+    /// Takes in what the source knows of the cluster and of every partition.
+    fn observe(&mut self, now: Moment, source: &dyn Source, partitions: &mut Partitions, is_live: bool) {
+        self.health.observe_cluster(now, source.cluster_health(), is_live);
+        for reading in partitions.readings() {
+            let (topic, partition) = (reading.topic, reading.partition);
+            let (observation, error) =
+                (source.observation(topic, partition), source.partition_error(topic, partition));
+            self.health.observe(now, reading, observation, error);
         }
     }
-    Some((texts.join("; "), shown(since)))
-}
 
-/// The partitions that have the same trouble, and since when the first has had it.
-struct AffectedPartitions {
-    partitions: Vec<(Topic, i32)>,
-    since: DateTime<Utc>,
-}
-
-/// Brings together what has the same trouble, in the troubles' order.
-fn by_trouble<T: Ord>(
-    all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)>,
-) -> BTreeMap<T, AffectedPartitions> {
-    let mut affected: BTreeMap<T, AffectedPartitions> = BTreeMap::new();
-    for (trouble, partition, since) in all {
-        let held = affected.entry(trouble).or_insert(AffectedPartitions { partitions: Vec::new(), since });
-        held.partitions.push(partition);
-        held.since = held.since.min(since);
-    }
-    affected
-}
-
-/// The errors that stand on partitions, each told once with all the partitions that it is about.
-fn partition_errors(health: &Health, names: &TopicNames) -> Vec<Trouble> {
-    let errors = health.errors().map(|(partition, error)| {
-        // The source may have named it already.
-        let name = format!("{}: ", named(&[partition], names));
-        (error.text.strip_prefix(&name).unwrap_or(&error.text), partition, error.since)
-    });
-    let told = |(text, affected): (&str, AffectedPartitions)| Trouble {
-        text: format!("{}: {text}", named(&affected.partitions, names)),
-        since: affected.since,
-    };
-    by_trouble(errors).into_iter().map(told).collect()
-}
-
-/// Why what is shown may be old, each reason told once with all the partitions that it is about.
-fn doubts(health: &Health, names: &TopicNames, moment: Moment) -> Vec<Trouble> {
-    let doubts = health.doubts(moment).into_iter();
-    let doubts = doubts.map(|(partition, doubt, since)| (doubt, partition, moment.wall_at(since)));
-    let told = |(doubt, affected): (Doubt, AffectedPartitions)| {
-        let text = format!(
-            "{}: not known since {} to be read to the end, so what is shown may be older than that: {}",
-            named(&affected.partitions, names),
-            shown(affected.since),
-            doubt.explained()
-        );
-        Trouble { text, since: affected.since }
-    };
-    by_trouble(doubts).into_iter().map(told).collect()
-}
-
-impl Doubt {
-    /// The cause, and what to do about it.
-    fn explained(self) -> &'static str {
-        match self {
-            Doubt::NeverAnswered => "the cluster has not said where it ends. Is the broker up that leads it?",
-            Doubt::NoAnswer => "the cluster has stopped saying where it ends. Is the broker up that leads it?",
-            Doubt::StandsStill => {
-                "the cluster has records beyond what was read, and gives none. See whether other consumers get them; \
-                 where they do, restart this process"
-            }
-            Doubt::TooSlow => {
-                "records come faster than they are read. See `lag_records`, and what the machine is short of"
-            }
-            Doubt::Shorter => {
-                "the topic ends before what was read of it: it was truncated, or an unclean leader was elected. If it \
-                 stays so, `optview rebuild` says what that has cost, and what can be done"
-            }
-            Doubt::OtherTopic => {
-                "the topic was created again. `optview rebuild` says what that has cost, and what can be done"
-            }
+    /// Everything that keeps the views from being up to date.
+    fn troubles(&mut self, now: Moment, source: &dyn Source, stop_text: Option<String>) -> Vec<Trouble> {
+        let mut troubles: Vec<Trouble> = self.history.trouble("stopped", stop_text, now).into_iter().collect();
+        troubles.extend(partition_errors(&self.health, &self.topics));
+        match &self.health.cluster.error {
+            Some(error) => troubles.push(Trouble { text: error.text.clone(), since: error.since }),
+            None => troubles.extend(self.history.trouble("source", source.trouble(), now)),
         }
+        troubles.extend(doubts(&self.health, &self.topics, now));
+        troubles
+    }
+
+    /// Writes into the status which records the generation was built without, as long as nobody has accepted that. Returns it
+    /// as text.
+    fn report_missing_history(&self) -> Option<String> {
+        let missing: Vec<MissingHistory> = self.missing_history.not_accepted().into_iter().map(shown).collect();
+        let text = status::missing_history_text(&missing);
+        self.status.set_missing_history(missing);
+        text
     }
 }
 
-/// What open transactions have hidden for long.
-fn hidden(health: &Health, names: &TopicNames, moment: Moment) -> Vec<String> {
-    let told = |((topic, partition), records, since): ((Topic, i32), i64, Instant)| {
-        format!(
-            "{}/{partition}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
-             shown before it ends. If its producer is gone, the broker ends it after the producer's \
-             `transaction.timeout.ms`; `kafka-transactions.sh find-hanging` finds one that hangs",
-            names.get(topic),
-            shown(moment.wall_at(since))
-        )
-    };
-    health.hidden(moment).into_iter().map(told).collect()
-}
-
-/// The partitions by name: all of a few, the first of many.
-fn named(partitions: &[(Topic, i32)], names: &TopicNames) -> String {
-    let name = |(topic, partition): &(Topic, i32)| format!("{}/{partition}", names.get(*topic));
-    let mut text = partitions.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
-    if partitions.len() > NAMED_MAX {
-        text.push_str(&format!(" and {} more", partitions.len() - NAMED_MAX));
-    }
-    text
+fn shown(missing: crate::store::MissingHistory) -> MissingHistory {
+    let crate::store::MissingHistory { topic, partition, from, to, since, accepted_at: _ } = missing;
+    MissingHistory { topic, partition, from, to, since }
 }

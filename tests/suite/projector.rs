@@ -10,6 +10,7 @@ mod health;
 mod live;
 mod missing_history;
 mod script;
+mod stepped;
 
 use std::collections::BTreeSet;
 use std::path::Path;

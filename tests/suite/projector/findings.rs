@@ -14,7 +14,8 @@ use optview::status::{Findings, RebuildCounts, State, Status};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::script::{self, Partition, Playing, Run, partitions, project};
+use super::script::{self, Partition, Playing, Run, partitions, play, project};
+use super::stepped::{Clock, Stepped};
 use super::{check, counted, expected, history};
 use crate::made;
 
@@ -114,9 +115,11 @@ fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) 
     let (status, control) = (Status::new(1), Arc::new(Control::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let settings = script::settings(&opened.path, 0);
-    projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();
+    let source = play(Stepped::new(opened.writer, settings, source, status.clone(), &control, clock));
     assert!(source.delivered > 0);
     status
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
-use optview::projector::{self, Control, Settings};
+use optview::projector::{Control, Settings};
 use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
 
+use super::stepped::{A_REPORT, Clock, Stepped};
 use crate::made::{self, Random};
 use crate::support::OwnedRecord;
 
@@ -94,7 +95,10 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
     }
 }
 
-/// Opens the store, projects, and gives the status at the end; `None` where the run was killed.
+/// The step of the clock for a turn in which something is read: some of them pass between two checkpoints.
+const A_READ: Duration = Duration::from_micros(300);
+
+/// Opens the store, projects, and returns the status at the end; `None` if the run was killed.
 pub fn project(
     directory: &Path,
     partitions: &[Partition],
@@ -107,15 +111,30 @@ pub fn project(
     change(&mut settings);
     let status = Status::new(1);
     let control = Arc::new(Control::default());
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        projector::run(&mut source, writer, settings, status.clone(), &control).unwrap();
+        play(Stepped::new(writer, settings, source, status.clone(), &control, clock));
     }));
     match ended {
         Ok(()) => Some(status),
         Err(panic) if panic.is::<Killed>() => None,
         Err(panic) => resume_unwind(panic),
     }
+}
+
+/// Turns the projector until its script stops it, and ends it. Returns the source.
+pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
+    while !stepped.source.control.is_stopped() {
+        if stepped.source.is_over() {
+            stepped.settle();
+            stepped.turn(A_REPORT);
+        } else {
+            stepped.turn(A_READ);
+        }
+    }
+    stepped.finish()
 }
 
 /// What unwinds where a run is killed: all that the projector holds in memory is lost.
@@ -130,6 +149,8 @@ pub struct Playing<'a> {
     pub status: Status,
     pub control: Arc<Control>,
     begin: Instant,
+    /// The clock of a projector that the test turns itself.
+    pub clock: Option<Clock>,
     found: bool,
     told_ended: Vec<bool>,
     pub delivered: usize,
@@ -149,6 +170,7 @@ impl<'a> Playing<'a> {
             status,
             control,
             begin: Instant::now(),
+            clock: None,
             found: false,
             told_ended: vec![false; partitions.len()],
             delivered: 0,
@@ -230,7 +252,7 @@ impl Source for Playing<'_> {
         for _ in 0..self.random.below(6) + 1 {
             self.give_some(take);
         }
-        if self.is_over() {
+        if self.is_over() && self.clock.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -254,7 +276,8 @@ impl Source for Playing<'_> {
 
     fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
         let Watermarks { low, high } = self.watermarks(topic, partition)?;
-        let (topic_id, asked_at) = (self.topic_id, Instant::now());
+        let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
+        let topic_id = self.topic_id;
         Some(PartitionObservation { topic_id, low, last_stable: high, high, asked_at })
     }
 
