@@ -4,7 +4,7 @@
 use crate::status::Status;
 use crate::store::{StoreError, Writer};
 
-/// How far a projector is on its way to live.
+/// The stage of a projector on its way to live.
 pub struct Liveness {
     stage: LivenessStage,
     /// True if the store has the note that the generation has been live.

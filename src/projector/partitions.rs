@@ -242,7 +242,7 @@ impl Partitions {
         self.held.iter().filter_map(offset).collect()
     }
 
-    /// How far each partition has been read, in their order.
+    /// The reading of each partition, in their order.
     pub fn readings(&mut self) -> impl Iterator<Item = PartitionReading<'_>> {
         self.held.sort_by_key(|partition| (partition.topic, partition.number));
         self.held.iter().map(|held| PartitionReading {

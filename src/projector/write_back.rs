@@ -42,7 +42,7 @@ pub struct WriteBack {
     last_commit: Instant,
 }
 
-/// How many epochs a changed record stays unwritten while catching up. What is written too early is written again, and what is
+/// The number of epochs for which a changed record stays unwritten while catching up. What is written too early is written again, and what is
 /// written too late is all written at the end, when nothing else is left to do. How long an optimization lives, counted in
 /// records, depends on the history, so the delay is adjusted to it.
 struct WriteDelay {

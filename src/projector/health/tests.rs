@@ -30,14 +30,14 @@ impl World {
         self.begin.after(Duration::from_secs(self.seconds))
     }
 
-    /// The projector is at `position`, and the cluster, asked now, says that the partition ends at `last_stable` and `high`.
+    /// The projector is at `position`, and the cluster, asked now, answers that the partition ends at `last_stable` and `high`.
     fn sees(&mut self, position: i64, last_stable: i64, high: i64) {
         let asked_at = self.moment().instant;
         let observation = PartitionObservation { topic_id: self.topic_id, low: 0, last_stable, high, asked_at };
         self.observe(position, None, Some(observation));
     }
 
-    /// The projector is at `position`, and the cluster says nothing.
+    /// The projector is at `position`, and the cluster does not answer.
     fn hears_nothing(&mut self, position: i64) {
         self.observe(position, None, None);
     }

@@ -1,4 +1,4 @@
-//! What the projector finds in the records is counted, and told in the status, once.
+//! The findings of the projector in the records are counted, and shown by the status, once.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -85,7 +85,7 @@ fn with_findings() -> Vec<Partition> {
     partitions
 }
 
-/// What is logged meanwhile.
+/// Returns the log of a run.
 fn logged(run: impl FnOnce()) -> String {
     let log = Log::default();
     let writing = log.clone();
@@ -124,7 +124,7 @@ fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) 
     status
 }
 
-/// What the projector of the generation that readers see counts and logs.
+/// The metrics and log lines of a projector whose generation readers see.
 const COUNTED: [&str; 6] = [
     "optview_records_total",
     "optview_dead_letters_total",

@@ -44,7 +44,7 @@ fn a_store_of_which_a_partition_stopped_in_the_first_reading_was_not_live() {
 }
 
 fn has_reported(playing: &Playing<'_>, state: State) -> bool {
-    // The count of views says that a report was made, by the thread that asks.
+    // The count of views shows that a report was made, by the thread that asks.
     playing.status.report().views == 1 && playing.status.state() == state
 }
 

@@ -62,17 +62,17 @@ pub fn partitions(events: &[Event<'_>]) -> Vec<Partition> {
     partitions
 }
 
-/// How one run of the projector goes.
+/// The course of one run of the projector.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Of the interleaving and of the sizes of the batches.
+    /// The seed of the interleaving and of the sizes of the batches.
     pub seed: u64,
     pub most_in_a_batch: u64,
-    /// Killed after so many records.
+    /// The number of records after which the run is killed.
     pub killed_after: Option<usize>,
-    /// Whether partitions of all topics are there.
+    /// True if partitions of all topics are there.
     pub complete: bool,
-    /// Goes on until this holds of the source and the status.
+    /// The run goes on until this holds of the source and the status.
     pub until: fn(&Playing<'_>) -> bool,
 }
 
@@ -137,12 +137,12 @@ pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
     stepped.finish()
 }
 
-/// What unwinds where a run is killed: all that the projector holds in memory is lost.
+/// The panic that unwinds a run that is killed: all that the projector has in memory is lost.
 pub struct Killed;
 
 pub struct Playing<'a> {
     partitions: &'a [Partition],
-    /// Where each partition is read next; `None` where it is not read.
+    /// The offset at which each partition is read next; `None` if it is not read.
     next: Vec<Option<usize>>,
     run: Run,
     random: Random,
@@ -152,7 +152,7 @@ pub struct Playing<'a> {
     /// The clock of a projector that the test turns itself.
     pub clock: Option<Clock>,
     found: bool,
-    told_ended: Vec<bool>,
+    gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
     pub published: Vec<(Topic, i32, i64)>,
@@ -172,7 +172,7 @@ impl<'a> Playing<'a> {
             begin: Instant::now(),
             clock: None,
             found: false,
-            told_ended: vec![false; partitions.len()],
+            gave_end: vec![false; partitions.len()],
             delivered: 0,
             polls: 0,
             published: Vec::new(),
@@ -180,7 +180,7 @@ impl<'a> Playing<'a> {
         }
     }
 
-    /// Whether nothing is left to be read.
+    /// Returns true if nothing is left to be read.
     pub fn is_over(&self) -> bool {
         let mut partitions = self.partitions.iter().zip(&self.next);
         self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
@@ -188,7 +188,7 @@ impl<'a> Playing<'a> {
 
     fn find(&self, topic: Topic, number: i32) -> usize {
         let found = self.partitions.iter().position(|held| held.topic == topic && held.number == number);
-        found.expect("a partition that the source has told of")
+        found.expect("a partition that the source has given")
     }
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
@@ -204,7 +204,7 @@ impl<'a> Playing<'a> {
             take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
         }
         if next >= records.len() {
-            if !std::mem::replace(&mut self.told_ended[at], true) {
+            if !std::mem::replace(&mut self.gave_end[at], true) {
                 take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
@@ -254,6 +254,12 @@ impl Source for Playing<'_> {
         }
         if self.is_over() && self.clock.is_none() {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn rest(&mut self, wait: Duration) {
+        if self.clock.is_none() {
+            std::thread::sleep(wait);
         }
     }
 
