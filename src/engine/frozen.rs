@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::rebuild::Plan;
 use super::running::{OnFailure, Running, condemn_damaged};
-use crate::projector::{Control, Presence};
+use crate::projector::{Control, StoreFileGuard};
 use crate::status::{
     FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, State,
     Status,
@@ -43,7 +43,7 @@ pub(super) fn start(engine: &Arc<Engine>, existing: Existing, by_itself: bool) -
         reader: reader.clone(),
         status: status.clone(),
         path: path.clone(),
-        presence: Presence::new(&path, file),
+        presence: StoreFileGuard::new(&path, file),
         asked,
         on_failure: engine.on_failure.clone(),
         next: by_itself.then(Instant::now),
@@ -98,7 +98,7 @@ struct Keeper {
     reader: Reader,
     status: Status,
     path: PathBuf,
-    presence: Presence,
+    presence: StoreFileGuard,
     /// What is said of it, where somebody asked for it to be shown as it was left.
     asked: Option<String>,
     on_failure: OnFailure,

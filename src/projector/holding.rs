@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::control::{Asked, Control, Positions};
-use super::decoding::Told;
-use super::{Projector, REPORT_EVERY};
+use super::control::{Asked, Positions};
+use super::decoder::DecodedEvent;
+use super::{Moment, Projector};
 use crate::source::Source;
 use crate::store::StoreError;
 
@@ -15,7 +15,7 @@ pub(super) struct Limits {
     /// `None`: on and on. A partition that is not named must not be read.
     positions: Option<Positions>,
     /// Each with the place of the first of its events that is not folded yet.
-    aside: VecDeque<(Told, usize)>,
+    aside: VecDeque<(DecodedEvent, usize)>,
     number: u64,
     /// Answered only when there is a checkpoint.
     sync: bool,
@@ -24,23 +24,24 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Whether what a partition has to tell must wait, as something of it waits already.
-    pub fn waits(&self, told: &Told) -> bool {
+    pub fn waits(&self, told: &DecodedEvent) -> bool {
         self.aside.iter().any(|(held, _)| held.partition() == told.partition())
     }
 
-    pub fn put_aside(&mut self, told: Told, from: usize) {
+    pub fn put_aside(&mut self, told: DecodedEvent, from: usize) {
         self.aside.push_back((told, from));
     }
 
     /// The offset at which a partition is to hold.
-    pub fn of(&self, told: &Told) -> Option<i64> {
+    pub fn of(&self, told: &DecodedEvent) -> Option<i64> {
         self.positions.as_ref().map(|positions| positions.get(&told.partition()).copied().unwrap_or(i64::MIN))
     }
 }
 
-impl Projector {
+impl Projector<'_> {
     /// Takes in what is asked. Gives whether the projector holds: then nothing is to be read.
-    pub(super) fn hold(&mut self, control: &Control, source: &mut dyn Source) -> Result<bool, StoreError> {
+    pub(super) fn hold(&mut self, now: Moment, source: &mut dyn Source) -> Result<bool, StoreError> {
+        let control = self.control;
         if let Some(asked) = control.news(&mut self.limits.number) {
             self.limits.answered = false;
             self.limits.sync = matches!(asked, Asked::Sync(_));
@@ -50,18 +51,18 @@ impl Projector {
                 Asked::HoldAt(positions) | Asked::Sync(positions) => Some(positions),
             };
             for (told, from) in std::mem::take(&mut self.limits.aside) {
-                self.take_in(told, from)?;
+                self.take_in(now, told, from)?;
             }
         }
         let Some(positions) = &self.limits.positions else { return Ok(false) };
         match self.partitions.have_reached(positions) {
             Ok(false) => return Ok(false),
             Ok(true) if !self.limits.answered => {
-                self.write_changes(true)?;
-                self.wait_for_writes()?;
+                self.write_back.write_all(now.instant)?;
+                self.write_back.wait_until_written()?;
                 if self.limits.sync {
-                    self.checkpoint()?;
-                    self.wait_for_checkpoint(source)?;
+                    self.checkpoint(now)?;
+                    self.settle(source)?;
                 }
                 control.answer(self.limits.number, Ok(self.partitions.positions()));
             }
@@ -69,20 +70,11 @@ impl Projector {
             Ok(true) | Err(_) => {}
         }
         self.limits.answered = true;
-        if self.last_report.elapsed() >= REPORT_EVERY {
-            self.report(source);
+        if self.reporter.is_due(now.instant) {
+            self.report(now, source);
         }
-        self.writer.check()?;
+        self.write_back.check()?;
         control.wait(self.limits.number, Duration::from_millis(50));
         Ok(true)
-    }
-
-    fn wait_for_checkpoint(&mut self, source: &mut dyn Source) -> Result<(), StoreError> {
-        while self.partitions.awaits_checkpoint() {
-            self.writer.check()?;
-            std::thread::sleep(Duration::from_millis(1));
-            self.publish_checkpoint(source);
-        }
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What is folded from an archive is what is folded from the topics.
+//! A fold of an archive gives the same as a fold of the topics.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
     directory
 }
 
-/// Runs the projector over an archive until the status says so. Gives the report's last error.
+/// Runs the projector over an archive until its state is as it should be. Returns the report's last error.
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
     let opened = made::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();

@@ -20,7 +20,7 @@ use super::script::{self, Killed, Partition, Playing, Run, partitions};
 use super::{check, expected, history, room_for};
 use crate::{archive, made};
 
-/// How much of each partition is archived, and how much of that the topics have lost, in percent.
+/// Percentages of each partition: what is archived, and what of that the topics have lost.
 type Split = [(usize, usize); 6];
 
 fn split() -> impl Strategy<Value = Split> {
@@ -83,7 +83,7 @@ fn read(
     Ok(given)
 }
 
-/// Of each partition, the first of what was given, and one past the last, where it is all that is between in its order.
+/// The first offset of each partition that was given, and one past the last. All between them must have been given, in order.
 fn runs(given: &[(Position, Vec<u8>)]) -> BTreeMap<(Topic, i32), (i64, i64)> {
     let mut runs = BTreeMap::new();
     for (Position { topic, partition, offset }, _) in given {
@@ -216,7 +216,7 @@ proptest! {
 
 const HALF: Split = [(50, 50); 6];
 
-/// Why it cannot be read, where the topics are not those that were archived.
+/// Changes the topics after they were archived. Returns the reason for which they cannot be read.
 fn refused(change: impl FnOnce(&mut Vec<Partition>)) -> String {
     let (archive, mut topics) = divide(3, HALF);
     change(&mut topics);

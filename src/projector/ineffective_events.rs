@@ -1,6 +1,5 @@
-//! Tells of events that changed nothing where somebody meant them to: those that lost although they are newer than what they
-//! lost to, and deletions of what was not there. The fold follows the contract; here is what is counted, logged and shown of
-//! it.
+//! Events that changed nothing although somebody meant them to: those that lost although they are newer than what they lost to,
+//! and deletions of what was not there. The fold follows the contract; such events are counted, logged and shown here.
 
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use crate::domain::{Envelope, Outranked, Stamp, Topic};
 use crate::source::TopicNames;
 use crate::status::{EmptyDeletion, EventPlace, Found, OutrankedEvent};
 
-/// The kinds of events that can lose. Of runs the view shows only how many there are, so that none of their events can.
+/// The kinds of events that can lose. No event of a run can, as the view shows only the number of runs.
 const KINDS: [(Topic, &str); 10] = [
     (Topic::Optimizations, "created"),
     (Topic::Optimizations, "details_changed"),
@@ -26,49 +25,50 @@ const KINDS: [(Topic, &str); 10] = [
     (Topic::Jobs, "canceled"),
 ];
 
-pub struct Losers {
+/// Counts and logs ineffective events, and keeps those that are not in the status yet.
+pub struct IneffectiveEvents {
     topics: TopicNames,
     outranked: [Counter; KINDS.len()],
     deletions: Counter,
     outranked_log: LogThrottle,
     deletions_log: LogThrottle,
-    new_outranked: Unpublished<Outranked>,
-    new_deletions: Unpublished<Deletion>,
+    new_outranked: UnpublishedFindings<Outranked>,
+    new_deletions: UnpublishedFindings<DeletionEvent>,
 }
 
-/// What was found since the last report. An event costs no lock and no text: there may be very many.
-pub(super) struct Unpublished<T> {
+/// The findings of one kind since the last report. An event costs no lock and no text, as there may be very many.
+pub(super) struct UnpublishedFindings<T> {
     count: u64,
     newest: Option<T>,
 }
 
-impl<T> Default for Unpublished<T> {
-    fn default() -> Unpublished<T> {
-        Unpublished { count: 0, newest: None }
+impl<T> Default for UnpublishedFindings<T> {
+    fn default() -> UnpublishedFindings<T> {
+        UnpublishedFindings { count: 0, newest: None }
     }
 }
 
-impl<T> Unpublished<T> {
+impl<T> UnpublishedFindings<T> {
     pub fn add(&mut self, newest: T) {
         self.count += 1;
         self.newest = Some(newest);
     }
 
-    /// All of it, with the newest as the status shows it.
+    /// Takes everything, with the newest in the form that the status shows.
     pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> Found<S> {
-        let Unpublished { count, newest } = std::mem::take(self);
+        let UnpublishedFindings { count, newest } = std::mem::take(self);
         Found { count, newest: newest.map(shown) }
     }
 }
 
 /// A deletion that deleted nothing.
-struct Deletion {
+struct DeletionEvent {
     id: String,
     event: Stamp,
 }
 
-impl Losers {
-    pub fn new(topics: TopicNames) -> Losers {
+impl IneffectiveEvents {
+    pub fn new(topics: TopicNames) -> IneffectiveEvents {
         describe_counter!(
             "optview_outranked_events_total",
             "Events that changed nothing although they are newer than what they lost to, by stream and kind"
@@ -80,29 +80,29 @@ impl Losers {
         let outranked = KINDS.map(|(topic, kind)| {
             counter!("optview_outranked_events_total", "stream" => topic.default_name(), "kind" => kind)
         });
-        Losers {
+        IneffectiveEvents {
             topics,
             outranked,
             deletions: counter!("optview_deletions_without_effect_total"),
             outranked_log: LogThrottle::default(),
             deletions_log: LogThrottle::default(),
-            new_outranked: Unpublished::default(),
-            new_deletions: Unpublished::default(),
+            new_outranked: UnpublishedFindings::default(),
+            new_deletions: UnpublishedFindings::default(),
         }
     }
 
-    /// Notes an event that lost although it is newer. `is_quiet`: it is neither counted by the metrics nor logged.
+    /// Notes an event that lost although it is newer. If `is_quiet`, it is neither counted by the metrics nor logged.
     pub fn note_outranked(&mut self, outranked: Outranked, is_quiet: bool, now: Instant) {
         if !is_quiet {
-            self.tell_outranked(&outranked, now);
+            self.publish_outranked(&outranked, now);
         }
         self.new_outranked.add(outranked);
     }
 
-    fn tell_outranked(&mut self, outranked: &Outranked, now: Instant) {
+    fn publish_outranked(&mut self, outranked: &Outranked, now: Instant) {
         let Outranked { topic, kind, ref id, ref event, ref winner } = *outranked;
-        if let Some(at) = KINDS.iter().position(|known| *known == (topic, kind)) {
-            self.outranked[at].increment(1);
+        if let Some(index) = KINDS.iter().position(|known| *known == (topic, kind)) {
+            self.outranked[index].increment(1);
         }
         if let Some(left_out) = self.outranked_log.is_due(now) {
             let (topic, partition, offset) = self.place(event);
@@ -121,7 +121,7 @@ impl Losers {
         }
     }
 
-    /// Notes a deletion of what was not there. `is_quiet`: it is neither counted by the metrics nor logged.
+    /// Notes a deletion of what was not there. If `is_quiet`, it is neither counted by the metrics nor logged.
     pub fn note_deletion(&mut self, envelope: &Envelope<'_>, id: &str, is_quiet: bool, now: Instant) {
         let event = Stamp::new(&envelope.event.metadata, 0, envelope.position);
         if !is_quiet {
@@ -139,10 +139,10 @@ impl Losers {
                 );
             }
         }
-        self.new_deletions.add(Deletion { id: id.to_owned(), event });
+        self.new_deletions.add(DeletionEvent { id: id.to_owned(), event });
     }
 
-    /// What was found since the last call. `is_known` says whether there is an optimization of an id.
+    /// Takes what was found since the last call. `is_known` returns true if there is an optimization of an id.
     pub fn take_news(&mut self, is_known: impl Fn(&str) -> bool) -> (Found<OutrankedEvent>, Found<EmptyDeletion>) {
         let (mut outranked, mut deletions) =
             (std::mem::take(&mut self.new_outranked), std::mem::take(&mut self.new_deletions));
@@ -152,7 +152,7 @@ impl Losers {
             event: event_place(&self.topics, Some(kind), &event),
             lost_to: event_place(&self.topics, None, &winner),
         });
-        let deletions = deletions.take(|Deletion { id, event }| EmptyDeletion {
+        let deletions = deletions.take(|DeletionEvent { id, event }| EmptyDeletion {
             hint: hint(&id, is_known),
             id,
             event: event_place(&self.topics, Some("deleted"), &event),
@@ -165,7 +165,7 @@ impl Losers {
     }
 }
 
-/// An event as the status shows it.
+/// Returns an event's place in the form that the status shows.
 pub(super) fn event_place(topics: &TopicNames, kind: Option<&'static str>, event: &Stamp) -> EventPlace {
     let position = event.source;
     EventPlace {
@@ -179,15 +179,15 @@ pub(super) fn event_place(topics: &TopicNames, kind: Option<&'static str>, event
     }
 }
 
-/// What to say of an id that nothing has. `is_known` says whether there is an optimization of another id.
+/// Returns a hint for an id that nothing has. `is_known` returns true if there is an optimization of another id.
 fn hint(id: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
-    let (what, meant) = odd_key(id)?;
+    let (oddity, meant) = odd_key(id)?;
     let known = if is_known(meant) { ", which is there, and stays shown" } else { "" };
-    Some(format!("{what}: the bytes of the id alone are wanted, {meant:?}{known}"))
+    Some(format!("{oddity}: the bytes of the id alone are wanted, {meant:?}{known}"))
 }
 
-/// What is odd about a key, as producers write them: as JSON, with a line's end, or behind the header of a schema registry; and
-/// the id that was meant.
+/// Returns what is odd about a key, and the id that was meant. Producers write keys as JSON, with a line's end, or behind the
+/// header of a schema registry.
 fn odd_key(id: &str) -> Option<(&'static str, &str)> {
     if let Some(framed) = id.strip_prefix('\0').and_then(|rest| rest.get(4..)) {
         Some(("the key is framed with the 5 bytes of a schema registry", framed))
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_odd_about_a_key_is_said() {
+    fn the_hint_names_what_is_odd_about_a_key() {
         let hinted = |id: &str| hint(id, |id| id == "o1");
         for (id, expected) in [
             ("\"o1\"", "in quotes: the bytes of the id alone are wanted, \"o1\", which is there, and stays shown"),

@@ -1,6 +1,6 @@
-//! How much of each stream is understood. Each record that is not is a dead letter, and seldom one more or less says
-//! anything; but a topic of which many records are no events of its stream is the wrong topic, or its producers are wrong, and
-//! views stand still however live they look.
+//! The quality of each stream: how much of it is understood. Each record that is not understood is a dead letter, and one more or
+//! less is no problem. But a topic of which many records are no events of its stream is the wrong topic, or its producers are
+//! wrong, and views stand still however live they look.
 
 use crate::codec;
 use crate::domain::record::Header;
@@ -9,37 +9,39 @@ use crate::source::TopicNames;
 use crate::status::StreamReport;
 use crate::store::{Checkpoint, Reader, StoreError};
 
-/// So many records are looked back at, about.
+/// About the number of the latest records that a stream is judged by.
 const WINDOW: u64 = 200;
-/// Fewer that are not understood say nothing.
-const FEWEST: u64 = 10;
-/// One in so many that is not understood is a problem of the topic. More than that of one stream's events can be understood
+/// Below this number of records that are not understood, there is no problem.
+const PROBLEM_RECORDS_MIN: u64 = 10;
+/// The topic has a problem if one record in this many is not understood. A greater part of one stream's events can be understood
 /// as another's.
-const PARTS_OF_A_PROBLEM: u64 = 4;
-/// How many records that are not understood are tried as events of the other streams.
-const TRIED: u64 = 20;
+const PROBLEM_ONE_IN: u64 = 4;
+/// The most records that are not understood and are tried as events of the other streams.
+const TRIED_MAX: u64 = 20;
 
-pub struct Understanding {
+/// The three streams' counts.
+pub struct StreamQuality {
     topics: TopicNames,
-    streams: [Stream; 3],
+    streams: [StreamCounts; 3],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Stream {
+struct StreamCounts {
     understood: u64,
     not_understood: u64,
-    /// How many of the latest records were understood, and how many were not.
+    /// Numbers of the latest records: those that were understood, and those that were not.
     latest: [u64; 2],
     tried: u64,
-    /// How many of those that were tried are events of each stream.
+    /// Number of the records that were tried that are events of each stream.
     belong_to: [u64; 3],
     has_problem: bool,
 }
 
-impl Understanding {
-    /// Begins with what the store has of the last records of each partition, so that a restart forgets no problem.
-    pub fn new(reader: &Reader, checkpoint: &Checkpoint, topics: TopicNames) -> Result<Understanding, StoreError> {
-        let mut streams = [Stream::default(); 3];
+impl StreamQuality {
+    /// Begins with the dead letters that the store has of the last records of each partition, so that a restart forgets no
+    /// problem.
+    pub fn new(reader: &Reader, checkpoint: &Checkpoint, topics: TopicNames) -> Result<StreamQuality, StoreError> {
+        let mut streams = [StreamCounts::default(); 3];
         let origins = reader.origins()?;
         for (partition, held) in checkpoint {
             let Some(topic) = topics.called(&partition.0) else { continue };
@@ -50,10 +52,10 @@ impl Understanding {
             let not_understood = reader.dead_letters_among(topic, partition.1, offsets)?;
             streams[topic as usize].note([records.saturating_sub(not_understood), not_understood]);
         }
-        Ok(Understanding { topics, streams })
+        Ok(StreamQuality { topics, streams })
     }
 
-    /// Counts some records of a stream: how many were understood, and those that were not.
+    /// Counts some records of a stream: the number that were understood, and those that were not.
     pub fn count<'a>(
         &mut self,
         topic: Topic,
@@ -64,7 +66,7 @@ impl Understanding {
         let mut not_understood = 0;
         for dead_letter in dead_letters {
             not_understood += 1;
-            if stream.tried < TRIED {
+            if stream.tried < TRIED_MAX {
                 stream.try_others(topic, dead_letter);
             }
         }
@@ -73,7 +75,7 @@ impl Understanding {
         stream.note([understood, not_understood]);
     }
 
-    /// What `/status` shows of each stream. Logs what has changed, where `logs`.
+    /// Returns what `/status` shows of each stream. If `logs`, logs what has changed.
     pub fn report(&mut self, logs: bool) -> Vec<StreamReport> {
         let reports: Vec<StreamReport> = Topic::ALL.into_iter().map(|topic| self.stream_report(topic)).collect();
         for (stream, report) in self.streams.iter_mut().zip(&reports) {
@@ -89,20 +91,20 @@ impl Understanding {
         reports
     }
 
-    /// Counts from 0 from now on. What is known of the latest records stays.
+    /// Counts from 0 from now on. The counts of the latest records stay.
     pub fn count_anew(&mut self) {
         for stream in &mut self.streams {
             (stream.understood, stream.not_understood) = (0, 0);
         }
     }
 
-    /// The first stream's problem, if any has one.
+    /// The problem of the first stream that has one.
     pub fn problem(&self) -> Option<String> {
         Topic::ALL.into_iter().find_map(|topic| self.problem_of(topic))
     }
 
     fn stream_report(&self, topic: Topic) -> StreamReport {
-        let Stream { understood, not_understood, .. } = self.streams[topic as usize];
+        let StreamCounts { understood, not_understood, .. } = self.streams[topic as usize];
         StreamReport {
             stream: topic.default_name(),
             topic: self.topics.get(topic).to_owned(),
@@ -113,9 +115,10 @@ impl Understanding {
     }
 
     fn problem_of(&self, topic: Topic) -> Option<String> {
-        let Stream { latest: [understood, not_understood], tried, belong_to, .. } = self.streams[topic as usize];
+        let StreamCounts { latest: [understood, not_understood], tried, belong_to, .. } =
+            self.streams[topic as usize];
         let records = understood + not_understood;
-        if not_understood < FEWEST || not_understood * PARTS_OF_A_PROBLEM < records {
+        if not_understood < PROBLEM_RECORDS_MIN || not_understood * PROBLEM_ONE_IN < records {
             return None;
         }
         let (name, stream) = (self.topics.get(topic), topic.default_name());
@@ -139,9 +142,9 @@ impl Understanding {
     }
 }
 
-impl Stream {
+impl StreamCounts {
     fn note(&mut self, counts: [u64; 2]) {
-        self.latest = [0, 1].map(|at| self.latest[at] + counts[at]);
+        self.latest = [self.latest[0] + counts[0], self.latest[1] + counts[1]];
         let sum: u64 = self.latest.iter().sum();
         if sum > 2 * WINDOW {
             self.latest = self.latest.map(|count| (count * WINDOW).div_ceil(sum));
