@@ -3,14 +3,13 @@
 //! covers, never skips a record, never reads a clock inside the fold.
 
 mod cluster;
-mod control;
 mod counters;
 mod dead_letters;
 mod decoding;
 mod findings;
 mod folding;
+mod gate;
 mod health;
-mod holding;
 mod live;
 mod log_throttle;
 mod losers;
@@ -18,6 +17,7 @@ mod missing_history;
 mod nulled_numbers;
 mod orphans;
 mod partitions;
+mod pause;
 mod presence;
 mod reporting;
 mod resting;
@@ -33,16 +33,16 @@ use crate::pulse::{Pulse, Stage};
 use crate::source::{Polled, Source, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{MissingHistoryLedger, StoreError, Writer};
-pub use control::{Control, HoldError, Positions};
 use counters::Counters;
 use decoding::{Batch, Decoder, Told};
 use findings::Visibility;
+use gate::ReadGate;
 use health::Health;
-use holding::Limits;
 use losers::Losers;
 use nulled_numbers::NulledNumberReports;
 use orphans::OrphanCount;
 use partitions::{Found, Partitions};
+pub use pause::{PauseError, PauseHandle, Positions};
 pub use presence::{Presence, StoreGone};
 use reporting::Reporting;
 use understanding::Understanding;
@@ -90,7 +90,7 @@ pub fn run(
     writer: Writer,
     settings: Settings,
     status: Status,
-    control: &Control,
+    control: &PauseHandle,
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status, control)?;
     projector.look_at_disk();
@@ -126,7 +126,7 @@ struct Projector {
     orphans: OrphanCount,
     visibility: Visibility,
     decoder: Decoder,
-    limits: Limits,
+    limits: ReadGate,
     dead_letters: Vec<DeadLetter>,
     live: bool,
     /// The store knows that the generation has been live.
@@ -150,7 +150,7 @@ impl Projector {
         writer: Writer,
         settings: Settings,
         status: Status,
-        control: &Control,
+        control: &PauseHandle,
     ) -> Result<Projector, ProjectorError> {
         let partitions = Partitions::new(writer.checkpoint_at_open().clone(), settings.topics.clone());
         let now = Instant::now();
@@ -177,7 +177,7 @@ impl Projector {
             reporting: Reporting::default(),
             settings,
             status,
-            limits: Limits::default(),
+            limits: ReadGate::default(),
             dead_letters: Vec::new(),
             live: false,
             live_after: None,
@@ -291,7 +291,7 @@ impl Projector {
             self.limits.put_aside(told, from);
             return Ok(());
         }
-        let limit = self.limits.of(&told);
+        let limit = self.limits.limit(&told);
         match told {
             Told::Batch(batch) => {
                 let until = limit.map_or(batch.events().len(), |limit| batch.place_of(limit));

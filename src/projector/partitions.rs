@@ -4,8 +4,8 @@ mod identity;
 
 use std::collections::VecDeque;
 
-use super::control::Positions;
 use super::health::{Health, Moment, Reading};
+use super::pause::Positions;
 use crate::domain::{Topic, TopicId};
 use crate::source::{Continuity, TopicNames, Watermarks, remedies};
 use crate::status::{PartitionReport, PartitionState};

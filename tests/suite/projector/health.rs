@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use optview::domain::Topic;
-use optview::projector::{self, Control};
+use optview::projector::{self, PauseHandle};
 use optview::source::{ClusterHealth, PartitionObservation, Polled, Source, StandingError, Watermarks};
 use optview::status::{PartitionReport, Report, State, Status};
 use parking_lot::Mutex;
@@ -113,11 +113,11 @@ fn with_live_projector(test: impl FnOnce(&World)) {
     let data = tempfile::tempdir().unwrap();
     let opened = made::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
-    let (status, control) = (Status::new(1), Control::default());
+    let (status, control) = (Status::new(1), PauseHandle::default());
     let said = Arc::new(Mutex::new(Said { jobs: Some((0, 0, 0)), ..Said::default() }));
     let mut source = Cluster { said: said.clone(), is_found: false };
     /// Also where the test fails: the projector would go on for ever.
-    struct Stop<'a>(&'a Control);
+    struct Stop<'a>(&'a PauseHandle);
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
             self.0.stop();
