@@ -76,7 +76,7 @@ impl Projector<'_> {
             self.limits.put_aside(event, from);
             return Ok(());
         }
-        let limit = self.limits.of(&event);
+        let limit = self.limits.limit(&event);
         match event {
             DecodedEvent::Batch(batch) => {
                 let until = limit.map_or(batch.events().len(), |limit| batch.index_of(limit));
