@@ -6,9 +6,8 @@ mod catalog;
 mod checkpoint;
 mod comparing;
 mod condemned;
-mod copying;
-mod done;
 mod existing;
+mod export;
 mod failure;
 mod frozen;
 mod frozen_mark;
@@ -23,9 +22,10 @@ mod os_errors;
 mod panics;
 mod pieces;
 mod preflight;
+mod progress;
 mod reader;
-mod really_sync;
-mod unlinked;
+mod sled_fsync;
+mod unlinked_jobs;
 pub mod verify;
 mod writer;
 
@@ -33,8 +33,8 @@ pub use about::{About, Closed, HoldsMore, PartitionPosition, holds_more, note_ho
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
 pub use comparing::{Compared, compare, is_parked_alike};
 pub use condemned::condemn;
-pub use copying::{Copied, Copying};
 pub use existing::{Existing, Standing, open_existing, open_frozen, standing};
+pub use export::{Export, ExportedRecord};
 pub use frozen_mark::FrozenMark;
 pub use generations::{
     Opened, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
@@ -44,10 +44,10 @@ pub use hold::{Hold, data_dir_around, hold, hold_existing};
 pub use listing::{Listed, list};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
-pub use panics::caught;
+pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
-pub use reader::{Kept, ListQuery, Page, PageReader, Reader, Response};
-pub use unlinked::{UnlinkedCursor, UnlinkedJob};
+pub use reader::{ListQuery, Page, PageReader, Reader, Response, StoredRecord};
+pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 
 pub use crate::codec::stored::FORMAT;
@@ -141,12 +141,12 @@ impl StoreError {
     }
 
     /// The same error once more, for another who must know.
-    fn again(&self) -> StoreError {
+    fn duplicate(&self) -> StoreError {
         match self {
             StoreError::Sled(error) => StoreError::Sled(error.clone()),
             StoreError::Damaged(damaged) => StoreError::Damaged(damaged.clone()),
             StoreError::Io { doing, path, error } => {
-                StoreError::Io { doing, path: path.clone(), error: os_errors::again(error) }
+                StoreError::Io { doing, path: path.clone(), error: os_errors::duplicate(error) }
             }
             StoreError::OtherOwner(other) => StoreError::OtherOwner(other.clone()),
             StoreError::Held { path } => StoreError::Held { path: path.clone() },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{StoreError, caught};
+use super::{StoreError, catch_sled_panic};
 
 #[derive(Clone, Default)]
 pub struct Failure(Arc<Mutex<Option<StoreError>>>);
@@ -17,8 +17,8 @@ impl Failure {
     }
 
     /// Does a thread's work on the store, and keeps what a panic of sled's means. Any other panic ends the thread.
-    pub fn catching(&self, doing: &str, work: impl FnOnce()) {
-        let done = caught("store", doing, || {
+    pub fn catch_panic(&self, doing: &str, work: impl FnOnce()) {
+        let done = catch_sled_panic("store", doing, || {
             work();
             Ok(())
         });
@@ -28,11 +28,11 @@ impl Failure {
     }
 
     /// Passes a result on, and keeps what it says went wrong.
-    pub fn noting<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.inspect_err(|error| self.note(error.again()))
+    pub fn note_error<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| self.note(error.duplicate()))
     }
 
     pub fn check(&self) -> Result<(), StoreError> {
-        self.0.lock().as_ref().map_or(Ok(()), |error| Err(error.again()))
+        self.0.lock().as_ref().map_or(Ok(()), |error| Err(error.duplicate()))
     }
 }

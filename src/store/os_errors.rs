@@ -29,7 +29,7 @@ pub fn remedy_in(text: &str) -> String {
 }
 
 /// The same error once more: with its number, where it has one.
-pub fn again(error: &io::Error) -> io::Error {
+pub fn duplicate(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(error.kind(), error.to_string()),
@@ -66,7 +66,7 @@ mod tests {
             assert!(remedy_in(&text).contains("ulimit -n"), "{text}");
         }
         assert!(remedy(&copied).contains("ulimit -n"));
-        assert!(remedy(&again(&error)).contains("ulimit -n"));
+        assert!(remedy(&duplicate(&error)).contains("ulimit -n"));
     }
 
     #[test]

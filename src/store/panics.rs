@@ -22,7 +22,7 @@ thread_local! {
 ///
 /// # Panics
 /// Where the work panics outside of sled.
-pub fn caught<T, E: From<StoreError>>(
+pub fn catch_sled_panic<T, E: From<StoreError>>(
     what: &'static str,
     doing: &str,
     work: impl FnOnce() -> Result<T, E>,
@@ -35,11 +35,11 @@ pub fn caught<T, E: From<StoreError>>(
     if !IS_OF_SLED.get() {
         resume_unwind(panic);
     }
-    Err(meaning(what, doing, text_of(&*panic)).into())
+    Err(interpret(what, doing, text_of(&*panic)).into())
 }
 
 /// What a panic of sled's says.
-fn meaning(what: &'static str, doing: &str, text: &str) -> StoreError {
+fn interpret(what: &'static str, doing: &str, text: &str) -> StoreError {
     if os_errors::named_in(text).is_some() {
         return StoreError::Panicked { doing: doing.to_owned(), text: text.to_owned() };
     }
@@ -75,12 +75,13 @@ mod tests {
 
     #[test]
     fn only_a_panic_of_sled_without_an_error_of_the_system_is_damage() {
-        let damage = meaning("value", "reading it", "failed to deserialize data: Corruption { at: None, bt: () }");
+        let damage =
+            interpret("value", "reading it", "failed to deserialize data: Corruption { at: None, bt: () }");
         assert!(damage.is_damage(), "{damage}");
         for number in [5, 11, 12, 13, 24] {
             let error = std::io::Error::from_raw_os_error(number);
             let text = format!("called `Result::unwrap()` on an `Err` value: {error:?}");
-            let refused = meaning("generation", "opening it", &text);
+            let refused = interpret("generation", "opening it", &text);
             assert!(!refused.is_damage(), "{refused}");
             assert!(refused.to_string().contains("This is no damage"), "{refused}");
         }
@@ -88,7 +89,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_goes_on() {
-        let ours = || caught("value", "reading it", || -> Result<(), StoreError> { panic!("a mistake of ours") });
+        let ours = || {
+            catch_sled_panic("value", "reading it", || -> Result<(), StoreError> { panic!("a mistake of ours") })
+        };
         let panic = catch_unwind(ours).expect_err("it goes on");
         assert_eq!(text_of(&*panic), "a mistake of ours");
     }
@@ -101,7 +104,8 @@ mod tests {
         // sled's own: a size of segments that is no power of two.
         let config = || sled::Config::new().segment_size(3);
         #[expect(deprecated, reason = "it is what panics")]
-        let refused = caught("value", "opening it", || -> Result<_, StoreError> { Ok(config().build()) });
+        let refused =
+            catch_sled_panic("value", "opening it", || -> Result<_, StoreError> { Ok(config().build()) });
         let error = refused.expect_err("sled panics").to_string();
         assert!(error.contains("sled panicked while opening it"), "{error}");
     }

@@ -6,8 +6,8 @@ use sled::{IVec, Tree};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys::VALUE_LIMIT;
-use super::really_sync::wait_for_room;
-use super::{StoreError, Trees, caught};
+use super::sled_fsync::wait_for_room;
+use super::{StoreError, Trees, catch_sled_panic};
 use crate::codec::stored::Damaged;
 
 /// A reference begins with this, which no encoded value does: those begin with their layout.
@@ -50,7 +50,7 @@ pub fn remove(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<(), StoreError> 
 
 /// Gets a value of any size.
 pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    caught("value", "reading it", || find(trees, tree, key))
+    catch_sled_panic("value", "reading it", || find(trees, tree, key))
 }
 
 fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {

@@ -12,9 +12,9 @@ use sled::IVec;
 
 use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
-use super::done::Done;
 use super::frozen::Frozen;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
+use super::progress::WriterProgress;
 use super::{StoreError, pieces};
 use crate::codec::stored::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
@@ -64,7 +64,7 @@ pub struct Page {
 
 /// All that is stored of one optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredRecord {
     pub optimization: Optimization,
     /// What a reader gets; `None` where readers must not see it.
     pub response: Option<Response>,
@@ -76,15 +76,15 @@ pub struct Reader {
     pub(super) catalog: Arc<RwLock<Catalog>>,
     /// The catalog's, to be looked up without its lock.
     pub(super) ids: Arc<Ids>,
-    pub(super) done: Arc<Done>,
+    pub(super) progress: Arc<WriterProgress>,
     /// Why nothing can be decoded that readers do not get, where it is of another format.
     pub(super) frozen: Option<Arc<Frozen>>,
 }
 
 impl Reader {
-    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, done: Arc<Done>) -> Reader {
+    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, progress: Arc<WriterProgress>) -> Reader {
         let ids = catalog.read().ids();
-        Reader { trees, catalog, ids, done, frozen: None }
+        Reader { trees, catalog, ids, progress, frozen: None }
     }
 
     /// What a reader of this organization (`None`: of any) may see under this id.
@@ -92,7 +92,7 @@ impl Reader {
     /// # Errors
     /// Any error ends the projector too, and with it the process: memory may be ahead of the disk.
     pub fn get(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
-        self.done.failure.noting(self.find(id, organization_id))
+        self.progress.failure.note_error(self.find(id, organization_id))
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
@@ -114,7 +114,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::OtherFormat`] where it is frozen. None of them ends the projector: it finds by itself what is wrong
     /// with what it needs.
-    pub fn kept(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    pub fn stored_record(&self, id: &str) -> Result<Option<StoredRecord>, StoreError> {
         self.check_format()?;
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
@@ -123,13 +123,13 @@ impl Reader {
         let layout = stored::layout(&stored)?;
         let optimization = stored::decode_optimization(&stored)?;
         let body = layout.shown.then(|| response_of(stored, layout.response));
-        Ok(Some(Kept { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
+        Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
 
     /// The state that is parked under a job's id.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
@@ -144,7 +144,7 @@ impl Reader {
     /// The last checkpoint written.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         checkpoint::read(&self.trees)
     }
@@ -152,7 +152,7 @@ impl Reader {
     /// From which offset each partition, by its topic's name, was read first.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
             Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
@@ -164,7 +164,7 @@ impl Reader {
     /// version did that did not note it.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
         match self.trees.meta.get(TOPICS)? {
             Some(bytes) => Ok(Some(stored::decode(&bytes, "topics' names")?)),
@@ -175,7 +175,7 @@ impl Reader {
     /// The id of the cluster that it is built from. `None`: nothing was read yet, or a version did that did not note it.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
         Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
     }
@@ -183,7 +183,7 @@ impl Reader {
     /// How many dead letters there are of these offsets of a partition.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn dead_letters_among(
         &self,
         topic: Topic,
@@ -199,7 +199,7 @@ impl Reader {
     /// not note it.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn was_live(&self) -> Result<bool, StoreError> {
         Ok(self.trees.meta.contains_key(WAS_LIVE)?)
     }

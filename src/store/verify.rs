@@ -37,7 +37,7 @@ const BOUNDS_AGAIN: Duration = Duration::from_millis(600);
 
 /// What was checked, in numbers, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verified {
+pub struct VerifyReport {
     /// Optimizations, each of which decoded, and whose response and registers were compared.
     pub records: u64,
     /// Of those, the ones that readers see.
@@ -77,7 +77,7 @@ pub struct Problem {
 }
 
 /// What the broker has of each partition, by the topic's name.
-pub type Bounds = BTreeMap<(String, i32), PartitionBounds>;
+pub type TopicBounds = BTreeMap<(String, i32), PartitionBounds>;
 
 /// What the broker has of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,23 +91,24 @@ pub struct PartitionBounds {
 }
 
 /// Is told what is looked at, how much of it is done, and how much there is. `Break`: nobody wants to know any more.
-pub type Watch<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
+pub type ProgressSink<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
 
 /// How to go about it.
-pub struct Settings<'a> {
+pub struct VerifySettings<'a> {
     /// Others need the processor too: rest as long as it worked.
     pub gently: bool,
     /// `None` where the broker is not asked. Called again where a position lies outside.
-    pub bounds: &'a dyn Fn() -> Option<Bounds>,
+    pub bounds: &'a dyn Fn() -> Option<TopicBounds>,
     /// How far it is.
-    pub watch: &'a mut Watch<'a>,
+    pub watch: &'a mut ProgressSink<'a>,
 }
 
 /// Proves the store. `None` where `watch` breaks.
-pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified> {
-    let mut verifier = Verifier { reader, settings, phase: "", done: 0, total: None, found: Verified::default() };
-    type OneStep<'a> = (&'static str, fn(&mut Verifier<'a>) -> Step);
-    let steps: [OneStep<'a>; 6] = [
+pub fn verify<'a>(reader: &'a Reader, settings: VerifySettings<'a>) -> Option<VerifyReport> {
+    let mut verifier =
+        Verifier { reader, settings, phase: "", done: 0, total: None, report: VerifyReport::default() };
+    type Phase<'a> = (&'static str, fn(&mut Verifier<'a>) -> Step);
+    let steps: [Phase<'a>; 6] = [
         ("records", Verifier::records),
         ("catalog", Verifier::catalog),
         ("pieces", Verifier::pieces),
@@ -119,19 +120,21 @@ pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified
         (verifier.phase, verifier.done, verifier.total) = (phase, 0, None);
         // sled tells of damage by a panic as often as by an error.
         let ended = catch_unwind(AssertUnwindSafe(|| step(&mut verifier)));
-        match ended.unwrap_or_else(|panic| Err(Stop::Failed(format!("sled panicked: {}", text_of(&*panic))))) {
+        match ended
+            .unwrap_or_else(|panic| Err(Interruption::Failed(format!("sled panicked: {}", text_of(&*panic)))))
+        {
             Ok(()) => {}
-            Err(Stop::NobodyWatches) => return None,
-            Err(Stop::Failed(why)) => verifier.unreadable(phase, "all that follows", why),
+            Err(Interruption::NobodyWatches) => return None,
+            Err(Interruption::Failed(why)) => verifier.unreadable(phase, "all that follows", why),
         }
     }
-    Some(verifier.found)
+    Some(verifier.report)
 }
 
 /// What is known of a store that cannot even be opened.
-pub fn unopened(why: &StoreError) -> Verified {
+pub fn report_unopenable(why: &StoreError) -> VerifyReport {
     let problem = Problem { of: "store".to_owned(), which: "generation".to_owned(), problem: why.to_string() };
-    Verified { problems_found: 1, unreadable: 1, problems: vec![problem], ..Verified::default() }
+    VerifyReport { problems_found: 1, unreadable: 1, problems: vec![problem], ..VerifyReport::default() }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
@@ -140,16 +143,16 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Why a step ends before its end.
-enum Stop {
+enum Interruption {
     NobodyWatches,
     Failed(String),
 }
 
-type Step = Result<(), Stop>;
+type Step = Result<(), Interruption>;
 
-impl<E: Into<StoreError>> From<E> for Stop {
-    fn from(error: E) -> Stop {
-        Stop::Failed(error.into().to_string())
+impl<E: Into<StoreError>> From<E> for Interruption {
+    fn from(error: E) -> Interruption {
+        Interruption::Failed(error.into().to_string())
     }
 }
 
@@ -158,32 +161,32 @@ impl<E: Into<StoreError>> From<E> for Stop {
 struct Finding {
     problem: String,
     /// A hash of what was compared: another one shows that it has changed.
-    seen: u64,
+    content_hash: u64,
     /// A kill may have left it so, until the tail of the topics is read again.
-    may_be_left: bool,
+    may_be_crash_remnant: bool,
     unreadable: bool,
 }
 
 struct Verifier<'a> {
     reader: &'a Reader,
-    settings: Settings<'a>,
+    settings: VerifySettings<'a>,
     phase: &'static str,
     done: u64,
     total: Option<u64>,
-    found: Verified,
+    report: VerifyReport,
 }
 
 impl Verifier<'_> {
     fn problem(&mut self, of: &str, which: impl Into<String>, problem: String) {
-        self.found.problems_found += 1;
-        if self.found.problems.len() < NAMED {
-            self.found.problems.push(Problem { of: of.to_owned(), which: which.into(), problem });
+        self.report.problems_found += 1;
+        if self.report.problems.len() < NAMED {
+            self.report.problems.push(Problem { of: of.to_owned(), which: which.into(), problem });
         }
     }
 
     /// A problem of what cannot even be read.
     fn unreadable(&mut self, of: &str, which: impl Into<String>, problem: String) {
-        self.found.unreadable += 1;
+        self.report.unreadable += 1;
         self.problem(of, which, problem);
     }
 
@@ -214,7 +217,7 @@ impl Verifier<'_> {
         work(self)?;
         self.done += len as u64;
         if (self.settings.watch)(self.phase, self.done, self.total).is_break() {
-            return Err(Stop::NobodyWatches);
+            return Err(Interruption::NobodyWatches);
         }
         if self.settings.gently {
             std::thread::sleep(begin.elapsed());
@@ -232,11 +235,11 @@ impl Verifier<'_> {
         let Some(mut finding) = check(self)? else { return Ok(true) };
         for _ in 0..TRIES {
             // A writer that has failed changes nothing any more.
-            self.reader.done.wait_for_parts();
+            self.reader.progress.wait_for_parts();
             let Some(again) = check(self)? else { return Ok(true) };
             if again == finding {
-                if finding.may_be_left && !self.reader.done.caught_up.load(Ordering::Acquire) {
-                    self.found.unsettled += 1;
+                if finding.may_be_crash_remnant && !self.reader.progress.caught_up.load(Ordering::Acquire) {
+                    self.report.unsettled += 1;
                 } else if finding.unreadable {
                     self.unreadable(of, which, finding.problem);
                 } else {
@@ -246,15 +249,15 @@ impl Verifier<'_> {
             }
             finding = again;
         }
-        self.found.unsettled += 1;
+        self.report.unsettled += 1;
         Ok(false)
     }
 
     fn checkpoint(&mut self) -> Step {
         let checkpoint = self.reader.checkpoint()?;
-        self.found.partitions = checkpoint.len() as u64;
+        self.report.partitions = checkpoint.len() as u64;
         let Some(mut bounds) = (self.settings.bounds)() else { return Ok(()) };
-        let outside = |bounds: &Bounds| {
+        let outside = |bounds: &TopicBounds| {
             let is = |(key, next): (&(String, i32), i64)| {
                 bounds.get(key).is_none_or(|held| next < held.low || next > held.high)
             };
@@ -271,7 +274,7 @@ impl Verifier<'_> {
                 self.problem("checkpoint", which, "the cluster has no such partition".to_owned());
                 continue;
             };
-            self.found.partitions_bounded += 1;
+            self.report.partitions_bounded += 1;
             if let (Some(read), Some(found)) = (held.topic_id, topic_id)
                 && read != found
             {

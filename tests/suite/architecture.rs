@@ -114,7 +114,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/source/kafka/decompression.rs",
             "src/source/kafka/queries.rs",
             "src/source/kafka/queue.rs",
-            "src/store/really_sync.rs",
+            "src/store/sled_fsync.rs",
         ],
     ),
     (&["flate2", "lz4_flex"], &["src/source/kafka/decompression.rs"]),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use optview::codec::stored;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
-use optview::store::verify::{Bounds, PartitionBounds, Settings, Verified, verify};
+use optview::store::verify::{PartitionBounds, TopicBounds, VerifyReport, VerifySettings, verify};
 use optview::store::{self, Checkpoint, Existing, PartitionCheckpoint, Reader, StoreError, Writer};
 
 use crate::made;
@@ -63,8 +63,8 @@ fn topic_id(number: i64) -> TopicId {
     TopicId { most_significant: 7, least_significant: number }
 }
 
-fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
-    let settings = Settings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+fn check(reader: &Reader, bounds: &dyn Fn() -> Option<TopicBounds>) -> VerifyReport {
+    let settings = VerifySettings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
     verify(reader, settings).expect("it goes on to its end")
 }
 
@@ -79,7 +79,7 @@ fn open(directory: &Path) -> Existing {
     }
 }
 
-fn verified(directory: &Path) -> Verified {
+fn verified(directory: &Path) -> VerifyReport {
     check(&open(directory).reader, &|| None)
 }
 
@@ -89,7 +89,7 @@ fn planted(plant: impl FnOnce(&sled::Db)) -> String {
     let db = made::open_database(directory.path());
     plant(&db);
     drop(db);
-    let Verified { problems_found, problems, .. } = verified(directory.path());
+    let VerifyReport { problems_found, problems, .. } = verified(directory.path());
     assert_eq!(problems_found, 1, "{problems:?}");
     format!("{} {}: {}", problems[0].of, problems[0].which, problems[0].problem)
 }
@@ -240,7 +240,7 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
             assert!(problem.which == "jobs/0" && problem.problem.contains(expected), "{problem:?}");
         }
     }
-    let found = check(&existing.reader, &|| Some(Bounds::new()));
+    let found = check(&existing.reader, &|| Some(TopicBounds::new()));
     assert_eq!(found.problems[0].problem, "the cluster has no such partition");
 }
 
@@ -252,7 +252,7 @@ fn a_store_that_does_not_open_is_left_where_it_is() {
     let error = store::open_existing(directory.path(), made::CACHE_BYTES).err().expect("it is damaged");
     assert!(error.is_damage(), "{error}");
     assert_eq!(std::fs::metadata(&db).unwrap().len(), 0, "it is as it was");
-    let found = optview::store::verify::unopened(&error);
+    let found = optview::store::verify::report_unopenable(&error);
     assert_eq!((found.problems_found, found.records), (1, 0));
 }
 
@@ -311,6 +311,6 @@ fn a_store_that_is_being_written_has_no_problem() {
 fn it_ends_where_nobody_waits_for_it() {
     let directory = written();
     let existing = open(directory.path());
-    let settings = Settings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
+    let settings = VerifySettings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
     assert_eq!(verify(&existing.reader, settings), None);
 }

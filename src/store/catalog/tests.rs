@@ -56,7 +56,7 @@ fn id(number: u32) -> String {
 }
 
 fn entry<'a>(number: u32, id: &'a str, facts: Option<&Facts>) -> super::Entry<'a> {
-    let listed = facts.map(|facts| Listed {
+    let listed = facts.map(|facts| ListEntry {
         organization_id: facts.organization,
         project_id: facts.project,
         kind: facts.kind,
@@ -82,7 +82,7 @@ fn put(catalog: &mut Catalog, model: &mut Model, number: u32, facts: Option<Fact
 }
 
 fn reloaded(model: &Model) -> Catalog {
-    let mut loading = Loading::default();
+    let mut loading = CatalogLoader::default();
     for (number, facts) in model {
         loading.put(&entry(*number, &id(*number), facts.as_ref()), 5);
         // An entry that is older, and counts for nothing.
@@ -215,7 +215,7 @@ fn a_job_that_nobody_links_any_more_is_forgotten() {
 fn what_stands_wrong_in_a_list_is_found() {
     let (mut catalog, mut model) = (Catalog::default(), Model::new());
     (0..40).for_each(|number| put(&mut catalog, &mut model, number, Some(default_facts("a"))));
-    let other = Some(ListedSlot {
+    let other = Some(ListSlot {
         facet: Facet::new(Some(Status::Failed), None),
         ..catalog.slot(9).unwrap().listed.unwrap()
     });

@@ -59,8 +59,8 @@ impl PageReader {
     /// # Errors
     /// As for [`Reader::get`].
     pub fn next_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
-        let done = self.reader.done.clone();
-        done.failure.noting(self.read_piece(len))
+        let progress = self.reader.progress.clone();
+        progress.failure.note_error(self.read_piece(len))
     }
 
     fn read_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {

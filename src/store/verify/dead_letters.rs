@@ -10,7 +10,7 @@ impl Verifier<'_> {
     pub(super) fn parked_jobs(&mut self) -> Step {
         let tree = self.reader.trees.jobs.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.parked_jobs += 1;
+            verifier.report.parked_jobs += 1;
             verifier.value("parked job", &String::from_utf8_lossy(key), &tree, key, |value| {
                 let again = stored::encode_job(&stored::decode_job(value)?)?;
                 if again == value { Ok(()) } else { Err(odd("parked job", "it is not what its registers give")) }
@@ -21,7 +21,7 @@ impl Verifier<'_> {
     pub(super) fn dead_letters(&mut self) -> Step {
         let tree = self.reader.trees.dead_letters.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.dead_letters += 1;
+            verifier.report.dead_letters += 1;
             verifier.value("dead letter", &place(key), &tree, key, |value| {
                 let dead_letter = stored::decode_dead_letter(value)?;
                 let is_its = dead_letter_key(dead_letter.position) == **key;

@@ -10,17 +10,17 @@ impl Verifier<'_> {
     pub(super) fn pieces(&mut self) -> Step {
         let tree = self.reader.trees.pieces.clone();
         self.each(&tree, |verifier, key, _| {
-            verifier.found.pieces += 1;
+            verifier.report.pieces += 1;
             match pieces::owner(key) {
                 Some((name, owner)) if verifier.tree(name).is_some() => {
                     if verifier.is_referred_to(name, owner, key)? {
                         return Ok(());
                     }
                     // Pieces are written before what refers to them, and removed after.
-                    verifier.reader.done.wait_for_parts();
+                    verifier.reader.progress.wait_for_parts();
                     let is_left = !verifier.is_referred_to(name, owner, key)?
                         && verifier.reader.trees.pieces.contains_key(key)?;
-                    verifier.found.pieces_left_over += u64::from(is_left);
+                    verifier.report.pieces_left_over += u64::from(is_left);
                 }
                 _ => verifier.problem(
                     "piece",
@@ -63,12 +63,18 @@ impl Verifier<'_> {
             });
             match found {
                 Ok(None) => Ok(None),
-                Ok(Some((error, seen))) => {
-                    Ok(Some(Finding { problem: error.to_string(), seen, may_be_left: false, unreadable: true }))
-                }
-                Err(error) if error.is_damage() => {
-                    Ok(Some(Finding { problem: error.to_string(), seen: 0, may_be_left: false, unreadable: true }))
-                }
+                Ok(Some((error, seen))) => Ok(Some(Finding {
+                    problem: error.to_string(),
+                    content_hash: seen,
+                    may_be_crash_remnant: false,
+                    unreadable: true,
+                })),
+                Err(error) if error.is_damage() => Ok(Some(Finding {
+                    problem: error.to_string(),
+                    content_hash: 0,
+                    may_be_crash_remnant: false,
+                    unreadable: true,
+                })),
                 Err(error) => Err(error),
             }
         })?;

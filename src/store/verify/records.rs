@@ -23,7 +23,7 @@ impl Verifier<'_> {
             if let Some(met) = met.get_mut(number as usize) {
                 *met = true;
             }
-            verifier.found.records += 1;
+            verifier.report.records += 1;
             verifier.record(number)
         })?;
         for (number, _) in met.iter().enumerate().filter(|(_, met)| !**met) {
@@ -53,7 +53,7 @@ impl Verifier<'_> {
                 self.settle("record", &self.name_of(number), |verifier| Ok(verifier.look_at(number)?.0))
             }
         };
-        self.found.views += u64::from(shown);
+        self.report.views += u64::from(shown);
         settled.map(|_| ())
     }
 
@@ -67,7 +67,10 @@ impl Verifier<'_> {
         let trees = &self.reader.trees;
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             let problem = "the catalog has it, and there is no record of it".to_owned();
-            return Ok((Some(Finding { problem, seen: 0, may_be_left: true, unreadable: false }), false));
+            return Ok((
+                Some(Finding { problem, content_hash: 0, may_be_crash_remnant: true, unreadable: false }),
+                false,
+            ));
         };
         let shown = stored::layout(&stored)?.shown;
         let optimization = stored::decode_optimization(&stored)?;
@@ -76,11 +79,19 @@ impl Verifier<'_> {
         let seen = xxh3_64(&stored);
         if *again != *stored {
             let problem = "the stored response or head is not what its registers give".to_owned();
-            return Ok((Some(Finding { problem, seen, may_be_left: false, unreadable: false }), shown));
+            return Ok((
+                Some(Finding { problem, content_hash: seen, may_be_crash_remnant: false, unreadable: false }),
+                shown,
+            ));
         }
         let finding = self.disagreement(&optimization, number);
         Ok((
-            finding.map(|(problem, may_be_left)| Finding { problem, seen, may_be_left, unreadable: false }),
+            finding.map(|(problem, may_be_left)| Finding {
+                problem,
+                content_hash: seen,
+                may_be_crash_remnant: may_be_left,
+                unreadable: false,
+            }),
             shown,
         ))
     }

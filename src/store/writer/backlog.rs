@@ -19,7 +19,7 @@ const PART_LIMIT: usize = 2_000;
 const RECORD_BYTES: u64 = 2_500;
 
 /// A part of a commit.
-pub(super) struct Part {
+pub(super) struct CommitPart {
     pub commit: Commit,
     pub dead_letters: Vec<DeadLetter>,
     /// The number that is done once this part is, where it is the last of a commit.
@@ -28,13 +28,13 @@ pub(super) struct Part {
     pub bytes: u64,
 }
 
-impl Part {
-    fn new(commit: Commit, dead_letters: Vec<DeadLetter>, number: Option<u64>) -> Part {
+impl CommitPart {
+    fn new(commit: Commit, dead_letters: Vec<DeadLetter>, number: Option<u64>) -> CommitPart {
         let parked = commit.jobs.iter().filter_map(|(_, job)| job.as_deref());
         let bytes = commit.optimizations.iter().map(|optimization| bytes_of(optimization)).sum::<u64>()
             + parked.map(bytes_of_job).sum::<u64>()
             + dead_letters.iter().map(|dead_letter| dead_letter.size() as u64).sum::<u64>();
-        Part { commit, dead_letters, number, bytes }
+        CommitPart { commit, dead_letters, number, bytes }
     }
 }
 
@@ -48,10 +48,14 @@ fn bytes_of_job(job: &Job) -> u64 {
 
 /// The parts of commit `number`, in the order in which they are to be written: what is parked first, then the optimizations,
 /// last what is parked no longer.
-pub(super) fn parts(commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> impl Iterator<Item = Part> {
+pub(super) fn parts(
+    commit: Commit,
+    dead_letters: Vec<DeadLetter>,
+    number: u64,
+) -> impl Iterator<Item = CommitPart> {
     let Commit { optimizations, jobs } = commit;
     let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
-    let first = Part::new(Commit { optimizations: Vec::new(), jobs: parked }, dead_letters, None);
+    let first = CommitPart::new(Commit { optimizations: Vec::new(), jobs: parked }, dead_letters, None);
     let mut left = optimizations.into_iter().peekable();
     let middle = std::iter::from_fn(move || {
         left.peek()?;
@@ -60,9 +64,9 @@ pub(super) fn parts(commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) 
             bytes += bytes_of(&optimization);
             part.push(optimization);
         }
-        Some(Part::new(Commit { optimizations: part, jobs: Vec::new() }, Vec::new(), None))
+        Some(CommitPart::new(Commit { optimizations: part, jobs: Vec::new() }, Vec::new(), None))
     });
-    let last = Part::new(Commit { optimizations: Vec::new(), jobs: removed }, Vec::new(), Some(number));
+    let last = CommitPart::new(Commit { optimizations: Vec::new(), jobs: removed }, Vec::new(), Some(number));
     std::iter::once(first).chain(middle).chain(std::iter::once(last))
 }
 
@@ -72,12 +76,12 @@ fn has_room(part: &[Arc<Optimization>], bytes: u64, next: &Optimization) -> bool
 
 #[derive(Default)]
 pub(super) struct Backlog {
-    bytes: Mutex<Bytes>,
+    bytes: Mutex<ByteCounts>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Bytes {
+struct ByteCounts {
     /// Handed over and not written yet.
     queued: u64,
     /// Given to sled since the store was opened.
@@ -144,9 +148,9 @@ impl Backlog {
 }
 
 /// Ends a backlog when the thread that holds this ends, also by a panic.
-pub(super) struct EndsBacklog(pub(super) Arc<Backlog>);
+pub(super) struct BacklogGuard(pub(super) Arc<Backlog>);
 
-impl Drop for EndsBacklog {
+impl Drop for BacklogGuard {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -214,7 +218,7 @@ mod tests {
             waits(&backlog, |backlog| backlog.enter(1)),
             waits(&backlog, |backlog| assert!(!backlog.wait_for_disk())),
         ];
-        drop(EndsBacklog(backlog));
+        drop(BacklogGuard(backlog));
         waiting.into_iter().for_each(|waiting| waiting.recv().unwrap());
     }
 }

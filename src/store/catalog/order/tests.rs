@@ -10,7 +10,7 @@ type Keys = Vec<u8>;
 
 /// An order beside the places that it must hold, unsorted.
 #[derive(Clone, Default)]
-struct Modelled {
+struct ModelOrder {
     order: Order,
     places: Vec<Place>,
 }
@@ -31,7 +31,7 @@ fn place(keys: &Keys, number: u32, facet: Facet) -> Place {
     Place { created_millis: -i64::from(keys[number as usize] / 4), number, facet }
 }
 
-impl Modelled {
+impl ModelOrder {
     fn apply(&mut self, step: Step, keys: &mut Keys) {
         match step {
             Step::Insert { key, facet } => {
@@ -145,7 +145,7 @@ proptest! {
         let mut places: Vec<Place> =
             built.iter().zip(0..).map(|((_, facet), number)| place(&keys, number, *facet)).collect();
         places.sort_by(|one, other| compare(&keys)(one.number, other.number));
-        let mut modelled = Modelled { order: Order::from_sorted(&places), places };
+        let mut modelled = ModelOrder { order: Order::from_sorted(&places), places };
         let mut snapshot = modelled.clone();
         for (at, step) in steps.into_iter().enumerate() {
             if at == snapshot_at {

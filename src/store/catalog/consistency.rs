@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::order::Order;
 use super::scopes::Scope;
-use super::{Catalog, ListedSlot, Timestamp, compared};
+use super::{Catalog, ListSlot, Timestamp, compare_listed};
 
 /// One list, looked at leaf by leaf. It may change meanwhile.
 pub struct ListCheck {
@@ -57,7 +57,7 @@ impl Catalog {
             return Some("it is not found by the job that it links".to_owned());
         }
         let listed = slot.listed?;
-        let compare = |one, other| compared(&self.slots, one, other);
+        let compare = |one, other| compare_listed(&self.slots, one, other);
         let is_in = |scope: &Scope| scope.order.contains(listed.place(number), &compare);
         let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
         let is_in_all = scopes.all(|scope| self.scopes.get(scope).is_some_and(is_in));
@@ -77,7 +77,7 @@ impl Catalog {
         let mut last = None;
         for place in scope.order.some_after(&is_after) {
             let slot = self.slot(place.number).and_then(|slot| Some((slot.listed?, &slot.id)));
-            let belongs = |listed: ListedSlot| {
+            let belongs = |listed: ListSlot| {
                 listed.facet == place.facet && self.scopes.with_those_around(listed.project).contains(&check.scope)
             };
             match slot.filter(|(listed, _)| belongs(*listed)) {

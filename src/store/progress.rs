@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::comparing::Changes;
-use super::copying::Parkings;
+use super::export::ParkedJobFeed;
 use super::failure::Failure;
 use crate::pulse::Pulse;
 
@@ -13,7 +13,7 @@ const PART_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Counts what has been done, in the order in which it was asked for.
 #[derive(Default)]
-pub struct Done {
+pub struct WriterProgress {
     pub commits: AtomicU64,
     /// Optimizations and parked jobs.
     pub records: AtomicU64,
@@ -24,13 +24,13 @@ pub struct Done {
     pub failure: Failure,
     pub pulse: Pulse,
     pub changes: Changes,
-    pub parkings: Parkings,
+    pub parked_jobs: ParkedJobFeed,
     /// Parts of commits: while one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,
 }
 
-impl Done {
+impl WriterProgress {
     pub fn begin_part(&self) {
         self.parts_begun.fetch_add(1, Ordering::AcqRel);
     }

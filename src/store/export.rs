@@ -21,13 +21,13 @@ use crate::domain::Job;
 const SLICE: usize = 256;
 
 /// A job's id, and the state that was parked under it.
-type Parked = (Arc<str>, Arc<Job>);
+type ParkedJob = (Arc<str>, Arc<Job>);
 
 /// Where the writer says which jobs it parks, as long as anybody listens.
 #[derive(Default)]
-pub struct Parkings(Mutex<Vec<Sender<Parked>>>);
+pub struct ParkedJobFeed(Mutex<Vec<Sender<ParkedJob>>>);
 
-impl Parkings {
+impl ParkedJobFeed {
     /// Called when these have been written, before any optimization without their states is.
     pub fn note(&self, written: &[(Arc<str>, Option<Arc<Job>>)]) {
         let mut listeners = self.0.lock();
@@ -35,7 +35,7 @@ impl Parkings {
         listeners.retain(|listener| parked().all(|parked| listener.send(parked).is_ok()));
     }
 
-    fn listen(&self) -> Receiver<Parked> {
+    fn listen(&self) -> Receiver<ParkedJob> {
         let (told, listener) = channel();
         self.0.lock().push(told);
         listener
@@ -44,7 +44,7 @@ impl Parkings {
 
 /// A record of a copy, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied<'a> {
+pub enum ExportedRecord<'a> {
     /// Under its id. A later one of the same id replaces it.
     Job(&'a [u8], &'a [u8]),
     Optimization(&'a [u8]),
@@ -52,9 +52,9 @@ pub enum Copied<'a> {
 }
 
 /// A copy that is begun.
-pub struct Copying {
+pub struct Export {
     reader: Reader,
-    parked: Receiver<Parked>,
+    parked: Receiver<ParkedJob>,
     /// From where whoever has the copy must go on.
     pub checkpoint: Checkpoint,
     /// From which offset each partition was read first.
@@ -69,36 +69,39 @@ impl Reader {
     /// Begins a copy.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
-    pub fn begin_copy(&self) -> Result<Copying, StoreError> {
+    /// As for [`Reader::stored_record`].
+    pub fn begin_export(&self) -> Result<Export, StoreError> {
         self.check_format()?;
         // All that the checkpoint covers lies in the store now. What is parked later comes from beyond it.
         // Where it has been live, the checkpoint that is read next covers what made it so.
         let was_live = self.was_live()?;
         let (checkpoint, origins, cluster) = (self.checkpoint()?, self.origins()?, self.cluster()?);
-        let parked = self.done.parkings.listen();
-        Ok(Copying { reader: self.clone(), parked, checkpoint, origins, cluster, was_live })
+        let parked = self.progress.parked_jobs.listen();
+        Ok(Export { reader: self.clone(), parked, checkpoint, origins, cluster, was_live })
     }
 }
 
-impl Copying {
+impl Export {
     /// Gives every record to `take`.
     ///
     /// # Errors
-    /// As for [`Reader::kept`], and what `take` fails at.
-    pub fn each<E: From<StoreError>>(self, take: &mut dyn FnMut(Copied<'_>) -> Result<(), E>) -> Result<(), E> {
+    /// As for [`Reader::stored_record`], and what `take` fails at.
+    pub fn each<E: From<StoreError>>(
+        self,
+        take: &mut dyn FnMut(ExportedRecord<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let trees = &self.reader.trees;
-        self.tree(&trees.jobs, None, |key, value| take(Copied::Job(key, value)))?;
+        self.tree(&trees.jobs, None, |key, value| take(ExportedRecord::Job(key, value)))?;
         // Numbers only grow, so the copy ends. A job's state may have moved to the last of them while jobs were copied.
         let last = trees.optimizations.last().map_err(StoreError::from)?;
         if let Some((last, _)) = last {
-            self.tree(&trees.optimizations, Some(last), |_, value| take(Copied::Optimization(value)))?;
+            self.tree(&trees.optimizations, Some(last), |_, value| take(ExportedRecord::Optimization(value)))?;
         }
         for (id, job) in self.parked.try_iter() {
             let job = stored::encode_job(&job).map_err(StoreError::from)?;
-            take(Copied::Job(id.as_bytes(), &job))?;
+            take(ExportedRecord::Job(id.as_bytes(), &job))?;
         }
-        self.tree(&trees.dead_letters, None, |_, value| take(Copied::DeadLetter(value)))
+        self.tree(&trees.dead_letters, None, |_, value| take(ExportedRecord::DeadLetter(value)))
     }
 
     /// Each value of a tree, up to the key `last`. What is removed meanwhile is left out.
