@@ -1,79 +1,55 @@
-//! Copies a generation record by record while its writer goes on. The copy is what a crash might have left: every record
-//! as it was at some moment after one checkpoint. So whoever goes on from that checkpoint gets the same views.
+//! The export of a generation, record by record, while its writer goes on. The copy is one that a crash might have left: every
+//! record as it was at some moment after one checkpoint. So a reader that resumes from that checkpoint gets the same views.
 //!
 //! The one thing that could be lost is a job's state that moves between records while they are copied one by one. A state
 //! never leaves an optimization without having been parked before. So parked jobs are copied first, then optimizations,
-//! and last again every job that was parked meanwhile: of what the state was at the checkpoint, one of these has all.
+//! and last again every job that was parked meanwhile: one of these copies has the whole state of the checkpoint.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::Receiver;
 
-use parking_lot::Mutex;
 use sled::{IVec, Tree};
 
 use super::checkpoint::Checkpoint;
+use super::parked_job_feed::ParkedJob;
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored;
-use crate::domain::Job;
 
-/// How many keys are looked up at once.
+/// Number of keys that are looked up at once.
 const SLICE: usize = 256;
 
-/// A job's id, and the state that was parked under it.
-type ParkedJob = (Arc<str>, Arc<Job>);
-
-/// Where the writer says which jobs it parks, as long as anybody listens.
-#[derive(Default)]
-pub struct ParkedJobFeed(Mutex<Vec<Sender<ParkedJob>>>);
-
-impl ParkedJobFeed {
-    /// Called when these have been written, before any optimization without their states is.
-    pub fn note(&self, written: &[(Arc<str>, Option<Arc<Job>>)]) {
-        let mut listeners = self.0.lock();
-        let parked = || written.iter().filter_map(|(id, job)| Some((id.clone(), job.clone()?)));
-        listeners.retain(|listener| parked().all(|parked| listener.send(parked).is_ok()));
-    }
-
-    fn listen(&self) -> Receiver<ParkedJob> {
-        let (told, listener) = channel();
-        self.0.lock().push(told);
-        listener
-    }
-}
-
-/// A record of a copy, as it is stored.
+/// A record of an export, in its stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportedRecord<'a> {
-    /// Under its id. A later one of the same id replaces it.
+    /// A parked job: its id and its state. A later one of the same id replaces it.
     Job(&'a [u8], &'a [u8]),
     Optimization(&'a [u8]),
     DeadLetter(&'a [u8]),
 }
 
-/// A copy that is begun.
+/// An export that has been begun.
 pub struct Export {
     reader: Reader,
     parked: Receiver<ParkedJob>,
-    /// From where whoever has the copy must go on.
+    /// The checkpoint from which a reader of the copy resumes.
     pub checkpoint: Checkpoint,
-    /// From which offset each partition was read first.
+    /// The offset from which each partition was read first.
     pub origins: BTreeMap<(String, i32), i64>,
-    /// Of the cluster, where it is known.
+    /// The id of the cluster that the generation is built from, if it is known.
     pub cluster: Option<String>,
-    /// Whether the generation has been live once.
+    /// True if the generation has been live once.
     pub was_live: bool,
 }
 
 impl Reader {
-    /// Begins a copy.
+    /// Begins an export.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
     pub fn begin_export(&self) -> Result<Export, StoreError> {
         self.check_format()?;
-        // All that the checkpoint covers lies in the store now. What is parked later comes from beyond it.
-        // Where it has been live, the checkpoint that is read next covers what made it so.
+        // Everything that the checkpoint covers lies in the store now. Jobs that are parked later come from beyond it. If the
+        // generation has been live, the checkpoint that is read next covers the records that made it so.
         let was_live = self.was_live()?;
         let (checkpoint, origins, cluster) = (self.checkpoint()?, self.origins()?, self.cluster()?);
         let parked = self.progress.parked_jobs.listen();
@@ -82,17 +58,17 @@ impl Reader {
 }
 
 impl Export {
-    /// Gives every record to `take`.
+    /// Passes every record to `take`.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`], and what `take` fails at.
+    /// As for [`Reader::stored_record`], and those of `take`.
     pub fn each<E: From<StoreError>>(
         self,
         take: &mut dyn FnMut(ExportedRecord<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let trees = &self.reader.trees;
         self.tree(&trees.jobs, None, |key, value| take(ExportedRecord::Job(key, value)))?;
-        // Numbers only grow, so the copy ends. A job's state may have moved to the last of them while jobs were copied.
+        // Numbers only grow, so the export ends. A job's state may have moved to the last optimization while jobs were copied.
         let last = trees.optimizations.last().map_err(StoreError::from)?;
         if let Some((last, _)) = last {
             self.tree(&trees.optimizations, Some(last), |_, value| take(ExportedRecord::Optimization(value)))?;
@@ -104,7 +80,7 @@ impl Export {
         self.tree(&trees.dead_letters, None, |_, value| take(ExportedRecord::DeadLetter(value)))
     }
 
-    /// Each value of a tree, up to the key `last`. What is removed meanwhile is left out.
+    /// Passes each key and value of a tree to `take`, up to the key `last`. Values that are removed meanwhile are left out.
     fn tree<E: From<StoreError>>(
         &self,
         tree: &Tree,
@@ -126,7 +102,7 @@ impl Export {
             }
             from.clear();
             from.extend_from_slice(end);
-            // The least key above it.
+            // The least key above the last one.
             from.push(0);
         }
     }

@@ -1,4 +1,4 @@
-//! Reads the store. Cheap to clone; cannot write; never waits for the writer.
+//! The reader of the store. It is cheap to clone, cannot write, and never waits for the writer.
 
 mod page;
 
@@ -20,23 +20,19 @@ use crate::codec::stored::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
 pub use page::PageReader;
 
-/// How many more than a page holds are looked up, to take the place of those that changed meanwhile. Where more have, the
-/// page is shorter.
-const SPARE: usize = 32;
-
-/// Smaller records are not worth a copy of their response.
+/// Size from which a copy of the response may be worth its time.
 const WORTH_COPYING: usize = 16 << 10;
 
 /// An optimization's response, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// JSON of the 19 fields.
+    /// The JSON object of the 19 fields.
     pub body: Bytes,
-    /// Changes with the body and with nothing else.
+    /// A hash that changes with the body and with nothing else.
     pub etag: u64,
 }
 
-/// Which optimizations, and which page of them. `None` filters nothing.
+/// A query of a list: filters, and a page. `None` filters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery<'a> {
     pub organization_id: Option<&'a str>,
@@ -53,31 +49,32 @@ impl ListQuery<'_> {
     }
 }
 
-/// One page, newest `created_at` first, then by id.
+/// One page of a list, newest `created_at` first, then by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// `{"optimizations": [...], "total": n}`, the objectives filled in.
+    /// The JSON `{"optimizations": [...], "total": n}`, the objectives filled in.
     pub body: Bytes,
-    /// How many the filters let through, on all pages.
+    /// Number of optimizations on all pages together.
     pub total: u64,
 }
 
-/// All that is stored of one optimization.
+/// The stored record of one optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
     pub optimization: Optimization,
-    /// What a reader gets; `None` where readers must not see it.
+    /// The response of a read by id; `None` if readers must not see the optimization.
     pub response: Option<Response>,
 }
 
+/// A reader of one generation.
 #[derive(Clone)]
 pub struct Reader {
     pub(super) trees: Trees,
     pub(super) catalog: Arc<RwLock<Catalog>>,
-    /// The catalog's, to be looked up without its lock.
+    /// The catalog's ids, which are looked up without its lock.
     pub(super) ids: Arc<Ids>,
     pub(super) progress: Arc<WriterProgress>,
-    /// Why nothing can be decoded that readers do not get, where it is of another format.
+    /// Set if the generation is frozen.
     pub(super) frozen: Option<Arc<Frozen>>,
 }
 
@@ -87,10 +84,10 @@ impl Reader {
         Reader { trees, catalog, ids, progress, frozen: None }
     }
 
-    /// What a reader of this organization (`None`: of any) may see under this id.
+    /// Returns the response that a reader of an organization (`None`: of any) may see under an id.
     ///
     /// # Errors
-    /// Any error ends the projector too, and with it the process: memory may be ahead of the disk.
+    /// The store's. Any of them ends the projector too, and with it the process: memory may be ahead of the disk.
     pub fn get(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
         self.progress.failure.note_error(self.find(id, organization_id))
     }
@@ -109,11 +106,11 @@ impl Reader {
         Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
     }
 
-    /// What is stored of an optimization, readers may see it or not. For tools: it decodes, which reads never do.
+    /// Returns the record of an optimization, readers may see it or not. It is for tools: it decodes, which reads never do.
     ///
     /// # Errors
-    /// [`StoreError::OtherFormat`] where it is frozen. None of them ends the projector: it finds by itself what is wrong
-    /// with what it needs.
+    /// [`StoreError::OtherFormat`] if the generation has another fold format. No error here ends the projector, which finds by
+    /// itself what is wrong with the records that it needs.
     pub fn stored_record(&self, id: &str) -> Result<Option<StoredRecord>, StoreError> {
         self.check_format()?;
         let Some(number) = self.ids.get(id) else { return Ok(None) };
@@ -126,7 +123,7 @@ impl Reader {
         Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
 
-    /// The state that is parked under a job's id.
+    /// Returns the state that is parked under a job's id.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -136,12 +133,12 @@ impl Reader {
         Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
     }
 
-    /// The optimizations that link a job, now or before; and, very rarely, others.
+    /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
         self.catalog.read().linking(job_id)
     }
 
-    /// The last checkpoint written.
+    /// Returns the last checkpoint written.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -149,7 +146,7 @@ impl Reader {
         checkpoint::read(&self.trees)
     }
 
-    /// From which offset each partition, by its topic's name, was read first.
+    /// Returns the offset from which each partition, by its topic's name, was read first.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -160,8 +157,8 @@ impl Reader {
         }
     }
 
-    /// What the topics that it is built from are called, in the order of `Topic::ALL`. `None`: nothing was read yet, or a
-    /// version did that did not note it.
+    /// Returns the names of the topics that the generation is built from, in the order of `Topic::ALL`. `None` if nothing was
+    /// read yet, or a version read it that noted no names.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -172,7 +169,8 @@ impl Reader {
         }
     }
 
-    /// The id of the cluster that it is built from. `None`: nothing was read yet, or a version did that did not note it.
+    /// Returns the id of the cluster that the generation is built from. `None` if nothing was read yet, or a version read it that
+    /// noted no id.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -180,7 +178,7 @@ impl Reader {
         Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
     }
 
-    /// How many dead letters there are of these offsets of a partition.
+    /// Returns the number of dead letters in a range of offsets of a partition.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -195,8 +193,8 @@ impl Reader {
         Ok(keys.collect::<Result<Vec<_>, _>>()?.len() as u64)
     }
 
-    /// Whether the generation has been live once: all that the topics held then is in it. Versions before fold format 3 did
-    /// not note it.
+    /// Returns true if the generation has been live once: everything that the topics held then is in it. Versions before fold
+    /// format 3 did not note it.
     ///
     /// # Errors
     /// As for [`Reader::stored_record`].
@@ -204,28 +202,13 @@ impl Reader {
         Ok(self.trees.meta.contains_key(WAS_LIVE)?)
     }
 
-    /// How many optimizations readers may see.
+    /// Returns the number of optimizations that readers may see.
     pub fn views(&self) -> u64 {
         self.catalog.read().listed()
     }
-
-    /// One page of a list, whole.
-    ///
-    /// # Errors
-    /// As for [`Reader::get`].
-    pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let mut page = self.page(query);
-        let body = page.next_piece(usize::MAX)?;
-        Ok(Page { body: body.into(), total: page.total() })
-    }
-
-    /// One page of a list, to be read piece by piece.
-    pub fn page(&self, query: &ListQuery<'_>) -> PageReader {
-        PageReader::new(self, query)
-    }
 }
 
-/// The response within a stored record. It keeps the whole record in memory, unless the rest of it is the larger part.
+/// Returns the response within a stored record. It keeps the whole record in memory, unless the rest is the larger part.
 fn response_of(stored: IVec, response: Range<usize>) -> Bytes {
     if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
         return Bytes::copy_from_slice(&stored[response]);

@@ -1,25 +1,25 @@
-//! Makes sled sync what it writes, and keeps it from standing still because of that. Never touches memory or files
-//! other than by syncing them.
+//! A real sync for sled, and a limit of syncs under way that keeps sled from a deadlock. This module does nothing to memory or
+//! files but syncing them.
 //!
-//! **Sync.** sled takes `sync_file_range` for a sync, which it is not (spacejam/sled#1452): it then believes of a part of
-//! its log that it is on the disk, overwrites what that part replaces, and no sync of ours at a checkpoint can bring it
-//! back. Among the disks that a power cut may leave, some then had views older than their checkpoint; see the test
-//! `power_cut`. So the name stands for a real sync here: the linker finds this one before libc's.
+//! **Sync.** sled takes `sync_file_range` for a sync, which it is not (spacejam/sled#1452): it then believes that a part of its
+//! log is on the disk, and overwrites what that part replaces; no sync of ours at a checkpoint can bring it back. Among the
+//! disks that a power cut may leave, some then had views older than their checkpoint (see the test `power_cut`). So this module
+//! defines the function of that name as a real sync: the linker finds it before libc's.
 //!
-//! **Standing still.** sled writes and cuts its file on a pool of 7 threads, which never grows: its count of idle threads
-//! passes below zero. Whoever needs a segment at the end of the file holds a lock while it waits for the cut, and each
-//! thread that has written waits for that lock; with 7 such threads, none is left to cut, and all stand still for ever.
-//! It happened with `sync_file_range` too. So the writer waits while several syncs are under way.
+//! **Deadlock.** sled writes and truncates its file on a pool of 7 threads, which never grows: its count of idle threads falls
+//! below zero. A thread that needs a segment at the end of the file holds a lock while it waits for the truncation, and each
+//! thread that has written waits for that lock; with 7 such threads, none is left to truncate, and all wait for ever. It
+//! happened with `sync_file_range` too. So the writer waits while several syncs are under way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Leaves threads of the pool for what has been written and not begun to be synced, and for cutting the file.
+/// Most syncs under way. It leaves threads of the pool for writes whose sync has not begun, and for truncating the file.
 const MOST_UNDER_WAY: usize = 4;
 
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// Waits while many syncs are under way: a disk that is slower than the writer would only gather more.
+/// Waits while [`MOST_UNDER_WAY`] syncs are under way: on a disk that is slower than the writer they would only become more.
 pub fn wait_for_room() {
     while UNDER_WAY.load(Ordering::Relaxed) >= MOST_UNDER_WAY {
         std::thread::sleep(Duration::from_micros(100));
@@ -34,7 +34,7 @@ mod linux {
     use super::UNDER_WAY;
 
     unsafe extern "C" {
-        /// Syncs the data, and of the rest what it takes to find them again.
+        /// Syncs the data of a file, and the metadata that it takes to find them again.
         fn fdatasync(fd: c_int) -> c_int;
     }
 
@@ -46,8 +46,8 @@ mod linux {
     unsafe extern "C" fn sync_file_range(fd: c_int, _offset: i64, _len: i64, _flags: c_uint) -> c_int {
         UNDER_WAY.fetch_add(1, Ordering::Relaxed);
         // SAFETY: no memory is passed.
-        let done = unsafe { fdatasync(fd) };
+        let result = unsafe { fdatasync(fd) };
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        done
+        result
     }
 }

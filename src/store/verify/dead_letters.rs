@@ -1,4 +1,4 @@
-//! What else is stored: jobs that are parked, and records that could not be understood.
+//! The verification of parked jobs and dead letters.
 
 use super::{Step, Verifier};
 use crate::codec::stored::{self, Damaged};
@@ -31,7 +31,7 @@ impl Verifier<'_> {
     }
 }
 
-/// The position that a key stands for.
+/// Returns the position that the key of a dead letter stands for, as text.
 fn place(key: &[u8]) -> String {
     let topic = key.first().and_then(|&at| Topic::ALL.get(usize::from(at)));
     let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));

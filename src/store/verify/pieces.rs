@@ -1,4 +1,5 @@
-//! Pieces of large values: each belongs to a value that is there. That values are whole shows where they are read.
+//! The verification of the pieces of large values: each belongs to a value that is there. Missing pieces show where the values
+//! are read.
 
 use sled::Tree;
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,7 +17,7 @@ impl Verifier<'_> {
                     if verifier.is_referred_to(name, owner, key)? {
                         return Ok(());
                     }
-                    // Pieces are written before what refers to them, and removed after.
+                    // Pieces are written before the reference to them, and removed after it.
                     verifier.reader.progress.wait_for_parts();
                     let is_left = !verifier.is_referred_to(name, owner, key)?
                         && verifier.reader.trees.pieces.contains_key(key)?;
@@ -40,13 +41,13 @@ impl Verifier<'_> {
         }
     }
 
-    /// A tree whose values may be in pieces.
+    /// Returns the tree with a name, if its values may be in pieces.
     fn tree(&self, name: &[u8]) -> Option<&Tree> {
         let trees = &self.reader.trees;
         [&trees.optimizations, &trees.jobs, &trees.dead_letters].into_iter().find(|tree| tree.name() == name)
     }
 
-    /// What is stored under a key of a tree, whatever its size, once it stands still.
+    /// Checks the value under a key of a tree, whatever its size, once it stands still.
     pub(super) fn value(
         &mut self,
         of: &str,

@@ -1,4 +1,4 @@
-//! Each stored optimization: what is stored is what its registers give, and the catalog has it as it is.
+//! The verification of the stored optimizations: each is what its registers give, and the catalog agrees with it.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,7 +12,7 @@ impl Verifier<'_> {
     pub(super) fn records(&mut self) -> Step {
         let numbers = self.reader.catalog.read().next_number();
         self.total = Some(numbers.into());
-        // Those whose records were met; of the others the catalog names records that may not be there.
+        // Numbers whose records were met. The catalog may name others, whose records are missing.
         let mut met = vec![false; numbers as usize];
         let tree = self.reader.trees.optimizations.clone();
         self.each(&tree, |verifier, key, _| {
@@ -42,7 +42,7 @@ impl Verifier<'_> {
                 shown = is_shown;
                 Ok(true)
             }
-            // What cannot be read does not come right by waiting.
+            // A record that cannot be read does not become readable by waiting.
             Err(error) if error.is_damage() => {
                 self.unreadable("record", self.name_of(number), error.to_string());
                 Ok(false)
@@ -62,7 +62,7 @@ impl Verifier<'_> {
         id.map_or_else(|| format!("number {number}"), |id| id.to_string())
     }
 
-    /// What does not agree, and whether readers see it.
+    /// Looks at one record. Returns what does not agree, and true if readers see the optimization.
     fn look_at(&self, number: u32) -> Result<(Option<Finding>, bool), StoreError> {
         let trees = &self.reader.trees;
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
@@ -96,7 +96,7 @@ impl Verifier<'_> {
         ))
     }
 
-    /// How the catalog has it otherwise than the record, and whether a kill may have left that so.
+    /// Returns the way in which the catalog disagrees with a record, and true if a kill may have left it so.
     fn disagreement(&self, optimization: &Optimization, number: u32) -> Option<(String, bool)> {
         let catalog = self.reader.catalog.read();
         match catalog.number(&optimization.id) {

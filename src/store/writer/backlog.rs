@@ -1,5 +1,5 @@
-//! How many bytes are on their way to the disk, and what waits where they are too many: the projector, so that no more is
-//! read than can be written. Where the disk does not answer, nothing grows.
+//! The backlog: the bytes that are on their way to the disk. If they are too many, the projector waits, so that no more is read
+//! than can be written. If the disk does not answer, nothing grows.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 
-/// How many bytes may wait to be written.
+/// Most bytes that may wait to be written.
 const QUEUED_LIMIT: u64 = 32 << 20;
-/// How many bytes may be in sled's hands without being known to be on the disk. sled itself would take any number.
+/// Most bytes that sled may hold without their being known to be on the disk. sled itself would take any number.
 const UNSYNCED_LIMIT: u64 = 64 << 20;
-/// How many bytes a part of a commit has at the most, unless one record has more.
+/// Most bytes of a part of a commit, unless one record has more.
 const PART_BYTES: u64 = 4 << 20;
-/// How many optimizations a part has at the most: writing one takes some milliseconds.
+/// Most optimizations of a part of a commit, so that writing it takes some milliseconds.
 const PART_LIMIT: usize = 2_000;
-/// What a record in memory takes beside its texts, about.
+/// Approximate number of bytes that a record takes in memory beside its texts.
 const RECORD_BYTES: u64 = 2_500;
 
 /// A part of a commit.
 pub(super) struct CommitPart {
     pub commit: Commit,
     pub dead_letters: Vec<DeadLetter>,
-    /// The number that is done once this part is, where it is the last of a commit.
+    /// The number of the commit, if this is its last part.
     pub number: Option<u64>,
-    /// What it takes in memory, about.
+    /// Approximate number of bytes that the part takes in memory.
     pub bytes: u64,
 }
 
@@ -46,8 +46,8 @@ fn bytes_of_job(job: &Job) -> u64 {
     RECORD_BYTES + job.text_len() as u64
 }
 
-/// The parts of commit `number`, in the order in which they are to be written: what is parked first, then the optimizations,
-/// last what is parked no longer.
+/// Returns the parts of commit `number` in the order in which they are to be written: the jobs that are parked first, then the
+/// optimizations, last the jobs that are parked no longer.
 pub(super) fn parts(
     commit: Commit,
     dead_letters: Vec<DeadLetter>,
@@ -74,6 +74,7 @@ fn has_room(part: &[Arc<Optimization>], bytes: u64, next: &Optimization) -> bool
     part.is_empty() || (part.len() < PART_LIMIT && bytes + bytes_of(next) <= PART_BYTES)
 }
 
+/// The counts of the backlog, with a condition that is notified when they shrink.
 #[derive(Default)]
 pub(super) struct Backlog {
     bytes: Mutex<ByteCounts>,
@@ -82,20 +83,20 @@ pub(super) struct Backlog {
 
 #[derive(Default)]
 struct ByteCounts {
-    /// Handed over and not written yet.
+    /// Bytes handed over and not written yet.
     queued: u64,
-    /// Given to sled since the store was opened.
+    /// Bytes given to sled since the store was opened.
     written: u64,
-    /// Of those, how many are on the disk.
+    /// Bytes of `written` that are known to be on the disk.
     synced: u64,
-    /// A sync was asked for, for the sake of these bytes alone, and has not begun.
+    /// True while a sync that only makes room has been asked for and has not begun.
     sync_is_due: bool,
-    /// One of the threads has ended: nobody may wait for it.
+    /// True once one of the threads has ended: nobody may wait for it.
     is_over: bool,
 }
 
 impl Backlog {
-    /// Waits until so many bytes more may wait to be written.
+    /// Waits until `bytes` more may wait to be written.
     pub(super) fn enter(&self, bytes: u64) {
         let mut held = self.bytes.lock();
         self.changed
@@ -103,7 +104,7 @@ impl Backlog {
         held.queued += bytes;
     }
 
-    /// Bytes that had entered are written, and have become `written` in sled.
+    /// Notes that `bytes` which had entered are written, and have become `written` bytes in sled.
     pub(super) fn leave(&self, bytes: u64, written: u64) {
         let mut held = self.bytes.lock();
         held.queued = held.queued.saturating_sub(bytes);
@@ -111,7 +112,7 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// Whether a sync is to be asked for, so that there is room again before it is needed.
+    /// Returns true, once, if a sync should be asked for so that there is room again before it is needed.
     pub(super) fn needs_sync(&self) -> bool {
         let mut held = self.bytes.lock();
         let needs = held.written - held.synced > UNSYNCED_LIMIT / 2 && !held.sync_is_due;
@@ -119,35 +120,35 @@ impl Backlog {
         needs
     }
 
-    /// Waits until sled may be given more. False where nobody brings anything to the disk any more.
+    /// Waits until sled may be given more. Returns false if one of the threads has ended.
     pub(super) fn wait_for_disk(&self) -> bool {
         let mut held = self.bytes.lock();
         self.changed.wait_while(&mut held, |held| !held.is_over && held.written - held.synced > UNSYNCED_LIMIT);
         !held.is_over
     }
 
-    /// What a sync that begins now brings to the disk.
+    /// Returns the number of bytes that a sync that begins now covers.
     pub(super) fn begin_sync(&self) -> u64 {
         let mut held = self.bytes.lock();
         held.sync_is_due = false;
         held.written
     }
 
-    /// A sync has ended that began when so many had been written.
+    /// Notes the end of a sync that covers `written` bytes.
     pub(super) fn end_sync(&self, written: u64) {
         let mut held = self.bytes.lock();
         held.synced = held.synced.max(written);
         self.changed.notify_all();
     }
 
-    /// Lets go whoever waits, now and later.
+    /// Releases all that wait, now and later.
     pub(super) fn end(&self) {
         self.bytes.lock().is_over = true;
         self.changed.notify_all();
     }
 }
 
-/// Ends a backlog when the thread that holds this ends, also by a panic.
+/// A guard that ends the backlog when the thread that holds it ends, also by a panic.
 pub(super) struct BacklogGuard(pub(super) Arc<Backlog>);
 
 impl Drop for BacklogGuard {
@@ -163,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs `work` on a thread; gives what says whether it has ended, after another thread had all the time it needs.
+    /// Runs `work` on a thread. The receiver gets a message when it has ended.
     fn waits(
         backlog: &Arc<Backlog>,
         work: impl FnOnce(&Backlog) + Send + 'static,
@@ -188,7 +189,7 @@ mod tests {
         third.recv().unwrap();
         assert_eq!(backlog.bytes.lock().queued, 2);
         backlog.leave(2, 0);
-        // One that has more than may wait goes alone.
+        // A part that is larger than the limit goes alone.
         backlog.enter(3 * QUEUED_LIMIT);
     }
 
