@@ -5,14 +5,13 @@
 
 mod checkpoints;
 mod cluster_guard;
-mod control;
 mod dead_letters;
 mod decoder;
 mod disk_guard;
 mod event_fold;
 mod findings;
+mod gate;
 mod health;
-mod holding;
 mod ineffective_events;
 mod intake;
 mod liveness;
@@ -22,6 +21,7 @@ mod moment;
 mod nulled_numbers;
 mod orphan_sweep;
 mod partitions;
+mod pause;
 mod report;
 mod store_file;
 mod stream_quality;
@@ -39,15 +39,15 @@ use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use checkpoints::Checkpoints;
 use cluster_guard::ClusterGuard;
-pub use control::{Control, HoldError, Positions};
 use decoder::Decoder;
 use disk_guard::DiskGuard;
 use findings::FindingsCollector;
-use holding::Limits;
+use gate::ReadGate;
 use liveness::Liveness;
 pub use moment::Moment;
 use orphan_sweep::OrphanSweep;
 use partitions::Partitions;
+pub use pause::{PauseError, PauseHandle, Positions};
 use report::{ReportedParts, Reporter};
 pub use store_file::{StoreFileGuard, StoreGone};
 use write_back::WriteBack;
@@ -90,7 +90,7 @@ pub fn run(
     writer: Writer,
     settings: Settings,
     status: Status,
-    control: &Control,
+    control: &PauseHandle,
 ) -> Result<(), ProjectorError> {
     let mut projector = Projector::new(writer, settings, status, control, Moment::now())?;
     while !control.is_stopped() {
@@ -101,14 +101,14 @@ pub fn run(
 
 /// A projector between two turns. It reads no clock: every turn is given the time.
 pub struct Projector<'a> {
-    control: &'a Control,
+    control: &'a PauseHandle,
     settings: Settings,
     status: Status,
     pulse: Pulse,
     /// Marks the log lines of a generation that readers do not see.
     rebuild_span: Span,
     store_file: StoreFileGuard,
-    limits: Limits,
+    limits: ReadGate,
     disk: DiskGuard,
     cluster: ClusterGuard,
     partitions: Partitions,
@@ -127,7 +127,7 @@ impl<'a> Projector<'a> {
         writer: Writer,
         settings: Settings,
         status: Status,
-        control: &'a Control,
+        control: &'a PauseHandle,
         now: Moment,
     ) -> Result<Projector<'a>, ProjectorError> {
         let topics = &settings.topics;
@@ -136,7 +136,7 @@ impl<'a> Projector<'a> {
             pulse: writer.pulse(),
             rebuild_span: tracing::error_span!("rebuild", store = %settings.store_path.display()),
             store_file: StoreFileGuard::new(&settings.store_path, writer.file.clone()),
-            limits: Limits::default(),
+            limits: ReadGate::default(),
             disk: DiskGuard::new(&settings, now.instant),
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),

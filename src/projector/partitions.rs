@@ -3,9 +3,9 @@
 mod identity;
 
 use super::checkpoints::{CheckpointEntry, Checkpoints};
-use super::control::Positions;
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
+use super::pause::Positions;
 use crate::domain::{Topic, TopicId};
 use crate::source::{Continuity, TopicNames, Watermarks, remedies};
 use crate::status::{PartitionReport, PartitionState};

@@ -13,14 +13,14 @@ use anyhow::{Context as _, anyhow, bail};
 use super::{Access, Outcome, Said, Tool, Watch, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
-use crate::engine::Engine;
-use crate::engine::rebuild::refuse_other_cluster;
+use crate::generation::Engine;
+use crate::generation::rebuild::refuse_other_cluster;
 use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{Bounds, PartitionBounds};
-use crate::store::{self, About, Existing, Hold, Reader, StoreError};
+use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
 
 /// How long a process that holds the directory may take to answer: it may be opening its store, or be about to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ pub fn perform(
 enum Reached {
     Process(UnixStream),
     /// No process holds the directory, so this one does now.
-    Nobody(Hold),
+    Nobody(DataDirLock),
     /// A process holds it, and does not listen, or not yet, or no longer.
     Silent,
 }
@@ -83,7 +83,7 @@ fn reach(data_dir: &Path) -> anyhow::Result<Reached> {
     if let Some(process) = connected {
         return Ok(Reached::Process(process));
     }
-    match store::hold_existing(data_dir) {
+    match store::lock_existing_data_dir(data_dir) {
         Ok(hold) => Ok(Reached::Nobody(hold)),
         Err(StoreError::Held { .. }) => Ok(Reached::Silent),
         Err(error) => Err(error.into()),
@@ -126,7 +126,7 @@ fn run_here(
     data_dir: &Path,
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
-    _hold: &Hold,
+    _hold: &DataDirLock,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let nothing = Access {
@@ -139,8 +139,8 @@ fn run_here(
         engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
-        Ok(Existing { reader, generation, path, .. }) => {
-            let about = About::read(&path);
+        Ok(ReadOnlyStore { reader, generation, path, .. }) => {
+            let about = GenerationManifest::read(&path);
             let [optimizations, jobs, runs] = Topic::ALL.map(|topic| about.topic(topic));
             let topics = TopicNames::new(optimizations, jobs, runs);
             let bounds = bounds(&reader, kafka)?;
@@ -159,7 +159,7 @@ fn run_here(
 fn work_here(
     tool: &Tool,
     projection: &ProjectionConfig,
-    _hold: &Hold,
+    _hold: &DataDirLock,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));

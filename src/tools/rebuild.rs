@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::asking::CACHE_BYTES;
 use super::{Access, Outcome, Watch};
-use crate::engine::rebuild::{self, Finished, Options, Plan, RebuildCounts, Ticket, What, show_frozen};
-use crate::engine::roll_back_frozen_unserved;
+use crate::generation::rebuild::{
+    self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
+};
+use crate::generation::roll_back_frozen_unserved;
 use crate::progress::Progress;
 use crate::store;
 
@@ -20,8 +22,13 @@ const TELL_EVERY: Duration = Duration::from_millis(500);
 /// How often it is looked whether a plan is on the disk.
 const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
-pub fn build(access: Access, options: &Options, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
-    let is_asked = |plan: &Plan| plan.what == What::Build && plan.options == *options;
+pub fn build(
+    access: Access,
+    options: &RebuildOptions,
+    detach: bool,
+    watch: &mut Watch<'_>,
+) -> anyhow::Result<Outcome> {
+    let is_asked = |plan: &Plan| plan.kind == RebuildKind::Build && plan.options == *options;
     let plan = || Plan::build(&access.data_dir, options.clone());
     let ticket = begin(&access, detach, is_asked, plan)?;
     let data_dir = access.data_dir.clone();
@@ -37,7 +44,7 @@ pub fn go_back(
     detach: bool,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
-    let is_asked = |plan: &Plan| plan.what == What::Return && to.is_none_or(|to| to == plan.generation);
+    let is_asked = |plan: &Plan| plan.kind == RebuildKind::Rollback && to.is_none_or(|to| to == plan.generation);
     let plan = || {
         let plan = Plan::go_back(&access.data_dir, to, keep)?;
         refuse_to_return(&access, plan.generation)?;
@@ -61,7 +68,7 @@ fn refuse_to_return(access: &Access, generation: u64) -> anyhow::Result<()> {
     if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
         return Ok(());
     }
-    let standing = store::standing(&access.data_dir, generation, engine.config.store_cache_bytes);
+    let standing = store::read_position(&access.data_dir, generation, engine.config.store_cache_bytes);
     let standing = standing.with_context(|| format!("generation {generation:06} cannot be gone back to"))?;
     rebuild::refuse_to_return(&engine.config, generation, &standing)
 }
@@ -122,21 +129,21 @@ fn begin(
 
 /// What the one that is under way says, or the one that ended last.
 #[derive(Serialize, Deserialize)]
-pub struct Stands {
+pub struct RebuildStatus {
     pub generation: Option<String>,
     pub under_way: bool,
     pub progress: Option<Progress>,
     /// What the new generation has come to by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<RebuildCounts>,
-    pub finished: Option<Finished>,
+    pub finished: Option<RebuildOutcome>,
     pub failed: Option<String>,
 }
 
 pub fn status(access: &Access) -> anyhow::Result<Outcome> {
     let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let stands = match ticket.as_ref().map(Ticket::look) {
-        Some((progress, ended)) => Stands {
+        Some((progress, ended)) => RebuildStatus {
             found: ticket.as_ref().filter(|_| ended.is_none()).map(Ticket::counts),
             generation: ticket.map(|ticket| format!("{:06}", ticket.plan().generation)),
             under_way: ended.is_none(),
@@ -145,7 +152,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
             failed: ended.and_then(Result::err),
         },
         // One that was interrupted waits for the next start.
-        None => Stands {
+        None => RebuildStatus {
             generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
@@ -197,7 +204,7 @@ fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>
 }
 
 /// A difference counts where that is what was asked for.
-fn outcome(finished: &Finished) -> anyhow::Result<Outcome> {
+fn outcome(finished: &RebuildOutcome) -> anyhow::Result<Outcome> {
     let problem_found = !finished.cut_over && finished.comparison.found_differences();
     Ok(Outcome { problem_found, ..Outcome::new(finished)? })
 }

@@ -7,11 +7,11 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{Needs, ask, show};
-use super::rebuild::Stands;
+use super::rebuild::RebuildStatus;
 use super::{Access, Outcome, Tool, Watch, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
-use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
@@ -68,7 +68,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
 fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> {
     // Where the topics begin and end is asked for by the checks themselves.
     let stands = ask(&config.tool, &Tool::RebuildStatus, Needs { kafka: None, ..needs }, false)?;
-    let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
+    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
     // One that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
@@ -92,8 +92,8 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
 }
 
 impl Report {
-    fn new(mut verified: Verified, replayed: anyhow::Result<Finished>) -> Report {
-        let Finished { records, comparison, .. } = match replayed {
+    fn new(mut verified: Verified, replayed: anyhow::Result<RebuildOutcome>) -> Report {
+        let RebuildOutcome { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
                 let failed = Some(format!("{why:#}"));

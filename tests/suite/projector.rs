@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use optview::domain::{Event, Topic};
-use optview::projector::{self, Control, Settings};
+use optview::projector::{self, PauseHandle, Settings};
 use optview::status::{PartitionState, State, Status};
 use optview::store::ListQuery;
 use optview::synthetic::{History, HistorySettings};
@@ -216,7 +216,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let opened = directories.each_ref().map(|directory| made::open(directory.path()));
     let readers = opened.each_ref().map(|opened| opened.writer.reader());
-    let controls = [Arc::new(Control::default()), Arc::new(Control::default())];
+    let controls = [Arc::new(PauseHandle::default()), Arc::new(PauseHandle::default())];
     let patience = Duration::from_secs(20);
     let (mut compared, mut rounds) = (0, 0);
     std::thread::scope(|scope| {
@@ -232,14 +232,14 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
         }
         let ends = || partitions.iter().map(|held| ((held.topic, held.number), held.records.len() as i64));
         loop {
-            let held = controls.each_ref().map(|control| control.hold_here(patience).unwrap());
+            let held = controls.each_ref().map(|control| control.pause_here(patience).unwrap());
             let mut furthest = held[0].clone();
             for (partition, position) in &held[1] {
                 let furthest = furthest.entry(*partition).or_default();
                 *furthest = (*furthest).max(*position);
             }
             for control in &controls {
-                assert_eq!(control.hold_at(furthest.clone(), patience).unwrap(), furthest);
+                assert_eq!(control.pause_at(furthest.clone(), patience).unwrap(), furthest);
             }
             let id = |id: &str| readers.each_ref().map(|reader| reader.get(id, None).unwrap());
             for number in 0..60 {
@@ -249,12 +249,12 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
             }
             rounds += 1;
             if rounds % 16 == 0 {
-                controls[0].sync_at(furthest.clone(), patience).unwrap();
+                controls[0].checkpoint_at(furthest.clone(), patience).unwrap();
             }
             if furthest.iter().map(|(partition, position)| (*partition, *position)).eq(ends()) {
                 break;
             }
-            controls.iter().for_each(|control| control.go_on());
+            controls.iter().for_each(|control| control.resume());
         }
         controls.iter().for_each(|control| control.stop());
     });
@@ -292,7 +292,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     std::fs::write(&ballast, vec![0; 24 << 20]).unwrap();
     let floor = free() - 4 * MIB;
     let writer = made::open(directory.path()).writer;
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
         min_free_disk: floor,
@@ -322,7 +322,7 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;
-    let (status, control, clock) = (Status::new(1), Arc::new(Control::default()), Clock::new());
+    let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     source.clock = Some(clock.clone());
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };

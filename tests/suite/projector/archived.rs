@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use optview::domain::{OwnedRecord, Topic};
-use optview::projector::{self, Control};
+use optview::projector::{self, PauseHandle};
 use optview::source::archive::{ArchiveSource, Manifest};
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::{State, Status};
@@ -36,7 +36,7 @@ pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
     let opened = made::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();
-    let (status, control) = (Status::new(1), Control::default());
+    let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, room_for(1000));
     let begin = Instant::now();
     std::thread::scope(|scope| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use optview::domain::Topic;
-use optview::projector::Control;
+use optview::projector::PauseHandle;
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::{Report, State, Status};
 
@@ -65,7 +65,7 @@ impl Source for Named {
 fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, until: State) -> (Report, Named) {
     let opened = made::open(data);
     let source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
-    let (status, control) = (Status::new(1), Control::default());
+    let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, 1 << 20);
     let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, Clock::new());
     let report = stepped.turn_until("the state", |report| report.state == until);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
-use optview::projector::{self, Control, Positions};
+use optview::projector::{self, PauseHandle, Positions};
 use optview::source::{PartitionObservation, Polled, Records, Source, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
@@ -135,7 +135,7 @@ fn id(number: i64) -> Option<TopicId> {
 /// Turns the projector until the report is as it should be, and ends it. Returns that report, and the source.
 fn project(data: &Path, mut source: Scripted, until: impl Fn(&Report) -> bool) -> (Report, Scripted) {
     let opened = made::open(data);
-    let (status, control, clock) = (Status::new(1), Control::default(), Clock::new());
+    let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let settings = script::settings(&opened.path, 1 << 20);
     source.clock = Some(clock.clone());
     let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, clock);
@@ -184,7 +184,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
         let source = Scripted::new((0, 3), None, &steps);
         let opened = made::open(data.path());
-        let (status, control) = (Status::new(1), Arc::new(Control::default()));
+        let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;
         let within = Duration::from_secs(60);
@@ -193,9 +193,9 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
             // It is asked before anything is read.
             let asked = scope.spawn(|| {
                 let at = Positions::from(others).into_iter().chain([(JOBS, 5)]).collect();
-                let reached = control.hold_at(at, within).unwrap();
+                let reached = control.pause_at(at, within).unwrap();
                 assert_eq!(reached[&JOBS], 5);
-                control.go_on();
+                control.resume();
                 let begin = Instant::now();
                 while position(&status.report()) != Some(9) {
                     assert!(begin.elapsed() < within, "{:?}", status.report());
@@ -204,7 +204,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
                 control.stop();
             });
             // Waits until the question is there, as otherwise all would be read by then.
-            while !control.is_asked() {
+            while !control.was_used() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();

@@ -9,7 +9,7 @@ use optview::codec::Encoding;
 use optview::codec::encode::encode;
 use optview::domain::event::JobChange;
 use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
-use optview::projector::{self, Control};
+use optview::projector::{self, PauseHandle};
 use optview::status::{Findings, RebuildCounts, State, Status};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -112,7 +112,7 @@ impl Write for Log {
 fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
     let opened = made::open(directory.path());
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
     let clock = Clock::new();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use optview::domain::Topic;
-use optview::projector::Control;
+use optview::projector::PauseHandle;
 use optview::source::{ClusterHealth, PartitionObservation, Polled, Source, StandingError, Watermarks};
 use optview::status::{PartitionReport, Report, State, Status};
 
@@ -102,7 +102,7 @@ fn with_live_projector(test: impl FnOnce(&mut World<'_>)) {
     let data = tempfile::tempdir().unwrap();
     let opened = made::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
-    let (status, control, clock) = (Status::new(1), Control::default(), Clock::new());
+    let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let answers = Answers { jobs: Some((0, 0, 0)), ..Answers::default() };
     let source = Cluster { answers, clock: clock.clone(), is_found: false };
     let mut world = World(Stepped::new(opened.writer, settings, source, status, &control, clock));

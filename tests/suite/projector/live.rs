@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optview::projector::Control;
+use optview::projector::PauseHandle;
 use optview::status::{State, Status};
 
 use super::script::{Playing, Run, partitions, play, project, settings};
@@ -59,7 +59,7 @@ fn without_a_broker_a_store_that_was_live_is_stale_and_another_is_starting() {
         let view = made::optimization("a", 1, String::new(), String::new());
         writer.commit(made::commit_of(vec![view]), Vec::new(), 1).unwrap();
         made::wait_until_written(&writer, 1);
-        let (status, control) = (Status::new(1), Arc::new(Control::default()));
+        let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         if was_live {
             status.set_was_live();
         }

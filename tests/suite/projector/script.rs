@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
-use optview::projector::{Control, Settings};
+use optview::projector::{PauseHandle, Settings};
 use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
@@ -110,7 +110,7 @@ pub fn project(
     let mut settings = settings(&path, 0);
     change(&mut settings);
     let status = Status::new(1);
-    let control = Arc::new(Control::default());
+    let control = Arc::new(PauseHandle::default());
     let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
     source.clock = Some(clock.clone());
@@ -147,7 +147,7 @@ pub struct Playing<'a> {
     run: Run,
     random: Random,
     pub status: Status,
-    pub control: Arc<Control>,
+    pub control: Arc<PauseHandle>,
     begin: Instant,
     /// The clock of a projector that the test turns itself.
     pub clock: Option<Clock>,
@@ -161,7 +161,7 @@ pub struct Playing<'a> {
 }
 
 impl<'a> Playing<'a> {
-    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<Control>) -> Playing<'a> {
+    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<PauseHandle>) -> Playing<'a> {
         Playing {
             next: vec![None; partitions.len()],
             partitions,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use optview::projector::{Control, Moment, Projector, Settings};
+use optview::projector::{Moment, PauseHandle, Projector, Settings};
 use optview::source::Source;
 use optview::status::{Report, Status};
 use optview::store::Writer;
@@ -54,7 +54,7 @@ impl<'a, S: Source> Stepped<'a, S> {
         settings: Settings,
         source: S,
         status: Status,
-        control: &'a Control,
+        control: &'a PauseHandle,
         clock: Clock,
     ) -> Stepped<'a, S> {
         let projector = Projector::new(writer, settings, status.clone(), control, clock.now()).unwrap();
