@@ -14,7 +14,7 @@ use optview::source::{
     PartitionObservation, Polled, Records, Source, StopCode, StopReason, TopicNames, Watermarks,
 };
 use optview::status::{State, Status};
-use optview::store::Opened;
+use optview::store::OpenStore;
 
 use super::stepped::{A_REPORT, Clock, Stepped};
 use crate::made::{self, Random};
@@ -112,7 +112,7 @@ pub fn project(
     run: Run,
     change: impl FnOnce(&mut Settings),
 ) -> Option<Status> {
-    let Opened { writer, path, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, path, moved_aside, .. } = made::open(directory);
     assert_eq!(moved_aside, None);
     let mut settings = settings(&path, 0);
     change(&mut settings);
