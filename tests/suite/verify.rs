@@ -228,8 +228,8 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
     for (low, high, topic_id, expected) in [
         (0, 10, Some(topic_id(1)), None),
         (10, 12, None, None),
-        (11, 12, Some(topic_id(1)), Some("history is lost")),
-        (0, 9, None, Some("truncated or created again")),
+        (11, 12, Some(topic_id(1)), Some("were removed before they were read")),
+        (0, 9, None, Some("or created again")),
         // The topic is longer than what was read, and yet another one.
         (0, 99, Some(topic_id(2)), Some("its id was")),
     ] {
@@ -241,7 +241,7 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
         }
     }
     let found = check(&existing.reader, &|| Some(TopicBounds::new()));
-    assert_eq!(found.problems[0].problem, "the cluster has no such partition");
+    assert!(found.problems[0].problem.contains("the cluster has no such partition now"), "{found:?}");
 }
 
 #[test]

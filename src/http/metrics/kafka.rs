@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::of_offset;
 use crate::status::{KafkaReport, PartitionReport, PartitionState, Report};
 
-/// The errors that were ever told, by topic, partition and code. One that is over has to be told as 0, or it would stand in
-/// Prometheus for ever.
+/// The errors and the stops that were ever recorded, by topic, partition and code. One that is over is recorded as 0, or it would
+/// stand in Prometheus for ever.
 #[derive(Default)]
 pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 
@@ -19,6 +19,7 @@ pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 enum ErrorLabels {
     Cluster { code: String },
     Partition { topic: String, partition: String, code: String },
+    Stop { topic: String, partition: String, code: &'static str },
 }
 
 /// Sets what the report says of the partitions and the cluster, as it is at `now`.
@@ -70,6 +71,9 @@ impl RecordedErrors {
                 ErrorLabels::Partition { topic, partition, code } => {
                     gauge!("optview_partition_error", "topic" => topic, "partition" => partition, "code" => code)
                 }
+                ErrorLabels::Stop { topic, partition, code } => {
+                    gauge!("optview_partition_stop_reason", "topic" => topic, "partition" => partition, "code" => code)
+                }
             };
             gauge.set(if stands { 1.0 } else { 0.0 });
         }
@@ -83,7 +87,12 @@ fn standing(report: &Report) -> impl Iterator<Item = ErrorLabels> {
     };
     let of_cluster = report.kafka.iter().filter_map(|kafka| kafka.error_code.clone());
     let of_cluster = of_cluster.map(|code| ErrorLabels::Cluster { code });
-    report.partitions.iter().filter_map(of_partition).chain(of_cluster)
+    let stop = |held: &PartitionReport| {
+        let code = held.freshness.stop_code?;
+        Some(ErrorLabels::Stop { topic: held.topic.clone(), partition: held.partition.to_string(), code })
+    };
+    let of_partitions = report.partitions.iter().filter_map(of_partition);
+    of_partitions.chain(report.partitions.iter().filter_map(stop)).chain(of_cluster)
 }
 
 pub fn describe_kafka() {
@@ -130,6 +139,10 @@ pub fn describe_kafka() {
         "Since the cluster was asked and had no more than was read, or since the partition was found where that never was"
     );
     describe_gauge!("optview_partition_error", "1 while an error stands that keeps the partition from being read");
+    describe_gauge!(
+        "optview_partition_stop_reason",
+        "1 while the partition has stopped for the reason with this code"
+    );
     describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
 }
 
