@@ -2,21 +2,21 @@
 //! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
 
 mod declared_type;
+mod duplicate_keys;
 pub mod encode;
 mod encode_json;
 mod encode_protobuf;
 mod event_json;
 mod event_json_fast;
 mod event_protobuf;
-mod foreign;
+mod foreign_payload;
 mod framing;
 mod json_object;
 mod json_values;
-mod last_of_keys;
-mod not_finite;
-mod owned;
+mod non_finite_numbers;
+mod owned_event;
 mod protobuf_types;
-pub mod stored;
+pub mod stored_record;
 
 use std::borrow::Cow;
 
@@ -80,7 +80,7 @@ fn shortened(reason: String) -> String {
 
 /// What a payload says.
 #[derive(Debug, PartialEq)]
-struct Decoded<'a> {
+struct DecodedPayload<'a> {
     metadata: Option<PartialMetadata<'a>>,
     body: Body<'a>,
     /// How many numbers of free objects are null, since no number of JSON's is what was written.
@@ -116,8 +116,10 @@ fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, 
         Encoding::Json => event_json::decode(topic, payload),
         Encoding::Protobuf => event_protobuf::decode(topic, payload),
     };
-    let Decoded { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
-        DecodeError::Payload { .. } => foreign::recognize(payload, encoding).map_or(error, DecodeError::Foreign),
+    let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
+        DecodeError::Payload { .. } => {
+            foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
+        }
         error => error,
     })?;
     check_ids(&body)?;

@@ -31,7 +31,7 @@ const SHOW_EVERY: Duration = Duration::from_secs(3);
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
-    let place = Place { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
+    let place = DemoPaths { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
     let config = serve_config(config, traffic.settings.clone(), directory.path());
     let (unshown, nobody_looks) = oneshot::channel();
     let show = |started: Started| {
@@ -149,15 +149,15 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
 }
 
 /// Where the demo's parts are, for tools that are tried on them.
-struct Place {
+struct DemoPaths {
     brokers: String,
     data_dir: PathBuf,
 }
 
 /// Says what to try, and then what changes, for as long as that can be said.
-async fn show(started: Started, place: &Place) -> Result<(), OutputError> {
+async fn show(started: Started, place: &DemoPaths) -> Result<(), OutputError> {
     let Started { addresses, reader } = started;
-    let mut shown = Shown::default();
+    let mut shown = StatusLine::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let reader = loop {
         tick.tick().await;
@@ -174,9 +174,9 @@ async fn show(started: Started, place: &Place) -> Result<(), OutputError> {
     }
 }
 
-fn introduction(addresses: serve::Addresses, place: &Place, ids: &[String]) -> String {
+fn introduction(addresses: serve::Addresses, place: &DemoPaths, ids: &[String]) -> String {
     let serve::Addresses { read, admin } = addresses;
-    let Place { brokers, data_dir } = place;
+    let DemoPaths { brokers, data_dir } = place;
     let data_dir = data_dir.display();
     let [first, ..] = ids else { return String::new() };
     // As it was called, so that the line can be copied.
@@ -217,11 +217,11 @@ fn page(reader: &Reader, query: &ListQuery<'_>) -> Vec<serde_json::Value> {
 
 /// One optimization at a time, followed through its life, beside the totals.
 #[derive(Default)]
-struct Shown {
+struct StatusLine {
     followed: Option<(String, String)>,
 }
 
-impl Shown {
+impl StatusLine {
     fn next(&mut self, reader: &Reader) -> String {
         let total = |status: Option<Status>| {
             reader.list(&ListQuery { status, ..ListQuery::default() }).map_or(0, |page| page.total)

@@ -15,7 +15,7 @@ use crate::synthetic::{Expectation, History};
 
 /// What was put there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Loaded {
+pub struct LoadSummary {
     pub records: usize,
     /// From the first record sent to the last one acknowledged.
     pub seconds: f64,
@@ -30,7 +30,7 @@ pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
 }
 
 /// Loads, and shows on stderr how far it is.
-pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
+pub fn load(config: &LoadConfig) -> anyhow::Result<LoadSummary> {
     for (topic, partitions) in admin::ensure_topics(&config.kafka, config.partitions)? {
         let name = config.kafka.topics.get(topic);
         if partitions == config.partitions {
@@ -64,7 +64,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
     let elapsed = start.elapsed();
     let records_per_second = (records as f64 / elapsed.as_secs_f64()).round();
     let seconds = elapsed.as_millis() as f64 / 1000.0;
-    Ok(Loaded { records, seconds, records_per_second, expectation: history.expectation().clone() })
+    Ok(LoadSummary { records, seconds, records_per_second, expectation: history.expectation().clone() })
 }
 
 /// Keeps to a rate, measured from the start so that no delay adds up.

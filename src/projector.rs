@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{DeadLetter, WorkingSet};
 use crate::pulse::{Pulse, Stage};
-use crate::source::{Polled, Source, TopicNames};
+use crate::source::{Source, SourceEvent, TopicNames};
 use crate::status::{State, Status};
 use crate::store::{MissingHistoryLedger, StoreError, Writer};
 pub use control::{Control, HoldError, Positions};
@@ -244,14 +244,14 @@ impl Projector {
         let mut found = Vec::new();
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => {
+            SourceEvent::Found { topic, partition, watermarks } => {
                 found.push(Found { topic, partition, watermarks, topic_id: None });
             }
-            Polled::Records(records) => self.decoder.decode(records),
-            Polled::Ended { topic, partition, position } => {
+            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Ended { topic, partition, position } => {
                 self.decoder.pass(Told::Ended { topic, partition, position });
             }
-            Polled::Failed { topic, partition, reason } => {
+            SourceEvent::Failed { topic, partition, reason } => {
                 self.decoder.pass(Told::Failed { topic, partition, reason });
             }
         });

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::stored::{Damaged, FORMAT};
+use crate::codec::stored_record::{CorruptValue, FORMAT};
 use crate::disk;
 use crate::store::{PartitionPosition, StoreError};
-pub use export::{Exported, export};
+pub use export::{ExportRequest, export};
 pub use import::{import, import_where_none};
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct SnapshotSummary {
     pub file: PathBuf,
     /// That it was taken of, or that it was made into.
     pub generation: String,
@@ -35,7 +35,7 @@ pub struct Summary {
 }
 
 /// How far it is: what is done, how much of it, and how much there is. `Break` ends it.
-pub type Watch<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
+pub type ProgressSink<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
 
 /// Why there is no snapshot, or no store of one. Nothing that was there is changed then.
 #[derive(Debug, thiserror::Error)]
@@ -80,23 +80,23 @@ pub enum SnapshotError {
          was made is removed",
         path = path.display()
     )]
-    Filled { path: PathBuf, floor: u64, free: u64 },
+    DiskFull { path: PathBuf, floor: u64, free: u64 },
     #[error("it was told to end")]
-    ToldToEnd,
+    Interrupted,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Damaged(#[from] CorruptValue),
 }
 
 /// What is left to others of a disk that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskReserve {
     /// So many bytes stay free.
     pub floor: u64,
 }
 
-impl Room {
+impl DiskReserve {
     /// Before anything is made.
     fn check_before(self, path: &Path, what: &'static str, wanted: u64) -> Result<(), SnapshotError> {
         let (path, floor) = (path.to_owned(), self.floor);
@@ -112,7 +112,7 @@ impl Room {
     fn check(self, path: &Path) -> Result<(), SnapshotError> {
         let (path, floor) = (path.to_owned(), self.floor);
         match free_bytes(&path)? {
-            free if free < floor => Err(SnapshotError::Filled { path, floor, free }),
+            free if free < floor => Err(SnapshotError::DiskFull { path, floor, free }),
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ pub mod kafka;
 mod observation;
 mod read_deadline;
 pub mod remedies;
-mod topics;
+mod topic_names;
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
 pub use continuity::{Continuity, Discontinuity};
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
-pub use read_deadline::{Overdue, ReadDeadline, trouble};
-pub use topics::TopicNames;
+pub use read_deadline::{ReadDeadline, ReadTimeout, trouble};
+pub use topic_names::TopicNames;
 
 /// What a source has to tell.
-pub enum Polled {
+pub enum SourceEvent {
     /// A partition that was not known before. Nothing is read of it until it is assigned.
     Found { topic: Topic, partition: i32, watermarks: Watermarks },
     /// The next records of a partition.
@@ -68,7 +68,7 @@ pub fn other_cluster(built_from: &str, found: &str) -> String {
 /// as records are at hand.
 pub trait Source {
     /// Gives what there is, at most a batch. Where there is nothing, waits for it, at most for `wait`.
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled));
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent));
 
     /// Reads nothing for so long, but hears what else there is to know: watermarks, and trouble.
     fn rest(&mut self, wait: Duration) {

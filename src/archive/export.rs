@@ -1,6 +1,6 @@
 //! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
 
-mod copying;
+mod session;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,15 +11,17 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use copying::{Export, Waiting};
+use session::{ExportSession, StallTimer};
 
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
 use crate::domain::Topic;
 use crate::progress::{Progress, Shown};
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, MANIFEST, Manifest, last_records};
-use crate::source::kafka::look::{Cluster, look};
+use crate::source::archive::{
+    Appender, Archive, ArchiveIdentity, ArchivedTopic, MANIFEST, Manifest, last_records,
+};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata};
 use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
 use crate::source::{Source as _, Watermarks};
 use crate::store;
@@ -28,11 +30,11 @@ use crate::store;
 const GROUP: &str = "optview-archive";
 
 /// What no record takes less than, compressed: it has an id, a time and a position of its own.
-const LEAST_BYTES: u64 = 32;
+const RECORD_BYTES_MIN: u64 = 32;
 
 /// What was done.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Exported {
+struct ExportSummary {
     phase: &'static str,
     /// Copied by this run.
     records: u64,
@@ -63,12 +65,12 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     refuse_data_dir(&config.directory)?;
     // What is too large to be understood is archived whole all the same.
     decompression::lift_limit();
-    let cluster = look(&config.kafka)?;
-    let room = Room { directory: &config.directory, floor: config.min_free_disk_bytes };
+    let cluster = cluster_metadata(&config.kafka)?;
+    let room = ArchiveDiskReserve { directory: &config.directory, floor: config.min_free_disk_bytes };
     room.check(0)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
-    let total = left(archive.manifest(), &cluster, &config.kafka)?;
-    room.check(bytes_of(archive.manifest(), total))?;
+    let total = remaining_records(archive.manifest(), &cluster, &config.kafka)?;
+    room.check(estimated_bytes(archive.manifest(), total))?;
     // Partitions that the last file has nothing of are known by their offsets alone.
     let anchors = last_records(&config.directory, archive.manifest())
         .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
@@ -76,10 +78,10 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
     let proven = Topic::ALL.into_iter().filter(|topic| archive.is_proven(*topic)).collect();
     let ids = Topic::ALL.into_iter().filter_map(|topic| Some((topic, archive.manifest().topic_id(topic)?)));
-    let mut export = Export {
+    let mut export = ExportSession {
         kafka: &config.kafka,
         follow: config.follow,
-        waiting: Waiting::new(begin),
+        stall_timer: StallTimer::new(begin),
         proven,
         ids: ids.collect(),
         appender: Appender::new(archive, config.kafka.topics.clone()),
@@ -88,7 +90,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         records: 0,
         failure: None,
         is_confirmed: true,
-        is_other: false,
+        is_recreated: false,
     };
     let mut committed = Instant::now();
     let is_whole = loop {
@@ -112,7 +114,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     shown.finish();
     // What was read until a failure is good, and the next export need not read it again.
     export.commit(&mut source)?;
-    let Export { appender, records, failure, is_confirmed, .. } = export;
+    let ExportSession { appender, records, failure, is_confirmed, .. } = export;
     let manifest = if is_confirmed {
         appender.finish()?
     } else {
@@ -120,7 +122,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         drop(appender);
         Manifest::read(&config.directory)?
     };
-    tell(&manifest, records, begin, config)?;
+    print_summary(&manifest, records, begin, config)?;
     match failure {
         Some(failure) => Err(failure),
         None if !is_confirmed => bail!(
@@ -132,8 +134,13 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     }
 }
 
-fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExportConfig) -> anyhow::Result<()> {
-    let exported = Exported {
+fn print_summary(
+    manifest: &Manifest,
+    records: u64,
+    begin: Instant,
+    config: &ArchiveExportConfig,
+) -> anyhow::Result<()> {
+    let exported = ExportSummary {
         phase: "done",
         records,
         records_per_second: per_second(records, begin),
@@ -157,13 +164,13 @@ fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExpor
 }
 
 /// What is left to others of the archive's disk.
-struct Room<'a> {
+struct ArchiveDiskReserve<'a> {
     directory: &'a Path,
     /// So many bytes stay free.
     floor: u64,
 }
 
-impl Room<'_> {
+impl ArchiveDiskReserve<'_> {
     /// For about so many bytes.
     fn check(&self, bytes: u64) -> anyhow::Result<()> {
         let directory = self.directory.display();
@@ -182,12 +189,12 @@ impl Room<'_> {
 }
 
 /// About how many bytes so many records more take: as the archive's take, or, where it has none, as few as they can.
-fn bytes_of(manifest: &Manifest, records: u64) -> u64 {
+fn estimated_bytes(manifest: &Manifest, records: u64) -> u64 {
     let estimated = records.saturating_mul(manifest.bytes()).checked_div(manifest.records());
-    estimated.unwrap_or_else(|| records.saturating_mul(LEAST_BYTES))
+    estimated.unwrap_or_else(|| records.saturating_mul(RECORD_BYTES_MIN))
 }
 
-fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity> {
+fn identity(kafka: &KafkaSettings, cluster: &ClusterMetadata) -> anyhow::Result<ArchiveIdentity> {
     let name = |stream| kafka.topics.get(stream).to_owned();
     let archived = |stream| ArchivedTopic {
         stream,
@@ -201,16 +208,20 @@ fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity
     if !missing.is_empty() {
         bail!("the cluster has no topic {}; correct --topic-..., or create it", missing.join(", "));
     }
-    Ok(Identity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
+    Ok(ArchiveIdentity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
 }
 
 /// How many offsets are left to be read, where none of them is gone.
-fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow::Result<u64> {
+fn remaining_records(
+    manifest: &Manifest,
+    cluster: &ClusterMetadata,
+    kafka: &KafkaSettings,
+) -> anyhow::Result<u64> {
     let spans = manifest.spans();
     let (mut left, mut lost) = (0, Vec::new());
     for (&(topic, partition), &watermarks) in &cluster.partitions {
         let next = spans.get(&(topic, partition)).map(|span| span.next);
-        lost.extend(next.and_then(|next| what_is_lost(kafka.topics.get(topic), partition, next, watermarks)));
+        lost.extend(next.and_then(|next| describe_loss(kafka.topics.get(topic), partition, next, watermarks)));
         left += watermarks.high - next.unwrap_or(watermarks.low);
     }
     if lost.is_empty() {
@@ -223,7 +234,7 @@ fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow
     )
 }
 
-fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }: Watermarks) -> Option<String> {
+fn describe_loss(topic: &str, partition: i32, next: i64, Watermarks { low, high }: Watermarks) -> Option<String> {
     if next < low {
         return Some(format!(
             "{topic}/{partition}: the records from {next} to {low} were removed before they were exported"

@@ -17,20 +17,20 @@ use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
 use crate::progress::{Progress, Shown};
-use crate::source::archive::{Manifest, Reader};
-use crate::source::kafka::look::{Cluster, look, records_at};
+use crate::source::archive::{ArchiveReader, Manifest};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 
 /// How often the signal to stop is looked at, in records.
-const LOOK_EVERY: u64 = 1024;
+const STOP_CHECK_RECORDS: u64 = 1024;
 /// Before the reason why.
-const STOPPED: &str = "import stopped; run it again to go on after what is on the topics";
+const STOP_CONTEXT: &str = "import stopped; run it again to go on after what is on the topics";
 
 type Partition = (Topic, i32);
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Imported {
+struct ImportSummary {
     phase: &'static str,
     /// Put there by this run.
     records: u64,
@@ -45,10 +45,10 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
     let kafka = &config.kafka;
-    let cluster = look(kafka)?;
+    let cluster = cluster_metadata(kafka)?;
     check_partitions(kafka, &manifest, &cluster)?;
-    let there = what_is_there(&cluster, &wanted, kafka)?;
-    check_is_ours(config, &manifest, &there)?;
+    let there = imported_records(&cluster, &wanted, kafka)?;
+    check_last_records(config, &manifest, &there)?;
     let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
     // History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
     admin::ensure_topics_with(kafka, &topics, topic_settings::KEEP_ALL)?;
@@ -59,17 +59,17 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let mut producer = Producer::new(kafka)?;
     let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
     let mut sent = 0;
-    for record in Reader::new(&config.directory, &manifest) {
-        let record = record.context(STOPPED)?;
+    for record in ArchiveReader::new(&config.directory, &manifest) {
+        let record = record.context(STOP_CONTEXT)?;
         let partition = (record.position.topic, record.position.partition);
         let number = seen.entry(partition).or_default();
         *number += 1;
         if *number <= there.get(&partition).copied().unwrap_or(0) {
             continue;
         }
-        producer.copy(&record.record()).context(STOPPED)?;
+        producer.copy(&record.record()).context(STOP_CONTEXT)?;
         sent += 1;
-        if sent % LOOK_EVERY == 0 {
+        if sent % STOP_CHECK_RECORDS == 0 {
             shown.show(&Progress::new("importing", sent, Some(total)));
             if stop.load(Ordering::Acquire) {
                 producer.finish()?;
@@ -77,11 +77,12 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
             }
         }
     }
-    producer.finish().context(STOPPED)?;
+    producer.finish().context(STOP_CONTEXT)?;
     shown.finish();
-    let problems = differences(&look(kafka)?, &wanted, kafka);
+    let problems = differences(&cluster_metadata(kafka)?, &wanted, kafka);
     let records_per_second = per_second(sent, begin);
-    let imported = Imported { phase: "done", records: sent, records_per_second, records_before: before, problems };
+    let imported =
+        ImportSummary { phase: "done", records: sent, records_per_second, records_before: before, problems };
     if config.json {
         print_json(&imported)?
     } else {
@@ -90,7 +91,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(imported: &Imported) -> anyhow::Result<()> {
+fn print(imported: &ImportSummary) -> anyhow::Result<()> {
     let (records, rate) = (HumanCount(imported.records), HumanCount(imported.records_per_second));
     let mut lines = vec![format!("imported {records} records, {rate}/s")];
     if imported.records_before > 0 {
@@ -113,7 +114,7 @@ fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
 }
 
 /// Those that are there already must have as many as the archive.
-fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluster) -> anyhow::Result<()> {
+fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &ClusterMetadata) -> anyhow::Result<()> {
     for topic in &manifest.topics {
         let (found, archived) = (cluster.partitions_of(topic.stream), topic.partitions);
         if found > 0 && found != archived {
@@ -128,8 +129,8 @@ fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluste
 }
 
 /// How many records each partition holds, where they may be of an earlier import.
-fn what_is_there(
-    cluster: &Cluster,
+fn imported_records(
+    cluster: &ClusterMetadata,
     wanted: &BTreeMap<Partition, u64>,
     kafka: &KafkaSettings,
 ) -> anyhow::Result<BTreeMap<Partition, u64>> {
@@ -147,10 +148,10 @@ fn what_is_there(
             there.insert((topic, partition), count);
         }
     }
-    if others.is_empty() { Ok(there) } else { Err(not_ours(&others)) }
+    if others.is_empty() { Ok(there) } else { Err(foreign_records_error(&others)) }
 }
 
-fn not_ours(others: &[String]) -> anyhow::Error {
+fn foreign_records_error(others: &[String]) -> anyhow::Error {
     anyhow::anyhow!(
         "the topics hold what is not of an import of this archive, and nothing was written:\n  {}\nGive the names of \
          topics that are not there yet, or remove these",
@@ -159,7 +160,7 @@ fn not_ours(others: &[String]) -> anyhow::Error {
 }
 
 /// Compares the last record of each partition with the archive's.
-fn check_is_ours(
+fn check_last_records(
     config: &ArchiveImportConfig,
     manifest: &Manifest,
     there: &BTreeMap<Partition, u64>,
@@ -169,7 +170,7 @@ fn check_is_ours(
         return Ok(());
     }
     let (mut seen, mut others): (BTreeMap<Partition, u64>, _) = (BTreeMap::new(), Vec::new());
-    for record in Reader::new(&config.directory, manifest) {
+    for record in ArchiveReader::new(&config.directory, manifest) {
         let record = record?;
         let (topic, partition) = (record.position.topic, record.position.partition);
         let number = seen.entry((topic, partition)).or_default();
@@ -186,7 +187,7 @@ fn check_is_ours(
             break;
         }
     }
-    if others.is_empty() { Ok(()) } else { Err(not_ours(&others)) }
+    if others.is_empty() { Ok(()) } else { Err(foreign_records_error(&others)) }
 }
 
 /// Of each partition that holds some.
@@ -207,7 +208,11 @@ fn last_records(
 }
 
 /// Where others wrote meanwhile, or something is missing.
-fn differences(cluster: &Cluster, wanted: &BTreeMap<Partition, u64>, kafka: &KafkaSettings) -> Vec<String> {
+fn differences(
+    cluster: &ClusterMetadata,
+    wanted: &BTreeMap<Partition, u64>,
+    kafka: &KafkaSettings,
+) -> Vec<String> {
     let difference = |(&(topic, partition), &records): (&Partition, &u64)| {
         let name = kafka.topics.get(topic);
         let found = cluster.partitions.get(&(topic, partition)).map_or(0, |watermarks| watermarks.high);

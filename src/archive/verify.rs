@@ -10,7 +10,7 @@ use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Span, verify};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Told {
+struct VerificationSummary {
     phase: &'static str,
     files: u64,
     records: u64,
@@ -30,7 +30,7 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     });
     shown.finish();
     let spans: Vec<Span> = manifest.spans().into_values().collect();
-    let told = Told {
+    let told = VerificationSummary {
         phase: "done",
         files: verified.files,
         records: verified.records,
@@ -48,7 +48,7 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     Ok(if told.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(told: &Told) -> anyhow::Result<()> {
+fn print(told: &VerificationSummary) -> anyhow::Result<()> {
     let mut lines = vec![
         format!(
             "checked {} files, {}, {} records of {} partitions, of the cluster {}",

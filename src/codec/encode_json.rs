@@ -7,7 +7,7 @@ use crate::domain::{Body, Event, Metadata, Timestamp};
 
 /// Appends to `out`.
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
-    let mut object = Object::open(out);
+    let mut object = ObjectWriter::open(out);
     object.object("metadata", |object| metadata(object, &event.metadata));
     match &event.body {
         Body::Optimization { optimization_id, change } => {
@@ -29,7 +29,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     object.close();
 }
 
-fn metadata(object: &mut Object<'_>, metadata: &Metadata<'_>) {
+fn metadata(object: &mut ObjectWriter<'_>, metadata: &Metadata<'_>) {
     object.text("eventId", &metadata.event_id);
     object.time("occurredAt", metadata.occurred_at);
     if metadata.sequence != 0 {
@@ -38,7 +38,7 @@ fn metadata(object: &mut Object<'_>, metadata: &Metadata<'_>) {
     }
 }
 
-fn optimization(object: &mut Object<'_>, change: &OptimizationChange<'_>) {
+fn optimization(object: &mut ObjectWriter<'_>, change: &OptimizationChange<'_>) {
     match change {
         OptimizationChange::Created(facts) => object.object("created", |object| created(object, facts)),
         OptimizationChange::DetailsChanged { name, description } => object.object("detailsChanged", |object| {
@@ -58,7 +58,7 @@ fn optimization(object: &mut Object<'_>, change: &OptimizationChange<'_>) {
     }
 }
 
-fn created(object: &mut Object<'_>, facts: &OptimizationCreated<'_>) {
+fn created(object: &mut ObjectWriter<'_>, facts: &OptimizationCreated<'_>) {
     object.text("organizationId", &facts.organization_id);
     object.text("projectId", &facts.project_id);
     object.text_if_any("name", &facts.name);
@@ -77,7 +77,7 @@ fn created(object: &mut Object<'_>, facts: &OptimizationCreated<'_>) {
     object.text_if_any("jobId", &facts.job_id);
 }
 
-fn job(object: &mut Object<'_>, change: &JobChange<'_>) {
+fn job(object: &mut ObjectWriter<'_>, change: &JobChange<'_>) {
     match change {
         JobChange::Pending => object.object("pending", |_| ()),
         JobChange::Processing => object.object("processing", |_| ()),
@@ -93,7 +93,7 @@ fn job(object: &mut Object<'_>, change: &JobChange<'_>) {
     }
 }
 
-fn run(object: &mut Object<'_>, change: &RunChange<'_>) {
+fn run(object: &mut ObjectWriter<'_>, change: &RunChange<'_>) {
     match change {
         RunChange::Started => object.object("started", |_| ()),
         RunChange::Completed { cost, parameter_values, iterations, evaluations } => {
@@ -117,16 +117,16 @@ fn run(object: &mut Object<'_>, change: &RunChange<'_>) {
 }
 
 /// A JSON object being written.
-struct Object<'b> {
+struct ObjectWriter<'b> {
     out: &'b mut Vec<u8>,
     empty: bool,
 }
 
 // Writing to a `Vec` and writing text as JSON cannot fail, so the results below say nothing.
-impl<'b> Object<'b> {
-    fn open(out: &'b mut Vec<u8>) -> Object<'b> {
+impl<'b> ObjectWriter<'b> {
+    fn open(out: &'b mut Vec<u8>) -> ObjectWriter<'b> {
         out.push(b'{');
-        Object { out, empty: true }
+        ObjectWriter { out, empty: true }
     }
 
     fn close(self) {
@@ -168,9 +168,9 @@ impl<'b> Object<'b> {
         }
     }
 
-    fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    fn object(&mut self, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
         self.name(name);
-        let mut object = Object::open(self.out);
+        let mut object = ObjectWriter::open(self.out);
         fill(&mut object);
         object.close();
     }

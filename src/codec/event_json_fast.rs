@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use super::{Decoded, PartialMetadata};
+use super::{DecodedPayload, PartialMetadata};
 use crate::domain::event::{Body, JobChange, JsonObject, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-pub fn decode(topic: Topic, text: &str) -> Option<Decoded<'_>> {
+pub fn decode(topic: Topic, text: &str) -> Option<DecodedPayload<'_>> {
     let mut cursor = Cursor { text, at: 0 };
     let decoded = match topic {
         Topic::Optimizations => return None,
@@ -20,7 +20,7 @@ pub fn decode(topic: Topic, text: &str) -> Option<Decoded<'_>> {
     (cursor.at == text.len()).then_some(decoded)
 }
 
-fn job<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
+fn job<'a>(cursor: &mut Cursor<'a>) -> Option<DecodedPayload<'a>> {
     let (mut metadata, mut job_id, mut optimization_id, mut change) = (None, None, None, None);
     cursor.object(|cursor, key| match key {
         "metadata" => set(&mut metadata, cursor.metadata()?),
@@ -37,10 +37,10 @@ fn job<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
         optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
         change: change?,
     };
-    Some(Decoded { metadata, body, nulled_numbers: 0 })
+    Some(DecodedPayload { metadata, body, nulled_numbers: 0 })
 }
 
-fn run<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
+fn run<'a>(cursor: &mut Cursor<'a>) -> Option<DecodedPayload<'a>> {
     let (mut metadata, mut job_id, mut optimization_id) = (None, None, None);
     let (mut run_index, mut change) = (None, None);
     cursor.object(|cursor, key| match key {
@@ -60,7 +60,7 @@ fn run<'a>(cursor: &mut Cursor<'a>) -> Option<Decoded<'a>> {
         optimization_id: optimization_id.filter(|id| !id.is_empty()).map(Cow::Borrowed),
         change: change?,
     };
-    Some(Decoded { metadata, body, nulled_numbers: 0 })
+    Some(DecodedPayload { metadata, body, nulled_numbers: 0 })
 }
 
 /// Sets what was not set; a field that comes twice is for the general decoder to refuse.

@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Encoding, not_finite};
+use super::{DecodeError, Encoding, non_finite_numbers};
 use crate::domain::record::Header;
 
 /// The magic byte of the Confluent wire format, which neither JSON nor a protobuf message can begin with.
@@ -57,7 +57,7 @@ pub fn json_text(payload: &[u8]) -> &[u8] {
 /// Whether a text is JSON, numbers that are not finite allowed.
 pub fn is_json(text: &str) -> bool {
     let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
-    is_json(text) || not_finite::replaced(text).is_some_and(|(text, _)| is_json(&text))
+    is_json(text) || non_finite_numbers::replace_non_finite(text).is_some_and(|(text, _)| is_json(&text))
 }
 
 fn sniff(payload: &[u8]) -> Encoding {

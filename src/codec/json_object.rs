@@ -7,8 +7,8 @@ use prost_types::value::Kind;
 use serde::Serialize as _;
 use serde_json::value::RawValue;
 
-use super::last_of_keys;
-use super::not_finite::string_len;
+use super::duplicate_keys;
+use super::non_finite_numbers::string_len;
 use crate::domain::event::JsonObject;
 
 /// How deep an object may be nested: as deep as protobuf lets messages be. Readers stop at some depth too, and one view
@@ -26,26 +26,27 @@ pub fn compact(raw: &RawValue) -> Result<(JsonObject<'_>, u32), String> {
     if !text.starts_with('{') {
         return Err("is not a JSON object".to_owned());
     }
-    let mut compacted = Compacted::of(text)?;
+    let mut compacted = CompactJson::of(text)?;
     if compacted.has_doubled_keys {
-        compacted = Compacted::of(&last_of_keys::rewritten(text).map_err(|error| error.to_string())?)?;
+        compacted =
+            CompactJson::of(&duplicate_keys::without_duplicate_keys(text).map_err(|error| error.to_string())?)?;
     }
-    let Compacted { text: compacted, nulled_numbers, .. } = compacted;
+    let CompactJson { text: compacted, nulled_numbers, .. } = compacted;
     let object = if compacted == text { Cow::Borrowed(text) } else { Cow::Owned(compacted) };
     Ok((JsonObject(object), nulled_numbers))
 }
 
-struct Compacted {
+struct CompactJson {
     text: String,
     nulled_numbers: u32,
     has_doubled_keys: bool,
 }
 
-impl Compacted {
-    fn of(text: &str) -> Result<Compacted, String> {
+impl CompactJson {
+    fn of(text: &str) -> Result<CompactJson, String> {
         let mut compacted =
-            Compacted { text: String::with_capacity(text.len()), nulled_numbers: 0, has_doubled_keys: false };
-        let mut keys = Keys::default();
+            CompactJson { text: String::with_capacity(text.len()), nulled_numbers: 0, has_doubled_keys: false };
+        let mut keys = KeyTracker::default();
         let mut rest = text;
         while let Some(first) = rest.bytes().next() {
             let len = match first {
@@ -58,7 +59,7 @@ impl Compacted {
                     len
                 }
                 b'-' | b'0'..=b'9' => {
-                    let len = rest.bytes().take_while(|byte| is_of_number(*byte)).count();
+                    let len = rest.bytes().take_while(|byte| is_number_byte(*byte)).count();
                     compacted.push_number(&rest[..len]);
                     rest = &rest[len..];
                     continue;
@@ -95,14 +96,14 @@ impl Compacted {
 
 /// The keys of the objects and lists that are open.
 #[derive(Default)]
-struct Keys<'a> {
+struct KeyTracker<'a> {
     /// The number of each that is open: they are counted as they are entered.
     open: Vec<u32>,
     entered: u32,
     seen: HashSet<(u32, Cow<'a, str>), foldhash::fast::RandomState>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KeyTracker<'a> {
     fn enter(&mut self) -> Result<(), String> {
         self.entered += 1;
         self.open.push(self.entered);
@@ -134,7 +135,7 @@ fn check_string(quoted: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_of_number(byte: u8) -> bool {
+fn is_number_byte(byte: u8) -> bool {
     matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
 }
 

@@ -7,18 +7,18 @@ use smallvec::SmallVec;
 
 use super::event::{Body, Envelope, JobChange, OptimizationChange};
 use super::job::{self, Job};
-use super::optimization::{Created, Optimization, Part};
-use super::outranked::Outranked;
+use super::optimization::{CreationFacts, Optimization, OptimizationPart};
+use super::outranking::Outranking;
 use super::position::Topic;
 use super::register::{Register, Stamp, Version};
-use super::working::{Key, WorkingSet};
+use super::working_set::{RecordKey, WorkingSet};
 
 /// What became of an event.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum FoldStep {
     Done(Effects),
     /// Nothing was changed: load this, and apply the event again.
-    Needs(Key),
+    Needs(RecordKey),
 }
 
 /// What an operator wants counted. Not part of any record: a replayed event shows its effects again, or none.
@@ -35,18 +35,18 @@ pub struct Effects {
     /// A deletion of an optimization that was never created, nor deleted before.
     pub deleted_nothing: bool,
     /// An event that lost although it is newer: nearly always this one. Not set again when the same event is seen again.
-    pub outranked: Option<Box<Outranked>>,
+    pub outranked: Option<Box<Outranking>>,
 }
 
 /// Joins one event into the records in memory.
-pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
+pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
     let Envelope { event, position, written_millis, .. } = envelope;
     let metadata = &event.metadata;
     let stamp = |rank| Stamp::new(metadata, rank, *position).written_at(*written_millis);
     match &event.body {
         Body::Optimization { optimization_id, change } => {
             let Some(slot) = working.optimization_slot(optimization_id) else {
-                return Step::Needs(Key::Optimization(Arc::from(optimization_id.as_ref())));
+                return FoldStep::Needs(RecordKey::Optimization(Arc::from(optimization_id.as_ref())));
             };
             apply_to_optimization(working, slot, change, stamp(0), event.body.kind())
         }
@@ -77,13 +77,13 @@ fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &st
         // It may be one that came before, and that this one now wins over.
         let held = history.iter().find(|held| held.stamp.version == event.version);
         let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
-        report(Topic::Jobs, kind, job_id, event, winner)
+        outranked_event(Topic::Jobs, kind, job_id, event, winner)
     });
     Effects { changed, irregular, outranked, ..Effects::default() }
 }
 
-fn report(topic: Topic, kind: &'static str, id: &str, event: &Stamp, winner: &Stamp) -> Box<Outranked> {
-    Box::new(Outranked { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
+fn outranked_event(topic: Topic, kind: &'static str, id: &str, event: &Stamp, winner: &Stamp) -> Box<Outranking> {
+    Box::new(Outranking { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
 }
 
 fn apply_to_job(
@@ -91,9 +91,9 @@ fn apply_to_job(
     job_id: &str,
     named: Option<&str>,
     change: impl FnOnce(&mut Job) -> Effects,
-) -> Step {
+) -> FoldStep {
     let Some(slot) = working.ready_job_slot(job_id) else {
-        return Step::Needs(Key::Job(Arc::from(job_id)));
+        return FoldStep::Needs(RecordKey::Job(Arc::from(job_id)));
     };
     if let Some(home) = working.jobs[slot].home {
         let record = working.change_optimization(home);
@@ -102,10 +102,10 @@ fn apply_to_job(
             effects.mismatched = *named != *record.id;
             effects.changed |= match effects.mismatched {
                 true => record.job.name(named),
-                false => record.job.name_home(&record.id),
+                false => record.job.note_named_home(&record.id),
             };
         }
-        return Step::Done(effects);
+        return FoldStep::Done(effects);
     }
     let parked = working.change_job(slot).parked.get_or_insert_default();
     let job = Arc::make_mut(parked);
@@ -122,7 +122,7 @@ fn apply_to_job(
             working.change_optimization(claimant).job = Job::clone(&parked);
         }
     }
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
 fn apply_to_optimization(
@@ -131,15 +131,15 @@ fn apply_to_optimization(
     change: &OptimizationChange<'_>,
     stamp: Stamp,
     kind: &'static str,
-) -> Step {
+) -> FoldStep {
     let record = &working.optimizations[slot].record;
-    let known: Vec<(Part, Version)> =
+    let known: Vec<(OptimizationPart, Version)> =
         record.outranked().map(|(part, event, _)| (part, event.version.clone())).collect();
     let deletes = matches!(change, OptimizationChange::Deleted);
     let deleted_nothing = deletes && record.created.is_none() && record.deleted.is_none();
     let version = stamp.version.clone();
     let mut effects = match apply_change(working, slot, change, stamp) {
-        Step::Done(effects) => effects,
+        FoldStep::Done(effects) => effects,
         needs => return needs,
     };
     effects.deleted_nothing = deleted_nothing;
@@ -149,18 +149,18 @@ fn apply_to_optimization(
     let outranked = record.outranked().find(|(part, event, _)| !is_known(*part, event));
     effects.outranked = outranked.map(|(part, event, winner)| {
         let kind = if event.version == version { kind } else { record.kind_of(part, event) };
-        report(Topic::Optimizations, kind, &record.id, event, winner)
+        outranked_event(Topic::Optimizations, kind, &record.id, event, winner)
     });
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
-fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChange<'_>, stamp: Stamp) -> Step {
+fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChange<'_>, stamp: Stamp) -> FoldStep {
     let mut linked = Effects::default();
     if let OptimizationChange::Created(created) = change
         && let Some(job_id) = &created.job_id
     {
         match apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp.clone()) {
-            Step::Done(effects) => linked = effects,
+            FoldStep::Done(effects) => linked = effects,
             needs => return needs,
         }
     }
@@ -168,7 +168,7 @@ fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChan
         return apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp);
     }
     let changed = apply_to_record(working.change_optimization(slot), change, stamp);
-    Step::Done(Effects { changed: changed || linked.changed, ..linked })
+    FoldStep::Done(Effects { changed: changed || linked.changed, ..linked })
 }
 
 fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, stamp: Stamp) -> bool {
@@ -177,7 +177,7 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
     };
     match change {
         OptimizationChange::Created(created) => {
-            let value = Created::new(created, stamp.version.occurred_at);
+            let value = CreationFacts::new(created, stamp.version.occurred_at);
             Register::join(&mut record.created, Register::new(value, stamp))
         }
         OptimizationChange::DetailsChanged { name, description } => {
@@ -193,10 +193,10 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
 }
 
 /// Links a job, and moves the states of the jobs whose place that changes.
-fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> Step {
+fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> FoldStep {
     // Known links too: a crash may have left a state parked that is the optimization's already.
     if working.ready_job_slot(job_id).is_none() {
-        return Step::Needs(Key::Job(job_id.clone()));
+        return FoldStep::Needs(RecordKey::Job(job_id.clone()));
     }
     let record = &working.optimizations[slot].record;
     if !record.would_link(job_id, &stamp) {
@@ -204,7 +204,7 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
         if changed {
             working.change_optimization(slot).note_latest_link(stamp);
         }
-        return Step::Done(Effects { changed, ..Effects::default() });
+        return FoldStep::Done(Effects { changed, ..Effects::default() });
     }
     let mut affected: SmallVec<[Arc<str>; 3]> = SmallVec::new();
     for id in [Some(job_id), record.linked_job(), record.displaced_by(job_id)].into_iter().flatten() {
@@ -216,7 +216,7 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     for id in &affected {
         match working.ready_job_slot(id) {
             Some(slot) => slots.push(slot),
-            None => return Step::Needs(Key::Job(id.clone())),
+            None => return FoldStep::Needs(RecordKey::Job(id.clone())),
         }
     }
     let states: SmallVec<[Job; 3]> = slots.iter().map(|&job| detach(working, job)).collect();
@@ -226,14 +226,14 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     // All but the first link of the job linked now.
     for (id, &job) in affected.iter().zip(&slots) {
         if !working.links_now(slot, id) {
-            working.leave(job, slot);
+            working.note_left(job, slot);
         }
     }
     let mut effects = Effects { changed: true, ..Effects::default() };
     for (&job, state) in slots.iter().zip(states) {
         effects.mismatched |= attach(working, job, state, slot);
     }
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
 /// Takes a job's state from where it lives.

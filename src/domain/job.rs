@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::event::{JobChange, Metadata, RunChange};
-use super::outranked::{Latest, later};
+use super::outranking::{LatestEvent, later_of};
 use super::position::Position;
 use super::register::Stamp;
 use super::runs::{LastRun, RunSet};
@@ -41,7 +41,7 @@ impl JobStatus {
     }
 
     /// What a reader of the optimization is told.
-    pub fn shown(self) -> Status {
+    pub fn view_status(self) -> Status {
         match self {
             JobStatus::Pending => Status::Queued,
             JobStatus::Waiting | JobStatus::Processing => Status::Running,
@@ -105,7 +105,7 @@ pub struct Job {
     /// that links the job.
     named: SmallVec<[Arc<str>; 1]>,
     /// The latest of its statuses by time, where it is not the last of `history`.
-    latest: Latest,
+    latest: LatestEvent,
 }
 
 impl Job {
@@ -127,13 +127,13 @@ impl Job {
         if self.latest.is_passed_by(last, stamp) {
             return None;
         }
-        Some(later(self.latest.or(last), stamp).clone())
+        Some(later_of(self.latest.or(last), stamp).clone())
     }
 
     /// Keeps the latest status by time. True where that changed anything.
     fn note_latest(&mut self, latest: Stamp) -> bool {
         let Some(last) = self.history.last() else { return false };
-        let latest = Latest::beside(latest, &last.stamp);
+        let latest = LatestEvent::beside(latest, &last.stamp);
         let changed = latest != self.latest;
         self.latest = latest;
         changed
@@ -203,7 +203,7 @@ impl Job {
         }
         let latest = match (self.history.last(), other.history.last()) {
             (Some(held), Some(theirs)) => {
-                Some(later(self.latest.or(&held.stamp), other.latest.or(&theirs.stamp)).clone())
+                Some(later_of(self.latest.or(&held.stamp), other.latest.or(&theirs.stamp)).clone())
             }
             (None, Some(theirs)) => Some(other.latest.or(&theirs.stamp).clone()),
             (_, None) => None,
@@ -224,21 +224,21 @@ impl Job {
         latest.map(|latest| self.note_latest(latest));
         self.runs.join(&other.runs);
         other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, LastRun::clone(theirs)));
-        other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
+        other.named.iter().for_each(|named| _ = self.note_named_shared(named, || named.clone()));
     }
 
     /// Remembers that an event named this optimization. True where that changed anything.
     pub fn name(&mut self, optimization_id: &str) -> bool {
-        self.name_shared(optimization_id, || Arc::from(optimization_id))
+        self.note_named_shared(optimization_id, || Arc::from(optimization_id))
     }
 
     /// [`Job::name`] for the optimization that the job lives in, which events name again and again.
-    pub fn name_home(&mut self, home: &Arc<str>) -> bool {
+    pub fn note_named_home(&mut self, home: &Arc<str>) -> bool {
         let known = self.named.len() == 1 && Arc::ptr_eq(&self.named[0], home);
-        !known && self.name_shared(home, || home.clone())
+        !known && self.note_named_shared(home, || home.clone())
     }
 
-    fn name_shared(&mut self, optimization_id: &str, shared: impl FnOnce() -> Arc<str>) -> bool {
+    fn note_named_shared(&mut self, optimization_id: &str, shared: impl FnOnce() -> Arc<str>) -> bool {
         let at = match self.named.binary_search_by(|held| (**held).cmp(optimization_id)) {
             Ok(_) => return false,
             Err(at) => at,
@@ -298,7 +298,7 @@ impl Job {
     }
 
     /// Reads a little of what an event changes, for [`super::WorkingSet::warm`].
-    pub(super) fn touched(&self) -> u64 {
+    pub(super) fn prefetch(&self) -> u64 {
         self.runs.len() ^ self.history.len() as u64 ^ self.named.len() as u64
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::OptimizationCreated;
 use super::job::Job;
-use super::outranked::{Latest, is_newer, is_outranked, later};
+use super::outranking::{LatestEvent, is_newer, is_outranked, later_of};
 use super::register::{Register, Stamp};
 use super::timestamp::Timestamp;
 
@@ -15,7 +15,7 @@ pub const LINKS_LIMIT: usize = 8;
 
 /// The facts that a creation states.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Created {
+pub struct CreationFacts {
     pub organization_id: Box<str>,
     pub project_id: Box<str>,
     pub name: Option<Box<str>>,
@@ -33,10 +33,10 @@ pub struct Created {
     pub objectives: Option<Box<str>>,
 }
 
-impl Created {
-    pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> Created {
+impl CreationFacts {
+    pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> CreationFacts {
         let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(Box::from);
-        Created {
+        CreationFacts {
             organization_id: event.organization_id.as_ref().into(),
             project_id: event.project_id.as_ref().into(),
             name: own(&event.name),
@@ -78,7 +78,7 @@ pub struct Link {
 
 /// A part of an optimization that one event sets, and a later one replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum OptimizationPart {
     Creation,
     Name,
     Description,
@@ -94,7 +94,7 @@ pub enum Part {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optimization {
     pub id: Arc<str>,
-    pub created: Option<Register<Created>>,
+    pub created: Option<Register<CreationFacts>>,
     pub name: Option<Register<Box<str>>>,
     pub description: Option<Register<Box<str>>>,
     pub cell_name: Option<Register<Box<str>>>,
@@ -103,7 +103,7 @@ pub struct Optimization {
     /// Descending by version, each job once, the greatest [`LINKS_LIMIT`]: the first is the job linked now.
     links: Vec<Link>,
     /// The latest link by time, where it is not the first of `links`.
-    latest_link: Latest,
+    latest_link: LatestEvent,
     /// The job linked now, as far as it is known.
     pub job: Job,
 }
@@ -120,7 +120,7 @@ impl Optimization {
             parameterized_model_name: None,
             deleted: None,
             links: Vec::new(),
-            latest_link: Latest::default(),
+            latest_link: LatestEvent::default(),
             job: Job::default(),
         }
     }
@@ -148,7 +148,7 @@ impl Optimization {
     /// Whether a link would change anything.
     pub fn would_link(&self, job_id: &str, stamp: &Stamp) -> bool {
         match self.links.iter().find(|link| *link.job_id == *job_id) {
-            Some(held) => is_news(stamp, &held.stamp),
+            Some(held) => supersedes(stamp, &held.stamp),
             None => self.links.len() < LINKS_LIMIT || self.links.last().is_some_and(|last| *stamp > last.stamp),
         }
     }
@@ -157,20 +157,20 @@ impl Optimization {
     pub fn is_latest_link(&self, stamp: &Stamp) -> bool {
         self.links.first().is_some_and(|first| {
             let held = self.latest_link.or(&first.stamp);
-            held != stamp && later(held, stamp) == stamp
+            held != stamp && later_of(held, stamp) == stamp
         })
     }
 
     /// Notes the latest link by time.
     pub fn note_latest_link(&mut self, stamp: Stamp) {
         if let Some(first) = self.links.first() {
-            self.latest_link = Latest::beside(stamp, &first.stamp);
+            self.latest_link = LatestEvent::beside(stamp, &first.stamp);
         }
     }
 
     /// Takes a link for which [`Optimization::would_link`] holds. `job` is not touched: see `fold`.
     pub fn link(&mut self, job_id: &Arc<str>, stamp: Stamp) {
-        let latest = self.links.first().map(|first| later(self.latest_link.or(&first.stamp), &stamp));
+        let latest = self.links.first().map(|first| later_of(self.latest_link.or(&first.stamp), &stamp));
         let latest = latest.unwrap_or(&stamp).clone();
         self.links.retain(|link| link.job_id != *job_id);
         let at = self.links.partition_point(|link| link.stamp > stamp);
@@ -180,7 +180,7 @@ impl Optimization {
     }
 
     /// Each part whose latest event by time lost although it is newer, with that event's stamp and the stamp that it lost to.
-    pub fn outranked(&self) -> impl Iterator<Item = (Part, &Stamp, &Stamp)> {
+    pub fn outranked(&self) -> impl Iterator<Item = (OptimizationPart, &Stamp, &Stamp)> {
         let created = self.created.as_ref();
         let creation = created.and_then(|created| {
             let latest = created.latest.or(&created.stamp);
@@ -194,26 +194,26 @@ impl Optimization {
             .first()
             .and_then(|first| Some((self.latest_link.outranked_by(&first.stamp)?, &first.stamp)));
         [
-            (Part::Creation, creation),
-            (Part::Name, self.outranked_text(self.name.as_ref())),
-            (Part::Description, self.outranked_text(self.description.as_ref())),
-            (Part::CellName, self.outranked_text(self.cell_name.as_ref())),
-            (Part::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
-            (Part::Link, link),
+            (OptimizationPart::Creation, creation),
+            (OptimizationPart::Name, self.outranked_text(self.name.as_ref())),
+            (OptimizationPart::Description, self.outranked_text(self.description.as_ref())),
+            (OptimizationPart::CellName, self.outranked_text(self.cell_name.as_ref())),
+            (OptimizationPart::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
+            (OptimizationPart::Link, link),
         ]
         .into_iter()
         .filter_map(|(part, stamps)| stamps.map(|(event, winner)| (part, event, winner)))
     }
 
     /// The kind of event that set a part, or would have.
-    pub fn kind_of(&self, part: Part, event: &Stamp) -> &'static str {
+    pub fn kind_of(&self, part: OptimizationPart, event: &Stamp) -> &'static str {
         let is_creation = self.created.as_ref().is_some_and(|created| created.stamp.version == event.version);
         match part {
-            Part::Creation => "created",
-            Part::Link if is_creation => "created",
-            Part::Link => "job_linked",
-            Part::Name | Part::Description => "details_changed",
-            Part::CellName | Part::ModelName => "display_names_changed",
+            OptimizationPart::Creation => "created",
+            OptimizationPart::Link if is_creation => "created",
+            OptimizationPart::Link => "job_linked",
+            OptimizationPart::Name | OptimizationPart::Description => "details_changed",
+            OptimizationPart::CellName | OptimizationPart::ModelName => "display_names_changed",
         }
     }
 
@@ -235,12 +235,12 @@ impl Optimization {
     }
 
     /// What readers may see: created, and not deleted.
-    pub fn shown(&self) -> Option<&Register<Created>> {
+    pub fn visible_creation(&self) -> Option<&Register<CreationFacts>> {
         self.created.as_ref().filter(|_| self.deleted.is_none())
     }
 }
 
 /// A greater version, or the same event at an earlier place.
-fn is_news(stamp: &Stamp, held: &Stamp) -> bool {
+fn supersedes(stamp: &Stamp, held: &Stamp) -> bool {
     (&stamp.version, held.source) > (&held.version, stamp.source)
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroI64;
 use serde::{Deserialize, Serialize};
 
 use super::event::Metadata;
-use super::outranked::{Latest, later};
+use super::outranking::{LatestEvent, later_of};
 use super::position::Position;
 use super::timestamp::Timestamp;
 
@@ -65,13 +65,13 @@ pub struct Register<T> {
     pub value: T,
     pub stamp: Stamp,
     /// The latest event by time, where it is not the one that set the value.
-    pub latest: Latest,
+    pub latest: LatestEvent,
 }
 
 impl<T> Register<T> {
     /// A register that one event has set.
     pub fn new(value: T, stamp: Stamp) -> Register<T> {
-        Register { value, stamp, latest: Latest::default() }
+        Register { value, stamp, latest: LatestEvent::default() }
     }
 }
 
@@ -85,7 +85,7 @@ impl<T: Ord> Register<T> {
             *slot = Some(new);
             return true;
         };
-        let latest = later(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
+        let latest = later_of(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
         let changed = match new.stamp.version.cmp(&held.stamp.version) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Greater => {
@@ -104,7 +104,7 @@ impl<T: Ord> Register<T> {
                 earlier || greater
             }
         };
-        let latest = Latest::beside(latest, &held.stamp);
+        let latest = LatestEvent::beside(latest, &held.stamp);
         let later_heard = held.latest != latest;
         held.latest = latest;
         changed || later_heard

@@ -27,7 +27,7 @@ impl Shortfall {
             return Shortfall::default();
         }
         let mut shortfall = Shortfall::default();
-        if old.shown().is_some() && new.created.is_none() {
+        if old.visible_creation().is_some() && new.created.is_none() {
             return Shortfall { view: true, ..shortfall };
         }
         for (field, old, new) in registers(old, new) {
@@ -36,7 +36,7 @@ impl Shortfall {
             }
         }
         shortfall.add_links(old, new);
-        if old.shown().is_none() && old.deleted.is_none() && !shortfall.fields.is_empty() {
+        if old.visible_creation().is_none() && old.deleted.is_none() && !shortfall.fields.is_empty() {
             // Nobody was shown it, so nothing that is shown goes back.
             shortfall.fields.clear();
             shortfall.history = true;
@@ -51,7 +51,7 @@ impl Shortfall {
         shortfall
     }
 
-    pub fn is_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         !self.view && self.fields.is_empty() && !self.history
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn created() -> Optimization {
         let mut optimization = Optimization::new(Arc::from("o1"));
         let event = super::super::event::OptimizationCreated::default();
-        let created = super::super::Created::new(&event, Timestamp::default());
+        let created = super::super::CreationFacts::new(&event, Timestamp::default());
         optimization.created = Some(Register::new(created, stamp(1)));
         optimization.link(&Arc::from("j1"), stamp(1));
         optimization
@@ -171,21 +171,21 @@ mod tests {
     #[test]
     fn a_state_that_has_seen_as_much_or_more_lacks_nothing() {
         let (one, all) = (with_job(&LIFE[..1], 1), with_job(&LIFE, 3));
-        assert!(Shortfall::of(&one, &one).is_none());
-        assert!(Shortfall::of(&one, &all).is_none());
+        assert!(Shortfall::of(&one, &one).is_empty());
+        assert!(Shortfall::of(&one, &all).is_empty());
         let mut renamed = all.clone();
         renamed.name = Some(named(5));
-        assert!(Shortfall::of(&all, &renamed).is_none());
+        assert!(Shortfall::of(&all, &renamed).is_empty());
         let mut linked_anew = all.clone();
         linked_anew.link(&Arc::from("j2"), stamp(9));
         linked_anew.job = Job::default();
-        assert!(Shortfall::of(&all, &linked_anew).is_none(), "a later job takes the place");
+        assert!(Shortfall::of(&all, &linked_anew).is_empty(), "a later job takes the place");
         let mut deleted = created();
         deleted.deleted = Some(Register::new((), stamp(9)));
-        assert!(Shortfall::of(&all, &deleted).is_none());
+        assert!(Shortfall::of(&all, &deleted).is_empty());
         let mut elsewhere = all.clone();
         elsewhere.created.as_mut().unwrap().stamp.source = position(77);
-        assert!(Shortfall::of(&all, &elsewhere).is_none(), "the same event at another place");
+        assert!(Shortfall::of(&all, &elsewhere).is_empty(), "the same event at another place");
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         let shortfall = Shortfall::of(&waiting, &nothing);
         assert_eq!((shortfall.view, shortfall.fields.len(), shortfall.history), (false, 0, true));
         let job = |count: usize| with_job(&LIFE[..count], 1).job;
-        assert!(Shortfall::of_job(&job(1), &job(3)).is_none());
+        assert!(Shortfall::of_job(&job(1), &job(3)).is_empty());
         assert_eq!(Shortfall::of_job(&job(3), &job(1)).fields, ["status"]);
     }
 }

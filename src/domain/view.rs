@@ -63,7 +63,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// `None` where readers must not see it: not created yet, or deleted.
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
-        let created = optimization.shown()?;
+        let created = optimization.visible_creation()?;
         let facts = &created.value;
         let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| match change {
             Some(change) if change.stamp.version > created.stamp.version => Some(&*change.value),
@@ -108,5 +108,5 @@ impl<'a> View<'a> {
 /// Linked, but nothing heard of the job: queued. No job linked: none.
 pub fn status_of(optimization: &Optimization) -> Option<Status> {
     optimization.linked_job()?;
-    Some(optimization.job.status().map_or(Status::Queued, |status| status.shown()))
+    Some(optimization.job.status().map_or(Status::Queued, |status| status.view_status()))
 }

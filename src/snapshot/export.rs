@@ -6,29 +6,29 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::file::{Entries, Head, Kind, MAGIC};
-use super::{Room, SnapshotError, Summary, Watch};
-use crate::codec::stored;
+use super::file::{EntryKind, MAGIC, SnapshotHead, SnapshotWriter};
+use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
+use crate::codec::stored_record;
 use crate::disk::{self, TargetError};
 use crate::domain::Topic;
 use crate::store::{self, Copied, PartitionPosition, Reader};
 
 /// How many records are written before anybody is told.
-const TOLD_EVERY: u64 = 1_024;
+const PROGRESS_EVERY: u64 = 1_024;
 
 /// A snapshot takes less than the store that it is of, where nothing is compressed and old versions stay for a while: an
 /// eighth of it, in what was measured.
 const STORE_BYTES_PER_BYTE: u64 = 8;
 
 /// What is to be exported.
-pub struct Exported<'a> {
+pub struct ExportRequest<'a> {
     pub reader: &'a Reader,
     pub generation: String,
     /// What the topics are called in the cluster.
     pub topic: &'a dyn Fn(Topic) -> String,
     /// What the generation takes on disk.
     pub store_bytes: u64,
-    pub room: Room,
+    pub room: DiskReserve,
     /// Whether a file that is there may be replaced. It stays until the new one is whole.
     pub replace: bool,
 }
@@ -37,8 +37,12 @@ pub struct Exported<'a> {
 ///
 /// # Errors
 /// Where `file` is there and may not be replaced, or lies in a data directory; then nothing is made.
-pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
-    let Exported { reader, generation, topic, store_bytes, room, replace } = exported;
+pub fn export(
+    exported: ExportRequest<'_>,
+    file: &Path,
+    watch: &mut ProgressSink<'_>,
+) -> Result<SnapshotSummary, SnapshotError> {
+    let ExportRequest { reader, generation, topic, store_bytes, room, replace } = exported;
     disk::check_target(file, replace)?;
     if let Some(data_dir) = store::data_dir_around(file)? {
         return Err(SnapshotError::InDataDir { path: file.to_owned(), data_dir });
@@ -48,7 +52,7 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     let copying = reader.begin_copy()?;
     let positions = PartitionPosition::all(&copying.checkpoint);
     let optimizations = u64::from(reader.numbers());
-    let head = Head {
+    let head = SnapshotHead {
         checkpoint: copying.checkpoint.clone(),
         origins: copying.origins.clone(),
         topics: Topic::ALL.map(topic),
@@ -56,36 +60,36 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
         store_bytes,
     };
     let failed = |error| SnapshotError::io("write", &path)(error);
-    let mut entries = Entries::begin(&part).map_err(failed)?;
-    entries.put(Kind::Head, &[], &stored::encode(&head, "snapshot's head")?).map_err(failed)?;
+    let mut entries = SnapshotWriter::begin(&part).map_err(failed)?;
+    entries.put(EntryKind::Head, &[], &stored_record::encode(&head, "snapshot's head")?).map_err(failed)?;
     if let Some(id) = &copying.cluster {
-        entries.put(Kind::Cluster, &[], id.as_bytes()).map_err(failed)?;
+        entries.put(EntryKind::Cluster, &[], id.as_bytes()).map_err(failed)?;
     }
-    let ids = stored::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
-    entries.put(Kind::TopicIds, &[], &ids).map_err(failed)?;
+    let ids = stored_record::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
+    entries.put(EntryKind::TopicIds, &[], &ids).map_err(failed)?;
     for missing in reader.missing_history()? {
-        let value = stored::encode(&missing, "missing history")?;
-        entries.put(Kind::MissingHistory, &[], &value).map_err(failed)?;
+        let value = stored_record::encode(&missing, "missing history")?;
+        entries.put(EntryKind::MissingHistory, &[], &value).map_err(failed)?;
     }
     if copying.was_live {
-        entries.put(Kind::Live, &[], &[]).map_err(failed)?;
+        entries.put(EntryKind::Live, &[], &[]).map_err(failed)?;
     }
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {
-            Copied::Job(id, job) => entries.put(Kind::Job, id, job),
+            Copied::Job(id, job) => entries.put(EntryKind::Job, id, job),
             Copied::Optimization(optimization) => {
-                views += u64::from(stored::layout(optimization)?.shown);
-                entries.put(Kind::Optimization, &[], optimization)
+                views += u64::from(stored_record::layout(optimization)?.shown);
+                entries.put(EntryKind::Optimization, &[], optimization)
             }
-            Copied::DeadLetter(dead_letter) => entries.put(Kind::DeadLetter, &[], dead_letter),
+            Copied::DeadLetter(dead_letter) => entries.put(EntryKind::DeadLetter, &[], dead_letter),
         };
         put.map_err(failed)?;
         records += 1;
-        if records % TOLD_EVERY == 0 {
+        if records % PROGRESS_EVERY == 0 {
             room.check(file)?;
             if watch("copying", records, optimizations.max(records)).is_break() {
-                return Err(SnapshotError::ToldToEnd);
+                return Err(SnapshotError::Interrupted);
             }
         }
         Ok(())
@@ -94,7 +98,7 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     give_name(path, file, replace)?;
     let directory = disk::directory_of(file);
     disk::sync_directory(directory).map_err(SnapshotError::io("sync", directory))?;
-    Ok(Summary { file: file.to_owned(), generation, views, records, bytes, positions })
+    Ok(SnapshotSummary { file: file.to_owned(), generation, views, records, bytes, positions })
 }
 
 /// The file as it is written, which is removed where it does not get its name.

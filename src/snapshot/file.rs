@@ -19,8 +19,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
-use crate::codec::stored::FORMAT;
-use crate::source::archive::Checksummed;
+use crate::codec::stored_record::FORMAT;
+use crate::source::archive::ChecksumStream;
 use crate::store::Checkpoint;
 
 pub const MAGIC: &[u8; 16] = b"optview-snapshot";
@@ -39,7 +39,7 @@ const VALUE_LIMIT: u32 = 1 << 30;
 
 /// What is known of the copy as a whole.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct SnapshotHead {
     pub checkpoint: Checkpoint,
     pub origins: BTreeMap<(String, i32), i64>,
     /// What the topics are called, in the order of `Topic::ALL`.
@@ -51,7 +51,7 @@ pub struct Head {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     Head = 1,
     Job = 2,
     Optimization = 3,
@@ -66,37 +66,37 @@ pub enum Kind {
     Live = 8,
 }
 
-impl Kind {
-    fn of(byte: u8) -> Option<Kind> {
+impl EntryKind {
+    fn of(byte: u8) -> Option<EntryKind> {
         let all = [
-            Kind::Head,
-            Kind::Job,
-            Kind::Optimization,
-            Kind::DeadLetter,
-            Kind::Cluster,
-            Kind::TopicIds,
-            Kind::MissingHistory,
-            Kind::Live,
+            EntryKind::Head,
+            EntryKind::Job,
+            EntryKind::Optimization,
+            EntryKind::DeadLetter,
+            EntryKind::Cluster,
+            EntryKind::TopicIds,
+            EntryKind::MissingHistory,
+            EntryKind::Live,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
 /// Writes entries.
-pub struct Entries<'a> {
-    file: zstd::Encoder<'static, BufWriter<Checksummed<&'a File>>>,
+pub struct SnapshotWriter<'a> {
+    file: zstd::Encoder<'static, BufWriter<ChecksumStream<&'a File>>>,
     count: u64,
 }
 
-impl<'a> Entries<'a> {
-    pub fn begin(file: &'a File) -> io::Result<Entries<'a>> {
-        let mut file = BufWriter::with_capacity(1 << 16, Checksummed::new(file));
+impl<'a> SnapshotWriter<'a> {
+    pub fn begin(file: &'a File) -> io::Result<SnapshotWriter<'a>> {
+        let mut file = BufWriter::with_capacity(1 << 16, ChecksumStream::new(file));
         file.write_all(MAGIC)?;
         file.write_all(&[LAYOUT, FORMAT])?;
-        Ok(Entries { file: zstd::Encoder::new(file, LEVEL)?, count: 0 })
+        Ok(SnapshotWriter { file: zstd::Encoder::new(file, LEVEL)?, count: 0 })
     }
 
-    pub fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+    pub fn put(&mut self, kind: EntryKind, key: &[u8], value: &[u8]) -> io::Result<()> {
         let len = |part: &[u8]| u32::try_from(part.len()).map_err(io::Error::other);
         self.file.write_all(&[kind as u8])?;
         self.file.write_all(&len(key)?.to_le_bytes())?;
@@ -124,15 +124,15 @@ impl<'a> Entries<'a> {
 }
 
 /// A file whose every byte is the one that was written.
-pub struct Whole {
+pub struct SnapshotFile {
     entries: zstd::Decoder<'static, BufReader<io::Take<File>>>,
     left: u64,
     pub bytes: u64,
 }
 
-impl Whole {
+impl SnapshotFile {
     /// Reads all of the file once, and calls `watch` with how much of it has been read, which may end it.
-    pub fn open(path: &Path, watch: &mut super::Watch<'_>) -> Result<Whole, SnapshotError> {
+    pub fn open(path: &Path, watch: &mut super::ProgressSink<'_>) -> Result<SnapshotFile, SnapshotError> {
         let mut file = File::open(path).map_err(SnapshotError::io("open", path))?;
         let bytes = file.metadata().map_err(SnapshotError::io("read", path))?.len();
         check_begin(&mut file, path)?;
@@ -153,11 +153,11 @@ impl Whole {
             file.seek(SeekFrom::Start(BEGIN_LEN))?;
             zstd::Decoder::with_buffer(BufReader::with_capacity(1 << 16, file.take(of_entries)))
         })();
-        Ok(Whole { entries: entries.map_err(SnapshotError::io("read", path))?, left: number(16), bytes })
+        Ok(SnapshotFile { entries: entries.map_err(SnapshotError::io("read", path))?, left: number(16), bytes })
     }
 
     /// The next entry, its key and value in these. `None` at the end.
-    pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<Option<Kind>> {
+    pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<Option<EntryKind>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ impl Whole {
         let mut head = [0; 9];
         self.entries.read_exact(&mut head)?;
         let [kind, a, b, c, d, rest @ ..] = head;
-        let kind = Kind::of(kind).ok_or_else(|| io::Error::other("an entry is of no kind that there is"))?;
+        let kind = EntryKind::of(kind).ok_or_else(|| io::Error::other("an entry is of no kind that there is"))?;
         for (part, len) in [(key, u32::from_le_bytes([a, b, c, d])), (value, u32::from_le_bytes(rest))] {
             if len > VALUE_LIMIT {
                 return Err(io::Error::other("an entry is larger than any can be"));
@@ -190,9 +190,14 @@ fn check_begin(file: &mut File, path: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-fn hash(file: &mut File, bytes: u64, path: &Path, watch: &mut super::Watch<'_>) -> Result<String, SnapshotError> {
+fn hash(
+    file: &mut File,
+    bytes: u64,
+    path: &Path,
+    watch: &mut super::ProgressSink<'_>,
+) -> Result<String, SnapshotError> {
     file.rewind().map_err(SnapshotError::io("read", path))?;
-    let mut hashed = Checksummed::new(file.take(bytes));
+    let mut hashed = ChecksumStream::new(file.take(bytes));
     let (mut buffer, mut done) = (vec![0; 1 << 20], 0);
     loop {
         let read = hashed.read(&mut buffer).map_err(SnapshotError::io("read", path))?;
@@ -201,7 +206,7 @@ fn hash(file: &mut File, bytes: u64, path: &Path, watch: &mut super::Watch<'_>) 
         }
         done += read as u64;
         if watch("checking", done, bytes).is_break() {
-            return Err(SnapshotError::ToldToEnd);
+            return Err(SnapshotError::Interrupted);
         }
     }
 }

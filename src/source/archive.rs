@@ -8,22 +8,22 @@
 //! Must never change a byte that the manifest lists, and never give a record that it does not list.
 
 mod appender;
+mod archive_source;
+mod archive_then_topics;
 mod checksum;
-mod continued;
 mod directory;
 mod errors;
 mod line;
 mod manifest;
-mod play;
 mod reader;
-mod verify;
+mod verification;
 
 pub use appender::Appender;
-pub use checksum::Checksummed;
-pub use continued::{Continued, Mismatch, same_topic};
-pub use directory::{Archive, Identity};
+pub use archive_source::ArchiveSource;
+pub use archive_then_topics::{ArchiveThenTopics, Mismatch, check_same_topic};
+pub use checksum::ChecksumStream;
+pub use directory::{Archive, ArchiveIdentity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, MANIFEST, Manifest, Span};
-pub use play::ArchiveSource;
-pub use reader::{Reader, last_records};
-pub use verify::{Verified, verify};
+pub use reader::{ArchiveReader, last_records};
+pub use verification::{VerificationReport, verify};

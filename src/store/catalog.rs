@@ -58,7 +58,7 @@ pub struct Listed<'a> {
 
 impl Entry<'_> {
     pub fn of(optimization: &Optimization, number: u32) -> Entry<'_> {
-        let listed = optimization.shown().map(|created| Listed {
+        let listed = optimization.visible_creation().map(|created| Listed {
             organization_id: &created.value.organization_id,
             project_id: &created.value.project_id,
             kind: created.value.kind.as_deref(),

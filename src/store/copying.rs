@@ -14,7 +14,7 @@ use sled::{IVec, Tree};
 
 use super::checkpoint::Checkpoint;
 use super::{Reader, StoreError, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::Job;
 
 /// How many keys are looked up at once.
@@ -95,7 +95,7 @@ impl Copying {
             self.tree(&trees.optimizations, Some(last), |_, value| take(Copied::Optimization(value)))?;
         }
         for (id, job) in self.parked.try_iter() {
-            let job = stored::encode_job(&job).map_err(StoreError::from)?;
+            let job = stored_record::encode_job(&job).map_err(StoreError::from)?;
             take(Copied::Job(id.as_bytes(), &job))?;
         }
         self.tree(&trees.dead_letters, None, |_, value| take(Copied::DeadLetter(value)))

@@ -13,7 +13,7 @@ use super::frozen::Frozen;
 use super::journal::Journal;
 use super::keys::{TOPICS, Trees};
 use super::{About, Checkpoint, FrozenMark, Reader, StoreError, generations};
-use crate::codec::stored::{self, FORMAT};
+use crate::codec::stored_record::{self, FORMAT};
 use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
@@ -87,7 +87,8 @@ pub fn standing(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<St
     generations::with_database(&path, cache_bytes, |db, _| {
         let trees = Trees::open(db)?;
         let checkpoint = checkpoint::read(&trees)?;
-        let topics = trees.meta.get(TOPICS)?.map(|bytes| stored::decode(&bytes, "topics' names")).transpose()?;
+        let topics =
+            trees.meta.get(TOPICS)?.map(|bytes| stored_record::decode(&bytes, "topics' names")).transpose()?;
         Ok(Standing { checkpoint, topics })
     })
 }

@@ -9,7 +9,7 @@ use sled::IVec;
 use super::catalog::{Catalog, Entry, Loading};
 use super::keys::VALUE_LIMIT;
 use super::{StoreError, Trees};
-use crate::codec::stored;
+use crate::codec::stored_record;
 
 /// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
 const ENTRIES_A_TURN: usize = 64;
@@ -29,7 +29,7 @@ impl Journal {
         for chunk in trees.catalog.iter().rev() {
             let (key, value) = chunk?;
             let number = chunk_number(&key)?;
-            let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
+            let entries: Vec<Entry<'_>> = stored_record::decode(&value, "catalog chunk")?;
             // As in the chunks: the newest last.
             entries.iter().rev().for_each(|entry| loading.put(entry, number));
             journal.note(number, entries.len());
@@ -60,7 +60,7 @@ impl Journal {
                 taken.extend(current.iter().map(|entry| entry.number));
             }
             for (&number, chunk) in &retired {
-                let held = stored::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
+                let held = stored_record::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
                 let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
                 current.extend(held.filter(|entry| is_current(entry) && taken.insert(entry.number)));
             }
@@ -127,7 +127,7 @@ fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
     // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
     let mut take = entries.len().min(VALUE_LIMIT / 48);
     loop {
-        let chunk = stored::encode(&&entries[..take], "catalog chunk")?;
+        let chunk = stored_record::encode(&&entries[..take], "catalog chunk")?;
         if chunk.len() <= VALUE_LIMIT || take == 1 {
             return Ok((chunk, take));
         }
@@ -136,7 +136,7 @@ fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
 }
 
 pub fn chunk_number(key: &[u8]) -> Result<u64, StoreError> {
-    let key = key.try_into().map_err(|_| stored::Damaged {
+    let key = key.try_into().map_err(|_| stored_record::CorruptValue {
         what: "catalog chunk",
         reason: "its number is not eight bytes".to_owned(),
     })?;

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::keys::VALUE_LIMIT;
 use super::really_sync::wait_for_room;
 use super::{StoreError, Trees, caught};
-use crate::codec::stored::Damaged;
+use crate::codec::stored_record::CorruptValue;
 
 /// A reference begins with this, which no encoded value does: those begin with their layout.
 const REFERENCE: u8 = 0xFF;
@@ -64,7 +64,7 @@ fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreErr
         }
         std::thread::yield_now();
     }
-    Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into())
+    Err(CorruptValue { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
 /// The tree's name and the key of the value that a piece belongs to, by the piece's key.
@@ -117,7 +117,7 @@ impl Reference {
     }
 
     fn parse(bytes: &[u8]) -> Result<Reference, StoreError> {
-        let damaged = || Damaged { what: "value", reason: "its reference is cut short".to_owned() };
+        let damaged = || CorruptValue { what: "value", reason: "its reference is cut short".to_owned() };
         let rest: &[u8; 12] = bytes.get(1..).and_then(|rest| rest.try_into().ok()).ok_or_else(damaged)?;
         let [a, b, c, d, hash @ ..] = *rest;
         Ok(Reference { len: u32::from_be_bytes([a, b, c, d]), hash: u64::from_be_bytes(hash) })

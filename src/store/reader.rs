@@ -16,7 +16,7 @@ use super::done::Done;
 use super::frozen::Frozen;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::{StoreError, pieces};
-use crate::codec::stored::{self, Filter};
+use crate::codec::stored_record::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
 pub use page::PageReader;
 
@@ -100,7 +100,7 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         let theirs =
             organization_id.is_none_or(|wanted| stored[layout.organization_id.clone()] == *wanted.as_bytes());
         if !layout.shown || !theirs {
@@ -120,8 +120,8 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
-        let optimization = stored::decode_optimization(&stored)?;
+        let layout = stored_record::layout(&stored)?;
+        let optimization = stored_record::decode_optimization(&stored)?;
         let body = layout.shown.then(|| response_of(stored, layout.response));
         Ok(Some(Kept { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
@@ -133,7 +133,7 @@ impl Reader {
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
     /// The optimizations that link a job, now or before; and, very rarely, others.
@@ -155,7 +155,7 @@ impl Reader {
     /// As for [`Reader::kept`].
     pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
-            Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
+            Some(bytes) => Ok(stored_record::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
         }
     }
@@ -167,7 +167,7 @@ impl Reader {
     /// As for [`Reader::kept`].
     pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
         match self.trees.meta.get(TOPICS)? {
-            Some(bytes) => Ok(Some(stored::decode(&bytes, "topics' names")?)),
+            Some(bytes) => Ok(Some(stored_record::decode(&bytes, "topics' names")?)),
             None => Ok(None),
         }
     }
@@ -177,7 +177,7 @@ impl Reader {
     /// # Errors
     /// As for [`Reader::kept`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
+        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?)
     }
 
     /// How many dead letters there are of these offsets of a partition.

@@ -28,7 +28,7 @@ use super::done::Done;
 use super::journal::Journal;
 use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, WAS_LIVE, dead_letter_key};
 use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
@@ -139,7 +139,7 @@ impl Writer {
         // The catalog names every stored optimization, and a look into memory is what a new one costs.
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
-        Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_optimization(&stored)).transpose()?)
     }
 
     /// The state that is parked under a job's id.
@@ -149,7 +149,7 @@ impl Writer {
             return Ok(None);
         }
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
     /// The optimizations that link a job, now or before; and, very rarely, others.
@@ -228,7 +228,7 @@ impl Writer {
     pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
         let mut origins = self.reader().origins()?;
         origins.entry(partition.clone()).or_insert(offset);
-        self.trees.meta.insert(ORIGINS, stored::encode(&origins, "origins")?)?;
+        self.trees.meta.insert(ORIGINS, stored_record::encode(&origins, "origins")?)?;
         self.missing.note(partition, offset)
     }
 
@@ -239,7 +239,7 @@ impl Writer {
 
     /// Notes of which cluster the topics are. It is on the disk before any checkpoint is.
     pub fn note_cluster(&self, id: &str) -> Result<(), StoreError> {
-        self.trees.meta.insert(CLUSTER, stored::encode(&id, "cluster's id")?)?;
+        self.trees.meta.insert(CLUSTER, stored_record::encode(&id, "cluster's id")?)?;
         Ok(())
     }
 
@@ -331,7 +331,7 @@ impl WriterThread {
         self.journal.append(&self.trees, &self.catalog, entries, || {
             for (id, job) in &commit.jobs {
                 if let Some(job) = job {
-                    let value = stored::encode_job(job)?;
+                    let value = stored_record::encode_job(job)?;
                     pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &value)?;
                     written += value.len() as u64;
                 }
@@ -374,7 +374,7 @@ impl WriterThread {
         if !self.trees.dead_letters.contains_key(&key)? {
             self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
-        let value = stored::encode_dead_letter(dead_letter)?;
+        let value = stored_record::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;
         Ok(value.len() as u64)
     }
@@ -382,6 +382,6 @@ impl WriterThread {
 
 /// Marks a new database as ours, on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored::LAYOUT, stored::FORMAT])?;
+    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
     sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
 }

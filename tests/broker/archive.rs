@@ -6,7 +6,7 @@ use std::process::Output;
 
 use optview::domain::{OwnedRecord, Position, Topic};
 use optview::source::TopicNames;
-use optview::source::archive::{Manifest, Reader};
+use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::admin;
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
@@ -287,7 +287,7 @@ fn record(topic: Topic, message: &OwnedMessage) -> OwnedRecord {
 fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let manifest = Manifest::read(directory).expect("a manifest");
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for record in Reader::new(directory, &manifest) {
+    for record in ArchiveReader::new(directory, &manifest) {
         let record = record.expect("a record");
         partitions.entry((record.position.topic, record.position.partition)).or_default().push(record);
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use optview::codec;
 use optview::domain::event::OptimizationChange;
 use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
-use optview::load::Loaded;
+use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
 use crate::rig::{Consumed, Rig, wait_until};
@@ -45,7 +45,8 @@ const PARTITIONS: i32 = 6;
 
 fn check(rig: &Rig, encoding: &str) {
     let output = rig.run(&["load", "--optimizations", "2000", "--partitions", "6", "--encoding", encoding]);
-    let loaded: Loaded = serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
+    let loaded: LoadSummary =
+        serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
     let mut seen = Vec::new();
     for topic in Topic::ALL {
         let records = rig.consume(topic);
@@ -80,7 +81,7 @@ fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
     wait_until("some records are there", || (rig.count(Topic::Jobs) > 20).then_some(()));
     slow.kill();
     let before: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
-    let loaded: Loaded = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
+    let loaded: LoadSummary = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
     assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
     let seen: Vec<Seen> = Topic::ALL
         .iter()
@@ -187,7 +188,7 @@ fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
             }
         }
         Body::Job { job_id, change, .. } => {
-            What::Job { job: job_id.into_owned(), status: job::status_of(&change).shown() }
+            What::Job { job: job_id.into_owned(), status: job::status_of(&change).view_status() }
         }
         Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
     };

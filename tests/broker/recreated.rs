@@ -76,7 +76,7 @@ fn create_again(rig: &Rig) {
 
 fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
     use optview::source::kafka::KafkaSource;
-    use optview::source::{Polled, Source as _};
+    use optview::source::{Source as _, SourceEvent};
     rig.create_topics(1);
     put(rig, &[job("a", "pending", 1)]);
     let mut source = KafkaSource::new(&rig.settings, "optview-tests").expect("a source");
@@ -84,7 +84,7 @@ fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
         wait_until("the source says it", || {
             let mut found = Vec::new();
             source.poll(std::time::Duration::from_millis(20), &mut |polled| {
-                if let Polled::Found { topic, partition, watermarks } = polled {
+                if let SourceEvent::Found { topic, partition, watermarks } = polled {
                     found.push((topic, partition, watermarks.low));
                 }
             });

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::{Optimization, Topic};
 use serde_json::json;
 
@@ -85,12 +85,13 @@ fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
     let db = made::open_database(data);
     let tree = db.open_tree("optimizations").expect("a tree");
     let held = tree.iter().map(|entry| entry.expect("an entry"));
-    let decoded = held.map(|(key, value)| (key, stored::decode_optimization(&value).expect("an optimization")));
+    let decoded =
+        held.map(|(key, value)| (key, stored_record::decode_optimization(&value).expect("an optimization")));
     let (key, mut optimization) =
         decoded.into_iter().find(|(_, optimization)| *optimization.id == *id).expect("it is there");
     change(&mut optimization);
     let mut bytes = Vec::new();
-    stored::encode_optimization(&optimization, &mut bytes).expect("bytes");
+    stored_record::encode_optimization(&optimization, &mut bytes).expect("bytes");
     tree.insert(key, bytes).expect("it is written");
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::{Commit, Envelope};
 use optview::explain::{Explanation, FIELDS, explain};
 use optview::source::TopicNames;
@@ -17,11 +17,12 @@ use crate::support::{MapStore, OwnedRecord};
 fn stored(folded: &MapStore) -> (tempfile::TempDir, optview::store::Writer) {
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;
-    let optimizations = folded.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap());
+    let optimizations =
+        folded.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap());
     let parked = folded
         .jobs
         .iter()
-        .map(|(id, bytes)| (Arc::from(id.as_str()), Some(Arc::new(stored::decode_job(bytes).unwrap()))));
+        .map(|(id, bytes)| (Arc::from(id.as_str()), Some(Arc::new(stored_record::decode_job(bytes).unwrap()))));
     let commit = Commit { optimizations: optimizations.map(Arc::new).collect(), jobs: parked.collect() };
     writer.commit(commit, Vec::new(), 1).unwrap();
     made::wait_until_written(&writer, 1);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use optview::codec::stored::{FORMAT, LAYOUT};
+use optview::codec::stored_record::{FORMAT, LAYOUT};
 use optview::domain::Commit;
 use optview::store::{self, Checkpoint, Existing, ListQuery, PartitionCheckpoint, StoreError};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::event::JobChange;
 use optview::domain::{
-    Commit, Created, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
+    Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
 use optview::store::{self, Opened, StoreError, Writer};
 
@@ -97,8 +97,8 @@ pub fn stamp(sequence: u64) -> Stamp {
     Stamp::new(&metadata, 0, source)
 }
 
-pub fn created(sequence: u64) -> Register<Created> {
-    let value = Created {
+pub fn created(sequence: u64) -> Register<CreationFacts> {
+    let value = CreationFacts {
         organization_id: ORGANIZATION.into(),
         project_id: PROJECT.into(),
         name: None,

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use optview::domain::Topic;
 use optview::source::TopicNames;
-use optview::source::archive::{Manifest, Reader};
+use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::embedded::EmbeddedBroker;
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl World {
     /// The id of an optimization that has been loaded.
     fn an_id(&self) -> String {
         let archive = self.path("archive");
-        let mut records = Reader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
+        let mut records = ArchiveReader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
         let record = records.find(|record| record.position.topic == Topic::Optimizations).expect("there is one");
         String::from_utf8(record.key.unwrap()).unwrap()
     }

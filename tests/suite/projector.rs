@@ -58,14 +58,14 @@ pub fn check(directory: &Path, expected: &MapStore) {
         shown += u64::from(view.is_some());
         let stored = writer.optimization(id).unwrap().expect("it is stored, shown or not");
         let mut again = Vec::new();
-        optview::codec::stored::encode_optimization(&stored, &mut again).unwrap();
+        optview::codec::stored_record::encode_optimization(&stored, &mut again).unwrap();
         assert_eq!(again, *bytes, "{id}");
     }
     assert!(shown > 0);
     assert_eq!(reader.list(&ListQuery { limit: 1, ..ListQuery::default() }).unwrap().total, shown);
     for (id, bytes) in &expected.jobs {
         let parked = writer.parked_job(id).unwrap().expect("it is parked");
-        assert_eq!(optview::codec::stored::encode_job(&parked).unwrap(), *bytes, "{id}");
+        assert_eq!(optview::codec::stored_record::encode_job(&parked).unwrap(), *bytes, "{id}");
     }
     writer.finish().unwrap();
 }

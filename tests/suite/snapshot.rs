@@ -5,9 +5,9 @@ mod file;
 
 use std::sync::Arc;
 
-use optview::codec::stored;
-use optview::domain::fold::{self, Step};
-use optview::domain::{Commit, Envelope, Key, WorkingSet};
+use optview::codec::stored_record;
+use optview::domain::fold::{self, FoldStep};
+use optview::domain::{Commit, Envelope, RecordKey, WorkingSet};
 use optview::store::{Checkpoint, Copied, PartitionCheckpoint, StoreError, Writer};
 use proptest::prelude::*;
 
@@ -49,9 +49,9 @@ impl<'a> Live<'a> {
     fn fold(&mut self, envelope: &Envelope<'_>) {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(_) => return,
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
-                Step::Needs(Key::Job(id)) => self.load_job(&id),
+                FoldStep::Done(_) => return,
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.load_optimization(&id),
+                FoldStep::Needs(RecordKey::Job(id)) => self.load_job(&id),
             }
         }
     }
@@ -108,11 +108,11 @@ fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError
     for (id, bytes) in &expected.optimizations {
         let optimization = writer.optimization(id).unwrap().expect("it is there");
         let mut again = Vec::new();
-        stored::encode_optimization(&optimization, &mut again).unwrap();
+        stored_record::encode_optimization(&optimization, &mut again).unwrap();
         prop_assert_eq!(&again, bytes, "{}", id);
     }
     for id in (0..12).map(|number| format!("j{number}")) {
-        let parked = writer.parked_job(&id).unwrap().map(|job| stored::encode_job(&job).unwrap());
+        let parked = writer.parked_job(&id).unwrap().map(|job| stored_record::encode_job(&job).unwrap());
         prop_assert_eq!(parked.as_ref(), expected.jobs.get(&id), "{}", id);
     }
     Ok(())
@@ -138,11 +138,11 @@ proptest! {
         copying.each::<StoreError>(&mut |record| {
             match record {
                 Copied::Optimization(bytes) => {
-                    copied.optimizations.push(Arc::new(stored::decode_optimization(bytes)?));
+                    copied.optimizations.push(Arc::new(stored_record::decode_optimization(bytes)?));
                 }
                 Copied::Job(id, bytes) => {
                     let id = String::from_utf8_lossy(id).as_ref().into();
-                    copied.jobs.push((id, Some(Arc::new(stored::decode_job(bytes)?))));
+                    copied.jobs.push((id, Some(Arc::new(stored_record::decode_job(bytes)?))));
                 }
                 Copied::DeadLetter(_) => unreachable!("there is none"),
             }

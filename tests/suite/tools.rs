@@ -119,7 +119,7 @@ fn generations_are_listed_with_those_that_were_moved_aside() {
         (&first["generation"], &first["live"], &first["views"]),
         (&json!("000001"), &json!(true), &json!(1))
     );
-    assert_eq!(first["format"], optview::codec::stored::FORMAT);
+    assert_eq!(first["format"], optview::codec::stored_record::FORMAT);
     assert!(first["bytes"].as_u64().unwrap() > 0 && first["created_at"].is_string(), "{first}");
     store::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
     made::open(directory.path()).writer.finish().unwrap();

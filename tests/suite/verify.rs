@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
 use optview::store::verify::{Bounds, PartitionBounds, Settings, Verified, verify};
@@ -101,7 +101,7 @@ fn tree(db: &sled::Db, name: &str) -> sled::Tree {
 
 fn put(db: &sled::Db, number: u32, optimization: &Optimization) {
     let mut bytes = Vec::new();
-    stored::encode_optimization(optimization, &mut bytes).unwrap();
+    stored_record::encode_optimization(optimization, &mut bytes).unwrap();
     tree(db, "optimizations").insert(number.to_be_bytes(), bytes).unwrap();
 }
 
@@ -208,7 +208,7 @@ fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
     };
     let problem = instead(b"\x01nonsense");
     assert!(problem.starts_with("dead letter jobs/0@0: "), "{problem}");
-    let problem = instead(&stored::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap());
+    let problem = instead(&stored_record::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap());
     assert!(problem.contains("of another position than its key"), "{problem}");
 }
 

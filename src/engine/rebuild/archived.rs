@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::domain::{OwnedRecord, Topic};
-use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records, same_topic};
+use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, check_same_topic, last_records};
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::look::{Cluster, look, records_at};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 
 type Partition = (Topic, i32);
 
@@ -37,7 +37,7 @@ pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSo
 
 /// Whether all that was archived of the topics goes on in them.
 pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
-    let cluster = look(kafka)?;
+    let cluster = cluster_metadata(kafka)?;
     if cluster.id != archive.cluster_id {
         bail!(
             "the archive is of the cluster {}, and this one is {}, whose records are others at the same offsets. Give an \
@@ -48,8 +48,8 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
         );
     }
     let goes_on = |(key, span): (Partition, Span)| {
-        let same = same_topic(archive.topic_id(key.0), cluster.topic_ids.get(&key.0).copied());
-        let goes_on = same.and_then(|()| span.goes_on_in(cluster.partitions.get(&key).copied()));
+        let same = check_same_topic(archive.topic_id(key.0), cluster.topic_ids.get(&key.0).copied());
+        let goes_on = same.and_then(|()| span.check_continues_in(cluster.partitions.get(&key).copied()));
         Some((key, goes_on.err()?))
     };
     let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(goes_on).collect();
@@ -72,7 +72,7 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
 /// Those of the records that were archived last that the topics still have, and not as they were archived.
 fn others(
     kafka: &KafkaSettings,
-    cluster: &Cluster,
+    cluster: &ClusterMetadata,
     mut last: BTreeMap<Partition, OwnedRecord>,
 ) -> anyhow::Result<Vec<(Partition, Mismatch)>> {
     last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::checksum::Checksummed;
+use super::checksum::ChecksumStream;
 use super::directory::Archive;
 use super::errors::ArchiveError;
 use super::line;
@@ -32,14 +32,14 @@ pub struct Appender {
     next: BTreeMap<(Topic, i32), i64>,
     /// What was written since the last commit.
     spans: BTreeMap<(Topic, i32), Span>,
-    orders: SyncSender<Order>,
+    orders: SyncSender<AppenderCommand>,
     /// Chunks that were compressed, to be filled again.
     spare: Receiver<Vec<u8>>,
     /// Until it has ended.
     thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>,
 }
 
-enum Order {
+enum AppenderCommand {
     Lines(Vec<u8>),
     Commit { spans: Vec<Span>, file_ends: bool },
 }
@@ -49,7 +49,7 @@ impl Appender {
         let next = archive.manifest.spans().into_iter().map(|(partition, span)| (partition, span.next)).collect();
         let (orders, to_do) = sync_channel(CHUNKS_WAITING);
         let (done_with, spare) = channel();
-        let thread = Some(thread::spawn(move || Press::new(archive).work(&to_do, &done_with)));
+        let thread = Some(thread::spawn(move || Compressor::new(archive).work(&to_do, &done_with)));
         let (lines, spans) = (Vec::new(), BTreeMap::new());
         Appender { topics, lines, file_bytes: 0, next, spans, orders, spare, thread }
     }
@@ -76,7 +76,7 @@ impl Appender {
             (next, count) = (record.position.offset + 1, count + 1);
         }
         self.file_bytes += self.lines.len() - before;
-        self.passed(partition, next, count);
+        self.extend_span(partition, next, count);
         if self.lines.len() >= CHUNK_BYTES {
             self.hand_over()?;
         }
@@ -91,7 +91,7 @@ impl Appender {
     /// Up to this offset, there is nothing more of the partition: what lies between are no records.
     pub fn ended(&mut self, topic: Topic, partition: i32, at: i64) {
         if self.next.get(&(topic, partition)).is_some_and(|next| *next < at) {
-            self.passed((topic, partition), at, 0);
+            self.extend_span((topic, partition), at, 0);
         }
     }
 
@@ -112,7 +112,7 @@ impl Appender {
         if file_ends {
             self.file_bytes = 0;
         }
-        self.order(Order::Commit { spans, file_ends })
+        self.order(AppenderCommand::Commit { spans, file_ends })
     }
 
     /// Commits, and waits until all is done. What is dropped without it was not committed.
@@ -123,7 +123,7 @@ impl Appender {
         ended(thread)
     }
 
-    fn passed(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
+    fn extend_span(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
         let held = self.next.entry((stream, partition)).or_insert(next);
         let passed = Span { stream, partition, first: *held, next, records };
         *held = next;
@@ -133,10 +133,10 @@ impl Appender {
     fn hand_over(&mut self) -> Result<(), ArchiveError> {
         let empty = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES * 5 / 4));
         let lines = std::mem::replace(&mut self.lines, empty);
-        self.order(Order::Lines(lines))
+        self.order(AppenderCommand::Lines(lines))
     }
 
-    fn order(&mut self, order: Order) -> Result<(), ArchiveError> {
+    fn order(&mut self, order: AppenderCommand) -> Result<(), ArchiveError> {
         if self.orders.send(order).is_ok() {
             return Ok(());
         }
@@ -151,7 +151,7 @@ fn ended(thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>) -> Result<M
 }
 
 /// What the thread does: presses lines into files.
-struct Press {
+struct Compressor {
     archive: Archive,
     open: Option<OpenFile>,
     last_number: u32,
@@ -159,26 +159,30 @@ struct Press {
 
 struct OpenFile {
     entry: FileEntry,
-    encoder: zstd::Encoder<'static, Checksummed<File>>,
+    encoder: zstd::Encoder<'static, ChecksumStream<File>>,
 }
 
-impl Press {
-    fn new(archive: Archive) -> Press {
+impl Compressor {
+    fn new(archive: Archive) -> Compressor {
         let numbers = archive.manifest.files.iter().filter_map(|file| number_of(&file.name));
         let last_number = numbers.max().unwrap_or(0);
-        Press { archive, open: None, last_number }
+        Compressor { archive, open: None, last_number }
     }
 
-    fn work(mut self, orders: &Receiver<Order>, spare: &Sender<Vec<u8>>) -> Result<Manifest, ArchiveError> {
+    fn work(
+        mut self,
+        orders: &Receiver<AppenderCommand>,
+        spare: &Sender<Vec<u8>>,
+    ) -> Result<Manifest, ArchiveError> {
         for order in orders {
             match order {
-                Order::Lines(mut lines) => {
+                AppenderCommand::Lines(mut lines) => {
                     self.compress(&lines)?;
                     lines.clear();
                     // The caller may have gone, and then the lines are as good as never written.
                     let _ = spare.send(lines);
                 }
-                Order::Commit { spans, file_ends } => self.commit(&spans, file_ends)?,
+                AppenderCommand::Commit { spans, file_ends } => self.commit(&spans, file_ends)?,
             }
         }
         Ok(self.archive.manifest)
@@ -212,7 +216,7 @@ impl Press {
     }
 }
 
-impl Press {
+impl Compressor {
     /// Lists how far partitions are known to have no more records, where no file is open to be written to: with the last one,
     /// or with an empty one where there is none.
     fn commit_ends(&mut self, spans: &[Span]) -> Result<(), ArchiveError> {
@@ -236,7 +240,7 @@ impl Archive {
     fn create(&self, number: u32) -> Result<OpenFile, ArchiveError> {
         let name = file_name(number);
         let file = File::create_new(self.directory.join(&name)).map_err(self.io("create", &name))?;
-        let encoder = frame(Checksummed::new(file)).map_err(self.io("write", &name))?;
+        let encoder = frame(ChecksumStream::new(file)).map_err(self.io("write", &name))?;
         let entry = FileEntry { name, bytes: 0, sha256: String::new(), records: 0, spans: Vec::new() };
         Ok(OpenFile { entry, encoder })
     }
@@ -250,7 +254,7 @@ impl Archive {
                 self.manifest.files.push(entry.clone());
             }
         }
-        self.manifest.know_partitions_of(entry);
+        self.manifest.extend_partitions(entry);
         self.manifest.write(&self.directory)
     }
 
@@ -275,7 +279,7 @@ impl FileEntry {
 }
 
 /// One frame after another is a whole file to zstd.
-fn frame(file: Checksummed<File>) -> std::io::Result<zstd::Encoder<'static, Checksummed<File>>> {
+fn frame(file: ChecksumStream<File>) -> std::io::Result<zstd::Encoder<'static, ChecksumStream<File>>> {
     let mut encoder = zstd::Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
     Ok(encoder)

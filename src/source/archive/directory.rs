@@ -13,7 +13,7 @@ const LOCK: &str = "LOCK";
 
 /// What an archive is of: one cluster's topics, and of no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ArchiveIdentity {
     pub cluster_id: String,
     pub topics: Vec<ArchivedTopic>,
 }
@@ -29,7 +29,7 @@ pub struct Archive {
 
 impl Archive {
     /// Opens the archive, or begins one where there is nothing. Changes nothing in an archive of something else.
-    pub fn open(directory: &Path, identity: Identity) -> Result<Archive, ArchiveError> {
+    pub fn open(directory: &Path, identity: ArchiveIdentity) -> Result<Archive, ArchiveError> {
         fs::create_dir_all(directory).map_err(ArchiveError::io("create", directory))?;
         let manifest = directory.join(MANIFEST);
         let is_there = manifest.try_exists().map_err(ArchiveError::io("look at", &manifest))?;
@@ -39,11 +39,11 @@ impl Archive {
         disk::check_owner(directory, if is_there { &manifest } else { directory })?;
         let lock = lock(directory)?;
         let (manifest, proven) = match Manifest::read(directory) {
-            Ok(held) => of_same(directory, held, identity)?,
+            Ok(held) => check_identity(directory, held, identity)?,
             Err(ArchiveError::NoArchive { .. }) => (begin(directory, identity)?, Vec::new()),
             Err(error) => return Err(error),
         };
-        tidy(directory, &manifest)?;
+        remove_unfinished(directory, &manifest)?;
         Ok(Archive { directory: directory.to_owned(), manifest, proven, _lock: lock })
     }
 
@@ -63,14 +63,14 @@ fn lock(directory: &Path) -> Result<File, ArchiveError> {
     let file = file.map_err(ArchiveError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::Held { directory: directory.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::Locked { directory: directory.to_owned() }),
         Err(TryLockError::Error(why)) => Err(ArchiveError::io("lock", &path)(why)),
     }
 }
 
 /// Where it is, a manifest is written at once: a crash in the first file must not leave what looks like someone else's.
-fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError> {
-    let Identity { cluster_id, topics } = identity;
+fn begin(directory: &Path, identity: ArchiveIdentity) -> Result<Manifest, ArchiveError> {
+    let ArchiveIdentity { cluster_id, topics } = identity;
     let manifest = Manifest { version: VERSION, cluster_id, topics, files: Vec::new() };
     manifest.write(directory)?;
     // Its own name is in the directory above.
@@ -80,10 +80,10 @@ fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError>
 }
 
 /// Takes over how many partitions there are by now, and the topics' ids. Gives which topics are proven by their ids.
-fn of_same(
+fn check_identity(
     directory: &Path,
     mut held: Manifest,
-    mut identity: Identity,
+    mut identity: ArchiveIdentity,
 ) -> Result<(Manifest, Vec<Topic>), ArchiveError> {
     let mut proven = Vec::new();
     let directory = || directory.to_owned();
@@ -122,7 +122,7 @@ fn is_empty(directory: &Path) -> Result<bool, ArchiveError> {
 }
 
 /// Cuts off and removes what an export had not finished.
-fn tidy(directory: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
+fn remove_unfinished(directory: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
     for file in &manifest.files {
         let path = directory.join(&file.name);
         let open = File::options().write(true).open(&path).map_err(ArchiveError::io("open", &path))?;

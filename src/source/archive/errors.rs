@@ -19,7 +19,7 @@ pub enum ArchiveError {
     )]
     NotEmpty { directory: PathBuf },
     #[error("{} is being written to by another export; wait for it, or stop it", .directory.display())]
-    Held { directory: PathBuf },
+    Locked { directory: PathBuf },
     #[error("{} is of version {version}, and this optview knows up to {VERSION}; use a newer one", .path.display())]
     Newer { path: PathBuf, version: u32 },
     #[error("{} cannot be understood: {why}; restore it from a copy", .path.display())]

@@ -125,7 +125,7 @@ impl Manifest {
     }
 
     /// A topic may be given more partitions while it is archived.
-    pub(super) fn know_partitions_of(&mut self, file: &FileEntry) {
+    pub(super) fn extend_partitions(&mut self, file: &FileEntry) {
         for topic in &mut self.topics {
             let spans = file.spans.iter().filter(|span| span.stream == topic.stream);
             let known = spans.map(|span| span.partition + 1).max().unwrap_or(0);
@@ -134,7 +134,7 @@ impl Manifest {
     }
 
     /// What the topics are called in the cluster, those that it does not list by their default names.
-    pub fn names(&self) -> TopicNames {
+    pub fn topic_names(&self) -> TopicNames {
         let name = |stream: Topic| match self.topic(stream) {
             Some(held) => held.topic.clone(),
             None => stream.default_name().to_owned(),

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Take};
 use std::path::{Path, PathBuf};
 
-use super::checksum::Checksummed;
+use super::checksum::ChecksumStream;
 use super::errors::ReadError;
 use super::line;
 use super::manifest::{FileEntry, Manifest};
@@ -25,7 +25,7 @@ pub struct FileReader {
 impl FileReader {
     pub fn open(directory: &Path, entry: &FileEntry) -> Result<FileReader, ReadError> {
         let name = entry.name.clone();
-        let cannot = |error: io::Error| cannot_read(&entry.name, &error);
+        let cannot = |error: io::Error| read_error(&entry.name, &error);
         let file = File::open(directory.join(&name)).map_err(cannot)?;
         let lines = BufReader::new(zstd::Decoder::new(file.take(entry.bytes)).map_err(cannot)?);
         Ok(FileReader { name, lines, line: Vec::new(), number: 0 })
@@ -39,7 +39,7 @@ impl FileReader {
         match self.lines.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
             Ok(_) if self.line.pop_if(|end| *end == b'\n').is_none() => {
-                Some(Err(self.wrong("has no end".to_owned())))
+                Some(Err(self.line_error("has no end".to_owned())))
             }
             Ok(_) => {
                 let (file, line) = (&self.name, self.number);
@@ -54,30 +54,30 @@ impl FileReader {
     }
 
     /// The line that was read last is wrong.
-    pub fn wrong(&self, why: String) -> ReadError {
+    pub fn line_error(&self, why: String) -> ReadError {
         ReadError::Line { file: self.name.clone(), line: self.number, why }
     }
 }
 
-pub(super) fn cannot_read(name: &str, error: &io::Error) -> ReadError {
+pub(super) fn read_error(name: &str, error: &io::Error) -> ReadError {
     ReadError::File { file: name.to_owned(), why: format!("cannot be read: {error}") }
 }
 
 /// All records of an archive.
-pub struct Reader {
+pub struct ArchiveReader {
     directory: PathBuf,
     files: VecDeque<FileEntry>,
     open: Option<(FileEntry, FileReader, u64)>,
 }
 
-impl Reader {
-    pub fn new(directory: &Path, manifest: &Manifest) -> Reader {
-        Reader::of(directory, manifest.files.iter().cloned().collect())
+impl ArchiveReader {
+    pub fn new(directory: &Path, manifest: &Manifest) -> ArchiveReader {
+        ArchiveReader::of_files(directory, manifest.files.iter().cloned().collect())
     }
 
     /// Of some of its files.
-    pub(super) fn of(directory: &Path, files: VecDeque<FileEntry>) -> Reader {
-        Reader { directory: directory.to_owned(), files, open: None }
+    pub(super) fn of_files(directory: &Path, files: VecDeque<FileEntry>) -> ArchiveReader {
+        ArchiveReader { directory: directory.to_owned(), files, open: None }
     }
 
     fn read(&mut self) -> Result<Option<OwnedRecord>, ReadError> {
@@ -102,7 +102,7 @@ impl Reader {
 }
 
 /// Ends after the first error.
-impl Iterator for Reader {
+impl Iterator for ArchiveReader {
     type Item = Result<OwnedRecord, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -121,7 +121,7 @@ pub fn last_records(
     manifest: &Manifest,
 ) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, ReadError> {
     let mut last = BTreeMap::new();
-    for record in Reader::of(directory, manifest.files.last().cloned().into_iter().collect()) {
+    for record in ArchiveReader::of_files(directory, manifest.files.last().cloned().into_iter().collect()) {
         let record = record?;
         last.insert((record.position.topic, record.position.partition), record);
     }
@@ -130,9 +130,9 @@ pub fn last_records(
 
 /// Whether the finished part of a file is the one that the manifest lists.
 pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
-    let cannot = |error| cannot_read(&entry.name, &error);
+    let cannot = |error| read_error(&entry.name, &error);
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
-    let mut bytes = Checksummed::new(file.take(entry.bytes));
+    let mut bytes = ChecksumStream::new(file.take(entry.bytes));
     check_len(entry, io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?)?;
     let found = bytes.sha256();
     if found == entry.sha256 {

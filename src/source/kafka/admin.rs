@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use crate::domain::Topic;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 use super::topic_settings::KEEP_ALL;
 
 /// How long the cluster may take to say what topics there are.
@@ -28,10 +28,10 @@ pub enum TopicError {
     NoLeaders { topics: Vec<String> },
 }
 
-type Admin = AdminClient<Reasons>;
+type Admin = AdminClient<ErrorContext>;
 
 fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
-    let context = Reasons::default();
+    let context = ErrorContext::default();
     settings
         .client_config()
         .create_with_context(context)

@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 
 /// A part of librdkafka that a build may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum BuildPart {
     Tls,
     Scram,
     OauthBearer,
@@ -15,38 +15,38 @@ enum Part {
     Kerberos,
 }
 
-impl Part {
+impl BuildPart {
     /// The part's name in librdkafka's `builtin.features`.
     const fn builtin_name(self) -> &'static str {
         match self {
-            Part::Tls => "ssl",
-            Part::Scram => "sasl_scram",
-            Part::OauthBearer => "sasl_oauthbearer",
-            Part::Oidc => "oidc",
-            Part::Kerberos => "sasl_gssapi",
+            BuildPart::Tls => "ssl",
+            BuildPart::Scram => "sasl_scram",
+            BuildPart::OauthBearer => "sasl_oauthbearer",
+            BuildPart::Oidc => "oidc",
+            BuildPart::Kerberos => "sasl_gssapi",
         }
     }
 
     /// Continues "KEY needs ...": what is missing, and how to get it.
     const fn remedy(self) -> &'static str {
         match self {
-            Part::Tls => {
+            BuildPart::Tls => {
                 "TLS, which this binary was built without: build with `--features tls`, as `bash deploy/build` and \
                  deploy/Dockerfile do"
             }
-            Part::Scram => {
+            BuildPart::Scram => {
                 "SCRAM, which comes with TLS, and this binary was built without that: build with `--features tls`, as \
                  `bash deploy/build` and deploy/Dockerfile do"
             }
-            Part::OauthBearer => {
+            BuildPart::OauthBearer => {
                 "OAUTHBEARER, which comes with TLS, and this binary was built without that: build with `--features tls`, or \
                  `--features oidc` for tokens from an OpenID provider"
             }
-            Part::Oidc => {
+            BuildPart::Oidc => {
                 "OpenID Connect, which this binary was built without: build with `--features oidc` (which needs the headers of \
                  libcurl and OpenSSL), as deploy/Dockerfile does"
             }
-            Part::Kerberos => {
+            BuildPart::Kerberos => {
                 "Kerberos (GSSAPI), which optview is never built with: use SCRAM, OAUTHBEARER or a client's certificate"
             }
         }
@@ -82,26 +82,26 @@ pub fn contradiction<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String
 }
 
 /// The part that a setting needs.
-fn needed_by(key: &str, value: &str) -> Option<Part> {
+fn needed_by(key: &str, value: &str) -> Option<BuildPart> {
     match key {
         "security.protocol" => {
-            matches!(value.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl").then_some(Part::Tls)
+            matches!(value.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl").then_some(BuildPart::Tls)
         }
         "sasl.mechanism" | "sasl.mechanisms" => match value {
-            "GSSAPI" => Some(Part::Kerberos),
-            "OAUTHBEARER" => Some(Part::OauthBearer),
-            scram if scram.starts_with("SCRAM-") => Some(Part::Scram),
+            "GSSAPI" => Some(BuildPart::Kerberos),
+            "OAUTHBEARER" => Some(BuildPart::OauthBearer),
+            scram if scram.starts_with("SCRAM-") => Some(BuildPart::Scram),
             _ => None,
         },
-        "sasl.oauthbearer.config" | "enable.sasl.oauthbearer.unsecure.jwt" => Some(Part::OauthBearer),
-        _ if key.starts_with("sasl.kerberos.") => Some(Part::Kerberos),
-        _ if key.starts_with("sasl.oauthbearer.") || key.starts_with("https.ca.") => Some(Part::Oidc),
-        _ if key.starts_with("ssl.") || key == "enable.ssl.certificate.verification" => Some(Part::Tls),
+        "sasl.oauthbearer.config" | "enable.sasl.oauthbearer.unsecure.jwt" => Some(BuildPart::OauthBearer),
+        _ if key.starts_with("sasl.kerberos.") => Some(BuildPart::Kerberos),
+        _ if key.starts_with("sasl.oauthbearer.") || key.starts_with("https.ca.") => Some(BuildPart::Oidc),
+        _ if key.starts_with("ssl.") || key == "enable.ssl.certificate.verification" => Some(BuildPart::Tls),
         _ => None,
     }
 }
 
-fn is_built_in(part: Part) -> bool {
+fn is_built_in(part: BuildPart) -> bool {
     static BUILT_IN: LazyLock<String> = LazyLock::new(|| {
         let config = ClientConfig::new().create_native_config();
         config.and_then(|config| config.get("builtin.features")).unwrap_or_default()

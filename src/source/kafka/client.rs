@@ -22,7 +22,7 @@ impl<C: ConsumerContext + 'static> Client<C> {
     }
 
     /// Another one has taken its place, so nobody waits for its end. Records that it gave keep it until they are folded.
-    pub fn replace(&self) {
+    pub fn mark_replaced(&self) {
         self.is_replaced.store(true, Ordering::Release);
     }
 }

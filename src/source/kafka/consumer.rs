@@ -15,16 +15,18 @@ use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::assigned_partition::AssignedPartition;
 use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
 use super::decompression;
-use super::observer::{Found, Observer};
-use super::partition::Partition;
-use super::renewal::{Cure, Sight, Watchdog};
+use super::observer::{FoundPartition, Observer};
+use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
-use super::wake::Wake;
-use super::watch::Watch;
+use super::wake_flag::WakeFlag;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, Watermarks,
+};
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;
@@ -32,22 +34,22 @@ const RECORDS_A_POLL: usize = 2048;
 /// is fetched again.
 const BYTES_A_POLL: usize = 8 << 20;
 /// How often it is looked whether the consumer is deaf.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The observer's client is answered where it has heard something within this time.
-const HEARS: Duration = Duration::from_secs(10);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct KafkaSource {
     // Before `consumer`: queues must be gone when it closes.
-    partitions: Vec<Partition>,
-    consumer: Arc<Client<Watch>>,
+    partitions: Vec<AssignedPartition>,
+    consumer: Arc<Client<ConsumerWatch>>,
     observer: Observer,
     settings: KafkaSettings,
     group_id: String,
-    wake: Arc<Wake>,
+    wake: Arc<WakeFlag>,
     /// What came while nothing was to be given.
-    strays: Vec<Polled>,
+    strays: Vec<SourceEvent>,
     watchdog: Watchdog,
-    last_look: Instant,
+    last_check: Instant,
     renewals: u64,
     last_renewal: Option<DateTime<Utc>>,
 }
@@ -55,8 +57,8 @@ pub struct KafkaSource {
 impl KafkaSource {
     /// Does not wait for the cluster: what is wrong with it is told by [`Source::trouble`].
     pub fn new(settings: &KafkaSettings, group_id: &str) -> Result<KafkaSource, KafkaError> {
-        let wake = Arc::new(Wake::default());
-        let watch = Watch::new(settings.topics.clone());
+        let wake = Arc::new(WakeFlag::default());
+        let watch = ConsumerWatch::new(settings.topics.clone());
         let consumer = Arc::new(connect(settings, group_id, watch)?);
         let observer = {
             let wake = wake.clone();
@@ -72,7 +74,7 @@ impl KafkaSource {
             wake,
             strays: Vec::new(),
             watchdog: Watchdog::new(now),
-            last_look: now,
+            last_check: now,
             renewals: 0,
             last_renewal: None,
         })
@@ -95,14 +97,14 @@ impl KafkaSource {
 
     /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
     /// none may be lost.
-    fn serve_main_queue(&mut self, take: &mut dyn FnMut(Polled)) {
+    fn serve_main_queue(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {
-                    if let Some(topic) = self.settings.topics.called(message.topic()) {
+                    if let Some(topic) = self.settings.topics.topic_of(message.topic()) {
                         let (number, next) = (message.partition(), message.offset() + 1);
-                        take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
-                        let is = |held: &&mut Partition| (held.topic, held.number) == (topic, number);
+                        take(SourceEvent::Records(Box::new(StrayRecord { topic, message: message.detach() })));
+                        let is = |held: &&mut AssignedPartition| (held.topic, held.number) == (topic, number);
                         // What lies between the two is still in the partition's queue.
                         if let Some(partition) = self.partitions.iter_mut().find(is)
                             && partition.position + 1 == next
@@ -127,19 +129,19 @@ impl KafkaSource {
     }
 
     /// Heals what has gone deaf.
-    fn look_after_consumer(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.last_look) < LOOK_EVERY {
+    fn check_consumer(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last_check) < CHECK_INTERVAL {
             return;
         }
-        self.last_look = now;
+        self.last_check = now;
         for held in &self.partitions {
-            let &Partition { topic, number: partition, .. } = held;
+            let &AssignedPartition { topic, number: partition, .. } = held;
             if let Some(reason) = held.out_of_range(self.observer.observation(topic, partition)) {
-                self.strays.push(Polled::Failed { topic, partition, reason });
+                self.strays.push(SourceEvent::Failed { topic, partition, reason });
             }
         }
         let watch = self.consumer.context();
-        let sight = |held: &Partition| Sight {
+        let sight = |held: &AssignedPartition| PartitionProgress {
             topic: held.topic,
             partition: held.number,
             position: held.position.max(watch.fetched(held.topic, held.number).unwrap_or(i64::MIN)),
@@ -147,12 +149,12 @@ impl KafkaSource {
             end: self.observer.watermarks(held.topic, held.number).map(|held| held.high),
             has_error: held.error.is_some(),
         };
-        let seen: Vec<Sight> = self.partitions.iter().map(sight).collect();
-        let others_hear = self.observer.has_heard_within(HEARS);
-        match self.watchdog.look(now, watch.last_answer(), others_hear, &seen) {
-            Cure::Nothing => {}
-            Cure::Reassign(partitions) => self.reassign(&partitions),
-            Cure::Renew(why) => self.renew(&why),
+        let seen: Vec<PartitionProgress> = self.partitions.iter().map(sight).collect();
+        let others_hear = self.observer.has_answered_within(ANSWERED_WITHIN);
+        match self.watchdog.check(now, watch.last_answer(), others_hear, &seen) {
+            WatchdogAction::Nothing => {}
+            WatchdogAction::Reassign(partitions) => self.reassign(&partitions),
+            WatchdogAction::Renew(why) => self.renew(&why),
         }
     }
 
@@ -169,7 +171,7 @@ impl KafkaSource {
                 if held().any(|held| held.error.is_none()) {
                     tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
                 }
-                held().for_each(Partition::look_again);
+                held().for_each(AssignedPartition::mark_ready);
             }
             // Half of it may have been done, so that it cannot be tried again on the same client.
             Err(error) => self.renew(&format!("partitions cannot be assigned anew: {error}")),
@@ -185,8 +187,8 @@ impl KafkaSource {
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 // The old queues go before their consumer.
                 self.partitions = partitions;
-                old.context().replace();
-                old.replace();
+                old.context().mark_replaced();
+                old.mark_replaced();
                 self.renewals += 1;
                 self.last_renewal = Some(Utc::now());
             }
@@ -198,25 +200,28 @@ impl KafkaSource {
         }
     }
 
-    fn successor(&self) -> Result<(Arc<Client<Watch>>, Vec<Partition>), String> {
+    fn successor(&self) -> Result<(Arc<Client<ConsumerWatch>>, Vec<AssignedPartition>), String> {
         let consumer = connect(&self.settings, &self.group_id, self.consumer.context().successor());
         let consumer = Arc::new(consumer.map_err(|error| error.to_string())?);
-        let split = |held: &Partition| {
+        let split = |held: &AssignedPartition| {
             let (key, name) = ((held.topic, held.number), self.name(held.topic));
-            let mut split = Partition::split(&consumer, name, key, held.position, &self.wake)?;
+            let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
             (split.time, split.error) = (held.time, held.error.clone());
             Ok(split)
         };
-        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<Partition>, String>>()?;
+        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<AssignedPartition>, String>>()?;
         let list = self.list(partitions.iter())?;
         consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         Ok((consumer, partitions))
     }
 
     /// Partitions with the offsets to be read next.
-    fn list<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> Result<TopicPartitionList, String> {
+    fn list<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a AssignedPartition>,
+    ) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::new();
-        for &Partition { topic, number, position, .. } in partitions {
+        for &AssignedPartition { topic, number, position, .. } in partitions {
             let added = list.add_partition_offset(self.name(topic), number, Offset::Offset(position));
             added.map_err(|error| error.to_string())?;
         }
@@ -225,11 +230,11 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
-        for Found { topic, partition, watermarks } in self.observer.found() {
-            take(Polled::Found { topic, partition, watermarks });
+        for FoundPartition { topic, partition, watermarks } in self.observer.take_found() {
+            take(SourceEvent::Found { topic, partition, watermarks });
         }
         if self.most_behind().is_none() {
             self.wake.wait(wait);
@@ -240,11 +245,11 @@ impl Source for KafkaSource {
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            let (records, bytes_given) = partition.turn(self.consumer.context(), take);
+            let (records, bytes_given) = partition.take_batch(self.consumer.context(), take);
             (given, bytes) = (given + records, bytes + bytes_given);
             self.partitions.push(partition);
         }
-        self.look_after_consumer(Instant::now());
+        self.check_consumer(Instant::now());
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -256,7 +261,7 @@ impl Source for KafkaSource {
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
         let key = (topic, partition);
-        let partition = Partition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
+        let partition = AssignedPartition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(partition);
@@ -293,7 +298,7 @@ impl Source for KafkaSource {
     }
 
     fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let is = |held: &&Partition| (held.topic, held.number) == (topic, partition);
+        let is = |held: &&AssignedPartition| (held.topic, held.number) == (topic, partition);
         let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.as_ref());
         of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
     }
@@ -317,7 +322,11 @@ impl Source for KafkaSource {
     }
 }
 
-fn connect(settings: &KafkaSettings, group_id: &str, watch: Watch) -> Result<Client<Watch>, KafkaError> {
+fn connect(
+    settings: &KafkaSettings,
+    group_id: &str,
+    watch: ConsumerWatch,
+) -> Result<Client<ConsumerWatch>, KafkaError> {
     let mut config = consumer_config(settings, group_id);
     // The watch looks at them. Nobody else may ask for any: the crate's own contexts log them as a whole.
     config.set("statistics.interval.ms", "1000");
@@ -325,18 +334,18 @@ fn connect(settings: &KafkaSettings, group_id: &str, watch: Watch) -> Result<Cli
 }
 
 /// A record that came by the main queue.
-struct Stray {
+struct StrayRecord {
     topic: Topic,
     message: OwnedMessage,
 }
 
-impl Records for Stray {
+impl Records for StrayRecord {
     fn len(&self) -> usize {
         1
     }
 
     fn record(&self, _: usize) -> Record<'_> {
-        let Stray { topic, message } = self;
+        let StrayRecord { topic, message } = self;
         let headers = message.headers().into_iter().flat_map(|held| {
             (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
         });

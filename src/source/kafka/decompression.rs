@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::bindings::rd_kafka_resp_err_t;
 
-use batch::{Chunks, within};
+use batch::{Chunks, read_within};
 pub use batch::{cut_from, has_cut};
 
 /// How many bytes a batch of records may become: 128 MiB.
@@ -90,7 +90,7 @@ unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
     let compressed = unsafe { slice::from_raw_parts(compressed.cast::<u8>(), compressed_len) };
     let decompressed = decompress("zstd", || zstd::stream::read::Decoder::with_buffer(compressed));
     // SAFETY: librdkafka's own variables.
-    unsafe { give(decompressed, out, out_len) }
+    unsafe { hand_to_librdkafka(decompressed, out, out_len) }
 }
 
 /// Stands for librdkafka's `rd_kafka_lz4_decompress`, which it calls for what cannot become too much: nearly always.
@@ -119,12 +119,12 @@ unsafe extern "C" fn __wrap_rd_kafka_lz4_decompress(
     let compressed = unsafe { slice::from_raw_parts(compressed.cast::<u8>(), compressed_len) };
     let decompressed = decompress("LZ4", || Ok(lz4_flex::frame::FrameDecoder::new(compressed)));
     // SAFETY: librdkafka's own variables.
-    unsafe { give(decompressed, out, out_len) }
+    unsafe { hand_to_librdkafka(decompressed, out, out_len) }
 }
 
 /// # Safety
 /// `out` and `out_len` may be written.
-unsafe fn give(
+unsafe fn hand_to_librdkafka(
     decompressed: Option<(*mut c_void, usize)>,
     out: *mut *mut c_void,
     out_len: *mut usize,
@@ -143,7 +143,7 @@ unsafe fn give(
 /// Decompresses what `open` begins to read, once or twice. `None` where that fails, having said why.
 fn decompress<R: Read>(codec: &str, open: impl Fn() -> io::Result<R>) -> Option<(*mut c_void, usize)> {
     // Nothing may unwind into librdkafka.
-    let decompressed = catch_unwind(AssertUnwindSafe(|| within(LIMIT.load(Ordering::Relaxed), open)));
+    let decompressed = catch_unwind(AssertUnwindSafe(|| read_within(LIMIT.load(Ordering::Relaxed), open)));
     match decompressed.unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
         Ok(chunks) => to_c(chunks),
         Err(error) => {

@@ -20,40 +20,40 @@ use rdkafka::error::KafkaError;
 
 use super::KafkaSettings;
 use super::consumer::consumer_config;
-use super::queries::{Answer, Asking, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries};
-use super::reasons::Reasons;
+use super::consumer_watch::TroubleLog;
+use super::error_context::ErrorContext;
+use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
 use super::renewal::Silence;
-use super::wake::Wake;
-use super::watch::LogThrottle;
+use super::wake_flag::WakeFlag;
 use crate::domain::Topic;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
-pub use state::Found;
-use state::{Round, State};
+pub use state::FoundPartition;
+use state::{ClusterState, Round};
 
 /// How often the known partitions are asked about.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an answer may take; one that comes later is none.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the topics are looked at for new partitions, and, before all were found, for themselves.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const SCAN_INTERVAL: Duration = Duration::from_secs(5);
+const SCAN_RETRY: Duration = Duration::from_millis(250);
 /// A client that believes an older topic's epochs is replaced, but none that is younger.
-const OLD_ENOUGH: Duration = Duration::from_secs(10);
+const RENEWAL_MIN_AGE: Duration = Duration::from_secs(10);
 
 /// Ends its threads when it is dropped.
 pub struct Observer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
-struct Shared {
+struct SharedState {
     settings: KafkaSettings,
     group_id: String,
-    client: Mutex<Arc<Asking>>,
-    state: Mutex<State>,
+    client: Mutex<Arc<QueryClient>>,
+    state: Mutex<ClusterState>,
     /// Wakes the thread that asks, and the one that looks for partitions.
-    ask: Wake,
-    look: Wake,
-    logged: Mutex<LogThrottle>,
+    ask: WakeFlag,
+    look: WakeFlag,
+    logged: Mutex<TroubleLog>,
     is_over: AtomicBool,
 }
 
@@ -64,26 +64,26 @@ impl Observer {
         group_id: &str,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Observer, KafkaError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             client: Mutex::new(Arc::new(client(settings, group_id)?)),
             settings: settings.clone(),
             group_id: group_id.to_owned(),
-            state: Mutex::new(State::new(settings.topics.clone())),
-            ask: Wake::default(),
-            look: Wake::default(),
+            state: Mutex::new(ClusterState::new(settings.topics.clone())),
+            ask: WakeFlag::default(),
+            look: WakeFlag::default(),
             logged: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
         // Dropped where the second thread cannot be started, it ends the first.
         let observer = Observer { shared: shared.clone() };
         let looking = shared.clone();
-        thread("kafka-look", move || look_for_partitions(&looking))?;
-        thread("kafka-observe", move || ask_about_partitions(&shared, &wake))?;
+        thread("kafka-look", move || find_partitions(&looking))?;
+        thread("kafka-observe", move || poll_partitions(&shared, &wake))?;
         Ok(observer)
     }
 
     /// What was found since the last call.
-    pub fn found(&self) -> Vec<Found> {
+    pub fn take_found(&self) -> Vec<FoundPartition> {
         self.shared.state.lock().take_found()
     }
 
@@ -134,7 +134,7 @@ impl Observer {
     }
 
     /// True if the cluster has answered within the last `time`.
-    pub fn has_heard_within(&self, time: Duration) -> bool {
+    pub fn has_answered_within(&self, time: Duration) -> bool {
         self.shared.state.lock().last_answer().is_some_and(|at| at.elapsed() < time)
     }
 }
@@ -153,40 +153,40 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaEr
 }
 
 /// A client that reads nothing.
-fn client(settings: &KafkaSettings, group_id: &str) -> Result<Asking, KafkaError> {
+fn client(settings: &KafkaSettings, group_id: &str) -> Result<QueryClient, KafkaError> {
     let mut config = consumer_config(settings, group_id);
     let id = format!("{}-observer", config.get("client.id").unwrap_or("optview"));
     config.set("client.id", id);
-    Ok(Asking::new(config.create_with_context(Reasons::default())?))
+    Ok(QueryClient::new(config.create_with_context(ErrorContext::default())?))
 }
 
-fn look_for_partitions(shared: &Shared) {
+fn find_partitions(shared: &SharedState) {
     while !shared.is_over.load(Ordering::Acquire) {
         let client = shared.client.lock().clone();
-        let look = finder::look(&client, &shared.settings.topics);
-        let wait = if look.troubles.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+        let look = finder::scan_topics(&client, &shared.settings.topics);
+        let wait = if look.troubles.is_empty() { SCAN_INTERVAL } else { SCAN_RETRY };
         if !look.troubles.is_empty() {
             shared.logged.lock().warn("topics", &look.troubles.join("; "));
         }
-        if shared.state.lock().take_look(look, Instant::now()) {
+        if shared.state.lock().take_scan(look, Instant::now()) {
             shared.ask.wake();
         }
         shared.look.wait(wait);
     }
 }
 
-fn ask_about_partitions(shared: &Shared, wake: &dyn Fn()) {
-    let mut asker = Asker::new(shared);
+fn poll_partitions(shared: &SharedState, wake: &dyn Fn()) {
+    let mut asker = Poller::new(shared);
     while !shared.is_over.load(Ordering::Acquire) {
         let begin = Instant::now();
         asker.round(shared);
         wake();
-        shared.ask.wait(ASK_EVERY.saturating_sub(begin.elapsed()));
+        shared.ask.wait(POLL_INTERVAL.saturating_sub(begin.elapsed()));
     }
 }
 
 /// Asks, and makes a new client where the one that it has hears nothing.
-struct Asker {
+struct Poller {
     queries: Queries,
     since: Instant,
     silence: Silence,
@@ -194,14 +194,14 @@ struct Asker {
     broker: usize,
 }
 
-impl Asker {
-    fn new(shared: &Shared) -> Asker {
+impl Poller {
+    fn new(shared: &SharedState) -> Poller {
         let now = Instant::now();
         let queries = Queries::new(shared.client.lock().clone());
-        Asker { queries, since: now, silence: Silence::new(now), broker: 0 }
+        Poller { queries, since: now, silence: Silence::new(now), broker: 0 }
     }
 
-    fn round(&mut self, shared: &Shared) {
+    fn round(&mut self, shared: &SharedState) {
         let (partitions, topics, brokers) = {
             let state = shared.state.lock();
             let asked = if state.wants_second_opinion() { ID_REQUESTS_MAX } else { 1 };
@@ -209,8 +209,8 @@ impl Asker {
         };
         let mut is_old = false;
         if !partitions.is_empty() {
-            let round = self.ask(&shared.settings.topics, &partitions, &topics, &brokers);
-            is_old = round.is_of_older_epoch() && self.since.elapsed() > OLD_ENOUGH;
+            let round = self.poll_wake(&shared.settings.topics, &partitions, &topics, &brokers);
+            is_old = round.is_of_older_epoch() && self.since.elapsed() > RENEWAL_MIN_AGE;
             if round.is_misdirected() {
                 shared.look.wake();
             }
@@ -223,7 +223,7 @@ impl Asker {
         // Callbacks say why nobody answers.
         while self.queries.client().poll(Duration::ZERO).is_some() {}
         if let Some(heard) = shared.state.lock().last_answer() {
-            self.silence.heard(heard);
+            self.silence.note_answer(heard);
         }
         if self.silence.is_too_long(Instant::now(), false) || is_old {
             self.renew(shared);
@@ -231,14 +231,14 @@ impl Asker {
     }
 
     /// A client may never connect again, or believe what an older topic's leaders have said.
-    fn renew(&mut self, shared: &Shared) {
+    fn renew(&mut self, shared: &SharedState) {
         let now = Instant::now();
-        self.silence.renewed(now);
+        self.silence.note_renewal(now);
         match client(&shared.settings, &shared.group_id) {
             Ok(client) => {
                 let client = Arc::new(client);
                 self.queries = Queries::new(client.clone());
-                std::mem::replace(&mut *shared.client.lock(), client).replace();
+                std::mem::replace(&mut *shared.client.lock(), client).mark_replaced();
                 self.since = now;
                 tracing::debug!("the client that observes the cluster was made anew");
             }
@@ -246,7 +246,7 @@ impl Asker {
         }
     }
 
-    fn ask(
+    fn poll_wake(
         &mut self,
         names: &TopicNames,
         partitions: &[(Topic, i32)],
@@ -258,14 +258,14 @@ impl Asker {
         let asked: Vec<(&str, i32)> =
             partitions.iter().map(|&(topic, partition)| (names.get(topic), partition)).collect();
         for bound in Bound::ALL {
-            self.queries.ask_offsets(bound, &asked, ANSWER_WITHIN);
+            self.queries.ask_offsets(bound, &asked, ANSWER_TIMEOUT);
         }
         let asked: Vec<&str> = topics.iter().map(|&topic| names.get(topic)).collect();
         for (request, broker) in brokers.iter().enumerate() {
-            self.queries.ask_ids(request, &asked, *broker, ANSWER_WITHIN);
+            self.queries.ask_ids(request, &asked, *broker, ANSWER_TIMEOUT);
         }
         // Each of them is answered in time, by an error where by nobody else.
-        let deadline = round.asked_at + 2 * ANSWER_WITHIN;
+        let deadline = round.asked_at + 2 * ANSWER_TIMEOUT;
         for _ in 0..Bound::ALL.len() + brokers.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.queries.next(left) {
@@ -273,7 +273,7 @@ impl Asker {
                     take_offsets(&mut round, names, partitions, bound, answers)
                 }
                 Some(Answer::Ids(request, Ok(ids))) => {
-                    let id = |(name, id): (String, _)| Some((names.called(&name)?, brokers[request], id));
+                    let id = |(name, id): (String, _)| Some((names.topic_of(&name)?, brokers[request], id));
                     round.ids.extend(ids.into_iter().filter_map(id));
                 }
                 Some(Answer::Ids(request, Err(code))) => {
@@ -307,7 +307,7 @@ fn take_offsets(
     let answers: BTreeMap<(Topic, i32), _> = match answers {
         Ok(answers) => {
             let of =
-                |(name, partition, answer): (String, i32, _)| Some(((names.called(&name)?, partition), answer));
+                |(name, partition, answer): (String, i32, _)| Some(((names.topic_of(&name)?, partition), answer));
             answers.into_iter().filter_map(of).collect()
         }
         Err(code) => asked.iter().map(|&partition| (partition, Err(code))).collect(),

@@ -15,7 +15,7 @@ use crate::domain::{Record, Topic};
 use crate::source::TopicNames;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 
 // `why` and not `source`: each message has it already, and a chain of errors is printed whole.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum ProduceError {
 }
 
 pub struct Producer {
-    inner: BaseProducer<FirstFailure>,
+    inner: BaseProducer<DeliveryContext>,
     topics: TopicNames,
     failure: Arc<Mutex<Option<ProduceError>>>,
     sent: usize,
@@ -47,7 +47,7 @@ const FINISH_DEADLINE: Duration = Duration::from_secs(90);
 impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
         let failure = Arc::new(Mutex::new(None));
-        let context = FirstFailure { failure: failure.clone(), reasons: Reasons::default() };
+        let context = DeliveryContext { failure: failure.clone(), reasons: ErrorContext::default() };
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
         let deliveries = Mutex::new(Deliveries { delivered: 0, since: Instant::now() });
         Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0, deliveries })
@@ -113,7 +113,7 @@ impl Producer {
         self.inner.poll(Duration::ZERO);
         self.failure.lock().take().map_or(Ok(()), Err)?;
         let waiting = self.waiting();
-        match self.deliveries.lock().stand_still(self.sent, waiting, Instant::now()) {
+        match self.deliveries.lock().have_stalled(self.sent, waiting, Instant::now()) {
             true => Err(self.unfinished(self.inner.context().reasons.last().map(|(_, why)| why))),
             false => Ok(()),
         }
@@ -150,7 +150,7 @@ struct Deliveries {
 
 impl Deliveries {
     /// Whether records have waited for too long without any of them being delivered.
-    fn stand_still(&mut self, sent: usize, waiting: usize, now: Instant) -> bool {
+    fn have_stalled(&mut self, sent: usize, waiting: usize, now: Instant) -> bool {
         let delivered = sent.saturating_sub(waiting);
         if waiting == 0 || delivered != self.delivered {
             *self = Deliveries { delivered, since: now };
@@ -182,12 +182,12 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// Keeps the first delivery that failed; those after it follow from it.
-struct FirstFailure {
+struct DeliveryContext {
     failure: Arc<Mutex<Option<ProduceError>>>,
-    reasons: Reasons,
+    reasons: ErrorContext,
 }
 
-impl ClientContext for FirstFailure {
+impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.reasons.log(level, facility, message);
     }
@@ -197,7 +197,7 @@ impl ClientContext for FirstFailure {
     }
 }
 
-impl ProducerContext for FirstFailure {
+impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
@@ -221,12 +221,12 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut deliveries = Deliveries { delivered: 0, since: begin };
-        assert!(!deliveries.stand_still(0, 0, at(1_000)), "nothing waits");
-        assert!(!deliveries.stand_still(10, 10, at(1_089)));
-        assert!(!deliveries.stand_still(20, 19, at(1_089)), "one has arrived");
-        assert!(!deliveries.stand_still(200, 199, at(1_178)));
-        assert!(deliveries.stand_still(300, 299, at(1_179)), "more are sent, and none of them arrives");
-        assert!(!deliveries.stand_still(300, 298, at(1_180)));
-        assert!(!deliveries.stand_still(300, 0, at(2_000)));
+        assert!(!deliveries.have_stalled(0, 0, at(1_000)), "nothing waits");
+        assert!(!deliveries.have_stalled(10, 10, at(1_089)));
+        assert!(!deliveries.have_stalled(20, 19, at(1_089)), "one has arrived");
+        assert!(!deliveries.have_stalled(200, 199, at(1_178)));
+        assert!(deliveries.have_stalled(300, 299, at(1_179)), "more are sent, and none of them arrives");
+        assert!(!deliveries.have_stalled(300, 298, at(1_180)));
+        assert!(!deliveries.have_stalled(300, 0, at(2_000)));
     }
 }

@@ -14,12 +14,12 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Client;
+use super::error_context::ErrorContext;
 use super::fetch_errors::code_of;
-use super::reasons::Reasons;
 use crate::domain::TopicId;
 
 /// A client that asks and never reads.
-pub type Asking = Client<Reasons>;
+pub type QueryClient = Client<ErrorContext>;
 
 /// Which bound of partitions is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +58,7 @@ pub struct Queries {
     /// Which round of questions this is: an answer to an earlier one comes too late.
     round: usize,
     // The queue is part of the client.
-    client: Arc<Asking>,
+    client: Arc<QueryClient>,
 }
 
 // SAFETY: librdkafka's queues may be used on any thread.
@@ -72,7 +72,7 @@ pub const ID_REQUESTS_MAX: usize = 2;
 const REQUESTS: usize = IDS + ID_REQUESTS_MAX;
 
 impl Queries {
-    pub fn new(client: Arc<Asking>) -> Queries {
+    pub fn new(client: Arc<QueryClient>) -> Queries {
         // SAFETY: the client lives as long as `client`, of which a clone is kept.
         let queue = unsafe { rd::rd_kafka_queue_new(client.client().native_ptr()) };
         Queries { queue: NonNull::new(queue).expect("librdkafka makes a queue"), round: 0, client }
@@ -83,7 +83,7 @@ impl Queries {
         self.round += 1;
     }
 
-    pub fn client(&self) -> &Asking {
+    pub fn client(&self) -> &QueryClient {
         &self.client
     }
 
@@ -144,14 +144,14 @@ impl Queries {
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();
             let left = c_int::try_from(left).unwrap_or(c_int::MAX);
             // SAFETY: the queue is alive; the event is ours to destroy, which `Event` does.
-            let event = Event(NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), left) })?);
+            let event = QueueEvent(NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), left) })?);
             if let Some(answer) = event.answer_in(self.round) {
                 return Some(answer);
             }
         }
     }
 
-    fn options(&self, request: rd::rd_kafka_admin_op_t, within: Duration, what: usize) -> Options {
+    fn options(&self, request: rd::rd_kafka_admin_op_t, within: Duration, what: usize) -> RequestOptions {
         let number = self.round * REQUESTS + what;
         let within = c_int::try_from(within.as_millis()).unwrap_or(c_int::MAX);
         let mut error: [c_char; 256] = [0; 256];
@@ -161,7 +161,7 @@ impl Queries {
             let options = rd::rd_kafka_AdminOptions_new(self.client.client().native_ptr(), request);
             rd::rd_kafka_AdminOptions_set_request_timeout(options, within, error.as_mut_ptr(), error.len());
             rd::rd_kafka_AdminOptions_set_opaque(options, std::ptr::without_provenance_mut::<c_void>(number));
-            Options(options)
+            RequestOptions(options)
         }
     }
 }
@@ -173,9 +173,9 @@ impl Drop for Queries {
     }
 }
 
-struct Options(*mut rd::rd_kafka_AdminOptions_t);
+struct RequestOptions(*mut rd::rd_kafka_AdminOptions_t);
 
-impl Drop for Options {
+impl Drop for RequestOptions {
     fn drop(&mut self) {
         // SAFETY: it was made by `Queries::options`, and nobody else destroys it.
         unsafe { rd::rd_kafka_AdminOptions_destroy(self.0) }
@@ -183,9 +183,9 @@ impl Drop for Options {
 }
 
 /// One answer as librdkafka gives it.
-struct Event(NonNull<rd::rd_kafka_event_t>);
+struct QueueEvent(NonNull<rd::rd_kafka_event_t>);
 
-impl Event {
+impl QueueEvent {
     /// `None` where it answers an earlier round.
     fn answer_in(&self, round: usize) -> Option<Answer> {
         let event = self.0.as_ptr();
@@ -261,7 +261,7 @@ impl Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for QueueEvent {
     fn drop(&mut self) {
         // SAFETY: it was given to us, and nothing of it is borrowed any more.
         unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) }
@@ -312,7 +312,8 @@ mod tests {
     #[test]
     fn bounds_and_ids_are_given_topic_by_topic_and_those_of_an_earlier_round_are_not() {
         let broker = EmbeddedBroker::start(TopicNames::default(), 2).unwrap();
-        let client = consumer_config(&broker.settings(), "test").create_with_context(Reasons::default()).unwrap();
+        let client =
+            consumer_config(&broker.settings(), "test").create_with_context(ErrorContext::default()).unwrap();
         let mut queries = Queries::new(Arc::new(Client::new(client)));
         queries.ask_offsets(Bound::Low, &[("jobs", 0)], WITHIN);
         queries.begin_round();

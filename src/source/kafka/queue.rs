@@ -13,9 +13,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
 use super::decompression;
 use super::fetch_errors::code_of;
-use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
 use crate::source::Records;
@@ -31,11 +31,11 @@ pub struct Queue {
     // Called by librdkafka until the queue is dropped; boxed twice, for a thin pointer that stays where it is.
     nonempty: Box<Callback>,
     // The queue is part of the consumer.
-    consumer: Arc<Client<Watch>>,
+    consumer: Arc<Client<ConsumerWatch>>,
 }
 
 /// What was in a queue.
-pub enum Taken {
+pub enum QueueItem {
     Messages(Messages),
     /// The end of the partition, at this offset.
     End(i64),
@@ -46,7 +46,7 @@ impl Queue {
     /// Takes a partition's records out of the consumer's main queue, from now on. `nonempty` is called on librdkafka's
     /// threads when the queue stops being empty. `None` where librdkafka does not know the partition.
     pub fn split(
-        consumer: &Arc<Client<Watch>>,
+        consumer: &Arc<Client<ConsumerWatch>>,
         name: &str,
         partition: i32,
         nonempty: impl Fn() + Send + Sync + 'static,
@@ -60,7 +60,7 @@ impl Queue {
             let raw = rd::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition);
             let raw = NonNull::new(raw)?;
             rd::rd_kafka_queue_forward(raw.as_ptr(), std::ptr::null_mut());
-            rd::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(call), opaque.cast_mut().cast());
+            rd::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(call_nonempty), opaque.cast_mut().cast());
             raw
         };
         Some(Queue { raw, batch: vec![std::ptr::null_mut(); BATCH], nonempty, consumer: consumer.clone() })
@@ -68,7 +68,7 @@ impl Queue {
 
     /// Gives what is in the queue, at most a batch, without waiting. Gives how many those were, and how many bytes their
     /// values have.
-    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken)) -> (usize, usize) {
+    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(QueueItem)) -> (usize, usize) {
         // SAFETY: the queue is alive, and `batch` has room for as many pointers as are asked for.
         let taken = unsafe {
             rd::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, self.batch.as_mut_ptr(), self.batch.len())
@@ -86,23 +86,23 @@ impl Queue {
                 }
                 Some((code, text)) => {
                     if !messages.held.is_empty() {
-                        give(Taken::Messages(std::mem::replace(&mut messages, none())));
+                        give(QueueItem::Messages(std::mem::replace(&mut messages, none())));
                     }
                     give(match code {
-                        RDKafkaErrorCode::PartitionEOF => Taken::End(message.offset()),
-                        code => Taken::Error(code, text),
+                        RDKafkaErrorCode::PartitionEOF => QueueItem::End(message.offset()),
+                        code => QueueItem::Error(code, text),
                     });
                 }
             }
         }
         if !messages.held.is_empty() {
-            give(Taken::Messages(messages));
+            give(QueueItem::Messages(messages));
         }
         (taken, bytes)
     }
 
     /// Whether one call can have left something in the queue.
-    pub fn is_batch(taken: usize) -> bool {
+    pub fn is_full_batch(taken: usize) -> bool {
         taken >= BATCH
     }
 }
@@ -118,7 +118,7 @@ impl Drop for Queue {
     }
 }
 
-unsafe extern "C" fn call(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
+unsafe extern "C" fn call_nonempty(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the callback that `split` boxed, which lives as long as it may be called.
     let callback = unsafe { &*opaque.cast::<Callback>() };
     callback();
@@ -129,7 +129,7 @@ pub struct Messages {
     topic: Topic,
     held: Vec<Message>,
     // They are gone before it is.
-    _consumer: Arc<Client<Watch>>,
+    _consumer: Arc<Client<ConsumerWatch>>,
 }
 
 impl Records for Messages {

@@ -30,7 +30,7 @@ impl Silence {
     }
 
     /// The cluster has answered it.
-    pub fn heard(&mut self, at: Instant) {
+    pub fn note_answer(&mut self, at: Instant) {
         if at > self.since {
             *self = Silence::new(at);
         }
@@ -44,19 +44,19 @@ impl Silence {
     }
 
     /// A new client has taken its place.
-    pub fn renewed(&mut self, now: Instant) {
+    pub fn note_renewal(&mut self, now: Instant) {
         *self = Silence { since: now, patience: (self.patience * 2).min(LONGEST_PATIENCE) };
     }
 
     /// Nothing can be said of the time before.
-    fn begin_anew(&mut self, now: Instant) {
+    fn restart(&mut self, now: Instant) {
         self.since = self.since.max(now);
     }
 }
 
 /// One partition as it is seen from outside.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight {
+pub struct PartitionProgress {
     pub topic: Topic,
     pub partition: i32,
     /// How far it has come: the next offset to be given, or that librdkafka will fetch where that is beyond it.
@@ -71,7 +71,7 @@ pub struct Sight {
 
 /// What heals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub enum WatchdogAction {
     Nothing,
     /// These partitions are assigned anew, where they stand.
     Reassign(Vec<(Topic, i32)>),
@@ -82,14 +82,14 @@ pub enum Cure {
 /// Looks after the client that reads, about once a second.
 pub struct Watchdog {
     silence: Silence,
-    last_look: Instant,
-    still: BTreeMap<(Topic, i32), Still>,
+    last_check: Instant,
+    standstills: BTreeMap<(Topic, i32), Standstill>,
     /// When a client was last replaced because a partition stood still, and how long it is waited until the next time.
     renewed_for_partition: Option<(Instant, Duration)>,
 }
 
 /// A partition that does not move.
-struct Still {
+struct Standstill {
     position: i64,
     since: Instant,
     reassigned: u32,
@@ -99,47 +99,55 @@ impl Watchdog {
     pub fn new(now: Instant) -> Watchdog {
         Watchdog {
             silence: Silence::new(now),
-            last_look: now,
-            still: BTreeMap::new(),
+            last_check: now,
+            standstills: BTreeMap::new(),
             renewed_for_partition: None,
         }
     }
 
     /// What is to be done now. `heard` is when a broker last answered the client that reads, `others_hear` whether the cluster
     /// answers another client.
-    pub fn look(&mut self, now: Instant, heard: Option<Instant>, others_hear: bool, seen: &[Sight]) -> Cure {
-        let was_reading = now.saturating_duration_since(self.last_look) < NOT_READING;
-        self.last_look = now;
+    pub fn check(
+        &mut self,
+        now: Instant,
+        heard: Option<Instant>,
+        others_hear: bool,
+        seen: &[PartitionProgress],
+    ) -> WatchdogAction {
+        let was_reading = now.saturating_duration_since(self.last_check) < NOT_READING;
+        self.last_check = now;
         if let Some(heard) = heard {
-            self.silence.heard(heard);
+            self.silence.note_answer(heard);
         }
         // Who is assigned nothing asks nobody anything.
         if !was_reading || seen.is_empty() {
-            self.silence.begin_anew(now);
-            self.still.clear();
-            return Cure::Nothing;
+            self.silence.restart(now);
+            self.standstills.clear();
+            return WatchdogAction::Nothing;
         }
         if self.silence.is_too_long(now, others_hear) {
             let silent = now.saturating_duration_since(self.silence.since).as_secs();
-            self.silence.renewed(now);
-            self.still.clear();
+            self.silence.note_renewal(now);
+            self.standstills.clear();
             let others = if others_hear { ", though they answer others" } else { "" };
-            return Cure::Renew(format!("no broker has answered the client that reads for {silent} s{others}"));
+            return WatchdogAction::Renew(format!(
+                "no broker has answered the client that reads for {silent} s{others}"
+            ));
         }
-        self.look_at_partitions(now, seen)
+        self.check_partitions(now, seen)
     }
 
-    fn look_at_partitions(&mut self, now: Instant, seen: &[Sight]) -> Cure {
-        self.still.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
+    fn check_partitions(&mut self, now: Instant, seen: &[PartitionProgress]) -> WatchdogAction {
+        self.standstills.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
         let mut reassign = Vec::new();
         let mut renew = None;
         for sight in seen {
             let key = (sight.topic, sight.partition);
-            let begin = Still { position: sight.position, since: now, reassigned: 0 };
-            let still = self.still.entry(key).or_insert(begin);
+            let begin = Standstill { position: sight.position, since: now, reassigned: 0 };
+            let still = self.standstills.entry(key).or_insert(begin);
             let has_more = sight.end.is_some_and(|end| end > sight.position);
             if still.position != sight.position || sight.has_records || !(has_more || sight.has_error) {
-                *still = Still { position: sight.position, since: now, reassigned: 0 };
+                *still = Standstill { position: sight.position, since: now, reassigned: 0 };
                 continue;
             }
             // Where assigning it anew has not helped, something else may be slow: it is given more time each time.
@@ -159,17 +167,17 @@ impl Watchdog {
         }
         match renew {
             Some((sight, time)) if self.may_renew_for_partition(now) => {
-                self.still.clear();
-                let Sight { topic, partition, position, end, .. } = *sight;
+                self.standstills.clear();
+                let PartitionProgress { topic, partition, position, end, .. } = *sight;
                 let end = end.unwrap_or(position);
-                Cure::Renew(format!(
+                WatchdogAction::Renew(format!(
                     "{topic}/{partition} has records from {position} to {end}, and none of them has come for {} s, though \
                      it was assigned anew",
                     time.as_secs()
                 ))
             }
-            _ if reassign.is_empty() => Cure::Nothing,
-            _ => Cure::Reassign(reassign),
+            _ if reassign.is_empty() => WatchdogAction::Nothing,
+            _ => WatchdogAction::Reassign(reassign),
         }
     }
 
@@ -190,9 +198,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn sight(position: i64, end: i64) -> Sight {
+    fn sight(position: i64, end: i64) -> PartitionProgress {
         let end = Some(end);
-        Sight { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
+        PartitionProgress { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
     }
 
     /// Looks once a second, for so many of them; gives what was to be done, with the second.
@@ -200,17 +208,17 @@ mod tests {
         watchdog: &mut Watchdog,
         from: Instant,
         seconds: std::ops::Range<u32>,
-        see: impl Fn(Instant) -> (Option<Instant>, bool, Sight),
-    ) -> Vec<(u32, Cure)> {
+        see: impl Fn(Instant) -> (Option<Instant>, bool, PartitionProgress),
+    ) -> Vec<(u32, WatchdogAction)> {
         let look = |second: u32| {
             let now = from + SECOND * second;
             let (heard, others_hear, sight) = see(now);
-            (second, watchdog.look(now, heard, others_hear, &[sight]))
+            (second, watchdog.check(now, heard, others_hear, &[sight]))
         };
-        seconds.map(look).filter(|(_, cure)| *cure != Cure::Nothing).collect()
+        seconds.map(look).filter(|(_, cure)| *cure != WatchdogAction::Nothing).collect()
     }
 
-    fn seconds(cures: &[(u32, Cure)]) -> Vec<u32> {
+    fn seconds(cures: &[(u32, WatchdogAction)]) -> Vec<u32> {
         cures.iter().map(|(second, _)| *second).collect()
     }
 
@@ -220,7 +228,7 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..200, |_| (None, true, sight(5, 5)));
         assert_eq!(seconds(&cures), [30, 60, 90, 120, 150, 180]);
-        assert!(matches!(&cures[0].1, Cure::Renew(why) if why.contains("answer others")), "{cures:?}");
+        assert!(matches!(&cures[0].1, WatchdogAction::Renew(why) if why.contains("answer others")), "{cures:?}");
     }
 
     #[test]
@@ -249,9 +257,9 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..100, |now| (Some(now), true, sight(5, 9)));
         assert_eq!(seconds(&cures), [30, 90], "{cures:?}");
-        assert_eq!(cures[0].1, Cure::Reassign(vec![(Topic::Jobs, 0)]));
+        assert_eq!(cures[0].1, WatchdogAction::Reassign(vec![(Topic::Jobs, 0)]));
         assert!(
-            matches!(&cures[1].1, Cure::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
+            matches!(&cures[1].1, WatchdogAction::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
             "{cures:?}"
         );
     }
@@ -260,10 +268,10 @@ mod tests {
     fn an_error_that_stands_is_tried_again_though_the_partition_has_nothing_more() {
         let begin = Instant::now();
         let mut watchdog = Watchdog::new(begin);
-        let see = |now| (Some(now), true, Sight { has_error: true, ..sight(5, 5) });
+        let see = |now| (Some(now), true, PartitionProgress { has_error: true, ..sight(5, 5) });
         let cures = looked(&mut watchdog, begin, 0..45, see);
         assert_eq!(seconds(&cures), [10, 20, 30, 40]);
-        assert!(cures.iter().all(|(_, cure)| matches!(cure, Cure::Reassign(_))), "{cures:?}");
+        assert!(cures.iter().all(|(_, cure)| matches!(cure, WatchdogAction::Reassign(_))), "{cures:?}");
     }
 
     #[test]
@@ -275,7 +283,7 @@ mod tests {
             (Some(now), true, sight(position, 1000))
         };
         assert_eq!(looked(&mut watchdog, begin, 0..500, moves), []);
-        let waits = |now| (Some(now), true, Sight { has_records: true, ..sight(99, 1000) });
+        let waits = |now| (Some(now), true, PartitionProgress { has_records: true, ..sight(99, 1000) });
         assert_eq!(looked(&mut watchdog, begin, 500..1000, waits), []);
     }
 
@@ -287,7 +295,7 @@ mod tests {
         for _ in 0..20 {
             for _ in 0..20 {
                 now += SECOND;
-                assert_eq!(watchdog.look(now, None, true, &[sight(5, 9)]), Cure::Nothing);
+                assert_eq!(watchdog.check(now, None, true, &[sight(5, 9)]), WatchdogAction::Nothing);
             }
             // It held, or rested.
             now += 10 * SECOND;

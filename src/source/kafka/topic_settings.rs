@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 use crate::domain::Topic;
 
 /// How long the cluster may take to answer.
@@ -112,10 +112,11 @@ fn topic_settings_within(
     deadline: Duration,
 ) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
     let brokers = || settings.brokers.clone();
-    let admin: AdminClient<Reasons> = settings
-        .client_config()
-        .create_with_context(Reasons::default())
-        .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
+    let admin: AdminClient<ErrorContext> =
+        settings
+            .client_config()
+            .create_with_context(ErrorContext::default())
+            .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let wanted = Topic::ALL.map(|topic| ResourceSpecifier::Topic(settings.topics.get(topic)));
     let options = AdminOptions::new().request_timeout(Some(deadline));
     let failed = |error: &KafkaError| match error.rdkafka_error_code() {
@@ -130,7 +131,9 @@ fn topic_settings_within(
         .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let answers = runtime.block_on(admin.describe_configs(&wanted, &options)).map_err(|error| failed(&error))?;
     let of_topic = |resource: &ConfigResource| match &resource.specifier {
-        OwnedResourceSpecifier::Topic(name) => Some((settings.topics.called(name)?, TopicSettings::of(resource)?)),
+        OwnedResourceSpecifier::Topic(name) => {
+            Some((settings.topics.topic_of(name)?, TopicSettings::of(resource)?))
+        }
         _ => None,
     };
     Ok(answers.iter().flatten().filter_map(of_topic).collect())

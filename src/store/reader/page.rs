@@ -9,7 +9,7 @@ use std::vec;
 use sled::IVec;
 
 use super::{ListQuery, Reader, SPARE};
-use crate::codec::stored::{self, Filter, Layout};
+use crate::codec::stored_record::{self, Filter, Layout};
 use crate::store::{StoreError, pieces};
 
 /// A page that is being read. It gives its body piece by piece: `{"optimizations": [...], "total": n}`, the objectives
@@ -100,7 +100,7 @@ impl PageReader {
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
     }
 }

@@ -1,7 +1,7 @@
 //! The catalog: what is on disk of it is what is in memory, and its lists and totals are those of its entries.
 
 use super::{Finding, Step, Verifier};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::store::StoreError;
 use crate::store::catalog::{Entry, ListCheck};
 use crate::store::journal::chunk_number;
@@ -13,7 +13,7 @@ impl Verifier<'_> {
         let tree = self.reader.trees.catalog.clone();
         self.each(&tree, |verifier, key, value| {
             let number = chunk_number(key)?;
-            match stored::decode::<Vec<Entry<'_>>>(&value, "catalog chunk") {
+            match stored_record::decode::<Vec<Entry<'_>>>(&value, "catalog chunk") {
                 Ok(entries) => verifier.chunk(number, &entries, &mut met),
                 Err(damaged) => verifier.unreadable("catalog", format!("chunk {number}"), damaged.to_string()),
             }
@@ -55,7 +55,7 @@ impl Verifier<'_> {
                 chunk,
             );
         };
-        let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
+        let entries: Vec<Entry<'_>> = stored_record::decode(&value, "catalog chunk")?;
         let entry = entries.iter().rev().find(|entry| entry.number == number);
         match entry {
             None => finding("its entry is not in the chunk that should hold it", chunk),

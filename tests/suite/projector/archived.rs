@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use optview::domain::{OwnedRecord, Topic};
 use optview::projector::{self, Control};
 use optview::source::archive::{ArchiveSource, Manifest};
-use optview::source::{Polled, Source, Watermarks};
+use optview::source::{Source, SourceEvent, Watermarks};
 use optview::status::{State, Status};
 
 use super::script::{self, Partition, Run, partitions, project};
@@ -94,10 +94,10 @@ fn what_was_read_of_an_archive_is_not_given_again() {
     let mut found = Vec::new();
     while ended < partitions.len() {
         source.poll(Duration::from_millis(10), &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) => given += records.len(),
-            Polled::Ended { .. } => ended += 1,
-            Polled::Failed { reason, .. } => panic!("{reason}"),
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Records(records) => given += records.len(),
+            SourceEvent::Ended { .. } => ended += 1,
+            SourceEvent::Failed { reason, .. } => panic!("{reason}"),
         });
         for (topic, partition, Watermarks { low, high }) in found.drain(..) {
             assert_eq!(low, 0);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::Topic;
 use optview::projector::{self, Control};
-use optview::source::{Polled, Source, Watermarks};
+use optview::source::{Source, SourceEvent, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
@@ -22,10 +22,10 @@ struct Named {
 }
 
 impl Source for Named {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         } else if !self.assigned.is_empty() {
             self.id = self.later.or(self.id);

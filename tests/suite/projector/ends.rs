@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, Control, Positions};
-use optview::source::{PartitionObservation, Polled, Records, Source, Watermarks};
+use optview::source::{PartitionObservation, Records, Source, SourceEvent, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
@@ -71,13 +71,13 @@ fn batch(offsets: &[i64]) -> Batch {
 }
 
 impl Source for Scripted {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let (topic, partition) = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.0 { self.watermarks } else { nothing };
-                take(Polled::Found { topic, partition, watermarks });
+                take(SourceEvent::Found { topic, partition, watermarks });
             }
             return;
         }
@@ -85,8 +85,8 @@ impl Source for Scripted {
             return std::thread::sleep(Duration::from_millis(1));
         }
         match self.steps.pop_front() {
-            Some(Step::Records(offsets)) => take(Polled::Records(Box::new(batch(&offsets)))),
-            Some(Step::Ended(position)) => take(Polled::Ended { topic, partition, position }),
+            Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
+            Some(Step::Ended(position)) => take(SourceEvent::Ended { topic, partition, position }),
             Some(Step::Observed(id, high)) => self.observed = (id, high),
             None => std::thread::sleep(Duration::from_millis(1)),
         }

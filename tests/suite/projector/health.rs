@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::Topic;
 use optview::projector::{self, Control};
-use optview::source::{ClusterHealth, PartitionObservation, Polled, Source, StandingError, Watermarks};
+use optview::source::{ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, Watermarks};
 use optview::status::{PartitionReport, Report, State, Status};
 use parking_lot::Mutex;
 
@@ -30,10 +30,10 @@ struct Cluster {
 }
 
 impl Source for Cluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -10,7 +10,7 @@ use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
 use optview::projector::{self, Control, Settings};
-use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
+use optview::source::{PartitionObservation, Records, Source, SourceEvent, TopicNames, Watermarks};
 use optview::status::{State, Status};
 use optview::store::Opened;
 
@@ -170,7 +170,7 @@ impl<'a> Playing<'a> {
     }
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
-    fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
+    fn give_some(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         if self.partitions.is_empty() {
             return;
         }
@@ -179,11 +179,11 @@ impl<'a> Playing<'a> {
         let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
-            take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
+            take(SourceEvent::Failed { topic, partition: number, reason: "the script says so".to_owned() });
         }
         if next >= records.len() {
             if !std::mem::replace(&mut self.told_ended[at], true) {
-                take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
+                take(SourceEvent::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
         }
@@ -191,7 +191,7 @@ impl<'a> Playing<'a> {
         let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
         let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
         let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
-        take(Polled::Records(Box::new(Given(records[next..next + count].to_vec()))));
+        take(SourceEvent::Records(Box::new(Given(records[next..next + count].to_vec()))));
         self.next[at] = Some(next + count);
         self.delivered += count;
         if self.run.killed_after == Some(self.delivered) {
@@ -213,7 +213,7 @@ impl Records for Given {
 }
 
 impl Source for Playing<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         if (self.run.until)(self) {
@@ -223,7 +223,7 @@ impl Source for Playing<'_> {
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
                 let Partition { topic, number, .. } = *partition;
-                take(Polled::Found { topic, partition: number, watermarks: partition.watermarks() });
+                take(SourceEvent::Found { topic, partition: number, watermarks: partition.watermarks() });
             }
             return;
         }

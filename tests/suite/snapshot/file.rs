@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use optview::domain::{Topic, TopicId};
-use optview::snapshot::{Exported, Room, SnapshotError, Summary, export, import, import_where_none};
+use optview::snapshot::{
+    DiskReserve, ExportRequest, SnapshotError, SnapshotSummary, export, import, import_where_none,
+};
 use optview::source::TopicNames;
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
@@ -17,7 +19,7 @@ const OPTIMIZATIONS: u64 = 300;
 struct Made {
     directory: tempfile::TempDir,
     file: PathBuf,
-    summary: Summary,
+    summary: SnapshotSummary,
 }
 
 fn made() -> Made {
@@ -46,29 +48,33 @@ fn made() -> Made {
 }
 
 /// Nothing has to stay free.
-const ROOM: Room = Room { floor: 0 };
+const ROOM: DiskReserve = DiskReserve { floor: 0 };
 
-fn export_to(reader: &Reader, file: &Path) -> Result<Summary, SnapshotError> {
+fn export_to(reader: &Reader, file: &Path) -> Result<SnapshotSummary, SnapshotError> {
     export_within(ROOM, reader, file, &mut || {})
 }
 
 fn export_within(
-    room: Room,
+    room: DiskReserve,
     reader: &Reader,
     file: &Path,
     told: &mut dyn FnMut(),
-) -> Result<Summary, SnapshotError> {
+) -> Result<SnapshotSummary, SnapshotError> {
     // A file that is there is replaced.
     let replace = true;
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
     let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
-    export(Exported { reader, generation, topic: &topic, store_bytes, room, replace }, file, &mut |_, _, _| {
-        told();
-        ControlFlow::Continue(())
-    })
+    export(
+        ExportRequest { reader, generation, topic: &topic, store_bytes, room, replace },
+        file,
+        &mut |_, _, _| {
+            told();
+            ControlFlow::Continue(())
+        },
+    )
 }
 
-fn import_into(file: &Path, data_dir: &Path) -> Result<Summary, SnapshotError> {
+fn import_into(file: &Path, data_dir: &Path) -> Result<SnapshotSummary, SnapshotError> {
     fs::create_dir_all(data_dir).unwrap();
     import(file, data_dir, ROOM, None, &mut |_, _, _| ControlFlow::Continue(()))
 }
@@ -238,7 +244,7 @@ fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() 
         "importing" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    assert!(matches!(ended, Err(SnapshotError::ToldToEnd)));
+    assert!(matches!(ended, Err(SnapshotError::Interrupted)));
     assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
     assert_eq!(import_into(&file, &data_dir).unwrap(), summary);
 }
@@ -262,7 +268,7 @@ fn an_export_that_fails_leaves_the_file_that_was_there() {
 #[test]
 fn what_there_is_no_room_for_is_not_begun() {
     let Made { directory, file, .. } = made();
-    let full = Room { floor: u64::MAX };
+    let full = DiskReserve { floor: u64::MAX };
     let before = fs::read(&file).unwrap();
     let opened = made::open(&directory.path().join("source"));
     let refused = export_within(full, &opened.writer.reader(), &file, &mut || {}).unwrap_err();
@@ -286,14 +292,14 @@ fn an_export_ends_before_the_disk_that_fills_meanwhile_is_full() {
     made::wait_until_written(&writer, 1);
     let file = directory.path().join("views.snapshot");
     let free = optview::disk::free_bytes(directory.path()).unwrap();
-    let room = Room { floor: free.saturating_sub(BYTES) };
+    let room = DiskReserve { floor: free.saturating_sub(BYTES) };
     let others = fs::File::create(directory.path().join("others")).unwrap();
     let mut told = 0;
     let ended = export_within(room, &writer.reader(), &file, &mut || {
         told += 1;
         rustix::fs::fallocate(&others, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).unwrap();
     });
-    assert!(matches!(ended, Err(SnapshotError::Filled { .. })), "{ended:?}");
+    assert!(matches!(ended, Err(SnapshotError::DiskFull { .. })), "{ended:?}");
     assert_eq!(told, 1);
     assert!(!file.exists() && !directory.path().join("views.snapshot.part").exists());
 }

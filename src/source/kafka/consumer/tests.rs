@@ -66,8 +66,8 @@ impl Reading {
         let mut found = Vec::new();
         let Reading { source, given, ended, failed } = self;
         source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
-            Polled::Records(records) => {
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
+            SourceEvent::Records(records) => {
                 for at in 0..records.len() {
                     let record = records.record(at);
                     let position = record.position;
@@ -76,8 +76,8 @@ impl Reading {
                     values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
                 }
             }
-            Polled::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
-            Polled::Failed { reason, .. } => failed.push(reason),
+            SourceEvent::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
+            SourceEvent::Failed { reason, .. } => failed.push(reason),
         });
         for (topic, partition, low) in found {
             source.assign(topic, partition, low).unwrap();
@@ -107,7 +107,7 @@ impl Reading {
 
     /// Has the source look after its consumer at a time to come.
     fn look_at(&mut self, now: Instant) {
-        self.source.look_after_consumer(now);
+        self.source.check_consumer(now);
     }
 
     fn error(&self, partition: (Topic, i32)) -> Option<String> {
@@ -324,9 +324,9 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         assert!(begin.elapsed() < DEADLINE, "it does not stop");
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Failed { topic, reason, .. } => failed.push((topic, reason)),
-            Polled::Records(_) | Polled::Ended { .. } => {}
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason)),
+            SourceEvent::Records(_) | SourceEvent::Ended { .. } => {}
         });
         for (topic, partition) in found {
             let offset = if topic == Topic::Jobs { 100 } else { 0 };

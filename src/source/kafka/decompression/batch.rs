@@ -106,7 +106,7 @@ impl Write for Chunks {
 ///
 /// # Errors
 /// What reading fails at; records that are none; records that even short are too much.
-pub fn within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Result<Chunks> {
+pub fn read_within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Result<Chunks> {
     let mut whole = Chunks::default();
     if whole.read_from(open()?, limit)? {
         return Ok(whole);

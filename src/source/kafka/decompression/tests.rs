@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, Threa
 use super::*;
 use crate::domain::Topic;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Polled, Records, Source as _, TopicNames};
+use crate::source::{Records, Source as _, SourceEvent, TopicNames};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -37,10 +37,10 @@ fn read(settings: &KafkaSettings, count: usize) -> Vec<(i64, Option<u64>, Vec<u8
         assert!(begin.elapsed() < DEADLINE, "{} records", given.len());
         let mut found = Vec::new();
         source.poll(Duration::from_millis(20), &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Records(records) => given.extend((0..records.len()).map(|at| one(&*records, at))),
-            Polled::Failed { reason, .. } => panic!("{reason}"),
-            Polled::Ended { .. } => {}
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Records(records) => given.extend((0..records.len()).map(|at| one(&*records, at))),
+            SourceEvent::Failed { reason, .. } => panic!("{reason}"),
+            SourceEvent::Ended { .. } => {}
         });
         for (topic, partition) in found {
             source.assign(topic, partition, 0).unwrap();

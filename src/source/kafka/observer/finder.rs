@@ -5,8 +5,8 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
-use super::super::queries::Asking;
-use super::state::Look;
+use super::super::queries::QueryClient;
+use super::state::TopicScan;
 use crate::domain::Topic;
 use crate::source::TopicNames;
 
@@ -14,17 +14,17 @@ use crate::source::TopicNames;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks at every topic once.
-pub fn look(client: &Asking, names: &TopicNames) -> Look {
-    let mut look = Look::default();
+pub fn scan_topics(client: &QueryClient, names: &TopicNames) -> TopicScan {
+    let mut scan = TopicScan::default();
     for topic in Topic::ALL {
-        if let Err(trouble) = look_at(client, names.get(topic), topic, &mut look) {
-            look.troubles.push(trouble);
+        if let Err(trouble) = scan_topic(client, names.get(topic), topic, &mut scan) {
+            scan.troubles.push(trouble);
         }
     }
-    look
+    scan
 }
 
-fn look_at(client: &Asking, name: &str, topic: Topic, look: &mut Look) -> Result<(), String> {
+fn scan_topic(client: &QueryClient, name: &str, topic: Topic, scan: &mut TopicScan) -> Result<(), String> {
     let no_topic = |why: &dyn std::fmt::Display| format!("cannot look at the topic `{name}`: {why}");
     let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| no_topic(&error))?;
     let held = metadata.topics().iter().find(|held| held.name() == name);
@@ -37,8 +37,8 @@ fn look_at(client: &Asking, name: &str, topic: Topic, look: &mut Look) -> Result
         return Err(no_topic(&"it has no partitions"));
     }
     // The cluster has just answered, so its id is known by now, if ever.
-    look.cluster_id = client.client().fetch_cluster_id(REQUEST_TIMEOUT).or(look.cluster_id.take());
-    look.brokers = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
-    look.partitions.extend(held.partitions().iter().map(|partition| (topic, partition.id())));
+    scan.cluster_id = client.client().fetch_cluster_id(REQUEST_TIMEOUT).or(scan.cluster_id.take());
+    scan.brokers = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
+    scan.partitions.extend(held.partitions().iter().map(|partition| (topic, partition.id())));
     Ok(())
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::IdAnswer;
-use super::state::{Round, explain, is_broker_code, stand};
+use super::state::{Round, explain, is_broker_code, set_standing};
 use crate::domain::TopicId;
 use crate::source::StandingError;
 
@@ -23,7 +23,7 @@ const ROUNDS_OF_A_CHANGE: u32 = 2;
 
 /// Which topic a name stands for now, as far as the brokers say so.
 #[derive(Default)]
-pub struct Identity {
+pub struct TopicIdentity {
     pub id: Option<TopicId>,
     /// When the question was sent that was answered last with the id that is believed.
     pub asked_at: Option<Instant>,
@@ -43,7 +43,7 @@ struct Candidate {
     rounds: u32,
 }
 
-impl Identity {
+impl TopicIdentity {
     /// Whether the last answers were not those that are believed, or not all of them.
     pub fn is_doubtful(&self) -> bool {
         self.is_settled && self.candidate.is_some()
@@ -71,7 +71,7 @@ impl Identity {
             let text = format!(
                 "the topic `{name}`: the brokers do not agree which one it is, as while it is created again"
             );
-            return stand(&mut self.error, RDKafkaErrorCode::UnknownTopicId, text, time);
+            return set_standing(&mut self.error, RDKafkaErrorCode::UnknownTopicId, text, time);
         };
         let is_known = self.is_settled && (id.is_none() || id == self.id);
         if is_known || self.is_agreed(id, &given, brokers) {
@@ -108,7 +108,7 @@ impl Identity {
     ) {
         let codes = || answers.iter().filter_map(|(_, answer)| answer.err());
         if let Some(code) = codes().find(is_broker_code) {
-            stand(&mut self.error, code, explain(code, name, None), time);
+            set_standing(&mut self.error, code, explain(code, name, None), time);
         } else {
             self.unanswered += u32::from(round.is_answered());
             self.is_settled |= self.unanswered >= UNANSWERED_AT_MOST;

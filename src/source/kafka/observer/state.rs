@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::{Bound, IdAnswer, OffsetAnswer};
-use super::identity::Identity;
+use super::identity::TopicIdentity;
 use crate::domain::Topic;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
 
 /// A partition that was not known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundPartition {
     pub topic: Topic,
     pub partition: i32,
     pub watermarks: Watermarks,
@@ -22,7 +22,7 @@ pub struct Found {
 
 /// What a look at the topics found.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct TopicScan {
     pub partitions: Vec<(Topic, i32)>,
     pub brokers: Vec<i32>,
     pub cluster_id: Option<String>,
@@ -72,10 +72,10 @@ pub(super) fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
     *code as i32 > RDKafkaErrorCode::End as i32
 }
 
-pub struct State {
+pub struct ClusterState {
     names: TopicNames,
-    partitions: BTreeMap<(Topic, i32), Observed>,
-    topics: BTreeMap<Topic, Identity>,
+    partitions: BTreeMap<(Topic, i32), PartitionState>,
+    topics: BTreeMap<Topic, TopicIdentity>,
     brokers: Vec<i32>,
     /// Whether all topics were there, at some time.
     all_there: bool,
@@ -88,23 +88,23 @@ pub struct State {
 }
 
 #[derive(Default)]
-struct Observed {
-    bounds: Option<Bounds>,
+struct PartitionState {
+    bounds: Option<BoundAnswers>,
     error: Option<StandingError>,
     is_given: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Bounds {
+struct BoundAnswers {
     low: i64,
     last_stable: i64,
     high: i64,
     asked_at: Instant,
 }
 
-impl State {
-    pub fn new(names: TopicNames) -> State {
-        State {
+impl ClusterState {
+    pub fn new(names: TopicNames) -> ClusterState {
+        ClusterState {
             names,
             partitions: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -119,8 +119,8 @@ impl State {
     }
 
     /// Takes in what a look at the topics found. Gives whether there is a partition that was not known.
-    pub fn take_look(&mut self, look: Look, now: Instant) -> bool {
-        let Look { partitions, brokers, cluster_id, troubles } = look;
+    pub fn take_scan(&mut self, look: TopicScan, now: Instant) -> bool {
+        let TopicScan { partitions, brokers, cluster_id, troubles } = look;
         // The cluster has answered where it names its brokers, whether the topics are there or not.
         if !partitions.is_empty() || !brokers.is_empty() {
             self.answered(now);
@@ -153,7 +153,7 @@ impl State {
                 let text = "no broker has answered within the time that it has".to_owned();
                 (RDKafkaErrorCode::OperationTimedOut, text)
             });
-            stand(&mut self.error, code, text, time);
+            set_standing(&mut self.error, code, text, time);
         }
         for topic in Topic::ALL {
             let of_topic = round.ids.iter().filter(|(asked, _, _)| *asked == topic);
@@ -173,14 +173,14 @@ impl State {
             let observed = self.partitions.entry(key).or_default();
             match answers {
                 // They may be those of another topic.
-                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(Identity::is_doubtful) => {}
+                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(TopicIdentity::is_doubtful) => {}
                 [Ok(low), Ok(last_stable), Ok(high)] => {
-                    observed.bounds = Some(Bounds { low, last_stable, high, asked_at: round.asked_at });
+                    observed.bounds = Some(BoundAnswers { low, last_stable, high, asked_at: round.asked_at });
                     observed.error = None;
                 }
                 answers => {
                     let code = answers.into_iter().find_map(Result::err).unwrap_or(RDKafkaErrorCode::Unknown);
-                    stand(&mut observed.error, code, explain(code, name, Some(key.1)), time);
+                    set_standing(&mut observed.error, code, explain(code, name, Some(key.1)), time);
                 }
             }
         }
@@ -215,15 +215,15 @@ impl State {
     }
 
     /// Those that can be read since the last call: where they begin and end is known, and of which topic they are.
-    pub fn take_found(&mut self) -> Vec<Found> {
+    pub fn take_found(&mut self) -> Vec<FoundPartition> {
         let mut found = Vec::new();
         for (&(topic, partition), observed) in &mut self.partitions {
             let is_settled = self.topics.get(&topic).is_some_and(|identity| identity.is_settled);
-            if let Some(Bounds { low, last_stable, .. }) = observed.bounds
+            if let Some(BoundAnswers { low, last_stable, .. }) = observed.bounds
                 && is_settled
                 && !std::mem::replace(&mut observed.is_given, true)
             {
-                found.push(Found { topic, partition, watermarks: Watermarks { low, high: last_stable } });
+                found.push(FoundPartition { topic, partition, watermarks: Watermarks { low, high: last_stable } });
             }
         }
         self.is_complete |= self.all_there && self.partitions.values().all(|observed| observed.is_given);
@@ -252,14 +252,14 @@ impl State {
     }
 
     pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let Bounds { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
+        let BoundAnswers { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
         let topic_id = self.topics.get(&topic).and_then(|identity| identity.id);
         Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
     }
 
     /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
-        let is = |identity: &Identity| match identity.asked_at {
+        let is = |identity: &TopicIdentity| match identity.asked_at {
             Some(asked_at) => asked_at >= time,
             None => identity.is_settled,
         };
@@ -279,7 +279,12 @@ impl State {
 }
 
 /// The error stands, since now where none has stood.
-pub(super) fn stand(held: &mut Option<StandingError>, code: RDKafkaErrorCode, text: String, time: DateTime<Utc>) {
+pub(super) fn set_standing(
+    held: &mut Option<StandingError>,
+    code: RDKafkaErrorCode,
+    text: String,
+    time: DateTime<Utc>,
+) {
     let since = held.as_ref().map_or(time, |held| held.since);
     *held = Some(StandingError { code: format!("{code:?}"), text, since });
 }

@@ -48,7 +48,7 @@ fn parsed(mut records: &[u8]) -> Vec<Parsed> {
 }
 
 fn bounded(records: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-    within(limit, || Ok(records)).map(|chunks| chunks.into_iter().flatten().collect())
+    read_within(limit, || Ok(records)).map(|chunks| chunks.into_iter().flatten().collect())
 }
 
 fn cut_len((_, _, _, (name, len)): &Parsed) -> Option<u64> {

@@ -44,7 +44,7 @@ impl TopicNames {
     }
 
     /// Which topic is called so, if any.
-    pub fn called(&self, name: &str) -> Option<Topic> {
+    pub fn topic_of(&self, name: &str) -> Option<Topic> {
         Topic::ALL.into_iter().find(|&topic| self.get(topic) == name)
     }
 }

@@ -11,7 +11,7 @@ use super::register::Stamp;
 
 /// An event that changed nothing although it happened later than what it lost to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outranked {
+pub struct Outranking {
     /// The stream that it came in.
     pub topic: Topic,
     /// The kind of event, as the contract on the topics names it.
@@ -25,9 +25,9 @@ pub struct Outranked {
 
 /// The latest event of a register by time; empty while that is the event that set the register.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Latest(Option<Box<Stamp>>);
+pub struct LatestEvent(Option<Box<Stamp>>);
 
-impl Latest {
+impl LatestEvent {
     /// The latest event there was, where `winner` is the one that set the register.
     pub fn or<'a>(&'a self, winner: &'a Stamp) -> &'a Stamp {
         self.0.as_deref().unwrap_or(winner)
@@ -40,8 +40,8 @@ impl Latest {
     }
 
     /// The latest event, to be kept beside the event that set the register in the end.
-    pub fn beside(latest: Stamp, winner: &Stamp) -> Latest {
-        Latest((latest != *winner).then(|| Box::new(latest)))
+    pub fn beside(latest: Stamp, winner: &Stamp) -> LatestEvent {
+        LatestEvent((latest != *winner).then(|| Box::new(latest)))
     }
 
     /// The latest event, if it lost to `winner` although it is newer.
@@ -51,7 +51,7 @@ impl Latest {
 }
 
 /// The later one of two events. Of one event that was seen twice, the one at the least position.
-pub fn later<'a>(one: &'a Stamp, other: &'a Stamp) -> &'a Stamp {
+pub fn later_of<'a>(one: &'a Stamp, other: &'a Stamp) -> &'a Stamp {
     let key = |stamp: &'a Stamp| (stamp.happened_at(), &stamp.version, Reverse(stamp.source));
     if key(one) >= key(other) { one } else { other }
 }
@@ -70,7 +70,7 @@ pub fn is_newer(event: &Stamp, other: &Stamp) -> bool {
 }
 
 /// Why an event lost although it is newer, in words.
-pub fn why(event: &Stamp, winner: &Stamp) -> String {
+pub fn explanation(event: &Stamp, winner: &Stamp) -> String {
     let (lost, won) = (&event.version, &winner.version);
     if lost >= won {
         return format!("the optimization had been deleted at {}, which is for ever", won.occurred_at);
@@ -134,7 +134,7 @@ mod tests {
         let event = stamp(0, 100 + 3_600, 0, 11).written_at(Some(100_000 + hour));
         assert_eq!(ahead.happened_at(), Timestamp::from_millis(100_000).unwrap());
         assert!(is_outranked(&event, &ahead));
-        assert!(why(&event, &ahead).contains("clock was ahead"), "{}", why(&event, &ahead));
+        assert!(explanation(&event, &ahead).contains("clock was ahead"), "{}", explanation(&event, &ahead));
         // Producers and brokers never have quite the same clock.
         let nearly = stamp(0, 160, 0, 10).written_at(Some(100_000));
         assert_eq!(nearly, stamp(0, 160, 0, 10));

@@ -8,14 +8,14 @@ use chrono::Utc;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning, out_of_range};
-use super::queue::{Queue, Taken};
-use super::wake::Wake;
-use super::watch::Watch;
+use super::queue::{Queue, QueueItem};
+use super::wake_flag::WakeFlag;
 use crate::domain::Topic;
-use crate::source::{PartitionObservation, Polled, Records as _, StandingError};
+use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
 
-pub struct Partition {
+pub struct AssignedPartition {
     pub topic: Topic,
     pub number: i32,
     queue: Queue,
@@ -36,19 +36,19 @@ pub struct FetchError {
     code: RDKafkaErrorCode,
     /// When this code was told first without another one between, and when last.
     pub since: Instant,
-    told: Instant,
+    last_reported: Instant,
 }
 
-impl Partition {
+impl AssignedPartition {
     /// Takes the partition's records out of the client's main queue. Before anything is fetched: what came by the main queue
     /// could be read after what follows it, and a checkpoint between the two would cover records that were never folded.
     pub fn split(
-        client: &Arc<Client<Watch>>,
+        client: &Arc<Client<ConsumerWatch>>,
         name: &str,
         (topic, number): (Topic, i32),
         position: i64,
-        wake: &Arc<Wake>,
-    ) -> Result<Partition, String> {
+        wake: &Arc<WakeFlag>,
+    ) -> Result<AssignedPartition, String> {
         let ready = Arc::new(AtomicBool::new(true));
         let (wake, set) = (wake.clone(), ready.clone());
         let nonempty = move || {
@@ -57,7 +57,7 @@ impl Partition {
         };
         let queue = Queue::split(client, name, number, nonempty)
             .ok_or_else(|| format!("librdkafka has no queue for {name}/{number}"))?;
-        Ok(Partition { topic, number, queue, ready, time: i64::MIN, position, error: None })
+        Ok(AssignedPartition { topic, number, queue, ready, time: i64::MIN, position, error: None })
     }
 
     pub fn is_ready(&self) -> bool {
@@ -65,41 +65,48 @@ impl Partition {
     }
 
     /// Gives a batch of the partition's records. Gives how many those were, and how many bytes they have.
-    pub fn turn(&mut self, watch: &Watch, take: &mut dyn FnMut(Polled)) -> (usize, usize) {
-        let Partition { topic, number, ref mut queue, ref ready, ref mut time, ref mut position, ref mut error } =
-            *self;
+    pub fn take_batch(&mut self, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) -> (usize, usize) {
+        let AssignedPartition {
+            topic,
+            number,
+            ref mut queue,
+            ref ready,
+            ref mut time,
+            ref mut position,
+            ref mut error,
+        } = *self;
         // Before the queue is read: what comes meanwhile sets it again.
         ready.store(false, Ordering::Release);
         let (taken, bytes) = queue.take(topic, |taken| match taken {
-            Taken::Messages(messages) => {
+            QueueItem::Messages(messages) => {
                 let last = messages.record(messages.len() - 1);
                 *time = last.timestamp_millis.unwrap_or(i64::MIN);
                 *position = last.position.offset + 1;
                 drop(last);
                 *error = None;
-                take(Polled::Records(Box::new(messages)));
+                take(SourceEvent::Records(Box::new(messages)));
             }
-            Taken::End(at) => {
-                watch.connected();
+            QueueItem::End(at) => {
+                watch.note_connected();
                 *position = (*position).max(at);
                 *error = None;
-                take(Polled::Ended { topic, partition: number, position: *position });
+                take(SourceEvent::Ended { topic, partition: number, position: *position });
             }
-            Taken::Error(code, text) => {
+            QueueItem::Error(code, text) => {
                 let now = Instant::now();
                 let same = error.as_ref().filter(|held| held.code == code);
                 let since = same.map_or(now, |held| held.since);
                 match consequence(code, &text, now - since) {
                     Consequence::Stands(text) => {
-                        watch.fetch_failed((topic, number), code, &text);
-                        let shown = standing(error.take(), code, text);
-                        *error = Some(FetchError { shown, code, since, told: now });
+                        watch.note_fetch_error((topic, number), code, &text);
+                        let shown = standing_error(error.take(), code, text);
+                        *error = Some(FetchError { shown, code, since, last_reported: now });
                     }
-                    Consequence::Stops(reason) => take(Polled::Failed { topic, partition: number, reason }),
+                    Consequence::Stops(reason) => take(SourceEvent::Failed { topic, partition: number, reason }),
                 }
             }
         });
-        if Queue::is_batch(taken) {
+        if Queue::is_full_batch(taken) {
             ready.store(true, Ordering::Release);
         }
         (taken, bytes)
@@ -109,19 +116,20 @@ impl Partition {
     /// bounds that the cluster was asked for afterwards.
     pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<String> {
         let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;
-        let PartitionObservation { low, high, .. } = observed.filter(|seen| seen.asked_at > error.told)?;
+        let PartitionObservation { low, high, .. } =
+            observed.filter(|seen| seen.asked_at > error.last_reported)?;
         let is_there = (low..=high).contains(&self.position);
         (!is_there).then(|| out_of_range(self.position, low, high))
     }
 
     /// A partition that is assigned anew may give its records at once.
-    pub fn look_again(&self) {
+    pub fn mark_ready(&self) {
         self.ready.store(true, Ordering::Release);
     }
 }
 
 /// The error as it is shown: it stands since the first error after which the partition has not been read.
-fn standing(before: Option<FetchError>, code: RDKafkaErrorCode, text: String) -> StandingError {
+fn standing_error(before: Option<FetchError>, code: RDKafkaErrorCode, text: String) -> StandingError {
     let since = before.map_or_else(Utc::now, |before| before.shown.since);
     StandingError { code: format!("{code:?}"), text, since }
 }

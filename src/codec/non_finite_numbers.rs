@@ -8,7 +8,7 @@ const STAND_IN: &str = "1e999";
 
 /// The text with a stand-in for each `NaN`, `Infinity` and `-Infinity` outside of strings, and how many there are; `None` where
 /// there are none.
-pub fn replaced(text: &str) -> Option<(String, u32)> {
+pub fn replace_non_finite(text: &str) -> Option<(String, u32)> {
     let (mut replaced, mut count) = (String::new(), 0);
     let mut rest = text;
     while let Some(at) = memchr3(b'"', b'N', b'I', rest.as_bytes()) {
@@ -22,7 +22,7 @@ pub fn replaced(text: &str) -> Option<(String, u32)> {
         // The sign of an infinity is a sign of its stand-in.
         replaced.push_str(before);
         let after = found.strip_prefix("NaN").or_else(|| found.strip_prefix("Infinity"));
-        let Some(after) = after.filter(|after| is_whole(&replaced, after)) else {
+        let Some(after) = after.filter(|after| is_whole_word(&replaced, after)) else {
             replaced.push_str(&found[..1]);
             rest = &found[1..];
             continue;
@@ -36,7 +36,7 @@ pub fn replaced(text: &str) -> Option<(String, u32)> {
 }
 
 /// Whether what stands between these is a word of its own, and not a part of a number or another word.
-fn is_whole(before: &str, after: &str) -> bool {
+fn is_whole_word(before: &str, after: &str) -> bool {
     let is_begun = before.trim_ascii_end().ends_with([':', ',', '[', '-']);
     is_begun && !after.starts_with(|next: char| next.is_alphanumeric() || "._+-".contains(next))
 }
@@ -70,7 +70,7 @@ mod tests {
             (r#"{"a":"NaN"#, None),
             ("", None),
         ] {
-            let replaced = replaced(text);
+            let replaced = replace_non_finite(text);
             assert_eq!(replaced.as_ref().map(|(text, count)| (text.as_str(), *count)), expected, "{text}");
         }
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 #[derive(Default)]
-pub struct Wake {
+pub struct WakeFlag {
     woken: Mutex<bool>,
     condvar: Condvar,
 }
 
-impl Wake {
+impl WakeFlag {
     pub fn wake(&self) {
         *self.woken.lock() = true;
         self.condvar.notify_one();

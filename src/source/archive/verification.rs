@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::errors::ReadError;
 use super::manifest::{FileEntry, Manifest, Span};
-use super::reader::{FileReader, cannot_read, check_bytes, check_len};
+use super::reader::{FileReader, check_bytes, check_len, read_error};
 use crate::domain::{OwnedRecord, Topic};
 
 /// So many problems of one file are told; one wrong byte may spoil all lines after it.
@@ -14,7 +14,7 @@ const MOST_PROBLEMS_A_FILE: usize = 20;
 
 /// What was looked at, and what was wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerificationReport {
     pub files: u64,
     /// Lines that are sound records.
     pub records: u64,
@@ -25,8 +25,12 @@ pub struct Verified {
 }
 
 /// Looks at everything. `progress` is told the records of each file that is done.
-pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&Verified)) -> Verified {
-    let mut verified = Verified::default();
+pub fn verify(
+    directory: &Path,
+    manifest: &Manifest,
+    mut progress: impl FnMut(&VerificationReport),
+) -> VerificationReport {
+    let mut verified = VerificationReport::default();
     let mut next: BTreeMap<(Topic, i32), i64> = BTreeMap::new();
     for (at, entry) in manifest.files.iter().enumerate() {
         let mut problems = Problems::default();
@@ -40,21 +44,21 @@ pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&V
         verified.records += check_lines(directory, manifest, entry, &mut problems);
         verified.files += 1;
         verified.bytes += entry.bytes;
-        verified.problems.extend(problems.told(&entry.name));
+        verified.problems.extend(problems.into_messages(&entry.name));
         progress(&verified);
     }
     verified
 }
 
 /// What can be seen without reading a file: that nothing is missing between them, and that each is as long as it is listed.
-pub(super) fn look_over(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
+pub(super) fn check_listing(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
     let mut next = BTreeMap::new();
     for entry in &manifest.files {
         for span in &entry.spans {
             let before = next.insert((span.stream, span.partition), span.next);
             gap(entry, span, before).or_else(|| misplaced(manifest, entry, span)).map_or(Ok(()), Err)?;
         }
-        let found = fs::metadata(directory.join(&entry.name)).map_err(|error| cannot_read(&entry.name, &error))?;
+        let found = fs::metadata(directory.join(&entry.name)).map_err(|error| read_error(&entry.name, &error))?;
         check_len(entry, found.len())?;
     }
     Ok(())
@@ -75,7 +79,7 @@ impl Extend<ReadError> for Problems {
 }
 
 impl Problems {
-    fn told(self, file: &str) -> impl Iterator<Item = String> {
+    fn into_messages(self, file: &str) -> impl Iterator<Item = String> {
         let more = (self.more > 0).then(|| format!("{file}: {} more problems", self.more));
         self.first.into_iter().map(|problem| problem.to_string()).chain(more)
     }
@@ -108,7 +112,7 @@ fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<Read
 
 /// An export adds to the last file only.
 fn check_end(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
-    let len = fs::metadata(directory.join(&entry.name)).map_err(|error| cannot_read(&entry.name, &error))?.len();
+    let len = fs::metadata(directory.join(&entry.name)).map_err(|error| read_error(&entry.name, &error))?.len();
     if len <= entry.bytes {
         return Ok(());
     }
@@ -134,8 +138,8 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
             Some(Err(error)) => Err(error),
             Some(Ok((record, topic))) => {
                 let checked =
-                    check_name(manifest, &record, &topic).and_then(|()| place(entry, &mut found, &record));
-                checked.map_err(|why| file.wrong(why))
+                    check_name(manifest, &record, &topic).and_then(|()| count_record(entry, &mut found, &record));
+                checked.map_err(|why| file.line_error(why))
             }
         };
         sound += u64::from(read.is_ok());
@@ -164,7 +168,11 @@ fn check_name(manifest: &Manifest, record: &OwnedRecord, topic: &str) -> Result<
 }
 
 /// Counts a record where it belongs.
-fn place(entry: &FileEntry, found: &mut BTreeMap<(Topic, i32), Span>, record: &OwnedRecord) -> Result<(), String> {
+fn count_record(
+    entry: &FileEntry,
+    found: &mut BTreeMap<(Topic, i32), Span>,
+    record: &OwnedRecord,
+) -> Result<(), String> {
     let (position, offset) = (record.position, record.position.offset);
     let Some(listed) = entry.span(position.topic, position.partition) else {
         return Err(format!("{position} is of a partition that the manifest does not list for this file"));

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use super::errors::{ArchiveError, ReadError};
 use super::manifest::{FileEntry, Manifest, Span};
-use super::reader::Reader;
-use super::verify::look_over;
+use super::reader::ArchiveReader;
+use super::verification::check_listing;
 use crate::domain::{OwnedRecord, Record, Topic};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{Records, Source, SourceEvent, Watermarks};
 
 /// How many records are given at a time, at most.
 const BATCH: usize = 512;
@@ -30,19 +30,19 @@ pub struct ArchiveSource {
     spans: BTreeMap<(Topic, i32), Span>,
     /// What is read of each partition that was assigned: from this offset on.
     next: BTreeMap<(Topic, i32), i64>,
-    state: State,
+    state: PlaybackState,
 }
 
-enum State {
+enum PlaybackState {
     New,
     /// The partitions were given.
     Found,
-    Reading(Receiver<Read>),
+    Reading(Receiver<ReaderMessage>),
     Over,
 }
 
-enum Read {
-    Batch(Batch),
+enum ReaderMessage {
+    Batch(RecordBatch),
     Damaged(ReadError),
     End,
 }
@@ -52,10 +52,10 @@ impl ArchiveSource {
     /// Where it is no archive, and where files of it are missing, as far as that can be told without reading them.
     pub fn open(directory: &Path) -> Result<ArchiveSource, ArchiveError> {
         let manifest = Manifest::read(directory)?;
-        look_over(directory, &manifest)?;
+        check_listing(directory, &manifest)?;
         let spans = manifest.spans();
         let directory = directory.to_owned();
-        Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: State::New })
+        Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: PlaybackState::New })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -64,15 +64,15 @@ impl ArchiveSource {
 
     /// Whether nothing comes any more of what was assigned: all of it was given, or it cannot be read on.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, PlaybackState::Over)
     }
 
     /// Reads, on a thread of its own, the files that have something of what was assigned.
-    fn start(&self) -> Receiver<Read> {
+    fn start(&self) -> Receiver<ReaderMessage> {
         let (send, reading) = sync_channel(BATCHES_AHEAD);
         let files: VecDeque<FileEntry> =
             self.manifest.files.iter().filter(|file| self.has_some(file)).cloned().collect();
-        let reader = Reader::of(&self.directory, files);
+        let reader = ArchiveReader::of_files(&self.directory, files);
         thread::spawn(move || read(reader, &send));
         reading
     }
@@ -86,60 +86,60 @@ impl ArchiveSource {
     }
 
     /// Gives what is left of a batch without what was not asked for.
-    fn give(&self, mut batch: Batch, take: &mut dyn FnMut(Polled)) {
+    fn give(&self, mut batch: RecordBatch, take: &mut dyn FnMut(SourceEvent)) {
         let Some(&next) = self.next.get(&batch.partition) else { return };
         batch.records.retain(|record| record.position.offset >= next);
         if !batch.records.is_empty() {
-            take(Polled::Records(Box::new(batch)));
+            take(SourceEvent::Records(Box::new(batch)));
         }
     }
 }
 
 impl Source for ArchiveSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let reading = match &self.state {
-            State::New => {
+            PlaybackState::New => {
                 for (topic, partition) in self.manifest.partitions() {
                     let watermarks = watermarks(self.spans.get(&(topic, partition)));
-                    take(Polled::Found { topic, partition, watermarks });
+                    take(SourceEvent::Found { topic, partition, watermarks });
                 }
-                self.state = State::Found;
+                self.state = PlaybackState::Found;
                 return;
             }
-            State::Found => {
-                self.state = State::Reading(self.start());
+            PlaybackState::Found => {
+                self.state = PlaybackState::Reading(self.start());
                 return;
             }
-            State::Reading(reading) => reading,
+            PlaybackState::Reading(reading) => reading,
             // Nothing comes any more.
-            State::Over => return thread::sleep(wait),
+            PlaybackState::Over => return thread::sleep(wait),
         };
         let mut wait = wait;
         for _ in 0..BATCHES_A_POLL {
             match reading.recv_timeout(std::mem::take(&mut wait)) {
-                Ok(Read::Batch(batch)) => self.give(batch, take),
+                Ok(ReaderMessage::Batch(batch)) => self.give(batch, take),
                 Err(RecvTimeoutError::Timeout) => return,
-                Ok(Read::End) => {
+                Ok(ReaderMessage::End) => {
                     for (&(topic, partition), &from) in &self.next {
                         let end = self.spans.get(&(topic, partition)).map_or(from, |span| span.next);
-                        take(Polled::Ended { topic, partition, position: end.max(from) });
+                        take(SourceEvent::Ended { topic, partition, position: end.max(from) });
                     }
-                    self.state = State::Over;
+                    self.state = PlaybackState::Over;
                     return;
                 }
-                Ok(Read::Damaged(error)) => return self.fail(&error.to_string(), take),
+                Ok(ReaderMessage::Damaged(error)) => return self.fail(&error.to_string(), take),
                 Err(RecvTimeoutError::Disconnected) => return self.fail("the reading thread has ended", take),
             }
         }
     }
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        if !matches!(self.state, State::New | State::Found) {
+        if !matches!(self.state, PlaybackState::New | PlaybackState::Found) {
             if !self.next.is_empty() {
                 return Err("what is read of an archive is read from its beginning to its end".to_owned());
             }
             // Where it is still being read, that ends with the receiver.
-            self.state = State::Found;
+            self.state = PlaybackState::Found;
         }
         self.next.insert((topic, partition), offset);
         Ok(())
@@ -159,7 +159,7 @@ impl Source for ArchiveSource {
     }
 
     fn is_complete(&self) -> bool {
-        !matches!(self.state, State::New)
+        !matches!(self.state, PlaybackState::New)
     }
 
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
@@ -167,13 +167,13 @@ impl Source for ArchiveSource {
 
 impl ArchiveSource {
     /// What comes after damage may be of any partition, so none can go on.
-    fn fail(&mut self, why: &str, take: &mut dyn FnMut(Polled)) {
+    fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
         for &(topic, partition) in self.next.keys() {
             let reason =
                 format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
-            take(Polled::Failed { topic, partition, reason });
+            take(SourceEvent::Failed { topic, partition, reason });
         }
-        self.state = State::Over;
+        self.state = PlaybackState::Over;
     }
 }
 
@@ -182,12 +182,12 @@ fn watermarks(span: Option<&Span>) -> Watermarks {
 }
 
 /// Records of one partition that followed one another.
-struct Batch {
+struct RecordBatch {
     partition: (Topic, i32),
     records: Vec<OwnedRecord>,
 }
 
-impl Records for Batch {
+impl Records for RecordBatch {
     fn len(&self) -> usize {
         self.records.len()
     }
@@ -198,29 +198,29 @@ impl Records for Batch {
 }
 
 /// Ends where nobody takes what is read.
-fn read(reader: Reader, send: &SyncSender<Read>) {
-    let mut batch = Batch { partition: (Topic::Optimizations, 0), records: Vec::new() };
+fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
+    let mut batch = RecordBatch { partition: (Topic::Optimizations, 0), records: Vec::new() };
     for record in reader {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                let _ = send.send(Read::Damaged(error));
+                let _ = send.send(ReaderMessage::Damaged(error));
                 return;
             }
         };
         let partition = (record.position.topic, record.position.partition);
         if batch.partition != partition || batch.records.len() == BATCH {
-            let next = Batch { partition, records: Vec::with_capacity(BATCH) };
+            let next = RecordBatch { partition, records: Vec::with_capacity(BATCH) };
             let full = std::mem::replace(&mut batch, next);
-            if !full.records.is_empty() && send.send(Read::Batch(full)).is_err() {
+            if !full.records.is_empty() && send.send(ReaderMessage::Batch(full)).is_err() {
                 return;
             }
         }
         batch.records.push(record);
     }
-    if !batch.records.is_empty() && send.send(Read::Batch(batch)).is_err() {
+    if !batch.records.is_empty() && send.send(ReaderMessage::Batch(batch)).is_err() {
         return;
     }
     // The receiver is gone where nobody waits for the end.
-    let _ = send.send(Read::End);
+    let _ = send.send(ReaderMessage::End);
 }

@@ -21,25 +21,25 @@ use crate::source::TopicNames;
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
 /// librdkafka's callbacks. Called on whichever thread polls.
-pub struct Watch {
+pub struct ConsumerWatch {
     names: TopicNames,
     /// The source's state: a client that takes another one's place goes on with it.
-    state: Arc<Mutex<State>>,
-    answers: Mutex<Answers>,
+    state: Arc<Mutex<TroubleState>>,
+    answers: Mutex<AnswerStats>,
     /// Another client has taken this one's place, and what this one says is of no interest any more.
     is_replaced: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+struct TroubleState {
     /// With the connection; the next answer of the cluster ends it.
     trouble: Option<String>,
-    logged: LogThrottle,
+    logged: TroubleLog,
 }
 
 /// What one client has been answered.
 #[derive(Default)]
-struct Answers {
+struct AnswerStats {
     /// How many there were, of all brokers.
     count: u64,
     last: Option<Instant>,
@@ -49,9 +49,9 @@ struct Answers {
 
 /// What was logged lately, by what it is about.
 #[derive(Default)]
-pub struct LogThrottle(HashMap<String, Instant>);
+pub struct TroubleLog(HashMap<String, Instant>);
 
-impl LogThrottle {
+impl TroubleLog {
     /// Logs the same trouble once in a while only: its text may differ each time, in how long an attempt took, say.
     pub fn warn(&mut self, about: &str, text: &str) {
         if self.0.get(about).is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
@@ -65,18 +65,23 @@ impl LogThrottle {
     }
 }
 
-impl Watch {
-    pub fn new(names: TopicNames) -> Watch {
-        Watch { names, state: Arc::default(), answers: Mutex::default(), is_replaced: AtomicBool::new(false) }
+impl ConsumerWatch {
+    pub fn new(names: TopicNames) -> ConsumerWatch {
+        ConsumerWatch {
+            names,
+            state: Arc::default(),
+            answers: Mutex::default(),
+            is_replaced: AtomicBool::new(false),
+        }
     }
 
     /// For the client that takes this one's place.
-    pub fn successor(&self) -> Watch {
-        Watch { state: self.state.clone(), ..Watch::new(self.names.clone()) }
+    pub fn successor(&self) -> ConsumerWatch {
+        ConsumerWatch { state: self.state.clone(), ..ConsumerWatch::new(self.names.clone()) }
     }
 
     /// Says nothing any more.
-    pub fn replace(&self) {
+    pub fn mark_replaced(&self) {
         self.is_replaced.store(true, Ordering::Release);
     }
 
@@ -95,7 +100,7 @@ impl Watch {
     }
 
     /// The cluster answers.
-    pub fn connected(&self) {
+    pub fn note_connected(&self) {
         if self.is_replaced.load(Ordering::Acquire) {
             return;
         }
@@ -122,7 +127,7 @@ impl Watch {
     }
 
     /// A partition's fetch has failed and is tried again. One line a minute for each code: many partitions may have the same.
-    pub fn fetch_failed(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
+    pub fn note_fetch_error(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
         let name = self.names.get(topic);
         self.state
             .lock()
@@ -140,7 +145,7 @@ impl Watch {
     }
 }
 
-impl ClientContext for Watch {
+impl ClientContext for ConsumerWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Errors reach `error` too, which says them once.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
@@ -158,7 +163,7 @@ impl ClientContext for Watch {
     /// Looks at them. The crate's own would log all of them, 3 KB and more each time.
     fn stats(&self, statistics: Statistics) {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
-            self.connected();
+            self.note_connected();
         }
         let count = statistics.brokers.values().map(|broker| broker.rx).sum();
         let mut answers = self.answers.lock();
@@ -174,7 +179,7 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {
+impl ConsumerContext for ConsumerWatch {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             let text = format!("the group's offsets, which only lag tools read, cannot be published: {error}");
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn the_last_trouble_is_the_one_that_says_why() {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
-        let watch = Watch::new(TopicNames::default());
+        let watch = ConsumerWatch::new(TopicNames::default());
         assert_eq!(watch.last_trouble(), None);
         watch.trouble(AllBrokersDown, "1/1 brokers are down");
         assert!(watch.last_trouble().unwrap().contains("1/1"));
@@ -201,13 +206,13 @@ mod tests {
         }
         watch.trouble(Resolve, "kafka: no such host");
         assert!(watch.last_trouble().unwrap().contains("no such host"));
-        watch.connected();
+        watch.note_connected();
         assert_eq!(watch.last_trouble(), None);
     }
 
     #[test]
     fn the_same_trouble_is_logged_once_whatever_its_words() {
-        let watch = Watch::new(TopicNames::default());
+        let watch = ConsumerWatch::new(TopicNames::default());
         for attempt in 0..100 {
             let reason = format!("refused after {attempt} ms");
             watch.trouble(RDKafkaErrorCode::BrokerTransportFailure, &reason);

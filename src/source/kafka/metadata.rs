@@ -10,12 +10,12 @@ use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTop
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consumer::consumer_config;
+use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
-use super::queries::{Answer, Asking, Queries};
-use super::reasons::Reasons;
+use super::queries::{Answer, Queries, QueryClient};
 use super::{KafkaSettings, KafkaSource};
 use crate::domain::{OwnedRecord, Topic, TopicId};
-use crate::source::{Overdue, Polled, ReadDeadline, Source as _, Watermarks};
+use crate::source::{ReadDeadline, ReadTimeout, Source as _, SourceEvent, Watermarks};
 
 /// How long each answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const RECORDS_DEADLINE: Duration = Duration::from_secs(30);
 const GROUP: &str = "optview-look";
 
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum MetadataError {
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
     Unreachable { brokers: String, why: String },
     #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
@@ -46,7 +46,7 @@ pub enum LookError {
 
 /// A cluster, with those of the three topics that are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
+pub struct ClusterMetadata {
     /// Given by the cluster to itself when it was made: another one has another.
     pub id: String,
     /// Where each partition begins and ends. A topic without partitions is not there.
@@ -55,7 +55,7 @@ pub struct Cluster {
     pub topic_ids: BTreeMap<Topic, TopicId>,
 }
 
-impl Cluster {
+impl ClusterMetadata {
     /// How many partitions a topic has; 0 where it is not there.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
         // As many as Kafka numbers with an `i32`.
@@ -64,42 +64,49 @@ impl Cluster {
 }
 
 /// Looks at the cluster and its topics. Records of transactions that are under way are not there yet.
-pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
+pub fn cluster_metadata(settings: &KafkaSettings) -> Result<ClusterMetadata, MetadataError> {
     let consumer = connect(settings)?;
-    let found = of_topics(settings, &consumer, Topic::ALL.iter().map(|&topic| settings.topics.get(topic)))?;
+    let found =
+        partition_watermarks(settings, &consumer, Topic::ALL.iter().map(|&topic| settings.topics.get(topic)))?;
     let id = consumer
         .client()
         .fetch_cluster_id(DEADLINE)
-        .ok_or_else(|| LookError::Nameless { brokers: settings.brokers.clone() })?;
+        .ok_or_else(|| MetadataError::Nameless { brokers: settings.brokers.clone() })?;
     let partitions = found
         .into_iter()
-        .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
-    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
+        .filter_map(|((name, partition), held)| Some(((settings.topics.topic_of(&name)?, partition), held)));
+    Ok(ClusterMetadata { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
 }
 
 /// The ids of those of the three topics that are there, as far as the cluster gives any.
-pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, MetadataError> {
     ids_of_ours(settings, &connect(settings)?)
 }
 
 /// The ids of those of some topics that are there, by their names, as far as the cluster gives any.
-pub fn ids_of_topics(settings: &KafkaSettings, names: &[&str]) -> Result<BTreeMap<String, TopicId>, LookError> {
+pub fn ids_of_topics(
+    settings: &KafkaSettings,
+    names: &[&str],
+) -> Result<BTreeMap<String, TopicId>, MetadataError> {
     ask_topic_ids(settings, &connect(settings)?, names)
 }
 
-fn ids_of_ours(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+fn ids_of_ours(
+    settings: &KafkaSettings,
+    client: &Arc<QueryClient>,
+) -> Result<BTreeMap<Topic, TopicId>, MetadataError> {
     let names = Topic::ALL.map(|topic| settings.topics.get(topic));
     let ids = ask_topic_ids(settings, client, &names)?;
-    Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.called(&name)?, id))).collect())
+    Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.topic_of(&name)?, id))).collect())
 }
 
 /// Believes what two brokers say alike, where there are two: one of them may lag behind the others. A broker that does not
 /// answer is asked no second time.
 fn ask_topic_ids(
     settings: &KafkaSettings,
-    client: &Arc<Asking>,
+    client: &Arc<QueryClient>,
     names: &[&str],
-) -> Result<BTreeMap<String, TopicId>, LookError> {
+) -> Result<BTreeMap<String, TopicId>, MetadataError> {
     let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let begin = Instant::now();
     loop {
@@ -121,7 +128,7 @@ fn ask_topic_ids(
 }
 
 /// The ids of the topics that are there, as one broker gives them; `None` where it does not answer, or has no answer for one.
-fn ask_broker(client: &Arc<Asking>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
+fn ask_broker(client: &Arc<QueryClient>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
     let mut queries = Queries::new(client.clone());
     queries.begin_round();
     queries.ask_ids(0, names, Some(broker), DEADLINE);
@@ -142,19 +149,19 @@ fn disagreement(
     names: &[&str],
     first: &BTreeMap<String, TopicId>,
     second: &BTreeMap<String, TopicId>,
-) -> LookError {
+) -> MetadataError {
     let topic = names.iter().find(|name| first.get(**name) != second.get(**name)).unwrap_or(&"");
-    LookError::Unreadable {
+    MetadataError::Unreadable {
         topic: (*topic).to_owned(),
         why: "the brokers do not agree on its id, as while it is created again".to_owned(),
     }
 }
 
 /// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
-pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, LookError> {
+pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, MetadataError> {
     let consumer = connect(settings)?;
     // Only when it answers can it have said that it has none.
-    of_topics(settings, &consumer, [])?;
+    partition_watermarks(settings, &consumer, [])?;
     Ok(consumer.client().fetch_cluster_id(DEADLINE))
 }
 
@@ -162,30 +169,32 @@ pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, LookError>
 pub fn watermarks<'a>(
     settings: &KafkaSettings,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
-    of_topics(settings, &*connect(settings)?, topics)
+) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
+    partition_watermarks(settings, &*connect(settings)?, topics)
 }
 
-fn connect(settings: &KafkaSettings) -> Result<Arc<Asking>, LookError> {
+fn connect(settings: &KafkaSettings) -> Result<Arc<QueryClient>, MetadataError> {
     let config = consumer_config(settings, GROUP);
-    let asking = config.create_with_context(Reasons::default());
-    asking.map(|asking| Arc::new(Asking::new(asking))).map_err(|error| unreachable(settings, error.to_string()))
+    let asking = config.create_with_context(ErrorContext::default());
+    asking
+        .map(|asking| Arc::new(QueryClient::new(asking)))
+        .map_err(|error| unreachable(settings, error.to_string()))
 }
 
-fn unreachable(settings: &KafkaSettings, why: String) -> LookError {
-    LookError::Unreachable { brokers: settings.brokers.clone(), why }
+fn unreachable(settings: &KafkaSettings, why: String) -> MetadataError {
+    MetadataError::Unreachable { brokers: settings.brokers.clone(), why }
 }
 
-fn of_topics<'a>(
+fn partition_watermarks<'a>(
     settings: &KafkaSettings,
-    consumer: &Asking,
+    consumer: &QueryClient,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
+) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
     let explain = |error: KafkaError| consumer.context().explain(&error);
     let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
     for name in topics {
-        let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
+        let unreadable = |why| MetadataError::Unreadable { topic: name.to_owned(), why };
         let Some(held) = metadata.topics().iter().find(|held| held.name() == name) else { continue };
         match held.error().map(RDKafkaErrorCode::from) {
             None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
@@ -202,8 +211,8 @@ fn of_topics<'a>(
 
 /// What the cluster says of every topic: asking for one by its name may create it, where the brokers are set so. A topic of
 /// which a broker cannot say anything for a moment is asked about again: it is not one that is not there.
-fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metadata, LookError> {
-    let ours = |held: &MetadataTopic| settings.topics.called(held.name()).is_some();
+fn topics_metadata(settings: &KafkaSettings, consumer: &QueryClient) -> Result<Metadata, MetadataError> {
+    let ours = |held: &MetadataTopic| settings.topics.topic_of(held.name()).is_some();
     let begin = Instant::now();
     loop {
         let metadata = consumer.fetch_metadata(None, DEADLINE);
@@ -219,7 +228,7 @@ fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metada
 
 /// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
 /// be about to change: both pass, and are asked for again for a while.
-fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+fn watermarks_of(consumer: &QueryClient, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
@@ -246,7 +255,7 @@ fn passes(code: RDKafkaErrorCode) -> bool {
 pub fn records_at(
     settings: &KafkaSettings,
     offsets: &BTreeMap<(Topic, i32), i64>,
-) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, LookError> {
+) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, MetadataError> {
     let mut records = BTreeMap::new();
     let mut wanted = offsets.clone();
     if wanted.is_empty() {
@@ -254,30 +263,32 @@ pub fn records_at(
     }
     let stopped = |(topic, partition), why| {
         let topic = settings.topics.get(topic).to_owned();
-        LookError::Stopped { topic, partition, why }
+        MetadataError::Stopped { topic, partition, why }
     };
     let mut source =
         KafkaSource::new(settings, GROUP).map_err(|error| unreachable(settings, error.to_string()))?;
     let mut deadline = ReadDeadline::new(RECORDS_DEADLINE, Instant::now());
     let mut ids = BTreeMap::new();
     while !wanted.is_empty() {
-        match deadline.look(&source, wanted.keys().copied(), Instant::now()) {
-            Some(Overdue::Partition { topic, partition, why }) => return Err(stopped((topic, partition), why)),
-            Some(Overdue::Silence { why }) => return Err(LookError::Silent { why }),
+        match deadline.check(&source, wanted.keys().copied(), Instant::now()) {
+            Some(ReadTimeout::Partition { topic, partition, why }) => {
+                return Err(stopped((topic, partition), why));
+            }
+            Some(ReadTimeout::Silence { why }) => return Err(MetadataError::Silent { why }),
             None => {}
         }
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(100), &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Records(given) => {
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Records(given) => {
                 let record = given.record(0);
                 let partition = (record.position.topic, record.position.partition);
                 if wanted.remove(&partition).is_some() {
                     records.insert(partition, OwnedRecord::from(&record));
                 }
             }
-            Polled::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
-            Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
+            SourceEvent::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
+            SourceEvent::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
         for (topic, partition) in found.iter().copied().chain(offsets.keys().copied()) {

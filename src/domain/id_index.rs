@@ -6,12 +6,12 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 
 #[derive(Default)]
-pub struct Ids {
+pub struct IdIndex {
     slots: HashTable<(u64, usize)>,
     hasher: foldhash::fast::RandomState,
 }
 
-impl Ids {
+impl IdIndex {
     pub fn hash(&self, id: &str) -> u64 {
         self.hasher.hash_one(id)
     }

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::archive_source::ArchiveSource;
 use super::manifest::Span;
-use super::play::ArchiveSource;
 use crate::domain::{OwnedRecord, Record, Topic, TopicId};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, Watermarks,
+};
 
 type Partition = (Topic, i32);
 
@@ -46,7 +48,7 @@ impl Mismatch {
         }
     }
 
-    fn told(&self) -> String {
+    fn message(&self) -> String {
         format!("{self}. {}", self.remedy())
     }
 }
@@ -55,7 +57,7 @@ impl Mismatch {
 ///
 /// # Errors
 /// Refuses a topic whose id is another than the archived topic's.
-pub fn same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
+pub fn check_same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
     match (archived, found) {
         (Some(archived), Some(found)) if archived != found => Err(Mismatch::Recreated { archived, found }),
         _ => Ok(()),
@@ -67,7 +69,7 @@ impl Span {
     ///
     /// # Errors
     /// Where it does not.
-    pub fn goes_on_in(&self, there: Option<Watermarks>) -> Result<(), Mismatch> {
+    pub fn check_continues_in(&self, there: Option<Watermarks>) -> Result<(), Mismatch> {
         let next = self.next;
         match there {
             None => Err(Mismatch::Missing),
@@ -78,15 +80,15 @@ impl Span {
     }
 }
 
-pub struct Continued<S> {
+pub struct ArchiveThenTopics<S> {
     topics: S,
     /// Until it has been played.
-    archive: Option<Playing>,
+    archive: Option<Playback>,
     /// Of each partition that is next to give the record that was archived last: that record.
     seams: BTreeMap<Partition, OwnedRecord>,
 }
 
-struct Playing {
+struct Playback {
     source: ArchiveSource,
     /// What is played, where the topics go on with it.
     spans: BTreeMap<Partition, Span>,
@@ -95,56 +97,56 @@ struct Playing {
     /// Whether all partitions were given.
     all_found: bool,
     /// What cannot be read, and why.
-    wrong: BTreeMap<Partition, Mismatch>,
+    mismatches: BTreeMap<Partition, Mismatch>,
     /// Where each that is read goes on in the topics.
-    then: BTreeMap<Partition, i64>,
+    resume_offsets: BTreeMap<Partition, i64>,
     /// The last that was given of each.
-    last: BTreeMap<Partition, OwnedRecord>,
+    last_records: BTreeMap<Partition, OwnedRecord>,
     /// It cannot be read on, so the topics must not be.
     failed: bool,
 }
 
-impl<S: Source> Continued<S> {
+impl<S: Source> ArchiveThenTopics<S> {
     /// `next` is where reading goes on of each partition that was read before: of those that are past the archive, nothing
     /// is played.
-    pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> Continued<S> {
+    pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> ArchiveThenTopics<S> {
         let is_wanted =
             |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
         let spans = archive.manifest().spans().into_iter().filter(is_wanted).collect();
         // The topics say which partitions there are.
         archive.poll(Duration::ZERO, &mut |_| {});
-        let playing = Playing {
+        let playing = Playback {
             source: archive,
             spans,
             found: BTreeMap::new(),
             all_found: false,
-            wrong: BTreeMap::new(),
-            then: BTreeMap::new(),
-            last: BTreeMap::new(),
+            mismatches: BTreeMap::new(),
+            resume_offsets: BTreeMap::new(),
+            last_records: BTreeMap::new(),
             failed: false,
         };
-        Continued { topics, archive: Some(playing), seams: BTreeMap::new() }
+        ArchiveThenTopics { topics, archive: Some(playing), seams: BTreeMap::new() }
     }
 
     /// Has the topics go on where the archive ended.
-    fn hand_over(&mut self, playing: Playing, take: &mut dyn FnMut(Polled)) {
-        let Playing { then, found, mut last, .. } = playing;
+    fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
+        let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
         for (key @ (topic, partition), next) in then {
             let is_there = |last: &OwnedRecord| found.get(&key).is_some_and(|at| last.position.offset >= at.low);
             let last = last.remove(&key).filter(is_there);
             let from = last.as_ref().map_or(next, |last| last.position.offset);
             match self.topics.assign(topic, partition, from) {
                 Ok(()) => self.seams.extend(last.map(|last| (key, last))),
-                Err(reason) => take(Polled::Failed { topic, partition, reason }),
+                Err(reason) => take(SourceEvent::Failed { topic, partition, reason }),
             }
         }
     }
 }
 
-impl<S: Source> Source for Continued<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+impl<S: Source> Source for ArchiveThenTopics<S> {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if let Some(playing) = self.archive.take_if(|playing| playing.is_played()) {
-            self.hand_over(playing, take);
+            self.switch_to_topics(playing, take);
         }
         if let Some(playing) = &mut self.archive {
             return playing.poll(&mut self.topics, wait, take);
@@ -153,7 +155,7 @@ impl<S: Source> Source for Continued<S> {
             return self.topics.poll(wait, take);
         }
         let seams = &mut self.seams;
-        self.topics.poll(wait, &mut |polled| cross(seams, polled).into_iter().for_each(&mut *take));
+        self.topics.poll(wait, &mut |polled| strip_seam(seams, polled).into_iter().for_each(&mut *take));
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -210,24 +212,24 @@ impl<S: Source> Source for Continued<S> {
     }
 }
 
-impl Playing {
+impl Playback {
     fn is_played(&self) -> bool {
         self.source.is_over() && !self.failed
     }
 
-    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         // Nothing of them is assigned yet, but partitions are found at any time.
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
+            SourceEvent::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
             polled => take(polled),
         });
         for (key @ (topic, partition), watermarks) in found {
             let observed = topics.observation(topic, partition);
             let id = observed.and_then(|observed| observed.topic_id);
             let watermarks = self.find(key, Some(watermarks), id);
-            take(Polled::Found { topic, partition, watermarks });
+            take(SourceEvent::Found { topic, partition, watermarks });
         }
         if self.all_found {
             return self.play(wait, take);
@@ -237,7 +239,7 @@ impl Playing {
             let is_missing = |partition: &Partition| !self.found.contains_key(partition);
             let missing: Vec<Partition> = self.spans.keys().copied().filter(is_missing).collect();
             for key @ (topic, partition) in missing {
-                take(Polled::Found { topic, partition, watermarks: self.find(key, None, None) });
+                take(SourceEvent::Found { topic, partition, watermarks: self.find(key, None, None) });
             }
         }
     }
@@ -253,15 +255,15 @@ impl Playing {
             return there.unwrap_or(nothing);
         };
         let archived = self.source.manifest().topic_id(partition.0);
-        if let Err(mismatch) = same_topic(archived, id).and_then(|()| span.goes_on_in(there)) {
-            self.wrong.insert(partition, mismatch);
+        if let Err(mismatch) = check_same_topic(archived, id).and_then(|()| span.check_continues_in(there)) {
+            self.mismatches.insert(partition, mismatch);
         }
         Watermarks { low: span.first, high: span.next.max(there.unwrap_or(nothing).high) }
     }
 
     fn assign(&mut self, partition: Partition, offset: i64) -> Result<(), String> {
-        if let Some(mismatch) = self.wrong.get(&partition) {
-            return Err(mismatch.told());
+        if let Some(mismatch) = self.mismatches.get(&partition) {
+            return Err(mismatch.message());
         }
         let next = match self.spans.get(&partition).filter(|span| offset < span.next) {
             Some(span) => {
@@ -270,65 +272,65 @@ impl Playing {
             }
             None => offset,
         };
-        self.then.insert(partition, next);
+        self.resume_offsets.insert(partition, next);
         Ok(())
     }
 
     fn stop(&mut self, partition: Partition) {
         self.source.stop(partition.0, partition.1);
-        self.then.remove(&partition);
+        self.resume_offsets.remove(&partition);
     }
 
-    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
-        let (last, failed) = (&mut self.last, &mut self.failed);
+    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+        let (last, failed) = (&mut self.last_records, &mut self.failed);
         self.source.poll(wait, &mut |polled| match polled {
-            Polled::Records(records) => {
+            SourceEvent::Records(records) => {
                 let record = records.record(records.len() - 1);
                 last.insert((record.position.topic, record.position.partition), OwnedRecord::from(&record));
-                take(Polled::Records(records));
+                take(SourceEvent::Records(records));
             }
-            Polled::Failed { .. } => {
+            SourceEvent::Failed { .. } => {
                 *failed = true;
                 take(polled);
             }
             // The topics have more, and tell of the end.
-            Polled::Found { .. } | Polled::Ended { .. } => {}
+            SourceEvent::Found { .. } | SourceEvent::Ended { .. } => {}
         });
     }
 }
 
 /// What is left of what the topics tell, without what was read from the archive.
-fn cross(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: Polled) -> Option<Polled> {
+fn strip_seam(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: SourceEvent) -> Option<SourceEvent> {
     let records = match polled {
-        Polled::Found { .. } => return Some(polled),
+        SourceEvent::Found { .. } => return Some(polled),
         // Where that record is no longer there, there is nothing to know the topic by.
-        Polled::Ended { topic, partition, .. } | Polled::Failed { topic, partition, .. } => {
+        SourceEvent::Ended { topic, partition, .. } | SourceEvent::Failed { topic, partition, .. } => {
             seams.remove(&(topic, partition));
             return Some(polled);
         }
-        Polled::Records(records) => records,
+        SourceEvent::Records(records) => records,
     };
     let first = records.record(0);
     let (topic, partition) = (first.position.topic, first.position.partition);
     match seams.remove(&(topic, partition)) {
         Some(last) if last.position == first.position => {
             if OwnedRecord::from(&first) != last {
-                let reason = Mismatch::Other { offset: last.position.offset }.told();
-                return Some(Polled::Failed { topic, partition, reason });
+                let reason = Mismatch::Other { offset: last.position.offset }.message();
+                return Some(SourceEvent::Failed { topic, partition, reason });
             }
             drop(first);
-            (records.len() > 1).then(|| Polled::Records(Box::new(AllButTheFirst(records))))
+            (records.len() > 1).then(|| SourceEvent::Records(Box::new(RecordsAfterFirst(records))))
         }
         Some(_) | None => {
             drop(first);
-            Some(Polled::Records(records))
+            Some(SourceEvent::Records(records))
         }
     }
 }
 
-struct AllButTheFirst(Box<dyn Records>);
+struct RecordsAfterFirst(Box<dyn Records>);
 
-impl Records for AllButTheFirst {
+impl Records for RecordsAfterFirst {
     fn len(&self) -> usize {
         self.0.len() - 1
     }

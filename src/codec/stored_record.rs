@@ -17,7 +17,7 @@
 //! All but the registers, and a job's state that waits, is understood by whoever knows the layout: so a version that folds
 //! otherwise shows what another has folded.
 
-mod filtered;
+mod filter;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DeadLetter, Job, Optimization, View};
-pub use filtered::Filter;
+pub use filter::Filter;
 
 /// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
 /// as the checkpoint. It changes where this version could not show what another has written.
@@ -38,20 +38,20 @@ pub const LAYOUT: u8 = 1;
 pub const FORMAT: u8 = 3;
 
 const HEAD_LEN: usize = 24;
-const SHOWN: u8 = 1;
-const HAS_OBJECTIVES: u8 = 2;
+const SHOWN_FLAG: u8 = 1;
+const OBJECTIVES_FLAG: u8 = 2;
 
 /// Stored bytes that are not what was written: the store is damaged, or of another version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {what} cannot be read: {reason}")]
-pub struct Damaged {
+pub struct CorruptValue {
     pub what: &'static str,
     pub reason: String,
 }
 
-impl Damaged {
-    fn new(what: &'static str, reason: impl ToString) -> Damaged {
-        Damaged { what, reason: reason.to_string() }
+impl CorruptValue {
+    fn new(what: &'static str, reason: impl ToString) -> CorruptValue {
+        CorruptValue { what, reason: reason.to_string() }
     }
 }
 
@@ -71,8 +71,8 @@ pub struct Layout {
 }
 
 /// Finds the parts of a stored optimization. Reads the head only.
-pub fn layout(stored: &[u8]) -> Result<Layout, Damaged> {
-    let damaged = |reason: &str| Damaged::new("optimization", reason);
+pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
+    let damaged = |reason: &str| CorruptValue::new("optimization", reason);
     let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
     let [layout, flags, org_low, org_high, rest @ ..] = head;
     if *layout != LAYOUT {
@@ -88,24 +88,24 @@ pub fn layout(stored: &[u8]) -> Result<Layout, Damaged> {
     }
     let (etag, _) = head[16..].split_at(8);
     Ok(Layout {
-        shown: flags & SHOWN != 0,
+        shown: flags & SHOWN_FLAG != 0,
         etag: etag.iter().rev().fold(0, |etag, byte| etag << 8 | u64::from(*byte)),
         organization_id,
         response,
         registers: objectives.end,
-        objectives: (flags & HAS_OBJECTIVES != 0).then_some(objectives),
+        objectives: (flags & OBJECTIVES_FLAG != 0).then_some(objectives),
         objectives_null: null..null + 4,
     })
 }
 
 /// Writes an optimization into `out`, which is emptied first.
-pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), Damaged> {
+pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), CorruptValue> {
     out.clear();
     out.resize(HEAD_LEN, 0);
     let mut flags = 0;
     let (mut organization_len, mut response_len, mut null) = (0, 0, 0);
     if let Some(view) = View::of(optimization) {
-        flags |= SHOWN;
+        flags |= SHOWN_FLAG;
         organization_len = view.organization_id.len();
         out.extend_from_slice(view.organization_id.as_bytes());
         let start = out.len();
@@ -115,13 +115,13 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
     let etag = xxh3_64(&out[HEAD_LEN + organization_len..]);
     let objectives = optimization.created.as_ref().and_then(|created| created.value.objectives.as_deref());
     if let Some(objectives) = objectives {
-        flags |= HAS_OBJECTIVES;
+        flags |= OBJECTIVES_FLAG;
         out.extend_from_slice(objectives.as_bytes());
     }
     let objectives_len = objectives.map_or(0, str::len);
     out[0] = LAYOUT;
     out[1] = flags;
-    let too_long = |_| Damaged::new("optimization", "a part of it is longer than 4 GiB");
+    let too_long = |_| CorruptValue::new("optimization", "a part of it is longer than 4 GiB");
     out[2..4].copy_from_slice(&u16::try_from(organization_len).map_err(too_long)?.to_le_bytes());
     for (at, len) in [(4, response_len), (8, null), (12, objectives_len)] {
         out[at..at + 4].copy_from_slice(&u32::try_from(len).map_err(too_long)?.to_le_bytes());
@@ -131,59 +131,59 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
 }
 
 /// Reads an optimization back.
-pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, Damaged> {
+pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, CorruptValue> {
     let layout = layout(stored)?;
     let mut optimization: Optimization = read(&stored[layout.registers..], "optimization")?;
     if let (Some(created), Some(objectives)) = (&mut optimization.created, layout.objectives) {
         let text = std::str::from_utf8(&stored[objectives]);
-        created.value.objectives = Some(text.map_err(|error| Damaged::new("optimization", error))?.into());
+        created.value.objectives = Some(text.map_err(|error| CorruptValue::new("optimization", error))?.into());
     }
     Ok(optimization)
 }
 
-pub fn encode_job(job: &Job) -> Result<Vec<u8>, Damaged> {
+pub fn encode_job(job: &Job) -> Result<Vec<u8>, CorruptValue> {
     encode(job, "job")
 }
 
-pub fn decode_job(stored: &[u8]) -> Result<Job, Damaged> {
+pub fn decode_job(stored: &[u8]) -> Result<Job, CorruptValue> {
     decode(stored, "job")
 }
 
-pub fn encode_dead_letter(dead_letter: &DeadLetter) -> Result<Vec<u8>, Damaged> {
+pub fn encode_dead_letter(dead_letter: &DeadLetter) -> Result<Vec<u8>, CorruptValue> {
     encode(dead_letter, "dead letter")
 }
 
-pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, Damaged> {
+pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, CorruptValue> {
     decode(stored, "dead letter")
 }
 
 /// A value of the store's own, such as a checkpoint, with the layout before it.
-pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
+pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, CorruptValue> {
     let mut out = vec![LAYOUT];
     append(value, &mut out, what)?;
     Ok(out)
 }
 
 /// Reads back what [`encode`] wrote.
-pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
+pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
     match stored.split_first() {
         Some((&LAYOUT, rest)) => read(rest, what),
-        Some(_) => Err(Damaged::new(what, "its layout is not the one this version writes")),
-        None => Err(Damaged::new(what, "it is empty")),
+        Some(_) => Err(CorruptValue::new(what, "its layout is not the one this version writes")),
+        None => Err(CorruptValue::new(what, "it is empty")),
     }
 }
 
-fn append<T: Serialize>(value: &T, out: &mut Vec<u8>, what: &'static str) -> Result<(), Damaged> {
+fn append<T: Serialize>(value: &T, out: &mut Vec<u8>, what: &'static str) -> Result<(), CorruptValue> {
     let taken = std::mem::take(out);
-    *out = postcard::to_extend(value, taken).map_err(|error| Damaged::new(what, error))?;
+    *out = postcard::to_extend(value, taken).map_err(|error| CorruptValue::new(what, error))?;
     Ok(())
 }
 
-fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
+fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
     match postcard::take_from_bytes(stored) {
         Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(Damaged::new(what, format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(Damaged::new(what, error)),
+        Ok((_, rest)) => Err(CorruptValue::new(what, format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(CorruptValue::new(what, error)),
     }
 }
 

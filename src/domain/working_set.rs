@@ -17,13 +17,13 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::event::{Body, Event};
-use super::ids::Ids;
+use super::id_index::IdIndex;
 use super::job::Job;
 use super::optimization::Optimization;
 
 /// Names a record that the fold needs in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum RecordKey {
     Optimization(Arc<str>),
     /// The parked job, and every optimization that links it.
     Job(Arc<str>),
@@ -48,8 +48,8 @@ impl Commit {
 pub struct WorkingSet {
     pub(super) optimizations: Slab<OptimizationSlot>,
     pub(super) jobs: Slab<JobSlot>,
-    optimization_ids: Ids,
-    job_ids: Ids,
+    optimization_ids: IdIndex,
+    job_ids: IdIndex,
     dirty_optimizations: Vec<usize>,
     dirty_jobs: Vec<usize>,
     /// Counts sweeps; a slot keeps the epoch in which it was last touched.
@@ -78,7 +78,7 @@ pub(super) struct JobSlot {
     pub(super) parked: Option<Arc<Job>>,
     /// Optimizations that held the state, do so no longer, and have not been written since. The slot is dirty while
     /// there are any.
-    left: SmallVec<[usize; 1]>,
+    left_unwritten: SmallVec<[usize; 1]>,
     /// The store has a parked state under this id.
     stored: bool,
     dirty: bool,
@@ -179,15 +179,15 @@ impl WorkingSet {
         let unwritten = |optimization: usize| optimizations[optimization].dirty;
         let mut put = |job: &mut JobSlot, parked: Option<Arc<Job>>| {
             (job.stored, job.committed) = (parked.is_some(), *commits);
-            job.left.clear();
+            job.left_unwritten.clear();
             commit.jobs.push((job.id.clone(), parked));
         };
         dirty_jobs.retain(|&slot| {
             let job = &mut jobs[slot];
-            let left = job.left.len();
-            job.left.retain(|optimization| unwritten(*optimization));
+            let left = job.left_unwritten.len();
+            job.left_unwritten.retain(|optimization| unwritten(*optimization));
             // What held the state is written without it: the state must not be later.
-            let at_once = job.left.len() < left;
+            let at_once = job.left_unwritten.len() < left;
             if let Some(parked) = job.parked.clone() {
                 job.dirty = !at_once && stays(job.touched);
                 if !job.dirty {
@@ -199,9 +199,9 @@ impl WorkingSet {
                 put(job, Some(optimizations[home].record.job.clone().into()));
             }
             // What is parked stays until the home is written; where this commit does that, it is removed after it.
-            job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left.is_empty());
+            job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left_unwritten.is_empty());
             if !job.dirty {
-                job.left.clear();
+                job.left_unwritten.clear();
                 if job.stored {
                     put(job, None);
                 }
@@ -285,7 +285,7 @@ impl WorkingSet {
         let homes: Vec<usize> = slots.iter().filter_map(|&slot| self.jobs[slot].home).collect();
         let records: Vec<&Optimization> = homes.iter().map(|&home| &*self.optimizations[home].record).collect();
         black_box(slots.iter().fold(0, |sum, &slot| sum ^ self.jobs[slot].id.as_bytes()[0]));
-        black_box(records.iter().fold(0, |sum, record| sum ^ record.job.touched()));
+        black_box(records.iter().fold(0, |sum, record| sum ^ record.job.prefetch()));
     }
 
     /// The record, to be changed.
@@ -301,10 +301,10 @@ impl WorkingSet {
     }
 
     /// Notes that an optimization, to be written, holds the job's state no longer.
-    pub(super) fn leave(&mut self, job: usize, optimization: usize) {
+    pub(super) fn note_left(&mut self, job: usize, optimization: usize) {
         let job = self.change_job(job);
-        if !job.left.contains(&optimization) {
-            job.left.push(optimization);
+        if !job.left_unwritten.contains(&optimization) {
+            job.left_unwritten.push(optimization);
         }
     }
 
@@ -343,7 +343,7 @@ impl WorkingSet {
             claimants: SmallVec::new(),
             home: None,
             parked: None,
-            left: SmallVec::new(),
+            left_unwritten: SmallVec::new(),
             stored: false,
             dirty: false,
             touched: self.epoch,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// The same JSON text in which every object has each of its keys once. The text must be valid, and nested no deeper than may be
 /// gone through by recursion.
-pub fn rewritten(text: &str) -> serde_json::Result<String> {
+pub fn without_duplicate_keys(text: &str) -> serde_json::Result<String> {
     let mut out = String::with_capacity(text.len());
     write(text, &mut out)?;
     Ok(out)
@@ -85,7 +85,7 @@ mod tests {
             (r#"{"\"":1,"\"":2}"#, r#"{"\"":2}"#),
             (r#"{}"#, r#"{}"#),
         ] {
-            assert_eq!(rewritten(text).unwrap(), expected);
+            assert_eq!(without_duplicate_keys(text).unwrap(), expected);
         }
     }
 }

@@ -11,9 +11,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 /// The last reason told, with its code where it has one.
 #[derive(Default)]
-pub struct Reasons(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
+pub struct ErrorContext(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
 
-impl Reasons {
+impl ErrorContext {
     /// The error, and the reason for it where one is known.
     pub fn explain(&self, error: &KafkaError) -> String {
         match &*self.0.lock() {
@@ -33,9 +33,9 @@ impl Reasons {
     }
 }
 
-impl ConsumerContext for Reasons {}
+impl ConsumerContext for ErrorContext {}
 
-impl ClientContext for Reasons {
+impl ClientContext for ErrorContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Errors reach `error` too.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
