@@ -1,5 +1,5 @@
-//! What optview means: events, the registers they set, and the view that follows. Pure: no I/O, clock, randomness,
-//! logging or hash order; nothing here knows Kafka, sled, HTTP or an encoding.
+//! The domain: events, the registers that they set, and the view that follows. Pure: no I/O, clock, randomness,
+//! logging or hash order, and no knowledge of Kafka, sled, HTTP or an encoding.
 
 pub mod dead_letter;
 pub mod event;

@@ -1,4 +1,4 @@
-//! The abuses, each with what is done.
+//! The abuses.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::Abuse;
 use crate::events::Events;
 use crate::server::{Server, Start};
 
-/// How long an abuse goes on that does not end by itself.
+/// Duration of an abuse that does not end by itself.
 const LASTS: Duration = Duration::from_secs(10);
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -116,7 +116,7 @@ pub const ABUSES: &[Abuse] = &[
     },
 ];
 
-/// Waits until it is live, and goes on beside a client that reads by id.
+/// Waits until the server is live, and runs the abuse beside a client that reads by id.
 fn live<T: Into<Came>>(server: &Server, abuse: impl FnOnce() -> T) -> String {
     if !server.is_live_within(CATCHES_UP_WITHIN) {
         return never_live(server);
@@ -124,7 +124,7 @@ fn live<T: Into<Came>>(server: &Server, abuse: impl FnOnce() -> T) -> String {
     server.beside_reads(abuse).into().0
 }
 
-/// What came of an abuse.
+/// The description of an abuse's result.
 struct Came(String);
 
 impl From<()> for Came {

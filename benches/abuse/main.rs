@@ -1,4 +1,5 @@
-//! What a `serve` takes in memory and descriptors, and what a client that reads by id notices, while others ask too much of it:
+//! Measures the memory and descriptors of a `serve` and the delays of a client that reads by id, while others ask
+//! too much of it:
 //!
 //! ```text
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench abuse
@@ -23,19 +24,19 @@ use events::Events;
 use server::{Peak, Server, Start};
 use support::Options;
 
-/// How long it is left in peace afterwards, to see what stays.
+/// Pause after an abuse, to see what memory stays.
 const AFTERWARDS: Duration = Duration::from_secs(15);
 
-/// Something that a `serve` should bear.
+/// A load that a `serve` must bear.
 pub struct Abuse {
     name: &'static str,
-    /// What is done, and how much of it.
+    /// The load, and its amount.
     what: &'static str,
-    /// How the process is started, other than as usual.
+    /// Changes the usual start of the process.
     start: fn(&mut Start),
-    /// Puts on the topics what is there before it starts.
+    /// Puts the records that exist before the start.
     prepare: fn(&mut Events),
-    /// Gives what came of it.
+    /// Runs the abuse, and returns a description of its result.
     run: fn(&Server, &mut Events) -> String,
 }
 
@@ -55,7 +56,7 @@ fn main() {
     assert!(limit == 0 || most <= limit, "{most} MiB is more than --limit-mib {limit}");
 }
 
-/// Prints one line of the table. Gives the peak in MiB.
+/// Prints one line of the table. Returns the peak in MiB.
 fn attempt(abuse: &Abuse, brokers: &str, binary: &std::path::Path) -> u64 {
     let mut events = Events::new(brokers, &format!("bench-abuse-{}-{}", std::process::id(), abuse.name));
     (abuse.prepare)(&mut events);

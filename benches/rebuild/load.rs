@@ -1,4 +1,4 @@
-//! What goes on beside a rebuild: nothing, traffic and readers at a rate, or readers that take all there is.
+//! The load beside a rebuild: none, traffic and reads at a rate, or readers that use all capacity.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -15,13 +15,13 @@ const READS_PER_SECOND: f64 = 300.0;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Load {
     Nothing,
-    /// Events at a rate, and reads at one.
+    /// Events and reads, both at a rate.
     Paced,
     /// Events at a rate, and as many reads as are answered.
     Saturating,
 }
 
-/// Goes on until it is finished.
+/// A load that continues until it is finished.
 pub struct Loading {
     _traffic: Option<Killed>,
     readers: Option<Readers>,
@@ -57,7 +57,7 @@ impl Load {
 }
 
 impl Loading {
-    /// Gives what the readers say. Each of their reads must have been answered by 200.
+    /// Ends the load, and returns the readers' report. Each of their reads must have been answered by 200.
     pub fn finish(self) -> Value {
         match self.readers {
             None => Value::Null,
@@ -67,7 +67,7 @@ impl Loading {
     }
 }
 
-/// `None` where there is no wrk.
+/// Starts wrk; `None` if it is not installed.
 fn start_wrk(serve: &Serve, ids: &[String]) -> Option<Readers> {
     let mut script = NamedTempFile::new().expect("a temporary file");
     let list = serde_json::to_string(ids).expect("JSON").replace(['[', ']'], "");
@@ -83,7 +83,7 @@ fn start_wrk(serve: &Serve, ids: &[String]) -> Option<Readers> {
     wrk.ok().map(|wrk| Readers::Wrk(wrk, script))
 }
 
-/// As whoever runs it would end it: it then says what it saw.
+/// Interrupts wrk as its user would, so that it prints its report.
 fn finish_wrk(wrk: Child) -> Value {
     let told = Command::new("bash").args(["-c", &format!("kill -INT {}", wrk.id())]).status();
     assert!(told.expect("bash").success());

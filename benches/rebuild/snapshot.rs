@@ -1,4 +1,4 @@
-//! A snapshot of many views, and their proof, with readers beside.
+//! Measures a snapshot of many views, and their verification, beside readers.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Rebuild and rollback beside readers and traffic: how fast it builds, and what readers notice.
+//! Measures rebuild and rollback beside readers and traffic: the speed of the build, and the delays of the
+//! readers.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::sampler::{Sampler, rounded};
 use crate::support::{Options, Serve, Topics, percentile};
 use crate::{figure, history, millis};
 
-/// How long it is watched with nothing to rebuild, for comparison.
+/// Duration of the observation without a rebuild, for comparison.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub fn part(brokers: &str, options: &Options) {
@@ -31,7 +32,7 @@ pub fn part(brokers: &str, options: &Options) {
     watched.finish();
 }
 
-/// How many records a second another `serve` catches up by, from nothing, beside the same: the yardstick.
+/// Records per second at which another `serve` catches up from nothing beside the same load: the yardstick.
 fn fresh(topics: &Topics, load: Load) -> f64 {
     let records = yardstick::records(&topics.settings).expect("the topics are there");
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -45,10 +46,10 @@ fn fresh(topics: &Topics, load: Load) -> f64 {
     per_second
 }
 
-/// What is measured all the while.
+/// The measurements that go on all the while.
 struct Watched<'t> {
     topics: &'t Topics,
-    /// Of the loaded history, whose lives are over: none of them will be deleted.
+    /// Ids of optimizations of the loaded history. Their lives are over, so that none of them will be deleted.
     ids: Vec<String>,
     reads: Sampler,
     bare: Sampler,
@@ -64,7 +65,7 @@ impl<'t> Watched<'t> {
         Watched { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
     }
 
-    /// Rebuilds and goes back. Gives how fast it was built, in hundredths of the fresh one's speed.
+    /// Rebuilds and rolls back. Returns the build's speed in hundredths of the yardstick's.
     fn rebuild(&self, load: Load, serve: &Serve, options: &Options) -> f64 {
         let loading = load.start(self.topics, serve, &self.ids, &options.get("rate", "1000"));
         std::thread::sleep(QUIET);

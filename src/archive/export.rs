@@ -1,4 +1,4 @@
-//! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
+//! `optview archive export`: copies the records that the archive does not list yet, once or continuously.
 
 mod session;
 
@@ -26,26 +26,27 @@ use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
 use crate::source::{Source as _, Watermarks};
 use crate::store;
 
-/// librdkafka wants a group, though nothing is ever written for it.
+/// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-archive";
 
-/// What no record takes less than, compressed: it has an id, a time and a position of its own.
+/// Minimum compressed size of a record in bytes: each has an id, a timestamp and a position of its own.
 const RECORD_BYTES_MIN: u64 = 32;
 
-/// What was done.
+/// The summary of an export, as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct ExportSummary {
     phase: &'static str,
-    /// Copied by this run.
+    /// Number of records copied by this run.
     records: u64,
     records_per_second: u64,
-    /// Of the whole archive.
+    /// Number of records in the whole archive.
     archive_records: u64,
     archive_files: usize,
     archive_bytes: u64,
 }
 
-/// Refuses to begin an archive in a data directory, which may be deleted at any time. One that is there is continued.
+/// Refuses to create an archive in a data directory, which may be deleted at any time. An existing archive there
+/// is continued.
 fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
     if directory.join(MANIFEST).exists() {
         return Ok(());
@@ -60,10 +61,10 @@ fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
+/// Copies up to the high watermarks of the start, or, with `--follow`, until the stop flag is set.
 pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
     refuse_data_dir(&config.directory)?;
-    // What is too large to be understood is archived whole all the same.
+    // Records that are too large to be decoded are archived whole all the same.
     decompression::lift_limit();
     let cluster = cluster_metadata(&config.kafka)?;
     let room = ArchiveDiskReserve { directory: &config.directory, floor: config.min_free_disk_bytes };
@@ -71,7 +72,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = remaining_records(archive.manifest(), &cluster, &config.kafka)?;
     room.check(estimated_bytes(archive.manifest(), total))?;
-    // Partitions that the last file has nothing of are known by their offsets alone.
+    // A partition that the last file has no records of can be recognized only by its offsets.
     let anchors = last_records(&config.directory, archive.manifest())
         .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
@@ -97,7 +98,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         export.step(&mut source);
         shown.show(&Progress::new("exporting", export.records, Some(total.max(export.records))));
         if export.failure.is_none() {
-            // What it has copied by then is finished and listed, for which there must still be room.
+            // The records that were copied so far must still be finished and listed, which needs room.
             export.failure = room.check(0).context("it has stopped; run it again when there is room").err();
         }
         if export.failure.is_some() || stop.load(Ordering::Acquire) {
@@ -112,13 +113,13 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         }
     };
     shown.finish();
-    // What was read until a failure is good, and the next export need not read it again.
+    // Records that were read before a failure are valid, and the next export need not read them again.
     export.commit(&mut source)?;
     let ExportSession { appender, records, failure, is_confirmed, .. } = export;
     let manifest = if is_confirmed {
         appender.finish()?
     } else {
-        // What is not confirmed is not listed.
+        // Records that are not confirmed are not listed.
         drop(appender);
         Manifest::read(&config.directory)?
     };
@@ -163,15 +164,15 @@ fn print_summary(
     ])
 }
 
-/// What is left to others of the archive's disk.
+/// The free space that an export leaves on the archive's disk.
 struct ArchiveDiskReserve<'a> {
     directory: &'a Path,
-    /// So many bytes stay free.
+    /// Number of bytes that stay free.
     floor: u64,
 }
 
 impl ArchiveDiskReserve<'_> {
-    /// For about so many bytes.
+    /// Checks that the disk has room for about `bytes` more.
     fn check(&self, bytes: u64) -> anyhow::Result<()> {
         let directory = self.directory.display();
         let free = disk::free_bytes(self.directory).with_context(|| format!("cannot look at {directory}"))?;
@@ -188,7 +189,8 @@ impl ArchiveDiskReserve<'_> {
     }
 }
 
-/// About how many bytes so many records more take: as the archive's take, or, where it has none, as few as they can.
+/// Estimates the size in bytes of further records, by the average of the archive's records, or by the minimum if
+/// it has none.
 fn estimated_bytes(manifest: &Manifest, records: u64) -> u64 {
     let estimated = records.saturating_mul(manifest.bytes()).checked_div(manifest.records());
     estimated.unwrap_or_else(|| records.saturating_mul(RECORD_BYTES_MIN))
@@ -211,7 +213,7 @@ fn identity(kafka: &KafkaSettings, cluster: &ClusterMetadata) -> anyhow::Result<
     Ok(ArchiveIdentity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
 }
 
-/// How many offsets are left to be read, where none of them is gone.
+/// Number of offsets that are still to be read. Fails if records to be read next are gone.
 fn remaining_records(
     manifest: &Manifest,
     cluster: &ClusterMetadata,

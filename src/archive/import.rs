@@ -1,8 +1,9 @@
 //! `optview archive import`: puts an archive's records onto topics that hold nothing else.
 //!
-//! The topics themselves say how far an import has come: each partition begins empty, only the import writes to it, in the
-//! archive's order, and an idempotent producer leaves neither holes nor doubles. So a partition with n records has the
-//! archive's first n of it, which its last record proves, and an import that was killed goes on with the one after.
+//! The topics themselves show the progress of an import: each partition begins empty, only the import writes to
+//! it, in the archive's order, and an idempotent producer leaves neither holes nor duplicates. So a partition with
+//! n records has the archive's first n records of it, which its last record proves, and an import that was killed
+//! continues with the next one.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +23,9 @@ use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 
-/// How often the signal to stop is looked at, in records.
+/// Number of records between two checks of the stop flag.
 const STOP_CHECK_RECORDS: u64 = 1024;
-/// Before the reason why.
+/// The first part of the message of a stopped import. The reason follows.
 const STOP_CONTEXT: &str = "import stopped; run it again to go on after what is on the topics";
 
 type Partition = (Topic, i32);
@@ -32,15 +33,15 @@ type Partition = (Topic, i32);
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct ImportSummary {
     phase: &'static str,
-    /// Put there by this run.
+    /// Number of records that this run put there.
     records: u64,
     records_per_second: u64,
-    /// There already, from an import that did not come to its end.
+    /// Number of records from an earlier import that was interrupted.
     records_before: u64,
     problems: Vec<String>,
 }
 
-/// Imports what is not there yet.
+/// Imports the records that are missing on the topics.
 pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
@@ -50,7 +51,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     let there = imported_records(&cluster, &wanted, kafka)?;
     check_last_records(config, &manifest, &there)?;
     let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
-    // History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
+    // History is old by nature: the usual retention of a week would let the broker remove it at once.
     admin::ensure_topics_with(kafka, &topics, topic_settings::KEEP_ALL)?;
     topic_settings::warn_of_losses(kafka);
     let before: u64 = there.values().sum();
@@ -106,14 +107,14 @@ fn print(imported: &ImportSummary) -> anyhow::Result<()> {
     print_lines(&lines)
 }
 
-/// Of every partition, those without records too.
+/// Number of archived records of every partition, partitions without records included.
 fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
     let spans = manifest.spans();
     let records = |partition| (partition, spans.get(&partition).map_or(0, |span| span.records));
     manifest.partitions().map(records).collect()
 }
 
-/// Those that are there already must have as many as the archive.
+/// Checks that existing topics have as many partitions as the archive.
 fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &ClusterMetadata) -> anyhow::Result<()> {
     for topic in &manifest.topics {
         let (found, archived) = (cluster.partitions_of(topic.stream), topic.partitions);
@@ -128,7 +129,7 @@ fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluste
     Ok(())
 }
 
-/// How many records each partition holds, where they may be of an earlier import.
+/// Number of records in each partition, if they may come from an earlier import.
 fn imported_records(
     cluster: &ClusterMetadata,
     wanted: &BTreeMap<Partition, u64>,
@@ -159,7 +160,7 @@ fn foreign_records_error(others: &[String]) -> anyhow::Error {
     )
 }
 
-/// Compares the last record of each partition with the archive's.
+/// Checks that the last record of each partition is the archive's.
 fn check_last_records(
     config: &ArchiveImportConfig,
     manifest: &Manifest,
@@ -190,7 +191,7 @@ fn check_last_records(
     if others.is_empty() { Ok(()) } else { Err(foreign_records_error(&others)) }
 }
 
-/// Of each partition that holds some.
+/// Reads the last record of each partition that holds some.
 fn last_records(
     kafka: &KafkaSettings,
     there: &BTreeMap<Partition, u64>,
@@ -207,7 +208,8 @@ fn last_records(
     }
 }
 
-/// Where others wrote meanwhile, or something is missing.
+/// Describes the partitions whose number of records differs from the archive's, because others wrote meanwhile or
+/// records are missing.
 fn differences(
     cluster: &ClusterMetadata,
     wanted: &BTreeMap<Partition, u64>,

@@ -1,4 +1,4 @@
-//! `optview archive verify`: looks at every byte of an archive, and says what it looked at.
+//! `optview archive verify`: verifies every byte of an archive, and prints a summary.
 
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
@@ -15,7 +15,7 @@ struct VerificationSummary {
     files: u64,
     records: u64,
     bytes: u64,
-    /// That have records.
+    /// Number of partitions with records.
     partitions: usize,
     cluster_id: String,
     spans: Vec<Span>,

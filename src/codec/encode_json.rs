@@ -1,11 +1,12 @@
-//! Events as JSON, in proto3's mapping. Written straight into the buffer: `load` has to keep up with a broker.
+//! Encodes events as JSON in proto3's mapping. It writes straight into the buffer, because `load` has to keep up
+//! with a broker.
 
 use std::io::Write;
 
 use crate::domain::event::{JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Body, Event, Metadata, Timestamp};
 
-/// Appends to `out`.
+/// Appends the event to `out`.
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     let mut object = ObjectWriter::open(out);
     object.object("metadata", |object| metadata(object, &event.metadata));
@@ -98,7 +99,7 @@ fn run(object: &mut ObjectWriter<'_>, change: &RunChange<'_>) {
         RunChange::Started => object.object("started", |_| ()),
         RunChange::Completed { cost, parameter_values, iterations, evaluations } => {
             object.object("completed", |object| {
-                // JSON has no NaN and no infinity, and `{:?}` has the shortest form of all others.
+                // JSON has neither NaN nor infinity, and `{:?}` prints the shortest form of all other numbers.
                 if let Some(cost) = cost.filter(|cost| cost.is_finite()) {
                     object.plain("cost", format_args!("{cost:?}"));
                 }
@@ -122,7 +123,7 @@ struct ObjectWriter<'b> {
     empty: bool,
 }
 
-// Writing to a `Vec` and writing text as JSON cannot fail, so the results below say nothing.
+// Writing to a `Vec` and serializing text as JSON cannot fail, so the results below are dropped.
 impl<'b> ObjectWriter<'b> {
     fn open(out: &'b mut Vec<u8>) -> ObjectWriter<'b> {
         out.push(b'{');
@@ -133,7 +134,7 @@ impl<'b> ObjectWriter<'b> {
         self.out.push(b'}');
     }
 
-    /// Names are ours, so they need no escape.
+    /// Writes a name. Names are ours, so they need no escape.
     fn name(&mut self, name: &str) {
         self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
@@ -152,7 +153,7 @@ impl<'b> ObjectWriter<'b> {
         }
     }
 
-    /// What prints as JSON by itself.
+    /// Writes a value whose `Display` is JSON.
     fn plain(&mut self, name: &str, value: impl std::fmt::Display) {
         self.name(name);
         let _ = write!(self.out, "{value}");

@@ -1,4 +1,4 @@
-//! Events in the proto3 JSON mapping, decoded straight into typed events: camelCase and snake_case names, 64-bit
+//! Decodes events in the proto3 JSON mapping straight into typed events: camelCase and snake_case names, 64-bit
 //! integers as strings or numbers, null as absent, unknown fields ignored.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use super::{
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-/// What a message says of its event.
+/// The metadata and the body of a message.
 type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
@@ -26,7 +26,7 @@ pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, Decode
     decode_any(topic, text).or_else(|error| decode_not_finite(topic, text).ok_or(error))
 }
 
-/// Decodes whatever the mapping allows.
+/// Decodes any message that the mapping allows.
 pub(super) fn decode_any(topic: Topic, text: &str) -> Result<DecodedPayload<'_>, DecodeError> {
     let mut nulled_numbers = 0;
     let (metadata, body) = match topic {
@@ -37,7 +37,8 @@ pub(super) fn decode_any(topic: Topic, text: &str) -> Result<DecodedPayload<'_>,
     Ok(DecodedPayload { metadata, body, nulled_numbers })
 }
 
-/// Decodes what is no JSON only because of numbers that are not finite, in places where any number may stand.
+/// Decodes a text that is not JSON only because it has numbers that are not finite, in places where any number may
+/// stand.
 fn decode_not_finite(topic: Topic, text: &str) -> Option<DecodedPayload<'static>> {
     let (text, nulled_numbers) = non_finite_numbers::replace_non_finite(text)?;
     let decoded = decode_any(topic, &text).ok()?;
@@ -45,7 +46,7 @@ fn decode_not_finite(topic: Topic, text: &str) -> Option<DecodedPayload<'static>
     Some(owned_event::own_payload(DecodedPayload { nulled_numbers, ..decoded }))
 }
 
-/// Parses once; where that fails, once more with the path tracked, to say which field it was.
+/// Parses once, and a second time with the path tracked if that fails, to name the field in the error.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
     if let Ok(JsonMessage(message)) = serde_json::from_str::<JsonMessage<T>>(text) {
         return Ok(message);
@@ -60,7 +61,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
     };
     let path = error.path().to_string();
     let inner = error.into_inner();
-    // Where it is cut short says nothing of the field that it happens to end in.
+    // The field in which a text happens to be cut short is not the cause of the error.
     if path == "." || path == "?" || inner.is_eof() {
         return Err(not_json(inner.to_string()));
     }
@@ -165,7 +166,7 @@ struct JobMessage<'a> {
     job_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "optimization_id")]
     optimization_id: Option<JsonText<'a>>,
-    /// Only runs have one. Some of their events would be understood as a job's, which they are not.
+    /// A run's index, which no job has. Some events of runs would otherwise decode as a job's.
     #[serde(alias = "run_index")]
     run_index: Option<IgnoredAny>,
     pending: Option<JsonMessage<Empty>>,
@@ -331,7 +332,7 @@ impl<'a> RunMessage<'a> {
         if self.canceled.is_some() {
             one.set(RunChange::Canceled)?;
         }
-        // The mapping leaves out what is 0.
+        // The mapping omits a field whose value is 0.
         let Integer(run_index) = self.run_index.unwrap_or(Integer(0));
         let run_index = u32::try_from(run_index)
             .map_err(|_| DecodeError::field("run_index", format!("{run_index} is above {}", u32::MAX)))?;
@@ -342,7 +343,7 @@ impl<'a> RunMessage<'a> {
     }
 }
 
-/// Exactly one of a message's events.
+/// Collects exactly one of a message's alternative events.
 struct OneOf<T> {
     names: &'static str,
     value: Option<T>,

@@ -1,4 +1,4 @@
-//! Events in protobuf.
+//! Decodes events in protobuf.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{DecodeError, DecodedPayload, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-/// What a message says of its event.
+/// The metadata and the body of a message.
 type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'a>, DecodeError> {
@@ -97,7 +97,7 @@ fn run<'a>(message: v1::MultistartRunEvent) -> Result<Parts<'a>, DecodeError> {
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
         Some(Event::Completed(completed)) => RunChange::Completed {
             cost: completed.cost,
-            // No reader is shown these, so nothing of them is lost.
+            // No reader sees these values, so that a null among them loses nothing.
             parameter_values: completed.parameter_values.as_ref().map(|o| json_object::from_struct(o, &mut 0)),
             iterations: completed.iterations,
             evaluations: completed.evaluations,

@@ -1,5 +1,5 @@
-//! What the fields of the proto3 JSON mapping hold: objects, texts, integers and doubles, each in every way in which the
-//! mapping writes it.
+//! The field types of the proto3 JSON mapping: objects, texts, integers and doubles, each in every form that the
+//! mapping allows.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A message, which JSON writes as an object; serde's derive alone would take an array too.
+/// A message, which JSON writes as an object. serde's derive alone would accept an array too.
 pub struct JsonMessage<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonMessage<T> {
@@ -31,7 +31,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonMessage<T> {
     }
 }
 
-/// A string, borrowed where it has no escapes. (Derived code borrows a `Cow` only outside an `Option`.)
+/// A string, borrowed if it has no escapes. (Derived code borrows a `Cow` only outside an `Option`.)
 pub struct JsonText<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
@@ -56,7 +56,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
     }
 }
 
-/// An unsigned integer: a number, or one in a string. The mapping allows a fraction of zeros and an exponent in both.
+/// An unsigned integer: a number, or one in a string. The mapping allows a fraction of zeros and an exponent in
+/// both.
 pub struct Integer(pub u64);
 
 impl<'de> Deserialize<'de> for Integer {
@@ -69,7 +70,7 @@ impl<'de> Deserialize<'de> for Integer {
     }
 }
 
-/// What a literal means that is a string; `None` for any other.
+/// Returns the text of a string literal; `None` for any other literal.
 fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
     let text = literal.strip_prefix('"')?.strip_suffix('"')?;
     if text.contains('\\') {
@@ -79,7 +80,8 @@ fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The integer that a decimal number is, computed from its digits: a double would be exact up to 2^53 only.
+/// Returns the integer that a decimal number is equal to. It computes with digits, because a double is exact only
+/// up to 2^53.
 fn integer_of(number: &str) -> Option<u64> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
@@ -120,7 +122,8 @@ impl<'de> Deserialize<'de> for Double {
             Some("Infinity") => Some(f64::INFINITY),
             Some("-Infinity") => Some(f64::NEG_INFINITY),
             Some(text) => serde_json::from_str(text).ok(),
-            // Whatever parses as a number here is one of JSON's. What is too large for a double is infinite.
+            // A literal that parses here is one of JSON's numbers. One that is too large for a double becomes
+            // infinite.
             None => literal.parse().ok(),
         };
         double

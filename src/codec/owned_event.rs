@@ -1,11 +1,11 @@
-//! Events that own their texts, for those whose payload was rewritten before it was read.
+//! Events that own their texts, for payloads that were rewritten before they were decoded.
 
 use std::borrow::Cow;
 
 use super::{DecodedPayload, PartialMetadata};
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 
-/// Copies every text that is borrowed.
+/// Copies every borrowed text.
 pub fn own_payload(decoded: DecodedPayload<'_>) -> DecodedPayload<'static> {
     let DecodedPayload { metadata, body, nulled_numbers } = decoded;
     let metadata = metadata.map(|PartialMetadata { event_id, occurred_at, sequence }| PartialMetadata {

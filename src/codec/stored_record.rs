@@ -1,5 +1,5 @@
-//! Stored records: a fixed head that a reader understands without decoding, the response ready to send, the objectives,
-//! and the registers.
+//! The format of stored records: a fixed head that a reader understands without decoding, the response ready to
+//! send, the objectives, and the registers.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -14,8 +14,8 @@
 //!
 //! Numbers are little endian.
 //!
-//! All but the registers, and a job's state that waits, is understood by whoever knows the layout: so a version that folds
-//! otherwise shows what another has folded.
+//! Every version that knows the layout understands all of it except the registers and the states of parked jobs.
+//! So a version with another fold can show what this one has folded.
 
 mod filter;
 
@@ -28,20 +28,20 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::{DeadLetter, Job, Optimization, View};
 pub use filter::Filter;
 
-/// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
-/// as the checkpoint. It changes where this version could not show what another has written.
+/// The version of the layout: a record's head with all that readers get, and the store's own values such as the
+/// checkpoint. It changes when this version could not show what another has written.
 pub const LAYOUT: u8 = 1;
 
-/// The format of the fold: how registers are written, and what a view says because of them. It changes where registers of
-/// another version cannot be decoded, or where the same events no longer give the same views. What has another is shown as it
-/// is, and built anew.
+/// The version of the fold: the encoding of registers, and their meaning in a view. It changes when another
+/// version's registers cannot be decoded, or when the same events no longer give the same views. A store with
+/// another fold format is shown as it is, and built anew.
 pub const FORMAT: u8 = 3;
 
 const HEAD_LEN: usize = 24;
 const SHOWN_FLAG: u8 = 1;
 const OBJECTIVES_FLAG: u8 = 2;
 
-/// Stored bytes that are not what was written: the store is damaged, or of another version.
+/// A stored value whose bytes are not what was written: the store is damaged, or of another version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {what} cannot be read: {reason}")]
 pub struct CorruptValue {
@@ -55,22 +55,22 @@ impl CorruptValue {
     }
 }
 
-/// Where the parts of a stored optimization lie.
+/// The positions of the parts of a stored optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Whether readers may see it.
+    /// True if readers may see the optimization.
     pub shown: bool,
     pub etag: u64,
     pub organization_id: Range<usize>,
     pub response: Range<usize>,
-    /// `None` where the objectives are not set.
+    /// The position of the objectives; `None` if they are not set.
     pub objectives: Option<Range<usize>>,
-    /// Where `null` stands for the objectives, counted from the stored record's begin.
+    /// The position of `null` in place of the objectives, counted from the beginning of the stored record.
     pub objectives_null: Range<usize>,
     registers: usize,
 }
 
-/// Finds the parts of a stored optimization. Reads the head only.
+/// Finds the parts of a stored optimization. Reads only the head.
 pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
     let damaged = |reason: &str| CorruptValue::new("optimization", reason);
     let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
@@ -98,7 +98,7 @@ pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
     })
 }
 
-/// Writes an optimization into `out`, which is emptied first.
+/// Encodes an optimization into `out`, whose content is replaced.
 pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), CorruptValue> {
     out.clear();
     out.resize(HEAD_LEN, 0);
@@ -130,7 +130,7 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
     append(optimization, out, "optimization")
 }
 
-/// Reads an optimization back.
+/// Decodes an optimization.
 pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, CorruptValue> {
     let layout = layout(stored)?;
     let mut optimization: Optimization = read(&stored[layout.registers..], "optimization")?;
@@ -157,14 +157,14 @@ pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, CorruptValue> {
     decode(stored, "dead letter")
 }
 
-/// A value of the store's own, such as a checkpoint, with the layout before it.
+/// Encodes one of the store's own values, such as a checkpoint, with the layout's version before it.
 pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, CorruptValue> {
     let mut out = vec![LAYOUT];
     append(value, &mut out, what)?;
     Ok(out)
 }
 
-/// Reads back what [`encode`] wrote.
+/// Decodes a value that [`encode`] wrote.
 pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
     match stored.split_first() {
         Some((&LAYOUT, rest)) => read(rest, what),
@@ -187,7 +187,8 @@ fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<
     }
 }
 
-/// Appends the contract's 19 keys as JSON. Their order, up to `kind`, belongs to the layout: lists look there. Gives where `null` stands for the objectives, which only lists fill in.
+/// Appends the contract's 19 keys as JSON. Their order up to `kind` belongs to the layout, because list filters
+/// rely on it. Returns the position of `null` in place of the objectives, which only lists fill in.
 fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
         out.extend_from_slice(key.as_bytes());

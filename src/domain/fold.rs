@@ -1,5 +1,5 @@
-//! The fold: one event joined into the records in memory. Total and pure. Applying is taking maxima, so any order, any
-//! repetition and any batching of the same events gives the same records.
+//! The fold joins one event into the records in memory. It is total and pure. Applying an event means taking
+//! maxima, so that any order, repetition and batching of the same events gives the same records.
 
 use std::sync::Arc;
 
@@ -13,28 +13,30 @@ use super::position::Topic;
 use super::register::{Register, Stamp, Version};
 use super::working_set::{RecordKey, WorkingSet};
 
-/// What became of an event.
+/// The result of applying an event.
 #[derive(Debug, PartialEq)]
 pub enum FoldStep {
     Done(Effects),
-    /// Nothing was changed: load this, and apply the event again.
+    /// Nothing was changed. The caller must load this record and apply the event again.
     Needs(RecordKey),
 }
 
-/// What an operator wants counted. Not part of any record: a replayed event shows its effects again, or none.
+/// The effects of an event that operators want counted. They belong to no record: a replayed event has the same
+/// effects again, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Something in memory differs from before.
+    /// The event changed something in memory.
     pub changed: bool,
-    /// A job or run event whose job no optimization links yet.
+    /// The event is of a job that no optimization links yet.
     pub unlinked: bool,
-    /// A job or run event that names an optimization other than the one that links its job.
+    /// The event names another optimization than the one that links its job.
     pub mismatched: bool,
-    /// A status that the job should not have taken.
+    /// The job should not have taken this status.
     pub irregular: bool,
-    /// A deletion of an optimization that was never created, nor deleted before.
+    /// The event deletes an optimization that was never created, nor deleted before.
     pub deleted_nothing: bool,
-    /// An event that lost although it is newer: nearly always this one. Not set again when the same event is seen again.
+    /// An event that lost although it is newer, which is nearly always the applied one. A replay of the same event
+    /// does not set it again.
     pub outranked: Option<Box<Outranking>>,
 }
 
@@ -56,7 +58,7 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
-            // All of a run's events say the same to the view: there is such a run.
+            // All events of a run mean the same to the view: the run exists.
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| Effects {
                 changed: job.apply_run(*run_index, change, metadata, *position),
                 ..Effects::default()
@@ -74,7 +76,7 @@ fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &st
     let irregular = changed && at.is_ok_and(|at| job::is_irregular(history, at));
     let outranked = job.outranked().filter(|(event, _)| known.as_ref() != Some(&event.version));
     let outranked = outranked.map(|(event, winner)| {
-        // It may be one that came before, and that this one now wins over.
+        // The outranked event may be an earlier one that the applied event has just overtaken.
         let held = history.iter().find(|held| held.stamp.version == event.version);
         let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
         outranked_event(Topic::Jobs, kind, job_id, event, winner)
@@ -192,9 +194,10 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
     }
 }
 
-/// Links a job, and moves the states of the jobs whose place that changes.
+/// Links a job, and moves the states of the jobs whose home changes by it.
 fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> FoldStep {
-    // Known links too: a crash may have left a state parked that is the optimization's already.
+    // The job is needed even for a known link: a crash may have left a state parked that the optimization already
+    // has.
     if working.ready_job_slot(job_id).is_none() {
         return FoldStep::Needs(RecordKey::Job(job_id.clone()));
     }
@@ -223,7 +226,7 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     let record = working.change_optimization(slot);
     record.job = Job::default();
     record.link(job_id, stamp);
-    // All but the first link of the job linked now.
+    // The optimization now holds the state only of the job that it links now.
     for (id, &job) in affected.iter().zip(&slots) {
         if !working.links_now(slot, id) {
             working.note_left(job, slot);
@@ -236,7 +239,7 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     FoldStep::Done(effects)
 }
 
-/// Takes a job's state from where it lives.
+/// Takes a job's state from its present place.
 fn detach(working: &mut WorkingSet, job: usize) -> Job {
     match working.jobs[job].home {
         Some(home) => std::mem::take(&mut working.change_optimization(home).job),
@@ -244,8 +247,8 @@ fn detach(working: &mut WorkingSet, job: usize) -> Job {
     }
 }
 
-/// Puts a job's state where it belongs now that the links of `changed` are other than they were. True where the job
-/// names an optimization that does not link it.
+/// Puts a job's state into its place after the links of `changed` have changed. Returns true if the job names an
+/// optimization that does not link it.
 fn attach(working: &mut WorkingSet, job: usize, state: Job, changed: usize) -> bool {
     let id = working.jobs[job].id.clone();
     let links = working.optimizations[changed].record.links_job(&id);

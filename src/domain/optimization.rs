@@ -1,4 +1,4 @@
-//! What is known of one optimization: one self-contained record, from which its view follows.
+//! The state of one optimization: one self-contained record, from which its view follows.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::outranking::{LatestEvent, is_newer, is_outranked, later_of};
 use super::register::{Register, Stamp};
 use super::timestamp::Timestamp;
 
-/// How many links are remembered; the oldest by version is dropped first.
+/// Maximum number of links that are kept. The oldest by version is dropped first.
 pub const LINKS_LIMIT: usize = 8;
 
 /// The facts that a creation states.
@@ -28,7 +28,7 @@ pub struct CreationFacts {
     pub parameterized_model_id: Option<Box<str>>,
     pub parameterized_model_name: Option<Box<str>>,
     pub optimization_template_id: Option<Box<str>>,
-    /// A JSON object's text. The codec keeps it beside the rest, where the lists find it without decoding.
+    /// A JSON object's text. The codec stores it beside the rest, so that lists find it without decoding.
     #[serde(skip)]
     pub objectives: Option<Box<str>>,
 }
@@ -69,14 +69,14 @@ impl CreationFacts {
     }
 }
 
-/// A job that was submitted for an optimization, and the greatest version that said so.
+/// A job that was submitted for an optimization, and the stamp of the greatest event that linked it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub job_id: Arc<str>,
     pub stamp: Stamp,
 }
 
-/// A part of an optimization that one event sets, and a later one replaces.
+/// A part of an optimization that one event sets and a later one replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptimizationPart {
     Creation,
@@ -87,10 +87,11 @@ pub enum OptimizationPart {
     Link,
 }
 
-/// A join-semilattice, as every part of it is.
+/// The state of an optimization, which is a join-semilattice, as each of its parts is.
 ///
-/// A creation sets the name, the description and the display names too. They are not copied into the registers beside
-/// it: those hold the greatest *change*, and the view takes the greater of the two versions, which is the same maximum.
+/// A creation sets the name, the description and the display names too. They are not copied into the registers
+/// beside it: those hold the greatest *change*, and the view takes the greater of the two versions, which is the
+/// same maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optimization {
     pub id: Arc<str>,
@@ -100,16 +101,17 @@ pub struct Optimization {
     pub cell_name: Option<Register<Box<str>>>,
     pub parameterized_model_name: Option<Register<Box<str>>>,
     pub deleted: Option<Register<()>>,
-    /// Descending by version, each job once, the greatest [`LINKS_LIMIT`]: the first is the job linked now.
+    /// The links descending by version, at most the greatest [`LINKS_LIMIT`], with each job once. The first one
+    /// links the present job.
     links: Vec<Link>,
-    /// The latest link by time, where it is not the first of `links`.
+    /// The latest link by time, unless it is the first of `links`.
     latest_link: LatestEvent,
-    /// The job linked now, as far as it is known.
+    /// The known state of the job that is linked now.
     pub job: Job,
 }
 
 impl Optimization {
-    /// One of which nothing is known.
+    /// Creates an optimization of which nothing is known.
     pub fn new(id: Arc<str>) -> Optimization {
         Optimization {
             id,
@@ -125,12 +127,12 @@ impl Optimization {
         }
     }
 
-    /// The job linked now.
+    /// Returns the job that is linked now.
     pub fn linked_job(&self) -> Option<&Arc<str>> {
         self.links.first().map(|link| &link.job_id)
     }
 
-    /// The jobs linked now and before, the latest link first.
+    /// Returns the present link and earlier ones, the latest first.
     pub fn links(&self) -> &[Link] {
         &self.links
     }
@@ -139,13 +141,13 @@ impl Optimization {
         self.links.iter().any(|link| *link.job_id == *job_id)
     }
 
-    /// The job that a new link to `job_id` would drop.
+    /// Returns the job whose link would be dropped by a new link to `job_id`.
     pub fn displaced_by(&self, job_id: &str) -> Option<&Arc<str>> {
         let full = self.links.len() == LINKS_LIMIT && !self.links_job(job_id);
         full.then(|| self.links.last().map(|link| &link.job_id)).flatten()
     }
 
-    /// Whether a link would change anything.
+    /// Returns true if a link would change anything.
     pub fn would_link(&self, job_id: &str, stamp: &Stamp) -> bool {
         match self.links.iter().find(|link| *link.job_id == *job_id) {
             Some(held) => supersedes(stamp, &held.stamp),
@@ -153,7 +155,7 @@ impl Optimization {
         }
     }
 
-    /// Whether a link for which [`Optimization::would_link`] does not hold is the latest by time.
+    /// Returns true if a link for which [`Optimization::would_link`] is false is the latest by time.
     pub fn is_latest_link(&self, stamp: &Stamp) -> bool {
         self.links.first().is_some_and(|first| {
             let held = self.latest_link.or(&first.stamp);
@@ -161,14 +163,15 @@ impl Optimization {
         })
     }
 
-    /// Notes the latest link by time.
+    /// Stores the latest link by time.
     pub fn note_latest_link(&mut self, stamp: Stamp) {
         if let Some(first) = self.links.first() {
             self.latest_link = LatestEvent::beside(stamp, &first.stamp);
         }
     }
 
-    /// Takes a link for which [`Optimization::would_link`] holds. `job` is not touched: see `fold`.
+    /// Applies a link for which [`Optimization::would_link`] is true. It leaves `job` unchanged; `fold` moves that
+    /// state.
     pub fn link(&mut self, job_id: &Arc<str>, stamp: Stamp) {
         let latest = self.links.first().map(|first| later_of(self.latest_link.or(&first.stamp), &stamp));
         let latest = latest.unwrap_or(&stamp).clone();
@@ -179,7 +182,8 @@ impl Optimization {
         self.note_latest_link(latest);
     }
 
-    /// Each part whose latest event by time lost although it is newer, with that event's stamp and the stamp that it lost to.
+    /// Returns each part whose latest event by time lost although it is newer, with the stamps of that event and
+    /// of its winner.
     pub fn outranked(&self) -> impl Iterator<Item = (OptimizationPart, &Stamp, &Stamp)> {
         let created = self.created.as_ref();
         let creation = created.and_then(|created| {
@@ -205,7 +209,7 @@ impl Optimization {
         .filter_map(|(part, stamps)| stamps.map(|(event, winner)| (part, event, winner)))
     }
 
-    /// The kind of event that set a part, or would have.
+    /// Returns the kind of the event that set a part, or lost it.
     pub fn kind_of(&self, part: OptimizationPart, event: &Stamp) -> &'static str {
         let is_creation = self.created.as_ref().is_some_and(|created| created.stamp.version == event.version);
         match part {
@@ -217,7 +221,7 @@ impl Optimization {
         }
     }
 
-    /// [`Optimization::outranked`] of a part that a creation sets, too.
+    /// Returns the stamps of [`Optimization::outranked`] for a part that a creation sets too.
     fn outranked_text<'a>(&'a self, change: Option<&'a Register<Box<str>>>) -> Option<(&'a Stamp, &'a Stamp)> {
         let change = change?;
         let created = self.created.as_ref().map(|created| &created.stamp);
@@ -226,7 +230,7 @@ impl Optimization {
         is_outranked(latest, winner).then_some((latest, winner))
     }
 
-    /// How many bytes those of its texts have that producers may make long.
+    /// Size in bytes of the texts that producers may make long.
     pub fn text_len(&self) -> usize {
         let changed = [&self.name, &self.description, &self.cell_name, &self.parameterized_model_name];
         let changed = changed.into_iter().flatten().map(|register| register.value.len());
@@ -234,13 +238,13 @@ impl Optimization {
         created + changed.sum::<usize>() + self.job.text_len()
     }
 
-    /// What readers may see: created, and not deleted.
+    /// Returns the creation if readers may see the optimization: it was created, and not deleted.
     pub fn visible_creation(&self) -> Option<&Register<CreationFacts>> {
         self.created.as_ref().filter(|_| self.deleted.is_none())
     }
 }
 
-/// A greater version, or the same event at an earlier place.
+/// Returns true for a greater version, or for the same event at an earlier position.
 fn supersedes(stamp: &Stamp, held: &Stamp) -> bool {
     (&stamp.version, held.source) > (&held.version, stamp.source)
 }

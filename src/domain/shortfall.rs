@@ -1,28 +1,29 @@
-//! What one state of an optimization lacks of another. States only grow by events, so a state that lacks something was made
-//! without an event that the other was made of: whoever is shown it next sees a view that has gone back, or none.
+//! The data that one state of an optimization lacks compared with another. States only grow by events, so that a
+//! state that lacks something was made without an event that the other one was made with: a reader who sees it
+//! next sees a view that has gone back, or none.
 //!
-//! A state that has seen more lacks nothing, however different it is. So two states can be compared that stand at different
-//! positions.
+//! A state that has seen more events lacks nothing, however different it is. So states at different positions can
+//! be compared.
 
 use super::job::{HISTORY_LIMIT, Job, Transition};
 use super::optimization::{LINKS_LIMIT, Optimization};
 use super::register::{Register, Stamp, Version};
 
-/// What a newer state lacks of an older one.
+/// The data that a newer state lacks compared with an older one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortfall {
-    /// Readers see the older state, and not the newer one: its creation is missing.
+    /// True if readers see the older state but not the newer one, whose creation is missing.
     pub view: bool,
-    /// The fields of the view that an earlier event sets in the newer state, or none.
+    /// The fields of the view that the newer state takes from an earlier event, or from none.
     pub fields: Vec<String>,
-    /// Something is missing that readers are not shown, such as an earlier status of the job.
+    /// True if data is missing that readers do not see, such as an earlier status of the job.
     pub history: bool,
 }
 
 impl Shortfall {
     /// Compares two states of one optimization.
     pub fn of(old: &Optimization, new: &Optimization) -> Shortfall {
-        // A deletion wins for ever, so that nothing else could be seen of it.
+        // A deletion wins for ever, so that nothing else would ever be visible.
         if new.deleted.is_some() {
             return Shortfall::default();
         }
@@ -37,7 +38,7 @@ impl Shortfall {
         }
         shortfall.add_links(old, new);
         if old.visible_creation().is_none() && old.deleted.is_none() && !shortfall.fields.is_empty() {
-            // Nobody was shown it, so nothing that is shown goes back.
+            // No reader saw the optimization, so that nothing visible goes back.
             shortfall.fields.clear();
             shortfall.history = true;
         }
@@ -88,14 +89,14 @@ impl Shortfall {
     }
 }
 
-/// The versions that set each field of the view, in either state.
+/// Returns the versions that set each field of the view, in the older and the newer state.
 fn registers<'a>(
     old: &'a Optimization,
     new: &'a Optimization,
 ) -> [(&'static str, Option<&'a Version>, Option<&'a Version>); 6] {
     let created = |held: &'a Optimization| version(held.created.as_ref());
     let deleted = |held: &'a Optimization| version(held.deleted.as_ref());
-    // A creation states these too.
+    // A creation states these fields too.
     let changed = |field, of: fn(&'a Optimization) -> Option<&'a Stamp>| {
         let version = |held: &'a Optimization| of(held).map(|stamp| &stamp.version).max(created(held));
         (field, version(old), version(new))
@@ -153,7 +154,7 @@ mod tests {
         optimization
     }
 
-    /// A job that has taken these statuses, and so many runs.
+    /// Returns an optimization whose job has taken these statuses and has this number of runs.
     fn with_job(changes: &[JobChange<'_>], runs: u32) -> Optimization {
         let mut optimization = created();
         for (sequence, change) in (1..).zip(changes) {

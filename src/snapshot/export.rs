@@ -1,4 +1,4 @@
-//! Writes a snapshot, under its name only once it is whole and on the disk.
+//! Writes a snapshot. The file gets its name only once it is complete and synced.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _};
@@ -13,30 +13,30 @@ use crate::disk::{self, TargetError};
 use crate::domain::Topic;
 use crate::store::{self, Copied, PartitionPosition, Reader};
 
-/// How many records are written before anybody is told.
+/// Number of records between two reports of progress.
 const PROGRESS_EVERY: u64 = 1_024;
 
-/// A snapshot takes less than the store that it is of, where nothing is compressed and old versions stay for a while: an
-/// eighth of it, in what was measured.
+/// Estimated ratio of the store's size to the snapshot's. The store compresses nothing and keeps old versions for
+/// a while; snapshots took an eighth of it or less when measured.
 const STORE_BYTES_PER_BYTE: u64 = 8;
 
-/// What is to be exported.
+/// The generation to export, and how.
 pub struct ExportRequest<'a> {
     pub reader: &'a Reader,
     pub generation: String,
-    /// What the topics are called in the cluster.
+    /// The topics' names in the cluster.
     pub topic: &'a dyn Fn(Topic) -> String,
-    /// What the generation takes on disk.
+    /// Size of the generation on disk in bytes.
     pub store_bytes: u64,
     pub room: DiskReserve,
-    /// Whether a file that is there may be replaced. It stays until the new one is whole.
+    /// True if an existing file may be replaced. It stays until the new one is complete.
     pub replace: bool,
 }
 
 /// Writes a snapshot to `file`.
 ///
 /// # Errors
-/// Where `file` is there and may not be replaced, or lies in a data directory; then nothing is made.
+/// Returns an error and makes nothing if `file` exists and may not be replaced, or lies in a data directory.
 pub fn export(
     exported: ExportRequest<'_>,
     file: &Path,
@@ -101,18 +101,18 @@ pub fn export(
     Ok(SnapshotSummary { file: file.to_owned(), generation, views, records, bytes, positions })
 }
 
-/// The file as it is written, which is removed where it does not get its name.
+/// Creates the temporary file, which is removed unless it gets its name.
 fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let path = PathBuf::from(name);
     let mut created = disk::open_regular(&path).map_err(SnapshotError::io("create", &path))?;
-    // Another that is being written there keeps it.
+    // The lock protects a file that another export is writing.
     created.try_lock().map_err(|error| SnapshotError::io("lock", &path)(error.into()))?;
     let mut begin = Vec::new();
     let read = created.by_ref().take(MAGIC.len() as u64).read_to_end(&mut begin);
     read.and_then(|_| created.rewind()).map_err(SnapshotError::io("read", &path))?;
-    // What a kill left of one begins as one does, as far as it goes.
+    // A killed export left a file that begins like a snapshot, as far as it goes.
     if !MAGIC.starts_with(&begin) {
         return Err(SnapshotError::OtherPart { path });
     }
@@ -121,7 +121,7 @@ fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     Ok((created, path))
 }
 
-/// Gives the file its name. What has come to be there meanwhile is treated as if it had been there before.
+/// Gives the file its name. A file that has appeared there meanwhile is treated like one that existed before.
 fn give_name(path: TempPath, file: &Path, replace: bool) -> Result<(), SnapshotError> {
     disk::check_target(file, replace)?;
     let named = if replace { path.persist(file) } else { path.persist_noclobber(file) };

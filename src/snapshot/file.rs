@@ -1,4 +1,4 @@
-//! The file's layout. Never gives out a byte of a file that is not whole.
+//! The layout of a snapshot file. No byte of a damaged file is ever delivered.
 //!
 //! | what | bytes |
 //! |---|---|
@@ -8,8 +8,9 @@
 //! | `snapshot-ends-by`, the number of entries (8), the number of bytes before these (8) | 32 |
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
-//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, the ids of the
-//! topics, what the store is built without, and that the generation has been live, where it has.
+//! Numbers are little endian. The first entry is the [`SnapshotHead`]. The next ones are the cluster's id, if
+//! known, the ids of the topics, the histories that the store was built without, and the mark of a generation that
+//! has been live.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,22 +32,22 @@ const BEGIN_LEN: u64 = 18;
 const COUNTS_LEN: u64 = 32;
 const HASH_LEN: u64 = 64;
 
-/// Three is where zstd still is faster than a disk.
+/// The compression level. At 3, zstd is still faster than a disk.
 const LEVEL: i32 = 3;
 
-/// No stored value is as large: Kafka's records are not.
+/// Upper bound of the length of a stored value. Kafka's records are smaller.
 const VALUE_LIMIT: u32 = 1 << 30;
 
-/// What is known of the copy as a whole.
+/// The head of a snapshot, which describes the copy as a whole.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotHead {
     pub checkpoint: Checkpoint,
     pub origins: BTreeMap<(String, i32), i64>,
-    /// What the topics are called, in the order of `Topic::ALL`.
+    /// The topics' names, in the order of `Topic::ALL`.
     pub topics: [String; 3],
-    /// How many optimizations there were when it was begun.
+    /// Number of optimizations when the snapshot was begun.
     pub optimizations: u64,
-    /// What the store took on disk.
+    /// Size of the store on disk in bytes.
     pub store_bytes: u64,
 }
 
@@ -56,13 +57,13 @@ pub enum EntryKind {
     Job = 2,
     Optimization = 3,
     DeadLetter = 4,
-    /// Its id. Before it was noted, there was none.
+    /// The cluster's id. Snapshots of older versions have none.
     Cluster = 5,
-    /// The ids of the topics that the checkpoint is of.
+    /// The ids of the topics of the checkpoint.
     TopicIds = 6,
-    /// The records of one partition that the store is built without.
+    /// The records of one partition that the store was built without.
     MissingHistory = 7,
-    /// There where the generation has been live once.
+    /// The mark of a generation that has been live once.
     Live = 8,
 }
 
@@ -82,7 +83,7 @@ impl EntryKind {
     }
 }
 
-/// Writes entries.
+/// A writer of snapshot entries.
 pub struct SnapshotWriter<'a> {
     file: zstd::Encoder<'static, BufWriter<ChecksumStream<&'a File>>>,
     count: u64,
@@ -107,7 +108,7 @@ impl<'a> SnapshotWriter<'a> {
         Ok(())
     }
 
-    /// Gives how many bytes the file has.
+    /// Finishes the file. Returns its size in bytes.
     pub fn finish(self) -> io::Result<u64> {
         let mut file = self.file.finish()?;
         file.flush()?;
@@ -123,7 +124,7 @@ impl<'a> SnapshotWriter<'a> {
     }
 }
 
-/// A file whose every byte is the one that was written.
+/// A snapshot file whose checksum is right.
 pub struct SnapshotFile {
     entries: zstd::Decoder<'static, BufReader<io::Take<File>>>,
     left: u64,
@@ -131,7 +132,7 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    /// Reads all of the file once, and calls `watch` with how much of it has been read, which may end it.
+    /// Opens a file and reads all of it once to check it. `watch` receives the progress and may end the check.
     pub fn open(path: &Path, watch: &mut super::ProgressSink<'_>) -> Result<SnapshotFile, SnapshotError> {
         let mut file = File::open(path).map_err(SnapshotError::io("open", path))?;
         let bytes = file.metadata().map_err(SnapshotError::io("read", path))?.len();
@@ -156,7 +157,7 @@ impl SnapshotFile {
         Ok(SnapshotFile { entries: entries.map_err(SnapshotError::io("read", path))?, left: number(16), bytes })
     }
 
-    /// The next entry, its key and value in these. `None` at the end.
+    /// Reads the next entry into `key` and `value`. `None` at the end.
     pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<Option<EntryKind>> {
         if self.left == 0 {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Makes a store of a snapshot. The file is proven first; the store is built aside, and moved into its place when it is
-//! whole and on the disk. Until then there is none.
+//! Makes a store of a snapshot. The file is checked first. The store is built in a directory of its own and moved
+//! into its place once it is complete and synced; until then there is none.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,19 +13,19 @@ use crate::domain::{Commit, DeadLetter};
 use crate::source::TopicNames;
 use crate::store::{self, Opened, PartitionPosition};
 
-/// How many records are handed to the writer at once.
+/// Number of records that the writer gets at once.
 const BATCH_RECORDS: usize = 2_000;
 
-/// How much of the store's pages is held in memory.
+/// Size of the store's page cache in bytes.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// The only generation of the directory that it is built in.
+/// The number of the only generation of the staging directory.
 const GENERATION: u64 = 1;
 
-/// Imports where there is no store yet. `None`: there is one, and the file was not even opened.
+/// Imports a snapshot if there is no store yet. `None` if there is one; then the file was not even opened.
 ///
 /// # Errors
-/// As for [`import`].
+/// Fails as [`import`] does.
 pub fn import_where_none(
     file: &Path,
     data_dir: &Path,
@@ -39,11 +39,11 @@ pub fn import_where_none(
     }
 }
 
-/// Makes the store of `data_dir`, which has none and is held by the caller. `topics` are those that it is to be kept up to date
-/// from, where that is known.
+/// Makes the store of `data_dir`, which has none and which the caller has locked. `topics` are the names of the
+/// topics that will keep it up to date, if known.
 ///
 /// # Errors
-/// Whatever is wrong with the file, before anything is made. What goes wrong later leaves nothing either.
+/// Returns an error in the file before anything is made. A later error leaves nothing either.
 pub fn import(
     file: &Path,
     data_dir: &Path,
@@ -108,7 +108,7 @@ pub fn import(
     let reader = writer.reader();
     writer.finish()?;
     let views = reader.views();
-    // The database closes with the last that has it.
+    // The database closes with its last user.
     drop(reader);
     let generation = store::install(&aside.0, GENERATION, data_dir)?;
     let generation = format!("{generation:06}");
@@ -123,7 +123,7 @@ fn read_head(whole: &mut SnapshotFile, file: &Path) -> Result<SnapshotHead, Snap
     }
 }
 
-/// What is handed to the writer next.
+/// The records that the writer gets next.
 #[derive(Default)]
 struct ImportBatch {
     commit: Commit,
@@ -155,7 +155,8 @@ impl ImportBatch {
     }
 }
 
-/// Where the store is built. Removed at the end, and what a kill left at the next begin.
+/// The directory in which the store is built. It is removed at the end; one that a kill left is removed by the
+/// next import.
 struct StagingDir(PathBuf);
 
 impl StagingDir {
@@ -173,7 +174,7 @@ impl StagingDir {
 
 impl Drop for StagingDir {
     fn drop(&mut self) {
-        // One that stays is removed by the next import.
+        // A directory that remains is removed by the next import.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,5 @@
-//! How long a tool that reads to an end waits for what does not come, and why it then ends. An error of a partition is told by
-//! its source as long as it stands; whoever waits without asking for it would wait for ever. Pure: the clock is given.
+//! The time limit of a tool that reads to an end. A source reports an error of a partition as long as the error
+//! stands; a tool that did not ask for it would wait for ever. Pure: the caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use super::{Source, StandingError};
 use crate::domain::Topic;
 
-/// Why a tool waits no longer.
+/// The reason for which a tool stops waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadTimeout {
-    /// One partition cannot be read, whatever comes of the others.
+    /// One partition cannot be read. Records of other partitions do not help.
     Partition { topic: Topic, partition: i32, why: String },
-    /// Nothing has come of any partition.
+    /// No partition has delivered anything.
     Silence { why: String },
 }
 
-/// The time that a source has to give something.
+/// A time limit for a source that may deliver nothing.
 #[derive(Debug)]
 pub struct ReadDeadline {
     limit: Duration,
     heard: Instant,
-    /// The partitions with an error, and since when they have had one without a break.
+    /// The start of the uninterrupted error of each partition that has one.
     failing: BTreeMap<(Topic, i32), Instant>,
 }
 
@@ -30,12 +30,12 @@ impl ReadDeadline {
         ReadDeadline { limit, heard: now, failing: BTreeMap::new() }
     }
 
-    /// Something has come.
+    /// Restarts the time limit because something was delivered.
     pub fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// Whether the time is over for these partitions, each of which has something that is still to be read.
+    /// Returns a timeout if `awaited`, the partitions with records still to be read, have taken too long.
     pub fn check(
         &mut self,
         source: &dyn Source,
@@ -58,13 +58,13 @@ impl ReadDeadline {
     }
 }
 
-/// What keeps the whole source from giving anything.
+/// Returns the reason for which the whole source delivers nothing.
 pub fn trouble(source: &dyn Source) -> String {
     let of_cluster = || source.cluster_health().error.map(|error| error.text);
     source.trouble().or_else(of_cluster).unwrap_or_else(|| "the cluster does not answer".to_owned())
 }
 
-/// Whether an error stays until somebody changes something: a right that is not there does not come by itself.
+/// Returns true if the error stays until somebody acts: nobody gets a missing right by waiting.
 fn needs_intervention(error: &StandingError) -> bool {
     error.code.ends_with("AuthorizationFailed")
 }
@@ -76,7 +76,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A source that gives nothing, with errors of some partitions of the jobs.
+    /// A source that delivers nothing and has these errors of partitions of the jobs topic.
     struct Silent(Vec<(i32, &'static str)>);
 
     impl Source for Silent {

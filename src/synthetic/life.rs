@@ -1,4 +1,4 @@
-//! One optimization under way: its plan, carried out event by event.
+//! The life of one optimization: its plan, carried out event by event.
 
 use std::borrow::Cow;
 
@@ -12,22 +12,22 @@ use super::random::Random;
 
 pub struct Life {
     id: String,
-    /// From 1; it also says to which project it belongs.
+    /// The number of the life, counted from 1. It also determines the project.
     number: u64,
     random: Random,
     steps: std::vec::IntoIter<PlanStep>,
     fate: Fate,
-    /// Of the optimization's last event.
+    /// Sequence number of the optimization's last event.
     sequence: u64,
-    /// As many as were linked.
+    /// The jobs linked so far.
     jobs: Vec<SyntheticJob>,
 }
 
 struct SyntheticJob {
     id: String,
-    /// Of its last event.
+    /// Sequence number of the job's last event.
     sequence: u64,
-    /// Of each run's last event.
+    /// Sequence number of each run's last event.
     runs: Vec<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Life {
         self.fate
     }
 
-    /// Whether nothing is left to happen.
+    /// Returns true if no event is left.
     pub fn is_over(&self) -> bool {
         self.steps.len() == 0
     }
@@ -125,7 +125,7 @@ impl Life {
             JobAction::Completed => JobChange::Completed { metrics: Some(facts::metrics(random)) },
             JobAction::Failed => {
                 let (code, text) = facts::failure(random);
-                // Now and then a worker dies without a word.
+                // Now and then a worker dies without an error text.
                 let error = random.percent(95).then_some(Cow::Borrowed(text));
                 JobChange::Failed { error, error_code: Some(Cow::Borrowed(code)) }
             }
@@ -163,7 +163,7 @@ impl Life {
         (*sequence, Body::Run { job_id, run_index: run, optimization_id, change })
     }
 
-    /// Jobs are linked one after the other, so the next new one is made here.
+    /// Returns a job's id. Jobs are linked one after the other, so that the next new one is made here.
     fn job_id(&mut self, settings: &HistorySettings, job: usize) -> Cow<'static, str> {
         if job == self.jobs.len() {
             self.jobs.push(SyntheticJob {
@@ -175,7 +175,8 @@ impl Life {
         Cow::Owned(self.jobs[job].id.clone())
     }
 
-    /// Three producers in ten do not know for which optimization a job runs.
+    /// Returns the optimization's id in seven events of ten. The other producers do not know for which
+    /// optimization a job runs.
     fn optimization_id_as_most_know_it(&mut self) -> Option<Cow<'static, str>> {
         self.random.percent(70).then(|| Cow::Owned(self.id.clone()))
     }

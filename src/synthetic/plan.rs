@@ -1,11 +1,11 @@
-//! What will happen to one optimization, and what must be shown of it at the end. The two are decided together, so the
-//! expectation owes nothing to the fold that it is there to check.
+//! The plan of one optimization: its events, and its expected view at the end. The two are decided together, so
+//! that the expectation does not depend on the fold that it checks.
 
 use crate::domain::Status;
 
 use super::random::Random;
 
-/// One event to come. A job is the n-th that the optimization links.
+/// One planned event. A job is identified by its index among the optimization's links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanStep {
     Optimization(OptimizationAction),
@@ -13,10 +13,10 @@ pub enum PlanStep {
     Run { job: usize, run: u32, did: RunAction },
 }
 
-/// What happens to the optimization itself.
+/// A planned event of the optimization itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptimizationAction {
-    /// The event that creates may link the first job as well.
+    /// The creation, which may link the first job as well.
     Created {
         links: bool,
     },
@@ -28,7 +28,7 @@ pub enum OptimizationAction {
     Deleted,
 }
 
-/// A job's status.
+/// A planned status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobAction {
     Pending,
@@ -39,7 +39,7 @@ pub enum JobAction {
     Canceled,
 }
 
-/// What a run did.
+/// A planned event of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAction {
     Start,
@@ -48,11 +48,11 @@ pub enum RunAction {
     Cancel,
 }
 
-/// What is shown at the end.
+/// The expected view at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     pub status: Option<Status>,
-    /// Of the job linked last.
+    /// Number of runs of the job that is linked last.
     pub run_count: u64,
     pub deleted: bool,
 }
@@ -63,11 +63,11 @@ pub struct Plan {
     pub fate: Fate,
 }
 
-/// No optimization is submitted more often.
+/// Maximum number of submissions of an optimization.
 const ATTEMPTS_LIMIT: usize = 3;
 
 impl Plan {
-    /// Of most, 4 + 2 * `runs` steps.
+    /// Creates a plan. Most have 4 + 2 * `runs` steps.
     pub fn new(random: &mut Random, runs: u32) -> Plan {
         let mut steps = Vec::with_capacity(6 + 2 * runs as usize);
         let mut fate = Fate { status: None, run_count: 0, deleted: random.percent(1) };
@@ -94,12 +94,12 @@ impl Plan {
     }
 }
 
-/// How one attempt of a job goes.
+/// The way in which one attempt of a job ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Completes,
     Fails,
-    /// Before any worker had it.
+    /// The job fails before any worker has it.
     FailsAtOnce,
     IsCanceled,
     StaysProcessing,
@@ -117,7 +117,7 @@ fn live(random: &mut Random, runs: u32, steps: &mut Vec<PlanStep>, fate: &mut Fa
             93..=96 => Ending::StaysProcessing,
             _ => Ending::StaysPending,
         };
-        // The same job submitted again has the runs of both attempts, and counts each index once.
+        // A job that is submitted again has the runs of both attempts, and each index counts once.
         fate.run_count = fate.run_count.max(self::attempt(random, runs, steps, job, ending));
         fate.status = Some(match ending {
             Ending::Completes => Status::Succeeded,
@@ -138,7 +138,7 @@ fn live(random: &mut Random, runs: u32, steps: &mut Vec<PlanStep>, fate: &mut Fa
     }
 }
 
-/// Links a new job; sometimes a run of the old one is heard of only afterwards, which must change nothing.
+/// Links a new job. Sometimes an event of the old job's run comes only afterwards, which must change nothing.
 fn resubmit_as_new(random: &mut Random, steps: &mut Vec<PlanStep>, job: usize) {
     let late =
         steps.iter().rposition(|step| matches!(step, PlanStep::Run { did, .. } if *did != RunAction::Start));
@@ -155,7 +155,7 @@ fn linked(job: usize) -> PlanStep {
     PlanStep::Optimization(OptimizationAction::Linked { job })
 }
 
-/// Tells how many runs were started.
+/// Plans one attempt of a job. Returns the number of started runs.
 fn attempt(random: &mut Random, runs: u32, steps: &mut Vec<PlanStep>, job: usize, ending: Ending) -> u64 {
     let became = |steps: &mut Vec<PlanStep>, became| steps.push(PlanStep::Job { job, became });
     became(steps, JobAction::Pending);
@@ -189,7 +189,7 @@ fn attempt(random: &mut Random, runs: u32, steps: &mut Vec<PlanStep>, job: usize
     u64::from(started)
 }
 
-/// Starts runs in their order and ends them in any. Without `all`, leaves some open, which it returns.
+/// Starts runs in order and ends them in any order. Without `all`, leaves some open and returns them.
 fn run(random: &mut Random, started: u32, steps: &mut Vec<PlanStep>, job: usize, all: bool) -> Vec<u32> {
     let mut open: Vec<u32> = Vec::new();
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! What is archived of real topics is what they hold, and it comes back the same on others.
+//! An archive of real topics contains what they hold, and restores the same records on other topics.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     assert_eq!(again["records"], 0);
     check_is_whole(rig, &directory, there);
 
-    // They hold records already, and these are the archive's own: all is done.
+    // The topics hold the archive's own records already, so nothing is left to do.
     let own = json(&rig.run(&["archive", "import", text(&directory), "--json"]));
     assert_eq!((own["records"].as_i64(), own["records_before"].as_i64()), (Some(0), Some(there)));
 
@@ -109,7 +109,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     };
     let imported = json(&other.run(&["archive", "import", text(&directory), "--json"]));
     assert_eq!((imported["records"].as_i64(), imported["records_before"].as_i64()), (Some(there), Some(0)));
-    // Nothing was removed here, so that even the offsets are the same.
+    // No record was removed here, so that even the offsets are equal.
     assert_eq!(consumed(&other), by_partition(&directory));
 
     put(&other, &[created("of-others").to(0)]);
@@ -119,7 +119,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     assert!(error.contains("nothing was written") && error.contains("/0: holds"), "{error}");
 }
 
-/// Records as no event is: null, empty, no text, headers.
+/// Puts records that no event looks like: null, empty, not text, with headers.
 fn odd(rig: &Rig) {
     let odd = |key: Option<&[u8]>, value: Option<&[u8]>| Put {
         topic: Topic::Jobs,
@@ -149,7 +149,7 @@ fn an_import_of_an_archive_that_was_killed_goes_on_without_doubles(rig: &Rig) {
         directory: tempfile::tempdir().expect("a directory"),
     };
     other.create_topics(2);
-    // So small that it takes a while.
+    // The queue is so small that the import takes a while.
     let slow = ["--kafka-property", "queue.buffering.max.messages=20", "--kafka-property", "linger.ms=0"];
     let import = ["archive", "import", text(&directory), "--json"];
     for round in 1..=3 {
@@ -163,7 +163,7 @@ fn an_import_of_an_archive_that_was_killed_goes_on_without_doubles(rig: &Rig) {
     let before = imported["records_before"].as_u64().expect("a number");
     assert!(before > 4500 && before < there, "{before} of {there}");
     assert_eq!(imported["problems"], Value::Array(Vec::new()));
-    // Nothing was removed here, so that even the offsets are the same.
+    // No record was removed here, so that even the offsets are equal.
     assert_eq!(consumed(&other), by_partition(&directory));
 }
 
@@ -192,7 +192,7 @@ fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
     let directory = archive(rig, "archive");
     let export = || json(&rig.run(&["archive", "export", text(&directory), "--json"]));
     assert_eq!(export()["records"], 2, "what was aborted never happened");
-    // All that was there goes, with the markers at its end: nothing of it was missed.
+    // All records are removed together with the markers at the end. The archive misses none of them.
     delete_records(rig, Topic::Jobs, 0, rig.end(Topic::Jobs));
     all(&[job("a", "processing", 3)], true);
     assert_eq!(export()["records"], 1);
@@ -225,7 +225,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     let directory = archive(rig, "archive");
     rig.run(&["archive", "export", text(&directory)]);
     delete_topic(rig, Topic::Jobs);
-    // It cannot be made while the old one is still being removed.
+    // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
     let refused = || {
         let output = rig.optview(&["archive", "export", text(&directory)]).output().expect("a program to run");
@@ -234,7 +234,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     };
     let error = refused();
     assert!(error.contains("had the id ") && error.contains("created again"), "{error}");
-    // An archive of a version that did not know ids is compared as well as can be.
+    // An archive of a version that did not know ids is compared as well as possible.
     let path = directory.join("MANIFEST.json");
     let manifest = std::fs::read(&path).expect("a manifest");
     let mut without: Value = serde_json::from_slice(&manifest).expect("JSON");
@@ -252,7 +252,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     assert_eq!(Manifest::read(&directory).expect("a manifest").records(), 2);
 }
 
-/// Everything that the topics hold is there, once, in order, as a consumer gets it.
+/// Checks that the archive has every record of the topics once and in order, as a consumer gets it.
 fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
     let verified = json(&rig.run(&["archive", "verify", text(directory), "--json"]));
     assert_eq!(verified["problems"], Value::Array(Vec::new()));
@@ -260,7 +260,7 @@ fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
     assert_eq!(by_partition(directory), consumed(rig));
 }
 
-/// What the topics hold, read with nothing of optview's.
+/// Reads the topics with none of optview's code.
 fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for topic in Topic::ALL {
@@ -308,7 +308,7 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 
-/// The last line.
+/// Parses the last line of the output.
 fn json(output: &Output) -> Value {
     let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
     serde_json::from_slice(last).expect("JSON")

@@ -1,5 +1,5 @@
-//! What an operator and other people's producers do to the topics: records of any bytes, topics deleted, records
-//! deleted, partitions added.
+//! Actions of an operator and of other producers on the topics: records of any bytes, deleted topics, deleted
+//! records, added partitions.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::rig::{DEADLINE, Rig, wait_until};
 #[derive(Clone, Debug)]
 pub struct Put {
     pub topic: Topic,
-    /// `None`: where the key says.
+    /// The partition; `None` for the one that the key selects.
     pub partition: Option<i32>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
@@ -37,7 +37,7 @@ impl Put {
     }
 }
 
-/// Puts records on the topics, and waits until they are there.
+/// Puts records on the topics, and waits until they are delivered.
 pub fn put(rig: &Rig, records: &[Put]) {
     let mut config = rig.settings.client_config();
     config.set("linger.ms", "5").set("message.timeout.ms", "60000");
@@ -47,7 +47,7 @@ pub fn put(rig: &Rig, records: &[Put]) {
     assert_eq!(producer.context().0.load(Ordering::Relaxed), records.len(), "records that are delivered");
 }
 
-/// Waits where the queue is full.
+/// Sends a record. Waits while the queue is full.
 pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseProducer<C>, record: &Put) {
     let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(rig.settings.topics.get(record.topic));
     message.partition = record.partition;
@@ -63,7 +63,7 @@ pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseP
     }
 }
 
-/// Counts the records that arrived.
+/// Counts the delivered records.
 #[derive(Default)]
 struct Delivered(AtomicUsize);
 
@@ -77,14 +77,14 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// One of the three, where a test must not have them all.
+/// Creates one of the three topics, for a test that must not have all of them.
 pub fn create_topic(rig: &Rig, topic: Topic, partitions: i32) {
     let wanted = NewTopic::new(rig.settings.topics.get(topic), partitions, TopicReplication::Fixed(-1));
     let answers = block_on(client(rig).create_topics(&[wanted], &options())).expect("an answer");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
-/// Removes a topic, and waits until the cluster no longer tells of it.
+/// Removes a topic, and waits until the cluster no longer lists it.
 pub fn delete_topic(rig: &Rig, topic: Topic) {
     let name = rig.settings.topics.get(topic);
     let admin = client(rig);
@@ -96,7 +96,7 @@ pub fn delete_topic(rig: &Rig, topic: Topic) {
     });
 }
 
-/// Gives a topic more partitions: so many in all.
+/// Increases a topic's number of partitions to `in_all`.
 pub fn add_partitions(rig: &Rig, topic: Topic, in_all: usize) {
     let wanted = NewPartitions::new(rig.settings.topics.get(topic), in_all);
     let answers = block_on(client(rig).create_partitions(&[wanted], &options())).expect("an answer");
@@ -105,7 +105,7 @@ pub fn add_partitions(rig: &Rig, topic: Topic, in_all: usize) {
     wait_until("the new partitions have leaders", there);
 }
 
-/// As retention does: what lies below `offset` is gone.
+/// Deletes the records below `offset`, as retention does.
 pub fn delete_records(rig: &Rig, topic: Topic, partition: i32, offset: i64) {
     let mut below = TopicPartitionList::new();
     let name = rig.settings.topics.get(topic);
@@ -122,7 +122,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE))
 }
 
-/// The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+/// Waits for an answer. It comes on a thread of rdkafka's own, so that a bare runtime is enough.
 fn block_on<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(answer)
 }

@@ -1,4 +1,4 @@
-//! Events written by hand, for tests that need a few.
+//! Hand-written events for tests that need a few.
 
 use optview::domain::Topic;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::cluster::Put;
 use crate::server::Server;
 
-/// An optimization that links the job `j-ID`.
+/// Returns the creation of an optimization that links the job `j-ID`.
 pub fn created(id: &str) -> Put {
     let created = json!({
         "organizationId": "org-1", "projectId": "prj-1", "name": "Fast charge", "kind": "optimize",
@@ -23,7 +23,7 @@ pub fn deleted(id: &str) -> Put {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "deleted": {}}), 9)
 }
 
-/// The job `j-ID` became this: `pending`, `processing`, ...
+/// Returns the event by which the job `j-ID` becomes `pending`, `processing`, ...
 pub fn job(id: &str, became: &str, sequence: u64) -> Put {
     job_with(id, became, json!({}), sequence)
 }

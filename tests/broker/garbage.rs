@@ -1,4 +1,4 @@
-//! What nobody can understand is kept and counted, and everything else goes on.
+//! Records that cannot be decoded are kept and counted, and all others are processed.
 
 use optview::codec::encode::{encode, key};
 use optview::codec::{self, Encoding};
@@ -35,7 +35,7 @@ fn a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters(rig
         records.insert(dice.below(records.len() + 1), put);
     }
     rig.create_topics(3);
-    // Both ways of reading meet garbage: what is there at the start, and what comes while live.
+    // Garbage meets both modes of reading: some exists at the start, and some comes while live.
     let (there, to_come) = records.split_at(records.len() / 2);
     put(rig, there);
     let mut server = Server::start(rig, &[]);
@@ -100,7 +100,7 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
         6 => Put { content_type: Some("application/avro"), ..job("j", now, r#""pending":{}"#) },
         7 => Put { content_type: Some("application/json"), ..of(topic, noise(dice, 100)) },
         8 => Put { content_type: Some("application/protobuf"), ..job("j", now, r#""pending":{}"#) },
-        // The magic byte of no wire format, and that of Confluent's with nothing after it.
+        // These are the magic byte of no wire format, and that of Confluent's with nothing after it.
         9 => of(topic, [&[0xff, 0, 0, 0, 7][..], &noise(dice, 30)].concat()),
         10 => of(topic, vec![0, 0, 0, 0]),
         11 => {
@@ -110,7 +110,7 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
             value[at + 9] = 0xff;
             put
         }
-        // A null value under a key that names nothing.
+        // This is a null value under a key that names nothing.
         12 => Put { value: None, key: Some(vec![0xff, 0xfe]), ..of(Topic::Optimizations, Vec::new()) },
         13 => Put { value: None, ..of(Topic::Jobs, Vec::new()) },
         14 => job("j", "+300000-01-01T00:00:00Z", r#""pending":{}"#),
@@ -126,15 +126,15 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
     }
 }
 
-/// Cut within its last field, or it could be a whole message.
+/// Returns a message that is cut within its last field, because otherwise it could be a whole message.
 fn truncated_protobuf(dice: &mut Dice) -> Vec<u8> {
-    // Field 2 (the job's id), of 200 bytes, of which there are fewer.
+    // Field 2 (the job's id) claims 200 bytes, of which there are fewer.
     let mut value = vec![0x12, 200, 1];
     value.extend(std::iter::repeat_n(b'j', dice.below(200)));
     value
 }
 
-/// Neither JSON nor protobuf: a field numbered 0 is in no message.
+/// Returns bytes that are neither JSON nor protobuf: no message has a field numbered 0.
 fn noise(dice: &mut Dice, len: usize) -> Vec<u8> {
     let mut noise = dice.bytes(len);
     noise[0] = 0x02;

@@ -1,4 +1,5 @@
-//! `history` as a program, on a real log: what it tells at the end is what `serve` serves, and it ends where the log does.
+//! `history` as a program, on a real log: its last state is the one that `serve` serves, and it ends where the log
+//! ends.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// What programs get of `optview history`.
+/// Returns the JSON output of `optview history`.
 fn history(rig: &Rig, arguments: &[&str]) -> Value {
     let output = rig.run(&[&["history"], arguments, &["--json"]].concat());
     serde_json::from_slice(&output.stdout).expect("JSON on stdout, and no more")
@@ -63,7 +64,7 @@ fn history_ends_with_what_is_served_and_shows_the_view_as_it_was(rig: &Rig) {
         .collect();
     put(rig, &of_others);
     for record in &of_a {
-        // One after another, so that their times tell which came first.
+        // The records are sent one after another, so that their timestamps show their order.
         put(rig, std::slice::from_ref(record));
     }
     let server = Server::start(rig, &[]);
@@ -139,7 +140,7 @@ fn history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster(rig: &Rig) {
     let then = told(&["--as-of", &place]);
     assert_eq!((&then, &then["view"]["status"]), (&history(rig, &["a", "--as-of", &place]), &json!("queued")));
 
-    // What was archived is still told where the topics have lost it.
+    // Records in the archive are still shown after the topics have lost them.
     let offset = pending["offset"].as_i64().expect("an offset");
     delete_records(rig, Topic::Jobs, pending["partition"].as_i64().expect("a number") as i32, offset + 1);
     assert_eq!(told(&[]), answer);

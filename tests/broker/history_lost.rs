@@ -1,5 +1,5 @@
-//! History that is gone before it was read, and a topic that is not the one that was read, stop their partition and
-//! say what to do; the others go on.
+//! History that is removed before it is read, and a topic that is not the one that was read, stop their partition
+//! with an instruction; the other partitions go on.
 
 use optview::domain::Topic;
 
@@ -49,11 +49,11 @@ fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig
         &[created("a").to(0), created("b").to(1), job("a", "pending", 1).to(0), job("b", "pending", 1).to(1)],
     );
     read_all_and_stop(rig);
-    // What comes next is lost in part.
+    // A part of the next records is lost.
     put(rig, &[job("a", "processing", 2).to(0), job("a", "completed", 3).to(0), job("a", "pending", 4).to(0)]);
     delete_records(rig, Topic::Jobs, 0, 3);
     put(rig, &[job("b", "completed", 2).to(1)]);
-    // The others go on, and as soon as while all is well.
+    // The other partitions go on, as fast as in normal operation.
     let server = Server::start(rig, &["--catch-up-sync-interval", "1h"]);
     check_stopped(rig, &server, Topic::Jobs);
     wait_for_status(&server, "b", "succeeded");
@@ -109,10 +109,10 @@ fn read_all_and_stop(rig: &Rig) {
     assert!(server.stop().0.success());
 }
 
-/// Partition 0 of the topic has stopped, and the status says so, and what to do.
+/// Checks that partition 0 of the topic has stopped, and that the status shows it with an instruction.
 fn check_stopped(rig: &Rig, server: &Server, topic: Topic) {
     let name = rig.settings.topics.get(topic);
-    // The state is told a moment after the partition.
+    // The state changes a moment after the partition's report.
     let report = server.wait_for("stopped", |report| report.is_stopped(name, 0) && report.state == "stalled");
     let message = report.last_error.as_deref().expect("a message");
     for part in [name, "optview rebuild"] {

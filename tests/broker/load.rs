@@ -1,4 +1,4 @@
-//! `load` puts on the topics what it says that it did.
+//! `load` puts on the topics exactly what its summary claims.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +113,7 @@ fn load_fails_where_no_broker_answers(rig: &Rig) {
     assert!(error.contains("127.0.0.1:1 does not answer"), "{error}");
 }
 
-/// What one record says, as far as counting needs it.
+/// The content of one record, as far as the recount needs it.
 struct Seen {
     event_id: String,
     sequence: u64,
@@ -129,7 +129,7 @@ enum What {
     Nothing,
 }
 
-/// Per aggregate, the event of the greatest sequence; that is all that a reader needs to know of it.
+/// Recounts from the event with the greatest sequence of each aggregate, which is all that the views depend on.
 fn recount(seen: &[Seen]) -> Expectation {
     let mut links: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
     let mut statuses: BTreeMap<&str, (u64, Status)> = BTreeMap::new();
@@ -163,7 +163,7 @@ fn recount(seen: &[Seen]) -> Expectation {
     expectation
 }
 
-/// The codec decides for itself how a record is encoded, so what was asked for is checked here.
+/// Decodes a record. It checks the encoding, because the codec would accept either one.
 fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {

@@ -1,9 +1,10 @@
-//! Records what Prometheus would have scraped during real outages, as input of the alerts' tests in
-//! `deploy/prometheus/tests`. Takes twenty minutes and seven brokers, so it runs only where it is asked for:
+//! Records the series that Prometheus would have scraped during real outages, as input of the alerts' tests in
+//! `deploy/prometheus/tests`. It takes twenty minutes and seven brokers, so that it runs only on request:
 //!
 //! `OPTVIEW_TEST_RECORD=all OPTVIEW_TEST_KAFKA=start cargo test --test broker -- outages_are_recorded`, or one of them by name.
 //!
-//! When each alert fires is written here, and not read from what was recorded: `promtool test rules` compares the two.
+//! The times at which alerts fire are written here and not derived from the recording: `promtool test rules` compares
+//! the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -26,16 +27,16 @@ pub const TESTS: &[Test] = &[Test {
     run: |_| record_all(),
 }];
 
-/// As in most configurations of Prometheus.
+/// The scrape interval of most configurations of Prometheus.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
-/// How many scrapes there are before each outage, and after it.
+/// Number of scrapes before each outage and after it.
 const SCRAPES_BEFORE: usize = 8;
 const SCRAPES_AFTER: usize = 12;
 const SCRAPES_A_MINUTE: usize = 4;
-/// The topic that some outages are about, as it is called by default.
+/// The default name of the topic that some outages are about.
 const JOBS: &str = "jobs";
 
-/// What goes wrong.
+/// The kind of an outage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Nothing,
@@ -47,11 +48,11 @@ enum Kind {
 
 struct Outage {
     kind: Kind,
-    /// The file's name.
+    /// The name of the file.
     name: &'static str,
     title: &'static str,
     minutes: usize,
-    /// How long after its begin which alerts fire, and no others.
+    /// The alerts that fire, and no others, at each time after the beginning of the outage.
     firing: &'static [(&'static str, &'static [&'static str])],
 }
 
@@ -116,7 +117,7 @@ fn record_all() {
     });
 }
 
-/// Makes one outage, and writes what was scraped before it, during it, and after it.
+/// Causes one outage, and writes the scrapes before it, during it, and after it.
 fn record(outage: &Outage) {
     let world = World::start(outage.kind);
     world.server.wait_at_most(10 * DEADLINE, "well", |report| {
@@ -156,14 +157,14 @@ fn record(outage: &Outage) {
     std::fs::write(path.join(outage.name).with_extension("yaml"), text).expect("a recording that can be written");
 }
 
-/// A cluster, an instance that reads it, and somebody who produces.
+/// A cluster, an instance that reads it, and a producer.
 struct World {
     server: Server,
     producer: BaseProducer,
     cluster: Cluster,
 }
 
-/// What goes wrong where.
+/// The cluster in which the outage happens.
 struct Cluster {
     kind: Kind,
     rig: Rig,
@@ -194,7 +195,7 @@ impl World {
         World { server, producer, cluster: Cluster { kind, rig, others, transactions } }
     }
 
-    /// Some events, of which those that a broker does not take are lost.
+    /// Sends some events. Those that a broker does not accept are lost.
     fn produce(&self, number: usize) {
         let id = format!("o-{number}");
         for put in [created(&id), job(&id, "pending", 1)] {
@@ -212,7 +213,7 @@ impl World {
     fn send(&self, put: &Put) {
         let name = self.cluster.rig.settings.topics.get(put.topic);
         let (key, value) = (put.key.as_deref().unwrap_or_default(), put.value.as_deref().unwrap_or_default());
-        // It is lost where the queue is full.
+        // The event is lost if the queue is full.
         let _ = self.producer.send(BaseRecord::to(name).key(key).payload(value));
         self.producer.poll(Duration::ZERO);
     }
@@ -254,7 +255,7 @@ impl Cluster {
     }
 }
 
-/// Each series with its values by scrape.
+/// The values of each series by scrape.
 #[derive(Default)]
 struct Recorded {
     scrapes: usize,
@@ -267,7 +268,7 @@ impl Recorded {
         let up = "up 1".to_owned();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).chain([&*up]) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            // Of how long requests take, and of quantiles, no alert about Kafka knows.
+            // No alert about Kafka uses durations of requests or quantiles.
             if series.contains("_duration_seconds") {
                 continue;
             }
@@ -302,7 +303,7 @@ impl Recorded {
     }
 }
 
-/// At a scrape, these alerts fire, and no others.
+/// Writes that these alerts fire at a scrape, and no others.
 fn expect(text: &mut String, scrape: usize, alerts: &[&str]) {
     let time = minutes(scrape);
     let expression = "group by (alertname) (ALERTS{alertstate=\"firing\"})";
@@ -315,7 +316,7 @@ fn expect(text: &mut String, scrape: usize, alerts: &[&str]) {
     }
 }
 
-/// The labels that Prometheus adds.
+/// Adds the labels that Prometheus adds.
 fn of_target(series: &str) -> String {
     const TARGET: &str = "instance=\"optview:9180\",job=\"optview\"";
     match series.split_once('{') {
@@ -324,12 +325,12 @@ fn of_target(series: &str) -> String {
     }
 }
 
-/// Milliseconds are enough.
+/// Rounds to milliseconds, which are precise enough.
 fn rounded(value: f64) -> String {
     if value.is_nan() { "NaN".to_owned() } else { ((value * 1000.0).round() / 1000.0).to_string() }
 }
 
-/// As promtool writes what repeats: `1x3` is four times 1.
+/// Writes repetitions as promtool does: `1x3` is four times 1.
 fn shortened(values: &[&str]) -> String {
     let mut runs: Vec<(&str, usize)> = Vec::new();
     for value in values {
@@ -338,7 +339,7 @@ fn shortened(values: &[&str]) -> String {
             _ => runs.push((value, 0)),
         }
     }
-    // NaN is the one number that promtool does not repeat.
+    // promtool repeats every number but NaN.
     let told = |(value, again): (&str, usize)| match again {
         0 => value.to_owned(),
         _ if value == "NaN" => vec![value; again + 1].join(" "),
@@ -353,7 +354,7 @@ fn minutes(scrapes: usize) -> String {
     format!("{}m{}s", seconds / 60, seconds % 60)
 }
 
-/// How many scrapes come in a time like `2m30s`.
+/// Number of scrapes in a time like `2m30s`.
 fn scrapes(time: &str) -> usize {
     let (minutes, rest) = time.split_once('m').unwrap_or(("0", time));
     let seconds = rest.trim_end_matches('s');

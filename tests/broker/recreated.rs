@@ -1,5 +1,5 @@
-//! A topic that is deleted and created again has other records at the same offsets. It is known by its id: at the start, while
-//! it is read, and while it is archived.
+//! A topic that is deleted and created again has other records at the same offsets. It is recognized by its id: at
+//! the start, while it is read, and while it is archived.
 
 use optview::domain::Topic;
 use optview::source::archive::Manifest;
@@ -40,11 +40,11 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// `count` is how many records the new topic has, where the old one had three.
+/// Checks that the partition stops. `count` is the number of records of the new topic; the old one had three.
 fn check_stops(rig: &Rig, count: u64) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(1);
-    // From now on, the partitions' leaders have an epoch above that of a new topic's.
+    // After this, the partitions' leaders have an epoch above that of a new topic's.
     broker.kill();
     broker.restart();
     put(rig, &[created("a"), job("a", "pending", 1), job("b", "pending", 1), job("c", "pending", 1)]);
@@ -60,7 +60,7 @@ fn check_stops(rig: &Rig, count: u64) {
         assert!(said.contains(why) && said.contains("optview rebuild"), "{said}");
     };
     is_stopped(&server, "created again");
-    // The others are read on.
+    // The other topics are read on.
     put(rig, &[created("d")]);
     wait_until("d is there", || (server.get("/optimizations/d").status == 200).then_some(()));
     assert!(server.stop().0.success());
@@ -70,7 +70,7 @@ fn check_stops(rig: &Rig, count: u64) {
 
 fn create_again(rig: &Rig) {
     delete_topic(rig, Topic::Jobs);
-    // It cannot be made while the old one is still being removed.
+    // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
 }
 
@@ -110,7 +110,7 @@ fn a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_
     server.wait_until_all_is_kept(rig).check();
     assert!(server.stop().0.success());
     create_again(rig);
-    // Offset 1, where the last record was, is a marker now, and so is 3.
+    // Offset 1, where the last record was, is a transaction marker now, and so is offset 3.
     let producer = transactional(rig);
     for sequence in [3, 4] {
         transaction(rig, &producer, &[job("a", "failed", sequence)], true);
@@ -124,8 +124,8 @@ fn a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_
     assert_eq!(server.get("/optimizations/a").body["status"], "running");
 }
 
-/// Whether the store's own checks see it, with a process that serves it and without, though the new topic has what the positions
-/// say.
+/// Checks that the store's own verification detects it, with a process that serves the store and without one,
+/// although the new topic reaches the store's positions.
 fn check_verify_tells(rig: &Rig) {
     let data = rig.directory.path().join("data");
     let data = data.to_str().expect("text");

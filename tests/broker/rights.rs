@@ -1,4 +1,5 @@
-//! A topic that may not be read: tools that read to an end say so and end; an archive that follows says so and waits.
+//! A topic that may not be read: tools that read to an end report it and end; an archive export that follows
+//! reports it and waits.
 
 use std::process::Output;
 
@@ -25,7 +26,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// The program, to its end.
+/// Runs the program to its end.
 fn output(rig: &Rig, arguments: &[&str]) -> Output {
     let ended = rig.spawn(arguments).wait();
     let said = |name: &str| std::fs::read(rig.directory.path().join(name)).expect("what it said");
@@ -53,7 +54,7 @@ fn a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing(rig: &
     deny_read(broker, jobs);
     check_names_the_right(rig, &["history", "a"]);
     check_names_the_right(rig, &["archive", "export", part]);
-    // It looks whether what the topics have is its own.
+    // An import reads the topics to check that their records are its own.
     check_names_the_right(rig, &["archive", "import", all]);
     grant_read(broker, jobs);
     rig.run(&["archive", "export", part]);

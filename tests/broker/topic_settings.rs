@@ -1,4 +1,4 @@
-//! Topics that will lose history are told of, and those that the program makes itself lose none.
+//! Topics that will lose history cause a warning, and those that the program itself creates lose none.
 
 use optview::domain::Topic;
 use optview::source::kafka::admin;
@@ -145,7 +145,7 @@ fn settings_that_may_not_be_seen_are_told_once_with_what_to_grant(rig: &Rig) {
     assert_eq!(server.get("/readyz").status, 200, "it is no error of the process");
 }
 
-/// The value of a metric, with its labels as they are shown.
+/// Returns the value of a metric, whose labels are written as in the exposition.
 fn value(server: &Server, name: &str) -> f64 {
     let answer = ureq::get(format!("http://{}/metrics", server.addresses().admin)).call();
     let text = answer.expect("an answer").body_mut().read_to_string().expect("text");

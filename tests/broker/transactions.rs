@@ -1,4 +1,4 @@
-//! Events of a transaction that was aborted never happened, and the markers that transactions leave are no records.
+//! Events of an aborted transaction never happened, and transaction markers are no records.
 
 use optview::domain::Topic;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
@@ -40,13 +40,13 @@ fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_it
     assert_eq!(server.get("/optimizations/never").status, 404);
     check_is_at_the_end(&server);
     assert!(server.stop().0.success());
-    // Once more, with a checkpoint that lies below the markers.
+    // The server starts again, with a checkpoint below the markers.
     let server = Server::start(rig, &[]);
     check_is_at_the_end(&server);
     assert_eq!(server.get("/optimizations").body["total"], 2);
 }
 
-/// Live, and with nothing left to read: an offset that no record has is no lag.
+/// Checks that the server is live without a lag: an offset that no record has is no lag.
 fn check_is_at_the_end(server: &Server) {
     let report =
         server.wait_for("live, without lag", |report| report.state == "live" && report.lag_records == Some(0));
@@ -68,7 +68,7 @@ fn a_transaction_under_way_keeps_nobody_from_becoming_live(rig: &Rig) {
     wait_for_status(&server, "a", "succeeded");
 }
 
-/// Puts these on the topics in one transaction, which is committed or aborted.
+/// Puts these records on the topics in one transaction, which is committed or aborted.
 pub fn transaction(rig: &Rig, producer: &BaseProducer<DefaultProducerContext>, records: &[Put], commit: bool) {
     producer.begin_transaction().expect("a transaction");
     records.iter().for_each(|record| send(rig, producer, record));

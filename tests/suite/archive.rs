@@ -1,4 +1,5 @@
-//! An archive gives back every byte that was put in, finds every byte that changed, and goes on after a kill at any point.
+//! An archive returns every byte that was put in, detects every byte that changed, and continues after a kill at
+//! any point.
 
 mod chance;
 mod ends;
@@ -86,7 +87,7 @@ fn check(directory: &Path) -> VerificationReport {
     verify(directory, &Manifest::read(directory).unwrap(), |_| {})
 }
 
-/// What a kill may leave: a tail of the last file, a file that is not listed, a manifest that is not whole.
+/// Leaves what a kill may leave: a tail of the last file, a file that is not listed, and an incomplete manifest.
 fn leave_unfinished(directory: &Path, len: u8) {
     let tail = vec![len; len.into()];
     if let Some(last) = Manifest::read(directory).unwrap().files.last() {
@@ -189,7 +190,7 @@ proptest! {
     }
 }
 
-/// The records, spread over files.
+/// Writes the records into three files.
 fn three_files(records: &[OwnedRecord]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for part in records.chunks(records.len().div_ceil(3)) {
@@ -244,7 +245,7 @@ fn a_commit_adds_to_the_file_and_a_restart_begins_another() {
     let manifest = first.finish().unwrap();
     assert_eq!(manifest.files.iter().map(|file| file.records).collect::<Vec<_>>(), [20]);
     let mut second = appender(directory.path());
-    // From its beginning, as a source that was asked for too much would give it.
+    // The records come from the beginning, as from a source that was assigned too early an offset.
     write(&mut second, &records);
     let manifest = second.finish().unwrap();
     let spans: Vec<_> = manifest.files.iter().map(|file| (file.spans[0].first, file.spans[0].next)).collect();

@@ -1,4 +1,4 @@
-//! Views of any size: what is too large for one value is kept in pieces, and nobody notices.
+//! Views of any size: a record that is too large for one value is stored in pieces, which no reader notices.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn object(seed: u64, members: u64) -> String {
     serde_json::to_string(&members).unwrap()
 }
 
-/// A job of 64 statuses, each with a long event id, and with runs in no pattern.
+/// Returns a job of 64 statuses, each with a long event id, and with runs in no pattern.
 fn large_job(seed: u64) -> Job {
     let mut job = Job::default();
     for sequence in 1..=63 {
@@ -111,7 +111,7 @@ fn large_records_are_read_back_and_leave_nothing_behind_when_they_shrink() {
     check(&writer, &other);
     assert_eq!(writer.parked_job("job-parked").unwrap(), Some(large_job(5)));
     assert_eq!(writer.dead_letters(), 1);
-    // The same once more, another large one, a small one.
+    // The records are the same one again, another large one, and a small one.
     for (number, next) in (1..).zip([first, large("optimization-1", 2), small("optimization-1")]) {
         let jobs = vec![(Arc::from("job-parked"), (number < 3).then(|| Arc::new(large_job(5 + number))))];
         commit(&writer, Commit { jobs, ..made::commit_of(vec![next.clone()]) }, number);
@@ -128,7 +128,8 @@ fn large_records_are_read_back_and_leave_nothing_behind_when_they_shrink() {
 fn a_reader_never_sees_a_mix_or_an_error_while_large_values_are_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let writer = open(directory.path());
-    // Back and forth between few values: a reader may find the same one again, and yet not have seen it whole.
+    // The values alternate between few, so that a reader may find the same value before and after a read although
+    // it changed in between.
     let values: Vec<Optimization> = [100_000, 100_000]
         .into_iter()
         .zip(0..)

@@ -1,5 +1,5 @@
-//! What one store has and another has not is found view by view and job by job, also where the one was folded by another
-//! version and cannot be decoded.
+//! Losses of one store compared with another are found view by view and job by job, even if the other one was
+//! folded by another version and cannot be decoded.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn named(id: &str, sequence: u64) -> Optimization {
     made::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
 }
 
-/// A closed store of these optimizations, and of jobs that wait: each with how many statuses it has taken.
+/// Writes a closed store of these optimizations, and of parked jobs, each with its number of statuses.
 fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;

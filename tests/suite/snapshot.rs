@@ -1,5 +1,5 @@
-//! A snapshot is taken while its store goes on, and a store made of it gives the same views. A file that is not whole makes
-//! none, and changes nothing.
+//! A snapshot is taken while its store is being written to, and a store made of it gives the same views. A damaged
+//! file makes none, and changes nothing.
 
 mod file;
 
@@ -15,7 +15,7 @@ use crate::fold::{fold_all, history, then};
 use crate::made;
 use crate::support::{MapStore, Then};
 
-/// A projector's doings, one by one, on a real store.
+/// A projector's actions, one by one, on a real store.
 struct Live<'a> {
     history: &'a [Envelope<'static>],
     at: usize,
@@ -85,7 +85,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Folds the rest. What was left parked of a job that lives in an optimization goes when it is next looked at.
+    /// Folds the remaining events. A state that was left parked of a job with a home is removed when the job is
+    /// next touched.
     fn finish(&mut self) {
         while self.at < self.history.len() {
             self.step(Then::Nothing);
@@ -95,7 +96,7 @@ impl<'a> Live<'a> {
     }
 }
 
-/// A store of what was copied.
+/// Writes a store of the copied records.
 fn store_of(copied: Commit, directory: &std::path::Path) -> Writer {
     let writer = made::open(directory).writer;
     writer.commit(copied, Vec::new(), 1).unwrap();
@@ -121,7 +122,7 @@ fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// Between any two records that are copied, any number of events is folded, and what changed is written or not.
+    /// Between any two copied records, any number of events is folded, and the changes may or may not be written.
     #[test]
     fn whatever_is_written_while_it_is_copied_the_copy_catches_up_to_the_same(
         history in history(1..80),

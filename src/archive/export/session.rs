@@ -1,4 +1,5 @@
-//! One run of an export: what it reads, where each partition stands, and whether the topics still are those that are archived.
+//! One run of an export: its source, the position of each partition, and the checks that the topics are those that
+//! are archived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,39 +12,40 @@ use crate::source::archive::Appender;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source as _, SourceEvent, Watermarks};
 
-/// How long a poll may wait: so often the signal to stop is looked at.
+/// Time limit of one poll, and so the interval of the checks of the stop flag.
 const WAIT: Duration = Duration::from_millis(100);
-/// How long the cluster may take to confirm that the topics still are the same.
+/// Time limit of the cluster's confirmation that the topics are the same.
 const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(10);
 const CONFIRMATION_POLL: Duration = Duration::from_millis(5);
-/// How long nothing may come, and an error stand, of what is to be copied. An export that follows waits, and says so as often.
+/// Time without records, or with a standing error, after which an export ends. With `--follow`, it waits and logs
+/// the reason at this interval.
 const STALL_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct ExportSession<'a> {
     pub(super) kafka: &'a KafkaSettings,
     pub(super) follow: bool,
     pub(super) stall_timer: StallTimer,
-    /// The topics that are known by their ids to be those that were archived before.
+    /// The topics whose ids prove that they are those that were archived before.
     pub(super) proven: Vec<Topic>,
     pub(super) ids: BTreeMap<Topic, TopicId>,
     pub(super) appender: Appender,
     pub(super) partitions: BTreeMap<(Topic, i32), ExportPartition>,
-    /// The record that was archived last, still to be seen again, to know the topic by.
+    /// The last archived record of each partition, until it is read again to recognize the topic.
     pub(super) anchors: BTreeMap<(Topic, i32), OwnedRecord>,
-    /// Copied by this run.
+    /// Number of records copied by this run.
     pub(super) records: u64,
-    /// Why it cannot go on.
+    /// The reason for which the export cannot continue.
     pub(super) failure: Option<anyhow::Error>,
-    /// Whether all that was given to the appender is of the topics that are archived.
+    /// True if all records given to the appender are proven to be of the archived topics.
     pub(super) is_confirmed: bool,
-    /// Whether a topic is another one than the one that is archived.
+    /// True if a topic is not the one that is archived.
     pub(super) is_recreated: bool,
 }
 
-/// How long the export has waited for what does not come.
+/// The time for which the export has waited without progress.
 pub(super) struct StallTimer {
     deadline: ReadDeadline,
-    /// When it was last said why.
+    /// The time of the last warning.
     last_warning: Option<Instant>,
 }
 
@@ -91,7 +93,7 @@ impl ExportSession<'_> {
         self.check_progress(source);
     }
 
-    /// Ends what only waits. An export that follows goes on waiting, and says so.
+    /// Ends an export that makes no progress. With `--follow`, it logs the reason and goes on waiting.
     fn check_progress(&mut self, source: &KafkaSource) {
         let now = Instant::now();
         let is_awaited = |partition: &ExportPartition| self.follow || partition.next < partition.start_high;
@@ -103,7 +105,7 @@ impl ExportSession<'_> {
             ReadTimeout::Partition { topic, partition, why } => {
                 format!("{}/{partition}: {why}", self.kafka.topics.get(topic))
             }
-            // Where nothing is written, nothing need come.
+            // Without writers, no records need arrive.
             ReadTimeout::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
             ReadTimeout::Silence { why } => format!("nothing has come for {} s: {why}", STALL_AFTER.as_secs()),
         };
@@ -119,8 +121,8 @@ impl ExportSession<'_> {
         }
     }
 
-    /// Lists what was written, once the cluster has confirmed that all of it is of the topics that are archived. Where it does
-    /// not answer, that waits for the next time.
+    /// Lists the written records once the cluster has confirmed that all of them are of the archived topics. If it
+    /// does not answer, the next commit lists them.
     pub(super) fn commit(&mut self, source: &mut KafkaSource) -> anyhow::Result<()> {
         let read_by = Instant::now();
         source.ask_now();
@@ -138,7 +140,7 @@ impl ExportSession<'_> {
             }
             source.rest(CONFIRMATION_POLL);
         };
-        // After the answer has come, too.
+        // The topics are compared once more after the answer has arrived.
         self.compare_topics(source);
         self.is_confirmed &= !self.is_recreated;
         if self.is_confirmed {
@@ -147,7 +149,7 @@ impl ExportSession<'_> {
         Ok(())
     }
 
-    /// Whether each topic still is the one that is archived, by the cluster's own word.
+    /// Compares each topic with the archived one by the cluster's own answers.
     fn compare_topics(&mut self, source: &KafkaSource) {
         let now = Instant::now();
         for (&(topic, number), partition) in &mut self.partitions {
@@ -164,7 +166,7 @@ impl ExportSession<'_> {
         }
     }
 
-    /// The record that was archived last cannot be compared with anything.
+    /// Warns that the last archived record cannot be compared with anything.
     fn warn_of_missing_anchor(&self, topic: Topic, partition: i32) {
         if !self.proven.contains(&topic) {
             let name = self.kafka.topics.get(topic);

@@ -1,14 +1,14 @@
-//! What lists are filtered by, as a stored response says it: found by the order in which `push_response` writes its keys,
-//! which is part of the layout, and without parsing what stands between.
+//! The list filter over stored responses. It finds values by the order in which `push_response` writes the keys,
+//! which belongs to the layout, and does not parse the rest.
 
 use super::{CorruptValue, Layout};
 use crate::domain::Status;
 
-/// What a stored optimization has to say to stand in a list. `None` accepts anything.
+/// The values that a stored optimization must have to appear in a list. `None` accepts any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     organization_id: Option<Vec<u8>>,
-    /// As the response has them: JSON.
+    /// The project id as JSON, as in the response. `status` and `kind` are JSON too.
     project_id: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
     kind: Option<Vec<u8>>,
@@ -34,7 +34,7 @@ impl Filter {
         }
     }
 
-    /// Whether readers may see the optimization at all, and it says what is asked for.
+    /// Returns true if readers may see the optimization and its values match the filter.
     pub fn accepts(&self, stored: &[u8], layout: &Layout) -> Result<bool, CorruptValue> {
         let is = |wanted: &Option<Vec<u8>>, found: &[u8]| wanted.as_ref().is_none_or(|wanted| wanted == found);
         if !layout.shown || !is(&self.organization_id, &stored[layout.organization_id.clone()]) {
@@ -50,7 +50,7 @@ impl Filter {
     }
 }
 
-/// Values of a response, as JSON.
+/// The filtered values of a response, as JSON.
 #[derive(Debug, PartialEq, Eq)]
 struct FilterFields<'a> {
     project_id: &'a [u8],
@@ -72,7 +72,7 @@ impl<'a> FilterFields<'a> {
     }
 }
 
-/// Takes a key and its value, which is a text or null. Gives the value.
+/// Takes a key and its value, which is a text or null. Returns the value.
 fn take_value<'a>(rest: &mut &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let from = rest.strip_prefix(key)?;
     let length = if from.starts_with(b"null") { 4 } else { text_len(from)? };
@@ -81,7 +81,7 @@ fn take_value<'a>(rest: &mut &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     Some(value)
 }
 
-/// How long the text is that begins here, its quotes included.
+/// Returns the length of the text at the beginning of `json`, its quotes included.
 fn text_len(json: &[u8]) -> Option<usize> {
     let inner = json.strip_prefix(b"\"")?;
     let mut is_escaped = false;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn text() -> impl Strategy<Value = String> {
-        // Quotes, backslashes and what looks like keys are what could lead astray.
+        // Quotes, backslashes and texts that look like keys could mislead the search.
         prop_oneof![any::<String>(), r#"[\\",:a-c{}\n]{0,12}"#, Just(r#"","project_id":"x"#.to_owned())]
     }
 

@@ -1,8 +1,9 @@
-//! An archive as a source: gives each partition's records in the order in which they were archived, which is in step by
-//! their time, and then says that the partition has ended. What is appended to the archive meanwhile is not seen.
+//! An archive as a source. It delivers the records in the order in which they were archived, which keeps the
+//! partitions in step, and then reports the end of each partition. Records that are appended meanwhile are not
+//! seen.
 //!
-//! All that is assigned is read in one go, files that have nothing of it left out. Once all of that is stopped, more may be
-//! assigned, for which the files are read anew.
+//! All assigned partitions are read in one pass, which leaves out files that have none of them. Once all of them
+//! are stopped, others may be assigned, and the files are read anew.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,25 +18,25 @@ use super::verification::check_listing;
 use crate::domain::{OwnedRecord, Record, Topic};
 use crate::source::{Records, Source, SourceEvent, Watermarks};
 
-/// How many records are given at a time, at most.
+/// Maximum number of records of one event.
 const BATCH: usize = 512;
-/// How many batches are read ahead.
+/// Maximum number of batches that are read ahead.
 const BATCHES_AHEAD: usize = 32;
-/// How many batches are given by one poll, at most.
+/// Maximum number of batches that one poll delivers.
 const BATCHES_A_POLL: usize = 8;
 
 pub struct ArchiveSource {
     directory: PathBuf,
     manifest: Manifest,
     spans: BTreeMap<(Topic, i32), Span>,
-    /// What is read of each partition that was assigned: from this offset on.
+    /// The first offset to deliver of each assigned partition.
     next: BTreeMap<(Topic, i32), i64>,
     state: PlaybackState,
 }
 
 enum PlaybackState {
     New,
-    /// The partitions were given.
+    /// The partitions were delivered.
     Found,
     Reading(Receiver<ReaderMessage>),
     Over,
@@ -49,7 +50,8 @@ enum ReaderMessage {
 
 impl ArchiveSource {
     /// # Errors
-    /// Where it is no archive, and where files of it are missing, as far as that can be told without reading them.
+    /// Returns an error if the directory is no archive, or if files are missing, as far as the manifest and the
+    /// file sizes show it.
     pub fn open(directory: &Path) -> Result<ArchiveSource, ArchiveError> {
         let manifest = Manifest::read(directory)?;
         check_listing(directory, &manifest)?;
@@ -62,12 +64,12 @@ impl ArchiveSource {
         &self.manifest
     }
 
-    /// Whether nothing comes any more of what was assigned: all of it was given, or it cannot be read on.
+    /// Returns true once all assigned records were delivered, or if the archive cannot be read on.
     pub fn is_over(&self) -> bool {
         matches!(self.state, PlaybackState::Over)
     }
 
-    /// Reads, on a thread of its own, the files that have something of what was assigned.
+    /// Starts a thread that reads the files with records of assigned partitions.
     fn start(&self) -> Receiver<ReaderMessage> {
         let (send, reading) = sync_channel(BATCHES_AHEAD);
         let files: VecDeque<FileEntry> =
@@ -85,7 +87,7 @@ impl ArchiveSource {
         file.spans.iter().any(is_wanted)
     }
 
-    /// Gives what is left of a batch without what was not asked for.
+    /// Delivers the records of a batch that were asked for.
     fn give(&self, mut batch: RecordBatch, take: &mut dyn FnMut(SourceEvent)) {
         let Some(&next) = self.next.get(&batch.partition) else { return };
         batch.records.retain(|record| record.position.offset >= next);
@@ -111,7 +113,7 @@ impl Source for ArchiveSource {
                 return;
             }
             PlaybackState::Reading(reading) => reading,
-            // Nothing comes any more.
+            // Nothing more will come.
             PlaybackState::Over => return thread::sleep(wait),
         };
         let mut wait = wait;
@@ -138,7 +140,7 @@ impl Source for ArchiveSource {
             if !self.next.is_empty() {
                 return Err("what is read of an archive is read from its beginning to its end".to_owned());
             }
-            // Where it is still being read, that ends with the receiver.
+            // A thread that still reads ends when its receiver is dropped.
             self.state = PlaybackState::Found;
         }
         self.next.insert((topic, partition), offset);
@@ -166,7 +168,7 @@ impl Source for ArchiveSource {
 }
 
 impl ArchiveSource {
-    /// What comes after damage may be of any partition, so none can go on.
+    /// Fails all partitions: records behind the damage may be of any of them.
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
         for &(topic, partition) in self.next.keys() {
             let reason =
@@ -181,7 +183,7 @@ fn watermarks(span: Option<&Span>) -> Watermarks {
     span.map_or(Watermarks { low: 0, high: 0 }, |span| Watermarks { low: span.first, high: span.next })
 }
 
-/// Records of one partition that followed one another.
+/// Consecutive records of one partition.
 struct RecordBatch {
     partition: (Topic, i32),
     records: Vec<OwnedRecord>,
@@ -197,7 +199,7 @@ impl Records for RecordBatch {
     }
 }
 
-/// Ends where nobody takes what is read.
+/// Reads until the end, or until the receiver is dropped.
 fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
     let mut batch = RecordBatch { partition: (Topic::Optimizations, 0), records: Vec::new() };
     for record in reader {
@@ -221,6 +223,6 @@ fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
     if !batch.records.is_empty() && send.send(ReaderMessage::Batch(batch)).is_err() {
         return;
     }
-    // The receiver is gone where nobody waits for the end.
+    // The receiver may be gone by the end.
     let _ = send.send(ReaderMessage::End);
 }

@@ -1,9 +1,9 @@
-//! An archive, and then the topics from where it ends, as one source: of each partition all records once, in order,
-//! wherever the archive ends and wherever reading begins. Never passes over what neither has.
+//! One source of an archive followed by the topics. It delivers all records of each partition once and in order,
+//! wherever the archive ends and wherever reading begins, and never skips records that neither of them has.
 //!
-//! The archive is played to its end before anything is read from the topics, so that partitions stay in step. Where a
-//! topic still has the record that was archived last, it is read once more and compared: that is how a topic is known that
-//! was created again since.
+//! The archive is played to its end before anything is read from the topics, so that partitions stay in step. If a
+//! topic still has the last archived record, that record is read again and compared: this reveals a topic that was
+//! created again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::source::{
 
 type Partition = (Topic, i32);
 
-/// Why a topic does not go on where the archive of it ends. None of these says which partition it is.
+/// The reason for which a topic does not continue its archive. The message does not name the partition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     #[error("the archive ends at {next}, and the topic begins at {low}: what was between is in neither")]
@@ -35,7 +35,7 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// What can be done about it.
+    /// Returns the instruction that solves it.
     pub fn remedy(&self) -> &'static str {
         match self {
             Mismatch::Gap { .. } => {
@@ -53,10 +53,10 @@ impl Mismatch {
     }
 }
 
-/// Whether a topic is the one that was archived, as far as both ids are known.
+/// Checks that a topic is the one that was archived, as far as both ids are known.
 ///
 /// # Errors
-/// Refuses a topic whose id is another than the archived topic's.
+/// Returns [`Mismatch::Recreated`] if the ids differ.
 pub fn check_same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
     match (archived, found) {
         (Some(archived), Some(found)) if archived != found => Err(Mismatch::Recreated { archived, found }),
@@ -65,10 +65,10 @@ pub fn check_same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Re
 }
 
 impl Span {
-    /// Whether the topic, of which this is archived, goes on where it ends. `there` is what the topic has.
+    /// Checks that the topic, whose bounds are `there`, continues this archived span.
     ///
     /// # Errors
-    /// Where it does not.
+    /// Returns the mismatch if it does not.
     pub fn check_continues_in(&self, there: Option<Watermarks>) -> Result<(), Mismatch> {
         let next = self.next;
         match there {
@@ -82,38 +82,38 @@ impl Span {
 
 pub struct ArchiveThenTopics<S> {
     topics: S,
-    /// Until it has been played.
+    /// The playback of the archive; `None` once it is over.
     archive: Option<Playback>,
-    /// Of each partition that is next to give the record that was archived last: that record.
+    /// The last archived record of each partition whose topic must deliver that record first.
     seams: BTreeMap<Partition, OwnedRecord>,
 }
 
 struct Playback {
     source: ArchiveSource,
-    /// What is played, where the topics go on with it.
+    /// The archived spans that are played and that the topics continue.
     spans: BTreeMap<Partition, Span>,
-    /// What the topics had of each partition when it was found.
+    /// The topics' bounds of each partition at the time when it was found.
     found: BTreeMap<Partition, Watermarks>,
-    /// Whether all partitions were given.
+    /// True once all partitions were delivered.
     all_found: bool,
-    /// What cannot be read, and why.
+    /// The partitions that cannot be read.
     mismatches: BTreeMap<Partition, Mismatch>,
-    /// Where each that is read goes on in the topics.
+    /// The offset at which the topic continues, for each partition that is read.
     resume_offsets: BTreeMap<Partition, i64>,
-    /// The last that was given of each.
+    /// The last record that was delivered of each partition.
     last_records: BTreeMap<Partition, OwnedRecord>,
-    /// It cannot be read on, so the topics must not be.
+    /// True if the archive failed, after which the topics must not be read.
     failed: bool,
 }
 
 impl<S: Source> ArchiveThenTopics<S> {
-    /// `next` is where reading goes on of each partition that was read before: of those that are past the archive, nothing
-    /// is played.
+    /// `next` holds the next offset of each partition that was read before. Nothing is played of a partition whose
+    /// next offset lies past the archive.
     pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> ArchiveThenTopics<S> {
         let is_wanted =
             |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
         let spans = archive.manifest().spans().into_iter().filter(is_wanted).collect();
-        // The topics say which partitions there are.
+        // The archive's own list of partitions is dropped, because the topics define which partitions there are.
         archive.poll(Duration::ZERO, &mut |_| {});
         let playing = Playback {
             source: archive,
@@ -128,7 +128,7 @@ impl<S: Source> ArchiveThenTopics<S> {
         ArchiveThenTopics { topics, archive: Some(playing), seams: BTreeMap::new() }
     }
 
-    /// Has the topics go on where the archive ended.
+    /// Assigns the topics' partitions from the offsets at which the archive ended.
     fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
         let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
         for (key @ (topic, partition), next) in then {
@@ -177,7 +177,7 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
         }
     }
 
-    /// While the archive is played, as told when the partition was found.
+    /// Returns `None` while the archive is played: the bounds given when the partition was found still hold then.
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         self.archive.is_none().then(|| self.topics.watermarks(topic, partition)).flatten()
     }
@@ -202,7 +202,7 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
         self.topics.cluster_health()
     }
 
-    /// Not before the topics are known to be those that were archived.
+    /// Becomes true only when the topics are known to be those that were archived.
     fn is_complete(&self) -> bool {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()
     }
@@ -218,7 +218,7 @@ impl Playback {
     }
 
     fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
-        // Nothing of them is assigned yet, but partitions are found at any time.
+        // No partition of the topics is assigned yet, but new partitions may be found at any time.
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
@@ -244,11 +244,11 @@ impl Playback {
         }
     }
 
-    /// What is there of a partition, here and in the topics together.
+    /// Returns the bounds of a partition over the archive and the topic together.
     fn find(&mut self, partition: Partition, there: Option<Watermarks>, id: Option<TopicId>) -> Watermarks {
         self.found.extend(there.map(|there| (partition, there)));
         let nothing = Watermarks { low: 0, high: 0 };
-        // Where the topic has more, that is all there is to read.
+        // A topic that has older records than the archive is all that must be read.
         let is_of_use = |span: &&Span| there.is_none_or(|there| span.first <= there.low);
         let Some(span) = self.spans.get(&partition).filter(is_of_use) else {
             self.spans.remove(&partition);
@@ -293,17 +293,17 @@ impl Playback {
                 *failed = true;
                 take(polled);
             }
-            // The topics have more, and tell of the end.
+            // The topics have more records, and they report the end.
             SourceEvent::Found { .. } | SourceEvent::Ended { .. } => {}
         });
     }
 }
 
-/// What is left of what the topics tell, without what was read from the archive.
+/// Removes from an event of the topics the record that the archive has delivered already.
 fn strip_seam(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: SourceEvent) -> Option<SourceEvent> {
     let records = match polled {
         SourceEvent::Found { .. } => return Some(polled),
-        // Where that record is no longer there, there is nothing to know the topic by.
+        // Without that record, there is nothing to recognize the topic by.
         SourceEvent::Ended { topic, partition, .. } | SourceEvent::Failed { topic, partition, .. } => {
             seams.remove(&(topic, partition));
             return Some(polled);

@@ -1,4 +1,4 @@
-//! Counts and hashes bytes on their way, with what `sha256sum` prints.
+//! Counts and hashes bytes as they pass. The hash is the one that `sha256sum` prints.
 
 use std::io::{self, Read, Write};
 
@@ -20,12 +20,12 @@ impl<T> ChecksumStream<T> {
         &self.inner
     }
 
-    /// How many bytes have passed.
+    /// Number of bytes that have passed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Of those bytes, in hexadecimal digits.
+    /// SHA-256 of those bytes, in hexadecimal digits.
     pub fn sha256(&self) -> String {
         format!("{:02x}", self.hash.clone().finalize().iter().format(""))
     }

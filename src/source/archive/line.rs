@@ -1,7 +1,7 @@
-//! A record as a line of JSON, and back: exactly the same bytes.
+//! A record as one line of JSON, and back: the bytes are exactly the same.
 //!
-//! Bytes that are UTF-8 are written as text (`"key": "..."`), others in base64 (`"key_base64": "..."`), and what is null
-//! as `"key": null`, so that null and empty stay apart and `jq` reads what people wrote.
+//! UTF-8 is written as text (`"key": "..."`), other bytes in base64 (`"key_base64": "..."`), and null as `"key":
+//! null`. So null and empty stay distinct, and `jq` shows what people wrote.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ struct HeaderLine<'a> {
     value_base64: Option<String>,
 }
 
-/// What stands under a name without `_base64`.
+/// The value of a field without the suffix `_base64`.
 #[derive(Default)]
 enum LineText<'a> {
     #[default]
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for LineText<'_> {
     }
 }
 
-/// Appends the record's line, with its end. `topic` is what its topic is called in the cluster.
+/// Appends the record's line, its line feed included. `topic` is the topic's name in the cluster.
 pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_json::Result<()> {
     let (key, key_base64) = written(record.key);
     let (value, value_base64) = written(record.value);
@@ -98,7 +98,8 @@ pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_js
     Ok(())
 }
 
-/// The record of a line, and what its topic is called in the cluster. An error says what is wrong with the line.
+/// Decodes a line into its record and its topic's name in the cluster. An error describes what is wrong with the
+/// line.
 pub fn decode(line: &[u8]) -> Result<(OwnedRecord, Cow<'_, str>), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
     let header = |header: HeaderLine<'_>| {

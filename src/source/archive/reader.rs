@@ -1,7 +1,8 @@
-//! Reads what an archive lists, in the order in which it was written: one file, or all of them.
+//! Readers of the records that an archive lists, in the order in which they were written: of one file, or of all.
 //!
-//! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
-//! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
+//! A reader of all files delivers only sound records: it checks a file's checksum before it delivers the file's
+//! first record, so that nobody acts on damaged data, and it ends at the first file that is not what the manifest
+//! lists.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -14,7 +15,7 @@ use super::line;
 use super::manifest::{FileEntry, Manifest};
 use crate::domain::{OwnedRecord, Topic};
 
-/// The finished part of one file.
+/// A reader of the finished part of one file.
 pub struct FileReader {
     name: String,
     lines: BufReader<zstd::Decoder<'static, BufReader<Take<File>>>>,
@@ -31,8 +32,8 @@ impl FileReader {
         Ok(FileReader { name, lines, line: Vec::new(), number: 0 })
     }
 
-    /// The next record, and what its topic is called in the cluster. After a line that is not sound, others may follow;
-    /// after a [`ReadError::File`], none do.
+    /// Returns the next record and its topic's name in the cluster. After an error in one line, more records may
+    /// follow; after a [`ReadError::File`], none do.
     pub fn next(&mut self) -> Option<Result<(OwnedRecord, std::borrow::Cow<'_, str>), ReadError>> {
         self.line.clear();
         self.number += 1;
@@ -53,7 +54,7 @@ impl FileReader {
         }
     }
 
-    /// The line that was read last is wrong.
+    /// Returns an error about the line that was read last.
     pub fn line_error(&self, why: String) -> ReadError {
         ReadError::Line { file: self.name.clone(), line: self.number, why }
     }
@@ -63,7 +64,7 @@ pub(super) fn read_error(name: &str, error: &io::Error) -> ReadError {
     ReadError::File { file: name.to_owned(), why: format!("cannot be read: {error}") }
 }
 
-/// All records of an archive.
+/// An iterator over all records of an archive. It ends after the first error.
 pub struct ArchiveReader {
     directory: PathBuf,
     files: VecDeque<FileEntry>,
@@ -75,7 +76,7 @@ impl ArchiveReader {
         ArchiveReader::of_files(directory, manifest.files.iter().cloned().collect())
     }
 
-    /// Of some of its files.
+    /// Creates a reader of some of the archive's files.
     pub(super) fn of_files(directory: &Path, files: VecDeque<FileEntry>) -> ArchiveReader {
         ArchiveReader { directory: directory.to_owned(), files, open: None }
     }
@@ -101,7 +102,6 @@ impl ArchiveReader {
     }
 }
 
-/// Ends after the first error.
 impl Iterator for ArchiveReader {
     type Item = Result<OwnedRecord, ReadError>;
 
@@ -115,7 +115,8 @@ impl Iterator for ArchiveReader {
     }
 }
 
-/// The last record of each partition that the last file has some of: a topic is known by it.
+/// Returns the last record of each partition that the last file has records of. A topic is recognized by that
+/// record.
 pub fn last_records(
     directory: &Path,
     manifest: &Manifest,
@@ -128,7 +129,7 @@ pub fn last_records(
     Ok(last)
 }
 
-/// Whether the finished part of a file is the one that the manifest lists.
+/// Checks that the finished part of a file has the length and the checksum that the manifest lists.
 pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
     let cannot = |error| read_error(&entry.name, &error);
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;

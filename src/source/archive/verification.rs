@@ -1,4 +1,4 @@
-//! Whether an archive is what its manifest says: every byte, every line, and that nothing is missing between the files.
+//! Verification of an archive against its manifest: every byte, every line, and the continuity of the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,22 +9,22 @@ use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::{FileReader, check_bytes, check_len, read_error};
 use crate::domain::{OwnedRecord, Topic};
 
-/// So many problems of one file are told; one wrong byte may spoil all lines after it.
+/// Maximum number of problems that are reported of one file: one wrong byte may spoil all lines after it.
 const MOST_PROBLEMS_A_FILE: usize = 20;
 
-/// What was looked at, and what was wrong with it.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerificationReport {
     pub files: u64,
-    /// Lines that are sound records.
+    /// Number of lines that are sound records.
     pub records: u64,
-    /// As they are on the disk.
+    /// Size of the verified files on the disk.
     pub bytes: u64,
-    /// Of all the problems, each names its file, and its line where it has one.
+    /// The problems, each with its file, and with its line if it has one.
     pub problems: Vec<String>,
 }
 
-/// Looks at everything. `progress` is told the records of each file that is done.
+/// Verifies all files, and calls `progress` after each of them.
 pub fn verify(
     directory: &Path,
     manifest: &Manifest,
@@ -50,7 +50,8 @@ pub fn verify(
     verified
 }
 
-/// What can be seen without reading a file: that nothing is missing between them, and that each is as long as it is listed.
+/// Checks what can be seen without reading the files: that no records are missing between them, and that each is
+/// at least as long as it is listed.
 pub(super) fn check_listing(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
     let mut next = BTreeMap::new();
     for entry in &manifest.files {
@@ -89,7 +90,7 @@ fn wrong(entry: &FileEntry, why: String) -> ReadError {
     ReadError::File { file: entry.name.clone(), why }
 }
 
-/// Where a file does not begin where the one before it ended.
+/// Returns an error if a file does not begin at the offset at which the one before it ended.
 fn gap(entry: &FileEntry, span: &Span, before: Option<i64>) -> Option<ReadError> {
     let before = before.filter(|before| *before != span.first)?;
     let Span { stream, partition, first, .. } = *span;
@@ -110,7 +111,7 @@ fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<Read
         .then(|| wrong(entry, format!("{stream}/{partition}: it ends at {next}, before it begins at {first}")))
 }
 
-/// An export adds to the last file only.
+/// Returns an error if a file has grown. An export appends to the last file only.
 fn check_end(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
     let len = fs::metadata(directory.join(&entry.name)).map_err(|error| read_error(&entry.name, &error))?.len();
     if len <= entry.bytes {
@@ -119,11 +120,11 @@ fn check_end(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
     Err(wrong(entry, format!("it has grown: {len} bytes, where the manifest lists {}", entry.bytes)))
 }
 
-/// Gives how many lines are sound.
+/// Checks every line of a file, and returns the number of sound records.
 fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problems: &mut Problems) -> u64 {
     let mut file = match FileReader::open(directory, entry) {
         Ok(file) => file,
-        // That it cannot be opened was told with its bytes.
+        // The check of the bytes has reported that the file cannot be opened.
         Err(_) => return 0,
     };
     let mut found: BTreeMap<(Topic, i32), Span> = BTreeMap::new();
@@ -167,7 +168,7 @@ fn check_name(manifest: &Manifest, record: &OwnedRecord, topic: &str) -> Result<
     }
 }
 
-/// Counts a record where it belongs.
+/// Counts a record in the span that it belongs to.
 fn count_record(
     entry: &FileEntry,
     found: &mut BTreeMap<(Topic, i32), Span>,

@@ -1,4 +1,4 @@
-//! One partition as the client that reads holds it: its queue, how far it has come, and which error stands.
+//! A partition as the reading client holds it: its queue, its position, and its current error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +19,14 @@ pub struct AssignedPartition {
     pub topic: Topic,
     pub number: i32,
     queue: Queue,
-    /// Set by librdkafka when the queue stops being empty.
+    /// Set by librdkafka when the queue becomes non-empty.
     ready: Arc<AtomicBool>,
-    /// The timestamp of the last record given, in milliseconds since 1970.
+    /// Timestamp of the last delivered record, in milliseconds since 1970.
     pub time: i64,
-    /// The next offset to be given. A client that takes another one's place begins there.
+    /// The next offset to deliver. A client that replaces another one begins there.
     pub position: i64,
-    /// librdkafka tells an error once; it stands until records come or the end does.
+    /// The current error. librdkafka reports an error once; it stands until records or the end of the partition
+    /// arrive.
     pub error: Option<FetchError>,
 }
 
@@ -34,14 +35,15 @@ pub struct AssignedPartition {
 pub struct FetchError {
     pub shown: StandingError,
     code: RDKafkaErrorCode,
-    /// When this code was told first without another one between, and when last.
+    /// The start of the uninterrupted run of reports of this code.
     pub since: Instant,
     last_reported: Instant,
 }
 
 impl AssignedPartition {
-    /// Takes the partition's records out of the client's main queue. Before anything is fetched: what came by the main queue
-    /// could be read after what follows it, and a checkpoint between the two would cover records that were never folded.
+    /// Redirects the partition's records from the client's main queue to a queue of its own. This must come before
+    /// the first fetch: a record from the main queue could be read after its successors, and a checkpoint between
+    /// the two would cover records that were never folded.
     pub fn split(
         client: &Arc<Client<ConsumerWatch>>,
         name: &str,
@@ -64,7 +66,7 @@ impl AssignedPartition {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Gives a batch of the partition's records. Gives how many those were, and how many bytes they have.
+    /// Delivers a batch of the partition's records. Returns their number and their size in bytes.
     pub fn take_batch(&mut self, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) -> (usize, usize) {
         let AssignedPartition {
             topic,
@@ -75,7 +77,7 @@ impl AssignedPartition {
             ref mut position,
             ref mut error,
         } = *self;
-        // Before the queue is read: what comes meanwhile sets it again.
+        // The flag is cleared before the queue is read, because records that arrive meanwhile set it again.
         ready.store(false, Ordering::Release);
         let (taken, bytes) = queue.take(topic, |taken| match taken {
             QueueItem::Messages(messages) => {
@@ -112,8 +114,8 @@ impl AssignedPartition {
         (taken, bytes)
     }
 
-    /// Why the partition cannot be read on, where a broker has said that the offset to be read next is not there: proven only by
-    /// bounds that the cluster was asked for afterwards.
+    /// Returns the reason for which the partition cannot be read on after a broker reported that its next offset
+    /// does not exist. Only bounds that the cluster was asked for afterwards prove it.
     pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<String> {
         let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;
         let PartitionObservation { low, high, .. } =
@@ -122,13 +124,13 @@ impl AssignedPartition {
         (!is_there).then(|| out_of_range(self.position, low, high))
     }
 
-    /// A partition that is assigned anew may give its records at once.
+    /// Marks the queue as possibly non-empty, since a partition that is assigned anew may deliver at once.
     pub fn mark_ready(&self) {
         self.ready.store(true, Ordering::Release);
     }
 }
 
-/// The error as it is shown: it stands since the first error after which the partition has not been read.
+/// Returns the error for display. It dates from the first error after which the partition was not read.
 fn standing_error(before: Option<FetchError>, code: RDKafkaErrorCode, text: String) -> StandingError {
     let since = before.map_or_else(Utc::now, |before| before.shown.since);
     StandingError { code: format!("{code:?}"), text, since }

@@ -1,5 +1,6 @@
-//! The parts that librdkafka can be built without (TLS, SCRAM, Kerberos, OpenID Connect), and the settings that need one. Its own
-//! errors name neither what is missing nor how to get it, and some come only when a connection fails.
+//! The parts that librdkafka can be built without (TLS, SCRAM, Kerberos, OpenID Connect), and the settings that
+//! need them. librdkafka's own errors name neither the missing part nor the way to get it, and some come only when
+//! a connection fails.
 
 use std::sync::LazyLock;
 
@@ -27,7 +28,7 @@ impl BuildPart {
         }
     }
 
-    /// Continues "KEY needs ...": what is missing, and how to get it.
+    /// Returns the missing part and the way to get it. The text continues the sentence "KEY needs ...".
     const fn remedy(self) -> &'static str {
         match self {
             BuildPart::Tls => {
@@ -53,20 +54,22 @@ impl BuildPart {
     }
 }
 
-/// Why this setting cannot be had with this binary, where it cannot. Continues the sentence "KEY ...".
+/// Returns the reason for which this binary cannot apply the setting, or `None` if it can. The text continues the
+/// sentence "KEY ...".
 pub fn missing_for(key: &str, value: &str) -> Option<String> {
     let part = needed_by(key, value)?;
     (!is_built_in(part)).then(|| format!("needs {}", part.remedy()))
 }
 
-/// What is wrong with settings that are right one by one. `get` gives the value of a key that is set.
+/// Returns the contradiction between settings that are valid one by one, if any. `get` returns the value of a key
+/// that is set.
 pub fn contradiction<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let protocol = get("security.protocol")?;
     if !protocol.to_ascii_lowercase().starts_with("sasl_") {
         return None;
     }
     let Some(mechanism) = get("sasl.mechanism").or_else(|| get("sasl.mechanisms")) else {
-        // librdkafka would take GSSAPI.
+        // Without a mechanism, librdkafka would choose GSSAPI.
         return Some(
             "security.protocol asks for SASL, and sasl.mechanism is missing: give PLAIN, SCRAM-SHA-256, \
                      SCRAM-SHA-512 or OAUTHBEARER"
@@ -81,7 +84,7 @@ pub fn contradiction<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String
     })
 }
 
-/// The part that a setting needs.
+/// Returns the part that a setting needs.
 fn needed_by(key: &str, value: &str) -> Option<BuildPart> {
     match key {
         "security.protocol" => {

@@ -1,8 +1,8 @@
-//! Records from Kafka: one consumer, a queue a partition, our own offsets. Never subscribes, never stores offsets, never
-//! lets librdkafka choose where to begin.
+//! The source that reads records from Kafka: one consumer, one queue a partition, and offsets of our own. It never
+//! subscribes, never stores offsets, and never lets librdkafka choose where to begin.
 //!
-//! What the cluster says of the topics comes by another client (`observer.rs`). Where the consumer has gone deaf by that, it
-//! is replaced by a new one, which goes on where each partition stands.
+//! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
+//! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,25 +28,25 @@ use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, Watermarks,
 };
 
-/// How many records are given by one poll, about.
+/// Approximate maximum number of records that one poll delivers.
 const RECORDS_A_POLL: usize = 2048;
-/// How many bytes of records are given by one poll, about. What is taken out of librdkafka's queues counts no more there, and
-/// is fetched again.
+/// Approximate maximum number of bytes that one poll delivers. Records that are taken out of librdkafka's queues
+/// no longer count there, so that as many are fetched again.
 const BYTES_A_POLL: usize = 8 << 20;
-/// How often it is looked whether the consumer is deaf.
+/// Interval of the checks for a deaf consumer.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The observer's client is answered where it has heard something within this time.
+/// Age of the observer's last answer up to which the cluster counts as answering.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct KafkaSource {
-    // Before `consumer`: queues must be gone when it closes.
+    // The partitions are declared before `consumer`, because their queues must be gone when it closes.
     partitions: Vec<AssignedPartition>,
     consumer: Arc<Client<ConsumerWatch>>,
     observer: Observer,
     settings: KafkaSettings,
     group_id: String,
     wake: Arc<WakeFlag>,
-    /// What came while nothing was to be given.
+    /// Events that came while nothing could be delivered.
     strays: Vec<SourceEvent>,
     watchdog: Watchdog,
     last_check: Instant,
@@ -55,7 +55,7 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Does not wait for the cluster: what is wrong with it is told by [`Source::trouble`].
+    /// Creates a source without waiting for the cluster. [`Source::trouble`] reports errors of the cluster.
     pub fn new(settings: &KafkaSettings, group_id: &str) -> Result<KafkaSource, KafkaError> {
         let wake = Arc::new(WakeFlag::default());
         let watch = ConsumerWatch::new(settings.topics.clone());
@@ -80,13 +80,13 @@ impl KafkaSource {
         })
     }
 
-    /// Has the cluster asked at once which topics there are, without waiting for the answers.
+    /// Asks the cluster at once for its topics, without waiting for the answers.
     pub fn ask_now(&self) {
         self.observer.ask_now();
     }
 
-    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so: all that was given
-    /// before is of the topic of [`Source::observation`].
+    /// Returns true if the cluster has confirmed the topic's identity in answer to a request after `time`, or
+    /// never gives ids. Then all earlier records are of the topic in [`Source::observation`].
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
         self.observer.is_confirmed_since(topic, time)
     }
@@ -95,8 +95,8 @@ impl KafkaSource {
         self.settings.topics.get(topic)
     }
 
-    /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
-    /// none may be lost.
+    /// Serves callbacks. No records arrive here, since each partition gets its own queue before it is assigned;
+    /// should some arrive, none may be lost.
     fn serve_main_queue(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
@@ -105,7 +105,7 @@ impl KafkaSource {
                         let (number, next) = (message.partition(), message.offset() + 1);
                         take(SourceEvent::Records(Box::new(StrayRecord { topic, message: message.detach() })));
                         let is = |held: &&mut AssignedPartition| (held.topic, held.number) == (topic, number);
-                        // What lies between the two is still in the partition's queue.
+                        // Records between the two offsets are still in the partition's queue.
                         if let Some(partition) = self.partitions.iter_mut().find(is)
                             && partition.position + 1 == next
                         {
@@ -114,7 +114,8 @@ impl KafkaSource {
                     }
                 }
                 Err(error) => match error.rdkafka_error_code() {
-                    // The records before it came with it, and its partition's queue tells of the next end.
+                    // The records before the end were delivered with it, and the partition's queue reports the
+                    // next end.
                     Some(RDKafkaErrorCode::PartitionEOF) | None => {}
                     Some(code) => self.consumer.context().trouble(code, ""),
                 },
@@ -122,13 +123,13 @@ impl KafkaSource {
         }
     }
 
-    /// The partition whose records are the oldest, of those that may have some.
+    /// Returns the partition with the oldest records, among those that may have some.
     fn most_behind(&self) -> Option<usize> {
         let ready = self.partitions.iter().enumerate().filter(|(_, partition)| partition.is_ready());
         ready.min_by_key(|(_, partition)| partition.time).map(|(at, _)| at)
     }
 
-    /// Heals what has gone deaf.
+    /// Checks for a deaf consumer or partition, and heals it.
     fn check_consumer(&mut self, now: Instant) {
         if now.saturating_duration_since(self.last_check) < CHECK_INTERVAL {
             return;
@@ -158,7 +159,7 @@ impl KafkaSource {
         }
     }
 
-    /// Has some partitions fetched anew, from where they stand. What is in their queues is fetched again.
+    /// Assigns partitions anew at their positions. Records in their queues are fetched again.
     fn reassign(&mut self, which: &[(Topic, i32)]) {
         let held = || self.partitions.iter().filter(|held| which.contains(&(held.topic, held.number)));
         let assigned = self.list(held()).and_then(|list| {
@@ -173,19 +174,19 @@ impl KafkaSource {
                 }
                 held().for_each(AssignedPartition::mark_ready);
             }
-            // Half of it may have been done, so that it cannot be tried again on the same client.
+            // Part of it may have been done, so that it cannot be repeated on the same client.
             Err(error) => self.renew(&format!("partitions cannot be assigned anew: {error}")),
         }
     }
 
-    /// Puts a new consumer into the place of the one that reads. Each partition goes on where it stands: what was taken of
-    /// its old queue has been given, and what was not is fetched again.
+    /// Replaces the reading consumer by a new one. Each partition continues at its position: records taken out of
+    /// its old queue were delivered, and the others are fetched again.
     fn renew(&mut self, why: &str) {
         match self.successor() {
             Ok((consumer, partitions)) => {
                 tracing::warn!("the Kafka client that reads was replaced by a new one: {why}");
                 let old = std::mem::replace(&mut self.consumer, consumer);
-                // The old queues go before their consumer.
+                // The old queues must go before their consumer.
                 self.partitions = partitions;
                 old.context().mark_replaced();
                 old.mark_replaced();
@@ -215,7 +216,7 @@ impl KafkaSource {
         Ok((consumer, partitions))
     }
 
-    /// Partitions with the offsets to be read next.
+    /// Returns the partitions with the offsets to be read next.
     fn list<'a>(
         &self,
         partitions: impl Iterator<Item = &'a AssignedPartition>,
@@ -315,7 +316,7 @@ impl Source for KafkaSource {
                 tracing::debug!(%topic, partition, offset, %error, "cannot publish an offset");
             }
         }
-        // For lag tools only: nothing depends on it, so a failure is no more than noted.
+        // The offsets are for lag tools only, so a failure is only logged.
         if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
             tracing::debug!(%error, "the group's offsets were not published");
         }
@@ -328,12 +329,13 @@ fn connect(
     watch: ConsumerWatch,
 ) -> Result<Client<ConsumerWatch>, KafkaError> {
     let mut config = consumer_config(settings, group_id);
-    // The watch looks at them. Nobody else may ask for any: the crate's own contexts log them as a whole.
+    // The watch evaluates the statistics. No other client may request them, because the crate's own contexts log
+    // them as a whole.
     config.set("statistics.interval.ms", "1000");
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
-/// A record that came by the main queue.
+/// A record that arrived through the main queue.
 struct StrayRecord {
     topic: Topic,
     message: OwnedMessage,
@@ -363,7 +365,8 @@ impl Records for StrayRecord {
     }
 }
 
-/// The settings that the projector's correctness rests on come last, so that nothing overrides them.
+/// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so
+/// that nothing overrides them.
 pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
@@ -371,11 +374,11 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         ("queued.min.messages", "10000"),
         ("queued.max.messages.kbytes", "4096"),
         ("fetch.queue.backoff.ms", "20"),
-        // A fetch that asks only partitions without news is held by the broker for this long (by default 500 ms), and no
-        // other is sent meanwhile: none for a partition whose queue has just been emptied.
+        // A broker holds a fetch of partitions without new records for this long (500 ms by default), and no other
+        // fetch is sent meanwhile, not even for a partition whose queue has just been emptied.
         ("fetch.wait.max.ms", "20"),
         ("reconnect.backoff.max.ms", "2000"),
-        // A broker may close a connection that idles; that is no error.
+        // A broker may close an idle connection, which is no error.
         ("log.connection.close", "false"),
     ] {
         config.set(key, value);

@@ -1,4 +1,5 @@
-//! What librdkafka tells the client that reads beside records: trouble with the cluster, and whether it is answered.
+//! The context of the reading client. It collects librdkafka's reports beside records: trouble with the cluster,
+//! and the times of its answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,42 +18,43 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::domain::Topic;
 use crate::source::TopicNames;
 
-/// The same trouble is logged again after this long.
+/// Interval at which the same trouble is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
-/// librdkafka's callbacks. Called on whichever thread polls.
+/// The callbacks of the reading client. librdkafka calls them on the polling thread.
 pub struct ConsumerWatch {
     names: TopicNames,
-    /// The source's state: a client that takes another one's place goes on with it.
+    /// The source's state, which a replacing client shares.
     state: Arc<Mutex<TroubleState>>,
     answers: Mutex<AnswerStats>,
-    /// Another client has taken this one's place, and what this one says is of no interest any more.
+    /// True once another client has taken this one's place, after which its reports are ignored.
     is_replaced: AtomicBool,
 }
 
 #[derive(Default)]
 struct TroubleState {
-    /// With the connection; the next answer of the cluster ends it.
+    /// The trouble with the connection. The cluster's next answer ends it.
     trouble: Option<String>,
     logged: TroubleLog,
 }
 
-/// What one client has been answered.
+/// The answers that one client has received.
 #[derive(Default)]
 struct AnswerStats {
-    /// How many there were, of all brokers.
+    /// Number of answers of all brokers.
     count: u64,
     last: Option<Instant>,
     /// The next offset to be fetched of each partition.
     fetched: HashMap<(Topic, i32), i64>,
 }
 
-/// What was logged lately, by what it is about.
+/// The times of the last log lines about each kind of trouble.
 #[derive(Default)]
 pub struct TroubleLog(HashMap<String, Instant>);
 
 impl TroubleLog {
-    /// Logs the same trouble once in a while only: its text may differ each time, in how long an attempt took, say.
+    /// Logs the same trouble only once in [`LOG_AGAIN`]. Its text may differ each time, for example in the
+    /// duration of an attempt.
     pub fn warn(&mut self, about: &str, text: &str) {
         if self.0.get(about).is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
             tracing::warn!("trouble with the Kafka cluster, trying again: {text}");
@@ -75,12 +77,12 @@ impl ConsumerWatch {
         }
     }
 
-    /// For the client that takes this one's place.
+    /// Creates the context of the client that takes this one's place.
     pub fn successor(&self) -> ConsumerWatch {
         ConsumerWatch { state: self.state.clone(), ..ConsumerWatch::new(self.names.clone()) }
     }
 
-    /// Says nothing any more.
+    /// Ignores all further reports.
     pub fn mark_replaced(&self) {
         self.is_replaced.store(true, Ordering::Release);
     }
@@ -89,17 +91,17 @@ impl ConsumerWatch {
         self.state.lock().trouble.clone()
     }
 
-    /// When a broker last answered.
+    /// Returns the time of the last answer of any broker.
     pub fn last_answer(&self) -> Option<Instant> {
         self.answers.lock().last
     }
 
-    /// The next offset to be fetched, as last heard.
+    /// Returns the next offset to be fetched as last reported.
     pub fn fetched(&self, topic: Topic, partition: i32) -> Option<i64> {
         self.answers.lock().fetched.get(&(topic, partition)).copied()
     }
 
-    /// The cluster answers.
+    /// Notes that the cluster answers.
     pub fn note_connected(&self) {
         if self.is_replaced.load(Ordering::Acquire) {
             return;
@@ -116,8 +118,8 @@ impl ConsumerWatch {
             return;
         }
         let mut state = self.state.lock();
-        // One failure comes several times, with its reason and without; and while no broker answers, that none does
-        // comes again and again, which says less than why the last one did not.
+        // One failure is reported several times, with its reason and without. While no broker answers,
+        // `AllBrokersDown` comes again and again, and is less precise than the last broker's own error.
         if state.trouble.is_some() && (reason.is_empty() || code == RDKafkaErrorCode::AllBrokersDown) {
             return;
         }
@@ -126,7 +128,8 @@ impl ConsumerWatch {
         state.trouble = Some(text);
     }
 
-    /// A partition's fetch has failed and is tried again. One line a minute for each code: many partitions may have the same.
+    /// Logs that a partition's fetch has failed and is tried again: one line a minute for each code, because many
+    /// partitions may have the same.
     pub fn note_fetch_error(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
         let name = self.names.get(topic);
         self.state
@@ -147,12 +150,12 @@ impl ConsumerWatch {
 
 impl ClientContext for ConsumerWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Errors reach `error` too, which says them once.
+        // Errors reach `error` too, which logs them once.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition comes here too, as well as to whoever polls its queue.
+        // The end of a partition is reported here too, beside its queue.
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             Some(code) => self.trouble(code, reason),
@@ -160,7 +163,7 @@ impl ClientContext for ConsumerWatch {
         }
     }
 
-    /// Looks at them. The crate's own would log all of them, 3 KB and more each time.
+    /// Evaluates the statistics. The crate's own implementation would log all of them, 3 KB and more each time.
     fn stats(&self, statistics: Statistics) {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.note_connected();

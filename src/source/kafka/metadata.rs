@@ -1,4 +1,4 @@
-//! What there is on a cluster, asked once: for the tools, which would rather say that something is wrong than wait.
+//! One-time requests for the state of a cluster, for tools, which report an error rather than wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use super::{KafkaSettings, KafkaSource};
 use crate::domain::{OwnedRecord, Topic, TopicId};
 use crate::source::{ReadDeadline, ReadTimeout, Source as _, SourceEvent, Watermarks};
 
-/// How long each answer may take.
+/// Time limit of each answer.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long is asked again for what passes by itself: one answer alone may take all of [`DEADLINE`].
+/// Time during which a passing error is retried. One answer alone may take all of [`DEADLINE`].
 const PASSES_WITHIN: Duration = Duration::from_secs(30);
-/// How soon is asked again what could not be answered yet.
+/// Pause before a request is retried.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// How long records may take to come.
+/// Time limit of a read of single records.
 const RECORDS_DEADLINE: Duration = Duration::from_secs(30);
-/// librdkafka wants a group, though nothing is ever written for it.
+/// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-look";
 
 #[derive(Debug, thiserror::Error)]
@@ -44,26 +44,26 @@ pub enum MetadataError {
     Silent { why: String },
 }
 
-/// A cluster, with those of the three topics that are there.
+/// A cluster, with the existing ones of the three topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMetadata {
-    /// Given by the cluster to itself when it was made: another one has another.
+    /// The id that the cluster gave itself when it was created. Another cluster has another one.
     pub id: String,
-    /// Where each partition begins and ends. A topic without partitions is not there.
+    /// The bounds of each partition. A topic without partitions does not exist.
     pub partitions: BTreeMap<(Topic, i32), Watermarks>,
-    /// The ids of those of the topics that are there, where the brokers give them.
+    /// The ids of the existing topics, if the brokers give them.
     pub topic_ids: BTreeMap<Topic, TopicId>,
 }
 
 impl ClusterMetadata {
-    /// How many partitions a topic has; 0 where it is not there.
+    /// Number of partitions of a topic; 0 if it does not exist.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        // As many as Kafka numbers with an `i32`.
+        // Kafka numbers partitions with an `i32`, so that the count fits.
         self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
     }
 }
 
-/// Looks at the cluster and its topics. Records of transactions that are under way are not there yet.
+/// Asks for the cluster and its topics. The bounds exclude records of open transactions.
 pub fn cluster_metadata(settings: &KafkaSettings) -> Result<ClusterMetadata, MetadataError> {
     let consumer = connect(settings)?;
     let found =
@@ -78,12 +78,12 @@ pub fn cluster_metadata(settings: &KafkaSettings) -> Result<ClusterMetadata, Met
     Ok(ClusterMetadata { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
 }
 
-/// The ids of those of the three topics that are there, as far as the cluster gives any.
+/// Returns the ids of the existing ones of the three topics, as far as the cluster gives them.
 pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, MetadataError> {
     ids_of_ours(settings, &connect(settings)?)
 }
 
-/// The ids of those of some topics that are there, by their names, as far as the cluster gives any.
+/// Returns the ids of the existing ones of these topics by name, as far as the cluster gives them.
 pub fn ids_of_topics(
     settings: &KafkaSettings,
     names: &[&str],
@@ -100,8 +100,8 @@ fn ids_of_ours(
     Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.topic_of(&name)?, id))).collect())
 }
 
-/// Believes what two brokers say alike, where there are two: one of them may lag behind the others. A broker that does not
-/// answer is asked no second time.
+/// Asks the brokers for the ids, and accepts an answer that two brokers give alike, if there are two: one of them
+/// may lag behind the others. A broker that does not answer is not asked again.
 fn ask_topic_ids(
     settings: &KafkaSettings,
     client: &Arc<QueryClient>,
@@ -127,7 +127,7 @@ fn ask_topic_ids(
     }
 }
 
-/// The ids of the topics that are there, as one broker gives them; `None` where it does not answer, or has no answer for one.
+/// Returns one broker's ids of the existing topics; `None` if it does not answer for all of them.
 fn ask_broker(client: &Arc<QueryClient>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
     let mut queries = Queries::new(client.clone());
     queries.begin_round();
@@ -137,7 +137,7 @@ fn ask_broker(client: &Arc<QueryClient>, names: &[&str], broker: i32) -> Option<
     for (name, answer) in answers {
         match answer {
             Ok(id) => ids.extend(id.map(|id| (name, id))),
-            // Of a topic that is not there, or that may not be seen, nobody says more.
+            // The broker gives no more about a topic that does not exist or that the user may not see.
             Err(code) if !meaning(code).is_passing() || code == RDKafkaErrorCode::UnknownTopicOrPartition => {}
             Err(_) => return None,
         }
@@ -157,15 +157,15 @@ fn disagreement(
     }
 }
 
-/// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
+/// Returns the id that the cluster gave itself when it was created; `None` if its brokers are too old to have one.
 pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, MetadataError> {
     let consumer = connect(settings)?;
-    // Only when it answers can it have said that it has none.
+    // The absence of an id means something only after the cluster has answered.
     partition_watermarks(settings, &consumer, [])?;
     Ok(consumer.client().fetch_cluster_id(DEADLINE))
 }
 
-/// Where each partition of some topics begins and ends, of those that are there.
+/// Returns the bounds of each partition of the existing ones of these topics.
 pub fn watermarks<'a>(
     settings: &KafkaSettings,
     topics: impl IntoIterator<Item = &'a str>,
@@ -209,8 +209,8 @@ fn partition_watermarks<'a>(
     Ok(found)
 }
 
-/// What the cluster says of every topic: asking for one by its name may create it, where the brokers are set so. A topic of
-/// which a broker cannot say anything for a moment is asked about again: it is not one that is not there.
+/// Returns the metadata of every topic: asking for one by its name could create it, because brokers may be
+/// configured so. Asks again while a broker has a passing error for one of our topics, which then still exists.
 fn topics_metadata(settings: &KafkaSettings, consumer: &QueryClient) -> Result<Metadata, MetadataError> {
     let ours = |held: &MetadataTopic| settings.topics.topic_of(held.name()).is_some();
     let begin = Instant::now();
@@ -226,16 +226,17 @@ fn topics_metadata(settings: &KafkaSettings, consumer: &QueryClient) -> Result<M
     }
 }
 
-/// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
-/// be about to change: both pass, and are asked for again for a while.
+/// Returns the offsets at which an existing partition begins and ends. Asks again for a while if librdkafka does
+/// not know the partition yet, or if a leader is about to change.
 fn watermarks_of(consumer: &QueryClient, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
             Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < PASSES_WITHIN => {
                 std::thread::sleep(ASK_AGAIN);
-                // librdkafka goes on answering by what it was told of the topic last, such as that it has no such partition,
-                // until it is told anew. Where this fails, the next question does.
+                // librdkafka keeps answering by the metadata that it received last, for example that there is no
+                // such partition, until it receives new metadata. If this request fails, the next question repeats
+                // it.
                 drop(consumer.fetch_metadata(None, DEADLINE));
             }
             answered => return answered,
@@ -243,15 +244,16 @@ fn watermarks_of(consumer: &QueryClient, name: &str, partition: i32) -> Result<(
     }
 }
 
-/// True for a code that a moment mends: a broker's own that passes, or that of a partition that librdkafka does not know yet. A
-/// broker that does not answer is none of those, since the question itself has waited for its answer.
+/// Returns true for an error that passes within a moment: a broker's passing code, or that of a partition that
+/// librdkafka does not know yet. A broker that does not answer is no such error, because the request itself has
+/// waited.
 fn passes(code: RDKafkaErrorCode) -> bool {
     let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32;
     code == RDKafkaErrorCode::UnknownPartition || is_of_broker && meaning(code).is_passing()
 }
 
-/// Of each of these partitions the record at an offset, or the first one after it. Where there is neither, it is not among
-/// them.
+/// Returns the record of each partition at the given offset, or the first one after it. A partition without such a
+/// record is missing in the result.
 pub fn records_at(
     settings: &KafkaSettings,
     offsets: &BTreeMap<(Topic, i32), i64>,

@@ -1,8 +1,9 @@
-//! Asks the cluster itself about the topics: which partitions there are, where each ends, and whether a topic still is the
-//! same. By a client of its own, since the one that reads may be deaf, or believe an older topic's offsets.
+//! Asks the cluster itself about the topics: which partitions there are, where each ends, and whether a topic is
+//! still the same. It uses a client of its own, because the one that reads may be deaf or believe an older topic's
+//! offsets.
 //!
-//! Two threads: one looks for partitions, which may take long where a broker does not answer; the other asks about those that
-//! are known, once a second, and takes what has been answered after [`ANSWER_WITHIN`].
+//! There are two threads. One looks for partitions, which may take long if a broker does not answer. The other
+//! asks about the known partitions once a second, and collects the answers that come within [`ANSWER_TIMEOUT`].
 
 mod finder;
 mod identity;
@@ -30,17 +31,17 @@ use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNam
 pub use state::FoundPartition;
 use state::{ClusterState, Round};
 
-/// How often the known partitions are asked about.
+/// Interval of the requests about known partitions.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long an answer may take; one that comes later is none.
+/// Time limit of an answer. A later one is dropped.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the topics are looked at for new partitions, and, before all were found, for themselves.
+/// Interval of the scans for new partitions.
 const SCAN_INTERVAL: Duration = Duration::from_secs(5);
 const SCAN_RETRY: Duration = Duration::from_millis(250);
-/// A client that believes an older topic's epochs is replaced, but none that is younger.
+/// Age below which a client that believes an older topic's epochs is not replaced yet.
 const RENEWAL_MIN_AGE: Duration = Duration::from_secs(10);
 
-/// Ends its threads when it is dropped.
+/// The observer of the cluster. Dropping it ends its threads.
 pub struct Observer {
     shared: Arc<SharedState>,
 }
@@ -50,7 +51,7 @@ struct SharedState {
     group_id: String,
     client: Mutex<Arc<QueryClient>>,
     state: Mutex<ClusterState>,
-    /// Wakes the thread that asks, and the one that looks for partitions.
+    /// Wakes the thread that asks about known partitions.
     ask: WakeFlag,
     look: WakeFlag,
     logged: Mutex<TroubleLog>,
@@ -58,7 +59,7 @@ struct SharedState {
 }
 
 impl Observer {
-    /// Does not wait for the cluster. `wake` is called when a partition can be read that was not known.
+    /// Starts the threads without waiting for the cluster. `wake` is called when a new partition becomes readable.
     pub fn start(
         settings: &KafkaSettings,
         group_id: &str,
@@ -74,7 +75,7 @@ impl Observer {
             logged: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
-        // Dropped where the second thread cannot be started, it ends the first.
+        // If the second thread cannot be started, dropping the observer ends the first.
         let observer = Observer { shared: shared.clone() };
         let looking = shared.clone();
         thread("kafka-look", move || find_partitions(&looking))?;
@@ -82,27 +83,27 @@ impl Observer {
         Ok(observer)
     }
 
-    /// What was found since the last call.
+    /// Takes the partitions that were found since the last call.
     pub fn take_found(&self) -> Vec<FoundPartition> {
         self.shared.state.lock().take_found()
     }
 
-    /// Whether all partitions of all topics had been found, at some time, and were given by [`Observer::found`].
+    /// Returns true once all partitions of all topics were found and returned by [`Observer::take_found`].
     pub fn is_complete(&self) -> bool {
         self.shared.state.lock().is_complete()
     }
 
-    /// The cluster's id, once it has said it.
+    /// Returns the cluster's id, once known.
     pub fn cluster_id(&self) -> Option<String> {
         self.shared.state.lock().cluster_id()
     }
 
-    /// What keeps partitions from being found.
+    /// Returns the error that keeps partitions from being found.
     pub fn trouble(&self) -> Option<String> {
         self.shared.state.lock().trouble()
     }
 
-    /// The cluster's last answer about a partition.
+    /// Returns the cluster's last answer about a partition.
     pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
         self.shared.state.lock().observation(topic, partition)
     }
@@ -112,28 +113,29 @@ impl Observer {
         self.shared.ask.wake();
     }
 
-    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
+    /// Returns true if the cluster has confirmed the topic's id in answer to a request after `time`, or never
+    /// gives ids.
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
         self.shared.state.lock().is_confirmed_since(topic, time)
     }
 
-    /// Where a partition begins and ends for a reader of committed records.
+    /// Returns the bounds of a partition for a reader of committed records.
     pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;
         Some(Watermarks { low, high: last_stable })
     }
 
-    /// Why the cluster says nothing about a partition.
+    /// Returns the error for which the cluster does not answer about a partition.
     pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
         self.shared.state.lock().partition_error(topic, partition)
     }
 
-    /// Whether the cluster answers the client that asks.
+    /// Returns the state of the connection between the observing client and the cluster.
     pub fn health(&self) -> ClusterHealth {
         self.shared.state.lock().health()
     }
 
-    /// True if the cluster has answered within the last `time`.
+    /// Returns true if the cluster has answered within the last `time`.
     pub fn has_answered_within(&self, time: Duration) -> bool {
         self.shared.state.lock().last_answer().is_some_and(|at| at.elapsed() < time)
     }
@@ -152,7 +154,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaEr
     started.map(drop).map_err(|error| KafkaError::ClientCreation(format!("a thread cannot be started: {error}")))
 }
 
-/// A client that reads nothing.
+/// Creates a client that reads nothing.
 fn client(settings: &KafkaSettings, group_id: &str) -> Result<QueryClient, KafkaError> {
     let mut config = consumer_config(settings, group_id);
     let id = format!("{}-observer", config.get("client.id").unwrap_or("optview"));
@@ -185,12 +187,12 @@ fn poll_partitions(shared: &SharedState, wake: &dyn Fn()) {
     }
 }
 
-/// Asks, and makes a new client where the one that it has hears nothing.
+/// The poller of known partitions, which replaces its client when that receives no answers.
 struct Poller {
     queries: Queries,
     since: Instant,
     silence: Silence,
-    /// Which of the brokers is asked for the ids first: the last that has answered without an error.
+    /// Index of the broker that is asked for ids first: the last one that answered without an error.
     broker: usize,
 }
 
@@ -220,7 +222,7 @@ impl Poller {
             }
             shared.state.lock().take_round(&round, reasons.last(), Instant::now(), Utc::now());
         }
-        // Callbacks say why nobody answers.
+        // Callbacks record the reasons of failures.
         while self.queries.client().poll(Duration::ZERO).is_some() {}
         if let Some(heard) = shared.state.lock().last_answer() {
             self.silence.note_answer(heard);
@@ -230,7 +232,7 @@ impl Poller {
         }
     }
 
-    /// A client may never connect again, or believe what an older topic's leaders have said.
+    /// Replaces the client, which may never connect again, or may believe an older topic's leaders.
     fn renew(&mut self, shared: &SharedState) {
         let now = Instant::now();
         self.silence.note_renewal(now);
@@ -264,7 +266,7 @@ impl Poller {
         for (request, broker) in brokers.iter().enumerate() {
             self.queries.ask_ids(request, &asked, *broker, ANSWER_TIMEOUT);
         }
-        // Each of them is answered in time, by an error where by nobody else.
+        // librdkafka answers each request in time, with an error if no broker does.
         let deadline = round.asked_at + 2 * ANSWER_TIMEOUT;
         for _ in 0..Bound::ALL.len() + brokers.len() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -289,7 +291,8 @@ impl Poller {
     }
 }
 
-/// Which brokers are asked for the ids: `count` of them, beginning with number `first`. `None`: whichever librdkafka takes.
+/// Returns the brokers to ask for ids: `count` of them, beginning with number `first`. `None` lets librdkafka
+/// choose.
 fn brokers_to_ask(brokers: &[i32], first: usize, count: usize) -> Vec<Option<i32>> {
     if brokers.is_empty() {
         return vec![None];

@@ -1,23 +1,23 @@
-//! When a client that hears nothing is replaced by a new one, and when a partition that stands still is assigned anew.
-//! librdkafka 2.12 can lose its connections and never try another (confluentinc/librdkafka#5301); a client made anew heals
-//! that, and whatever else is of its kind, since the offsets are ours. Pure: the clock is given.
+//! Decides when a silent client is replaced by a new one, and when a partition that stands still is assigned anew.
+//! librdkafka 2.12 can lose its connections and never try another (confluentinc/librdkafka#5301). A new client
+//! solves that and all failures of its kind, since the offsets are ours. Pure: the caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::Topic;
 
-/// How long a client may hear nothing, and a partition stand still.
+/// Time that a client may receive nothing, and that a partition may stand still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// How long an error of a partition's fetch stands before the partition is assigned anew, and again each time: well below the
-/// time after which its views count as stale, so that an error that has passed by then is never seen there.
+/// Age at which an error of a partition's fetch leads to a new assignment, and the interval of further ones. It is
+/// well below the age at which views count as stale, so that an error that has passed by then never shows there.
 pub const ERROR_PATIENCE: Duration = Duration::from_secs(10);
-/// How long new clients are waited for, at most, where they hear nothing either.
+/// Maximum pause between new clients while they receive nothing either.
 pub const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
-/// Who has not been looked after for this long has not been reading: nothing can be said of that time.
+/// Pause between two checks after which the client was not being read, so that its silence means nothing.
 const NOT_READING: Duration = Duration::from_secs(5);
 
-/// How long one client has heard nothing.
+/// The time for which one client has received nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
     since: Instant,
@@ -29,66 +29,66 @@ impl Silence {
         Silence { since: now, patience: PATIENCE }
     }
 
-    /// The cluster has answered it.
+    /// Notes that the cluster answered at the time `at`.
     pub fn note_answer(&mut self, at: Instant) {
         if at > self.since {
             *self = Silence::new(at);
         }
     }
 
-    /// Whether a new client is due. Each that is replaced in vain doubles the time until the next, but not while another
-    /// client is answered (`others_hear`): then it is this client that is deaf.
+    /// Returns true if a new client is due. Each one that is replaced in vain doubles the time until the next,
+    /// unless the cluster answers another client (`others_hear`): then this client is the deaf one.
     pub fn is_too_long(&self, now: Instant, others_hear: bool) -> bool {
         let patience = if others_hear { PATIENCE } else { self.patience };
         now.saturating_duration_since(self.since) >= patience
     }
 
-    /// A new client has taken its place.
+    /// Notes that a new client has taken this one's place.
     pub fn note_renewal(&mut self, now: Instant) {
         *self = Silence { since: now, patience: (self.patience * 2).min(LONGEST_PATIENCE) };
     }
 
-    /// Nothing can be said of the time before.
+    /// Restarts the measurement, because the time before means nothing.
     fn restart(&mut self, now: Instant) {
         self.since = self.since.max(now);
     }
 }
 
-/// One partition as it is seen from outside.
+/// The progress of one partition as the watchdog sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionProgress {
     pub topic: Topic,
     pub partition: i32,
-    /// How far it has come: the next offset to be given, or that librdkafka will fetch where that is beyond it.
+    /// The next offset to deliver, or the next one that librdkafka will fetch if that is greater.
     pub position: i64,
-    /// Whether records of it are there to be taken.
+    /// True if the queue may hold records of the partition.
     pub has_records: bool,
-    /// The partition's end, by the cluster's own word.
+    /// The partition's end in the cluster's last answer.
     pub end: Option<i64>,
-    /// Whether an error stands.
+    /// True if an error of the partition's fetch stands.
     pub has_error: bool,
 }
 
-/// What heals.
+/// The action that the watchdog asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchdogAction {
     Nothing,
-    /// These partitions are assigned anew, where they stand.
+    /// Assign these partitions anew at their positions.
     Reassign(Vec<(Topic, i32)>),
-    /// A new client takes the place of the one that reads; why.
+    /// Replace the reading client by a new one, for this reason.
     Renew(String),
 }
 
-/// Looks after the client that reads, about once a second.
+/// Watches the reading client. It is called about once a second.
 pub struct Watchdog {
     silence: Silence,
     last_check: Instant,
     standstills: BTreeMap<(Topic, i32), Standstill>,
-    /// When a client was last replaced because a partition stood still, and how long it is waited until the next time.
+    /// The time of the last replacement for a partition that stood still, and the wait until the next one.
     renewed_for_partition: Option<(Instant, Duration)>,
 }
 
-/// A partition that does not move.
+/// A partition whose position does not change.
 struct Standstill {
     position: i64,
     since: Instant,
@@ -105,8 +105,8 @@ impl Watchdog {
         }
     }
 
-    /// What is to be done now. `heard` is when a broker last answered the client that reads, `others_hear` whether the cluster
-    /// answers another client.
+    /// Returns the action that is due. `heard` is the time of the last answer to the reading client. `others_hear`
+    /// is true if the cluster answers another client.
     pub fn check(
         &mut self,
         now: Instant,
@@ -119,7 +119,7 @@ impl Watchdog {
         if let Some(heard) = heard {
             self.silence.note_answer(heard);
         }
-        // Who is assigned nothing asks nobody anything.
+        // A client without assigned partitions sends no requests.
         if !was_reading || seen.is_empty() {
             self.silence.restart(now);
             self.standstills.clear();
@@ -150,7 +150,7 @@ impl Watchdog {
                 *still = Standstill { position: sight.position, since: now, reassigned: 0 };
                 continue;
             }
-            // Where assigning it anew has not helped, something else may be slow: it is given more time each time.
+            // If a new assignment has not helped, something else may be slow. Each further one waits longer.
             let patience = match sight.has_error {
                 true => ERROR_PATIENCE,
                 false => (PATIENCE * 2u32.pow(still.reassigned.min(4))).min(LONGEST_PATIENCE),
@@ -203,7 +203,7 @@ mod tests {
         PartitionProgress { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
     }
 
-    /// Looks once a second, for so many of them; gives what was to be done, with the second.
+    /// Checks once a second for a number of seconds. Returns the actions with their seconds.
     fn looked(
         watchdog: &mut Watchdog,
         from: Instant,
@@ -237,7 +237,7 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..1400, |_| (None, false, sight(5, 5)));
         assert_eq!(seconds(&cures), [30, 90, 210, 450, 750, 1050, 1350]);
-        // One answer, and all begins anew.
+        // One answer restarts the whole schedule.
         let heard = begin + SECOND * 1400;
         let cures = looked(&mut watchdog, begin, 1400..1440, |_| (Some(heard), false, sight(5, 5)));
         assert_eq!(seconds(&cures), [1430]);
@@ -297,7 +297,7 @@ mod tests {
                 now += SECOND;
                 assert_eq!(watchdog.check(now, None, true, &[sight(5, 9)]), WatchdogAction::Nothing);
             }
-            // It held, or rested.
+            // The reader paused in between.
             now += 10 * SECOND;
         }
     }

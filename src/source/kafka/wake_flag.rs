@@ -1,4 +1,4 @@
-//! A thread that waits, and others that wake it.
+//! A flag that one thread waits for and others set.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl WakeFlag {
         self.condvar.notify_one();
     }
 
-    /// Until it is woken, or was since the last call, but no longer than `wait`.
+    /// Waits until the flag is set, or was since the last call, but no longer than `wait`.
     pub fn wait(&self, wait: Duration) {
         let mut woken = self.woken.lock();
         if !*woken {

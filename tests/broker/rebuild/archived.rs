@@ -59,7 +59,7 @@ fn remove_what_was_archived(rig: &Rig, directory: &Path) {
     }
 }
 
-/// How many records there ever were, since all begin at 0.
+/// Number of records that the topics ever had, since their offsets begin at 0.
 fn ever(rig: &Rig) -> i64 {
     Topic::ALL.iter().map(|&topic| rig.end(topic)).sum()
 }
@@ -152,7 +152,7 @@ fn a_rebuild_from_an_archive_goes_on_after_kills(rig: &Rig) {
     });
 }
 
-/// Of the rebuild that is under way, once it reads; `Some(None)` where none is.
+/// Number of records that the running rebuild has read, once it reads; `Some(None)` if none is running.
 fn records_done(rig: &Rig) -> Option<Option<u64>> {
     let status = run(rig, &["rebuild", "--status", "--json"]).json;
     if status["under_way"] == false && planned(rig).is_none() {
@@ -195,7 +195,7 @@ fn archived_and_served(rig: &Rig) -> (PathBuf, Server) {
     (directory, server)
 }
 
-/// It says all of this, and all is as it was.
+/// Checks that a rebuild is refused with all of these parts in its error, and changes nothing.
 fn check_refused(rig: &Rig, directory: &Path, parts: &[&str]) {
     let refused = run(rig, &["rebuild", "--from-archive", text(directory)]);
     for part in parts {

@@ -1,4 +1,4 @@
-//! The file: what is in it comes back, and no file that is not whole makes a store.
+//! The snapshot file returns its contents, and no damaged file makes a store.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use crate::made;
 
 const OPTIMIZATIONS: u64 = 300;
 
-/// A store with some of everything, and its snapshot.
+/// A store with all kinds of records, and its snapshot.
 struct Made {
     directory: tempfile::TempDir,
     file: PathBuf,
@@ -26,7 +26,7 @@ fn made() -> Made {
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(&directory.path().join("source")).writer;
     let optimization = |number: u64| {
-        // One is kept in pieces.
+        // One optimization is stored in pieces.
         let text = if number == 7 { made::text(number, 40_000) } else { format!("name {number}") };
         made::optimization(&format!("opt-{number}"), number + 1, text, String::new())
     };
@@ -47,7 +47,7 @@ fn made() -> Made {
     Made { directory, file, summary }
 }
 
-/// Nothing has to stay free.
+/// A reserve of zero bytes.
 const ROOM: DiskReserve = DiskReserve { floor: 0 };
 
 fn export_to(reader: &Reader, file: &Path) -> Result<SnapshotSummary, SnapshotError> {
@@ -60,7 +60,7 @@ fn export_within(
     file: &Path,
     told: &mut dyn FnMut(),
 ) -> Result<SnapshotSummary, SnapshotError> {
-    // A file that is there is replaced.
+    // An existing file is replaced.
     let replace = true;
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
     let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
@@ -125,7 +125,7 @@ fn a_store_made_of_one_that_was_never_live_was_not_either() {
     writer.finish().unwrap();
 }
 
-/// What a data directory holds after an import that failed.
+/// Imports a damaged file, and checks the error and the contents of the data directory after it.
 fn is_refused(file: &Path, bytes: &[u8], directory: &Path, check: impl Fn(&SnapshotError) -> bool) {
     fs::write(file, bytes).unwrap();
     let data_dir = directory.join("refused");
@@ -139,7 +139,7 @@ fn is_refused(file: &Path, bytes: &[u8], directory: &Path, check: impl Fn(&Snaps
 fn a_file_that_is_altered_at_any_byte_is_refused() {
     let Made { directory, file, .. } = made();
     let whole = fs::read(&file).unwrap();
-    // Every byte of both ends, and one of every few between them.
+    // Every byte of both ends is changed in turn, and one of every few between them.
     let step = (whole.len() / 400).max(1);
     let places = (0..64).chain((64..whole.len() - 128).step_by(step)).chain(whole.len() - 128..whole.len());
     for place in places {

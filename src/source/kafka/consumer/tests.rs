@@ -1,4 +1,5 @@
-//! The source over librdkafka's mock cluster: what it gives while its consumer is replaced, deaf, or refused.
+//! Tests of the source over librdkafka's mock cluster: its events while its consumer is replaced, deaf, or
+//! refused.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::source::TopicNames;
 use crate::source::kafka::fetch_errors::{LASTING_AFTER, Meaning, meaning};
 use crate::source::kafka::producer::Producer;
 
-/// How long anything may take that takes milliseconds where nothing else runs.
+/// Time limit of steps that take milliseconds on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -28,15 +29,15 @@ impl Cluster {
         for topic in Topic::ALL {
             mock.create_topic(topics.get(topic), partitions, brokers.min(3)).unwrap();
         }
-        // An empty fetch waits this long, even where records arrive meanwhile.
-        // A fetch that fails is tried again so soon that a test can wait for it.
+        // The mock cluster holds an empty fetch for this long even if records arrive meanwhile, and a failed fetch
+        // is retried so soon that a test can wait for it.
         let properties = [("fetch.wait.max.ms", "10"), ("fetch.error.backoff.ms", "10")];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let settings = KafkaSettings { brokers: mock.bootstrap_servers(), topics, properties };
         Cluster { mock, settings, sent: 0 }
     }
 
-    /// Sends so many more jobs, whose values count them.
+    /// Sends this number of further jobs, whose values count them.
     fn send(&mut self, count: i64) {
         let mut producer = Producer::new(&self.settings).unwrap();
         for number in self.sent..self.sent + count {
@@ -47,10 +48,10 @@ impl Cluster {
     }
 }
 
-/// A source, and what it has given.
+/// A source and the events that it has delivered.
 struct Reading {
     source: KafkaSource,
-    /// The values of each partition, in the order in which they came.
+    /// The values of each partition in order of delivery.
     given: BTreeMap<(Topic, i32), Vec<i64>>,
     ended: BTreeMap<(Topic, i32), i64>,
     failed: Vec<String>,
@@ -88,7 +89,7 @@ impl Reading {
         self.given.values().map(|values| values.len() as i64).sum()
     }
 
-    /// Polls until it holds.
+    /// Polls until `is` returns true.
     fn until(&mut self, what: &str, is: impl Fn(&Reading) -> bool) {
         let begin = Instant::now();
         while !is(self) {
@@ -97,7 +98,7 @@ impl Reading {
         }
     }
 
-    /// Whether all that was sent was given, each once.
+    /// Checks that every sent record was delivered exactly once.
     fn check(&self, cluster: &Cluster) {
         let mut values: Vec<i64> = self.given.values().flatten().copied().collect();
         values.sort_unstable();
@@ -105,7 +106,7 @@ impl Reading {
         assert_eq!(self.failed, Vec::<String>::new());
     }
 
-    /// Has the source look after its consumer at a time to come.
+    /// Makes the source check its consumer as of the time `now`.
     fn look_at(&mut self, now: Instant) {
         self.source.check_consumer(now);
     }
@@ -140,7 +141,7 @@ fn records_that_do_not_come_come_by_a_new_consumer() {
     let mut cluster = Cluster::start(1, 1);
     let mut reading = Reading::start(&cluster);
     reading.until("it is at its end", |reading| reading.ended.contains_key(&(Topic::Jobs, 0)));
-    // A consumer that never fetches again, though it is connected.
+    // The paused consumer never fetches again, although it is connected.
     let list = reading.source.list(reading.source.partitions.iter()).unwrap();
     reading.source.consumer.pause(&list).unwrap();
     cluster.send(5);
@@ -168,7 +169,7 @@ fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
     for round in 0..6 {
         let away = round % 3 + 1;
         cluster.mock.broker_down(away).unwrap();
-        // Those that it leads are led by another meanwhile.
+        // Another broker leads these partitions meanwhile.
         for partition in 0..6 {
             let leader = if partition % 3 + 1 == away { away % 3 + 1 } else { partition % 3 + 1 };
             cluster.mock.partition_leader("jobs", partition, Some(leader)).unwrap();
@@ -213,11 +214,12 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     reading.until("it is at its end", |reading| reading.ended.get(&jobs) == Some(&5));
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    // One for each of the fetches that may be under way.
+    // Each of the fetches that may be under way is refused.
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 3]);
     reading.until("the refusal is known", |reading| reading.error(jobs).is_some());
     assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
-    // librdkafka says it once, and nothing at all once it may read again, as nothing is there to be read.
+    // librdkafka reports the error once, and reports nothing when it may read again, since there are no new
+    // records.
     for _ in 0..10 {
         reading.poll();
     }
@@ -235,12 +237,12 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     reading.check(&cluster);
 }
 
-/// Every code that librdkafka knows, as it writes them.
+/// Returns every code that librdkafka knows, in its own numbers.
 fn codes() -> impl Iterator<Item = RDKafkaRespErr> {
     (-300..=1000).filter_map(|number| RDKafkaRespErr::try_from(number).ok())
 }
 
-/// Whether librdkafka looks for another leader at this code, and says nothing of it.
+/// Returns true if librdkafka handles this code silently by looking for another leader.
 fn is_kept_by_librdkafka(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -271,7 +273,7 @@ fn no_code_of_a_broker_costs_a_record_or_a_partition() {
         if !is_of_broker || code == RDKafkaErrorCode::EndAll || meaning(code) == Meaning::OutOfRange {
             continue;
         }
-        // More than are answered before they are taken back.
+        // There are more errors than requests before they are cleared.
         cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 500]);
         cluster.send(2);
         if !is_kept_by_librdkafka(code) {

@@ -1,4 +1,4 @@
-//! The linker has put the functions into librdkafka's place, as what librdkafka's own consumer gives shows.
+//! Checks through librdkafka's own consumer that the linker has replaced librdkafka's functions.
 
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ fn put(settings: &KafkaSettings, compression: &str, values: &[String]) {
     producer.flush(DEADLINE).unwrap();
 }
 
-/// Reads the first records of the topic of jobs. Gives the offset of each, the length of its whole value where it was cut short, and
-/// the value that is left.
+/// Reads the first records of the jobs topic. Returns the offset of each, the length of its whole value if it was
+/// cut short, and the remaining value.
 fn read(settings: &KafkaSettings, count: usize) -> Vec<(i64, Option<u64>, Vec<u8>)> {
     let mut source = KafkaSource::new(settings, "test").unwrap();
     let (mut given, begin) = (Vec::new(), Instant::now());

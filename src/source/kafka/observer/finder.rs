@@ -1,4 +1,4 @@
-//! Looks which partitions the topics have.
+//! Scans the topics for their partitions.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::state::TopicScan;
 use crate::domain::Topic;
 use crate::source::TopicNames;
 
-/// How long a request to the cluster may take.
+/// Time limit of a request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks at every topic once.
+/// Scans every topic once.
 pub fn scan_topics(client: &QueryClient, names: &TopicNames) -> TopicScan {
     let mut scan = TopicScan::default();
     for topic in Topic::ALL {
@@ -36,7 +36,7 @@ fn scan_topic(client: &QueryClient, name: &str, topic: Topic, scan: &mut TopicSc
     if held.partitions().is_empty() {
         return Err(no_topic(&"it has no partitions"));
     }
-    // The cluster has just answered, so its id is known by now, if ever.
+    // The cluster has just answered, so that its id is known by now, if ever.
     scan.cluster_id = client.client().fetch_cluster_id(REQUEST_TIMEOUT).or(scan.cluster_id.take());
     scan.brokers = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
     scan.partitions.extend(held.partitions().iter().map(|partition| (topic, partition.id())));

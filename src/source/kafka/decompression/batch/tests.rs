@@ -2,7 +2,7 @@ use std::io::Read as _;
 
 use super::*;
 
-/// A record as Kafka writes it, with a header of its own.
+/// Returns a record in Kafka's encoding, with a header of its own.
 fn record(offset: i64, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
     let mut body = vec![0];
     push_varint(&mut body, 7 * offset).unwrap();
@@ -21,7 +21,7 @@ fn record(offset: i64, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
     record
 }
 
-/// Offset, key, value and first header.
+/// Offset, key, value and first header of a record.
 type Parsed = (i64, Vec<u8>, Option<Vec<u8>>, (Vec<u8>, Vec<u8>));
 
 fn parsed(mut records: &[u8]) -> Vec<Parsed> {

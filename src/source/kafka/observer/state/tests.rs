@@ -15,7 +15,7 @@ fn id(number: i64) -> TopicId {
     TopicId { most_significant: 1, least_significant: number }
 }
 
-/// A round in which each of these partitions gets this answer to each question.
+/// Returns a round in which each of these partitions gets `answer` to each request for a bound.
 fn round(asked_at: Instant, partitions: &[(Topic, i32)], answer: OffsetAnswer, id: Option<IdAnswer>) -> Round {
     let mut round = Round::new(asked_at);
     for &(topic, partition) in partitions {
@@ -133,17 +133,18 @@ fn a_deleted_topic_is_an_error_of_its_partitions_and_another_ones_id_is_seen() {
     let error = state.partition_error(Topic::Jobs, 0).unwrap();
     assert!(error.text.contains("jobs/0 is not there") && error.code == "UnknownTopicOrPartition", "{error:?}");
     assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
-    // As in a topic that was made anew with fewer partitions.
+    // A topic that was created again with fewer partitions behaves so.
     for (second, expected) in [(2, id(1)), (3, id(2))] {
         state.take_round(&round(now, &[PARTITION], Err(gone), Some(Ok(Some(id(2))))), None, now, time(second));
         assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(expected), "asked twice");
     }
 }
 
-/// What each broker says of the partition at a second.
+/// The answers of the brokers about the partition at one second.
 type BrokerAnswers<'a> = &'a [(i32, IdAnswer)];
 
-/// A state that knows a partition on a cluster of brokers 1 and 2, and what takes in a round at a second.
+/// Returns a state that knows a partition on a cluster of brokers 1 and 2, and a function that takes in a round at
+/// one second.
 fn of_two_brokers() -> (ClusterState, impl Fn(&mut ClusterState, i64, BrokerAnswers<'_>)) {
     let begin = Instant::now();
     let mut state = ClusterState::new(TopicNames::default());
@@ -157,7 +158,7 @@ fn of_two_brokers() -> (ClusterState, impl Fn(&mut ClusterState, i64, BrokerAnsw
     (state, say)
 }
 
-/// The topic's id that is believed, and the end of the partition.
+/// Returns the believed id of the topic, and the end of the partition.
 fn believed(state: &ClusterState) -> Option<(i64, i64)> {
     let observed = state.observation(Topic::Jobs, 0)?;
     Some((observed.topic_id?.least_significant, observed.high))
@@ -167,7 +168,7 @@ fn believed(state: &ClusterState) -> Option<(i64, i64)> {
 fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise() {
     let (mut state, say) = of_two_brokers();
     assert!(state.wants_second_opinion());
-    // One lags behind, and gives the id of the topic that was there before.
+    // Broker 1 lags behind, and gives the id of the previous topic.
     say(&mut state, 1, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(8))))]);
     assert!(state.take_found().is_empty(), "which of them it is, is not known");
     assert!(state.partition_error(Topic::Jobs, 0).unwrap().text.contains("do not agree"));
@@ -176,7 +177,7 @@ fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise(
     assert_eq!(believed(&state), Some((8, 2)));
     assert_eq!(state.partition_error(Topic::Jobs, 0), None);
     assert!(!state.wants_second_opinion(), "one is enough as long as it says the same");
-    // A broker that was restarted gives the old one once more.
+    // A restarted broker gives the previous id once more.
     let since = Instant::now() + Duration::from_secs(3);
     say(&mut state, 3, &[(1, Ok(Some(id(7))))]);
     assert!(state.wants_second_opinion());
