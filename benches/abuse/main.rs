@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use abuses::ABUSES;
 use events::Events;
-use server::{Peak, Server, Start};
+use server::{Peak, Server, ServerStart};
 use support::Options;
 
 /// Pause after an abuse, to see what memory stays.
@@ -33,7 +33,7 @@ pub struct Abuse {
     /// The load, and its amount.
     what: &'static str,
     /// Changes the usual start of the process.
-    start: fn(&mut Start),
+    start: fn(&mut ServerStart),
     /// Puts the records that exist before the start.
     prepare: fn(&mut Events),
     /// Runs the abuse, and returns a description of its result.
@@ -46,7 +46,7 @@ fn main() {
     let binary = PathBuf::from(options.get("binary", env!("CARGO_BIN_EXE_optview")));
     let (only, limit) = (options.get("only", ""), options.number("limit-mib", "0"));
     println!(
-        "| abuse | peak RSS, MiB | RSS after 15 s, MiB | descriptors | reads by id, ms: p50 / p99 / longest | came of it |"
+        "| abuse | peak RSS, MiB | RSS after 15 s, MiB | descriptors | reads by id, ms: p50 / p99 / longest | result |"
     );
     println!("|---|---|---|---|---|---|");
     let mut most = 0;
@@ -61,15 +61,15 @@ fn attempt(abuse: &Abuse, brokers: &str, binary: &std::path::Path) -> u64 {
     let mut events = Events::new(brokers, &format!("bench-abuse-{}-{}", std::process::id(), abuse.name));
     (abuse.prepare)(&mut events);
     events.put_usual();
-    let mut start = Start::new(binary, &events.settings);
+    let mut start = ServerStart::new(binary, &events.settings);
     (abuse.start)(&mut start);
     let server = Server::start(start);
-    let came = (abuse.run)(&server, &mut events);
+    let result = (abuse.run)(&server, &mut events);
     let Peak { mib, descriptors } = server.peak();
     let reads = server.reads();
     std::thread::sleep(AFTERWARDS);
     let after = server.rss_mib();
     let mib = mib.max(server.peak().mib);
-    println!("| {}: {} | {mib} | {after} | {descriptors} | {reads} | {came} |", abuse.name, abuse.what);
+    println!("| {}: {} | {mib} | {after} | {descriptors} | {reads} | {result} |", abuse.name, abuse.what);
     mib
 }

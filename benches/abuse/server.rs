@@ -15,7 +15,7 @@ use optview::source::kafka::KafkaSettings;
 use parking_lot::Mutex;
 
 use crate::events::usual_ids;
-use crate::support::{Killed, json, percentile};
+use crate::support::{KilledChild, json, percentile};
 
 /// Interval of the observations and of the reads.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// The way in which a `serve` is started.
-pub struct Start {
+pub struct ServerStart {
     pub command: Command,
     pub directory: tempfile::TempDir,
     pub read: String,
@@ -34,8 +34,8 @@ pub struct Start {
     pub nobody_reads_log: bool,
 }
 
-impl Start {
-    pub fn new(binary: &Path, settings: &KafkaSettings) -> Start {
+impl ServerStart {
+    pub fn new(binary: &Path, settings: &KafkaSettings) -> ServerStart {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let [read, admin] = [free_address(), free_address()];
         // A shell in between can lower the limits of the process.
@@ -48,7 +48,7 @@ impl Start {
             command.args([option, settings.topics.get(topic)]);
         }
         command.arg("--data-dir").arg(directory.path().join("data"));
-        Start { command, directory, read, admin, nobody_reads_log: false }
+        ServerStart { command, directory, read, admin, nobody_reads_log: false }
     }
 }
 
@@ -64,7 +64,7 @@ pub struct Peak {
 }
 
 pub struct Server {
-    process: Mutex<Killed>,
+    process: Mutex<KilledChild>,
     pub directory: tempfile::TempDir,
     pub read: String,
     admin: String,
@@ -76,12 +76,12 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(start: Start) -> Server {
-        let Start { mut command, directory, read, admin, nobody_reads_log } = start;
+    pub fn start(start: ServerStart) -> Server {
+        let ServerStart { mut command, directory, read, admin, nobody_reads_log } = start;
         let log = File::create(directory.path().join("serve.log")).expect("the directory is there");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(if nobody_reads_log { Stdio::piped() } else { log.into() });
-        let process = Killed(command.spawn().expect("serve starts"));
+        let process = KilledChild(command.spawn().expect("serve starts"));
         let id = process.0.id();
         let (stop, descriptors) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let counting = {

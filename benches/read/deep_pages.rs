@@ -55,7 +55,8 @@ impl Round<'_> {
     }
 
     fn measure(&self, what: &str, beside: &str, paths: Vec<String>, others: &[Vec<String>]) {
-        let others: Vec<Others> = others.iter().map(|paths| Others::start(self.serve, paths.clone())).collect();
+        let others: Vec<DeepReaders> =
+            others.iter().map(|paths| DeepReaders::start(self.serve, paths.clone())).collect();
         let mut took = Vec::new();
         let (agent, begin) = (ureq::Agent::new_with_defaults(), Instant::now());
         for path in paths.iter().cycle() {
@@ -66,7 +67,7 @@ impl Round<'_> {
             // The client pauses, so that its waiting is measured and not the machine's load by it.
             std::thread::sleep(Duration::from_millis(1));
         }
-        let pages: u64 = others.into_iter().map(Others::finish).sum();
+        let pages: u64 = others.into_iter().map(DeepReaders::finish).sum();
         took.sort_by(f64::total_cmp);
         let [half, p99, most] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&took, hundredths));
         println!(
@@ -85,14 +86,14 @@ fn get(agent: &ureq::Agent, url: &str) -> Duration {
 
 /// Connections that ask for one path after another until they are finished, each as soon as the last one is
 /// answered.
-struct Others {
+struct DeepReaders {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
-impl Others {
-    fn start(serve: &Serve, paths: Vec<String>) -> Others {
+impl DeepReaders {
+    fn start(serve: &Serve, paths: Vec<String>) -> DeepReaders {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, answered) = (stop.clone(), answers.clone());
         let urls: Vec<String> = paths.iter().map(|path| serve.url(path)).collect();
@@ -103,7 +104,7 @@ impl Others {
                 answered.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Others { stop, answers, thread }
+        DeepReaders { stop, answers, thread }
     }
 
     /// Returns the number of answers.

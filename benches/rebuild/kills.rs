@@ -51,11 +51,11 @@ pub fn part(brokers: &str, options: &Options) {
         serve = Serve::start(&topics, directory.path());
         serve.wait_until_live();
         markers.set_serving(true);
-        let told = json!({
+        let figures = json!({
             "kill": kill, "aimed_at": PHASES[phase], "after_us": micros, "last_word": last,
             "live_generation": current(directory.path()), "ready_after_ms": millis(killed.elapsed()),
         });
-        figure("kill", &told);
+        figure("kill", &figures);
     }
     figure("kills", &json!({"in": PHASES, "hits": hits}));
     wait_until_rebuilt(directory.path());
@@ -76,11 +76,11 @@ fn check_end(topics: &Topics, serve: Serve, done: &Value) {
     let fresh = Serve::start(topics, directory.path());
     fresh.wait_until_synced(records);
     assert_eq!(killed, pages(&fresh), "each page of all views has the same bytes");
-    let told = json!({
+    let figures = json!({
         "records": records, "views": verified["views"], "pages_equal": killed.len(), "differing": done["differing"],
         "problems": verified["problems_found"], "verify_ms": millis(took),
     });
-    figure("end", &told);
+    figure("end", &figures);
     assert_eq!(verified["problems_found"], 0, "{verified}");
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::support::keep_alive::Clients;
-use crate::support::{Killed, Serve, Topics};
+use crate::support::{KilledChild, Serve, Topics};
 
 const CONNECTIONS: usize = 32;
 const READS_PER_SECOND: f64 = 300.0;
@@ -22,8 +22,8 @@ pub enum Load {
 }
 
 /// A load that continues until it is finished.
-pub struct Loading {
-    _traffic: Option<Killed>,
+pub struct BackgroundLoad {
+    _traffic: Option<KilledChild>,
     readers: Option<Readers>,
 }
 
@@ -41,7 +41,7 @@ impl Load {
         }
     }
 
-    pub fn start(self, topics: &Topics, serve: &Serve, ids: &[String], events_per_second: &str) -> Loading {
+    pub fn start(self, topics: &Topics, serve: &Serve, ids: &[String], events_per_second: &str) -> BackgroundLoad {
         let readers = match self {
             Load::Nothing => None,
             Load::Paced => {
@@ -52,11 +52,11 @@ impl Load {
                     .unwrap_or_else(|| Readers::Ours(Clients::start(&serve.address(), ids, CONNECTIONS, None))),
             ),
         };
-        Loading { _traffic: (self != Load::Nothing).then(|| topics.traffic(events_per_second)), readers }
+        BackgroundLoad { _traffic: (self != Load::Nothing).then(|| topics.traffic(events_per_second)), readers }
     }
 }
 
-impl Loading {
+impl BackgroundLoad {
     /// Ends the load, and returns the readers' report. Each of their reads must have been answered by 200.
     pub fn finish(self) -> Value {
         match self.readers {
@@ -85,12 +85,12 @@ fn start_wrk(serve: &Serve, ids: &[String]) -> Option<Readers> {
 
 /// Interrupts wrk as its user would, so that it prints its report.
 fn finish_wrk(wrk: Child) -> Value {
-    let told = Command::new("bash").args(["-c", &format!("kill -INT {}", wrk.id())]).status();
-    assert!(told.expect("bash").success());
-    let said = wrk.wait_with_output().expect("wrk ends").stdout;
-    let said = String::from_utf8(said).expect("text");
-    let of = |name| said.lines().find_map(|line: &str| line.trim().strip_prefix(name)).map(str::trim);
+    let interrupted = Command::new("bash").args(["-c", &format!("kill -INT {}", wrk.id())]).status();
+    assert!(interrupted.expect("bash").success());
+    let report = wrk.wait_with_output().expect("wrk ends").stdout;
+    let report = String::from_utf8(report).expect("text");
+    let of = |name| report.lines().find_map(|line: &str| line.trim().strip_prefix(name)).map(str::trim);
     let (failed, broken) = (of("Non-2xx or 3xx responses:"), of("Socket errors:"));
-    assert!(failed.is_none() && broken.is_none(), "every read is answered: {said}");
+    assert!(failed.is_none() && broken.is_none(), "every read is answered: {report}");
     json!({"client": "wrk", "per_second": of("Requests/sec:"), "p50": of("50%"), "p99": of("99%")})
 }

@@ -57,7 +57,7 @@ impl Markers {
     /// Reads the markers in turn, once all are visible. Samples the duration of each read. Every read must return
     /// 200, and no view may go back.
     pub fn watch(&self, address: &str) -> Sampler {
-        let (markers, reading) = (self.clone(), Reading::new(address));
+        let (markers, reading) = (self.clone(), MarkerReader::new(address));
         while !markers.ids.iter().all(|id| reading.count(id).is_ok()) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -81,7 +81,7 @@ impl Markers {
     /// Renames the markers in turn. Samples the time from the broker's acknowledgement of a name to the first read
     /// that shows it.
     pub fn rename(&self, address: &str) -> Sampler {
-        let (markers, reading, sender) = (self.clone(), Reading::new(address), Sender::new(&self.settings));
+        let (markers, reading, sender) = (self.clone(), MarkerReader::new(address), Sender::new(&self.settings));
         let mut count = 0;
         Sampler::start(RENAMED_EVERY, move || {
             count += 1;
@@ -102,7 +102,7 @@ impl Markers {
 
 /// Reads the yardstick in the same way as [`Markers::watch`].
 pub fn watch_bare() -> Sampler {
-    let reading = Reading::new(&support::bare::address());
+    let reading = MarkerReader::new(&support::bare::address());
     Sampler::start(READ_EVERY, move || {
         let begin = Instant::now();
         reading.count("bare").expect("the yardstick answers");
@@ -116,15 +116,15 @@ pub fn view() -> String {
 }
 
 /// A reader of markers over one connection.
-struct Reading {
+struct MarkerReader {
     agent: Agent,
     address: String,
 }
 
-impl Reading {
-    fn new(address: &str) -> Reading {
+impl MarkerReader {
+    fn new(address: &str) -> MarkerReader {
         let agent = Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
-        Reading { agent, address: address.to_owned() }
+        MarkerReader { agent, address: address.to_owned() }
     }
 
     /// Returns the count that is a marker's name.

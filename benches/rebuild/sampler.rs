@@ -39,11 +39,11 @@ impl Sampler {
     /// Samples, then pauses for `every`. `None` means that there was nothing to sample.
     pub fn start(every: Duration, mut take: impl FnMut() -> Option<f64> + Send + 'static) -> Sampler {
         let shared = Arc::new(Shared::default());
-        let kept = shared.clone();
+        let sampled = shared.clone();
         let thread = std::thread::spawn(move || {
-            while !kept.stop.load(Ordering::Relaxed) {
+            while !sampled.stop.load(Ordering::Relaxed) {
                 if let Some(millis) = take() {
-                    kept.taken.lock().push((Instant::now(), millis));
+                    sampled.taken.lock().push((Instant::now(), millis));
                 }
                 std::thread::sleep(every);
             }
@@ -56,7 +56,7 @@ impl Sampler {
     /// # Panics
     /// Panics if sampling panicked, or if there are no samples.
     pub fn since(&self, begin: Instant) -> Spread {
-        assert!(!self.thread.as_ref().is_some_and(JoinHandle::is_finished), "what it found wrong stands above");
+        assert!(!self.thread.as_ref().is_some_and(JoinHandle::is_finished), "the panic is printed above");
         let taken = self.shared.taken.lock();
         let mut millis: Vec<f64> =
             taken.iter().filter(|(at, _)| *at >= begin).map(|(_, millis)| *millis).collect();
@@ -74,7 +74,7 @@ impl Sampler {
     pub fn finish(mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(ended, Some(Ok(()))), "what it found wrong stands above");
+        assert!(matches!(ended, Some(Ok(()))), "the panic is printed above");
     }
 }
 

@@ -21,7 +21,7 @@ pub fn part(brokers: &str, options: &Options) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
     serve.wait_until_synced(records);
-    let watched = Watched::begin(&topics, &serve);
+    let watched = LoadedRun::begin(&topics, &serve);
     let mut ratios: Vec<f64> =
         (0..options.number("rounds", "3")).map(|_| watched.rebuild(Load::Nothing, &serve, options)).collect();
     ratios.sort_by(f64::total_cmp);
@@ -39,15 +39,15 @@ fn fresh(topics: &Topics, load: Load) -> f64 {
     let serve = Serve::start_beside(topics, directory.path());
     let per_second = records as f64 / serve.wait_until_synced(records).as_secs_f64();
     let cpu = rounded(serve.cpu_seconds() / (records as f64 / 1e6));
-    let told = json!({
+    let figures = json!({
         "beside": load.name(), "records": records, "per_second": per_second.round(), "cpu_seconds_per_million": cpu,
     });
-    figure("fresh", &told);
+    figure("fresh", &figures);
     per_second
 }
 
 /// The measurements that go on all the while.
-struct Watched<'t> {
+struct LoadedRun<'t> {
     topics: &'t Topics,
     /// Ids of optimizations of the loaded history. Their lives are over, so that none of them will be deleted.
     ids: Vec<String>,
@@ -56,13 +56,13 @@ struct Watched<'t> {
     shown: Sampler,
 }
 
-impl<'t> Watched<'t> {
-    fn begin(topics: &'t Topics, serve: &Serve) -> Watched<'t> {
+impl<'t> LoadedRun<'t> {
+    fn begin(topics: &'t Topics, serve: &Serve) -> LoadedRun<'t> {
         let ids = serve.some_ids();
         let markers = Markers::new(topics);
         let address = serve.address();
         let shown = markers.rename(&address);
-        Watched { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
+        LoadedRun { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
     }
 
     /// Rebuilds and rolls back. Returns the build's speed in hundredths of the yardstick's.
@@ -79,13 +79,13 @@ impl<'t> Watched<'t> {
         let records = done["records"].as_f64().expect("a number");
         let built = records / building.as_secs_f64();
         let percent = rounded(100.0 * built / fresh);
-        let told = json!({
+        let figures = json!({
             "records": records, "same": done["same"], "differing": done["differing"],
             "fresh_per_second": fresh.round(), "built_per_second": built.round(), "built_percent_of_fresh": percent,
             "building_ms": millis(building), "comparing_ms": millis(comparing), "switching_ms": millis(switching),
             "cpu_seconds_per_million": rounded(cpu / (records / 1e6)),
         });
-        self.print("rebuild", load, begin, &told);
+        self.print("rebuild", load, begin, &figures);
 
         let begin = Instant::now();
         let (done, took) = run(serve.tool(&["rollback", "--json"]));
@@ -95,12 +95,12 @@ impl<'t> Watched<'t> {
         percent
     }
 
-    fn print(&self, what: &str, load: Load, since: Instant, told: &Value) {
+    fn print(&self, what: &str, load: Load, since: Instant, figures: &Value) {
         figure(
             what,
             &json!({
                 "beside": load.name(), "reads_ms": self.reads.since(since), "bare_reads_ms": self.bare.since(since),
-                "shown_after_ms": self.shown.since(since), "of_it": told,
+                "shown_after_ms": self.shown.since(since), "of_it": figures,
             }),
         );
     }

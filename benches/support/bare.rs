@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
 
-use super::{Killed, PORTS};
+use super::{KilledChild, PORTS};
 
 const BODY: &str = "OPTVIEW_BENCH_BARE";
 const LISTEN: &str = "OPTVIEW_BENCH_BARE_LISTEN";
@@ -27,9 +27,9 @@ pub fn serve_if_told() {
 }
 
 /// Starts a handler that answers with `body`.
-pub fn start(body: &str) -> Killed {
+pub fn start(body: &str) -> KilledChild {
     let program = std::env::current_exe().expect("this program");
-    let bare = Killed(
+    let bare = KilledChild(
         Command::new(program).env(BODY, body).env(LISTEN, address()).spawn().expect("the yardstick starts"),
     );
     while std::net::TcpStream::connect(address()).is_err() {

@@ -95,10 +95,10 @@ impl Topics {
     }
 
     /// Starts traffic of optimizations other than the ones that are read, since some are deleted.
-    pub fn traffic(&self, events_per_second: &str) -> Killed {
+    pub fn traffic(&self, events_per_second: &str) -> KilledChild {
         let seed = yardstick::records(&self.settings).expect("the topics are there").to_string();
         let settings = ["--optimizations", "1000000", "--runs", "8", "--seed", &seed, "--rate", events_per_second];
-        Killed(self.load(&settings).spawn().expect("load starts"))
+        KilledChild(self.load(&settings).spawn().expect("load starts"))
     }
 
     /// Returns a command on these topics.
@@ -119,9 +119,9 @@ impl Topics {
 }
 
 /// A process that is killed when this is dropped.
-pub struct Killed(pub Child);
+pub struct KilledChild(pub Child);
 
-impl Drop for Killed {
+impl Drop for KilledChild {
     fn drop(&mut self) {
         // SIGKILL fails only if the process has ended already.
         let _ = self.0.kill();
@@ -152,7 +152,7 @@ impl Sender {
 
 /// A running `serve`, killed when it is dropped.
 pub struct Serve {
-    process: RefCell<Killed>,
+    process: RefCell<KilledChild>,
     started: Instant,
     /// The ports for reads and for operators.
     ports: [u16; 2],
@@ -183,7 +183,7 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { process: RefCell::new(Killed(child)), started, ports, directory: directory.to_owned() }
+        Serve { process: RefCell::new(KilledChild(child)), started, ports, directory: directory.to_owned() }
     }
 
     /// Returns the lines of the log.
@@ -253,7 +253,8 @@ impl Serve {
     pub fn peak_mib(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.borrow().0.id())).expect("it lives");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells the peak");
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system reports the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
 }

@@ -63,7 +63,7 @@ pub struct Integer(pub u64);
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Integer, D::Error> {
         let literal = <&RawValue>::deserialize(deserializer)?.get();
-        let number = unquoted(literal).unwrap_or(Cow::Borrowed(literal));
+        let number = string_literal_text(literal).unwrap_or(Cow::Borrowed(literal));
         integer_of(&number).map(Integer).ok_or_else(|| {
             D::Error::invalid_value(Unexpected::Other(literal), &"an unsigned integer, or one in a string")
         })
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Integer {
 }
 
 /// Returns the text of a string literal; `None` for any other literal.
-fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
+fn string_literal_text(literal: &str) -> Option<Cow<'_, str>> {
     let text = literal.strip_prefix('"')?.strip_suffix('"')?;
     if text.contains('\\') {
         serde_json::from_str(literal).ok().map(Cow::Owned)
@@ -117,7 +117,7 @@ pub struct Double(pub f64);
 impl<'de> Deserialize<'de> for Double {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Double, D::Error> {
         let literal = <&RawValue>::deserialize(deserializer)?.get();
-        let double = match unquoted(literal).as_deref() {
+        let double = match string_literal_text(literal).as_deref() {
             Some("NaN") => Some(f64::NAN),
             Some("Infinity") => Some(f64::INFINITY),
             Some("-Infinity") => Some(f64::NEG_INFINITY),

@@ -12,7 +12,7 @@ use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
 use serde_json::Value;
 
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job};
 use crate::rig::{Rig, wait_until};
 use crate::transactions::{transaction, transactional};
@@ -62,9 +62,9 @@ fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &
     let directory = archive(rig, "archive");
     let refused = rig.optview(&["archive", "export", text(&directory), "--min-free-disk", "900PiB"]).output();
     let refused = refused.expect("a program to run");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("too little room on the disk") && said.contains("--min-free-disk"), "{said}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("too little room on the disk") && stderr.contains("--min-free-disk"), "{stderr}");
     assert!(!directory.exists(), "nothing was begun");
 
     let free = optview::disk::free_bytes(rig.directory.path()).expect("a disk");
@@ -76,8 +76,8 @@ fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &
     let file = std::fs::File::create(&others).expect("a file");
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).expect("room for it");
     assert_eq!(export.wait().code(), Some(1));
-    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
-    assert!(said.contains("run it again when there is room"), "{said}");
+    let stderr = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("the file of stderr");
+    assert!(stderr.contains("run it again when there is room"), "{stderr}");
     std::fs::remove_file(others).expect("a file");
     rig.run(&["load", "--optimizations", "50", "--seed", "2"]);
     rig.run(&["archive", "export", text(&directory)]);
@@ -121,7 +121,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
 
 /// Puts records that no event looks like: null, empty, not text, with headers.
 fn odd(rig: &Rig) {
-    let odd = |key: Option<&[u8]>, value: Option<&[u8]>| Put {
+    let odd = |key: Option<&[u8]>, value: Option<&[u8]>| PutRecord {
         topic: Topic::Jobs,
         partition: Some(2),
         key: key.map(<[u8]>::to_vec),
@@ -134,7 +134,7 @@ fn odd(rig: &Rig) {
             odd(None, None),
             odd(Some(b""), Some(b"")),
             odd(Some(b"\xff\xfe"), Some(b"\x00\x80")),
-            Put { content_type: None, ..odd(Some("ключ".as_bytes()), Some(b"{\"a\":\n\"\\u0000\"}")) },
+            PutRecord { content_type: None, ..odd(Some("ключ".as_bytes()), Some(b"{\"a\":\n\"\\u0000\"}")) },
         ],
     );
 }
@@ -186,7 +186,7 @@ fn an_archive_that_follows_misses_nothing_through_kills_and_stops(rig: &Rig) {
 fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
-    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
+    let all = |records: &[PutRecord], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[job("a", "failed", 2)], false);
     let directory = archive(rig, "archive");
@@ -202,7 +202,7 @@ fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
 
 fn history_that_went_before_it_was_archived_is_named(rig: &Rig) {
     rig.create_topics(1);
-    let events: Vec<Put> = (1..=10).map(|sequence| job("a", "processing", sequence)).collect();
+    let events: Vec<PutRecord> = (1..=10).map(|sequence| job("a", "processing", sequence)).collect();
     put(rig, &events[..4]);
     put(rig, &[created("a")]);
     let directory = archive(rig, "archive");
@@ -245,7 +245,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     let error = refused();
     assert!(error.contains("/0: 2 is to be read next, but the topic ends at 0"), "{error}");
     std::fs::write(&path, without.to_string()).expect("a manifest");
-    let others: Vec<Put> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
     put(rig, &others);
     let error = refused();
     assert!(error.contains("/0: the record at 1 is not the one that was archived"), "{error}");

@@ -18,7 +18,7 @@ use crate::rig::{DEADLINE, Rig, wait_until};
 
 /// A record as any producer may write it.
 #[derive(Clone, Debug)]
-pub struct Put {
+pub struct PutRecord {
     pub topic: Topic,
     /// The partition; `None` for the one that the key selects.
     pub partition: Option<i32>,
@@ -27,28 +27,29 @@ pub struct Put {
     pub content_type: Option<&'static str>,
 }
 
-impl Put {
-    pub fn new(topic: Topic, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Put {
-        Put { topic, partition: None, key: Some(key.into()), value: Some(value.into()), content_type: None }
+impl PutRecord {
+    pub fn new(topic: Topic, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> PutRecord {
+        PutRecord { topic, partition: None, key: Some(key.into()), value: Some(value.into()), content_type: None }
     }
 
-    pub fn to(self, partition: i32) -> Put {
-        Put { partition: Some(partition), ..self }
+    pub fn to(self, partition: i32) -> PutRecord {
+        PutRecord { partition: Some(partition), ..self }
     }
 }
 
 /// Puts records on the topics, and waits until they are delivered.
-pub fn put(rig: &Rig, records: &[Put]) {
+pub fn put(rig: &Rig, records: &[PutRecord]) {
     let mut config = rig.settings.client_config();
     config.set("linger.ms", "5").set("message.timeout.ms", "60000");
-    let producer: BaseProducer<Delivered> = config.create_with_context(Delivered::default()).expect("a producer");
+    let producer: BaseProducer<DeliveryCount> =
+        config.create_with_context(DeliveryCount::default()).expect("a producer");
     records.iter().for_each(|record| send(rig, &producer, record));
     producer.flush(DEADLINE).expect("records that are delivered");
     assert_eq!(producer.context().0.load(Ordering::Relaxed), records.len(), "records that are delivered");
 }
 
 /// Sends a record. Waits while the queue is full.
-pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseProducer<C>, record: &Put) {
+pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseProducer<C>, record: &PutRecord) {
     let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(rig.settings.topics.get(record.topic));
     message.partition = record.partition;
     message.key = record.key.as_deref();
@@ -65,11 +66,11 @@ pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseP
 
 /// Counts the delivered records.
 #[derive(Default)]
-struct Delivered(AtomicUsize);
+struct DeliveryCount(AtomicUsize);
 
-impl ClientContext for Delivered {}
+impl ClientContext for DeliveryCount {}
 
-impl ProducerContext for Delivered {
+impl ProducerContext for DeliveryCount {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {

@@ -34,7 +34,7 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
 
     let check = |server: &Server| {
         let report = server.wait_for("refused", |report| report.state == "stalled");
-        let why = report.last_error.expect("it is said");
+        let why = report.last_error.expect("an error");
         for part in ["was built from the Kafka cluster ", "the brokers are of the cluster ", "--data-dir"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
@@ -42,7 +42,9 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
         // A store that reads nothing cannot know whether the optimization exists.
         assert_eq!(server.get("/optimizations/x").status, 503);
         assert_eq!(server.get("/optimizations/a").body["status"], "queued", "what there is is shown");
-        assert!(server.get_admin("/readyz").body["message"].as_str().is_some_and(|said| said.contains(&why)));
+        assert!(
+            server.get_admin("/readyz").body["message"].as_str().is_some_and(|message| message.contains(&why))
+        );
     };
     // The broker becomes reachable after the store is open.
     let server = Server::start(rig, &["--brokers", address]);

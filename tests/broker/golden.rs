@@ -7,7 +7,7 @@ use optview::domain::{Position, Record};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, CaseRecord, cases};
-use crate::cluster::{Put, put};
+use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::{Answer, Server};
@@ -115,11 +115,11 @@ fn prefix_ids(prefix: &str, value: &mut Value) {
     }
 }
 
-fn records(cases: &[Case], encoding: Encoding) -> Vec<Put> {
+fn records(cases: &[Case], encoding: Encoding) -> Vec<PutRecord> {
     cases.iter().flat_map(|case| case.records.iter().map(move |record| as_put(record, encoding))).collect()
 }
 
-fn as_put(record: &CaseRecord, encoding: Encoding) -> Put {
+fn as_put(record: &CaseRecord, encoding: Encoding) -> PutRecord {
     let topic = record.topic();
     let key = record.key.clone().into_bytes();
     let json = (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).expect("JSON"));
@@ -138,7 +138,7 @@ fn as_put(record: &CaseRecord, encoding: Encoding) -> Put {
             value
         }),
     };
-    Put { topic, partition: None, key: Some(key), value, content_type: None }
+    PutRecord { topic, partition: None, key: Some(key), value, content_type: None }
 }
 
 fn check_by_id(server: &Server, case: &Case) {

@@ -83,7 +83,7 @@ fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
     let before: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
     let loaded: LoadSummary = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
     assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
-    let seen: Vec<Seen> = Topic::ALL
+    let seen: Vec<SeenEvent> = Topic::ALL
         .iter()
         .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| read(topic, "json", &record)))
         .collect();
@@ -114,7 +114,7 @@ fn load_fails_where_no_broker_answers(rig: &Rig) {
 }
 
 /// The content of one record, as far as the recount needs it.
-struct Seen {
+struct SeenEvent {
     event_id: String,
     sequence: u64,
     what: What,
@@ -130,12 +130,12 @@ enum What {
 }
 
 /// Recounts from the event with the greatest sequence of each aggregate, which is all that the views depend on.
-fn recount(seen: &[Seen]) -> Expectation {
+fn recount(seen: &[SeenEvent]) -> Expectation {
     let mut links: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
     let mut statuses: BTreeMap<&str, (u64, Status)> = BTreeMap::new();
     let mut runs: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
     let mut deleted = BTreeSet::new();
-    for Seen { sequence, what, .. } in seen {
+    for SeenEvent { sequence, what, .. } in seen {
         match what {
             What::Created { id, job } => {
                 let link = links.entry(id).or_default();
@@ -164,7 +164,7 @@ fn recount(seen: &[Seen]) -> Expectation {
 }
 
 /// Decodes a record. It checks the encoding, because the codec would accept either one.
-fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
+fn read(topic: Topic, encoding: &str, record: &Consumed) -> SeenEvent {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {
         position: Position { topic, partition: record.partition, offset: record.offset },
@@ -192,5 +192,5 @@ fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
         }
         Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
     };
-    Seen { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
+    SeenEvent { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use optview::source::TopicNames;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::cluster::{Put, send};
+use crate::cluster::{PutRecord, send};
 use crate::events::{completed, created, job};
 use crate::health::{allow_all, broker_with_rights, deny_read, grant_read, patient_producer};
 use crate::rig::{Brokers, DEADLINE, Kafka, Rig};
@@ -38,7 +38,7 @@ const JOBS: &str = "jobs";
 
 /// The kind of an outage.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OutageKind {
     Nothing,
     OneOfThreeBrokersFrozen,
     ReadRevoked,
@@ -47,7 +47,7 @@ enum Kind {
 }
 
 struct Outage {
-    kind: Kind,
+    kind: OutageKind,
     /// The name of the file.
     name: &'static str,
     title: &'static str,
@@ -58,14 +58,14 @@ struct Outage {
 
 const OUTAGES: &[Outage] = &[
     Outage {
-        kind: Kind::Nothing,
+        kind: OutageKind::Nothing,
         name: "all_is_well",
         title: "Nothing is wrong: events come, transactions are committed, and some partitions are idle",
         minutes: 12,
         firing: &[("5m", &[]), ("12m", &[])],
     },
     Outage {
-        kind: Kind::OneOfThreeBrokersFrozen,
+        kind: OutageKind::OneOfThreeBrokersFrozen,
         name: "one_of_three_brokers_frozen",
         title: "One of three brokers is frozen: its partitions stand still, the others are read",
         minutes: 8,
@@ -76,7 +76,7 @@ const OUTAGES: &[Outage] = &[
         ],
     },
     Outage {
-        kind: Kind::ReadRevoked,
+        kind: OutageKind::ReadRevoked,
         name: "read_revoked",
         title: "The right to read one topic is revoked while it is read",
         minutes: 8,
@@ -87,14 +87,14 @@ const OUTAGES: &[Outage] = &[
         ],
     },
     Outage {
-        kind: Kind::TransactionLeftOpen,
+        kind: OutageKind::TransactionLeftOpen,
         name: "transaction_left_open",
         title: "A producer dies with a transaction open that has 103 records",
         minutes: 6,
         firing: &[("1m", &[]), ("3m", &["OptviewTransactionOpen"]), ("6m", &["OptviewTransactionOpen"])],
     },
     Outage {
-        kind: Kind::ClusterAway,
+        kind: OutageKind::ClusterAway,
         name: "cluster_away",
         title: "The whole cluster is away for 12 minutes",
         minutes: 12,
@@ -124,7 +124,7 @@ fn record(outage: &Outage) {
         report.state == "live" && report.lag_records == Some(0) && report.last_error.is_none()
     });
     let recorded = std::thread::scope(|scope| {
-        let mut recorded = Recorded::default();
+        let mut recorded = Recording::default();
         let begin = Instant::now();
         let end = SCRAPES_BEFORE + outage.minutes * SCRAPES_A_MINUTE;
         let mut events = 0;
@@ -153,7 +153,7 @@ fn record(outage: &Outage) {
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/tests");
     std::fs::create_dir_all(&path).expect("a directory for the recordings");
-    let text = recorded.told(outage);
+    let text = recorded.test_file(outage);
     std::fs::write(path.join(outage.name).with_extension("yaml"), text).expect("a recording that can be written");
 }
 
@@ -161,22 +161,22 @@ fn record(outage: &Outage) {
 struct World {
     server: Server,
     producer: BaseProducer,
-    cluster: Cluster,
+    cluster: OutageCluster,
 }
 
 /// The cluster in which the outage happens.
-struct Cluster {
-    kind: Kind,
+struct OutageCluster {
+    kind: OutageKind,
     rig: Rig,
     others: Vec<Kafka>,
     transactions: Option<BaseProducer>,
 }
 
 impl World {
-    fn start(kind: Kind) -> World {
-        let broker = if kind == Kind::ReadRevoked { broker_with_rights() } else { Kafka::start() };
+    fn start(kind: OutageKind) -> World {
+        let broker = if kind == OutageKind::ReadRevoked { broker_with_rights() } else { Kafka::start() };
         let others: Vec<Kafka> = match kind {
-            Kind::OneOfThreeBrokersFrozen => (0..2).map(|_| broker.join()).collect(),
+            OutageKind::OneOfThreeBrokersFrozen => (0..2).map(|_| broker.join()).collect(),
             _ => Vec::new(),
         };
         let mut rig = Rig::new("recording", Brokers::Started, Some(broker));
@@ -184,15 +184,15 @@ impl World {
         rig.settings.brokers =
             others.iter().fold(rig.settings.brokers, |all, other| format!("{all},{}", other.address));
         rig.create_topics(3);
-        if kind == Kind::ReadRevoked {
+        if kind == OutageKind::ReadRevoked {
             allow_all(rig.own_broker.as_ref().expect("it has one"), JOBS);
         }
         let mut config = rig.settings.client_config();
         let producer: BaseProducer = config.set("message.timeout.ms", "5000").create().expect("a producer");
-        let with_transactions = matches!(kind, Kind::Nothing | Kind::TransactionLeftOpen);
+        let with_transactions = matches!(kind, OutageKind::Nothing | OutageKind::TransactionLeftOpen);
         let transactions = with_transactions.then(|| patient_producer(&rig));
         let server = Server::start(&rig, &[]);
-        World { server, producer, cluster: Cluster { kind, rig, others, transactions } }
+        World { server, producer, cluster: OutageCluster { kind, rig, others, transactions } }
     }
 
     /// Sends some events. Those that a broker does not accept are lost.
@@ -201,8 +201,8 @@ impl World {
         for put in [created(&id), job(&id, "pending", 1)] {
             self.send(&put);
         }
-        let Cluster { kind, rig, transactions, .. } = &self.cluster;
-        let Some(producer) = transactions.as_ref().filter(|_| *kind == Kind::Nothing) else {
+        let OutageCluster { kind, rig, transactions, .. } = &self.cluster;
+        let Some(producer) = transactions.as_ref().filter(|_| *kind == OutageKind::Nothing) else {
             return self.send(&completed(&id, 2));
         };
         producer.begin_transaction().expect("a transaction");
@@ -210,7 +210,7 @@ impl World {
         producer.commit_transaction(DEADLINE).expect("a transaction that ends");
     }
 
-    fn send(&self, put: &Put) {
+    fn send(&self, put: &PutRecord) {
         let name = self.cluster.rig.settings.topics.get(put.topic);
         let (key, value) = (put.key.as_deref().unwrap_or_default(), put.value.as_deref().unwrap_or_default());
         // The event is lost if the queue is full.
@@ -219,17 +219,17 @@ impl World {
     }
 }
 
-impl Cluster {
+impl OutageCluster {
     fn own_broker(&self) -> &Kafka {
         self.rig.own_broker.as_ref().expect("each world has one")
     }
 
     fn break_it(&self) {
         match self.kind {
-            Kind::Nothing => {}
-            Kind::OneOfThreeBrokersFrozen => self.others[0].freeze(),
-            Kind::ReadRevoked => deny_read(self.own_broker(), JOBS),
-            Kind::TransactionLeftOpen => {
+            OutageKind::Nothing => {}
+            OutageKind::OneOfThreeBrokersFrozen => self.others[0].freeze(),
+            OutageKind::ReadRevoked => deny_read(self.own_broker(), JOBS),
+            OutageKind::TransactionLeftOpen => {
                 let producer = self.transactions.as_ref().expect("this world has one");
                 producer.begin_transaction().expect("a transaction");
                 (0..103).for_each(|number| {
@@ -237,32 +237,32 @@ impl Cluster {
                 });
                 producer.flush(DEADLINE).expect("records that are delivered");
             }
-            Kind::ClusterAway => self.own_broker().kill(),
+            OutageKind::ClusterAway => self.own_broker().kill(),
         }
     }
 
     fn mend_it(&self) {
         match self.kind {
-            Kind::Nothing => {}
-            Kind::OneOfThreeBrokersFrozen => self.others[0].thaw(),
-            Kind::ReadRevoked => grant_read(self.own_broker(), JOBS),
-            Kind::TransactionLeftOpen => {
+            OutageKind::Nothing => {}
+            OutageKind::OneOfThreeBrokersFrozen => self.others[0].thaw(),
+            OutageKind::ReadRevoked => grant_read(self.own_broker(), JOBS),
+            OutageKind::TransactionLeftOpen => {
                 let producer = self.transactions.as_ref().expect("this world has one");
                 producer.abort_transaction(DEADLINE).expect("a transaction that ends");
             }
-            Kind::ClusterAway => self.own_broker().restart(),
+            OutageKind::ClusterAway => self.own_broker().restart(),
         }
     }
 }
 
 /// The values of each series by scrape.
 #[derive(Default)]
-struct Recorded {
+struct Recording {
     scrapes: usize,
     series: BTreeMap<String, BTreeMap<usize, String>>,
 }
 
-impl Recorded {
+impl Recording {
     fn add(&mut self, scrape: usize, text: &str) {
         self.scrapes = scrape + 1;
         let up = "up 1".to_owned();
@@ -277,7 +277,7 @@ impl Recorded {
         }
     }
 
-    fn told(&self, outage: &Outage) -> String {
+    fn test_file(&self, outage: &Outage) -> String {
         let mut text = format!(
             "# {}.\n# Recorded from a real cluster by tests/broker/recording.rs: the outage begins after the scrape at {}\n\
              # and ends {} later.\n\
@@ -340,13 +340,13 @@ fn shortened(values: &[&str]) -> String {
         }
     }
     // promtool repeats every number but NaN.
-    let told = |(value, again): (&str, usize)| match again {
+    let run_text = |(value, again): (&str, usize)| match again {
         0 => value.to_owned(),
         _ if value == "NaN" => vec![value; again + 1].join(" "),
         _ if value == "_" => format!("_x{}", again + 1),
         _ => format!("{value}x{again}"),
     };
-    runs.into_iter().map(told).collect::<Vec<_>>().join(" ")
+    runs.into_iter().map(run_text).collect::<Vec<_>>().join(" ")
 }
 
 fn minutes(scrapes: usize) -> String {

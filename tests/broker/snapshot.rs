@@ -31,7 +31,7 @@ fn result(output: &Output) -> Value {
 }
 
 /// What is heard of each id, a part at a time.
-fn lives(part: u32) -> Vec<crate::cluster::Put> {
+fn lives(part: u32) -> Vec<crate::cluster::PutRecord> {
     let life = |number: u32| {
         let id = format!("o{number}");
         match (part, number % 3) {

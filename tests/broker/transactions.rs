@@ -3,7 +3,7 @@
 use optview::domain::Topic;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
-use crate::cluster::{Put, put, send};
+use crate::cluster::{PutRecord, put, send};
 use crate::events::{created, deleted, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig};
 use crate::server::Server;
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
 fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
-    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
+    let all = |records: &[PutRecord], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[deleted("a"), job("a", "failed", 2), created("never")], false);
     let server = Server::start(rig, &[]);
@@ -69,7 +69,12 @@ fn a_transaction_under_way_keeps_nobody_from_becoming_live(rig: &Rig) {
 }
 
 /// Puts these records on the topics in one transaction, which is committed or aborted.
-pub fn transaction(rig: &Rig, producer: &BaseProducer<DefaultProducerContext>, records: &[Put], commit: bool) {
+pub fn transaction(
+    rig: &Rig,
+    producer: &BaseProducer<DefaultProducerContext>,
+    records: &[PutRecord],
+    commit: bool,
+) {
     producer.begin_transaction().expect("a transaction");
     records.iter().for_each(|record| send(rig, producer, record));
     producer.flush(DEADLINE).expect("records that are delivered");

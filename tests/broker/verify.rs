@@ -13,7 +13,7 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{Ran, data, generations, load, planned, run};
 use crate::rig::{Process, Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test, made};
+use crate::{Needs, Test, fixtures};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -82,7 +82,7 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
 
 /// As nothing but a disk, a person, or a bug could: what is stored still agrees with itself.
 fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("optimizations").expect("a tree");
     let held = tree.iter().map(|entry| entry.expect("an entry"));
     let decoded =
@@ -97,7 +97,7 @@ fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
 
 /// One job that waits is gone, and another is what a third is.
 fn alter_parked(data: &Path) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("jobs").expect("a tree");
     let other = tree.get("j-z").expect("a store").expect("it is parked");
     assert!(

@@ -17,7 +17,7 @@ use optview::source::archive::{
 use optview::source::{Records, TopicNames};
 use proptest::prelude::*;
 
-use chance::{Then, records, then};
+use chance::{WriterAction, records, then};
 
 const PARTITIONS: i32 = 2;
 
@@ -126,14 +126,14 @@ proptest! {
         while at < records.len() {
             write(&mut open, &records[at..=at]);
             at += 1;
-            match happens.next().unwrap_or(Then::Nothing) {
-                Then::Nothing => {}
-                Then::Commit => open.commit().unwrap(),
-                Then::Finish => {
+            match happens.next().unwrap_or(WriterAction::Nothing) {
+                WriterAction::Nothing => {}
+                WriterAction::Commit => open.commit().unwrap(),
+                WriterAction::Finish => {
                     open.finish().unwrap();
                     open = appender(directory.path());
                 }
-                Then::Kill(len) => {
+                WriterAction::Kill(len) => {
                     drop(open);
                     drop(self::open(directory.path()));
                     leave_unfinished(directory.path(), len);

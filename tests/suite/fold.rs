@@ -105,13 +105,13 @@ fn written_seconds() -> impl Strategy<Value = Option<i64>> {
 
 /// The parts of a generated event: its body, sequence, time, the time at which its record was written, and its
 /// partition.
-type Raw = (Body<'static>, u64, i64, Option<i64>, i32);
+type RawEvent = (Body<'static>, u64, i64, Option<i64>, i32);
 
 /// Generates a history. Sequences are often missing and times often equal, but event ids are unique.
 pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
     let event = (body(), 0..4u64, 0..6i64, written_seconds(), 0..2i32);
     proptest::collection::vec(event, len).prop_map(|events| {
-        let envelope = |(number, (body, sequence, time, written, partition)): (i64, Raw)| {
+        let envelope = |(number, (body, sequence, time, written, partition)): (i64, RawEvent)| {
             let topic = body.topic();
             let metadata = Metadata {
                 event_id: Cow::Owned(format!("e{number}")),

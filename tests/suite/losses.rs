@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use optview::domain::{Commit, Optimization, Shortfall};
 use optview::store::{self, Compared, Existing, Reader, StoreError, compare, is_missing_job};
 
-use crate::made;
+use crate::fixtures;
 use crate::other_version::fold_otherwise;
 
 fn named(id: &str, sequence: u64) -> Optimization {
-    made::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
+    fixtures::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
 }
 
 /// Writes a closed store of these optimizations, and of parked jobs, each with its number of statuses.
 fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
-    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(made::job(sequence).into()));
-    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..made::commit_of(optimizations) };
+    let writer = fixtures::open(directory.path()).writer;
+    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(fixtures::job(sequence).into()));
+    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..fixtures::commit_of(optimizations) };
     writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
     directory
@@ -28,7 +28,7 @@ fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::
 fn open(directory: &Path) -> Reader {
     let begin = Instant::now();
     loop {
-        match store::open_existing(directory, made::CACHE_BYTES) {
+        match store::open_existing(directory, fixtures::CACHE_BYTES) {
             Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(60) => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -42,7 +42,7 @@ fn open(directory: &Path) -> Reader {
 
 fn deleted(id: &str) -> Optimization {
     let mut optimization = named(id, 1);
-    optimization.deleted = Some(optview::domain::Register::new((), made::stamp(9)));
+    optimization.deleted = Some(optview::domain::Register::new((), fixtures::stamp(9)));
     optimization
 }
 
@@ -68,7 +68,7 @@ fn views_that_vanish_or_go_back_are_told_from_those_that_only_differ() {
 fn of_another_versions_records_what_is_shown_is_held_against_the_new_ones() {
     let unnamed = |id: &str| {
         let mut optimization = Optimization::new(id.into());
-        optimization.created = Some(made::created(0));
+        optimization.created = Some(fixtures::created(0));
         optimization
     };
     let old = written(["same", "gone", "nameless", "deleted"].map(|id| named(id, 5)).to_vec(), &[]);
@@ -86,8 +86,8 @@ fn of_another_versions_records_what_is_shown_is_held_against_the_new_ones() {
 #[test]
 fn jobs_that_wait_are_missing_where_they_are_not_there_or_know_less() {
     let mut home = named("home", 1);
-    home.link(&"taken-in".into(), made::stamp(1));
-    home.job = made::job(5);
+    home.link(&"taken-in".into(), fixtures::stamp(1));
+    home.job = fixtures::job(5);
     let jobs = [("same", 5), ("gone", 5), ("older", 5), ("taken-in", 5)];
     let old = written(Vec::new(), &jobs);
     let new = written(vec![home], &[("same", 5), ("older", 4)]);

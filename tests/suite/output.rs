@@ -13,7 +13,7 @@ use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::embedded::EmbeddedBroker;
 use tempfile::TempDir;
 
-use crate::made;
+use crate::fixtures;
 
 /// The code of a command whose answer nobody reads to its end.
 const READER_GONE: i32 = 141;
@@ -46,9 +46,9 @@ impl World {
     fn new() -> World {
         let broker = EmbeddedBroker::start(TopicNames::default(), 1).unwrap();
         let world = World { broker, directory: tempfile::tempdir().unwrap() };
-        let opened = made::open(&world.path("data"));
-        let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-        opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+        let opened = fixtures::open(&world.path("data"));
+        let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+        opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
         opened.writer.note_caught_up();
         opened.writer.finish().unwrap();
         world

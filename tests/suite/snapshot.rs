@@ -11,12 +11,12 @@ use optview::domain::{Commit, Envelope, RecordKey, WorkingSet};
 use optview::store::{Checkpoint, Copied, PartitionCheckpoint, StoreError, Writer};
 use proptest::prelude::*;
 
+use crate::fixtures;
 use crate::fold::{fold_all, history, then};
-use crate::made;
 use crate::support::{MapStore, Then};
 
 /// A projector's actions, one by one, on a real store.
-struct Live<'a> {
+struct LiveStore<'a> {
     history: &'a [Envelope<'static>],
     at: usize,
     writer: Writer,
@@ -25,9 +25,9 @@ struct Live<'a> {
     checkpoints: u64,
 }
 
-impl<'a> Live<'a> {
-    fn new(history: &'a [Envelope<'static>], at: usize, writer: Writer) -> Live<'a> {
-        Live { history, at, writer, working: WorkingSet::default(), epoch: 0, checkpoints: 0 }
+impl<'a> LiveStore<'a> {
+    fn new(history: &'a [Envelope<'static>], at: usize, writer: Writer) -> LiveStore<'a> {
+        LiveStore { history, at, writer, working: WorkingSet::default(), epoch: 0, checkpoints: 0 }
     }
 
     fn step(&mut self, then: Then) {
@@ -71,7 +71,7 @@ impl<'a> Live<'a> {
         let commit = self.working.take_changes(before_epoch);
         let number = self.working.commits();
         self.writer.commit(commit, Vec::new(), number).unwrap();
-        made::wait_until_written(&self.writer, number);
+        fixtures::wait_until_written(&self.writer, number);
     }
 
     fn checkpoint(&mut self) {
@@ -98,10 +98,10 @@ impl<'a> Live<'a> {
 
 /// Writes a store of the copied records.
 fn store_of(copied: Commit, directory: &std::path::Path) -> Writer {
-    let writer = made::open(directory).writer;
+    let writer = fixtures::open(directory).writer;
     writer.commit(copied, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
-    made::open(directory).writer
+    fixtures::open(directory).writer
 }
 
 fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError> {
@@ -131,7 +131,7 @@ proptest! {
         between in proptest::collection::vec(0..12usize, 1..24),
     ) {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let mut live = Live::new(&history, 0, made::open(directories[0].path()).writer);
+        let mut live = LiveStore::new(&history, 0, fixtures::open(directories[0].path()).writer);
         then.iter().take(before).for_each(|then| live.step(*then));
         let copying = live.writer.reader().begin_copy().unwrap();
         let from = copying.checkpoint.values().map(|held| held.next_offset).max().unwrap_or(0);
@@ -153,7 +153,7 @@ proptest! {
             Ok(())
         }).unwrap();
         let expected = fold_all(history.iter(), &[]);
-        let mut replica = Live::new(&history, from as usize, store_of(copied, directories[1].path()));
+        let mut replica = LiveStore::new(&history, from as usize, store_of(copied, directories[1].path()));
         for one in [&mut live, &mut replica] {
             one.finish();
             is_the_same(&one.writer, &expected)?;

@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn sasl_without_a_mechanism_or_without_tokens_is_said() {
-        let said = |settings: &[(&'static str, &'static str)]| {
+    fn sasl_without_a_mechanism_or_without_tokens_is_a_contradiction() {
+        let contradiction_of = |settings: &[(&'static str, &'static str)]| {
             contradiction(|key| settings.iter().find(|(held, _)| *held == key).map(|(_, value)| *value))
         };
         let sasl = ("security.protocol", "SASL_SSL");
         let oauth = ("sasl.mechanism", "OAUTHBEARER");
-        assert!(said(&[sasl]).unwrap().contains("sasl.mechanism is missing"));
-        assert!(said(&[sasl, oauth]).unwrap().contains("sasl.oauthbearer.method=oidc"));
+        assert!(contradiction_of(&[sasl]).unwrap().contains("sasl.mechanism is missing"));
+        assert!(contradiction_of(&[sasl, oauth]).unwrap().contains("sasl.oauthbearer.method=oidc"));
         for right in [
             &[][..],
             &[("security.protocol", "ssl")],
@@ -159,7 +159,7 @@ mod tests {
             &[sasl, oauth, ("sasl.oauthbearer.method", "oidc")],
             &[sasl, oauth, ("enable.sasl.oauthbearer.unsecure.jwt", "true")],
         ] {
-            assert_eq!(said(right), None, "{right:?}");
+            assert_eq!(contradiction_of(right), None, "{right:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::marker::Marker;
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
 use crate::archive::{archive, text};
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::dice::Dice;
 use crate::events::{created, job, renamed, wait_for_status};
 use crate::rig::{Rig, wait_until};
@@ -249,7 +249,7 @@ fn an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_bui
         [format!("{jobs}/0: the topic's id was "), "it was deleted and created again since".to_owned()];
     let [id, why] = &is_another;
     check_refused(rig, &directory, &[id, why, "an archive of the topics that there are now"]);
-    let others: Vec<Put> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
     put(rig, &others);
     // As many records as there were make no difference.
     check_refused(rig, &directory, &["nothing was built", id, why]);

@@ -54,7 +54,7 @@ pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<OwnedRe
 
 /// The writer's next action after a record is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Then {
+pub enum WriterAction {
     Nothing,
     Commit,
     Finish,
@@ -62,11 +62,11 @@ pub enum Then {
     Kill(u8),
 }
 
-pub fn then() -> impl Strategy<Value = Then> {
+pub fn then() -> impl Strategy<Value = WriterAction> {
     prop_oneof![
-        6 => Just(Then::Nothing),
-        2 => Just(Then::Commit),
-        1 => Just(Then::Finish),
-        2 => any::<u8>().prop_map(Then::Kill),
+        6 => Just(WriterAction::Nothing),
+        2 => Just(WriterAction::Commit),
+        1 => Just(WriterAction::Finish),
+        2 => any::<u8>().prop_map(WriterAction::Kill),
     ]
 }

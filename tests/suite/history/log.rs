@@ -14,7 +14,7 @@ use optview::source::kafka::KafkaSettings;
 use optview::source::{Records, Source, SourceEvent, TopicNames, Watermarks};
 use serde_json::Value;
 
-use crate::made::Random;
+use crate::fixtures::Random;
 use crate::support::OwnedRecord;
 
 /// The first record's timestamp; each record has one millisecond more than the one before it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::made::Random;
+use crate::fixtures::Random;
 
 /// One thing done, in the order in which it was done. Paths are below the watched directory.
 #[derive(Debug)]

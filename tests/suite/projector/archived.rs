@@ -11,7 +11,7 @@ use optview::status::{State, Status};
 
 use super::script::{self, Partition, Run, partitions, project};
 use super::{check, expected, history, room_for};
-use crate::{archive, made};
+use crate::{archive, fixtures};
 
 /// The partitions' records, ten of each in turn, in several files.
 pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
@@ -34,7 +34,7 @@ pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
 
 /// Runs the projector over an archive until the status says so. Gives the report's last error.
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();
     let (status, control) = (Status::new(1), Control::default());
     let settings = script::settings(&opened.path, room_for(1000));

@@ -9,7 +9,7 @@ use optview::source::{Source, SourceEvent, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
-use crate::made;
+use crate::fixtures;
 
 /// A cluster with three empty topics.
 struct Named {
@@ -63,7 +63,7 @@ impl Source for Named {
 
 /// Runs the projector until its state is this one.
 fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, until: State) -> (Report, Named) {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let mut source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
     let (status, control) = (Status::new(1), Control::default());
     let settings = script::settings(&opened.path, 1 << 20);
@@ -84,7 +84,7 @@ fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, u
 }
 
 fn kept(data: &Path) -> Option<String> {
-    made::open(data).writer.reader().cluster().unwrap()
+    fixtures::open(data).writer.reader().cluster().unwrap()
 }
 
 #[test]

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use super::archived::archived;
 use super::script::{self, Killed, Partition, Playing, Run, partitions};
 use super::{check, expected, history, room_for};
-use crate::{archive, made};
+use crate::{archive, fixtures};
 
 /// How much of each partition is archived, and how much of that the topics have lost, in percent.
 type Split = [(usize, usize); 6];
@@ -173,7 +173,7 @@ impl<S: Source> Source for Killing<S> {
 
 /// Projects until live, or killed.
 fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_after: Option<usize>) {
-    let Opened { writer, path, .. } = made::open(data);
+    let Opened { writer, path, .. } = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(Control::default()));
     let names = optview::source::TopicNames::default();
     let position = |((name, partition), held): (&(String, i32), &optview::store::PartitionCheckpoint)| {

@@ -13,7 +13,7 @@ use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
 use super::script;
-use crate::made;
+use crate::fixtures;
 use crate::support::OwnedRecord;
 
 const JOBS: (Topic, i32) = (Topic::Jobs, 0);
@@ -134,7 +134,7 @@ fn project(
     until: impl Fn(&Report) -> bool,
     then: impl FnOnce(&Control),
 ) -> (Report, Scripted) {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(Control::default()));
     let settings = script::settings(&opened.path, 1 << 20);
     let begin = Instant::now();
@@ -168,7 +168,7 @@ fn is_stalled(report: &Report) -> bool {
 }
 
 fn kept(data: &Path) -> PartitionCheckpoint {
-    made::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
+    fixtures::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
 }
 
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
@@ -194,7 +194,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let data = tempfile::tempdir().unwrap();
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
         let source = Scripted::new((0, 3), None, &steps);
-        let opened = made::open(data.path());
+        let opened = fixtures::open(data.path());
         let (status, control) = (Status::new(1), Arc::new(Control::default()));
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;

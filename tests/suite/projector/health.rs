@@ -11,7 +11,7 @@ use optview::status::{PartitionReport, Report, State, Status};
 use parking_lot::Mutex;
 
 use super::script;
-use crate::made;
+use crate::fixtures;
 
 /// What a cluster says of its partitions when it is asked.
 #[derive(Clone, Default)]
@@ -111,7 +111,7 @@ fn error(code: &str, text: &str) -> Option<StandingError> {
 /// Runs a projector as long as the test looks at it.
 fn with_live_projector(test: impl FnOnce(&World)) {
     let data = tempfile::tempdir().unwrap();
-    let opened = made::open(data.path());
+    let opened = fixtures::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
     let (status, control) = (Status::new(1), Control::default());
     let said = Arc::new(Mutex::new(Said { jobs: Some((0, 0, 0)), ..Said::default() }));

@@ -14,7 +14,7 @@ use optview::source::{PartitionObservation, Records, Source, SourceEvent, TopicN
 use optview::status::{State, Status};
 use optview::store::Opened;
 
-use crate::made::{self, Random};
+use crate::fixtures::{self, Random};
 use crate::support::OwnedRecord;
 
 pub struct Partition {
@@ -101,7 +101,7 @@ pub fn project(
     run: Run,
     change: impl FnOnce(&mut Settings),
 ) -> Option<Status> {
-    let Opened { writer, path, moved_aside, .. } = made::open(directory);
+    let Opened { writer, path, moved_aside, .. } = fixtures::open(directory);
     assert_eq!(moved_aside, None);
     let mut settings = settings(&path, 0);
     change(&mut settings);

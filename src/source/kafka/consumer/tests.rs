@@ -16,14 +16,14 @@ use crate::source::kafka::producer::Producer;
 const DEADLINE: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_millis(20);
 
-struct Cluster {
+struct MockKafka {
     mock: MockCluster<'static, DefaultProducerContext>,
     settings: KafkaSettings,
     sent: i64,
 }
 
-impl Cluster {
-    fn start(brokers: i32, partitions: i32) -> Cluster {
+impl MockKafka {
+    fn start(brokers: i32, partitions: i32) -> MockKafka {
         let mock = MockCluster::new(brokers).unwrap();
         let topics = TopicNames::default();
         for topic in Topic::ALL {
@@ -34,7 +34,7 @@ impl Cluster {
         let properties = [("fetch.wait.max.ms", "10"), ("fetch.error.backoff.ms", "10")];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let settings = KafkaSettings { brokers: mock.bootstrap_servers(), topics, properties };
-        Cluster { mock, settings, sent: 0 }
+        MockKafka { mock, settings, sent: 0 }
     }
 
     /// Sends this number of further jobs, whose values count them.
@@ -49,7 +49,7 @@ impl Cluster {
 }
 
 /// A source and the events that it has delivered.
-struct Reading {
+struct SourceReader {
     source: KafkaSource,
     /// The values of each partition in order of delivery.
     given: BTreeMap<(Topic, i32), Vec<i64>>,
@@ -57,15 +57,15 @@ struct Reading {
     failed: Vec<String>,
 }
 
-impl Reading {
-    fn start(cluster: &Cluster) -> Reading {
+impl SourceReader {
+    fn start(cluster: &MockKafka) -> SourceReader {
         let source = KafkaSource::new(&cluster.settings, "test").unwrap();
-        Reading { source, given: BTreeMap::new(), ended: BTreeMap::new(), failed: Vec::new() }
+        SourceReader { source, given: BTreeMap::new(), ended: BTreeMap::new(), failed: Vec::new() }
     }
 
     fn poll(&mut self) {
         let mut found = Vec::new();
-        let Reading { source, given, ended, failed } = self;
+        let SourceReader { source, given, ended, failed } = self;
         source.poll(WAIT, &mut |polled| match polled {
             SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
             SourceEvent::Records(records) => {
@@ -90,7 +90,7 @@ impl Reading {
     }
 
     /// Polls until `is` returns true.
-    fn until(&mut self, what: &str, is: impl Fn(&Reading) -> bool) {
+    fn until(&mut self, what: &str, is: impl Fn(&SourceReader) -> bool) {
         let begin = Instant::now();
         while !is(self) {
             assert!(begin.elapsed() < DEADLINE, "still not: {what}; {} records, {:?}", self.count(), self.failed);
@@ -99,7 +99,7 @@ impl Reading {
     }
 
     /// Checks that every sent record was delivered exactly once.
-    fn check(&self, cluster: &Cluster) {
+    fn check(&self, cluster: &MockKafka) {
         let mut values: Vec<i64> = self.given.values().flatten().copied().collect();
         values.sort_unstable();
         assert!(values.into_iter().eq(0..cluster.sent));
@@ -118,9 +118,9 @@ impl Reading {
 
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_and_again() {
-    let mut cluster = Cluster::start(1, 3);
+    let mut cluster = MockKafka::start(1, 3);
     cluster.send(2_000);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are found", |reading| reading.source.is_complete());
     for round in 0..50 {
         cluster.send(100);
@@ -138,8 +138,8 @@ fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_
 
 #[test]
 fn records_that_do_not_come_come_by_a_new_consumer() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("it is at its end", |reading| reading.ended.contains_key(&(Topic::Jobs, 0)));
     // The paused consumer never fetches again, although it is connected.
     let list = reading.source.list(reading.source.partitions.iter()).unwrap();
@@ -162,9 +162,9 @@ fn records_that_do_not_come_come_by_a_new_consumer() {
 
 #[test]
 fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
-    let mut cluster = Cluster::start(3, 6);
+    let mut cluster = MockKafka::start(3, 6);
     cluster.send(60);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 60);
     for round in 0..6 {
         let away = round % 3 + 1;
@@ -184,18 +184,18 @@ fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
 
 #[test]
 fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
-    let mut cluster = Cluster::start(2, 2);
+    let mut cluster = MockKafka::start(2, 2);
     for partition in 0..2 {
         cluster.mock.partition_leader("jobs", partition, Some(partition + 1)).unwrap();
     }
     cluster.send(20);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 20);
     cluster.mock.broker_down(2).unwrap();
     let away = (Topic::Jobs, 1);
     reading.until("it is known to be away", |reading| reading.error(away).is_some());
     let since = Instant::now();
-    let observed_at = |reading: &Reading, partition| {
+    let observed_at = |reading: &SourceReader, partition| {
         reading.source.observation(Topic::Jobs, partition).map(|observed| observed.asked_at)
     };
     reading.until("the other one is asked about", |reading| observed_at(reading, 0) > Some(since));
@@ -207,9 +207,9 @@ fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
 
 #[test]
 fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     let jobs = (Topic::Jobs, 0);
     reading.until("it is at its end", |reading| reading.ended.get(&jobs) == Some(&5));
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
@@ -262,8 +262,8 @@ fn is_kept_by_librdkafka(code: RDKafkaErrorCode) -> bool {
 
 #[test]
 fn no_code_of_a_broker_costs_a_record_or_a_partition() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let jobs = (Topic::Jobs, 0);
     let mut tried = 0;
@@ -293,21 +293,21 @@ fn no_code_of_a_broker_costs_a_record_or_a_partition() {
 
 #[test]
 fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_has_it() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     let jobs = (Topic::Jobs, 0);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3 && reading.count() == 5);
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
     reading.until("it is known", |reading| reading.error(jobs).as_deref() == Some("AutoOffsetReset"));
     cluster.send(5);
-    let told = Instant::now();
+    let reported_at = Instant::now();
     reading.until("the cluster has been asked since", |reading| {
-        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > told)
+        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > reported_at)
     });
     let mut now = Instant::now();
     while reading.count() < 10 {
-        assert!(told.elapsed() < DEADLINE, "it is never read again");
+        assert!(reported_at.elapsed() < DEADLINE, "it is never read again");
         now += Duration::from_secs(1);
         reading.look_at(now);
         reading.poll();
@@ -318,7 +318,7 @@ fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_h
 
 #[test]
 fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
     let mut source = KafkaSource::new(&cluster.settings, "test").unwrap();
     let (begin, mut failed) = (Instant::now(), Vec::new());
@@ -352,8 +352,8 @@ fn what_librdkafka_passes_over_stops_its_partition_and_says_what_it_was() {
         RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED,
         RD_KAFKA_RESP_ERR__UNDERFLOW,
     ] {
-        let cluster = Cluster::start(1, 1);
-        let mut reading = Reading::start(&cluster);
+        let cluster = MockKafka::start(1, 1);
+        let mut reading = SourceReader::start(&cluster);
         reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
         cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[skips]);
         reading.until("it stops", |reading| !reading.failed.is_empty());
@@ -364,8 +364,8 @@ fn what_librdkafka_passes_over_stops_its_partition_and_says_what_it_was() {
 
 #[test]
 fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 100_000]);

@@ -22,9 +22,9 @@ fn record(offset: i64, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Offset, key, value and first header of a record.
-type Parsed = (i64, Vec<u8>, Option<Vec<u8>>, (Vec<u8>, Vec<u8>));
+type ParsedRecord = (i64, Vec<u8>, Option<Vec<u8>>, (Vec<u8>, Vec<u8>));
 
-fn parsed(mut records: &[u8]) -> Vec<Parsed> {
+fn parsed(mut records: &[u8]) -> Vec<ParsedRecord> {
     fn bytes(source: &mut &[u8]) -> Option<Vec<u8>> {
         let len = usize::try_from(varint(source).unwrap()).ok()?;
         let (taken, rest) = source.split_at(len);
@@ -51,7 +51,7 @@ fn bounded(records: &[u8], limit: usize) -> io::Result<Vec<u8>> {
     read_within(limit, || Ok(records)).map(|chunks| chunks.into_iter().flatten().collect())
 }
 
-fn cut_len((_, _, _, (name, len)): &Parsed) -> Option<u64> {
+fn cut_len((_, _, _, (name, len)): &ParsedRecord) -> Option<u64> {
     cut_from(&[(std::str::from_utf8(name).unwrap(), Some(len))])
 }
 

@@ -56,8 +56,8 @@ fn check_stops(rig: &Rig, count: u64) {
     let name = rig.settings.topics.get(Topic::Jobs);
     let is_stopped = |server: &Server, why: &str| {
         let report = server.wait_for("stopped", |report| report.state == "stalled" && report.is_stopped(name, 0));
-        let said = report.last_error.expect("it is said");
-        assert!(said.contains(why) && said.contains("optview rebuild"), "{said}");
+        let error = report.last_error.expect("an error");
+        assert!(error.contains(why) && error.contains("optview rebuild"), "{error}");
     };
     is_stopped(&server, "created again");
     // The other topics are read on.
@@ -118,8 +118,8 @@ fn a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_
     check_verify_tells(rig);
     let server = Server::start(rig, &[]);
     let report = server.wait_for("stopped", |report| report.state == "stalled");
-    let said = report.last_error.expect("it is said");
-    assert!(said.contains("its id was"), "{said}");
+    let error = report.last_error.expect("an error");
+    assert!(error.contains("its id was"), "{error}");
     check_verify_tells(rig);
     assert_eq!(server.get("/optimizations/a").body["status"], "running");
 }
@@ -130,9 +130,9 @@ fn check_verify_tells(rig: &Rig) {
     let data = rig.directory.path().join("data");
     let data = data.to_str().expect("text");
     let verified = rig.optview(&["verify", "--data-dir", data]).output().expect("a program to run");
-    let told = String::from_utf8_lossy(&verified.stdout);
+    let stdout = String::from_utf8_lossy(&verified.stdout);
     assert_eq!(verified.status.code(), Some(3), "{verified:?}");
-    assert!(told.contains("created again: its id was"), "{told}");
+    assert!(stdout.contains("created again: its id was"), "{stdout}");
 }
 
 fn an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again(rig: &Rig) {
@@ -147,12 +147,12 @@ fn an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again(rig: 
     let new: Vec<_> = (0..9).map(|number| job(&format!("new-{number}"), "processing", 1)).collect();
     put(rig, &new);
     assert_eq!(follow.wait().code(), Some(1), "it ends, and not as if all were well");
-    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
-    assert!(said.contains("created again"), "{said}");
+    let error = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("the file of stderr");
+    assert!(error.contains("created again"), "{error}");
     assert_eq!(records(), Some(3), "none of the new topic's");
     let again = rig.optview(&["archive", "export", text]).output().expect("a program to run");
-    let said = String::from_utf8_lossy(&again.stderr);
-    assert!(!again.status.success() && said.contains("created again"), "{said}");
+    let error = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && error.contains("created again"), "{error}");
     let verified = rig.optview(&["archive", "verify", text]).output().expect("a program to run");
     assert!(verified.status.success(), "{verified:?}");
 }

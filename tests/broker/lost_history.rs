@@ -3,7 +3,7 @@
 
 use optview::domain::Topic;
 
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
@@ -68,13 +68,13 @@ fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig
 
 fn check_made_anew(rig: &Rig, records: u64) {
     rig.create_topics(1);
-    let jobs: Vec<Put> = ["pending", "waiting", "processing"].map(|became| job("a", became, 1)).into();
+    let jobs: Vec<PutRecord> = ["pending", "waiting", "processing"].map(|became| job("a", became, 1)).into();
     put(rig, &jobs);
     put(rig, &[created("a")]);
     read_all_and_stop(rig);
     delete_topic(rig, Topic::Jobs);
     rig.create_topics(1);
-    let others: Vec<Put> = (1..=records).map(|sequence| job("other", "pending", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=records).map(|sequence| job("other", "pending", sequence)).collect();
     put(rig, &others);
     let server = Server::start(rig, &[]);
     check_stopped(rig, &server, Topic::Jobs);

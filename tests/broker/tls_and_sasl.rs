@@ -61,8 +61,8 @@ fn make_certificate(store: &Path, certificate: &Path) {
         let mut command = Command::new("keytool");
         command.args(arguments).arg("-keystore").arg(store).args(["-storepass", PASSWORD, "-alias", "broker"]);
         let output = command.output().expect("keytool, which comes with Java");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output_text}{}", String::from_utf8_lossy(&output.stderr));
     };
     let name = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-ext", "bc:c"];
     keytool(&[&["-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12", "-validity", "2"], &name[..]].concat());
@@ -79,10 +79,10 @@ fn a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_s
     put(rig, &[job("a", "completed", 2)]);
 
     // The last value of a key counts. `probe` stands for the certificates that this machine trusts.
-    let said = refused(rig, &["--kafka-property", "sasl.password=wrong-horse"]);
-    assert!(said.starts_with("Authentication"), "{said}");
-    let said = refused(rig, &["--kafka-property", "ssl.ca.location=probe"]);
-    assert!(said.contains("SSL"), "{said}");
+    let output_text = refused(rig, &["--kafka-property", "sasl.password=wrong-horse"]);
+    assert!(output_text.starts_with("Authentication"), "{output_text}");
+    let output_text = refused(rig, &["--kafka-property", "ssl.ca.location=probe"]);
+    assert!(output_text.contains("SSL"), "{output_text}");
 
     let server = Server::start(rig, &[]);
     server.wait_until_live().check();
