@@ -34,10 +34,10 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<LoadSummary> {
     for (topic, partitions) in admin::ensure_topics(&config.kafka, config.partitions)? {
         let name = config.kafka.topics.get(topic);
         if partitions == config.partitions {
-            tracing::debug!(topic = name, partitions, "topic is there");
+            tracing::debug!(topic = name, partitions, "the topic exists");
         } else {
             let wanted = config.partitions;
-            tracing::warn!(topic = name, partitions, wanted, "topic was there already, and stays as it is");
+            tracing::warn!(topic = name, partitions, wanted, "the topic exists already, and stays as it is");
         }
     }
     topic_settings::warn_of_losses(&config.kafka);

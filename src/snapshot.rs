@@ -48,7 +48,7 @@ pub enum SnapshotError {
     Io { doing: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{path} is no snapshot: give a file that `optview snapshot export` wrote", path = path.display())]
     NoSnapshot { path: PathBuf },
-    #[error("{path} is laid out in a way ({found}) that this version does not know: use the version that wrote it", path = path.display())]
+    #[error("{path} has the layout {found}, which this version does not know: use the version that wrote it", path = path.display())]
     Layout { path: PathBuf, found: u8 },
     #[error("the records of {path} have the format {found}, and this version reads {FORMAT}: use the version that wrote it, or take another snapshot with this one", path = path.display())]
     Format { path: PathBuf, found: u8 },
@@ -65,7 +65,7 @@ pub enum SnapshotError {
         path = path.display(), data_dir = data_dir.display()
     )]
     InDataDir { path: PathBuf, data_dir: PathBuf },
-    #[error("{path} is another file, and no snapshot that was not finished: remove it, or give another name", path = path.display())]
+    #[error("{path} is another file and not an unfinished snapshot: remove it, or give another name", path = path.display())]
     OtherPart { path: PathBuf },
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
     NotEmpty { path: PathBuf },
@@ -81,7 +81,7 @@ pub enum SnapshotError {
         path = path.display()
     )]
     DiskFull { path: PathBuf, floor: u64, free: u64 },
-    #[error("it was told to end")]
+    #[error("it was told to stop")]
     Interrupted,
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -74,7 +74,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     room.check(estimated_bytes(archive.manifest(), total))?;
     // A partition that the last file has no records of can be recognized only by its offsets.
     let anchors = last_records(&config.directory, archive.manifest())
-        .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
+        .context("the archive cannot be continued: `optview archive verify` lists all problems")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
     let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
     let proven = Topic::ALL.into_iter().filter(|topic| archive.is_proven(*topic)).collect();
@@ -99,7 +99,8 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         shown.show(&Progress::new("exporting", export.records, Some(total.max(export.records))));
         if export.failure.is_none() {
             // The records that were copied so far must still be finished and listed, which needs room.
-            export.failure = room.check(0).context("it has stopped; run it again when there is room").err();
+            export.failure =
+                room.check(0).context("the export has stopped; run it again when there is room").err();
         }
         if export.failure.is_some() || stop.load(Ordering::Acquire) {
             break false;
@@ -127,11 +128,11 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     match failure {
         Some(failure) => Err(failure),
         None if !is_confirmed => bail!(
-            "the cluster did not confirm that the topics still are the same, so that what was read last is not listed; run \
-             it again when it answers"
+            "the cluster did not confirm that the topics are still the same, so the archive does not list the \
+             records that were read last; run the export again when the cluster answers"
         ),
         None if is_whole || config.follow => Ok(()),
-        None => bail!("told to stop before the end; run it again to go on from there"),
+        None => bail!("the export was told to stop before its end; run it again to continue from there"),
     }
 }
 
@@ -230,8 +231,8 @@ fn remaining_records(
         return Ok(u64::try_from(left).unwrap_or(0));
     }
     bail!(
-        "the archive cannot be continued, and nothing was written:\n  {}\nKeep it as it is, and export what is left \
-         into another directory",
+        "the archive cannot be continued, and nothing was written:\n  {}\nKeep the archive as it is, and export \
+         the remaining records into another directory",
         lost.join("\n  ")
     )
 }

@@ -26,7 +26,8 @@ use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 /// Number of records between two checks of the stop flag.
 const STOP_CHECK_RECORDS: u64 = 1024;
 /// The first part of the message of a stopped import. The reason follows.
-const STOP_CONTEXT: &str = "import stopped; run it again to go on after what is on the topics";
+const STOP_CONTEXT: &str = "the import has stopped; run it again to continue after the records that are on the \
+                            topics";
 
 type Partition = (Topic, i32);
 
@@ -74,7 +75,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
             shown.show(&Progress::new("importing", sent, Some(total)));
             if stop.load(Ordering::Acquire) {
                 producer.finish()?;
-                bail!("told to stop before the end; run it again to go on from there");
+                bail!("the import was told to stop before its end; run it again to continue from there");
             }
         }
     }
@@ -97,7 +98,7 @@ fn print(imported: &ImportSummary) -> anyhow::Result<()> {
     let mut lines = vec![format!("imported {records} records, {rate}/s")];
     if imported.records_before > 0 {
         let before = HumanCount(imported.records_before);
-        lines.push(format!("{before} were there already, from an import before this one"));
+        lines.push(format!("{before} were there already, from an earlier import"));
     }
     lines.push(match imported.problems.len() {
         0 => "every partition now has as many records as the archive has of it".to_owned(),
@@ -154,8 +155,8 @@ fn imported_records(
 
 fn foreign_records_error(others: &[String]) -> anyhow::Error {
     anyhow::anyhow!(
-        "the topics hold what is not of an import of this archive, and nothing was written:\n  {}\nGive the names of \
-         topics that are not there yet, or remove these",
+        "the topics hold records that are not from an import of this archive, and nothing was written:\n  \
+         {}\nGive the names of topics that do not exist yet, or remove these",
         others.join("\n  ")
     )
 }
@@ -203,7 +204,10 @@ fn last_records(
         None => Ok(last),
         Some((topic, partition)) => {
             let name = kafka.topics.get(*topic);
-            bail!("{name}/{partition} ends with what is no record, which no import leaves: is it a transaction's?")
+            bail!(
+                "{name}/{partition} does not end with a record, as every import does: was a transaction \
+                   written to it?"
+            )
         }
     }
 }

@@ -150,7 +150,7 @@ impl Scanner<'_> {
             let mut polled = Vec::new();
             self.source.poll(WAIT, &mut |told| polled.push(told));
             if !polled.is_empty() {
-                deadline.heard(Instant::now());
+                deadline.restart(Instant::now());
             }
             let overdue = deadline.check(self.source, reading.iter().copied(), Instant::now());
             overdue.map_or(Ok(()), |overdue| Err(self.end(overdue)))?;

@@ -31,7 +31,7 @@ impl ReadDeadline {
     }
 
     /// Restarts the time limit because something was delivered.
-    pub fn heard(&mut self, now: Instant) {
+    pub fn restart(&mut self, now: Instant) {
         self.heard = now;
     }
 
@@ -120,7 +120,7 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut deadline = ReadDeadline::new(LIMIT, begin);
         let mut look = |source: &Silent, seconds| {
-            deadline.heard(at(seconds));
+            deadline.restart(at(seconds));
             deadline.check(source, [(Topic::Jobs, 0), (Topic::Jobs, 1)], at(seconds))
         };
         assert_eq!((look(&failing, 0), look(&failing, 59)), (None, None));
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(deadline.check(&Silent(Vec::new()), jobs, begin + LIMIT), silence);
         let late = Silent(vec![(0, "LeaderNotAvailable")]);
         assert_eq!(deadline.check(&late, jobs, begin + LIMIT), overdue(0, "LeaderNotAvailable!"));
-        deadline.heard(begin + LIMIT);
+        deadline.restart(begin + LIMIT);
         assert_eq!(deadline.check(&late, jobs, begin + LIMIT), None);
     }
 }

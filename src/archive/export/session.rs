@@ -67,12 +67,12 @@ impl ExportSession<'_> {
         source.poll(WAIT, &mut |polled| match polled {
             SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
             SourceEvent::Records(records) if self.failure.is_none() => {
-                self.stall_timer.deadline.heard(Instant::now());
+                self.stall_timer.deadline.restart(Instant::now());
                 self.failure = self.take(&*records).err();
             }
             SourceEvent::Records(_) => {}
             SourceEvent::Ended { topic, partition, position } => {
-                self.stall_timer.deadline.heard(Instant::now());
+                self.stall_timer.deadline.restart(Instant::now());
                 if self.anchors.remove(&(topic, partition)).is_some() {
                     self.warn_of_missing_anchor(topic, partition);
                 }
@@ -107,17 +107,15 @@ impl ExportSession<'_> {
             }
             // Without writers, no records need arrive.
             ReadTimeout::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
-            ReadTimeout::Silence { why } => format!("nothing has come for {} s: {why}", STALL_AFTER.as_secs()),
+            ReadTimeout::Silence { why } => {
+                format!("no record has arrived for {} s: {why}", STALL_AFTER.as_secs())
+            }
         };
         if !self.follow {
             self.failure.get_or_insert_with(|| anyhow::anyhow!("{why}; run it again when the cluster is well"));
-        } else if self
-            .stall_timer
-            .last_warning
-            .is_none_or(|said| now.saturating_duration_since(said) >= STALL_AFTER)
-        {
+        } else if self.stall_timer.last_warning.is_none_or(|at| now.saturating_duration_since(at) >= STALL_AFTER) {
             self.stall_timer.last_warning = Some(now);
-            tracing::warn!("the archive does not grow, and it is waited for: {why}");
+            tracing::warn!("the archive does not grow, and the export waits: {why}");
         }
     }
 
@@ -171,9 +169,9 @@ impl ExportSession<'_> {
         if !self.proven.contains(&topic) {
             let name = self.kafka.topics.get(topic);
             tracing::warn!(
-                "{name}/{partition}: the record that was archived last is not there to be compared, and the topic's id is not \
-                 known from then or not known now: nothing proves that the topic was not created again since. If it was, \
-                 export into another directory"
+                "{name}/{partition}: the last archived record no longer exists, and the topic's id is missing in \
+                 the archive or in the cluster: nothing proves that the topic was not created again since. If it \
+                 was, export into another directory"
             );
         }
     }

@@ -138,7 +138,9 @@ impl Source for ArchiveSource {
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
         if !matches!(self.state, PlaybackState::New | PlaybackState::Found) {
             if !self.next.is_empty() {
-                return Err("what is read of an archive is read from its beginning to its end".to_owned());
+                return Err(
+                    "the archive is being read, and takes no more partitions until it is at its end".to_owned()
+                );
             }
             // A thread that still reads ends when its receiver is dropped.
             self.state = PlaybackState::Found;
@@ -172,7 +174,7 @@ impl ArchiveSource {
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
         for &(topic, partition) in self.next.keys() {
             let reason =
-                format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
+                format!("the archive cannot be read on: {why}; `optview archive verify` lists all problems");
             take(SourceEvent::Failed { topic, partition, reason });
         }
         self.state = PlaybackState::Over;

@@ -20,11 +20,11 @@ type Partition = (Topic, i32);
 /// The reason for which a topic does not continue its archive. The message does not name the partition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    #[error("the archive ends at {next}, and the topic begins at {low}: what was between is in neither")]
+    #[error("the archive ends at {next}, and the topic begins at {low}: the records between are in neither")]
     Gap { next: i64, low: i64 },
-    #[error("the archive ends at {next}, and the topic at {high}: it was created again since")]
+    #[error("the archive ends at {next}, and the topic at {high}: the topic was created again since")]
     Shorter { next: i64, high: i64 },
-    #[error("the archive has it, and the topic has not: it was created again since")]
+    #[error("the archive has this partition, and the topic has not: the topic was created again since")]
     Missing,
     #[error(
         "the topic's id was {archived} when it was archived, and is {found}: it was deleted and created again since"
@@ -39,11 +39,11 @@ impl Mismatch {
     pub fn remedy(&self) -> &'static str {
         match self {
             Mismatch::Gap { .. } => {
-                "Give an archive that goes on to where the topics begin, or none: with --accept-loss it is built from \
-                 what the topics have"
+                "Give an archive that reaches to where the topics begin, or give none and --accept-loss to build \
+                 from what the topics have"
             }
             Mismatch::Shorter { .. } | Mismatch::Missing | Mismatch::Recreated { .. } | Mismatch::Other { .. } => {
-                "Give an archive of the topics that there are now, or none"
+                "Give an archive of the present topics, or none"
             }
         }
     }

@@ -132,20 +132,20 @@ fn remove_unfinished(directory: &Path, manifest: &Manifest) -> Result<(), Archiv
         let len = open.metadata().map_err(ArchiveError::io("look at", &path))?.len();
         if len < file.bytes {
             let why = format!(
-                "{len} bytes, where the manifest lists {}: it was cut; restore it from a copy, or export anew into \
+                "{len} bytes, where the manifest lists {}: it was cut; restore it from a copy, or export into \
                  another directory",
                 file.bytes
             );
             return Err(ReadError::File { file: file.name.clone(), why }.into());
         }
         if len > file.bytes {
-            tracing::warn!(file = file.name, bytes = len - file.bytes, "cutting off what was not finished");
+            tracing::warn!(file = file.name, bytes = len - file.bytes, "cutting off the unfinished end of a file");
             open.set_len(file.bytes).map_err(ArchiveError::io("cut", &path))?;
         }
     }
     let listed = |name: &str| manifest.files.iter().any(|file| file.name == name);
     for name in names(directory)?.iter().filter(|name| number_of(name).is_some() && !listed(name)) {
-        tracing::warn!(file = name, "removing a file that was not finished");
+        tracing::warn!(file = name, "removing an unfinished file");
         let path = directory.join(name);
         fs::remove_file(&path).map_err(ArchiveError::io("remove", &path))?;
     }

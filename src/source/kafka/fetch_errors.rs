@@ -54,25 +54,26 @@ pub enum Consequence {
 /// Returns the consequence of an error that has stood for the time `stood`. `text` is librdkafka's text beside the
 /// code.
 pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Consequence {
-    let told = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
+    let cause = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
     match meaning(code) {
-        Meaning::Passes | Meaning::OutOfRange => Consequence::Stands(told),
+        Meaning::Passes | Meaning::OutOfRange => Consequence::Stands(cause),
         Meaning::NeedsRight => Consequence::Stands(format!(
-            "{told}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
+            "{cause}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
         )),
         Meaning::NeedsRestart if stood >= LASTING_AFTER => Consequence::Stops(format!(
-            "{told}. It has lasted for {}: mend it (`--kafka-property`, the topic's settings, or a newer optview), and \
-             restart this process",
+            "{cause}. This error has lasted for {}: remove its cause (`--kafka-property`, the topic's settings, \
+             or a newer optview), and restart this process",
             humantime::format_duration(LASTING_AFTER)
         )),
-        Meaning::NeedsRestart => Consequence::Stands(told),
+        Meaning::NeedsRestart => Consequence::Stands(cause),
         Meaning::Diverged => Consequence::Stops(format!(
-            "{told}. The log behind what was read is another one than it was: it was truncated or created again. {}",
+            "{cause}. The records that follow those that were read have changed: the log was truncated, or the \
+             topic created again. {}",
             remedies::CREATED_AGAIN
         )),
         Meaning::Skips => Consequence::Stops(format!(
-            "{told}. librdkafka has passed over what it could not read, or does not say that it has not, so nothing more is \
-             read of this partition. A restart reads it again; a batch that is damaged on the broker must be mended there"
+            "{cause}. librdkafka has skipped data that it could not read, or may have, so this partition is no \
+             longer read. A restart reads it again; a batch that is damaged on the broker must be repaired there"
         )),
     }
 }

@@ -32,7 +32,10 @@ const GROUP: &str = "optview-look";
 pub enum MetadataError {
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
     Unreachable { brokers: String, why: String },
-    #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
+    #[error(
+        "the cluster at {brokers} reports no cluster id, because its brokers are older than Kafka 0.10.1; \
+             use newer ones"
+    )]
     Nameless { brokers: String },
     #[error(
         "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
@@ -40,7 +43,7 @@ pub enum MetadataError {
     Unreadable { topic: String, why: String },
     #[error("`{topic}`/{partition} cannot be read: {why}")]
     Stopped { topic: String, partition: i32, why: String },
-    #[error("records did not come within {} s: {why}", RECORDS_DEADLINE.as_secs())]
+    #[error("no records arrived within {} s: {why}", RECORDS_DEADLINE.as_secs())]
     Silent { why: String },
 }
 
@@ -115,7 +118,7 @@ fn ask_topic_ids(
         let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
         let Some(first) = answers.next() else {
             tracing::warn!(
-                "no broker gives the ids of the topics: a topic that was created again may not be known as such"
+                "no broker gives the ids of the topics: a topic that was created again may not be recognized"
             );
             return Ok(BTreeMap::new());
         };
@@ -153,7 +156,7 @@ fn disagreement(
     let topic = names.iter().find(|name| first.get(**name) != second.get(**name)).unwrap_or(&"");
     MetadataError::Unreadable {
         topic: (*topic).to_owned(),
-        why: "the brokers do not agree on its id, as while it is created again".to_owned(),
+        why: "the brokers do not agree on its id, as happens while it is created again; try again".to_owned(),
     }
 }
 
@@ -298,7 +301,7 @@ pub fn records_at(
                 continue;
             };
             if *ids.entry(topic).or_insert(id) != id {
-                let why = "it was deleted and created again while it was looked at; try again".to_owned();
+                let why = "it was deleted and created again while it was read; try again".to_owned();
                 return Err(stopped((topic, partition), why));
             }
         }
@@ -315,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_told() {
+    fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_an_error() {
         use RDKafkaErrorCode::{
             AllBrokersDown, KafkaStorageError, NotLeaderForPartition, TopicAuthorizationFailed, Unknown,
             UnknownPartition, UnsupportedVersion,

@@ -129,9 +129,9 @@ impl Watchdog {
             let silent = now.saturating_duration_since(self.silence.since).as_secs();
             self.silence.note_renewal(now);
             self.standstills.clear();
-            let others = if others_hear { ", though they answer others" } else { "" };
+            let others = if others_hear { ", although brokers answer another client" } else { "" };
             return WatchdogAction::Renew(format!(
-                "no broker has answered the client that reads for {silent} s{others}"
+                "no broker has answered the reading client for {silent} s{others}"
             ));
         }
         self.check_partitions(now, seen)
@@ -171,8 +171,8 @@ impl Watchdog {
                 let PartitionProgress { topic, partition, position, end, .. } = *sight;
                 let end = end.unwrap_or(position);
                 WatchdogAction::Renew(format!(
-                    "{topic}/{partition} has records from {position} to {end}, and none of them has come for {} s, though \
-                     it was assigned anew",
+                    "{topic}/{partition} has records from {position} to {end}, and none of them has arrived for {} s, \
+                     although the partition was assigned anew",
                     time.as_secs()
                 ))
             }
@@ -228,7 +228,10 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..200, |_| (None, true, sight(5, 5)));
         assert_eq!(seconds(&cures), [30, 60, 90, 120, 150, 180]);
-        assert!(matches!(&cures[0].1, WatchdogAction::Renew(why) if why.contains("answer others")), "{cures:?}");
+        assert!(
+            matches!(&cures[0].1, WatchdogAction::Renew(why) if why.contains("answer another client")),
+            "{cures:?}"
+        );
     }
 
     #[test]

@@ -48,19 +48,16 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["group.id"], "use --group-id"),
     (
         &["enable.auto.commit", "auto.commit.enable", "auto.commit.interval.ms"],
-        "optview tells the group's offsets itself, and only those that its store has on disk",
+        "optview commits the group's offsets itself, and only those that its store has on disk",
     ),
     (
         &["enable.auto.offset.store", "offset.store.method", "offset.store.path", "offset.store.sync.interval.ms"],
         "the checkpoint lies beside the views, so that the two cannot disagree",
     ),
-    (
-        &["auto.offset.reset"],
-        "history that is gone must be seen and said, not skipped or read anew without a word",
-    ),
+    (&["auto.offset.reset"], "missing history must be reported, and not silently skipped or read again"),
     (&["isolation.level"], "events of a transaction that was aborted never happened"),
     (&["enable.partition.eof"], "it is how optview knows that it has caught up"),
-    (&["check.crcs"], "a damaged batch must be seen, or its events are lost without a word"),
+    (&["check.crcs"], "a damaged batch must be detected, or its events are silently lost"),
     (&["allow.auto.create.topics"], "a mistyped topic must be an error, not a new and empty topic"),
     (&["topic.blacklist"], "the three topics are needed, and no other is read"),
     (
@@ -79,8 +76,8 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (&["transactional.id"], "optview writes in no transaction"),
     (&["delivery.report.only.error"], "`load` counts what was delivered"),
-    (&["enabled_events", "log.queue"], "it is how optview hears what librdkafka has to say"),
-    (&["statistics.interval.ms"], "it is how optview notices that its connections have gone deaf"),
+    (&["enabled_events", "log.queue"], "optview needs them to receive the reports of librdkafka"),
+    (&["statistics.interval.ms"], "optview needs them to notice that its connections have gone deaf"),
     (&["test.mock.num.brokers"], "it puts an empty cluster in the place of yours"),
 ];
 

@@ -75,10 +75,7 @@ impl TopicSettings {
     pub fn warning(&self, topic: &str) -> Option<String> {
         let mut found = Vec::new();
         if self.compacts {
-            found.push(format!(
-                "cleanup.policy={}: of the events of one key, the last alone is kept",
-                self.cleanup_policy
-            ));
+            found.push(format!("cleanup.policy={}: only the last event of each key is kept", self.cleanup_policy));
         }
         if let Some(millis) = self.removes_by_age() {
             let age = humantime::format_duration(Duration::from_millis(millis.unsigned_abs()));
@@ -92,10 +89,10 @@ impl TopicSettings {
         }
         (!found.is_empty()).then(|| {
             format!(
-                "the topic `{topic}` will lose history ({}): what is gone is missing from a rebuild, and from an instance \
-                 that was away for too long. Set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on it; or keep \
-                 an archive (`optview archive export --follow`), which `optview rebuild --from-archive` reads, and take this as \
-                 it is",
+                "the topic `{topic}` will lose history ({}): removed records are missing from a rebuild, and \
+                 from an instance that was down for too long. Set cleanup.policy=delete, retention.ms=-1 and \
+                 retention.bytes=-1 on it; or keep an archive (`optview archive export --follow`), which \
+                 `optview rebuild --from-archive` reads, and accept this warning",
                 found.join("; ")
             )
         })

@@ -243,7 +243,7 @@ fn what_the_cluster_says_of_the_topics_is_heard_through_the_archive() {
 fn what_neither_has_is_not_passed_over() {
     let archived = |held: &Partition| held.records.len() as i64 / 2;
     let why = refused(|topics| topics[2].low = archived(&topics[2]) + 1);
-    assert!(why.contains("what was between is in neither") && why.contains("--accept-loss"), "{why}");
+    assert!(why.contains("the records between are in neither") && why.contains("--accept-loss"), "{why}");
     let why = refused(|topics| {
         let end = archived(&topics[2]) as usize - 1;
         topics[2].low = 0;
@@ -251,7 +251,7 @@ fn what_neither_has_is_not_passed_over() {
     });
     assert!(why.contains("was created again since") && why.contains("or none"), "{why}");
     let why = refused(|topics| drop(topics.remove(3)));
-    assert!(why.contains("the archive has it, and the topic has not"), "{why}");
+    assert!(why.contains("the archive has this partition, and the topic has not"), "{why}");
 }
 
 #[test]

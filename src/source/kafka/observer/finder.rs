@@ -28,10 +28,10 @@ fn scan_topic(client: &QueryClient, name: &str, topic: Topic, scan: &mut TopicSc
     let no_topic = |why: &dyn std::fmt::Display| format!("cannot look at the topic `{name}`: {why}");
     let metadata = client.fetch_metadata(Some(name), REQUEST_TIMEOUT).map_err(|error| no_topic(&error))?;
     let held = metadata.topics().iter().find(|held| held.name() == name);
-    let held = held.ok_or_else(|| no_topic(&"the cluster does not tell of it"))?;
+    let held = held.ok_or_else(|| no_topic(&"the cluster does not list it"))?;
     if let Some(error) = held.error() {
         let error = KafkaError::MetadataFetch(error.into());
-        return Err(format!("the topic `{name}` cannot be read, is it there? ({error})"));
+        return Err(format!("the topic `{name}` cannot be read ({error}): does it exist?"));
     }
     if held.partitions().is_empty() {
         return Err(no_topic(&"it has no partitions"));

@@ -71,7 +71,7 @@ impl TopicIdentity {
         let Some(id) = single(&ids) else {
             self.candidate = Some(Candidate::default());
             let text = format!(
-                "the topic `{name}`: the brokers do not agree which one it is, as while it is created again"
+                "the topic `{name}`: the brokers do not agree on its id, as happens while it is created again"
             );
             return set_standing(&mut self.error, RDKafkaErrorCode::UnknownTopicId, text, time);
         };

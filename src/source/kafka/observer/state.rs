@@ -304,7 +304,7 @@ pub(super) fn explain(code: RDKafkaErrorCode, name: &str, partition: Option<i32>
             format!("{what}: the cluster does not let optview's user see it; give it the right DESCRIBE ({code})")
         }
         Code::OperationTimedOut | Code::NoEnt => format!("{what}: the broker that leads it does not answer"),
-        code => format!("{what}: where it ends cannot be told: {code}"),
+        code => format!("{what}: the cluster did not report where it ends: {code}"),
     }
 }
 
