@@ -196,7 +196,7 @@ fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> 
         let held = &history[at];
         let before = || history[at - 1].status.as_str();
         Transition {
-            status: held.status.shown().as_str().to_owned(),
+            status: held.status.view_status().as_str().to_owned(),
             cause: causes.cause(held.status.as_str(), &held.stamp),
             odd: is_irregular(history, at).then(|| {
                 format!("a job that is {} can only become pending, not {}", before(), held.status.as_str())
@@ -208,7 +208,7 @@ fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> 
         job_id: link.job_id.to_string(),
         linked_now,
         linked_by: causes.link(link),
-        status: job.status().map_or("queued", |status| status.shown().as_str()).to_owned(),
+        status: job.status().map_or("queued", |status| status.view_status().as_str()).to_owned(),
         transitions: (0..history.len()).map(transition).collect(),
         runs: runs(&job.runs),
         names_others: job.named().filter(|named| *named != optimization_id).map(str::to_owned).collect(),

@@ -8,7 +8,7 @@ use super::partitions::FoundPartition;
 use super::{Moment, Projector};
 use crate::domain::DeadLetter;
 use crate::pulse::Stage;
-use crate::source::{Polled, Source};
+use crate::source::{Source, SourceEvent};
 use crate::store::StoreError;
 
 /// Below this number of events, a look ahead at the records that they touch takes longer than it saves.
@@ -23,14 +23,14 @@ impl Projector<'_> {
         let mut found = Vec::new();
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => {
+            SourceEvent::Found { topic, partition, watermarks } => {
                 found.push(FoundPartition { topic, partition, watermarks, topic_id: None });
             }
-            Polled::Records(records) => self.decoder.decode(records),
-            Polled::Ended { topic, partition, position } => {
+            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Ended { topic, partition, position } => {
                 self.decoder.pass(DecodedEvent::Ended { topic, partition, position });
             }
-            Polled::Failed { topic, partition, reason } => {
+            SourceEvent::Failed { topic, partition, reason } => {
                 self.decoder.pass(DecodedEvent::Failed { topic, partition, reason });
             }
         });

@@ -8,7 +8,7 @@ use super::generations::Generation;
 use super::verify::{AgainstLog, Report};
 use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
-use crate::snapshot::Summary;
+use crate::snapshot::SnapshotSummary;
 use crate::store::MissingHistory;
 use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
@@ -306,16 +306,16 @@ pub fn generations(generations: &[Generation]) -> String {
     table([head].into_iter().chain(generations.iter().map(row)).collect())
 }
 
-pub fn exported(summary: &Summary) -> String {
+pub fn exported(summary: &SnapshotSummary) -> String {
     format!("Wrote {}, {}", summary.file.display(), held(summary))
 }
 
-pub fn imported(summary: &Summary) -> String {
+pub fn imported(summary: &SnapshotSummary) -> String {
     format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), held(summary))
 }
 
-fn held(summary: &Summary) -> String {
-    let Summary { views, records, bytes, positions, .. } = summary;
+fn held(summary: &SnapshotSummary) -> String {
+    let SnapshotSummary { views, records, bytes, positions, .. } = summary;
     let read: i64 = positions.iter().map(|at| at.next_offset).sum();
     format!(
         "{}: {} views, {} records, read up to {read} in {} partitions\n",

@@ -9,7 +9,7 @@ use crate::cli::Ended;
 use crate::config::SnapshotConfig;
 use crate::output;
 use crate::progress::{Progress, Shown};
-use crate::snapshot::{self, Exported, Room};
+use crate::snapshot::{self, DiskReserve, ExportRequest};
 use crate::store;
 
 /// `optview snapshot export`, where the store is.
@@ -17,12 +17,12 @@ pub fn export(
     access: &Access,
     file: &Path,
     replace: bool,
-    room: Room,
+    room: DiskReserve,
     watch: &mut Watch<'_>,
 ) -> anyhow::Result<Outcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
-    let exported = Exported {
+    let exported = ExportRequest {
         reader,
         generation: format!("{:06}", access.generation.unwrap_or_default()),
         topic: &|topic| access.topics.get(topic).to_owned(),
@@ -40,7 +40,7 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let data_dir = &config.tool.data_dir;
     let _hold = store::lock_data_dir(data_dir)?;
     let mut shown = Shown::new(false);
-    let room = Room { floor: config.min_free_disk_bytes };
+    let room = DiskReserve { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
         shown.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -1,5 +1,6 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
+mod accepted_forms;
 mod architecture;
 mod archive;
 mod cases;
@@ -10,15 +11,15 @@ mod data_dir;
 mod descriptors;
 mod documents;
 mod explain;
+mod fixtures;
 mod fold;
 mod frozen;
 mod golden;
 mod history;
-mod large;
+mod large_values;
 mod limits;
 mod lists;
 mod losses;
-mod made;
 mod moving;
 #[cfg(target_os = "linux")]
 mod no_damage;
@@ -39,7 +40,7 @@ mod program;
 mod projector;
 mod published;
 mod recovery;
-mod refused;
+mod refusals;
 #[cfg(target_os = "linux")]
 mod seen_from_outside;
 mod snapshot;
@@ -48,5 +49,4 @@ mod standstill;
 mod support;
 mod synthetic;
 mod tools;
-mod understood;
 mod verify;

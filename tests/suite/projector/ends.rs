@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, PauseHandle, Positions};
-use optview::source::{PartitionObservation, Polled, Records, Source, StopReason, Watermarks};
+use optview::source::{PartitionObservation, Records, Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
 use super::script;
 use super::stepped::{Clock, Stepped};
-use crate::made;
+use crate::fixtures;
 use crate::support::OwnedRecord;
 
 const JOBS: (Topic, i32) = (Topic::Jobs, 0);
@@ -75,13 +75,13 @@ fn batch(offsets: &[i64]) -> Batch {
 }
 
 impl Source for Scripted {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let (topic, partition) = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.0 { self.watermarks } else { nothing };
-                take(Polled::Found { topic, partition, watermarks });
+                take(SourceEvent::Found { topic, partition, watermarks });
             }
             return;
         }
@@ -89,8 +89,8 @@ impl Source for Scripted {
             return;
         }
         match self.steps.pop_front() {
-            Some(Step::Records(offsets)) => take(Polled::Records(Box::new(batch(&offsets)))),
-            Some(Step::Ended(position)) => take(Polled::Ended { topic, partition, position }),
+            Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
+            Some(Step::Ended(position)) => take(SourceEvent::Ended { topic, partition, position }),
             Some(Step::Observed(id, high)) => self.observed = (id, high),
             None => {}
         }
@@ -134,7 +134,7 @@ fn id(number: i64) -> Option<TopicId> {
 
 /// Turns the projector until the report is as it should be, and ends it. Returns that report, and the source.
 fn project(data: &Path, mut source: Scripted, until: impl Fn(&Report) -> bool) -> (Report, Scripted) {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let settings = script::settings(&opened.path, 1 << 20);
     source.clock = Some(clock.clone());
@@ -161,7 +161,7 @@ fn is_stalled(report: &Report) -> bool {
 }
 
 fn stored_checkpoint(data: &Path) -> PartitionCheckpoint {
-    made::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
+    fixtures::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
 }
 
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
@@ -187,7 +187,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let data = tempfile::tempdir().unwrap();
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
         let source = Scripted::new((0, 3), None, &steps);
-        let opened = made::open(data.path());
+        let opened = fixtures::open(data.path());
         let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::script::{self, Partition, Playing, Run, partitions, play, project};
 use super::stepped::{Clock, Stepped};
 use super::{check, counted, expected, history};
-use crate::made;
+use crate::fixtures;
 
 fn partition(partitions: &mut [Partition], topic: Topic) -> &mut Partition {
     partitions.iter_mut().find(|partition| partition.topic == topic).unwrap()
@@ -111,7 +111,7 @@ impl Write for Log {
 /// Projects as a rebuild does, beside a generation that readers see.
 fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
-    let opened = made::open(directory.path());
+    let opened = fixtures::open(directory.path());
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
@@ -295,7 +295,7 @@ fn a_job_that_is_linked_at_last_is_shown_and_told_of_no_more() {
     let is_counted = |playing: &Playing<'_>| playing.status.report().findings.orphan_jobs.is_some();
     let after = orphans(is_counted, &partitions);
     assert_eq!((after.waiting, after.count), (before - 1, before - 1));
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let view = writer.reader().get("late", None).unwrap().expect("it is shown");
     assert_eq!(serde_json::from_slice::<Value>(&view.body).unwrap()["status"], "failed");
     writer.finish().unwrap();

@@ -6,13 +6,13 @@ use std::time::Duration;
 use optview::domain::Topic;
 use optview::projector::PauseHandle;
 use optview::source::{
-    ClusterHealth, PartitionObservation, Polled, Source, StandingError, StopReason, Watermarks,
+    ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
 use optview::status::{PartitionReport, Report, State, Status};
 
 use super::script;
 use super::stepped::{Clock, Stepped};
-use crate::made;
+use crate::fixtures;
 
 /// The answers of a cluster that is asked about its partitions.
 #[derive(Default)]
@@ -32,10 +32,10 @@ struct Cluster {
 }
 
 impl Source for Cluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
     }
@@ -102,7 +102,7 @@ fn error(code: &str, text: &str) -> Option<StandingError> {
 
 fn with_live_projector(test: impl FnOnce(&mut World<'_>)) {
     let data = tempfile::tempdir().unwrap();
-    let opened = made::open(data.path());
+    let opened = fixtures::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let answers = Answers { jobs: Some((0, 0, 0)), ..Answers::default() };
