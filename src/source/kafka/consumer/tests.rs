@@ -77,7 +77,7 @@ impl Reading {
                 }
             }
             Polled::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
-            Polled::Failed { reason, .. } => failed.push(reason),
+            Polled::Failed { reason, .. } => failed.push(reason.text),
         });
         for (topic, partition, low) in found {
             source.assign(topic, partition, low).unwrap();
@@ -325,7 +325,7 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
             Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Failed { topic, reason, .. } => failed.push((topic, reason)),
+            Polled::Failed { topic, reason, .. } => failed.push((topic, reason.text)),
             Polled::Records(_) | Polled::Ended { .. } => {}
         });
         for (topic, partition) in found {
