@@ -28,7 +28,7 @@ use crate::http::control;
 use crate::progress::Progress;
 use crate::snapshot::Room;
 use crate::source::TopicNames;
-use crate::store::verify::Bounds;
+use crate::store::verify::TopicBounds;
 use crate::store::{Reader, StoreError};
 pub use asking::perform;
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
@@ -110,7 +110,7 @@ pub struct Access {
     /// What the topics are called in the cluster.
     pub topics: TopicNames,
     /// What the broker has of each partition, where that is known.
-    pub bounds: Box<dyn Fn() -> Option<Bounds>>,
+    pub bounds: Box<dyn Fn() -> Option<TopicBounds>>,
     /// Reads are answered from it meanwhile.
     pub is_served: bool,
     /// What keeps it up to date, where anything does.

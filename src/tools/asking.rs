@@ -19,7 +19,7 @@ use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
-use crate::store::verify::{Bounds, PartitionBounds};
+use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
 
 /// How long a process that holds the directory may take to answer: it may be opening its store, or be about to end.
@@ -184,7 +184,7 @@ fn work_here(
 }
 
 /// What the cluster has of the topics that the store has read.
-fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
+fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<TopicBounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
     refuse_other_cluster(kafka, reader)?;

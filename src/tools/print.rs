@@ -10,7 +10,7 @@ use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
-use crate::store::verify::{Problem, Verified};
+use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
 
 pub fn explanation(explanation: &Explanation) -> String {
@@ -89,7 +89,7 @@ fn transition(transition: &Transition) -> Vec<String> {
     vec![format!("  {}", transition.status), event, place, occurred_at, event_id, odd]
 }
 
-pub fn verified(verified: &Verified) -> String {
+pub fn verified(verified: &VerifyReport) -> String {
     table(checked(verified)) + &problems(verified)
 }
 
@@ -112,8 +112,8 @@ pub fn report(report: &Report) -> String {
 }
 
 /// What was looked at.
-fn checked(verified: &Verified) -> Vec<Vec<String>> {
-    let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
+fn checked(verified: &VerifyReport) -> Vec<Vec<String>> {
+    let VerifyReport { records, views, parked_jobs, dead_letters, .. } = verified;
     let rows = [
         (
             "records",
@@ -141,7 +141,7 @@ fn checked(verified: &Verified) -> Vec<Vec<String>> {
     rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]).to_vec()
 }
 
-fn problems(verified: &Verified) -> String {
+fn problems(verified: &VerifyReport) -> String {
     let mut text = String::new();
     if verified.unsettled > 0 {
         text += &format!(

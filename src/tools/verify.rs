@@ -14,13 +14,13 @@ use crate::config::VerifyConfig;
 use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
 use crate::progress::Progress;
-use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
+use crate::store::verify::{self, NAMED, Problem, VerifyReport, VerifySettings};
 
 /// What was found, by the store's own checks and by the topics.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     #[serde(flatten)]
-    pub verified: Verified,
+    pub verified: VerifyReport,
     pub against_log: AgainstLog,
 }
 
@@ -47,7 +47,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
         return show(tool, &Tool::Verify, needs, print::verified);
     }
     refuse_second(config, needs)?;
-    let verified: Verified = serde_json::from_str(ask(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
+    let verified: VerifyReport = serde_json::from_str(ask(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
     let replayed = match verified.unreadable {
         0 => {
             let replay = Tool::Replay { max_rate: *max_rate, examples: NAMED };
@@ -92,7 +92,7 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
 }
 
 impl Report {
-    fn new(mut verified: Verified, replayed: anyhow::Result<RebuildOutcome>) -> Report {
+    fn new(mut verified: VerifyReport, replayed: anyhow::Result<RebuildOutcome>) -> Report {
         let RebuildOutcome { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
@@ -127,9 +127,9 @@ pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcom
     let reader = match &access.reader {
         // Where it is frozen, nothing in it can be held against its registers.
         Ok(reader) => reader.check_format().map(|()| reader)?,
-        Err(error) => return outcome(&verify::unopened(error)),
+        Err(error) => return outcome(&verify::report_unopenable(error)),
     };
-    let settings = Settings {
+    let settings = VerifySettings {
         gently: access.is_served,
         bounds: &access.bounds,
         watch: &mut |phase, records_done, records_total| watch(Progress::new(phase, records_done, records_total)),
@@ -140,6 +140,6 @@ pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcom
     }
 }
 
-fn outcome(verified: &Verified) -> anyhow::Result<Outcome> {
+fn outcome(verified: &VerifyReport) -> anyhow::Result<Outcome> {
     Ok(Outcome { problem_found: verified.problems_found > 0, ..Outcome::new(verified)? })
 }
