@@ -22,6 +22,7 @@ mod made;
 mod moving;
 #[cfg(target_os = "linux")]
 mod no_damage;
+mod other_catalog;
 mod other_stream;
 mod other_version;
 #[cfg(target_os = "linux")]
