@@ -113,9 +113,11 @@ impl Projector<'_> {
         if events.len() >= WARMED_EVENTS_MIN {
             self.write_back.warm(events.iter().flatten().map(|envelope| &envelope.event));
         }
+        let mut understood = 0;
         for event in events {
             match event {
                 Ok(envelope) => {
+                    understood += 1;
                     let effects = self.write_back.fold(envelope)?;
                     self.findings.note_effects(envelope, effects, now.instant);
                 }
@@ -125,7 +127,7 @@ impl Projector<'_> {
                 }
             }
         }
-        self.findings.count_records(topic, events);
+        self.findings.count_records(topic, understood, events);
         self.partitions.advance(topic, partition, last, time);
         self.write_back.note_read(batch, which);
         Ok(())

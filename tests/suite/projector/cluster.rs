@@ -88,7 +88,7 @@ fn a_store_adopts_the_first_cluster_that_has_a_name_and_refuses_every_other() {
     }
     let (report, source) = project(data.path(), Some("other"), None, State::Stalled);
     assert_eq!(source.assigned, [], "nothing is read");
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     for part in ["cluster one", "cluster other", "--brokers", "--data-dir"] {
         assert!(why.contains(part), "no {part}: {why}");
     }

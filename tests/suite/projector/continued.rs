@@ -348,7 +348,7 @@ fn damage_stops_what_is_read_and_nothing_of_the_topics_is_given_instead() {
     let mut source = continued(archive.path(), &topics, endless(1, 20), &Positions::new());
     let why = read(&mut source, &Positions::new(), usize::MAX, false).unwrap_err();
     assert!(why.contains(&name) && why.contains("archive verify"), "{why}");
-    source.poll(Duration::from_millis(1), &mut |_| panic!("nothing more is told"));
+    source.poll(Duration::from_millis(1), &mut |_| panic!("nothing more comes"));
     assert!(!source.is_complete());
 
     bytes.truncate(middle);

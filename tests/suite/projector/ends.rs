@@ -223,7 +223,7 @@ fn a_topic_with_another_id_is_not_read_whatever_it_has() {
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     for watermarks in [(0, 3), (0, 5), (0, 500), (400, 500)] {
         let (report, source) = project(data.path(), Scripted::new(watermarks, id(2), &[]), is_stalled);
-        let why = report.last_error.expect("it is said");
+        let why = report.last_error.expect("the report names it");
         for part in ["jobs/0", "deleted and created again", &id(1).unwrap().to_string(), "optview rebuild"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
@@ -257,7 +257,7 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
     let source = Scripted::new((0, 3), id(1), &steps);
     let (report, source) = project(data.path(), source, is_stalled);
     let stop_code = stop_code(&report);
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("deleted and created again") && why.contains("optview rebuild"), "{why}");
     assert_eq!(stop_code, Some("recreated"));
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
@@ -271,6 +271,6 @@ fn a_partition_that_is_shorter_than_what_was_read_stops_though_there_are_no_ids(
     let steps = [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(None, 1)];
     let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled);
     assert_eq!(stop_code(&report), Some("shorter"));
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("read up to 3, and ends at 1") && why.contains("optview rebuild"), "{why}");
 }

@@ -168,9 +168,9 @@ fn an_error_of_one_partition_stands_while_the_others_are_read_and_ends_by_its_ow
 }
 
 #[test]
-fn the_status_says_how_the_cluster_answers() {
+fn the_status_shows_how_the_cluster_answers() {
     with_live_projector(|world| {
-        let never = world.turn_until("told of", |report| report.kafka.is_some()).kafka.unwrap();
+        let never = world.turn_until("a report of the cluster", |report| report.kafka.is_some()).kafka.unwrap();
         assert_eq!((never.up, never.last_answer_seconds_ago, never.renewals), (false, None, 0));
         let renewed = "2026-11-28T11:00:00Z".parse().unwrap();
         let now = world.0.clock.instant();
@@ -206,7 +206,7 @@ fn what_an_open_transaction_hides_is_seen_and_is_no_lag() {
 }
 
 #[test]
-fn a_trouble_of_the_source_stands_since_it_was_first_told() {
+fn a_trouble_of_the_source_stands_since_it_was_first_reported() {
     with_live_projector(|world| {
         world.set(|answers| answers.trouble = Some("attempt 1 failed".to_owned()));
         let first = world.turn_until("an error", |report| report.last_error.is_some());

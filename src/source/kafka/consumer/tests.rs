@@ -78,7 +78,7 @@ impl SourceReader {
                 }
             }
             SourceEvent::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
-            SourceEvent::Failed { reason, .. } => failed.push(reason),
+            SourceEvent::Failed { reason, .. } => failed.push(reason.text),
         });
         for (topic, partition, low) in found {
             source.assign(topic, partition, low).unwrap();
@@ -327,7 +327,7 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
             SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
-            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason)),
+            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason.text)),
             SourceEvent::Records(_) | SourceEvent::Ended { .. } => {}
         });
         for (topic, partition) in found {
