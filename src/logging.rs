@@ -60,7 +60,7 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
 
 /// Writes a line to stderr, behind the log lines that wait, with nothing in it that disturbs a terminal. Nobody is left to tell
 /// where that fails.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     let line = printable(line);
     match QUEUE.get() {
         Some(queue) => queue.push(format!("{line}\n").into_bytes()),
@@ -85,7 +85,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     let what = text.unwrap_or("without a message");
     if !tracing::enabled!(tracing::Level::ERROR) {
-        return say(&format!("thread {thread} panicked at {place}: {what}"));
+        return print_line(&format!("thread {thread} panicked at {place}: {what}"));
     }
     // There only where RUST_BACKTRACE asks for it.
     let backtrace = Backtrace::capture();

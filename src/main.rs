@@ -34,7 +34,7 @@ fn command() -> ExitCode {
     let (config, warnings) = match config::read(&typed, &Environment::of_process()) {
         Ok(read) => read,
         Err(mistakes) => {
-            logging::say(&mistakes.to_string());
+            logging::print_line(&mistakes.to_string());
             return ExitCode::from(WRONG_USAGE);
         }
     };
@@ -64,7 +64,7 @@ fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
         tracing::error!(command, "{error:#}");
     } else {
         let who = format!("optview {command}");
-        logging::say(&format!("{}: {error:#}", who.trim_end()));
+        logging::print_line(&format!("{}: {error:#}", who.trim_end()));
     }
     ExitCode::from(FAILED)
 }
@@ -79,8 +79,8 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
         tracing::warn!("{warning}");
     }
     match config {
-        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::told_to_stop()))?,
-        Config::Demo(config) => block_on(demo::run(config, signals::told_to_stop()))?,
+        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
+        Config::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
         Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
@@ -112,7 +112,7 @@ fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     std::thread::spawn(move || {
-        runtime.block_on(signals::told_to_stop());
+        runtime.block_on(signals::stop_signal());
         told.store(true, Ordering::Release);
     });
     Ok(stop)

@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// At so many a second.
-    pub fn at(self, records_per_second: f64) -> Progress {
+    pub fn with_rate(self, records_per_second: f64) -> Progress {
         let left = self.records_total.map(|total| total.saturating_sub(self.records_done) as f64);
         let eta_seconds = left.filter(|_| records_per_second > 0.0).map(|left| left / records_per_second);
         Progress { records_per_second: Some(records_per_second), eta_seconds, ..self }
@@ -54,8 +54,8 @@ impl Progress {
 }
 
 /// Shows it.
-pub struct Shown {
-    to: To,
+pub struct ProgressDisplay {
+    to: DisplayTarget,
     phase: String,
     /// Of the phase: when it began, and how far it was.
     begin: Instant,
@@ -65,15 +65,15 @@ pub struct Shown {
     waited: bool,
 }
 
-enum To {
+enum DisplayTarget {
     Terminal(ProgressBar),
     People,
     Programs,
 }
 
-impl Shown {
+impl ProgressDisplay {
     /// `json`: programs are told, and nobody else.
-    pub fn new(json: bool) -> Shown {
+    pub fn new(json: bool) -> ProgressDisplay {
         let style = ProgressStyle::with_template("{msg} {bar:40} {human_pos}/{human_len}, {rate}, {eta} left")
             .map(|style| {
                 style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
@@ -83,12 +83,19 @@ impl Shown {
             });
         let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let to = match json {
-            true => To::Programs,
+            true => DisplayTarget::Programs,
             // The bar hides itself where there is no terminal.
-            false if bar.is_hidden() => To::People,
-            false => To::Terminal(bar),
+            false if bar.is_hidden() => DisplayTarget::People,
+            false => DisplayTarget::Terminal(bar),
         };
-        Shown { to, phase: String::new(), begin: Instant::now(), done_before: 0, told: None, waited: false }
+        ProgressDisplay {
+            to,
+            phase: String::new(),
+            begin: Instant::now(),
+            done_before: 0,
+            told: None,
+            waited: false,
+        }
     }
 
     /// May be called as often as one likes.
@@ -99,9 +106,9 @@ impl Shown {
             self.phase.clone_from(&progress.phase);
         }
         let every = match &self.to {
-            To::Terminal(bar) => return draw(bar, progress, is_new),
-            To::People => A_LINE_EVERY,
-            To::Programs => JSON_EVERY,
+            DisplayTarget::Terminal(bar) => return draw(bar, progress, is_new),
+            DisplayTarget::People => A_LINE_EVERY,
+            DisplayTarget::Programs => JSON_EVERY,
         };
         // That it waits is said at once.
         let begins_to_wait = progress.waiting_for.is_some() && !self.waited;
@@ -113,14 +120,16 @@ impl Shown {
         let progress = self.measured(progress);
         match self.to {
             // Where nobody reads any more, the end will show it.
-            To::Programs => drop(serde_json::to_string(&progress).map(|line| output::print_json(&line))),
-            To::People | To::Terminal(_) => logging::say(&line(&progress)),
+            DisplayTarget::Programs => {
+                drop(serde_json::to_string(&progress).map(|line| output::print_json(&line)))
+            }
+            DisplayTarget::People | DisplayTarget::Terminal(_) => logging::print_line(&line(&progress)),
         }
     }
 
     /// Nothing more is shown, and on a terminal nothing stays.
     pub fn finish(&self) {
-        if let To::Terminal(bar) = &self.to {
+        if let DisplayTarget::Terminal(bar) = &self.to {
             bar.finish_and_clear();
         }
     }
@@ -130,7 +139,7 @@ impl Shown {
         let progress = progress.clone();
         let done = progress.records_done.saturating_sub(self.done_before);
         match progress.records_per_second {
-            None if done > 0 => progress.at(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
+            None if done > 0 => progress.with_rate(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
             _ => progress,
         }
     }
@@ -185,9 +194,9 @@ mod tests {
     fn a_line_says_what_is_known() {
         for (progress, expected) in [
             (Progress::new("building", 0, None), "building: 0"),
-            (Progress::new("building", 0, Some(20_000)).at(0.0), "building: 0 of 20,000"),
+            (Progress::new("building", 0, Some(20_000)).with_rate(0.0), "building: 0 of 20,000"),
             (
-                Progress::new("building", 5_000, Some(20_000)).at(1_000.0),
+                Progress::new("building", 5_000, Some(20_000)).with_rate(1_000.0),
                 "building: 5,000 of 20,000, 1,000/s, 15 seconds left",
             ),
             (Progress::new("switching", 7, Some(7)), "switching: 7 of 7"),
@@ -202,13 +211,13 @@ mod tests {
 
     #[test]
     fn how_fast_it_is_is_measured_where_it_is_not_told() {
-        let mut shown = Shown::new(false);
+        let mut shown = ProgressDisplay::new(false);
         shown.show(&Progress::new("checking", 100, Some(1_000)));
         shown.begin -= Duration::from_secs(10);
         let measured = shown.measured(&Progress::new("checking", 600, Some(1_000)));
         let (rate, left) = (measured.records_per_second.unwrap(), measured.eta_seconds.unwrap());
         assert!((45.0..=50.0).contains(&rate) && (8.0..9.0).contains(&left), "{measured:?}");
-        let told = Progress::new("checking", 600, Some(1_000)).at(7.0);
+        let told = Progress::new("checking", 600, Some(1_000)).with_rate(7.0);
         assert_eq!(shown.measured(&told), told);
     }
 }

@@ -23,7 +23,7 @@ impl EndDeadline {
     }
 
     /// Why the end was not waited for any longer, and what is not written.
-    pub fn passed(self, report: &Report) -> String {
+    pub fn exceeded_message(self, report: &Report) -> String {
         format!(
             "the end took longer than --drain-deadline ({}) and --write-deadline ({}) together, and was not waited for: {}",
             humantime::format_duration(self.drain),
@@ -34,7 +34,7 @@ impl EndDeadline {
 }
 
 /// Why the end was not waited for where it was asked for twice.
-pub fn hastened(report: &Report) -> String {
+pub fn second_signal_message(report: &Report) -> String {
     format!("told to stop while it was ending already, so the end was not waited for: {}", unwritten(report))
 }
 
@@ -90,7 +90,7 @@ mod tests {
 
     fn passed(partitions: Vec<PartitionReport>, stalled_stages: Vec<StageStall>) -> String {
         let deadline = EndDeadline { drain: Duration::from_secs(5), write: Duration::from_millis(1500) };
-        deadline.passed(&Report { partitions, stalled_stages, ..Status::new(1).report() })
+        deadline.exceeded_message(&Report { partitions, stalled_stages, ..Status::new(1).report() })
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Resolves at SIGTERM, at SIGINT, and at SIGHUP, with which the terminal or the session ends. `nohup` has that one ignored,
 /// and then it is.
-pub async fn told_to_stop() {
+pub async fn stop_signal() {
     let mut signals = match watched() {
         Ok(signals) => signals,
         Err(error) => {

@@ -4,8 +4,8 @@
 //! A tool gives its result as JSON, of which people are shown a reading; so the two can never differ.
 
 mod accept_loss;
-mod asking;
 mod commands;
+mod dispatch;
 mod generations;
 mod print;
 mod rebuild;
@@ -30,8 +30,8 @@ use crate::snapshot::Room;
 use crate::source::TopicNames;
 use crate::store::verify::Bounds;
 use crate::store::{Reader, StoreError};
-pub use asking::perform;
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
+pub use dispatch::perform;
 pub use snapshot::import as import_snapshot;
 pub use verify::run as verify;
 
@@ -83,11 +83,11 @@ pub enum Tool {
 impl Tool {
     /// Whether the store must be kept up to date meanwhile.
     fn needs_engine(&self) -> bool {
-        self.goes_on() || matches!(self, Tool::Replay { .. })
+        self.outlives_client() || matches!(self, Tool::Replay { .. })
     }
 
     /// Whether it goes on where nobody watches any more.
-    fn goes_on(&self) -> bool {
+    fn outlives_client(&self) -> bool {
         matches!(self, Tool::Rebuild { .. } | Tool::Rollback { frozen: false, .. })
     }
 
@@ -101,7 +101,7 @@ impl Tool {
 }
 
 /// What a tool works on: a store that is open in this process.
-pub struct Access {
+pub struct ToolContext {
     pub data_dir: PathBuf,
     /// The live generation's number.
     pub generation: Option<u64>,
@@ -118,11 +118,11 @@ pub struct Access {
 }
 
 /// Takes a tool's progress. `Break` says that nobody wants the result any more.
-pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+pub type ProgressCallback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// What a tool that did not fail found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ToolOutcome {
     pub json: Box<RawValue>,
     /// A difference or a problem, for which the command is to end with 3.
     pub problem_found: bool,
@@ -131,16 +131,16 @@ pub struct Outcome {
 /// One line of an answer through the socket. All but `Progress` are the last.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Said {
+enum ToolMessage {
     Progress(Progress),
-    Done(Outcome),
+    Done(ToolOutcome),
     Failed(String),
     /// Ask again shortly: why.
     NotYet(String),
 }
 
 /// Uses a tool.
-pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     match tool {
         Tool::Explain { id } => explain_id(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
@@ -161,7 +161,7 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
     }
 }
 
-impl Access {
+impl ToolContext {
     fn reader(&self) -> anyhow::Result<&Reader> {
         self.reader.as_ref().map_err(|error| match error.is_damage() {
             true => anyhow!(
@@ -172,16 +172,16 @@ impl Access {
     }
 }
 
-impl Outcome {
-    fn new(value: &impl Serialize) -> anyhow::Result<Outcome> {
-        Ok(Outcome { json: to_raw_value(value)?, problem_found: false })
+impl ToolOutcome {
+    fn new(value: &impl Serialize) -> anyhow::Result<ToolOutcome> {
+        Ok(ToolOutcome { json: to_raw_value(value)?, problem_found: false })
     }
 }
 
-fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
+fn explain_id(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     if let Some(explanation) = explain::explain(reader, id, &access.topics)? {
-        return Outcome::new(&explanation);
+        return ToolOutcome::new(&explanation);
     }
     if let Some(why) = explain::unlinked_job(reader, id, &access.topics)? {
         bail!("{why}");
@@ -196,9 +196,11 @@ fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
 
 /// Answers what is asked through the socket. `access` gives what there is to work on at the moment, and why there is
 /// nothing yet.
-pub fn answer(access: impl Fn() -> Result<Access, String> + Send + Sync + 'static) -> control::Answer {
+pub fn answer(
+    access: impl Fn() -> Result<ToolContext, String> + Send + Sync + 'static,
+) -> control::RequestHandler {
     Arc::new(move |request, say| {
-        let mut say = |said: &Said| match serde_json::to_vec(said) {
+        let mut say = |said: &ToolMessage| match serde_json::to_vec(said) {
             Ok(line) => say(line),
             Err(error) => {
                 tracing::error!(%error, "a tool's answer could not be written as JSON; please report this");
@@ -209,22 +211,23 @@ pub fn answer(access: impl Fn() -> Result<Access, String> + Send + Sync + 'stati
             let tool = match serde_json::from_slice::<Tool>(request) {
                 Ok(tool) => tool,
                 Err(error) => {
-                    return Said::Failed(format!(
+                    return ToolMessage::Failed(format!(
                         "it does not know what is asked ({error}): is it of another version?"
                     ));
                 }
             };
             let access = match access() {
                 Ok(access) => access,
-                Err(why) => return Said::NotYet(why),
+                Err(why) => return ToolMessage::NotYet(why),
             };
-            match run(&tool, access, &mut |progress| say(&Said::Progress(progress))) {
-                Ok(outcome) => Said::Done(outcome),
-                Err(error) => Said::Failed(format!("{error:#}")),
+            match run(&tool, access, &mut |progress| say(&ToolMessage::Progress(progress))) {
+                Ok(outcome) => ToolMessage::Done(outcome),
+                Err(error) => ToolMessage::Failed(format!("{error:#}")),
             }
         }));
-        let said =
-            said.unwrap_or_else(|_| Said::Failed("it panicked; the log of `optview serve` says where".to_owned()));
+        let said = said.unwrap_or_else(|_| {
+            ToolMessage::Failed("it panicked; the log of `optview serve` says where".to_owned())
+        });
         // Whoever asked may have gone.
         let _ = say(&said);
     })

@@ -12,8 +12,8 @@ use super::rebuild::Plan;
 use super::running::{OnFailure, Running, condemn_damaged};
 use crate::projector::{Control, Presence};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, State,
-    Status,
+    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Report, ReportedPosition,
+    State, Status,
 };
 use crate::store::{About, Closed, Existing, FORMAT, FrozenMark, PartitionPosition, Reader};
 
@@ -88,8 +88,8 @@ fn at_rest(at: &PartitionPosition) -> PartitionReport {
     }
 }
 
-fn shown(at: PartitionPosition) -> Position {
-    Position { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
+fn shown(at: PartitionPosition) -> ReportedPosition {
+    ReportedPosition { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
 }
 
 /// Looks after it, on a thread of its own.

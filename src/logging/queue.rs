@@ -39,13 +39,13 @@ pub struct LogQueue(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingLines>,
     /// Something waits, or all has been written.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingLines {
     lines: Vec<Vec<u8>>,
     bytes: usize,
     /// What was taken last is being written.

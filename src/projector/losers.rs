@@ -10,7 +10,7 @@ use super::log_throttle::LogThrottle;
 use crate::domain::outranked::why;
 use crate::domain::{Envelope, Outranked, Stamp, Topic};
 use crate::source::TopicNames;
-use crate::status::{EmptyDeletion, EventPlace, Found, OutrankedEvent};
+use crate::status::{EmptyDeletion, EventPlace, FindingCounter, OutrankedEvent};
 
 /// The kinds of events that can lose. Of runs the view shows only how many there are, so that none of their events can.
 const KINDS: [(Topic, &str); 10] = [
@@ -55,9 +55,9 @@ impl<T> Unpublished<T> {
     }
 
     /// All of it, with the newest as the status shows it.
-    pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> Found<S> {
+    pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> FindingCounter<S> {
         let Unpublished { count, newest } = std::mem::take(self);
-        Found { count, newest: newest.map(shown) }
+        FindingCounter { count, newest: newest.map(shown) }
     }
 }
 
@@ -143,7 +143,10 @@ impl Losers {
     }
 
     /// What was found since the last call. `is_known` says whether there is an optimization of an id.
-    pub fn take_news(&mut self, is_known: impl Fn(&str) -> bool) -> (Found<OutrankedEvent>, Found<EmptyDeletion>) {
+    pub fn take_news(
+        &mut self,
+        is_known: impl Fn(&str) -> bool,
+    ) -> (FindingCounter<OutrankedEvent>, FindingCounter<EmptyDeletion>) {
         let (mut outranked, mut deletions) =
             (std::mem::take(&mut self.new_outranked), std::mem::take(&mut self.new_deletions));
         let outranked = outranked.take(|Outranked { kind, id, event, winner, .. }| OutrankedEvent {

@@ -9,7 +9,7 @@ use super::log_throttle::LogThrottle;
 use super::losers::{Unpublished, event_place};
 use crate::domain::{Body, Envelope, Stamp};
 use crate::source::TopicNames;
-use crate::status::{Found, NulledNumbers};
+use crate::status::{FindingCounter, NulledNumbers};
 
 pub struct NulledNumberReports {
     topics: TopicNames,
@@ -65,7 +65,7 @@ impl NulledNumberReports {
     }
 
     /// What was found since the last call.
-    pub fn take_news(&mut self) -> Found<NulledNumbers> {
+    pub fn take_news(&mut self) -> FindingCounter<NulledNumbers> {
         self.new.take(|NulledEvent { id, kind, stamp, numbers }| NulledNumbers {
             id,
             event: event_place(&self.topics, Some(kind), &stamp),

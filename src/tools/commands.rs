@@ -7,17 +7,17 @@ use anyhow::bail;
 use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
-use super::{Outcome, Tool, perform, print};
+use super::{Tool, ToolOutcome, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::engine::rebuild::Options;
 use crate::output;
-use crate::progress::Shown;
+use crate::progress::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
 
 /// `optview explain`
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
-    show(config, &Tool::Explain { id: id.to_owned() }, Needs::default(), print::explanation)
+    show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), print::explanation)
 }
 
 /// `optview generations`
@@ -32,17 +32,21 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ende
              accepted by `optview accept-loss`"
         ),
     };
-    show(config, &tool, Needs::default(), |generations: &Vec<_>| print::generations(generations))
+    show(config, &tool, ToolRequirements::default(), |generations: &Vec<_>| print::generations(generations))
 }
 
 /// `optview accept-loss`
 pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
-    show(config, &Tool::AcceptLoss, Needs::default(), AcceptedLoss::text)
+    show(config, &Tool::AcceptLoss, ToolRequirements::default(), AcceptedLoss::text)
 }
 
 /// `optview rebuild`
 pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements {
+        projection: config.projection.as_ref(),
+        stop: Some(stop),
+        ..ToolRequirements::default()
+    };
     let tool = match config.asked {
         Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
         Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
@@ -68,7 +72,11 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
 
 /// `optview rollback`
 pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements {
+        projection: config.projection.as_ref(),
+        stop: Some(stop),
+        ..ToolRequirements::default()
+    };
     let RollbackConfig { to, keep, detach, frozen, .. } = *config;
     let tool = Tool::Rollback { to, keep, detach, frozen };
     match detach && !frozen {
@@ -79,7 +87,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 
 /// `optview snapshot export`
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
         min_free_disk: config.min_free_disk_bytes,
@@ -90,7 +98,7 @@ pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Re
 
 /// What a tool needs besides the store, as far as no process serves that.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Needs<'a> {
+pub(super) struct ToolRequirements<'a> {
     pub kafka: Option<&'a KafkaSettings>,
     pub projection: Option<&'a ProjectionConfig>,
     /// Set when the tool is told to stop.
@@ -100,10 +108,11 @@ pub(super) struct Needs<'a> {
 pub(super) fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
-    needs: Needs<'_>,
+    needs: ToolRequirements<'_>,
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
-    let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
+    let ToolOutcome { json, problem_found } =
+        perform_with_progress(config, tool, needs, config.json && tool.needs_engine())?;
     match config.json {
         true => output::print_json(json.get())?,
         false => output::print(&print(&serde_json::from_str(json.get())?))?,
@@ -112,20 +121,20 @@ pub(super) fn show<T: DeserializeOwned>(
 }
 
 /// Asks, and shows how far it is: to programs, where `tells_programs` says so.
-pub(super) fn ask(
+pub(super) fn perform_with_progress(
     config: &ToolConfig,
     tool: &Tool,
-    needs: Needs<'_>,
+    needs: ToolRequirements<'_>,
     tells_programs: bool,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<ToolOutcome> {
     let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
-    let mut shown = Shown::new(tells_programs);
+    let mut shown = ProgressDisplay::new(tells_programs);
     let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
         shown.show(&progress);
         if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     shown.finish();
-    if is_told_to_stop() && tool.goes_on() {
+    if is_told_to_stop() && tool.outlives_client() {
         bail!(
             "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
              it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"

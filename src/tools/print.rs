@@ -5,9 +5,9 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::generations::Generation;
-use super::verify::{AgainstLog, Report};
+use super::verify::{LogComparison, VerifyReport};
 use crate::engine::rebuild::{Comparison, Example, Finished, RebuildCounts};
-use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
+use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
 use crate::store::verify::{Problem, Verified};
@@ -17,10 +17,10 @@ pub fn explanation(explanation: &Explanation) -> String {
     let mut text = format!("optimization {}\n", explanation.id);
     match &explanation.hidden {
         None => {}
-        Some(Hidden::NotCreated) => {
+        Some(HiddenReason::NotCreated) => {
             text += "Readers do not see it: its `created` event has not been read yet.\n";
         }
-        Some(Hidden::Deleted { by }) => {
+        Some(HiddenReason::Deleted { by }) => {
             text += &format!("Readers do not see it: it was deleted by {}, {}.\n", by.place(), by.occurred_at);
         }
     }
@@ -94,13 +94,13 @@ pub fn verified(verified: &Verified) -> String {
 }
 
 /// With what the topics say.
-pub fn report(report: &Report) -> String {
-    let Report { verified, against_log } = report;
+pub fn report(report: &VerifyReport) -> String {
+    let VerifyReport { verified, against_log } = report;
     let mut rows = checked(verified);
     if let Some(why) = &against_log.failed {
         return table(rows) + &problems(verified) + &format!("Not compared with the topics: {why}\n");
     }
-    let AgainstLog { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
+    let LogComparison { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
     let mut row = |count: &u64, what: &str, how: &str| rows.push(vec![count.to_string(), what.into(), how.into()]);
     row(records_replayed, "records replayed", "from the topics, into a store beside this one");
     row(same, "views the same", "in both, at the same positions");

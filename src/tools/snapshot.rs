@@ -4,22 +4,22 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Access, Outcome, Watch, print};
+use super::{ProgressCallback, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
 use crate::output;
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
 
 /// `optview snapshot export`, where the store is.
 pub fn export(
-    access: &Access,
+    access: &ToolContext,
     file: &Path,
     replace: bool,
     room: Room,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
     let exported = Exported {
@@ -32,14 +32,14 @@ pub fn export(
     };
     let summary =
         snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
-    Outcome::new(&summary?)
+    ToolOutcome::new(&summary?)
 }
 
 /// `optview snapshot import`
 pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::hold(data_dir)?;
-    let mut shown = Shown::new(false);
+    let mut shown = ProgressDisplay::new(false);
     let room = Room { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
         shown.show(&Progress::new(phase, done, Some(total)));

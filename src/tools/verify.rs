@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::commands::{Needs, ask, show};
+use super::commands::{ToolRequirements, perform_with_progress, show};
 use super::rebuild::Stands;
-use super::{Access, Outcome, Tool, Watch, print};
+use super::{ProgressCallback, Tool, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
 use crate::engine::rebuild::{Comparison, Example, Finished};
@@ -18,15 +18,15 @@ use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
 
 /// What was found, by the store's own checks and by the topics.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct VerifyReport {
     #[serde(flatten)]
     pub verified: Verified,
-    pub against_log: AgainstLog,
+    pub against_log: LogComparison,
 }
 
 /// What the topics say of the store.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct AgainstLog {
+pub struct LogComparison {
     /// That were read from the topics.
     pub records_replayed: u64,
     pub same: u64,
@@ -42,16 +42,19 @@ pub struct AgainstLog {
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
-    let needs = Needs { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
+    let needs =
+        ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
     if !against_log {
         return show(tool, &Tool::Verify, needs, print::verified);
     }
     refuse_second(config, needs)?;
-    let verified: Verified = serde_json::from_str(ask(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
+    let verified: Verified =
+        serde_json::from_str(perform_with_progress(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
     let replayed = match verified.unreadable {
         0 => {
             let replay = Tool::Replay { max_rate: *max_rate, examples: NAMED };
-            ask(tool, &replay, needs, tool.json).and_then(|outcome| Ok(serde_json::from_str(outcome.json.get())?))
+            perform_with_progress(tool, &replay, needs, tool.json)
+                .and_then(|outcome| Ok(serde_json::from_str(outcome.json.get())?))
         }
         // What keeps a store up to date moves aside what it cannot read, and nothing is to be changed here.
         _ => Err(anyhow!("what cannot be read cannot be compared")),
@@ -61,13 +64,18 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     {
         return Err(why);
     }
-    tell(&Report::new(verified, replayed), tool.json)
+    tell(&VerifyReport::new(verified, replayed), tool.json)
 }
 
 /// Before anything is looked at for long.
-fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> {
+fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::Result<()> {
     // Where the topics begin and end is asked for by the checks themselves.
-    let stands = ask(&config.tool, &Tool::RebuildStatus, Needs { kafka: None, ..needs }, false)?;
+    let stands = perform_with_progress(
+        &config.tool,
+        &Tool::RebuildStatus,
+        ToolRequirements { kafka: None, ..needs },
+        false,
+    )?;
     let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
     // One that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
@@ -79,7 +87,7 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
+fn tell(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
         false => output::print(&print::report(report))?,
@@ -91,13 +99,16 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
     }
 }
 
-impl Report {
-    fn new(mut verified: Verified, replayed: anyhow::Result<Finished>) -> Report {
+impl VerifyReport {
+    fn new(mut verified: Verified, replayed: anyhow::Result<Finished>) -> VerifyReport {
         let Finished { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
                 let failed = Some(format!("{why:#}"));
-                return Report { verified, against_log: AgainstLog { failed, ..AgainstLog::default() } };
+                return VerifyReport {
+                    verified,
+                    against_log: LogComparison { failed, ..LogComparison::default() },
+                };
             }
         };
         let Comparison { same, differing, only_old, only_new, unseen, examples, losses: _ } = comparison;
@@ -105,8 +116,8 @@ impl Report {
         let left = NAMED.saturating_sub(verified.problems.len());
         verified.problems.extend(examples.into_iter().map(problem).take(left));
         let against_log =
-            AgainstLog { records_replayed: records, same, differing, only_old, only_new, unseen, failed: None };
-        Report { verified, against_log }
+            LogComparison { records_replayed: records, same, differing, only_old, only_new, unseen, failed: None };
+        VerifyReport { verified, against_log }
     }
 }
 
@@ -123,7 +134,7 @@ fn problem(example: Example) -> Problem {
 }
 
 /// The store's own checks, where it is.
-pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let reader = match &access.reader {
         // Where it is frozen, nothing in it can be held against its registers.
         Ok(reader) => reader.check_format().map(|()| reader)?,
@@ -140,6 +151,6 @@ pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcom
     }
 }
 
-fn outcome(verified: &Verified) -> anyhow::Result<Outcome> {
-    Ok(Outcome { problem_found: verified.problems_found > 0, ..Outcome::new(verified)? })
+fn outcome(verified: &Verified) -> anyhow::Result<ToolOutcome> {
+    Ok(ToolOutcome { problem_found: verified.problems_found > 0, ..ToolOutcome::new(verified)? })
 }

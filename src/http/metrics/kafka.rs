@@ -1,5 +1,5 @@
-//! What Prometheus is told of the partitions and of the cluster: how far each is read, how fresh that is, and what stands in
-//! the way. What is not known is NaN, which no alert's comparison matches, so the ages are never NaN while something is read.
+//! The metrics of the partitions and of the cluster: how far each partition is read, how fresh that is, and which errors stand.
+//! Values that are not known are NaN, which no alert's comparison matches, so the ages are never NaN while something is read.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::of_offset;
 use crate::status::{KafkaReport, PartitionReport, PartitionState, Report};
 
-/// The errors that were ever told, by topic, partition and code. One that is over has to be told as 0, or it would stand in
-/// Prometheus for ever.
+/// The errors that were ever recorded, by topic, partition and code, each with whether it still stands. An error that is over
+/// has to be recorded as 0, or it would stand in Prometheus for ever.
 #[derive(Default)]
 pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 
@@ -21,7 +21,7 @@ enum ErrorLabels {
     Partition { topic: String, partition: String, code: String },
 }
 
-/// Sets what the report says of the partitions and the cluster, as it is at `now`.
+/// Sets the metrics of the partitions and of the cluster from the report, with ages as of `now`.
 pub fn record_kafka(report: &Report, errors: &RecordedErrors, now: Instant) {
     match &report.kafka {
         Some(kafka) => record_cluster(kafka, now),

@@ -168,7 +168,7 @@ fn tell(
     let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
     let config = HistoryConfig { log_of, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
     let mut out = Vec::new();
-    let told = history::tell(source, &config, &mut out);
+    let told = history::write_answer(source, &config, &mut out);
     (out, told.map_err(|error| error.to_string()))
 }
 

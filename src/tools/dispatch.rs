@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Access, Outcome, Said, Tool, Watch, run};
+use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::engine::Engine;
@@ -39,22 +39,22 @@ pub fn perform(
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     projection: Option<&ProjectionConfig>,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let begin = Instant::now();
     loop {
         let waiting_for = match reach(data_dir)? {
-            Reached::Process(process) => match ask(process, tool, watch)? {
-                Asked::Done(outcome) => return Ok(outcome),
-                Asked::NotYet(why) => why,
+            ToolHost::Process(process) => match ask(process, tool, watch)? {
+                ToolReply::Done(outcome) => return Ok(outcome),
+                ToolReply::NotYet(why) => why,
             },
-            Reached::Nobody(hold) => {
+            ToolHost::Nobody(hold) => {
                 return match projection.filter(|_| tool.needs_engine()) {
                     Some(projection) => work_here(tool, projection, &hold, watch),
                     None => run_here(data_dir, tool, kafka, &hold, watch),
                 };
             }
-            Reached::Silent => {
+            ToolHost::Silent => {
                 "it does not answer at control.sock: its log says why, or it is another version".to_owned()
             }
         };
@@ -65,7 +65,7 @@ pub fn perform(
     }
 }
 
-enum Reached {
+enum ToolHost {
     Process(UnixStream),
     /// No process holds the directory, so this one does now.
     Nobody(Hold),
@@ -73,7 +73,7 @@ enum Reached {
     Silent,
 }
 
-fn reach(data_dir: &Path) -> anyhow::Result<Reached> {
+fn reach(data_dir: &Path) -> anyhow::Result<ToolHost> {
     let connected = control::connect(data_dir).with_context(|| {
         format!(
             "cannot connect to {}/control.sock: use the tool as the user that `optview serve` runs as",
@@ -81,24 +81,24 @@ fn reach(data_dir: &Path) -> anyhow::Result<Reached> {
         )
     })?;
     if let Some(process) = connected {
-        return Ok(Reached::Process(process));
+        return Ok(ToolHost::Process(process));
     }
     match store::hold_existing(data_dir) {
-        Ok(hold) => Ok(Reached::Nobody(hold)),
-        Err(StoreError::Held { .. }) => Ok(Reached::Silent),
+        Ok(hold) => Ok(ToolHost::Nobody(hold)),
+        Err(StoreError::Held { .. }) => Ok(ToolHost::Silent),
         Err(error) => Err(error.into()),
     }
 }
 
-enum Asked {
-    Done(Outcome),
+enum ToolReply {
+    Done(ToolOutcome),
     NotYet(String),
 }
 
-fn ask(process: UnixStream, tool: &Tool, watch: &mut Watch<'_>) -> anyhow::Result<Asked> {
+fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolReply> {
     let mut ended = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
-        Ok(Said::Progress(progress)) => watch(progress),
+        Ok(ToolMessage::Progress(progress)) => watch(progress),
         Ok(last) => {
             ended = Some(Ok(last));
             ControlFlow::Break(())
@@ -112,10 +112,10 @@ fn ask(process: UnixStream, tool: &Tool, watch: &mut Watch<'_>) -> anyhow::Resul
     })
     .context("`optview serve` ended while it was asked")?;
     match ended.transpose()? {
-        Some(Said::Done(outcome)) => Ok(Asked::Done(outcome)),
-        Some(Said::NotYet(why)) => Ok(Asked::NotYet(why)),
-        Some(Said::Failed(why)) => Err(anyhow!(why)),
-        Some(Said::Progress(_)) | None => {
+        Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
+        Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
+        Some(ToolMessage::Failed(why)) => Err(anyhow!(why)),
+        Some(ToolMessage::Progress(_)) | None => {
             bail!("`optview serve` was told to end before the answer was whole: try again")
         }
     }
@@ -127,9 +127,9 @@ fn run_here(
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     _hold: &Hold,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
-    let nothing = Access {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
+    let nothing = ToolContext {
         data_dir: data_dir.to_owned(),
         generation: None,
         reader: Err(StoreError::Missing { path: data_dir.to_owned() }),
@@ -145,10 +145,10 @@ fn run_here(
             let topics = TopicNames::new(optimizations, jobs, runs);
             let bounds = bounds(&reader, kafka)?;
             let bounds = Box::new(move || bounds.clone());
-            Access { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
+            ToolContext { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
         }
         Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
-            Access { reader: Err(error), ..nothing }
+            ToolContext { reader: Err(error), ..nothing }
         }
         Err(error) => return Err(error.into()),
     };
@@ -160,11 +160,11 @@ fn work_here(
     tool: &Tool,
     projection: &ProjectionConfig,
     _hold: &Hold,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
     engine.start(None)?;
-    let access = Access {
+    let access = ToolContext {
         data_dir: projection.data_dir.clone(),
         generation: Some(engine.status.report().generation),
         reader: engine
