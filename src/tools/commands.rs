@@ -1,4 +1,4 @@
-//! The commands as people and programs see them: the result as one line of JSON, or as a table.
+//! The commands that run tools. They print the result as one line of JSON, or as text for people.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use crate::output;
 use crate::progress::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
 
-/// `optview explain`
+/// Runs `optview explain`.
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
     show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), print::explanation)
 }
 
-/// `optview generations`
+/// Runs `optview generations`.
 pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ended> {
     let tool = match removal {
         Removal { generation: Some(generation), accept_loss } => {
@@ -35,12 +35,12 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ende
     show(config, &tool, ToolRequirements::default(), |generations: &Vec<_>| print::generations(generations))
 }
 
-/// `optview accept-loss`
+/// Runs `optview accept-loss`.
 pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
     show(config, &Tool::AcceptLoss, ToolRequirements::default(), AcceptedLoss::text)
 }
 
-/// `optview rebuild`
+/// Runs `optview rebuild`.
 pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = ToolRequirements {
         projection: config.projection.as_ref(),
@@ -70,7 +70,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     }
 }
 
-/// `optview rollback`
+/// Runs `optview rollback`.
 pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = ToolRequirements {
         projection: config.projection.as_ref(),
@@ -85,7 +85,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
     }
 }
 
-/// `optview snapshot export`
+/// Runs `optview snapshot export`.
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
@@ -96,12 +96,12 @@ pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Re
     show(&config.tool, &tool, needs, print::exported)
 }
 
-/// What a tool needs besides the store, as far as no process serves that.
+/// The settings and the stop flag that a tool needs if no process serves the store.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ToolRequirements<'a> {
     pub kafka: Option<&'a KafkaSettings>,
     pub projection: Option<&'a ProjectionConfig>,
-    /// Set when the tool is told to stop.
+    /// A flag that is set when the process is to stop.
     pub stop: Option<&'a AtomicBool>,
 }
 
@@ -120,28 +120,28 @@ pub(super) fn show<T: DeserializeOwned>(
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
 }
 
-/// Asks, and shows how far it is: to programs, where `tells_programs` says so.
+/// Runs a tool and shows its progress: on stdout as lines of JSON if `progress_as_json`, else on stderr for people.
 pub(super) fn perform_with_progress(
     config: &ToolConfig,
     tool: &Tool,
     needs: ToolRequirements<'_>,
-    tells_programs: bool,
+    progress_as_json: bool,
 ) -> anyhow::Result<ToolOutcome> {
-    let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
-    let mut shown = ProgressDisplay::new(tells_programs);
+    let is_stopping = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
+    let mut display = ProgressDisplay::new(progress_as_json);
     let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
-        shown.show(&progress);
-        if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        display.show(&progress);
+        if is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    shown.finish();
-    if is_told_to_stop() && tool.outlives_client() {
+    display.finish();
+    if is_stopping() && tool.outlives_client() {
         bail!(
             "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
              it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
         );
     }
-    if is_told_to_stop() && outcome.is_err() {
-        bail!("told to stop, so there is no result{}", tool.left_where_stopped());
+    if is_stopping() && outcome.is_err() {
+        bail!("told to stop, so there is no result{}", tool.aftermath());
     }
     outcome
 }

@@ -1,5 +1,5 @@
-//! Where a tool runs: in the process that holds the data directory, where there is one, else here. Nothing in between:
-//! a directory that is held by who does not answer is left alone.
+//! The choice of the process in which a tool runs: the one that holds the data directory, if there is one, else this one. A
+//! directory that is held by a process that does not answer is left alone.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -22,18 +22,18 @@ use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{Bounds, PartitionBounds};
 use crate::store::{self, About, Existing, Hold, Reader, StoreError};
 
-/// How long a process that holds the directory may take to answer: it may be opening its store, or be about to end.
+/// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is asked meanwhile.
+/// The interval at which that process is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// How much of the store's pages is held in memory where it is opened here.
+/// Number of bytes of the store's pages that are held in memory if the store is opened here.
 pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
-/// Uses a tool on a data directory.
-/// `kafka` is where the topics are, and `projection` how the store is kept up to date, as far as a tool needs that and no
-/// process serves the store.
+/// Runs a tool on a data directory, here or in the process that holds it.
+/// `kafka` has the settings of the cluster with the topics, and `projection` those of a projector. Both are used only if no
+/// process serves the store and the tool needs them.
 pub fn perform(
     data_dir: &Path,
     tool: &Tool,
@@ -43,14 +43,14 @@ pub fn perform(
 ) -> anyhow::Result<ToolOutcome> {
     let begin = Instant::now();
     loop {
-        let waiting_for = match reach(data_dir)? {
+        let waiting_for = match find_host(data_dir)? {
             ToolHost::Process(process) => match ask(process, tool, watch)? {
                 ToolReply::Done(outcome) => return Ok(outcome),
-                ToolReply::NotYet(why) => why,
+                ToolReply::NotYet(reason) => reason,
             },
             ToolHost::Nobody(hold) => {
                 return match projection.filter(|_| tool.needs_engine()) {
-                    Some(projection) => work_here(tool, projection, &hold, watch),
+                    Some(projection) => run_with_engine(tool, projection, &hold, watch),
                     None => run_here(data_dir, tool, kafka, &hold, watch),
                 };
             }
@@ -65,15 +65,17 @@ pub fn perform(
     }
 }
 
+/// The process that a tool is to run in.
 enum ToolHost {
+    /// The process that holds the directory, connected through its socket.
     Process(UnixStream),
-    /// No process holds the directory, so this one does now.
+    /// No process held the directory, so this one does now.
     Nobody(Hold),
-    /// A process holds it, and does not listen, or not yet, or no longer.
+    /// A process holds the directory, and does not listen, or not yet, or no longer.
     Silent,
 }
 
-fn reach(data_dir: &Path) -> anyhow::Result<ToolHost> {
+fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
     let connected = control::connect(data_dir).with_context(|| {
         format!(
             "cannot connect to {}/control.sock: use the tool as the user that `optview serve` runs as",
@@ -90,28 +92,29 @@ fn reach(data_dir: &Path) -> anyhow::Result<ToolHost> {
     }
 }
 
+/// The last message of a process that ran a tool, unless it failed.
 enum ToolReply {
     Done(ToolOutcome),
     NotYet(String),
 }
 
 fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolReply> {
-    let mut ended = None;
+    let mut reply = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
         Ok(ToolMessage::Progress(progress)) => watch(progress),
         Ok(last) => {
-            ended = Some(Ok(last));
+            reply = Some(Ok(last));
             ControlFlow::Break(())
         }
         Err(error) => {
-            ended = Some(Err(anyhow!(
+            reply = Some(Err(anyhow!(
                 "`optview serve` gave an answer that is not understood ({error}): is it of another version?"
             )));
             ControlFlow::Break(())
         }
     })
     .context("`optview serve` ended while it was asked")?;
-    match ended.transpose()? {
+    match reply.transpose()? {
         Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
         Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
         Some(ToolMessage::Failed(why)) => Err(anyhow!(why)),
@@ -121,7 +124,7 @@ fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> an
     }
 }
 
-/// Opens the store in this process, which holds its directory.
+/// Runs a tool on the store as it is. This process holds its directory.
 fn run_here(
     data_dir: &Path,
     tool: &Tool,
@@ -155,8 +158,8 @@ fn run_here(
     run(tool, access, watch)
 }
 
-/// Keeps the store up to date in this process, which holds its directory, for as long as the tool takes.
-fn work_here(
+/// Runs a tool on the store, which is kept up to date in this process meanwhile. This process holds its directory.
+fn run_with_engine(
     tool: &Tool,
     projection: &ProjectionConfig,
     _hold: &Hold,
@@ -183,7 +186,7 @@ fn work_here(
     stopped.map(|()| outcome)
 }
 
-/// What the cluster has of the topics that the store has read.
+/// Asks the cluster for the bounds and the ids of the topics that the store has read.
 fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };

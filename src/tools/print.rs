@@ -1,4 +1,4 @@
-//! Results as people read them: tables, and what is odd in words. Shows nothing that is not in the JSON.
+//! The results of tools as text for people: tables and sentences. The text contains nothing that is not in the JSON.
 
 use indicatif::HumanCount;
 use serde::Deserialize as _;
@@ -93,7 +93,7 @@ pub fn verified(verified: &Verified) -> String {
     table(checked(verified)) + &problems(verified)
 }
 
-/// With what the topics say.
+/// Formats a report of `verify --against-log`.
 pub fn report(report: &VerifyReport) -> String {
     let VerifyReport { verified, against_log } = report;
     let mut rows = checked(verified);
@@ -111,7 +111,7 @@ pub fn report(report: &VerifyReport) -> String {
     table(rows) + &problems(verified)
 }
 
-/// What was looked at.
+/// Makes the table's rows of everything that was checked.
 fn checked(verified: &Verified) -> Vec<Vec<String>> {
     let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
     let rows = [
@@ -222,7 +222,7 @@ pub fn rebuilt(finished: &Finished) -> String {
     text + &table(examples.iter().map(row).collect())
 }
 
-/// What was found in the records of a generation, where anything was.
+/// Describes the findings in the records of a generation; empty if there were none.
 fn found_text(found: &RebuildCounts) -> String {
     let counts = [
         (found.dead_letters, "could not be understood"),
@@ -259,16 +259,16 @@ pub fn rebuild_status(stands: &Value) -> String {
     }
 }
 
-/// One that nobody waits for, unless it has ended by now.
-pub fn begun(told: &Value) -> String {
+/// Formats the answer to a rebuild that the command does not wait for. It may have ended already.
+pub fn begun(answer: &Value) -> String {
     let not_yet =
         "It is under way: `optview rebuild --status` shows how far it is, `optview rebuild --abort` ends it.\n";
-    Finished::deserialize(told).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
+    Finished::deserialize(answer).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
 }
 
-/// How it stands after it was aborted, or how it ended before that could be.
-pub fn aborted(told: &Value) -> String {
-    Finished::deserialize(told).map_or_else(|_| rebuild_status(told), |finished| rebuilt(&finished))
+/// Formats the status of a rebuild after it was aborted, or its result if it ended before that.
+pub fn aborted(answer: &Value) -> String {
+    Finished::deserialize(answer).map_or_else(|_| rebuild_status(answer), |finished| rebuilt(&finished))
 }
 
 pub fn generations(generations: &[Generation]) -> String {
@@ -326,7 +326,7 @@ fn held(summary: &Summary) -> String {
     )
 }
 
-/// How many records a generation is built without, in how many partitions, and whether somebody has accepted that.
+/// Describes the missing history of a generation: the numbers of records and partitions, and whether it has been accepted.
 fn missing(missing_history: &[MissingHistory]) -> String {
     let records: i64 = missing_history.iter().map(|missing| missing.to - missing.from).sum();
     let is_accepted = missing_history.iter().all(|missing| missing.accepted_at.is_some());
@@ -337,7 +337,7 @@ fn missing(missing_history: &[MissingHistory]) -> String {
     }
 }
 
-/// With how long ago that was.
+/// Formats a time of creation together with its age.
 fn created(at: &str) -> String {
     let age = chrono::DateTime::parse_from_rfc3339(at).ok().and_then(|at| {
         let seconds = chrono::Utc::now().signed_duration_since(at).num_seconds();
@@ -364,15 +364,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_waits_for_or_what_was_aborted_is_told_in_words() {
+    fn a_rebuild_that_nobody_waits_for_or_that_was_aborted_is_described() {
         let progress = json!({"phase": "building", "records_done": 0, "records_total": null});
         assert!(begun(&progress).contains("`optview rebuild --status` shows how far it is"));
         let failed = json!({
             "generation": "000003", "under_way": false, "progress": null, "finished": null,
             "failed": "it was aborted; the live generation is as it was",
         });
-        let told = "Generation 000003 was not made: it was aborted; the live generation is as it was\n";
-        assert_eq!(aborted(&failed), told);
+        let expected = "Generation 000003 was not made: it was aborted; the live generation is as it was\n";
+        assert_eq!(aborted(&failed), expected);
         let finished = json!({
             "phase": "done", "generation": "000003", "records": 2, "same": 1, "differing": 0, "only_old": 0, "only_new": 0,
             "unseen": 0, "examples": [], "cut_over": true, "kept_because": null,

@@ -1,4 +1,4 @@
-//! `optview snapshot`: a copy of the store in one file, and a store of such a file.
+//! The command `optview snapshot`: it copies a store into one file, and makes a store from such a file.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::progress::{Progress, ProgressDisplay};
 use crate::snapshot::{self, Exported, Room};
 use crate::store;
 
-/// `optview snapshot export`, where the store is.
+/// Runs the export in the process that has the store open.
 pub fn export(
     access: &ToolContext,
     file: &Path,
@@ -35,17 +35,17 @@ pub fn export(
     ToolOutcome::new(&summary?)
 }
 
-/// `optview snapshot import`
+/// Runs `optview snapshot import`.
 pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::hold(data_dir)?;
-    let mut shown = ProgressDisplay::new(false);
+    let mut display = ProgressDisplay::new(false);
     let room = Room { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
-        shown.show(&Progress::new(phase, done, Some(total)));
+        display.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    shown.finish();
+    display.finish();
     let summary = summary?;
     match config.tool.json {
         true => output::print_json(&serde_json::to_string(&summary)?)?,

@@ -1,5 +1,5 @@
-//! `optview verify`: proves the store, live or not; with `--against-log` also by building all of it anew from the topics,
-//! beside it, and comparing the two at the same positions. One report of both.
+//! The command `optview verify`: it checks a store, served or not. With `--against-log` it also builds the store anew from the
+//! topics, beside the old one, and compares the two at the same positions. There is one report of both.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
 
-/// What was found, by the store's own checks and by the topics.
+/// The report of `verify --against-log`: the store's own checks, and the comparison with the topics.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct VerifyReport {
     #[serde(flatten)]
@@ -24,21 +24,21 @@ pub struct VerifyReport {
     pub against_log: LogComparison,
 }
 
-/// What the topics say of the store.
+/// The comparison of a store with one that was built from the topics.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LogComparison {
-    /// That were read from the topics.
+    /// Number of records that were read from the topics.
     pub records_replayed: u64,
     pub same: u64,
     pub differing: u64,
     pub only_old: u64,
     pub only_new: u64,
     pub unseen: u64,
-    /// Why nothing could be compared, where it could not.
+    /// The reason for which nothing could be compared, if so.
     pub failed: Option<String>,
 }
 
-/// `optview verify`
+/// Runs `optview verify`.
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
@@ -56,7 +56,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
             perform_with_progress(tool, &replay, needs, tool.json)
                 .and_then(|outcome| Ok(serde_json::from_str(outcome.json.get())?))
         }
-        // What keeps a store up to date moves aside what it cannot read, and nothing is to be changed here.
+        // The engine moves a store aside that it cannot read, and `verify` must not change anything.
         _ => Err(anyhow!("what cannot be read cannot be compared")),
     };
     if stop.load(Ordering::Acquire)
@@ -64,12 +64,12 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     {
         return Err(why);
     }
-    tell(&VerifyReport::new(verified, replayed), tool.json)
+    print_report(&VerifyReport::new(verified, replayed), tool.json)
 }
 
-/// Before anything is looked at for long.
+/// Refuses to begin while another rebuild is under way. This comes first, since the checks take long.
 fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::Result<()> {
-    // Where the topics begin and end is asked for by the checks themselves.
+    // The cluster is not needed for this question: the checks ask it for the topics' bounds themselves.
     let stands = perform_with_progress(
         &config.tool,
         &Tool::RebuildStatus,
@@ -77,7 +77,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
         false,
     )?;
     let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
-    // One that has not ended is under way, or waits for the next start.
+    // A rebuild that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
             "generation {generation} is being made already, by a rebuild or by another `verify --against-log`, and one \
@@ -87,7 +87,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
     Ok(())
 }
 
-fn tell(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
+fn print_report(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
         false => output::print(&print::report(report))?,
@@ -133,10 +133,10 @@ fn problem(example: Example) -> Problem {
     Problem { of: of.to_owned(), which: id, problem: format!("{problem}{fields}") }
 }
 
-/// The store's own checks, where it is.
+/// Runs the store's own checks in the process that has it open.
 pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let reader = match &access.reader {
-        // Where it is frozen, nothing in it can be held against its registers.
+        // The views of a frozen store cannot be compared with its registers, which this version cannot decode.
         Ok(reader) => reader.check_format().map(|()| reader)?,
         Err(error) => return outcome(&verify::unopened(error)),
     };

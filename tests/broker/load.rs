@@ -10,7 +10,7 @@ use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
 use optview::load::Loaded;
 use optview::synthetic::Expectation;
 
-use crate::rig::{Consumed, Rig, wait_until};
+use crate::rig::{ConsumedRecord, Rig, wait_until};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -59,7 +59,7 @@ fn check(rig: &Rig, encoding: &str) {
     assert_eq!(recount(&seen), loaded.expectation);
 }
 
-fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
+fn each_key_is_in_one_partition_and_all_are_used(records: &[ConsumedRecord]) {
     let mut partition_of = BTreeMap::new();
     for record in records {
         assert_eq!(
@@ -163,7 +163,7 @@ fn recount(seen: &[Seen]) -> Expectation {
 }
 
 /// The codec decides for itself how a record is encoded, so what was asked for is checked here.
-fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
+fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> Seen {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {
         position: Position { topic, partition: record.partition, offset: record.offset },

@@ -1,4 +1,4 @@
-//! A topic that may not be read: tools that read to an end say so and end; an archive that follows says so and waits.
+//! A topic that may not be read: tools that read to an end report it and end; an archive that follows reports it and waits.
 
 use std::process::Output;
 

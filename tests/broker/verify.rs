@@ -1,5 +1,5 @@
-//! `verify --against-log`: what no look at the store alone can tell, the topics do, and nothing is left of what was built
-//! to compare with.
+//! `verify --against-log`: the comparison with the topics finds what no check of the store alone can find, and nothing is left
+//! of the generation that was built for it.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     assert_eq!(server.get("/optimizations/a").body["name"], "Slow charge", "it is as it was");
 }
 
-/// As nothing but a disk, a person, or a bug could: what is stored still agrees with itself.
+/// Changes a record as only a disk, a person, or a bug could: the store still agrees with itself.
 fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
     let db = made::open_database(data);
     let tree = db.open_tree("optimizations").expect("a tree");
@@ -160,7 +160,7 @@ fn a_proof_that_nobody_waits_for_leaves_nothing(rig: &Rig) {
     assert!(said.contains("what was built to compare with is removed"), "{said}");
     wait_until("nothing is left of it", || nothing_left(rig).then_some(()));
 
-    // Nobody is there to tell.
+    // A killed process cannot remove what it has built.
     let killed = begin_slowly(rig);
     killed.kill();
     wait_until("nothing is left of it", || nothing_left(rig).then_some(()));

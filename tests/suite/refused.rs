@@ -9,7 +9,7 @@ use optview::domain::{Position, Record, Topic};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::published;
+use crate::published_events;
 
 /// What a record is made of, and what must be said of it.
 struct Case {
@@ -657,7 +657,7 @@ proptest! {
         other_topic in proptest::option::weighted(0.1, any_topic()),
         content_type in proptest::sample::select(&CONTENT_TYPES),
     ) {
-        static VALUES: LazyLock<Vec<(Topic, Vec<u8>)>> = LazyLock::new(published::values);
+        static VALUES: LazyLock<Vec<(Topic, Vec<u8>)>> = LazyLock::new(published_events::values);
         let (topic, mut value) = which.get(&VALUES).clone();
         damages.iter().for_each(|damage| apply(damage, &mut value));
         check(other_topic.unwrap_or(topic), b"key", Some(&value), content_type);
