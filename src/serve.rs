@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::domain::Topic;
-use crate::engine::{Engine, topic_watch};
+use crate::generation::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, ReaderSource, Readiness};
@@ -76,7 +76,7 @@ pub async fn run(
     let read = bind(config.listen, "--listen").await?;
     let admin = bind(config.admin_listen, "--admin-listen").await?;
     let addresses = Addresses { read: read.local_addr()?, admin: admin.local_addr()? };
-    let hold = store::hold(&config.projection.data_dir)?;
+    let hold = store::lock_data_dir(&config.projection.data_dir)?;
     let control = control_socket(&config.projection.data_dir);
 
     let failed = Arc::new(Notify::new());

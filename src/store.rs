@@ -1,51 +1,53 @@
 //! Where views are kept: one sled database a generation, written by one thread, read by any number. The only module
 //! that knows sled. Never uses sled's batches or transactions: the first one would make readers wait for ever after.
 
-mod about;
 mod catalog;
 mod checkpoint;
-mod comparing;
-mod condemned;
 mod copying;
+mod damage_mark;
+mod data_dir_lock;
+mod diff;
 mod done;
-mod existing;
 mod failure;
-mod frozen;
 mod frozen_mark;
+mod frozen_reader;
 mod generations;
-mod hold;
 mod journal;
 mod keys;
 mod listing;
+mod manifest;
 mod missing_history;
 mod missing_jobs;
 mod os_errors;
 mod panics;
 mod pieces;
 mod preflight;
+mod read_only;
 mod reader;
 mod really_sync;
 mod unlinked;
 pub mod verify;
 mod writer;
 
-pub use about::{About, Closed, HoldsMore, PartitionPosition, holds_more, note_holds_more, note_topics};
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
-pub use comparing::{Compared, compare, is_parked_alike};
-pub use condemned::condemn;
 pub use copying::{Copied, Copying};
-pub use existing::{Existing, Standing, open_existing, open_frozen, standing};
+pub use damage_mark::condemn;
+pub use data_dir_lock::{DataDirLock, data_dir_around, lock_data_dir, lock_existing_data_dir};
+pub use diff::{ViewDiff, compare, is_parked_alike};
 pub use frozen_mark::FrozenMark;
 pub use generations::{
-    Opened, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
+    OpenStore, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
     open_beside, remove, usable,
 };
-pub use hold::{Hold, data_dir_around, hold, hold_existing};
-pub use listing::{Listed, list};
+pub use listing::{GenerationListing, list};
+pub use manifest::{
+    CloseRecord, GenerationManifest, PartitionPosition, Surplus, note_surplus, note_topics, surplus,
+};
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
 pub use panics::caught;
 pub use preflight::check_threads_to_serve;
+pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
 pub use reader::{Kept, ListQuery, Page, PageReader, Reader, Response};
 pub use unlinked::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;

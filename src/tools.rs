@@ -21,9 +21,9 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::engine::Engine;
-use crate::engine::rebuild::Options;
 use crate::explain;
+use crate::generation::Engine;
+use crate::generation::rebuild::RebuildOptions;
 use crate::http::control;
 use crate::progress::Progress;
 use crate::snapshot::Room;
@@ -51,7 +51,7 @@ pub enum Tool {
         accept_loss: bool,
     },
     Rebuild {
-        options: Options,
+        options: RebuildOptions,
         detach: bool,
     },
     Rollback {

@@ -11,6 +11,9 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, Threa
 /// How many optimizations a client reads by id meanwhile.
 const USUAL: usize = 50;
 
+/// How many bytes the usual batch has at the most: a batch of more than 128 MiB is an abuse of its own.
+const BATCH_BYTES: usize = 64_000_000;
+
 pub struct Events {
     pub settings: KafkaSettings,
     number: u64,
@@ -34,10 +37,13 @@ impl Events {
         self.put(Topic::Optimizations, "none", values);
     }
 
-    /// So many optimizations whose objectives have so many bytes.
+    /// Writes `count` optimizations, each with objectives of `bytes` bytes, in batches of 64 MB at most.
     pub fn put_optimizations(&mut self, count: usize, bytes: usize) {
-        let values = (0..count).map(|at| self.created(&format!("large-{at}"), bytes)).collect::<Vec<_>>();
-        self.put(Topic::Optimizations, "lz4", values);
+        for first in (0..count).step_by(BATCH_BYTES / bytes) {
+            let last = count.min(first + BATCH_BYTES / bytes);
+            let values = (first..last).map(|at| self.created(&format!("large-{at}"), bytes)).collect::<Vec<_>>();
+            self.put(Topic::Optimizations, "lz4", values);
+        }
     }
 
     /// The creation of one whose objectives have so many bytes.

@@ -10,6 +10,8 @@
 //! times, and a crash may leave it so. What makes that safe: of what a job's state was at the checkpoint, one stored
 //! record always holds all, its parked state or the copy in an optimization that links it now; and loading joins those.
 
+mod invariants;
+
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
-//! Keeps the log readable while the same is found thousands of times: the first is logged, then one a minute at the most.
+//! A throttle of log lines that keeps the log readable while the same is found thousands of times: the first is logged, then one a
+//! minute at the most.
 
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// One kind of message.
+/// The throttle of one kind of message.
 #[derive(Debug, Default)]
 pub struct LogThrottle {
     last: Option<Instant>,
@@ -12,7 +13,7 @@ pub struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// How many were left out since the last one that was logged, if one is to be logged now.
+    /// Returns the number of lines that were left out since the last one that was logged, if one is to be logged now.
     pub fn is_due(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             self.left_out += 1;

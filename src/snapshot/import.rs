@@ -11,7 +11,7 @@ use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::domain::{Commit, DeadLetter};
 use crate::source::TopicNames;
-use crate::store::{self, Opened, PartitionPosition};
+use crate::store::{self, OpenStore, PartitionPosition};
 
 /// How many records are handed to the writer at once.
 const RECORDS_AT_ONCE: usize = 2_000;
@@ -61,7 +61,7 @@ pub fn import(
     }
     room.check_before(data_dir, "the store", head.store_bytes)?;
     let aside = Aside::begin(data_dir)?;
-    let Opened { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
+    let OpenStore { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
     store::note_topics(&path, |topic| names[topic as usize].clone());
     writer.note_topics(&names)?;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::comparing::Changes;
 use super::copying::Parkings;
+use super::diff::ChangeWatch;
 use super::failure::Failure;
 use crate::pulse::Pulse;
 
@@ -23,7 +23,7 @@ pub struct Done {
     pub caught_up: AtomicBool,
     pub failure: Failure,
     pub pulse: Pulse,
-    pub changes: Changes,
+    pub changes: ChangeWatch,
     pub parkings: Parkings,
     /// Parts of commits: while one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,

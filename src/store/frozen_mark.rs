@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, about, generations};
+use super::{StoreError, generations, manifest};
 use crate::disk;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct FrozenMark {
 impl FrozenMark {
     /// The mark of a generation that is asked for now. Nothing is written yet.
     pub fn new(generation: u64) -> FrozenMark {
-        FrozenMark { generation, asked_at: about::now() }
+        FrozenMark { generation, asked_at: manifest::now() }
     }
 
     /// Makes the generation the live one, to be shown as it was left. A crash leaves the one before or this one.

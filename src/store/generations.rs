@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sled::Db;
 
 use super::keys::Trees;
-use super::{About, StoreError, Writer, caught, condemned, preflight, writer};
+use super::{GenerationManifest, StoreError, Writer, caught, damage_mark, preflight, writer};
 use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
 use crate::disk;
 
@@ -22,7 +22,7 @@ const FLUSH_EVERY_MS: u64 = 1000;
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// An open store.
-pub struct Opened {
+pub struct OpenStore {
     pub writer: Writer,
     /// The live generation's number.
     pub generation: u64,
@@ -36,7 +36,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`StoreError::OtherFormat`] where [`open_existing`](super::open_existing) can read it, and nobody can write it.
-pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
+pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<OpenStore, StoreError> {
     let generations = data_dir.join("generations");
     fs::create_dir_all(&generations).map_err(StoreError::io("create", &generations))?;
     remove_rest(&generations)?;
@@ -55,12 +55,12 @@ pub fn open(data_dir: &Path, cache_bytes: u64) -> Result<Opened, StoreError> {
     };
     let path = directory(data_dir, current);
     let damage = match open_generation(&path, cache_bytes) {
-        Ok(writer) => return Ok(Opened { writer, generation: current, moved_aside: None, path }),
+        Ok(writer) => return Ok(OpenStore { writer, generation: current, moved_aside: None, path }),
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(error),
     };
     let mut why = format!("generation {current} could not be used: {damage}");
-    if let Some(aside) = condemned::move_aside(&path, &damage)? {
+    if let Some(aside) = damage_mark::move_aside(&path, &damage)? {
         why = format!("{why}; it was moved to {}", aside.display());
     }
     tracing::error!(generation = current, "{why}; a new one is built from Kafka");
@@ -86,10 +86,10 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Opens a generation that need not be the live one. One that is damaged stays as it is.
-pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
+pub fn open_beside(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<OpenStore, StoreError> {
     let path = directory(data_dir, generation);
     let writer = open_generation(&path, cache_bytes)?;
-    Ok(Opened { writer, generation, moved_aside: None, path })
+    Ok(OpenStore { writer, generation, moved_aside: None, path })
 }
 
 /// Moves the only generation of a data directory into another, which has no live one, and makes it that. Nothing has it
@@ -116,7 +116,7 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
     for entry in fs::read_dir(&generations).map_err(StoreError::io("read", &generations))? {
         let entry = entry.map_err(StoreError::io("read", &generations))?;
         let Ok(number) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        if condemned::why(&entry.path())?.is_none() {
+        if damage_mark::why(&entry.path())?.is_none() {
             numbers.push(number.into());
         }
     }
@@ -127,8 +127,9 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, StoreError> {
 /// The last generation beside the live one that this version can keep up to date, as far as is noted of them.
 pub fn of_this_format(data_dir: &Path) -> Result<Option<u64>, StoreError> {
     let live = current(data_dir)?;
-    let is =
-        |&number: &u64| Some(number) != live && About::read(&directory(data_dir, number)).format == Some(FORMAT);
+    let is = |&number: &u64| {
+        Some(number) != live && GenerationManifest::read(&directory(data_dir, number)).format == Some(FORMAT)
+    };
     Ok(usable(data_dir)?.into_iter().rev().find(is))
 }
 
@@ -169,23 +170,23 @@ fn begin_current(
     number: u64,
     cache_bytes: u64,
     moved_aside: Option<String>,
-) -> Result<Opened, StoreError> {
+) -> Result<OpenStore, StoreError> {
     let opened = begin_beside(data_dir, number, cache_bytes)?;
     make_current(data_dir, number)?;
-    Ok(Opened { moved_aside, ..opened })
+    Ok(OpenStore { moved_aside, ..opened })
 }
 
 /// A new generation beside the live one, which stays that until [`make_current`].
-pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<Opened, StoreError> {
+pub fn begin_beside(data_dir: &Path, number: u64, cache_bytes: u64) -> Result<OpenStore, StoreError> {
     let path = directory(data_dir, number);
     fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
     let db = open_database(&path, cache_bytes)?;
     let file = path.join("db");
     writer::mark(&db, &file)?;
-    About::new().write(&path);
+    GenerationManifest::new().write(&path);
     let writer = Writer::new(&db, &path)?;
     sync_files(&path)?;
-    Ok(Opened { writer, generation: number, moved_aside: None, path })
+    Ok(OpenStore { writer, generation: number, moved_aside: None, path })
 }
 
 fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> {
@@ -193,7 +194,7 @@ fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> 
         if format != FORMAT {
             return Err(StoreError::OtherFormat { path: path.to_owned(), found: format });
         }
-        About::load(path)?.opened().write(path);
+        GenerationManifest::load(path)?.opened().write(path);
         Writer::new(db, path)
     })
 }
@@ -217,7 +218,7 @@ pub(super) fn with_database<T>(
         // What cannot be looked at may be there, and whole.
         Err(error) => return Err(StoreError::io("look at", &file)(error)),
     }
-    if let Some(why) = condemned::why(path)? {
+    if let Some(why) = damage_mark::why(path)? {
         return Err(damaged(format!("damage showed while it was in use: {why}")));
     }
     preflight::check_log(path)?;
@@ -253,7 +254,7 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
 }
 
 /// Makes sure that no other process has it: what is there is then nobody's. sled holds the same lock while it is open.
-fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
+fn lock_database(path: &Path) -> Result<Option<fs::File>, StoreError> {
     let file = path.join("db");
     let held = match fs::File::open(&file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -271,7 +272,7 @@ fn hold(path: &Path) -> Result<Option<fs::File>, StoreError> {
 fn wait_until_closed(path: &Path) -> Result<Option<fs::File>, StoreError> {
     let begin = Instant::now();
     loop {
-        match hold(path) {
+        match lock_database(path) {
             Err(StoreError::Held { .. }) if begin.elapsed() < CLOSES_WITHIN => {
                 std::thread::sleep(Duration::from_millis(1));
             }

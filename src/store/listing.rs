@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::about::About;
 use super::generations::current;
-use super::{StoreError, condemned, generations};
+use super::manifest::GenerationManifest;
+use super::{StoreError, damage_mark, generations};
 
 /// A generation's directory, as it can be seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct GenerationListing {
     /// The directory's own name: `000001`, or `000001.damaged-1` where it was moved aside.
     pub name: String,
     pub path: PathBuf,
@@ -19,11 +19,11 @@ pub struct Listed {
     pub damage: Option<String>,
     /// On disk.
     pub bytes: u64,
-    pub about: About,
+    pub about: GenerationManifest,
 }
 
 /// All generations of a data directory, by number.
-pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
+pub fn list(data_dir: &Path) -> Result<Vec<GenerationListing>, StoreError> {
     let directory = data_dir.join("generations");
     let live = current(data_dir)?.map(|number| generations::directory(data_dir, number));
     let mut listed = Vec::new();
@@ -37,11 +37,11 @@ pub fn list(data_dir: &Path) -> Result<Vec<Listed>, StoreError> {
         {
             continue;
         }
-        listed.push(Listed {
+        listed.push(GenerationListing {
             live: live.as_ref() == Some(&path),
-            damage: condemned::damage_noted(&path, &name),
+            damage: damage_mark::damage_noted(&path, &name),
             bytes: bytes_of(&path),
-            about: About::read(&path),
+            about: GenerationManifest::read(&path),
             name,
             path,
         });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sled::Tree;
 
 use super::keys::{MISSING_HISTORY, Trees};
-use super::{About, FORMAT, Reader, StoreError, about, generations};
+use super::{FORMAT, GenerationManifest, Reader, StoreError, generations, manifest};
 use crate::codec::stored;
 
 /// How much of a store's pages is held in memory where it is opened only to be noted something in.
@@ -80,7 +80,7 @@ impl MissingHistoryLedger {
         if origin <= 0 || self.0.held.lock().iter().any(|held| held.is_of(&topic, partition)) {
             return Ok(());
         }
-        let since = about::now();
+        let since = manifest::now();
         self.put(vec![MissingHistory { topic, partition, from: 0, to: origin, since, accepted_at: None }])
     }
 
@@ -99,7 +99,7 @@ impl MissingHistoryLedger {
         &self,
         is_accepted: impl Fn(&MissingHistory) -> bool,
     ) -> Result<Vec<MissingHistory>, StoreError> {
-        let now = about::now();
+        let now = manifest::now();
         let accepted: Vec<MissingHistory> = self
             .not_accepted()
             .into_iter()
@@ -123,7 +123,7 @@ impl MissingHistoryLedger {
         }
         held.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
         let missing_history = held.clone();
-        About::update(&self.0.directory, |about| About { missing_history, ..about });
+        GenerationManifest::update(&self.0.directory, |about| GenerationManifest { missing_history, ..about });
         Ok(())
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(ledger.not_accepted().len(), 1, "a restart accepts nothing");
         assert_eq!(ledger.accept().unwrap().len(), 1);
         assert_eq!((ledger.not_accepted().len(), ledger.accept().unwrap().len()), (0, 0));
-        assert_eq!(About::read(&opened.path).missing_history, ledger.all());
+        assert_eq!(GenerationManifest::read(&opened.path).missing_history, ledger.all());
         drop(ledger);
         opened.writer.finish().unwrap();
 

@@ -13,7 +13,7 @@ use sled::IVec;
 use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
-use super::frozen::Frozen;
+use super::frozen_reader::FrozenGeneration;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::{StoreError, pieces};
 use crate::codec::stored::{self, Filter};
@@ -78,7 +78,7 @@ pub struct Reader {
     pub(super) ids: Arc<Ids>,
     pub(super) done: Arc<Done>,
     /// Why nothing can be decoded that readers do not get, where it is of another format.
-    pub(super) frozen: Option<Arc<Frozen>>,
+    pub(super) frozen: Option<Arc<FrozenGeneration>>,
 }
 
 impl Reader {

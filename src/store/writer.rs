@@ -27,7 +27,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::done::Done;
 use super::journal::Journal;
 use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, WAS_LIVE, dead_letter_key};
-use super::{Closed, MissingHistoryLedger, PartitionPosition, Reader, StoreError, about, pieces};
+use super::{CloseRecord, MissingHistoryLedger, PartitionPosition, Reader, StoreError, manifest, pieces};
 use crate::codec::stored;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
@@ -253,8 +253,8 @@ impl Writer {
         }
         let positions = PartitionPosition::all(&self.reader().checkpoint()?);
         let caught_up = self.done.caught_up.load(Ordering::Acquire);
-        let closed = Closed { views: self.views(), positions, caught_up, at: Some(about::now()) };
-        about::note_closed(&self.directory, closed);
+        let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(manifest::now()) };
+        manifest::note_closed(&self.directory, closed);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::accept_loss::AcceptedLoss;
 use super::{Tool, ToolOutcome, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
-use crate::engine::rebuild::Options;
+use crate::generation::rebuild::RebuildOptions;
 use crate::output;
 use crate::progress::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
@@ -51,7 +51,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
         Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
         Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
         Asked::Begin => Tool::Rebuild {
-            options: Options {
+            options: RebuildOptions {
                 max_rate: config.max_rate,
                 until_millis: config.until_millis,
                 from_archive: config.from_archive.clone(),

@@ -13,14 +13,14 @@ use anyhow::{Context as _, anyhow, bail};
 use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
-use crate::engine::Engine;
-use crate::engine::rebuild::refuse_other_cluster;
+use crate::generation::Engine;
+use crate::generation::rebuild::refuse_other_cluster;
 use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{Bounds, PartitionBounds};
-use crate::store::{self, About, Existing, Hold, Reader, StoreError};
+use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
 
 /// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ enum ToolHost {
     /// The process that holds the directory, connected through its socket.
     Process(UnixStream),
     /// No process held the directory, so this one does now.
-    Nobody(Hold),
+    Nobody(DataDirLock),
     /// A process holds the directory, and does not listen, or not yet, or no longer.
     Silent,
 }
@@ -85,7 +85,7 @@ fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
     if let Some(process) = connected {
         return Ok(ToolHost::Process(process));
     }
-    match store::hold_existing(data_dir) {
+    match store::lock_existing_data_dir(data_dir) {
         Ok(hold) => Ok(ToolHost::Nobody(hold)),
         Err(StoreError::Held { .. }) => Ok(ToolHost::Silent),
         Err(error) => Err(error.into()),
@@ -129,7 +129,7 @@ fn run_here(
     data_dir: &Path,
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
-    _hold: &Hold,
+    _hold: &DataDirLock,
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let nothing = ToolContext {
@@ -142,8 +142,8 @@ fn run_here(
         engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
-        Ok(Existing { reader, generation, path, .. }) => {
-            let about = About::read(&path);
+        Ok(ReadOnlyStore { reader, generation, path, .. }) => {
+            let about = GenerationManifest::read(&path);
             let [optimizations, jobs, runs] = Topic::ALL.map(|topic| about.topic(topic));
             let topics = TopicNames::new(optimizations, jobs, runs);
             let bounds = bounds(&reader, kafka)?;
@@ -162,7 +162,7 @@ fn run_here(
 fn run_with_engine(
     tool: &Tool,
     projection: &ProjectionConfig,
-    _hold: &Hold,
+    _hold: &DataDirLock,
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));

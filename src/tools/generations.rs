@@ -5,8 +5,8 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{ToolContext, ToolOutcome};
-use crate::engine::rebuild::Plan;
-use crate::store::{self, HoldsMore, Listed, MissingHistory, PartitionPosition};
+use crate::generation::rebuild::Plan;
+use crate::store::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
@@ -33,7 +33,7 @@ pub struct Generation {
     pub damage: Option<String>,
     /// What the generation has and the one that took its place has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holds_more: Option<HoldsMore>,
+    pub holds_more: Option<Surplus>,
 }
 
 pub fn list(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
@@ -66,8 +66,7 @@ pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyho
         );
     }
     if !accept_loss
-        && let Some(HoldsMore { replaced_by, what, .. }) =
-            store::holds_more(&store::directory(data_dir, generation))?
+        && let Some(Surplus { replaced_by, what, .. }) = store::surplus(&store::directory(data_dir, generation))?
     {
         bail!(
             "generation {generation:06} has more than generation {replaced_by}, which took its place ({what}), and the topics \
@@ -78,8 +77,8 @@ pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyho
     list(access)
 }
 
-fn generation(access: &ToolContext, listed: Listed) -> anyhow::Result<Generation> {
-    let Listed { name, live, damage, bytes, about, path: _ } = listed;
+fn generation(access: &ToolContext, listed: GenerationListing) -> anyhow::Result<Generation> {
+    let GenerationListing { name, live, damage, bytes, about, path: _ } = listed;
     let mut generation = Generation {
         generation: name,
         live,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::generations::Generation;
 use super::verify::{LogComparison, VerifyReport};
-use crate::engine::rebuild::{Comparison, Example, Finished, RebuildCounts};
 use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
+use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
 use crate::store::verify::{Problem, Verified};
@@ -167,8 +167,8 @@ fn left_over(pieces: u64) -> String {
     }
 }
 
-pub fn rebuilt(finished: &Finished) -> String {
-    let Finished {
+pub fn rebuilt(finished: &RebuildOutcome) -> String {
+    let RebuildOutcome {
         generation,
         records,
         found,
@@ -263,12 +263,12 @@ pub fn rebuild_status(stands: &Value) -> String {
 pub fn begun(answer: &Value) -> String {
     let not_yet =
         "It is under way: `optview rebuild --status` shows how far it is, `optview rebuild --abort` ends it.\n";
-    Finished::deserialize(answer).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
+    RebuildOutcome::deserialize(answer).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
 }
 
 /// Formats the status of a rebuild after it was aborted, or its result if it ended before that.
 pub fn aborted(answer: &Value) -> String {
-    Finished::deserialize(answer).map_or_else(|_| rebuild_status(answer), |finished| rebuilt(&finished))
+    RebuildOutcome::deserialize(answer).map_or_else(|_| rebuild_status(answer), |finished| rebuilt(&finished))
 }
 
 pub fn generations(generations: &[Generation]) -> String {

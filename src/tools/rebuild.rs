@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::CACHE_BYTES;
 use super::{ProgressCallback, ToolContext, ToolOutcome};
-use crate::engine::rebuild::{self, Finished, Options, Plan, RebuildCounts, Ticket, What, show_frozen};
-use crate::engine::roll_back_frozen_unserved;
+use crate::generation::rebuild::{
+    self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
+};
+use crate::generation::roll_back_frozen_unserved;
 use crate::progress::Progress;
 use crate::store;
 
@@ -22,11 +24,11 @@ const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
 pub fn build(
     access: ToolContext,
-    options: &Options,
+    options: &RebuildOptions,
     detach: bool,
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
-    let is_asked = |plan: &Plan| plan.what == What::Build && plan.options == *options;
+    let is_asked = |plan: &Plan| plan.kind == RebuildKind::Build && plan.options == *options;
     let plan = || Plan::build(&access.data_dir, options.clone());
     let ticket = begin(&access, detach, is_asked, plan)?;
     let data_dir = access.data_dir.clone();
@@ -42,7 +44,7 @@ pub fn go_back(
     detach: bool,
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
-    let is_asked = |plan: &Plan| plan.what == What::Return && to.is_none_or(|to| to == plan.generation);
+    let is_asked = |plan: &Plan| plan.kind == RebuildKind::Rollback && to.is_none_or(|to| to == plan.generation);
     let plan = || {
         let plan = Plan::go_back(&access.data_dir, to, keep)?;
         refuse_to_return(&access, plan.generation)?;
@@ -66,7 +68,7 @@ fn refuse_to_return(access: &ToolContext, generation: u64) -> anyhow::Result<()>
     if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
         return Ok(());
     }
-    let standing = store::standing(&access.data_dir, generation, engine.config.store_cache_bytes);
+    let standing = store::read_position(&access.data_dir, generation, engine.config.store_cache_bytes);
     let standing = standing.with_context(|| format!("generation {generation:06} cannot be gone back to"))?;
     rebuild::refuse_to_return(&engine.config, generation, &standing)
 }
@@ -127,21 +129,21 @@ fn begin(
 
 /// What the one that is under way says, or the one that ended last.
 #[derive(Serialize, Deserialize)]
-pub struct Stands {
+pub struct RebuildStatus {
     pub generation: Option<String>,
     pub under_way: bool,
     pub progress: Option<Progress>,
     /// What the new generation has come to by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<RebuildCounts>,
-    pub finished: Option<Finished>,
+    pub finished: Option<RebuildOutcome>,
     pub failed: Option<String>,
 }
 
 pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
     let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let stands = match ticket.as_ref().map(Ticket::look) {
-        Some((progress, ended)) => Stands {
+        Some((progress, ended)) => RebuildStatus {
             found: ticket.as_ref().filter(|_| ended.is_none()).map(Ticket::counts),
             generation: ticket.map(|ticket| format!("{:06}", ticket.plan().generation)),
             under_way: ended.is_none(),
@@ -150,7 +152,7 @@ pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
             failed: ended.and_then(Result::err),
         },
         // One that was interrupted waits for the next start.
-        None => Stands {
+        None => RebuildStatus {
             generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
@@ -207,7 +209,7 @@ fn watched(
 }
 
 /// A difference counts where that is what was asked for.
-fn outcome(finished: &Finished) -> anyhow::Result<ToolOutcome> {
+fn outcome(finished: &RebuildOutcome) -> anyhow::Result<ToolOutcome> {
     let problem_found = !finished.cut_over && finished.comparison.found_differences();
     Ok(ToolOutcome { problem_found, ..ToolOutcome::new(finished)? })
 }

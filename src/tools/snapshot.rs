@@ -38,7 +38,7 @@ pub fn export(
 /// Runs `optview snapshot import`.
 pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
-    let _hold = store::hold(data_dir)?;
+    let _hold = store::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
     let room = Room { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {

@@ -7,11 +7,11 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::commands::{ToolRequirements, perform_with_progress, show};
-use super::rebuild::Stands;
+use super::rebuild::RebuildStatus;
 use super::{ProgressCallback, Tool, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
-use crate::engine::rebuild::{Comparison, Example, Finished};
+use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
 use crate::progress::Progress;
 use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
@@ -76,7 +76,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
         ToolRequirements { kafka: None, ..needs },
         false,
     )?;
-    let Stands { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
+    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
     // A rebuild that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
@@ -100,8 +100,8 @@ fn print_report(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
 }
 
 impl VerifyReport {
-    fn new(mut verified: Verified, replayed: anyhow::Result<Finished>) -> VerifyReport {
-        let Finished { records, comparison, .. } = match replayed {
+    fn new(mut verified: Verified, replayed: anyhow::Result<RebuildOutcome>) -> VerifyReport {
+        let RebuildOutcome { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
                 let failed = Some(format!("{why:#}"));

@@ -110,7 +110,7 @@ fn written() -> tempfile::TempDir {
     directory
 }
 
-fn write_one_view(opened: store::Opened, jobs: &str) {
+fn write_one_view(opened: store::OpenStore, jobs: &str) {
     let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
     opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     let held = PartitionCheckpoint { next_offset: 5, anchor: None, topic_id: None };
@@ -250,7 +250,7 @@ fn a_mark_that_names_another_generation_than_the_live_one_means_nothing() {
 fn a_generation_that_has_more_is_removed_only_where_that_is_accepted() {
     let directory = two_generations();
     let data_dir = directory.path().join("data");
-    store::note_holds_more(&store::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned())).unwrap();
+    store::note_surplus(&store::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned())).unwrap();
     let listed = run(&["generations", "--json"], &data_dir).1;
     assert_eq!(listed[0]["holds_more"]["replaced_by"], "000002", "{listed}");
     let refused = |arguments: &[&str], part: &str| {

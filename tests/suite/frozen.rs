@@ -7,7 +7,7 @@ use std::process::Command;
 
 use optview::codec::stored::{FORMAT, LAYOUT};
 use optview::domain::Commit;
-use optview::store::{self, Checkpoint, Existing, ListQuery, PartitionCheckpoint, StoreError};
+use optview::store::{self, Checkpoint, ListQuery, PartitionCheckpoint, ReadOnlyStore, StoreError};
 use serde_json::{Value, json};
 
 use crate::made;
@@ -39,7 +39,7 @@ fn written() -> tempfile::TempDir {
     directory
 }
 
-fn open(directory: &Path) -> Existing {
+fn open(directory: &Path) -> ReadOnlyStore {
     let begin = std::time::Instant::now();
     loop {
         match store::open_existing(directory, made::CACHE_BYTES) {
@@ -52,7 +52,7 @@ fn open(directory: &Path) -> Existing {
 }
 
 /// All that readers get.
-fn shown(existing: &Existing) -> Vec<store::Response> {
+fn shown(existing: &ReadOnlyStore) -> Vec<store::Response> {
     let reader = &existing.reader;
     let view = |number| reader.get(&format!("o{number}"), Some(made::ORGANIZATION)).unwrap().expect("a view");
     let mut shown: Vec<_> = (0..VIEWS).map(view).collect();

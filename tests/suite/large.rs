@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::event::{JobChange, JsonObject, Metadata, RunChange};
 use optview::domain::{Commit, Job, Optimization, Position, Timestamp, Topic};
-use optview::store::{ListQuery, Opened, Writer};
+use optview::store::{ListQuery, OpenStore, Writer};
 use serde_json::Value;
 
 use crate::made;
@@ -53,7 +53,7 @@ fn small(id: &str) -> Optimization {
 }
 
 fn open(directory: &Path) -> Writer {
-    let Opened { writer, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, moved_aside, .. } = made::open(directory);
     assert_eq!(moved_aside, None);
     writer
 }

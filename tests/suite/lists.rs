@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Register, Status, Timestamp};
-use optview::store::{ListQuery, Opened, Reader, Writer};
+use optview::store::{ListQuery, OpenStore, Reader, Writer};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ struct Store {
 impl Store {
     fn new() -> Store {
         let directory = tempfile::tempdir().unwrap();
-        let Opened { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = made::open(directory.path());
         Store { directory, writer, model: Model::new(), commits: 0 }
     }
 
@@ -150,7 +150,7 @@ impl Store {
 
     fn reopen(self) -> Store {
         self.writer.finish().unwrap();
-        let Opened { writer, moved_aside, .. } = made::open(self.directory.path());
+        let OpenStore { writer, moved_aside, .. } = made::open(self.directory.path());
         assert_eq!(moved_aside, None);
         Store { writer, commits: 0, ..self }
     }
@@ -250,7 +250,7 @@ fn the_catalog_on_the_disk_does_not_grow_with_changes_and_none_is_lost() {
         writer.finish().unwrap();
         let (count, bytes) = chunks(directory.path());
         most = (most.0.max(count), most.1.max(bytes));
-        let Opened { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = made::open(directory.path());
         store = Store { directory, writer, model, commits: 0 };
         store.check();
     }

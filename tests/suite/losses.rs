@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use optview::domain::{Commit, Optimization, Shortfall};
-use optview::store::{self, Compared, Existing, Reader, StoreError, compare, is_missing_job};
+use optview::store::{self, ReadOnlyStore, Reader, StoreError, ViewDiff, compare, is_missing_job};
 
 use crate::made;
 use crate::other_version::fold_otherwise;
@@ -33,7 +33,7 @@ fn open(directory: &Path) -> Reader {
                 std::thread::sleep(Duration::from_millis(1));
             }
             opened => {
-                let Existing { reader, .. } = opened.unwrap();
+                let ReadOnlyStore { reader, .. } = opened.unwrap();
                 return reader;
             }
         }
@@ -53,15 +53,15 @@ fn views_that_vanish_or_go_back_are_told_from_those_that_only_differ() {
     let new = written(vec![named("same", 5), named("back", 4), named("ahead", 6), deleted("deleted")], &[]);
     let (old, new) = (open(old.path()), open(new.path()));
     let of = |id: &str| compare(&old, &new, id).unwrap();
-    assert_eq!(of("same"), (Compared::Same, Shortfall::default()));
-    assert_eq!(of("gone"), (Compared::OnlyOld, Shortfall { view: true, ..Shortfall::default() }));
+    assert_eq!(of("same"), (ViewDiff::Same, Shortfall::default()));
+    assert_eq!(of("gone"), (ViewDiff::OnlyOld, Shortfall { view: true, ..Shortfall::default() }));
     let (compared, shortfall) = of("back");
-    assert!(matches!(compared, Compared::Differing(_)), "{compared:?}");
+    assert!(matches!(compared, ViewDiff::Differing(_)), "{compared:?}");
     assert_eq!(shortfall.fields, ["name", "description"]);
     let (compared, shortfall) = of("ahead");
-    assert!(matches!(compared, Compared::Differing(_)) && shortfall.is_none(), "{compared:?} {shortfall:?}");
+    assert!(matches!(compared, ViewDiff::Differing(_)) && shortfall.is_none(), "{compared:?} {shortfall:?}");
     let (compared, shortfall) = of("deleted");
-    assert!(compared == Compared::OnlyOld && shortfall.is_none(), "an event took it away: {shortfall:?}");
+    assert!(compared == ViewDiff::OnlyOld && shortfall.is_none(), "an event took it away: {shortfall:?}");
 }
 
 #[test]

@@ -8,14 +8,14 @@ use optview::domain::event::JobChange;
 use optview::domain::{
     Commit, Created, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
-use optview::store::{self, Opened, StoreError, Writer};
+use optview::store::{self, OpenStore, StoreError, Writer};
 
 /// What sled may keep in memory: little, so that it reads what it wrote.
 pub const CACHE_BYTES: u64 = 1 << 20;
 
 /// Opens a store that this process may just have closed: sled lets go of its file a moment later, and so does a process
 /// that another test starts, which has all our files until it is its own program.
-pub fn open(directory: &Path) -> Opened {
+pub fn open(directory: &Path) -> OpenStore {
     let begin = Instant::now();
     loop {
         match store::open(directory, CACHE_BYTES) {

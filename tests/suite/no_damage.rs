@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use optview::domain::Commit;
-use optview::store::{Checkpoint, Opened, PartitionCheckpoint};
+use optview::store::{Checkpoint, OpenStore, PartitionCheckpoint};
 use rustix::io::Errno;
 
 use crate::made;
@@ -67,7 +67,7 @@ fn refusing() -> &'static Path {
 fn written() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for sequence in 1..=2 {
-        let Opened { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = made::open(directory.path());
         for part in 0..3 {
             let numbers = (0..VIEWS).filter(|number| number % 3 == part);
             let made = |number: u64| {
@@ -132,7 +132,7 @@ fn check_untouched(data_dir: &Path, what: &dyn std::fmt::Debug) {
     let names: Vec<_> =
         fs::read_dir(data_dir.join("generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["000001"], "{what:?}");
-    let Opened { writer, generation, moved_aside, .. } = made::open(data_dir);
+    let OpenStore { writer, generation, moved_aside, .. } = made::open(data_dir);
     assert_eq!((generation, moved_aside), (1, None), "{what:?}");
     assert_eq!(
         writer.checkpoint_at_open().values().map(|held| held.next_offset).collect::<Vec<_>>(),

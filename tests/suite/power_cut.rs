@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use optview::domain::Commit;
-use optview::store::{self, Checkpoint, Opened, PartitionCheckpoint};
+use optview::store::{self, Checkpoint, OpenStore, PartitionCheckpoint};
 
 use crate::made::{self, Random};
 use disk::{Call, Done};
@@ -69,7 +69,7 @@ fn checkpoint_of(round: u64) -> Checkpoint {
 #[ignore = "the other tests run it, in a process of its own"]
 fn writes_a_store() {
     let directory = std::env::var_os("OPTVIEW_TEST_WATCHED").expect("run by the other tests");
-    let Opened { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
+    let OpenStore { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
     let mut checkpoints = 0;
     for round in 1..=ROUNDS {
         let optimizations = changed_in(round).into_iter().map(|number| {
@@ -170,8 +170,8 @@ fn look(directory: &Path) -> Found {
 }
 
 /// The round that the checkpoint covers, or what of it is missing.
-fn covered(opened: &Opened, checkpoint: &Checkpoint) -> Result<u64, String> {
-    let Opened { writer, .. } = opened;
+fn covered(opened: &OpenStore, checkpoint: &Checkpoint) -> Result<u64, String> {
+    let OpenStore { writer, .. } = opened;
     let partition = checkpoint.values().next().unwrap();
     let round = u64::try_from(partition.next_offset).unwrap();
     if *checkpoint != checkpoint_of(round) {

@@ -10,6 +10,7 @@ mod health;
 mod live;
 mod missing_history;
 mod script;
+mod stepped;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use optview::domain::{Event, Topic};
-use optview::projector::{self, Control, Settings};
+use optview::projector::{self, PauseHandle, Settings};
 use optview::status::{PartitionState, State, Status};
 use optview::store::ListQuery;
 use optview::synthetic::{History, HistorySettings};
@@ -27,13 +28,14 @@ use serde_json::Value;
 use crate::made;
 use crate::support::MapStore;
 use script::{Partition, Playing, Run, partitions, project};
+use stepped::{A_REPORT, Clock, Stepped};
 
 pub fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
     History::new(HistorySettings { seed, optimizations, runs: 3, concurrent: 12, ..HistorySettings::default() })
         .collect()
 }
 
-/// What one undisturbed fold of all records shows, apart from those in `except`.
+/// The result of one undisturbed fold of all records, apart from those in `except`.
 pub fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) -> MapStore {
     let mut store = MapStore::default();
     for partition in partitions {
@@ -197,7 +199,7 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     check(directory.path(), &expected(&partitions, |_, _| false));
 }
 
-/// What a metric has counted at the end.
+/// The count of a metric at the end of a run.
 pub fn counted(metric: &str, run: impl FnOnce()) -> u64 {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
@@ -214,7 +216,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let opened = directories.each_ref().map(|directory| made::open(directory.path()));
     let readers = opened.each_ref().map(|opened| opened.writer.reader());
-    let controls = [Arc::new(Control::default()), Arc::new(Control::default())];
+    let controls = [Arc::new(PauseHandle::default()), Arc::new(PauseHandle::default())];
     let patience = Duration::from_secs(20);
     let (mut compared, mut rounds) = (0, 0);
     std::thread::scope(|scope| {
@@ -230,14 +232,14 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
         }
         let ends = || partitions.iter().map(|held| ((held.topic, held.number), held.records.len() as i64));
         loop {
-            let held = controls.each_ref().map(|control| control.hold_here(patience).unwrap());
+            let held = controls.each_ref().map(|control| control.pause_here(patience).unwrap());
             let mut furthest = held[0].clone();
             for (partition, position) in &held[1] {
                 let furthest = furthest.entry(*partition).or_default();
                 *furthest = (*furthest).max(*position);
             }
             for control in &controls {
-                assert_eq!(control.hold_at(furthest.clone(), patience).unwrap(), furthest);
+                assert_eq!(control.pause_at(furthest.clone(), patience).unwrap(), furthest);
             }
             let id = |id: &str| readers.each_ref().map(|reader| reader.get(id, None).unwrap());
             for number in 0..60 {
@@ -247,12 +249,12 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
             }
             rounds += 1;
             if rounds % 16 == 0 {
-                controls[0].sync_at(furthest.clone(), patience).unwrap();
+                controls[0].checkpoint_at(furthest.clone(), patience).unwrap();
             }
             if furthest.iter().map(|(partition, position)| (*partition, *position)).eq(ends()) {
                 break;
             }
-            controls.iter().for_each(|control| control.go_on());
+            controls.iter().for_each(|control| control.resume());
         }
         controls.iter().for_each(|control| control.stop());
     });
@@ -263,7 +265,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     }
 }
 
-/// Of one that the history creates.
+/// The id of an optimization that the history creates.
 fn optimization_id(partitions: &[Partition], number: usize) -> String {
     let optimizations = partitions.iter().filter(|held| held.topic == Topic::Optimizations);
     let mut ids: Vec<_> = optimizations.flat_map(|held| held.records.iter().map(|record| &record.key)).collect();
@@ -272,7 +274,7 @@ fn optimization_id(partitions: &[Partition], number: usize) -> String {
     String::from_utf8(ids[number % ids.len()].clone()).unwrap()
 }
 
-/// On a disk in memory, which others hardly write to meanwhile.
+/// Runs on a disk in memory, which others hardly write to meanwhile.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_room() {
@@ -290,7 +292,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     std::fs::write(&ballast, vec![0; 24 << 20]).unwrap();
     let floor = free() - 4 * MIB;
     let writer = made::open(directory.path()).writer;
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
         min_free_disk: floor,
@@ -320,21 +322,15 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &control));
-        // The state is told after the reason for it.
-        while status.report().state != State::Stalled && !running.is_finished() {
-            std::thread::yield_now();
-        }
-        let report = status.report();
-        control.stop();
-        running.join().unwrap().unwrap();
-        assert_eq!(report.state, State::Stalled);
-        assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
-    });
+    let mut stepped = Stepped::new(writer, settings, source, status, &control, clock);
+    let report = stepped.turn_until("stalled", |report| report.state == State::Stalled);
+    assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
+    (0..100).for_each(|_| stepped.turn(A_REPORT));
+    let source = stepped.finish();
     assert_eq!((source.polls, source.delivered), (0, 0));
     assert!(made::open(directory.path()).writer.checkpoint_at_open().is_empty());
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use optview::domain::{Commit, Timestamp};
-use optview::store::{self, Checkpoint, ListQuery, Opened, PartitionCheckpoint, StoreError};
+use optview::store::{self, Checkpoint, ListQuery, OpenStore, PartitionCheckpoint, StoreError};
 
 use crate::made::{self, Random};
 
@@ -40,7 +40,7 @@ const COMMITS: u64 = 12;
 /// Writes a store: in several goes, so that sled has a snapshot, old pages, and free segments.
 fn write(directory: &Path) {
     for go in 0..3 {
-        let Opened { writer, .. } = made::open(directory);
+        let OpenStore { writer, .. } = made::open(directory);
         for commit in 1..=COMMITS / 3 {
             let sequence = go * COMMITS / 3 + commit;
             let optimization = |number: u64| {
@@ -98,7 +98,7 @@ enum Found {
 
 /// Opens, and reads everything.
 fn open(directory: &Path) -> Found {
-    let Opened { writer, generation, moved_aside, path } = made::open(directory);
+    let OpenStore { writer, generation, moved_aside, path } = made::open(directory);
     let current = fs::read_to_string(directory.join("CURRENT")).unwrap();
     assert_eq!(current, format!("{generation:06}\n"));
     assert!(path.ends_with(current.trim()));
@@ -234,7 +234,7 @@ fn a_generation_without_its_marker_is_moved_aside() {
 #[test]
 fn a_store_that_another_holds_is_left_alone() {
     let directory = written();
-    let Opened { writer, .. } = made::open(directory.path());
+    let OpenStore { writer, .. } = made::open(directory.path());
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"being written by who holds it").unwrap();
     store::condemn(&generation(directory.path()), "by who holds it").unwrap();

@@ -13,7 +13,11 @@ pub struct MapStore {
     pub optimizations: BTreeMap<String, Vec<u8>>,
     pub jobs: BTreeMap<String, Vec<u8>>,
     working: WorkingSet,
+    folded: u64,
 }
+
+/// The number of events after each of which the working set is checked; then it is checked once in so many.
+const CHECKED_EVENTS: u64 = 512;
 
 impl MapStore {
     pub fn fold(&mut self, envelope: &Envelope<'_>) {
@@ -24,10 +28,21 @@ impl MapStore {
     pub fn effects(&mut self, envelope: &Envelope<'_>) -> Effects {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => return effects,
+                Step::Done(effects) => {
+                    self.check_now_and_then();
+                    return effects;
+                }
                 Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
                 Step::Needs(Key::Job(id)) => self.load_job(&id),
             }
+        }
+    }
+
+    /// Checks the working set after each event while it is small, and after some of them when it is large.
+    fn check_now_and_then(&mut self) {
+        self.folded += 1;
+        if self.folded < CHECKED_EVENTS || self.folded.is_multiple_of(CHECKED_EVENTS) {
+            self.working.check();
         }
     }
 
@@ -58,6 +73,7 @@ impl MapStore {
     /// Takes what has changed and was last touched before `epoch`, in the order in which the store's writer puts it.
     fn take(&mut self, before_epoch: Option<u32>) -> Vec<Put> {
         let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
+        self.working.check();
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
             Put::Job(id.to_string(), job.as_ref().map(|job| stored::encode_job(job).unwrap()))
         };
@@ -85,6 +101,7 @@ impl MapStore {
         let epoch = self.working.next_epoch();
         let commits = self.working.commits();
         self.working.evict(epoch, commits);
+        self.working.check();
         assert_eq!(self.working.weight(), 0, "everything is written, so everything can go");
     }
 
@@ -136,6 +153,7 @@ pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
                 }
                 let commits = store.working.commits();
                 store.working.evict(before, commits);
+                store.working.check();
             }
             Then::Checkpoint => {
                 store.write();

@@ -11,7 +11,7 @@ use optview::codec::stored;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
 use optview::store::verify::{Bounds, PartitionBounds, Settings, Verified, verify};
-use optview::store::{self, Checkpoint, Existing, PartitionCheckpoint, Reader, StoreError, Writer};
+use optview::store::{self, Checkpoint, PartitionCheckpoint, ReadOnlyStore, Reader, StoreError, Writer};
 
 use crate::made;
 
@@ -69,7 +69,7 @@ fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
 }
 
 /// A moment later, where this process has just closed it.
-fn open(directory: &Path) -> Existing {
+fn open(directory: &Path) -> ReadOnlyStore {
     let begin = Instant::now();
     loop {
         match store::open_existing(directory, made::CACHE_BYTES) {

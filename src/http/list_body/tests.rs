@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{Commit, Created, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
-use crate::store::{ListQuery, Opened};
+use crate::store::{ListQuery, OpenStore};
 
 const DESCRIPTION: usize = 40_000;
 
@@ -33,7 +33,7 @@ fn optimization(number: usize) -> Optimization {
 }
 
 /// Makes a store of `count` views of 40 kB each.
-fn store(count: usize) -> (TempDir, Opened) {
+fn store(count: usize) -> (TempDir, OpenStore) {
     let directory = tempfile::tempdir().unwrap();
     let opened = crate::store::open(directory.path(), 1 << 20).unwrap();
     let optimizations = (0..count).map(|number| Shared::new(optimization(number))).collect();
@@ -52,7 +52,7 @@ fn shared(bytes: usize) -> ListMemory {
 const QUERY: ListQuery<'static> =
     ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
 
-async fn ask(opened: &Opened, shared: &ListMemory) -> Result<Response, HttpError> {
+async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     let reader = opened.writer.reader();
     response(move || reader.page(&QUERY), ListCaller::Key("key".to_owned()), shared.clone()).await
 }

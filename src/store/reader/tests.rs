@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::domain::event::JobChange;
 use crate::domain::{Commit, Created, Metadata, Position, Register, Stamp, Timestamp, Topic};
-use crate::store::Opened;
+use crate::store::OpenStore;
 
 #[derive(Clone, Copy)]
 struct Facts {
@@ -51,7 +51,7 @@ fn optimization(number: u32, facts: &Facts) -> Optimization {
 }
 
 /// A store of so many that say [`BEFORE`].
-fn store(count: u32) -> (tempfile::TempDir, Opened) {
+fn store(count: u32) -> (tempfile::TempDir, OpenStore) {
     let directory = tempfile::tempdir().unwrap();
     let opened = crate::store::open(directory.path(), 1 << 20).unwrap();
     let optimizations = (0..count).map(|number| Arc::new(optimization(number, &BEFORE))).collect();

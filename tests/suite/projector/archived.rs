@@ -1,10 +1,10 @@
-//! What is folded from an archive is what is folded from the topics.
+//! A fold of an archive gives the same as a fold of the topics.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use optview::domain::{OwnedRecord, Topic};
-use optview::projector::{self, Control};
+use optview::projector::{self, PauseHandle};
 use optview::source::archive::{ArchiveSource, Manifest};
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::{State, Status};
@@ -32,11 +32,11 @@ pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
     directory
 }
 
-/// Runs the projector over an archive until the status says so. Gives the report's last error.
+/// Runs the projector over an archive until its state is as it should be. Returns the report's last error.
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
     let opened = made::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();
-    let (status, control) = (Status::new(1), Control::default());
+    let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, room_for(1000));
     let begin = Instant::now();
     std::thread::scope(|scope| {

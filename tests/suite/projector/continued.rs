@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
-use optview::projector::{self, Control, Positions};
+use optview::projector::{self, PauseHandle, Positions};
 use optview::source::archive::{ArchiveSource, Continued, Manifest};
 use optview::source::{Polled, Source, Watermarks};
 use optview::status::Status;
-use optview::store::Opened;
+use optview::store::OpenStore;
 use proptest::prelude::*;
 
 use super::archived::archived;
@@ -20,7 +20,7 @@ use super::script::{self, Killed, Partition, Playing, Run, partitions};
 use super::{check, expected, history, room_for};
 use crate::{archive, made};
 
-/// How much of each partition is archived, and how much of that the topics have lost, in percent.
+/// Percentages of each partition: what is archived, and what of that the topics have lost.
 type Split = [(usize, usize); 6];
 
 fn split() -> impl Strategy<Value = Split> {
@@ -46,7 +46,7 @@ fn endless(seed: u64, most_in_a_batch: u64) -> Run {
 }
 
 fn continued<'a>(archive: &Path, topics: &'a [Partition], run: Run, next: &Positions) -> Continued<Playing<'a>> {
-    let topics = Playing::new(topics, run, Status::new(1), Arc::new(Control::default()));
+    let topics = Playing::new(topics, run, Status::new(1), Arc::new(PauseHandle::default()));
     Continued::new(ArchiveSource::open(archive).unwrap(), topics, next)
 }
 
@@ -83,7 +83,7 @@ fn read(
     Ok(given)
 }
 
-/// Of each partition, the first of what was given, and one past the last, where it is all that is between in its order.
+/// The first offset of each partition that was given, and one past the last. All between them must have been given, in order.
 fn runs(given: &[(Position, Vec<u8>)]) -> BTreeMap<(Topic, i32), (i64, i64)> {
     let mut runs = BTreeMap::new();
     for (Position { topic, partition, offset }, _) in given {
@@ -168,8 +168,8 @@ impl<S: Source> Source for Killing<S> {
 
 /// Projects until live, or killed.
 fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_after: Option<usize>) {
-    let Opened { writer, path, .. } = made::open(data);
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let OpenStore { writer, path, .. } = made::open(data);
+    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let names = optview::source::TopicNames::default();
     let position = |((name, partition), held): (&(String, i32), &optview::store::PartitionCheckpoint)| {
         let topic = Topic::ALL.into_iter().find(|&topic| names.get(topic) == name).unwrap();
@@ -216,7 +216,7 @@ proptest! {
 
 const HALF: Split = [(50, 50); 6];
 
-/// Why it cannot be read, where the topics are not those that were archived.
+/// Changes the topics after they were archived. Returns the reason for which they cannot be read.
 fn refused(change: impl FnOnce(&mut Vec<Partition>)) -> String {
     let (archive, mut topics) = divide(3, HALF);
     change(&mut topics);
@@ -272,7 +272,7 @@ fn a_topic_with_another_id_than_the_archived_one_is_not_read() {
     }
     std::fs::write(&path, manifest.to_string()).unwrap();
     let read_with = |topic_id| {
-        let mut playing = Playing::new(&topics, endless(1, 20), Status::new(1), Arc::new(Control::default()));
+        let mut playing = Playing::new(&topics, endless(1, 20), Status::new(1), Arc::new(PauseHandle::default()));
         playing.topic_id = topic_id;
         let next = Positions::new();
         let mut source = Continued::new(ArchiveSource::open(archive.path()).unwrap(), playing, &next);

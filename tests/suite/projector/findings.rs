@@ -1,4 +1,4 @@
-//! What the projector finds in the records is counted, and told in the status, once.
+//! The findings of the projector in the records are counted, and shown by the status, once.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,12 +9,13 @@ use optview::codec::Encoding;
 use optview::codec::encode::encode;
 use optview::domain::event::JobChange;
 use optview::domain::{Body, Event, Metadata, Timestamp, Topic};
-use optview::projector::{self, Control};
+use optview::projector::{self, PauseHandle};
 use optview::status::{Findings, RebuildCounts, State, Status};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::script::{self, Partition, Playing, Run, partitions, project};
+use super::script::{self, Partition, Playing, Run, partitions, play, project};
+use super::stepped::{Clock, Stepped};
 use super::{check, counted, expected, history};
 use crate::made;
 
@@ -84,7 +85,7 @@ fn with_findings() -> Vec<Partition> {
     partitions
 }
 
-/// What is logged meanwhile.
+/// Returns the log of a run.
 fn logged(run: impl FnOnce()) -> String {
     let log = Log::default();
     let writing = log.clone();
@@ -111,17 +112,19 @@ impl Write for Log {
 fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
     let opened = made::open(directory.path());
-    let (status, control) = (Status::new(1), Arc::new(Control::default()));
+    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let settings = script::settings(&opened.path, 0);
-    projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();
+    let source = play(Stepped::new(opened.writer, settings, source, status.clone(), &control, clock));
     assert!(source.delivered > 0);
     status
 }
 
-/// What the projector of the generation that readers see counts and logs.
+/// The metrics and log lines of a projector whose generation readers see.
 const COUNTED: [&str; 6] = [
     "optview_records_total",
     "optview_dead_letters_total",

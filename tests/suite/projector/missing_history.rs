@@ -1,5 +1,5 @@
-//! A store that is begun where the topics no longer have their beginning says so, through restarts and kills, until somebody
-//! accepts it.
+//! A store that is begun after the topics have lost their beginning shows that, through restarts and kills, until somebody accepts
+//! it.
 
 use optview::status::{MissingHistory, Status};
 use optview::store;
@@ -8,7 +8,7 @@ use super::script::{Partition, Run, partitions, project};
 use super::{check, expected, history};
 use crate::made;
 
-/// What the status at the end of a run says is missing: topic, partition, and up to where.
+/// The missing history in the status at the end of a run: topic, partition, and the first offset that is there.
 fn missing(status: &Status) -> Vec<(String, i32, i64)> {
     let report = status.report();
     assert_eq!(report.last_error.is_some(), report.is_incomplete(), "{report:?}");

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
-use optview::projector::{self, Control, Settings};
+use optview::projector::{PauseHandle, Settings};
 use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
 use optview::status::{State, Status};
-use optview::store::Opened;
+use optview::store::OpenStore;
 
+use super::stepped::{A_REPORT, Clock, Stepped};
 use crate::made::{self, Random};
 use crate::support::OwnedRecord;
 
@@ -61,17 +62,17 @@ pub fn partitions(events: &[Event<'_>]) -> Vec<Partition> {
     partitions
 }
 
-/// How one run of the projector goes.
+/// The course of one run of the projector.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Of the interleaving and of the sizes of the batches.
+    /// The seed of the interleaving and of the sizes of the batches.
     pub seed: u64,
     pub most_in_a_batch: u64,
-    /// Killed after so many records.
+    /// The number of records after which the run is killed.
     pub killed_after: Option<usize>,
-    /// Whether partitions of all topics are there.
+    /// True if partitions of all topics are there.
     pub complete: bool,
-    /// Goes on until this holds of the source and the status.
+    /// The run goes on until this holds of the source and the status.
     pub until: fn(&Playing<'_>) -> bool,
 }
 
@@ -94,22 +95,27 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
     }
 }
 
-/// Opens the store, projects, and gives the status at the end; `None` where the run was killed.
+/// The step of the clock for a turn in which something is read: some of them pass between two checkpoints.
+const A_READ: Duration = Duration::from_micros(300);
+
+/// Opens the store, projects, and returns the status at the end; `None` if the run was killed.
 pub fn project(
     directory: &Path,
     partitions: &[Partition],
     run: Run,
     change: impl FnOnce(&mut Settings),
 ) -> Option<Status> {
-    let Opened { writer, path, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, path, moved_aside, .. } = made::open(directory);
     assert_eq!(moved_aside, None);
     let mut settings = settings(&path, 0);
     change(&mut settings);
     let status = Status::new(1);
-    let control = Arc::new(Control::default());
+    let control = Arc::new(PauseHandle::default());
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        projector::run(&mut source, writer, settings, status.clone(), &control).unwrap();
+        play(Stepped::new(writer, settings, source, status.clone(), &control, clock));
     }));
     match ended {
         Ok(()) => Some(status),
@@ -118,20 +124,35 @@ pub fn project(
     }
 }
 
-/// What unwinds where a run is killed: all that the projector holds in memory is lost.
+/// Turns the projector until its script stops it, and ends it. Returns the source.
+pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
+    while !stepped.source.control.is_stopped() {
+        if stepped.source.is_over() {
+            stepped.settle();
+            stepped.turn(A_REPORT);
+        } else {
+            stepped.turn(A_READ);
+        }
+    }
+    stepped.finish()
+}
+
+/// The panic that unwinds a run that is killed: all that the projector has in memory is lost.
 pub struct Killed;
 
 pub struct Playing<'a> {
     partitions: &'a [Partition],
-    /// Where each partition is read next; `None` where it is not read.
+    /// The offset at which each partition is read next; `None` if it is not read.
     next: Vec<Option<usize>>,
     run: Run,
     random: Random,
     pub status: Status,
-    pub control: Arc<Control>,
+    pub control: Arc<PauseHandle>,
     begin: Instant,
+    /// The clock of a projector that the test turns itself.
+    pub clock: Option<Clock>,
     found: bool,
-    told_ended: Vec<bool>,
+    gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
     pub published: Vec<(Topic, i32, i64)>,
@@ -140,7 +161,7 @@ pub struct Playing<'a> {
 }
 
 impl<'a> Playing<'a> {
-    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<Control>) -> Playing<'a> {
+    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<PauseHandle>) -> Playing<'a> {
         Playing {
             next: vec![None; partitions.len()],
             partitions,
@@ -149,8 +170,9 @@ impl<'a> Playing<'a> {
             status,
             control,
             begin: Instant::now(),
+            clock: None,
             found: false,
-            told_ended: vec![false; partitions.len()],
+            gave_end: vec![false; partitions.len()],
             delivered: 0,
             polls: 0,
             published: Vec::new(),
@@ -158,7 +180,7 @@ impl<'a> Playing<'a> {
         }
     }
 
-    /// Whether nothing is left to be read.
+    /// Returns true if nothing is left to be read.
     pub fn is_over(&self) -> bool {
         let mut partitions = self.partitions.iter().zip(&self.next);
         self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
@@ -166,7 +188,7 @@ impl<'a> Playing<'a> {
 
     fn find(&self, topic: Topic, number: i32) -> usize {
         let found = self.partitions.iter().position(|held| held.topic == topic && held.number == number);
-        found.expect("a partition that the source has told of")
+        found.expect("a partition that the source has given")
     }
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
@@ -182,7 +204,7 @@ impl<'a> Playing<'a> {
             take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
         }
         if next >= records.len() {
-            if !std::mem::replace(&mut self.told_ended[at], true) {
+            if !std::mem::replace(&mut self.gave_end[at], true) {
                 take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
@@ -230,8 +252,14 @@ impl Source for Playing<'_> {
         for _ in 0..self.random.below(6) + 1 {
             self.give_some(take);
         }
-        if self.is_over() {
+        if self.is_over() && self.clock.is_none() {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn rest(&mut self, wait: Duration) {
+        if self.clock.is_none() {
+            std::thread::sleep(wait);
         }
     }
 
@@ -254,7 +282,8 @@ impl Source for Playing<'_> {
 
     fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
         let Watermarks { low, high } = self.watermarks(topic, partition)?;
-        let (topic_id, asked_at) = (self.topic_id, Instant::now());
+        let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
+        let topic_id = self.topic_id;
         Some(PartitionObservation { topic_id, low, last_stable: high, high, asked_at })
     }
 

@@ -1,0 +1,185 @@
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::*;
+use crate::domain::{OwnedRecord, Position, Record, Topic};
+use crate::generation::rebuild::{Plan, RebuildKind, RebuildOptions, RebuildState};
+use crate::progress::Progress;
+use crate::projector::{self, Settings};
+use crate::source::{Polled, Records, Source, Watermarks};
+use crate::store::{self, OpenStore};
+
+/// One partition of jobs with so many records, and nothing more.
+struct Few {
+    records: i64,
+    next: Option<i64>,
+    is_found: bool,
+    trouble: Option<String>,
+}
+
+struct One(OwnedRecord);
+
+impl Records for One {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn record(&self, _: usize) -> Record<'_> {
+        self.0.record()
+    }
+}
+
+impl Source for Few {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+        let watermarks = Watermarks { low: 0, high: self.records };
+        if !std::mem::replace(&mut self.is_found, true) {
+            take(Polled::Found { topic: Topic::Jobs, partition: 0, watermarks });
+        }
+        match self.next {
+            Some(offset) if offset < self.records => {
+                self.next = Some(offset + 1);
+                let position = Position { topic: Topic::Jobs, partition: 0, offset };
+                let (key, value, headers) = (None, Some(b"no event".to_vec()), Vec::new());
+                let record = OwnedRecord { position, timestamp_millis: Some(offset), key, value, headers };
+                take(Polled::Records(Box::new(One(record))));
+            }
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+
+    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), String> {
+        self.next = Some(offset);
+        Ok(())
+    }
+
+    fn stop(&mut self, _: Topic, _: i32) {
+        self.next = None;
+    }
+
+    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+        Some(Watermarks { low: 0, high: self.records })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_found
+    }
+
+    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+}
+
+/// A generation at work in a directory of its own.
+struct AtWork {
+    control: Arc<PauseHandle>,
+    status: Status,
+    thread: Option<JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+}
+
+impl AtWork {
+    /// Has read so many records, and sees no more.
+    fn with(records: i64, trouble: Option<&str>) -> AtWork {
+        let directory = tempfile::tempdir().unwrap();
+        let OpenStore { writer, path, .. } = store::open(directory.path(), 1 << 20).unwrap();
+        let (control, status) = (Arc::new(PauseHandle::default()), Status::new(1));
+        let settings = Settings {
+            topics: TopicNames::default(),
+            sync_interval: Duration::from_millis(1),
+            catch_up_sync_interval: Duration::from_millis(1),
+            memory_budget: 1 << 20,
+            orphan_retention: Duration::from_secs(3600),
+            store_path: path,
+            min_free_disk: 0,
+        };
+        let mut source = Few { records, next: None, is_found: false, trouble: trouble.map(str::to_owned) };
+        let (told, said) = (control.clone(), status.clone());
+        let project = move || projector::run(&mut source, writer, settings, said, &told).unwrap();
+        let thread = Some(std::thread::spawn(project));
+        let at_work = AtWork { control, status, thread, _directory: directory };
+        let begin = Instant::now();
+        let has_read =
+            |status: &Status| status.report().partitions.first().is_some_and(|held| held.position == records);
+        while !has_read(&at_work.status) {
+            assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", at_work.status.report());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        at_work
+    }
+
+    fn parts(&self) -> (Arc<PauseHandle>, Status) {
+        (self.control.clone(), self.status.clone())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.control.stop();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn shared() -> Shared {
+    let progress = Progress::new("switching", 0, None);
+    Shared {
+        plan: Plan::new(2, RebuildKind::Build, RebuildOptions::default()),
+        shown: Status::new(1),
+        new: Mutex::new(None),
+        state: Mutex::new(RebuildState { progress, ended: None }),
+        ended: Condvar::new(),
+        abort: false.into(),
+        interrupt: false.into(),
+    }
+}
+
+fn held(live: &AtWork, new: &AtWork) -> Held {
+    let mut held = Held::new(Some(live.parts()), new.parts(), TopicNames::default());
+    held.believed_after = Duration::from_millis(100);
+    held
+}
+
+#[test]
+fn two_that_have_read_as_much_meet() {
+    let (live, new) = (AtWork::with(5, None), AtWork::with(5, None));
+    let positions = hold_both(&shared(), &held(&live, &new), true).unwrap();
+    assert_eq!(positions, Positions::from([((Topic::Jobs, 0), 5)]));
+}
+
+#[test]
+fn a_topic_that_ends_before_the_others_position_is_named_and_ends_it() {
+    let (live, new) = (AtWork::with(9, None), AtWork::with(3, None));
+    let why = format!("{:#}", hold_both(&shared(), &held(&live, &new), true).unwrap_err());
+    for part in [
+        "can never be brought",
+        "the new generation is at 3 of jobs/0",
+        "read up to 9",
+        "ends at 3",
+        "created again",
+    ] {
+        assert!(why.contains(part), "no {part}: {why}");
+    }
+    let why = format!("{:#}", hold_both(&shared(), &held(&new, &live), true).unwrap_err());
+    assert!(why.contains("the live generation is at 3 of jobs/0"), "{why}");
+}
+
+#[test]
+fn what_it_waits_for_is_said_while_it_waits() {
+    let (live, new) = (AtWork::with(9, None), AtWork::with(3, Some("jobs: not authorized")));
+    let (shared, held) = (shared(), held(&live, &new));
+    std::thread::scope(|scope| {
+        let shared = &shared;
+        let meeting = scope.spawn(move || hold_both(shared, &held, false).is_err());
+        let begin = Instant::now();
+        while shared.state.lock().progress.waiting_for.is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(120), "nothing is said");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        shared.abort.store(true, std::sync::atomic::Ordering::Release);
+        assert!(meeting.join().unwrap());
+    });
+    let said = shared.state.lock().progress.waiting_for.clone().unwrap();
+    assert!(said.contains("the new generation is at 3 of jobs/0"), "{said}");
+}

@@ -1,0 +1,186 @@
+//! What the topics no longer have of what a generation was built from, partition by partition, as far as that can be known
+//! before anything is read: what is missing from between shows only when the views are compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::Context as _;
+
+use crate::config::ProjectionConfig;
+use crate::domain::{Position, Topic, TopicId};
+use crate::source::Watermarks;
+use crate::source::archive::{Manifest, Span};
+use crate::source::kafka::look;
+use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
+
+/// A topic's name in the cluster, and the number of a partition.
+type TopicPartition = (String, i32);
+
+/// What is missing of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingRecords {
+    /// The records from where it was read first to where it begins now.
+    Beginning { origin: i64, begin: i64 },
+    /// It has fewer records than were read of it: all of them may be others.
+    End { high: i64, next_offset: i64 },
+    /// It has another record at this offset than the one that was read there: all of them are others.
+    Everything { offset: i64 },
+    /// Its topic had this id when it was read, and has that one now.
+    Recreated { read: TopicId, found: TopicId },
+    /// It is not there.
+    Partition,
+    /// Its topic is not one of those that are to be read.
+    Unnamed,
+}
+
+impl MissingRecords {
+    /// Whether the record at an offset that was read is missing.
+    fn has(&self, offset: i64) -> bool {
+        match self {
+            MissingRecords::Beginning { begin, .. } => offset < *begin,
+            MissingRecords::End { .. } | MissingRecords::Everything { .. } | MissingRecords::Recreated { .. } => {
+                true
+            }
+            MissingRecords::Partition | MissingRecords::Unnamed => true,
+        }
+    }
+}
+
+impl fmt::Display for MissingRecords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MissingRecords::Beginning { origin, begin } => write!(formatter, " from {origin} to {begin}"),
+            MissingRecords::End { high, next_offset } => write!(
+                formatter,
+                " from {high} to {next_offset} (it ends at {high} now: the topic was truncated or created again)"
+            ),
+            MissingRecords::Everything { offset } => write!(
+                formatter,
+                " as a whole (the record at {offset} is not the one that was read there before: the topic was created again)"
+            ),
+            MissingRecords::Recreated { read, found } => write!(
+                formatter,
+                " as a whole (the topic was deleted and created again: its id was {read} when it was read, and is {found} now)"
+            ),
+            MissingRecords::Partition => write!(formatter, " as a whole"),
+            MissingRecords::Unnamed => write!(formatter, ", which is none of the topics that are to be read"),
+        }
+    }
+}
+
+/// All that is missing.
+#[derive(Debug, Default)]
+pub struct MissingFromTopics(BTreeMap<TopicPartition, MissingRecords>);
+
+impl MissingFromTopics {
+    /// Looks at the topics, and at the archive that is read before them, where there is one. `origins` is from where each
+    /// partition was read first: where that is not known, from the beginning.
+    ///
+    /// # Errors
+    /// Where the topics cannot be looked at.
+    pub fn look(
+        config: &ProjectionConfig,
+        checkpoint: &Checkpoint,
+        origins: &BTreeMap<TopicPartition, i64>,
+        archive: Option<&Manifest>,
+    ) -> anyhow::Result<MissingFromTopics> {
+        let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+        let there = look::watermarks(&config.kafka, topics)?;
+        let archived = archive.map(first_offsets).unwrap_or_default();
+        let gone = checkpoint.iter().filter_map(|(key, held)| {
+            let origin = origins.get(key).copied().unwrap_or(0);
+            let begins = |low: i64| archived.get(key).copied().unwrap_or(low).min(low);
+            let gone = match there.get(key) {
+                _ if config.kafka.topics.called(&key.0).is_none() => MissingRecords::Unnamed,
+                None => MissingRecords::Partition,
+                Some(Watermarks { high, .. }) if *high < held.next_offset => {
+                    MissingRecords::End { high: *high, next_offset: held.next_offset }
+                }
+                Some(Watermarks { low, .. }) if begins(*low) > origin => {
+                    MissingRecords::Beginning { origin, begin: begins(*low) }
+                }
+                Some(_) => return None,
+            };
+            Some((key.clone(), gone))
+        });
+        let mut gone = MissingFromTopics(gone.collect());
+        gone.look_at_ids(config, checkpoint)?;
+        gone.look_at_anchors(config, checkpoint, &there)?;
+        Ok(gone)
+    }
+
+    /// Compares the ids of the topics, which decide where they are known on both sides.
+    fn look_at_ids(&mut self, config: &ProjectionConfig, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+        let read = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
+            Some(((config.kafka.topics.called(&key.0)?, key.1), held.topic_id?))
+        };
+        let read: BTreeMap<(Topic, i32), TopicId> =
+            checkpoint.iter().filter(|(key, _)| !self.0.contains_key(*key)).filter_map(read).collect();
+        if read.is_empty() {
+            return Ok(());
+        }
+        let found = look::topic_ids(&config.kafka)?;
+        for (key, read) in read {
+            let Some(&found) = found.get(&key.0).filter(|found| **found != read) else { continue };
+            let key = (config.kafka.topics.get(key.0).to_owned(), key.1);
+            self.0.insert(key, MissingRecords::Recreated { read, found });
+        }
+        Ok(())
+    }
+
+    /// Reads again the last record that was read of each partition, where it is still there.
+    fn look_at_anchors(
+        &mut self,
+        config: &ProjectionConfig,
+        checkpoint: &Checkpoint,
+        there: &BTreeMap<TopicPartition, Watermarks>,
+    ) -> anyhow::Result<()> {
+        let anchor = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
+            if self.0.contains_key(key) {
+                return None;
+            }
+            let (anchor, Watermarks { low, high }) = (held.anchor?, *there.get(key)?);
+            let topic = config.kafka.topics.called(&key.0)?;
+            (low..high).contains(&anchor.offset).then_some(((topic, key.1), anchor))
+        };
+        let anchors: BTreeMap<(Topic, i32), Anchor> = checkpoint.iter().filter_map(anchor).collect();
+        let offsets = anchors.iter().map(|(key, anchor)| (*key, anchor.offset)).collect();
+        let found = look::records_at(&config.kafka, &offsets)
+            .context("the topics cannot be compared with what was read of them before")?;
+        for ((topic, partition), anchor) in anchors {
+            // Where there is none at the offset any more, nothing can be told by it.
+            let is_other = found.get(&(topic, partition)).is_some_and(|record| {
+                record.position.offset == anchor.offset && Anchor::of(&record.record()) != anchor
+            });
+            if is_other {
+                let key = (config.kafka.topics.get(topic).to_owned(), partition);
+                self.0.insert(key, MissingRecords::Everything { offset: anchor.offset });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the event that was read at this position is missing.
+    pub fn has(&self, config: &ProjectionConfig, position: &Position) -> bool {
+        let key = (config.kafka.topics.get(position.topic).to_owned(), position.partition);
+        self.0.get(&key).is_some_and(|gone| gone.has(position.offset))
+    }
+
+    /// Each partition with what is missing.
+    pub fn told(&self) -> String {
+        let told = self.0.iter().map(|((topic, partition), gone)| format!("{topic}/{partition}{gone}"));
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The first offset that an archive has of each partition, by the topic's name in the cluster.
+fn first_offsets(archive: &Manifest) -> BTreeMap<TopicPartition, i64> {
+    let names = archive.names();
+    let first =
+        |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
+    archive.spans().into_iter().map(first).collect()
+}

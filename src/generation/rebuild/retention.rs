@@ -1,0 +1,68 @@
+//! Which generations stay beside the live one. One that has more than what took its place stays until somebody asks for its
+//! removal: nothing could bring back what it has.
+
+use std::path::Path;
+
+use crate::store;
+
+/// Leaves so many beside the live one, the one that was live until now first, then the latest. Gives those that stay beyond
+/// that.
+pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
+    let current = store::current(data_dir).ok().flatten();
+    let mut others = store::usable(data_dir).unwrap_or_default();
+    others.retain(|&number| Some(number) != current && number != before);
+    others.push(before);
+    let mut spared = Vec::new();
+    for generation in others.into_iter().rev().skip(keep) {
+        match store::surplus(&store::directory(data_dir, generation)) {
+            Ok(None) => remove(data_dir, generation),
+            Err(error) => {
+                tracing::warn!(generation, %error, "a generation is kept beyond --keep: it cannot be told what it has");
+                spared.push(generation);
+            }
+            Ok(Some(more)) => {
+                tracing::warn!(
+                    generation,
+                    has = more.what,
+                    "a generation is kept beyond --keep: it has more than the one that took its place, and `optview \
+                     generations --remove {generation:06} --accept-loss` is what removes it"
+                );
+                spared.push(generation);
+            }
+        }
+    }
+    spared
+}
+
+/// Removes a generation that is not needed. Where that fails, the next rebuild tries again.
+pub fn remove(data_dir: &Path, generation: u64) {
+    if let Err(error) = store::remove(data_dir, generation) {
+        tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_more_than_its_successor_is_kept_whatever_keep_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path();
+        drop(store::open(data_dir, 1 << 20).unwrap());
+        for number in 2..=4 {
+            drop(store::begin_beside(data_dir, number, 1 << 20).unwrap());
+        }
+        let path = |number| store::directory(data_dir, number);
+        store::note_surplus(&path(1), 2, Some("all that was lost".to_owned())).unwrap();
+        store::make_current(data_dir, 4).unwrap();
+        assert_eq!(prune(data_dir, 3, 1), [1]);
+        assert_eq!(store::usable(data_dir).unwrap(), [1, 3, 4]);
+        assert_eq!(prune(data_dir, 3, 0), [1]);
+        assert_eq!(store::usable(data_dir).unwrap(), [1, 4]);
+        // What took its place by then had everything.
+        store::note_surplus(&path(1), 4, None).unwrap();
+        assert_eq!(prune(data_dir, 1, 0), [0_u64; 0]);
+        assert_eq!(store::usable(data_dir).unwrap(), [4]);
+    }
+}

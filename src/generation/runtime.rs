@@ -1,0 +1,227 @@
+//! One generation at work: its store, and the projector's thread that keeps it up to date. Live or not yet: that makes no
+//! difference to how it works, only to who is told.
+
+mod throttle;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, bail};
+
+use super::topics;
+use crate::config::ProjectionConfig;
+use crate::projector::{self, PauseHandle, Positions, ProjectorError};
+use crate::pulse::Pulse;
+use crate::source::archive::{ArchiveSource, Continued};
+use crate::source::kafka::KafkaSource;
+use crate::source::{Source, TopicNames};
+use crate::status::{State, Status};
+use crate::store::{self, Checkpoint, MissingHistoryLedger, OpenStore, PartitionCheckpoint, Reader, StoreError};
+pub use throttle::Throttle;
+use throttle::{ThrottleRelease, ThrottledSource};
+
+/// Called where a live generation's projector ends without having been told to.
+pub type OnFailure = Arc<dyn Fn() + Send + Sync>;
+
+pub struct GenerationRuntime {
+    pub generation: u64,
+    pub path: PathBuf,
+    pub reader: Reader,
+    pub status: Status,
+    pub control: Arc<PauseHandle>,
+    /// The records that the generation is built without; `None` where nobody can write to it.
+    pub missing_history: Option<MissingHistoryLedger>,
+    /// Without work where nothing is folded.
+    pub pulse: Pulse,
+    freedom: Arc<ThrottleRelease>,
+    /// `None`: it was waited for.
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl GenerationRuntime {
+    /// Begins to keep a generation up to date: from the topics, after an archive of them where one is given.
+    pub fn start(
+        config: &ProjectionConfig,
+        opened: OpenStore,
+        restraint: Throttle,
+        archive: Option<ArchiveSource>,
+        on_failure: OnFailure,
+    ) -> anyhow::Result<GenerationRuntime> {
+        let OpenStore { writer, generation, path, .. } = opened;
+        let (control, freedom) = (Arc::new(PauseHandle::default()), Arc::new(ThrottleRelease::default()));
+        control.set_quiet(restraint.is_quiet);
+        let status = Status::new(generation);
+        status.set_views(writer.views(), writer.dead_letters());
+        if store::GenerationManifest::read(&path).topics.is_empty() {
+            store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
+        }
+        writer.note_topics(&topics::all(&config.kafka.topics))?;
+        let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
+        let missing_history = writer.missing_history();
+        let project = {
+            let (config, status, control, freedom) =
+                (config.clone(), status.clone(), control.clone(), freedom.clone());
+            move || {
+                // Also where it panics.
+                let _failure = CalledAtEnd(|| {
+                    if freedom.is_live.load(Ordering::Acquire) && !control.is_stopped() {
+                        on_failure();
+                    }
+                    // Whoever waits for it to hold need not wait any longer.
+                    control.stop();
+                });
+                let topics = KafkaSource::new(&config.kafka, &config.group_id).map_err(no_client)?;
+                let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
+                let run = |source: &mut dyn Source| {
+                    store::caught("store", "using it", || {
+                        projector::run(source, writer, settings(&config, &path), status.clone(), &control)
+                    })
+                };
+                let ended = match archive {
+                    None => run(&mut ThrottledSource::new(topics, restraint, freedom.clone())),
+                    Some(archive) => {
+                        let source = Continued::new(archive, topics, &next);
+                        run(&mut ThrottledSource::new(source, restraint, freedom.clone()))
+                    }
+                };
+                if let Err(error) = &ended {
+                    status.set_error(Some(error.to_string()));
+                    status.set_state(State::Stalled);
+                    match error {
+                        ProjectorError::Store(failure) => condemn_damaged(&path, failure),
+                        error => tracing::error!("{error}"),
+                    }
+                }
+                ended.with_context(|| format!("the generation in {}", path.display()))
+            }
+        };
+        let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(project);
+        let thread = thread.map_err(|error| StoreError::of_thread(&directory, error))?;
+        Ok(GenerationRuntime {
+            generation,
+            path: directory,
+            reader,
+            status,
+            control,
+            pulse,
+            missing_history: Some(missing_history),
+            freedom,
+            thread: Some(thread),
+        })
+    }
+
+    /// One that nobody can fold on, with what looks after it on a thread of its own.
+    pub fn frozen(
+        generation: u64,
+        path: PathBuf,
+        reader: Reader,
+        status: Status,
+        look_after: impl FnOnce(&PauseHandle) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<GenerationRuntime> {
+        let (control, freedom) = (Arc::new(PauseHandle::default()), Arc::new(ThrottleRelease::default()));
+        let told = control.clone();
+        let look_after = move || {
+            let _stopped = CalledAtEnd(|| told.stop());
+            look_after(&told)
+        };
+        let thread = std::thread::Builder::new().name("frozen".to_owned()).spawn(look_after);
+        let thread = thread.map_err(|error| StoreError::of_thread(&path, error))?;
+        Ok(GenerationRuntime {
+            generation,
+            path,
+            reader,
+            status,
+            control,
+            pulse: Pulse::default(),
+            missing_history: None,
+            freedom,
+            thread: Some(thread),
+        })
+    }
+
+    /// From now on it is what readers see, and what lag tools are told of.
+    pub fn set_live(&self, is_live: bool) {
+        self.freedom.is_live.store(is_live, Ordering::Release);
+        self.control.set_quiet(!is_live);
+    }
+
+    /// From now on it reads as fast as it can.
+    pub fn set_built(&self) {
+        self.freedom.is_built.store(true, Ordering::Release);
+    }
+
+    /// Whether it has ended, or is about to.
+    pub fn has_ended(&self) -> bool {
+        self.control.is_stopped()
+    }
+
+    /// Writes all that was read, and ends.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.control.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => bail!("the projector panicked; the log says where"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// None goes on that nobody can stop any more.
+impl Drop for GenerationRuntime {
+    fn drop(&mut self) {
+        self.control.stop();
+    }
+}
+
+fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
+    projector::Settings {
+        topics: config.kafka.topics.clone(),
+        sync_interval: config.sync_interval,
+        catch_up_sync_interval: config.catch_up_sync_interval,
+        memory_budget: config.memory_budget_bytes,
+        orphan_retention: config.orphan_retention,
+        store_path: path.to_owned(),
+        min_free_disk: config.min_free_disk_bytes,
+    }
+}
+
+/// Why there is no client of the cluster, with what to do.
+fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+    let what_to_do = match error.to_string() {
+        text if text.contains("thread") => {
+            "librdkafka cannot start its threads: raise the limit of threads (ulimit -u, TasksMax=, the container's pids limit)"
+        }
+        _ => "librdkafka does not take the settings: check --kafka-property and --kafka-properties",
+    };
+    anyhow::Error::new(error).context(what_to_do)
+}
+
+/// Of the partitions of these topics, where each goes on.
+pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
+    let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
+        Some(((names.called(name)?, *partition), held.next_offset))
+    };
+    checkpoint.iter().filter_map(position).collect()
+}
+
+struct CalledAtEnd<F: Fn()>(F);
+
+impl<F: Fn()> Drop for CalledAtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Damage that shows while running would show again: the next start builds a new generation instead. What is not proven to be
+/// damage (the disk, a limit, a mistake of ours) leaves the generation as it is, for the next start to open.
+pub(super) fn condemn_damaged(path: &Path, failure: &StoreError) {
+    if !failure.is_damage() {
+        return;
+    }
+    tracing::error!("the store is damaged: the next start moves it aside and builds it anew from Kafka");
+    if let Err(error) = store::condemn(path, &failure.to_string()) {
+        tracing::error!(%error, "the store could not be marked as damaged: remove its directory before the next start");
+    }
+}

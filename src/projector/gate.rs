@@ -1,0 +1,80 @@
+//! Reading no further than asked: what comes from beyond is put aside, in its order, until it may be folded.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::decoder::DecodedEvent;
+use super::pause::{Positions, ReadTarget};
+use super::{Moment, Projector};
+use crate::source::Source;
+use crate::store::StoreError;
+
+/// How far may be read, and what came from beyond.
+#[derive(Default)]
+pub(super) struct ReadGate {
+    /// `None`: on and on. A partition that is not named must not be read.
+    positions: Option<Positions>,
+    /// Each with the place of the first of its events that is not folded yet.
+    aside: VecDeque<(DecodedEvent, usize)>,
+    number: u64,
+    /// Answered only when there is a checkpoint.
+    sync: bool,
+    answered: bool,
+}
+
+impl ReadGate {
+    /// Whether what a partition has to tell must wait, as something of it waits already.
+    pub fn waits(&self, told: &DecodedEvent) -> bool {
+        self.aside.iter().any(|(held, _)| held.partition() == told.partition())
+    }
+
+    pub fn put_aside(&mut self, told: DecodedEvent, from: usize) {
+        self.aside.push_back((told, from));
+    }
+
+    /// The offset at which a partition is to hold.
+    pub fn limit(&self, told: &DecodedEvent) -> Option<i64> {
+        self.positions.as_ref().map(|positions| positions.get(&told.partition()).copied().unwrap_or(i64::MIN))
+    }
+}
+
+impl Projector<'_> {
+    /// Takes in what is asked. Gives whether the projector holds: then nothing is to be read.
+    pub(super) fn hold(&mut self, now: Moment, source: &mut dyn Source) -> Result<bool, StoreError> {
+        let control = self.control;
+        if let Some(asked) = control.new_target(&mut self.limits.number) {
+            self.limits.answered = false;
+            self.limits.sync = matches!(asked, ReadTarget::CheckpointAt(_));
+            self.limits.positions = match asked {
+                ReadTarget::Unlimited => None,
+                ReadTarget::Here => Some(self.partitions.positions()),
+                ReadTarget::At(positions) | ReadTarget::CheckpointAt(positions) => Some(positions),
+            };
+            for (told, from) in std::mem::take(&mut self.limits.aside) {
+                self.take_in(now, told, from)?;
+            }
+        }
+        let Some(positions) = &self.limits.positions else { return Ok(false) };
+        match self.partitions.have_reached(positions) {
+            Ok(false) => return Ok(false),
+            Ok(true) if !self.limits.answered => {
+                self.write_back.write_all(now.instant)?;
+                self.write_back.wait_until_written()?;
+                if self.limits.sync {
+                    self.checkpoint(now)?;
+                    self.settle(source)?;
+                }
+                control.answer(self.limits.number, Ok(self.partitions.positions()));
+            }
+            Err(reason) if !self.limits.answered => control.answer(self.limits.number, Err(reason)),
+            Ok(true) | Err(_) => {}
+        }
+        self.limits.answered = true;
+        if self.reporter.is_due(now.instant) {
+            self.report(now, source);
+        }
+        self.write_back.check()?;
+        control.wait(self.limits.number, Duration::from_millis(50));
+        Ok(true)
+    }
+}

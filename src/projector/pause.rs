@@ -1,0 +1,155 @@
+//! What another thread may ask of a projector while it runs: to hold at a position, to go on, to end. Two projectors that
+//! hold at the same positions have read the same, so that what they built can be compared, and one can take the other's
+//! place without anybody noticing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::domain::Topic;
+
+/// Of each partition, the next offset to be read.
+pub type Positions = BTreeMap<(Topic, i32), i64>;
+
+/// Shared by a projector's thread, which obeys, and whoever asks.
+#[derive(Default)]
+pub struct PauseHandle {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Set while the generation is not what readers see.
+    is_quiet: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    asked: ReadTarget,
+    /// Counts what was asked, so that an answer belongs to its question.
+    number: u64,
+    /// `Err`: it can never be reached, and why.
+    answer: Option<Result<Positions, String>>,
+}
+
+/// How far a projector may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum ReadTarget {
+    #[default]
+    Unlimited,
+    /// No further than it is.
+    Here,
+    /// To here exactly, and no further.
+    At(Positions),
+    /// As now, until the store holds a checkpoint of that.
+    CheckpointAt(Positions),
+}
+
+/// Why a projector does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum PauseError {
+    #[error("it cannot read that far: {0}")]
+    Unreachable(String),
+    #[error("it took longer than {0:?} to read that far, or to sync it")]
+    TooLong(Duration),
+    #[error("the projector has ended")]
+    Ended,
+}
+
+impl PauseHandle {
+    /// Ends it, cleanly. It cannot be taken back.
+    pub fn stop(&self) {
+        self.state.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().stop
+    }
+
+    /// Sets whether the projector leaves records uncounted: the projector of the generation that readers see counts them.
+    pub fn set_quiet(&self, is_quiet: bool) {
+        self.is_quiet.store(is_quiet, Ordering::Release);
+    }
+
+    pub(super) fn quiet(&self) -> Arc<AtomicBool> {
+        self.is_quiet.clone()
+    }
+
+    /// True if the projector has ever been asked anything but to stop.
+    pub fn was_used(&self) -> bool {
+        self.state.lock().number > 0
+    }
+
+    /// Has it read no further. Gives the positions when all before them can be seen by readers.
+    pub fn pause_here(&self, at_most: Duration) -> Result<Positions, PauseError> {
+        self.ask(ReadTarget::Here, at_most)
+    }
+
+    /// Has it read to these positions and not beyond. It must not have passed them.
+    pub fn pause_at(&self, positions: Positions, at_most: Duration) -> Result<Positions, PauseError> {
+        self.ask(ReadTarget::At(positions), at_most)
+    }
+
+    /// Has it hold on, and gives nothing before a checkpoint of these positions, where it holds, is on the disk.
+    pub fn checkpoint_at(&self, positions: Positions, at_most: Duration) -> Result<(), PauseError> {
+        self.ask(ReadTarget::CheckpointAt(positions), at_most).map(drop)
+    }
+
+    /// Lets it read on.
+    pub fn resume(&self) {
+        self.state.lock().ask(ReadTarget::Unlimited);
+        self.changed.notify_all();
+    }
+
+    fn ask(&self, asked: ReadTarget, at_most: Duration) -> Result<Positions, PauseError> {
+        let deadline = Instant::now() + at_most;
+        let mut state = self.state.lock();
+        state.ask(asked);
+        self.changed.notify_all();
+        loop {
+            match state.answer.take() {
+                Some(answer) => return answer.map_err(PauseError::Unreachable),
+                None if state.stop => return Err(PauseError::Ended),
+                None if self.changed.wait_until(&mut state, deadline).timed_out() => {
+                    return Err(PauseError::TooLong(at_most));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What is asked now, where that is not what was asked at `number`.
+    pub(super) fn new_target(&self, number: &mut u64) -> Option<ReadTarget> {
+        let state = self.state.lock();
+        let is_new = state.number != *number;
+        *number = state.number;
+        is_new.then(|| state.asked.clone())
+    }
+
+    /// Answers what was asked at `number`.
+    pub(super) fn answer(&self, number: u64, answer: Result<Positions, String>) {
+        let mut state = self.state.lock();
+        if state.number == number {
+            state.answer = Some(answer);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Until something else is asked than at `number`, but not for longer than `at_most`.
+    pub(super) fn wait(&self, number: u64, at_most: Duration) {
+        let mut state = self.state.lock();
+        if state.number == number && !state.stop {
+            self.changed.wait_for(&mut state, at_most);
+        }
+    }
+}
+
+impl State {
+    fn ask(&mut self, asked: ReadTarget) {
+        self.asked = asked;
+        self.number += 1;
+        self.answer = None;
+    }
+}

@@ -1,0 +1,98 @@
+//! A store that is there, opened to be looked at: by a tool while no process has it, or because this version cannot write
+//! it. Begins none, moves nothing aside, starts no thread that writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLock;
+
+use super::checkpoint;
+use super::done::Done;
+use super::frozen_reader::FrozenGeneration;
+use super::journal::Journal;
+use super::keys::{TOPICS, Trees};
+use super::{Checkpoint, FrozenMark, GenerationManifest, Reader, StoreError, generations};
+use crate::codec::stored::{self, FORMAT};
+use crate::disk::FileIdentity;
+
+/// A store that is open to be read.
+pub struct ReadOnlyStore {
+    pub reader: Reader,
+    /// The generation's number.
+    pub generation: u64,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Set if somebody asked for the live generation to be frozen.
+    pub asked: Option<FrozenMark>,
+    /// The file that it was opened from.
+    pub file: FileIdentity,
+}
+
+/// Opens the live generation of `data_dir`, to read it.
+///
+/// # Errors
+/// [`StoreError::Missing`] where there is none; what [`StoreError::is_damage`] where it cannot be used: it stays there.
+pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<ReadOnlyStore, StoreError> {
+    let missing = || StoreError::Missing { path: data_dir.to_owned() };
+    let generation = generations::current(data_dir)?.ok_or_else(missing)?;
+    let asked = FrozenMark::of_current(data_dir)?;
+    let (reader, file) = read(data_dir, generation, cache_bytes, asked.is_some())?;
+    Ok(ReadOnlyStore { reader, generation, path: generations::directory(data_dir, generation), asked, file })
+}
+
+/// Opens a generation that need not be the live one, to show it as it was left.
+///
+/// # Errors
+/// As for [`open_existing`].
+pub fn open_frozen(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<ReadOnlyStore, StoreError> {
+    let (reader, file) = read(data_dir, generation, cache_bytes, true)?;
+    Ok(ReadOnlyStore { reader, generation, path: generations::directory(data_dir, generation), asked: None, file })
+}
+
+fn read(
+    data_dir: &Path,
+    generation: u64,
+    cache_bytes: u64,
+    is_frozen: bool,
+) -> Result<(Reader, FileIdentity), StoreError> {
+    let path = generations::directory(data_dir, generation);
+    generations::with_database(&path, cache_bytes, |db, format| {
+        let trees = Trees::open(db)?;
+        let (_, catalog) = Journal::load(&trees)?;
+        let done = Done::default();
+        let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
+        done.caught_up.store(caught_up, Ordering::Release);
+        let frozen =
+            (is_frozen || format != FORMAT).then(|| Arc::new(FrozenGeneration { path: path.clone(), format }));
+        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done));
+        let db = path.join("db");
+        let file = FileIdentity::of(&db).map_err(StoreError::io("look at", &db))?;
+        Ok((Reader { frozen, ..reader }, file))
+    })
+}
+
+/// What must be known of a generation before it is brought up to date.
+pub struct GenerationPosition {
+    pub checkpoint: Checkpoint,
+    /// What the topics are called, in the order of `Topic::ALL`, where that was noted.
+    pub topics: Option<[String; 3]>,
+}
+
+/// Looks how far a generation is that nobody has open, and changes nothing in it.
+///
+/// # Errors
+/// As for [`open_existing`].
+pub fn read_position(
+    data_dir: &Path,
+    generation: u64,
+    cache_bytes: u64,
+) -> Result<GenerationPosition, StoreError> {
+    let path = generations::directory(data_dir, generation);
+    generations::with_database(&path, cache_bytes, |db, _| {
+        let trees = Trees::open(db)?;
+        let checkpoint = checkpoint::read(&trees)?;
+        let topics = trees.meta.get(TOPICS)?.map(|bytes| stored::decode(&bytes, "topics' names")).transpose()?;
+        Ok(GenerationPosition { checkpoint, topics })
+    })
+}
