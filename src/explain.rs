@@ -14,7 +14,7 @@ use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
 use crate::domain::{Job, Link, Optimization, RunSet};
 use crate::source::TopicNames;
-use crate::store::{Kept, Reader, StoreError};
+use crate::store::{Reader, StoreError, StoredRecord};
 use causes::Causes;
 pub use unlinked_job::unlinked_job;
 
@@ -139,11 +139,11 @@ const TRIES: usize = 100;
 
 /// Explains an optimization. Returns `None` if nothing is known of it.
 pub fn explain(reader: &Reader, id: &str, topics: &TopicNames) -> Result<Option<Explanation>, StoreError> {
-    let Some(mut kept) = reader.kept(id)? else { return Ok(None) };
+    let Some(mut kept) = reader.stored_record(id)? else { return Ok(None) };
     for _ in 0..TRIES {
         let before = jobs_before(reader, &kept.optimization)?;
         // A job's state may move from one record to another between two reads.
-        let Some(again) = reader.kept(id)? else { return Ok(None) };
+        let Some(again) = reader.stored_record(id)? else { return Ok(None) };
         if again == kept {
             return Ok(Some(explanation(&kept, &before, topics)));
         }
@@ -163,7 +163,7 @@ fn jobs_before(reader: &Reader, optimization: &Optimization) -> Result<BTreeMap<
     Ok(jobs)
 }
 
-fn explanation(kept: &Kept, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
+fn explanation(kept: &StoredRecord, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
     let optimization = &kept.optimization;
     let causes = Causes { optimization, topics };
     let unknown = Job::default();

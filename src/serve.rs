@@ -25,7 +25,7 @@ use crate::signals;
 use crate::snapshot::{self, Room};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
-use crate::store::verify::{Bounds, PartitionBounds};
+use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::tools;
 use crate::version::{COMMIT, VERSION};
 
@@ -270,7 +270,7 @@ fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
 }
 
 /// As the broker last told.
-fn bounds(report: &Report) -> Option<Bounds> {
+fn bounds(report: &Report) -> Option<TopicBounds> {
     let of = |held: &PartitionReport| {
         let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
         let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };

@@ -28,7 +28,7 @@ use crate::http::control;
 use crate::progress::Progress;
 use crate::snapshot::Room;
 use crate::source::TopicNames;
-use crate::store::verify::Bounds;
+use crate::store::verify::TopicBounds;
 use crate::store::{Reader, StoreError};
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
 pub use dispatch::perform;
@@ -111,7 +111,7 @@ pub struct ToolContext {
     /// The names of the topics in the cluster.
     pub topics: TopicNames,
     /// Returns the bounds of each partition on the broker, if they are known.
-    pub bounds: Box<dyn Fn() -> Option<Bounds>>,
+    pub bounds: Box<dyn Fn() -> Option<TopicBounds>>,
     /// True if requests are answered from the store meanwhile.
     pub is_served: bool,
     /// The engine that keeps the store up to date, if any does.

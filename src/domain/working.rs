@@ -65,8 +65,8 @@ pub struct WorkingSet {
 pub(super) struct OptimizationSlot {
     pub(super) record: Arc<Optimization>,
     dirty: bool,
-    touched: u32,
-    committed: u64,
+    touched_epoch: u32,
+    committed_in: u64,
 }
 
 pub(super) struct JobSlot {
@@ -80,12 +80,12 @@ pub(super) struct JobSlot {
     pub(super) parked: Option<Arc<Job>>,
     /// Optimizations that held the state, do so no longer, and have not been written since. The slot is dirty while
     /// there are any.
-    left: SmallVec<[usize; 1]>,
+    left_unwritten: SmallVec<[usize; 1]>,
     /// The store has a parked state under this id.
     stored: bool,
     dirty: bool,
-    touched: u32,
-    committed: u64,
+    touched_epoch: u32,
+    committed_in: u64,
 }
 
 impl WorkingSet {
@@ -118,7 +118,12 @@ impl WorkingSet {
         let record = Arc::new(stored.unwrap_or_else(|| Optimization::new(id.clone())));
         let entry = self.optimizations.vacant_entry();
         let slot = entry.key();
-        entry.insert(OptimizationSlot { record: record.clone(), dirty: false, touched: self.epoch, committed: 0 });
+        entry.insert(OptimizationSlot {
+            record: record.clone(),
+            dirty: false,
+            touched_epoch: self.epoch,
+            committed_in: 0,
+        });
         self.optimization_ids.insert(&record.id, slot);
         for link in record.links() {
             let job = self.job_slot_or_new(&link.job_id);
@@ -172,26 +177,26 @@ impl WorkingSet {
         let stays = |touched: u32| before_epoch.is_some_and(|epoch| touched >= epoch);
         dirty_optimizations.retain(|&slot| {
             let slot = &mut optimizations[slot];
-            if !stays(slot.touched) {
-                (slot.dirty, slot.committed) = (false, *commits);
+            if !stays(slot.touched_epoch) {
+                (slot.dirty, slot.committed_in) = (false, *commits);
                 commit.optimizations.push(slot.record.clone());
             }
             slot.dirty
         });
         let unwritten = |optimization: usize| optimizations[optimization].dirty;
         let mut put = |job: &mut JobSlot, parked: Option<Arc<Job>>| {
-            (job.stored, job.committed) = (parked.is_some(), *commits);
-            job.left.clear();
+            (job.stored, job.committed_in) = (parked.is_some(), *commits);
+            job.left_unwritten.clear();
             commit.jobs.push((job.id.clone(), parked));
         };
         dirty_jobs.retain(|&slot| {
             let job = &mut jobs[slot];
-            let left = job.left.len();
-            job.left.retain(|optimization| unwritten(*optimization));
+            let left = job.left_unwritten.len();
+            job.left_unwritten.retain(|optimization| unwritten(*optimization));
             // What held the state is written without it: the state must not be later.
-            let at_once = job.left.len() < left;
+            let at_once = job.left_unwritten.len() < left;
             if let Some(parked) = job.parked.clone() {
-                job.dirty = !at_once && stays(job.touched);
+                job.dirty = !at_once && stays(job.touched_epoch);
                 if !job.dirty {
                     put(job, Some(parked));
                 }
@@ -201,9 +206,9 @@ impl WorkingSet {
                 put(job, Some(optimizations[home].record.job.clone().into()));
             }
             // What is parked stays until the home is written; where this commit does that, it is removed after it.
-            job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left.is_empty());
+            job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left_unwritten.is_empty());
             if !job.dirty {
-                job.left.clear();
+                job.left_unwritten.clear();
                 if job.stored {
                     put(job, None);
                 }
@@ -235,7 +240,7 @@ impl WorkingSet {
         let old: Vec<usize> = self
             .optimizations
             .iter()
-            .filter(|(_, slot)| !slot.dirty && slot.touched < before_epoch && slot.committed <= written)
+            .filter(|(_, slot)| !slot.dirty && slot.touched_epoch < before_epoch && slot.committed_in <= written)
             .map(|(at, _)| at)
             .collect();
         for at in old {
@@ -253,8 +258,8 @@ impl WorkingSet {
         jobs.retain(|at, slot| {
             let kept = slot.dirty
                 || !slot.claimants.is_empty()
-                || slot.touched >= before_epoch
-                || slot.committed > written;
+                || slot.touched_epoch >= before_epoch
+                || slot.committed_in > written;
             if !kept {
                 job_ids.remove(&slot.id, at);
             }
@@ -293,11 +298,11 @@ impl WorkingSet {
     /// The record, to be changed.
     pub(super) fn change_optimization(&mut self, slot: usize) -> &mut Optimization {
         let held = &mut self.optimizations[slot];
-        held.touched = self.epoch;
+        held.touched_epoch = self.epoch;
         if !held.dirty {
             held.dirty = true;
             self.dirty_optimizations.push(slot);
-            self.changed_again += usize::from(held.committed > 0);
+            self.changed_again += usize::from(held.committed_in > 0);
         }
         Arc::make_mut(&mut held.record)
     }
@@ -305,15 +310,15 @@ impl WorkingSet {
     /// Notes that an optimization, to be written, holds the job's state no longer.
     pub(super) fn leave(&mut self, job: usize, optimization: usize) {
         let job = self.change_job(job);
-        if !job.left.contains(&optimization) {
-            job.left.push(optimization);
+        if !job.left_unwritten.contains(&optimization) {
+            job.left_unwritten.push(optimization);
         }
     }
 
     /// The job's slot, its parked state to be changed.
     pub(super) fn change_job(&mut self, slot: usize) -> &mut JobSlot {
         let held = &mut self.jobs[slot];
-        held.touched = self.epoch;
+        held.touched_epoch = self.epoch;
         if !held.dirty {
             held.dirty = true;
             self.dirty_jobs.push(slot);
@@ -345,11 +350,11 @@ impl WorkingSet {
             claimants: SmallVec::new(),
             home: None,
             parked: None,
-            left: SmallVec::new(),
+            left_unwritten: SmallVec::new(),
             stored: false,
             dirty: false,
-            touched: self.epoch,
-            committed: 0,
+            touched_epoch: self.epoch,
+            committed_in: 0,
         });
         self.job_ids.insert(id, slot);
         slot

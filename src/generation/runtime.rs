@@ -75,7 +75,7 @@ impl GenerationRuntime {
                 let topics = KafkaSource::new(&config.kafka, &config.group_id).map_err(no_client)?;
                 let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
                 let run = |source: &mut dyn Source| {
-                    store::caught("store", "using it", || {
+                    store::catch_sled_panic("store", "using it", || {
                         projector::run(source, writer, settings(&config, &path), status.clone(), &control)
                     })
                 };

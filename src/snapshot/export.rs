@@ -11,7 +11,7 @@ use super::{Room, SnapshotError, Summary, Watch};
 use crate::codec::stored;
 use crate::disk::{self, TargetError};
 use crate::domain::Topic;
-use crate::store::{self, Copied, PartitionPosition, Reader};
+use crate::store::{self, ExportedRecord, PartitionPosition, Reader};
 
 /// How many records are written before anybody is told.
 const TOLD_EVERY: u64 = 1_024;
@@ -45,7 +45,7 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     }
     room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
-    let copying = reader.begin_copy()?;
+    let copying = reader.begin_export()?;
     let positions = PartitionPosition::all(&copying.checkpoint);
     let optimizations = u64::from(reader.numbers());
     let head = Head {
@@ -73,12 +73,12 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {
-            Copied::Job(id, job) => entries.put(Kind::Job, id, job),
-            Copied::Optimization(optimization) => {
+            ExportedRecord::Job(id, job) => entries.put(Kind::Job, id, job),
+            ExportedRecord::Optimization(optimization) => {
                 views += u64::from(stored::layout(optimization)?.shown);
                 entries.put(Kind::Optimization, &[], optimization)
             }
-            Copied::DeadLetter(dead_letter) => entries.put(Kind::DeadLetter, &[], dead_letter),
+            ExportedRecord::DeadLetter(dead_letter) => entries.put(Kind::DeadLetter, &[], dead_letter),
         };
         put.map_err(failed)?;
         records += 1;

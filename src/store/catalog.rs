@@ -6,17 +6,17 @@
 //!
 //! It stands behind one lock, under which nobody walks a list: a reader takes a snapshot of the list and lets go of the lock.
 
-mod checking;
+mod consistency;
 mod facets;
 mod ids;
 mod list;
-mod loading;
+mod loader;
 mod order;
 mod scopes;
 
-pub use checking::ListCheck;
+pub use consistency::ListCheck;
 pub use ids::Ids;
-pub use loading::Loading;
+pub use loader::CatalogLoader;
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, hash_map};
@@ -42,13 +42,13 @@ pub struct Entry<'a> {
     pub id: &'a str,
     /// `None` where readers must not see it.
     #[serde(borrow)]
-    pub listed: Option<Listed<'a>>,
+    pub listed: Option<ListEntry<'a>>,
     /// Hashes of the jobs that it links, now or before.
     pub jobs: SmallVec<[u64; 1]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed<'a> {
+pub struct ListEntry<'a> {
     pub organization_id: &'a str,
     pub project_id: &'a str,
     pub kind: Option<&'a str>,
@@ -58,7 +58,7 @@ pub struct Listed<'a> {
 
 impl Entry<'_> {
     pub fn of(optimization: &Optimization, number: u32) -> Entry<'_> {
-        let listed = optimization.shown().map(|created| Listed {
+        let listed = optimization.shown().map(|created| ListEntry {
             organization_id: &created.value.organization_id,
             project_id: &created.value.project_id,
             kind: created.value.kind.as_deref(),
@@ -88,21 +88,21 @@ pub struct Catalog {
 /// An entry, its texts shared.
 struct Slot {
     id: Arc<str>,
-    listed: Option<ListedSlot>,
+    listed: Option<ListSlot>,
     jobs: SmallVec<[u64; 1]>,
     /// The chunk that holds its latest entry.
     chunk: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct ListedSlot {
+struct ListSlot {
     created_at: Timestamp,
     /// The number of its project's scope.
     project: u32,
     facet: Facet,
 }
 
-impl ListedSlot {
+impl ListSlot {
     fn place(self, number: u32) -> Place {
         Place { created_millis: self.created_at.millis(), number, facet: self.facet }
     }
@@ -172,7 +172,7 @@ impl Catalog {
         }
     }
 
-    fn has_facet(&self, listed: &Listed<'_>, facet: Facet) -> bool {
+    fn has_facet(&self, listed: &ListEntry<'_>, facet: Facet) -> bool {
         let kind = listed.kind.map(|kind| self.kinds.find(kind));
         kind != Some(None) && facet == Facet::new(listed.status, kind.flatten())
     }
@@ -207,8 +207,8 @@ impl Catalog {
     }
 
     /// An entry's part in the lists, for which there is a scope from now on.
-    fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListedSlot> {
-        entry.listed.as_ref().map(|listed| ListedSlot {
+    fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListSlot> {
+        entry.listed.as_ref().map(|listed| ListSlot {
             created_at: listed.created_at,
             project: self.scopes.find_or_add_project(listed.organization_id, listed.project_id),
             facet: Facet::new(listed.status, listed.kind.map(|kind| self.kinds.find_or_add(kind))),
@@ -241,18 +241,18 @@ impl Catalog {
         }
     }
 
-    fn relist(&mut self, number: u32, listed: Option<ListedSlot>) {
+    fn relist(&mut self, number: u32, listed: Option<ListSlot>) {
         let Some(slot) = &self.slots[number as usize] else { return };
         let held = slot.listed;
         if held == listed {
             return;
         }
-        let stays = |held: &ListedSlot| {
+        let stays = |held: &ListSlot| {
             listed.is_some_and(|new| new.project == held.project && new.created_at == held.created_at)
         };
         match (held.filter(stays), listed) {
             (Some(held), Some(new)) => {
-                let compare = |one, other| compared(&self.slots, one, other);
+                let compare = |one, other| compare_listed(&self.slots, one, other);
                 let set = |order: &mut Order| order.set_facet(held.place(number), new.facet, &compare);
                 self.scopes.each_order(held.project, set);
                 self.set_listed(number, listed);
@@ -265,19 +265,19 @@ impl Catalog {
         }
     }
 
-    fn move_place(&mut self, number: u32, held: Option<ListedSlot>, listed: Option<ListedSlot>) {
+    fn move_place(&mut self, number: u32, held: Option<ListSlot>, listed: Option<ListSlot>) {
         if let Some(held) = held {
-            let compare = |one, other| compared(&self.slots, one, other);
+            let compare = |one, other| compare_listed(&self.slots, one, other);
             self.scopes.each_order(held.project, |order| order.remove(held.place(number), &compare));
         }
         self.set_listed(number, listed);
         if let Some(new) = listed {
-            let compare = |one, other| compared(&self.slots, one, other);
+            let compare = |one, other| compare_listed(&self.slots, one, other);
             self.scopes.each_order(new.project, |order| order.insert(new.place(number), &compare));
         }
     }
 
-    fn set_listed(&mut self, number: u32, listed: Option<ListedSlot>) {
+    fn set_listed(&mut self, number: u32, listed: Option<ListSlot>) {
         if let Some(slot) = &mut self.slots[number as usize] {
             slot.listed = listed;
         }
@@ -293,7 +293,7 @@ impl Catalog {
 }
 
 /// How two optimizations that are listed stand in every list: the newest first, then by id.
-fn compared(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
+fn compare_listed(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
     if one == other {
         return Ordering::Equal;
     }

@@ -203,17 +203,17 @@ fn differing_registers(old: &Optimization, new: &Optimization) -> Vec<String> {
 impl Reader {
     /// From now on, what is written is remembered for [`Reader::take_changes`].
     pub fn watch_changes(&self) {
-        *self.done.changes.0.lock() = Some(ChangedIds::default());
+        *self.progress.changes.0.lock() = Some(ChangedIds::default());
     }
 
     /// What was written since the last call.
     pub fn take_changes(&self) -> HashSet<Arc<str>> {
-        let mut changed = self.done.changes.0.lock();
+        let mut changed = self.progress.changes.0.lock();
         changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
     }
 
     pub fn end_watch(&self) {
-        *self.done.changes.0.lock() = None;
+        *self.progress.changes.0.lock() = None;
     }
 
     /// The ids of some optimizations, shown or not: of those numbered `from` on, `most` numbers. Empty at the end.

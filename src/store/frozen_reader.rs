@@ -33,7 +33,7 @@ impl Reader {
 
     /// The first thing that failed while it was read. Where there is a writer, that says it too.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.done.failure.check()
+        self.progress.failure.check()
     }
 
     /// # Errors

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sled::Db;
 
 use super::keys::Trees;
-use super::{GenerationManifest, StoreError, Writer, caught, damage_mark, preflight, writer};
+use super::{GenerationManifest, StoreError, Writer, catch_sled_panic, damage_mark, preflight, writer};
 use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
 use crate::disk;
 
@@ -224,7 +224,7 @@ pub(super) fn with_database<T>(
     preflight::check_log(path)?;
     remove_unfinished_snapshots(path)?;
     drop(held);
-    caught("generation", &format!("opening {}", path.display()), || {
+    catch_sled_panic("generation", &format!("opening {}", path.display()), || {
         let db = open_database(path, cache_bytes)?;
         let marker = Trees::marker(&db)?;
         match marker.as_deref() {
@@ -240,8 +240,9 @@ pub(super) fn with_database<T>(
 fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     preflight::check_threads(path)?;
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
-    let opened =
-        caught("generation", &format!("opening {}", path.display()), || Ok::<_, StoreError>(config.open()))?;
+    let opened = catch_sled_panic("generation", &format!("opening {}", path.display()), || {
+        Ok::<_, StoreError>(config.open())
+    })?;
     opened.map_err(|error| match error {
         sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
             StoreError::Held { path: path.to_owned() }

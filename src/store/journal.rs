@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::IVec;
 
-use super::catalog::{Catalog, Entry, Loading};
+use super::catalog::{Catalog, CatalogLoader, Entry};
 use super::keys::VALUE_LIMIT;
 use super::{StoreError, Trees};
 use crate::codec::stored;
@@ -25,7 +25,7 @@ impl Journal {
     /// Reads all chunks into a catalog.
     pub fn load(trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
         let mut journal = Journal { chunks: BTreeMap::new(), next: 0, entries: 0 };
-        let mut loading = Loading::default();
+        let mut loading = CatalogLoader::default();
         for chunk in trees.catalog.iter().rev() {
             let (key, value) = chunk?;
             let number = chunk_number(&key)?;

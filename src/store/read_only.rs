@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLock;
 
 use super::checkpoint;
-use super::done::Done;
 use super::frozen_reader::FrozenGeneration;
 use super::journal::Journal;
 use super::keys::{TOPICS, Trees};
+use super::progress::WriterProgress;
 use super::{Checkpoint, FrozenMark, GenerationManifest, Reader, StoreError, generations};
 use crate::codec::stored::{self, FORMAT};
 use crate::disk::FileIdentity;
@@ -60,12 +60,12 @@ fn read(
     generations::with_database(&path, cache_bytes, |db, format| {
         let trees = Trees::open(db)?;
         let (_, catalog) = Journal::load(&trees)?;
-        let done = Done::default();
+        let progress = WriterProgress::default();
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
-        done.caught_up.store(caught_up, Ordering::Release);
+        progress.caught_up.store(caught_up, Ordering::Release);
         let frozen =
             (is_frozen || format != FORMAT).then(|| Arc::new(FrozenGeneration { path: path.clone(), format }));
-        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done));
+        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(progress));
         let db = path.join("db");
         let file = FileIdentity::of(&db).map_err(StoreError::io("look at", &db))?;
         Ok((Reader { frozen, ..reader }, file))

@@ -5,9 +5,9 @@
 //! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
 
 mod backlog;
-mod encoding;
+mod encoder;
 mod names;
-mod syncing;
+mod sync_thread;
 #[cfg(test)]
 mod tests;
 
@@ -24,23 +24,23 @@ use sled::{Db, Tree};
 
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
-use super::done::Done;
 use super::journal::Journal;
 use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, WAS_LIVE, dead_letter_key};
+use super::progress::WriterProgress;
 use super::{CloseRecord, MissingHistoryLedger, PartitionPosition, Reader, StoreError, manifest, pieces};
 use crate::codec::stored;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
-use backlog::{Backlog, EndsBacklog, Part, parts};
-use encoding::put_optimizations;
-use syncing::{Note, SyncThread, sync};
+use backlog::{Backlog, BacklogGuard, CommitPart, parts};
+use encoder::put_optimizations;
+use sync_thread::{SyncRequest, SyncThread, sync};
 
 /// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
 
-enum Order {
-    Commit(Part),
+enum WriterCommand {
+    Commit(CommitPart),
     Checkpoint(Checkpoint),
     /// The note that the generation has been live.
     Live,
@@ -52,9 +52,9 @@ pub struct Writer {
     pub(super) first_seen: Tree,
     catalog: Arc<RwLock<Catalog>>,
     ids: Arc<Ids>,
-    orders: Option<SyncSender<Order>>,
+    commands: Option<SyncSender<WriterCommand>>,
     thread: Option<JoinHandle<()>>,
-    done: Arc<Done>,
+    progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
     checkpoint: Checkpoint,
     /// The generation's.
@@ -80,22 +80,22 @@ impl Writer {
         let parked = Mutex::new(parked);
         let ids = catalog.ids();
         let catalog = Arc::new(RwLock::new(catalog));
-        let done = Arc::new(Done::default());
-        done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
+        let progress = Arc::new(WriterProgress::default());
+        progress.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
             db: db.clone(),
             file: File::open(file).map_err(StoreError::io("open", file))?,
             trees: trees.clone(),
-            done: done.clone(),
+            progress: progress.clone(),
             backlog: backlog.clone(),
         };
         let thread = WriterThread {
             trees: trees.clone(),
             catalog: catalog.clone(),
             journal,
-            done: done.clone(),
+            progress: progress.clone(),
             backlog: backlog.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -108,9 +108,9 @@ impl Writer {
             first_seen: db.open_tree("unlinked")?,
             catalog,
             ids,
-            orders: Some(orders),
+            commands: Some(orders),
             thread: Some(thread),
-            done,
+            progress,
             backlog,
             checkpoint,
             file: FileIdentity::of(file).map_err(StoreError::io("look at", file))?,
@@ -121,12 +121,12 @@ impl Writer {
 
     /// A reader of the same store.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.clone())
+        Reader::new(self.trees.clone(), self.catalog.clone(), self.progress.clone())
     }
 
     /// The pulse of the projector that writes here, in which the store has two stages.
     pub fn pulse(&self) -> Pulse {
-        self.done.pulse.clone()
+        self.progress.pulse.clone()
     }
 
     /// The checkpoint that the store held when it was opened.
@@ -165,18 +165,18 @@ impl Writer {
         self.parked.lock().extend(commit.jobs.iter().map(|(id, _)| job_hash(id)));
         for part in parts(commit, dead_letters, number) {
             self.backlog.enter(part.bytes);
-            self.order(Order::Commit(part))?;
+            self.send(WriterCommand::Commit(part))?;
         }
         Ok(())
     }
 
     /// Asks for a checkpoint once everything handed over before has been synced.
     pub fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
-        self.order(Order::Checkpoint(checkpoint))
+        self.send(WriterCommand::Checkpoint(checkpoint))
     }
 
-    fn order(&self, order: Order) -> Result<(), StoreError> {
-        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+    fn send(&self, order: WriterCommand) -> Result<(), StoreError> {
+        let sent = self.commands.as_ref().map(|orders| orders.send(order));
         self.check()?;
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(panicked()) }
     }
@@ -185,23 +185,23 @@ impl Writer {
     pub fn check(&self) -> Result<(), StoreError> {
         // Before `finish`, the thread ends by a failure, which it notes first, or by a panic.
         let has_ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
-        self.done.failure.check()?;
+        self.progress.failure.check()?;
         if has_ended { Err(panicked()) } else { Ok(()) }
     }
 
     /// The number of the last commit that lies in the store whole.
     pub fn commits_written(&self) -> u64 {
-        self.done.commits.load(Ordering::Acquire)
+        self.progress.commits.load(Ordering::Acquire)
     }
 
     /// How many optimizations and parked jobs have been written.
     pub fn records_written(&self) -> u64 {
-        self.done.records.load(Ordering::Acquire)
+        self.progress.records.load(Ordering::Acquire)
     }
 
     /// How many checkpoints have been written.
     pub fn checkpoints_written(&self) -> u64 {
-        self.done.checkpoints.load(Ordering::Acquire)
+        self.progress.checkpoints.load(Ordering::Acquire)
     }
 
     /// How many optimizations readers may see.
@@ -210,18 +210,18 @@ impl Writer {
     }
 
     pub fn dead_letters(&self) -> u64 {
-        self.done.dead_letters.load(Ordering::Relaxed)
+        self.progress.dead_letters.load(Ordering::Relaxed)
     }
 
     /// Notes that all that was there when the store was opened has been read and written.
     pub fn note_caught_up(&self) {
-        self.done.caught_up.store(true, Ordering::Release);
+        self.progress.caught_up.store(true, Ordering::Release);
     }
 
     /// Notes that the generation is live: with everything handed over before on the disk, a later start knows that this store
     /// was complete once.
     pub fn note_live(&self) -> Result<(), StoreError> {
-        self.order(Order::Live)
+        self.send(WriterCommand::Live)
     }
 
     /// Notes from where a partition, by its topic's name, is read first.
@@ -245,14 +245,14 @@ impl Writer {
 
     /// Waits until all that was handed over is done.
     pub fn finish(mut self) -> Result<(), StoreError> {
-        self.orders = None;
+        self.commands = None;
         let ended = self.thread.take().map(JoinHandle::join);
         self.check()?;
         if let Some(Err(_)) = ended {
             return Err(panicked());
         }
         let positions = PartitionPosition::all(&self.reader().checkpoint()?);
-        let caught_up = self.done.caught_up.load(Ordering::Acquire);
+        let caught_up = self.progress.caught_up.load(Ordering::Acquire);
         let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(manifest::now()) };
         manifest::note_closed(&self.directory, closed);
         Ok(())
@@ -267,65 +267,65 @@ struct WriterThread {
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
-    done: Arc<Done>,
+    progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
 }
 
 impl WriterThread {
-    fn run_caught(self, orders: &Receiver<Order>, syncer: SyncThread) {
-        let done = self.done.clone();
-        let _ends = EndsBacklog(self.backlog.clone());
-        done.failure.catching("writing it", || self.run(orders, syncer));
+    fn run_caught(self, orders: &Receiver<WriterCommand>, syncer: SyncThread) {
+        let progress = self.progress.clone();
+        let _ends = BacklogGuard(self.backlog.clone());
+        progress.failure.catch_panic("writing it", || self.run(orders, syncer));
     }
 
     /// Ends with its last order, and with its syncer's.
-    fn run(mut self, orders: &Receiver<Order>, syncer: SyncThread) {
+    fn run(mut self, orders: &Receiver<WriterCommand>, syncer: SyncThread) {
         std::thread::scope(|scope| {
             let (notes, received) = channel();
             let thread = std::thread::Builder::new().name("store-sync".to_owned());
             if let Err(error) = thread.spawn_scoped(scope, move || syncer.run_caught(&received)) {
                 return self
-                    .done
+                    .progress
                     .failure
                     .note(StoreError::io("start a thread that syncs", Path::new("the store"))(error));
             }
             for order in orders {
                 match order {
-                    Order::Commit(part) => {
-                        let _beat = self.done.pulse.begin(Stage::Store);
+                    WriterCommand::Commit(part) => {
+                        let _beat = self.progress.pulse.begin(Stage::Store);
                         if self.backlog.needs_sync() {
                             // A syncer that has ended has noted why.
-                            drop(notes.send(Note::Nothing));
+                            drop(notes.send(SyncRequest::Nothing));
                         }
                         if !self.backlog.wait_for_disk() {
                             return;
                         }
-                        self.done.begin_part();
+                        self.progress.begin_part();
                         let bytes = part.bytes;
                         let ended = self.commit(part);
-                        self.done.end_part();
+                        self.progress.end_part();
                         match ended {
                             Ok(written) => self.backlog.leave(bytes, written),
-                            Err(error) => return self.done.failure.note(error),
+                            Err(error) => return self.progress.failure.note(error),
                         }
                     }
                     // A syncer that has ended has noted why.
-                    Order::Checkpoint(checkpoint) => drop(notes.send(Note::Checkpoint(checkpoint))),
-                    Order::Live => drop(notes.send(Note::Live)),
+                    WriterCommand::Checkpoint(checkpoint) => drop(notes.send(SyncRequest::Checkpoint(checkpoint))),
+                    WriterCommand::Live => drop(notes.send(SyncRequest::Live)),
                 }
             }
         });
     }
 
     /// Gives how many bytes of records have been written.
-    fn commit(&mut self, part: Part) -> Result<u64, StoreError> {
-        let Part { commit, dead_letters, number, .. } = part;
+    fn commit(&mut self, part: CommitPart) -> Result<u64, StoreError> {
+        let CommitPart { commit, dead_letters, number, .. } = part;
         let mut written = 0;
         for dead_letter in &dead_letters {
             written += self.put_dead_letter(dead_letter)?;
         }
         let records = commit.optimizations.len() + commit.jobs.len();
-        self.done.records.fetch_add(records as u64, Ordering::AcqRel);
+        self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = self.number(commit.optimizations);
         let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         self.journal.append(&self.trees, &self.catalog, entries, || {
@@ -336,19 +336,19 @@ impl WriterThread {
                     written += value.len() as u64;
                 }
             }
-            self.done.parkings.note(&commit.jobs);
+            self.progress.parked_jobs.note(&commit.jobs);
             written += put_optimizations(&self.trees, &numbered)?;
             Ok(())
         })?;
-        self.done.changes.note(numbered.iter().map(|(_, optimization)| optimization));
+        self.progress.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;
             }
         }
-        self.done.changes.note_jobs(&commit.jobs);
+        self.progress.changes.note_jobs(&commit.jobs);
         if let Some(number) = number {
-            self.done.commits.store(number, Ordering::Release);
+            self.progress.commits.store(number, Ordering::Release);
         }
         Ok(written)
     }
@@ -372,7 +372,7 @@ impl WriterThread {
     fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<u64, StoreError> {
         let key = dead_letter_key(dead_letter.position);
         if !self.trees.dead_letters.contains_key(&key)? {
-            self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
+            self.progress.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
         let value = stored::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;

@@ -19,7 +19,7 @@ use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::look;
 use crate::source::{TopicNames, Watermarks};
-use crate::store::verify::{Bounds, PartitionBounds};
+use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
 
 /// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
@@ -187,7 +187,7 @@ fn run_with_engine(
 }
 
 /// Asks the cluster for the bounds and the ids of the topics that the store has read.
-fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<Bounds>> {
+fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<TopicBounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
     refuse_other_cluster(kafka, reader)?;

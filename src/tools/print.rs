@@ -5,12 +5,12 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::generations::Generation;
-use super::verify::{LogComparison, VerifyReport};
+use super::verify::{LogComparison, LogVerifyReport};
 use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
 use crate::snapshot::Summary;
 use crate::store::MissingHistory;
-use crate::store::verify::{Problem, Verified};
+use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
 
 pub fn explanation(explanation: &Explanation) -> String {
@@ -89,13 +89,13 @@ fn transition(transition: &Transition) -> Vec<String> {
     vec![format!("  {}", transition.status), event, place, occurred_at, event_id, odd]
 }
 
-pub fn verified(verified: &Verified) -> String {
+pub fn verified(verified: &VerifyReport) -> String {
     table(checked(verified)) + &problems(verified)
 }
 
 /// Formats a report of `verify --against-log`.
-pub fn report(report: &VerifyReport) -> String {
-    let VerifyReport { verified, against_log } = report;
+pub fn report(report: &LogVerifyReport) -> String {
+    let LogVerifyReport { verified, against_log } = report;
     let mut rows = checked(verified);
     if let Some(why) = &against_log.failed {
         return table(rows) + &problems(verified) + &format!("Not compared with the topics: {why}\n");
@@ -112,8 +112,8 @@ pub fn report(report: &VerifyReport) -> String {
 }
 
 /// Makes the table's rows of everything that was checked.
-fn checked(verified: &Verified) -> Vec<Vec<String>> {
-    let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
+fn checked(verified: &VerifyReport) -> Vec<Vec<String>> {
+    let VerifyReport { records, views, parked_jobs, dead_letters, .. } = verified;
     let rows = [
         (
             "records",
@@ -141,7 +141,7 @@ fn checked(verified: &Verified) -> Vec<Vec<String>> {
     rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]).to_vec()
 }
 
-fn problems(verified: &Verified) -> String {
+fn problems(verified: &VerifyReport) -> String {
     let mut text = String::new();
     if verified.unsettled > 0 {
         text += &format!(

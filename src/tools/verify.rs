@@ -14,13 +14,13 @@ use crate::config::VerifyConfig;
 use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
 use crate::progress::Progress;
-use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
+use crate::store::verify::{self, NAMED, Problem, VerifyReport, VerifySettings};
 
 /// The report of `verify --against-log`: the store's own checks, and the comparison with the topics.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct VerifyReport {
+pub struct LogVerifyReport {
     #[serde(flatten)]
-    pub verified: Verified,
+    pub verified: VerifyReport,
     pub against_log: LogComparison,
 }
 
@@ -48,7 +48,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
         return show(tool, &Tool::Verify, needs, print::verified);
     }
     refuse_second(config, needs)?;
-    let verified: Verified =
+    let verified: VerifyReport =
         serde_json::from_str(perform_with_progress(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
     let replayed = match verified.unreadable {
         0 => {
@@ -64,7 +64,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     {
         return Err(why);
     }
-    print_report(&VerifyReport::new(verified, replayed), tool.json)
+    print_report(&LogVerifyReport::new(verified, replayed), tool.json)
 }
 
 /// Refuses to begin while another rebuild is under way. This comes first, since the checks take long.
@@ -87,7 +87,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
     Ok(())
 }
 
-fn print_report(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
+fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Ended> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
         false => output::print(&print::report(report))?,
@@ -99,13 +99,13 @@ fn print_report(report: &VerifyReport, json: bool) -> anyhow::Result<Ended> {
     }
 }
 
-impl VerifyReport {
-    fn new(mut verified: Verified, replayed: anyhow::Result<RebuildOutcome>) -> VerifyReport {
+impl LogVerifyReport {
+    fn new(mut verified: VerifyReport, replayed: anyhow::Result<RebuildOutcome>) -> LogVerifyReport {
         let RebuildOutcome { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
                 let failed = Some(format!("{why:#}"));
-                return VerifyReport {
+                return LogVerifyReport {
                     verified,
                     against_log: LogComparison { failed, ..LogComparison::default() },
                 };
@@ -117,7 +117,7 @@ impl VerifyReport {
         verified.problems.extend(examples.into_iter().map(problem).take(left));
         let against_log =
             LogComparison { records_replayed: records, same, differing, only_old, only_new, unseen, failed: None };
-        VerifyReport { verified, against_log }
+        LogVerifyReport { verified, against_log }
     }
 }
 
@@ -138,9 +138,9 @@ pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyho
     let reader = match &access.reader {
         // The views of a frozen store cannot be compared with its registers, which this version cannot decode.
         Ok(reader) => reader.check_format().map(|()| reader)?,
-        Err(error) => return outcome(&verify::unopened(error)),
+        Err(error) => return outcome(&verify::report_unopenable(error)),
     };
-    let settings = Settings {
+    let settings = VerifySettings {
         gently: access.is_served,
         bounds: &access.bounds,
         watch: &mut |phase, records_done, records_total| watch(Progress::new(phase, records_done, records_total)),
@@ -151,6 +151,6 @@ pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyho
     }
 }
 
-fn outcome(verified: &Verified) -> anyhow::Result<ToolOutcome> {
+fn outcome(verified: &VerifyReport) -> anyhow::Result<ToolOutcome> {
     Ok(ToolOutcome { problem_found: verified.problems_found > 0, ..ToolOutcome::new(verified)? })
 }

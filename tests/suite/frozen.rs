@@ -85,9 +85,9 @@ fn a_store_of_another_fold_format_is_read_byte_for_byte_and_nothing_in_it_is_dec
     assert_eq!(existing.reader.checkpoint().unwrap().values().next().unwrap().next_offset, 77);
     assert_eq!(existing.reader.cluster().unwrap().as_deref(), Some("a cluster"));
     for refused in [
-        existing.reader.kept("o1").err(),
+        existing.reader.stored_record("o1").err(),
         existing.reader.parked_job("early").err(),
-        existing.reader.begin_copy().err(),
+        existing.reader.begin_export().err(),
     ] {
         assert!(matches!(refused, Some(StoreError::OtherFormat { found: OTHER_FORMAT, .. })), "{refused:?}");
     }

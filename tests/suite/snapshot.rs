@@ -8,7 +8,7 @@ use std::sync::Arc;
 use optview::codec::stored;
 use optview::domain::fold::{self, Step};
 use optview::domain::{Commit, Envelope, Key, WorkingSet};
-use optview::store::{Checkpoint, Copied, PartitionCheckpoint, StoreError, Writer};
+use optview::store::{Checkpoint, ExportedRecord, PartitionCheckpoint, StoreError, Writer};
 use proptest::prelude::*;
 
 use crate::fold::{fold_all, history, then};
@@ -132,19 +132,19 @@ proptest! {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let mut live = Live::new(&history, 0, made::open(directories[0].path()).writer);
         then.iter().take(before).for_each(|then| live.step(*then));
-        let copying = live.writer.reader().begin_copy().unwrap();
+        let copying = live.writer.reader().begin_export().unwrap();
         let from = copying.checkpoint.values().map(|held| held.next_offset).max().unwrap_or(0);
         let (mut copied, mut pauses) = (Commit::default(), between.iter().cycle());
         copying.each::<StoreError>(&mut |record| {
             match record {
-                Copied::Optimization(bytes) => {
+                ExportedRecord::Optimization(bytes) => {
                     copied.optimizations.push(Arc::new(stored::decode_optimization(bytes)?));
                 }
-                Copied::Job(id, bytes) => {
+                ExportedRecord::Job(id, bytes) => {
                     let id = String::from_utf8_lossy(id).as_ref().into();
                     copied.jobs.push((id, Some(Arc::new(stored::decode_job(bytes)?))));
                 }
-                Copied::DeadLetter(_) => unreachable!("there is none"),
+                ExportedRecord::DeadLetter(_) => unreachable!("there is none"),
             }
             for _ in 0..*pauses.next().unwrap_or(&0) {
                 live.step(then.get(live.at).copied().unwrap_or(Then::Nothing));

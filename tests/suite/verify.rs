@@ -1,5 +1,5 @@
-//! `verify` finds each thing that can be wrong with a store, names it, and finds nothing where nothing is wrong: also
-//! while the store is written, and after a kill.
+//! `verify` finds and names each thing that can be wrong with a store, and finds nothing in a sound one, also while the store is
+//! written and after a kill.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use optview::codec::stored;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
-use optview::store::verify::{Bounds, PartitionBounds, Settings, Verified, verify};
+use optview::store::verify::{PartitionBounds, TopicBounds, VerifyReport, VerifySettings, verify};
 use optview::store::{self, Checkpoint, PartitionCheckpoint, ReadOnlyStore, Reader, StoreError, Writer};
 
 use crate::made;
@@ -19,7 +19,7 @@ const VIEWS: u32 = 300;
 const JOBS: u64 = 7;
 const DEAD_LETTERS: i64 = 3;
 
-/// Every fiftieth has pieces; every third a job that is done.
+/// Makes an optimization. Every fiftieth has pieces, and every third a job that may be completed.
 fn optimization(number: u32, sequence: u64) -> Optimization {
     let len = if number.is_multiple_of(50) { 20_000 } else { 100 };
     let text = made::text(u64::from(number) + sequence, len);
@@ -40,8 +40,8 @@ fn commit(sequence: u64) -> Commit {
     Commit { jobs: jobs.collect(), ..made::commit_of(optimizations) }
 }
 
-/// A store that was written, caught up, and closed.
-fn written() -> tempfile::TempDir {
+/// Makes a store that was written, caught up, and closed.
+fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let writer = made::open(directory.path()).writer;
     write(&writer, 1..=3);
@@ -63,12 +63,12 @@ fn topic_id(number: i64) -> TopicId {
     TopicId { most_significant: 7, least_significant: number }
 }
 
-fn check(reader: &Reader, bounds: &dyn Fn() -> Option<Bounds>) -> Verified {
-    let settings = Settings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+fn check(reader: &Reader, bounds: &dyn Fn() -> Option<TopicBounds>) -> VerifyReport {
+    let settings = VerifySettings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
     verify(reader, settings).expect("it goes on to its end")
 }
 
-/// A moment later, where this process has just closed it.
+/// Opens a store for reading, a moment later if this process has just closed it.
 fn open(directory: &Path) -> ReadOnlyStore {
     let begin = Instant::now();
     loop {
@@ -79,17 +79,17 @@ fn open(directory: &Path) -> ReadOnlyStore {
     }
 }
 
-fn verified(directory: &Path) -> Verified {
+fn verify_store(directory: &Path) -> VerifyReport {
     check(&open(directory).reader, &|| None)
 }
 
-/// Plants something in the trees of a sound store, and gives the only problem that is found.
-fn planted(plant: impl FnOnce(&sled::Db)) -> String {
-    let directory = written();
+/// Plants something in the trees of a sound store, and returns the only problem that is found.
+fn problem_of(plant: impl FnOnce(&sled::Db)) -> String {
+    let directory = written_store();
     let db = made::open_database(directory.path());
     plant(&db);
     drop(db);
-    let Verified { problems_found, problems, .. } = verified(directory.path());
+    let VerifyReport { problems_found, problems, .. } = verify_store(directory.path());
     assert_eq!(problems_found, 1, "{problems:?}");
     format!("{} {}: {}", problems[0].of, problems[0].which, problems[0].problem)
 }
@@ -107,8 +107,8 @@ fn put(db: &sled::Db, number: u32, optimization: &Optimization) {
 
 #[test]
 fn a_sound_store_has_no_problem_and_all_of_it_is_counted() {
-    let directory = written();
-    let found = verified(directory.path());
+    let directory = written_store();
+    let found = verify_store(directory.path());
     assert_eq!(found.problems, []);
     let large = u64::from(VIEWS) / 50;
     assert_eq!((found.records, found.views), (u64::from(VIEWS), u64::from(VIEWS)));
@@ -117,19 +117,19 @@ fn a_sound_store_has_no_problem_and_all_of_it_is_counted() {
     assert!(found.pieces >= large * 4 + DEAD_LETTERS as u64 * 2, "{found:?}");
     assert_eq!((found.pieces_left_over, found.unsettled), (0, 0));
     assert_eq!((found.partitions, found.partitions_bounded), (1, 0));
-    assert_eq!(verified(directory.path()), found, "looking changes nothing");
+    assert_eq!(verify_store(directory.path()), found, "looking changes nothing");
 }
 
 #[test]
 fn a_record_that_does_not_decode_is_found() {
     let problem =
-        planted(|db| drop(tree(db, "optimizations").insert(7_u32.to_be_bytes(), b"\x01nonsense").unwrap()));
+        problem_of(|db| drop(tree(db, "optimizations").insert(7_u32.to_be_bytes(), b"\x01nonsense").unwrap()));
     assert!(problem.starts_with("record o7: ") && problem.contains("cannot be read"), "{problem}");
 }
 
 #[test]
 fn a_response_that_its_registers_do_not_give_is_found() {
-    let problem = planted(|db| {
+    let problem = problem_of(|db| {
         let optimizations = tree(db, "optimizations");
         let mut bytes = optimizations.get(8_u32.to_be_bytes()).unwrap().unwrap().to_vec();
         let at = bytes.windows(4).position(|window| window == b"name").unwrap();
@@ -141,28 +141,28 @@ fn a_response_that_its_registers_do_not_give_is_found() {
 
 #[test]
 fn a_record_that_is_gone_is_found() {
-    let problem = planted(|db| drop(tree(db, "optimizations").remove(9_u32.to_be_bytes()).unwrap()));
+    let problem = problem_of(|db| drop(tree(db, "optimizations").remove(9_u32.to_be_bytes()).unwrap()));
     assert_eq!(problem, "record o9: the catalog has it, and there is no record of it");
 }
 
 #[test]
 fn a_record_that_the_catalog_has_otherwise_is_found() {
     // It was written with a completed job, of which the catalog does not know.
-    let problem = planted(|db| put(db, 3, &optimization(3, 4)));
+    let problem = problem_of(|db| put(db, 3, &optimization(3, 4)));
     assert!(problem.starts_with("record o3: the catalog has it with another"), "{problem}");
 }
 
 #[test]
 fn a_record_that_the_catalog_does_not_have_is_found() {
-    let problem = planted(|db| put(db, VIEWS, &optimization(VIEWS, 1)));
+    let problem = problem_of(|db| put(db, VIEWS, &optimization(VIEWS, 1)));
     assert!(problem.contains("the catalog does not have it"), "{problem}");
-    let problem = planted(|db| put(db, 10, &optimization(VIEWS, 1)));
+    let problem = problem_of(|db| put(db, 10, &optimization(VIEWS, 1)));
     assert!(problem.contains("the catalog does not have it"), "{problem}");
 }
 
 #[test]
 fn a_large_value_with_a_piece_missing_is_found() {
-    let problem = planted(|db| {
+    let problem = problem_of(|db| {
         let pieces = tree(db, "pieces");
         let of = |key: &sled::IVec| key.starts_with(b"optimizations\0\0\0\0\x32");
         let key = pieces.iter().keys().map(Result::unwrap).find(of).unwrap();
@@ -173,7 +173,7 @@ fn a_large_value_with_a_piece_missing_is_found() {
 
 #[test]
 fn pieces_that_a_kill_left_over_are_counted_and_are_no_problem() {
-    let directory = written();
+    let directory = written_store();
     let db = made::open_database(directory.path());
     let pieces = tree(&db, "pieces");
     let (mut key, value) = pieces.iter().next().unwrap().unwrap();
@@ -181,26 +181,26 @@ fn pieces_that_a_kill_left_over_are_counted_and_are_no_problem() {
     key[at] ^= 1;
     pieces.insert(key, value).unwrap();
     drop((pieces, db));
-    let found = verified(directory.path());
+    let found = verify_store(directory.path());
     assert_eq!((found.problems_found, found.pieces_left_over), (0, 1));
 }
 
 #[test]
 fn a_piece_that_can_be_nobodys_is_found() {
-    let problem = planted(|db| drop(tree(db, "pieces").insert(b"nonsense", b"").unwrap()));
+    let problem = problem_of(|db| drop(tree(db, "pieces").insert(b"nonsense", b"").unwrap()));
     assert!(problem.starts_with("piece ") && problem.contains("none that is ever written"), "{problem}");
 }
 
 #[test]
 fn a_parked_job_that_does_not_decode_is_found() {
-    let problem = planted(|db| drop(tree(db, "jobs").insert("parked-3", b"\x01\xFF\xFF").unwrap()));
+    let problem = problem_of(|db| drop(tree(db, "jobs").insert("parked-3", b"\x01\xFF\xFF").unwrap()));
     assert!(problem.starts_with("parked job parked-3: "), "{problem}");
 }
 
 #[test]
 fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
     let instead = |bytes: &[u8]| {
-        planted(|db| {
+        problem_of(|db| {
             let dead_letters = tree(db, "dead-letters");
             let key = dead_letters.first().unwrap().unwrap().0;
             dead_letters.insert(key, bytes).unwrap();
@@ -214,13 +214,13 @@ fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
 
 #[test]
 fn a_checkpoint_that_does_not_decode_is_found() {
-    let problem = planted(|db| drop(tree(db, "meta").insert("checkpoint", b"\x01\xFF").unwrap()));
+    let problem = problem_of(|db| drop(tree(db, "meta").insert("checkpoint", b"\x01\xFF").unwrap()));
     assert!(problem.starts_with("checkpoint "), "{problem}");
 }
 
 #[test]
 fn a_checkpoint_outside_what_the_topics_have_is_found() {
-    let directory = written();
+    let directory = written_store();
     let existing = open(directory.path());
     let bounds = |low, high, topic_id| {
         Some(BTreeMap::from([(("jobs".to_owned(), 0), PartitionBounds { low, high, topic_id })]))
@@ -230,7 +230,7 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
         (10, 12, None, None),
         (11, 12, Some(topic_id(1)), Some("history is lost")),
         (0, 9, None, Some("truncated or created again")),
-        // Longer than what was read, and yet another one.
+        // The topic is longer than what was read, and yet another one.
         (0, 99, Some(topic_id(2)), Some("its id was")),
     ] {
         let found = check(&existing.reader, &|| bounds(low, high, topic_id));
@@ -240,19 +240,19 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
             assert!(problem.which == "jobs/0" && problem.problem.contains(expected), "{problem:?}");
         }
     }
-    let found = check(&existing.reader, &|| Some(Bounds::new()));
+    let found = check(&existing.reader, &|| Some(TopicBounds::new()));
     assert_eq!(found.problems[0].problem, "the cluster has no such partition");
 }
 
 #[test]
 fn a_store_that_does_not_open_is_left_where_it_is() {
-    let directory = written();
+    let directory = written_store();
     let db = directory.path().join("generations/000001/db");
     std::fs::File::create(&db).unwrap();
     let error = store::open_existing(directory.path(), made::CACHE_BYTES).err().expect("it is damaged");
     assert!(error.is_damage(), "{error}");
     assert_eq!(std::fs::metadata(&db).unwrap().len(), 0, "it is as it was");
-    let found = optview::store::verify::unopened(&error);
+    let found = optview::store::verify::report_unopenable(&error);
     assert_eq!((found.problems_found, found.records), (1, 0));
 }
 
@@ -266,7 +266,7 @@ fn what_a_kill_left_half_written_is_no_problem_until_the_tail_was_read_again() {
     tree(&db, "optimizations").remove(9_u32.to_be_bytes()).unwrap();
     put(&db, 3, &optimization(3, 4));
     drop(db);
-    let found = verified(directory.path());
+    let found = verify_store(directory.path());
     assert_eq!((found.problems_found, found.unsettled), (0, 2), "{:?}", found.problems);
 }
 
@@ -282,13 +282,13 @@ fn a_store_that_is_being_written_has_no_problem() {
     std::thread::scope(|scope| {
         let verifying = scope.spawn(|| {
             let mut found = Vec::new();
-            // On a loaded machine the writer may not come to anything for long.
+            // On a loaded machine the writer may get nothing done for long.
             while found.len() < 5 || writer.commits_written() < 6 {
                 found.push(check(&reader, &|| None));
             }
             found
         });
-        // A few at a time, as while live; some with pieces, some whose place in the lists changes.
+        // A few change at a time, as while live; some have pieces, and of some the place in the lists changes.
         while !verifying.is_finished() {
             sequence += 1;
             let changed = (0..VIEWS).filter(|number| u64::from(number % 25) == sequence % 25);
@@ -303,14 +303,14 @@ fn a_store_that_is_being_written_has_no_problem() {
     });
     drop(reader);
     writer.finish().unwrap();
-    let found = verified(directory.path());
+    let found = verify_store(directory.path());
     assert_eq!((found.problems_found, found.unsettled, found.pieces_left_over), (0, 0, 0));
 }
 
 #[test]
 fn it_ends_where_nobody_waits_for_it() {
-    let directory = written();
+    let directory = written_store();
     let existing = open(directory.path());
-    let settings = Settings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
+    let settings = VerifySettings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
     assert_eq!(verify(&existing.reader, settings), None);
 }

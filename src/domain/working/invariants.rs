@@ -40,6 +40,9 @@ impl WorkingSet {
         let home = if job.ready { self.home_of(slot) } else { None };
         assert_eq!(job.home, home, "the home of job {id} is its only claimant, and links it now");
         assert!(job.home.is_none() || job.parked.is_none(), "job {id} is not parked beside its home");
-        assert!(job.left.is_empty() || job.dirty, "job {id} is dirty while an optimization has left it unwritten");
+        assert!(
+            job.left_unwritten.is_empty() || job.dirty,
+            "job {id} is dirty while an optimization has left it unwritten"
+        );
     }
 }

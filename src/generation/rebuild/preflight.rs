@@ -84,7 +84,7 @@ impl AffectedViews {
         for from in (0..live.numbers()).step_by(A_STEP as usize) {
             go_on()?;
             for id in live.ids(from, A_STEP) {
-                let Some(kept) = live.kept(&id)?.filter(|kept| kept.response.is_some()) else { continue };
+                let Some(kept) = live.stored_record(&id)?.filter(|kept| kept.response.is_some()) else { continue };
                 let created = kept.optimization.created.as_ref().map(|created| created.stamp.source);
                 if created.as_ref().is_some_and(is_lost) {
                     touched.lost += 1;

@@ -22,7 +22,7 @@ impl Verifier<'_> {
         for (number, _) in met.iter().enumerate().filter(|(_, met)| !**met) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             if self.settle("catalog", &format!("number {number}"), |verifier| verifier.entry_on_disk(number))? {
-                self.found.catalog_entries += 1;
+                self.report.catalog_entries += 1;
             }
         }
         self.lists()
@@ -36,7 +36,7 @@ impl Verifier<'_> {
             let Some(met) = met.get_mut(entry.number as usize).filter(|met| !**met) else { continue };
             if catalog.chunk_of(entry.number) == Some(chunk) && is_same(&catalog, entry) {
                 *met = true;
-                self.found.catalog_entries += 1;
+                self.report.catalog_entries += 1;
             }
         }
     }
@@ -45,7 +45,12 @@ impl Verifier<'_> {
     fn entry_on_disk(&self, number: u32) -> Result<Option<Finding>, StoreError> {
         let chunk = self.reader.catalog.read().chunk_of(number);
         let finding = |problem: &str, seen: u64| {
-            Ok(Some(Finding { problem: problem.to_owned(), seen, may_be_left: false, unreadable: false }))
+            Ok(Some(Finding {
+                problem: problem.to_owned(),
+                content_hash: seen,
+                may_be_crash_remnant: false,
+                unreadable: false,
+            }))
         };
         // A number that no optimization has, or not yet.
         let Some(chunk) = chunk else { return Ok(None) };
@@ -91,7 +96,7 @@ impl Verifier<'_> {
                 false
             });
         }
-        self.found.projects += u64::from(is_project);
+        self.report.projects += u64::from(is_project);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What else is stored: jobs that are parked, and records that could not be understood.
+//! The verification of parked jobs and dead letters.
 
 use super::{Step, Verifier};
 use crate::codec::stored::{self, Damaged};
@@ -10,7 +10,7 @@ impl Verifier<'_> {
     pub(super) fn parked_jobs(&mut self) -> Step {
         let tree = self.reader.trees.jobs.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.parked_jobs += 1;
+            verifier.report.parked_jobs += 1;
             verifier.value("parked job", &String::from_utf8_lossy(key), &tree, key, |value| {
                 let again = stored::encode_job(&stored::decode_job(value)?)?;
                 if again == value { Ok(()) } else { Err(odd("parked job", "it is not what its registers give")) }
@@ -21,7 +21,7 @@ impl Verifier<'_> {
     pub(super) fn dead_letters(&mut self) -> Step {
         let tree = self.reader.trees.dead_letters.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.dead_letters += 1;
+            verifier.report.dead_letters += 1;
             verifier.value("dead letter", &place(key), &tree, key, |value| {
                 let dead_letter = stored::decode_dead_letter(value)?;
                 let is_its = dead_letter_key(dead_letter.position) == **key;
@@ -31,7 +31,7 @@ impl Verifier<'_> {
     }
 }
 
-/// The position that a key stands for.
+/// Returns the position that the key of a dead letter stands for, as text.
 fn place(key: &[u8]) -> String {
     let topic = key.first().and_then(|&at| Topic::ALL.get(usize::from(at)));
     let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));

@@ -96,12 +96,15 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     for number in 0..OPTIMIZATIONS {
         let id = format!("opt-{number}");
         assert_eq!(source.get(&id, None).unwrap(), replica.get(&id, None).unwrap(), "{id}");
-        assert_eq!(source.kept(&id).unwrap(), replica.kept(&id).unwrap(), "{id}");
+        assert_eq!(source.stored_record(&id).unwrap(), replica.stored_record(&id).unwrap(), "{id}");
     }
     let all = ListQuery { limit: 1_000, ..ListQuery::default() };
     assert_eq!(source.list(&all).unwrap(), replica.list(&all).unwrap());
-    let settings =
-        verify::Settings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let settings = verify::VerifySettings {
+        gently: false,
+        bounds: &|| None,
+        watch: &mut |_, _, _| ControlFlow::Continue(()),
+    };
     let verified = verify::verify(&replica, settings).unwrap();
     assert_eq!((verified.records, verified.problems), (OPTIMIZATIONS, Vec::new()));
 }

@@ -1,4 +1,4 @@
-//! Encodes optimizations while others are inserted.
+//! The encoder of optimizations, which works while others are inserted.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -7,12 +7,14 @@ use super::{StoreError, Trees, pieces};
 use crate::codec::stored;
 use crate::domain::Optimization;
 
-/// How many optimizations are worth a thread to encode them, and how many are encoded before they are handed on.
+/// Number of optimizations from which a thread of its own encodes them.
 const WORTH_A_THREAD: usize = 512;
+
+/// Number of optimizations that are encoded before they are handed on.
 const ENCODED_AT_ONCE: usize = 64;
 
-/// Encoding takes as long as inserting does, so another thread does it where there is much. Gives how many bytes have been
-/// inserted.
+/// Encodes and inserts optimizations. Encoding takes as long as inserting, so that another thread does it if there are many.
+/// Returns the number of bytes inserted.
 pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
     let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
         let mut value = Vec::with_capacity(2048);
@@ -31,11 +33,11 @@ pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimizatio
         let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
             let chunks = numbered.chunks(ENCODED_AT_ONCE);
             let mut encoded = chunks.map(|chunk| chunk.iter().map(encode).collect::<Result<Vec<_>, _>>());
-            // Where nobody takes them any more, inserting has failed.
+            // The receiver is gone if inserting has failed.
             encoded.try_for_each(|encoded| give.send(encoded))
         });
         if thread.is_err() {
-            // The process may start no more threads: it takes longer, and no more than that.
+            // A process that may start no more threads encodes here, which only takes longer.
             return put_here();
         }
         encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, put))

@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Backlog, Checkpoint, Done, EndsBacklog, Stage, StoreError, Trees, WAS_LIVE, stored};
+use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WAS_LIVE, WriterProgress, stored};
 use crate::store::checkpoint;
 
 pub(super) struct SyncThread {
@@ -16,12 +16,12 @@ pub(super) struct SyncThread {
     /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
     pub(super) file: File,
     pub(super) trees: Trees,
-    pub(super) done: Arc<Done>,
+    pub(super) progress: Arc<WriterProgress>,
     pub(super) backlog: Arc<Backlog>,
 }
 
 /// What is written once all before it is on the disk.
-pub(super) enum Note {
+pub(super) enum SyncRequest {
     Checkpoint(Checkpoint),
     /// The generation has been live.
     Live,
@@ -31,52 +31,52 @@ pub(super) enum Note {
 
 /// What one sync is for.
 #[derive(Default)]
-struct Round {
+struct SyncRound {
     /// The last of them: it says it all.
     checkpoint: Option<Checkpoint>,
     checkpoints: u64,
     is_live: bool,
 }
 
-impl Round {
-    fn add(&mut self, note: Note) {
+impl SyncRound {
+    fn add(&mut self, note: SyncRequest) {
         match note {
-            Note::Checkpoint(checkpoint) => {
+            SyncRequest::Checkpoint(checkpoint) => {
                 self.checkpoint = Some(checkpoint);
                 self.checkpoints += 1;
             }
-            Note::Live => self.is_live = true,
-            Note::Nothing => {}
+            SyncRequest::Live => self.is_live = true,
+            SyncRequest::Nothing => {}
         }
     }
 }
 
 impl SyncThread {
-    pub(super) fn run_caught(self, notes: &Receiver<Note>) {
-        let done = self.done.clone();
-        let _ends = EndsBacklog(self.backlog.clone());
-        done.failure.catching("syncing it", || self.run(notes));
+    pub(super) fn run_caught(self, notes: &Receiver<SyncRequest>) {
+        let progress = self.progress.clone();
+        let _ends = BacklogGuard(self.backlog.clone());
+        progress.failure.catch_panic("syncing it", || self.run(notes));
     }
 
-    fn run(self, notes: &Receiver<Note>) {
+    fn run(self, notes: &Receiver<SyncRequest>) {
         while let Ok(first) = notes.recv() {
-            let mut round = Round::default();
+            let mut round = SyncRound::default();
             round.add(first);
             // Where the disk is slow, one sync is for all that wait.
             notes.try_iter().for_each(|later| round.add(later));
-            let _beat = self.done.pulse.begin(Stage::Sync);
+            let _beat = self.progress.pulse.begin(Stage::Sync);
             let written = self.backlog.begin_sync();
             if let Err(error) = self.write(&round) {
-                return self.done.failure.note(error);
+                return self.progress.failure.note(error);
             }
             self.backlog.end_sync(written);
-            self.done.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
+            self.progress.checkpoints.fetch_add(round.checkpoints, Ordering::Release);
         }
     }
 
     /// Never ahead of what is on the disk: all that a note covers was inserted before it was asked for; flush, then a real
     /// sync, and only then the note.
-    fn write(&self, round: &Round) -> Result<(), StoreError> {
+    fn write(&self, round: &SyncRound) -> Result<(), StoreError> {
         sync(&self.db, &self.file)?;
         if let Some(checkpoint) = &round.checkpoint {
             checkpoint::write(&self.trees, checkpoint)?;

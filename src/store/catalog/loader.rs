@@ -2,16 +2,16 @@
 //! jobs, the lists' order) is built from all of it at once, which takes a fraction of what adding one by one does.
 
 use super::order::{Order, Place};
-use super::{Catalog, Entry, Slot, compared, index};
+use super::{Catalog, Entry, Slot, compare_listed, index};
 
 /// A catalog that is being built.
 #[derive(Default)]
-pub struct Loading {
+pub struct CatalogLoader {
     catalog: Catalog,
     entries: usize,
 }
 
-impl Loading {
+impl CatalogLoader {
     /// Takes an entry that stands in `chunk`. The newest of an optimization's entries must come first.
     pub fn put(&mut self, entry: &Entry<'_>, chunk: u64) {
         if self.catalog.slot(entry.number).is_some() {
@@ -24,7 +24,7 @@ impl Loading {
     }
 
     pub fn finish(self) -> Catalog {
-        let Loading { mut catalog, entries } = self;
+        let CatalogLoader { mut catalog, entries } = self;
         let Catalog { slots, ids, scopes, jobs, .. } = &mut catalog;
         let numbered = || slots.iter().enumerate().filter_map(|(at, slot)| Some((index(at), slot.as_ref()?)));
         let by_id = || {
@@ -45,7 +45,7 @@ impl Loading {
             let mut sorted: Vec<_> = numbered().filter_map(listed).collect();
             sorted.sort_unstable_by(|(one, number), (other, other_number)| {
                 let by_time = other.created_at.cmp(&one.created_at);
-                by_time.then_with(|| compared(slots, *number, *other_number))
+                by_time.then_with(|| compare_listed(slots, *number, *other_number))
             });
             let mut lists: Vec<Vec<Place>> = vec![Vec::new(); scopes.end() as usize];
             for (listed, number) in sorted {

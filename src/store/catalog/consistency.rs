@@ -1,15 +1,15 @@
-//! What `verify` asks of the catalog. Each call takes no longer than a change of the catalog does.
+//! The checks of the catalog that `verify` calls. Each call takes no longer than a change of the catalog does.
 
 use std::sync::Arc;
 
 use super::order::Order;
 use super::scopes::Scope;
-use super::{Catalog, ListedSlot, Timestamp, compared};
+use super::{Catalog, ListSlot, Timestamp, compare_listed};
 
-/// One list, looked at leaf by leaf. It may change meanwhile.
+/// A check of one list, leaf by leaf. The list may change meanwhile.
 pub struct ListCheck {
     scope: u32,
-    /// The last place that was looked at: when it was created, and its id.
+    /// The last place that was checked: its time of creation, and its id.
     last: Option<(Timestamp, Arc<str>)>,
 }
 
@@ -20,17 +20,17 @@ impl ListCheck {
 }
 
 impl Catalog {
-    /// The id of the optimization that has a number.
+    /// Returns the id of the optimization with a number.
     pub fn id_of(&self, number: u32) -> Option<Arc<str>> {
         self.slot(number).map(|slot| slot.id.clone())
     }
 
-    /// One more than the number of any list.
+    /// Returns one more than the greatest number of a list.
     pub fn lists_end(&self) -> u32 {
         self.scopes.end()
     }
 
-    /// What a list is called, and whether it is a project's. `None` where no list has this number.
+    /// Returns the name of a list, and true if it is a project's. `None` if no list has this number.
     pub fn list_name(&self, scope: u32) -> Option<(String, bool)> {
         let scope = self.scopes.get(scope)?;
         Some(match (&scope.organization_id, &scope.project_id) {
@@ -41,12 +41,12 @@ impl Catalog {
         })
     }
 
-    /// A snapshot of a list. Empty where no list has this number.
+    /// Returns a snapshot of a list. It is empty if no list has this number.
     pub fn snapshot(&self, scope: u32) -> Order {
         self.scopes.get(scope).map(|scope| scope.order.clone()).unwrap_or_default()
     }
 
-    /// How what is found by an optimization's entry does not lead back to it.
+    /// Returns the way in which the indexes disagree with an optimization's entry, if they do.
     pub fn inconsistency(&self, number: u32) -> Option<String> {
         let slot = self.slot(number)?;
         if self.ids.get(&slot.id) != Some(number) {
@@ -57,27 +57,27 @@ impl Catalog {
             return Some("it is not found by the job that it links".to_owned());
         }
         let listed = slot.listed?;
-        let compare = |one, other| compared(&self.slots, one, other);
+        let compare = |one, other| compare_listed(&self.slots, one, other);
         let is_in = |scope: &Scope| scope.order.contains(listed.place(number), &compare);
         let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
         let is_in_all = scopes.all(|scope| self.scopes.get(scope).is_some_and(is_in));
         (!is_in_all).then(|| "it is not in every list that it belongs to".to_owned())
     }
 
-    /// Looks at the next places of a list. Gives whether there may be more, or what is wrong with one of them.
+    /// Checks the next places of a list. Returns true if there may be more, or the error of one of them.
     pub fn check_list(&self, check: &mut ListCheck) -> Result<bool, String> {
         let Some(scope) = self.scopes.get(check.scope) else { return Ok(false) };
         let is_after = |number: u32| {
             let Some((created_at, id)) = &check.last else { return true };
             let slot = self.slot(number);
             let time = slot.and_then(|slot| slot.listed).map(|listed| listed.created_at);
-            // The newest come first.
+            // Lists begin with the newest.
             time < Some(*created_at) || time == Some(*created_at) && slot.is_some_and(|slot| slot.id > *id)
         };
         let mut last = None;
         for place in scope.order.some_after(&is_after) {
             let slot = self.slot(place.number).and_then(|slot| Some((slot.listed?, &slot.id)));
-            let belongs = |listed: ListedSlot| {
+            let belongs = |listed: ListSlot| {
                 listed.facet == place.facet && self.scopes.with_those_around(listed.project).contains(&check.scope)
             };
             match slot.filter(|(listed, _)| belongs(*listed)) {

@@ -1,36 +1,39 @@
-//! What the writer has done so far, told to whoever asks. Counts only; decides nothing.
+//! The progress of the writer, which its other threads and all readers look up. It only counts; it decides nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::copying::Parkings;
 use super::diff::ChangeWatch;
 use super::failure::Failure;
+use super::parked_job_feed::ParkedJobFeed;
 use crate::pulse::Pulse;
 
-/// How long one part of a commit can take to be written, a slow disk included.
+/// Longest time for which one part of a commit may be written, a slow disk included.
 const PART_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Counts what has been done, in the order in which it was asked for.
+/// Counts of the writer's work, which it does in the order in which it was given.
 #[derive(Default)]
-pub struct Done {
+pub struct WriterProgress {
+    /// The number of the last commit that was written whole.
     pub commits: AtomicU64,
-    /// Optimizations and parked jobs.
+    /// Number of optimizations and parked jobs written.
     pub records: AtomicU64,
+    /// Number of checkpoints written.
     pub checkpoints: AtomicU64,
+    /// Number of dead letters in the store.
     pub dead_letters: AtomicU64,
-    /// All that was there when the store was opened has been read and written: what a kill left half written, too.
+    /// True once the records that Kafka had at the opening have been read and written, so that nothing half written by a kill is left.
     pub caught_up: AtomicBool,
     pub failure: Failure,
     pub pulse: Pulse,
     pub changes: ChangeWatch,
-    pub parkings: Parkings,
-    /// Parts of commits: while one is written, records may be ahead of the catalog.
+    pub parked_jobs: ParkedJobFeed,
+    /// Number of parts of commits begun. While one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,
 }
 
-impl Done {
+impl WriterProgress {
     pub fn begin_part(&self) {
         self.parts_begun.fetch_add(1, Ordering::AcqRel);
     }
@@ -39,7 +42,7 @@ impl Done {
         self.parts_ended.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Waits until every part that is being written now has been. False where the writer has failed, or stands still.
+    /// Waits until no part is left that was being written at the call. Returns false if the writer has failed or stands still.
     pub fn wait_for_parts(&self) -> bool {
         let (begun, begin) = (self.parts_begun.load(Ordering::Acquire), Instant::now());
         while self.parts_ended.load(Ordering::Acquire) < begun {

@@ -1,5 +1,5 @@
-//! Since when each parked job that no optimization links has been known here. This is a clock's reading, so it is kept
-//! beside the records and never in them: what a record holds follows from the topics alone.
+//! The parked jobs that no optimization links, each with the time at which it was first found. A time is a clock's reading, so it
+//! is stored beside the records and never in them: the content of a record follows from the topics alone.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -13,11 +13,11 @@ use super::{StoreError, Writer};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlinkedJob {
     pub id: Arc<str>,
-    /// When it was first found here, in milliseconds since 1970.
+    /// The time at which it was first found here, in milliseconds since 1970.
     pub since_millis: i64,
 }
 
-/// How far the unlinked jobs have been looked at, in the order of their ids.
+/// A cursor over the parked jobs in the order of their ids.
 #[derive(Debug, Default)]
 pub struct UnlinkedCursor {
     last: Option<IVec>,
@@ -25,17 +25,18 @@ pub struct UnlinkedCursor {
 }
 
 impl UnlinkedCursor {
+    /// Returns true if the last call reached the last parked job.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end
     }
 }
 
 impl Writer {
-    /// Gives those of the next `most` parked jobs that are unlinked, and notes the new ones among them as found at
-    /// `now_millis`. Those that have been linked since are forgotten.
+    /// Returns those of the next `most` parked jobs that are unlinked, and notes the new ones among them as found at
+    /// `now_millis`. Jobs that have been linked since are forgotten.
     ///
     /// # Errors
-    /// What the store fails at.
+    /// The store's.
     pub fn unlinked_jobs(
         &self,
         cursor: &mut UnlinkedCursor,
