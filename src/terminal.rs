@@ -66,14 +66,12 @@ fn table_of_width(rows: &[Vec<String>], width: Option<usize>) -> String {
     let cell = |cell: &String| printable(&cell.replace(['\t', '\n'], " ")).into_owned();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width_of = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| measure_text_width(cell))
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| measure_text_width(cell)).max().unwrap_or_default()
+        })
+        .collect();
     let lines = lines(&widths, width);
     let mut table = String::new();
     for row in &rows {

@@ -38,7 +38,6 @@ pub fn fields(view: Option<&View<'_>>) -> [(&'static str, FieldValue); 19] {
         |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(FieldValue::Null, FieldValue::Text);
     let object =
         |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(FieldValue::Null, FieldValue::Object);
-    let own = |text: &str| -> Box<str> { text.into() };
     [
         ("id", text(|view| Some(view.id.into()))),
         ("name", text(|view| view.name.map(Box::from))),
@@ -48,7 +47,7 @@ pub fn fields(view: Option<&View<'_>>) -> [(&'static str, FieldValue); 19] {
         (
             "status",
             view.and_then(|view| view.status)
-                .map_or(FieldValue::Null, |status| FieldValue::Text(own(status.as_str()))),
+                .map_or(FieldValue::Null, |status| FieldValue::Text(Box::from(status.as_str()))),
         ),
         ("kind", text(|view| view.kind.map(Box::from))),
         ("created_at", text(|view| Some(view.created_at.to_string().into()))),

@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(values: &[&str]) -> HeaderMap {
+    fn if_none_match(values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (IF_NONE_MATCH, value.parse().unwrap())).collect()
     }
 
@@ -88,7 +88,7 @@ mod tests {
             (vec!["\"\""], false),
             (vec!["w/\"00000000000000ab\""], false),
         ] {
-            assert_eq!(client_has(&asked(&values), 0xAB), expected, "{values:?}");
+            assert_eq!(client_has(&if_none_match(&values), 0xAB), expected, "{values:?}");
         }
     }
 
@@ -97,12 +97,12 @@ mod tests {
         fn any_tag_is_found_in_any_list_around_it(etag: u64, before in "(W/)?\"[!#-~]{0,9}\"", weak: bool) {
             let own = format!("{}\"{etag:016x}\"", if weak { "W/" } else { "" });
             let list = format!("{before}, {own} ,{before}");
-            prop_assert!(client_has(&asked(&[&list]), etag));
+            prop_assert!(client_has(&if_none_match(&[&list]), etag));
         }
 
         #[test]
         fn no_header_makes_it_panic(value in "[ -~]{0,40}", etag: u64) {
-            let _ = client_has(&asked(&[&value]), etag);
+            let _ = client_has(&if_none_match(&[&value]), etag);
         }
     }
 }

@@ -61,12 +61,13 @@ impl LogQueue {
     pub fn start() -> io::Result<LogQueue> {
         let queue = LogQueue::default();
         let writing = queue.clone();
-        let write = move || match io::stderr().as_fd().try_clone_to_owned() {
-            // The duplicate has no lock; other threads could wait for that of the standard library's stderr.
-            Ok(stderr) => writing.write_to(File::from(stderr)),
-            Err(_) => writing.write_to(io::stderr()),
-        };
-        std::thread::Builder::new().name("log".to_owned()).spawn(write)?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            match io::stderr().as_fd().try_clone_to_owned() {
+                // The duplicate has no lock; other threads could wait for that of the standard library's stderr.
+                Ok(stderr) => writing.write_to(File::from(stderr)),
+                Err(_) => writing.write_to(io::stderr()),
+            }
+        })?;
         Ok(queue)
     }
 
