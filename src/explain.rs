@@ -139,17 +139,17 @@ const TRIES: usize = 100;
 
 /// Explains an optimization. Returns `None` if nothing is known of it.
 pub fn explain(reader: &Reader, id: &str, topics: &TopicNames) -> Result<Option<Explanation>, StoreError> {
-    let Some(mut kept) = reader.stored_record(id)? else { return Ok(None) };
+    let Some(mut stored) = reader.stored_record(id)? else { return Ok(None) };
     for _ in 0..TRIES {
-        let before = jobs_before(reader, &kept.optimization)?;
+        let before = jobs_before(reader, &stored.optimization)?;
         // A job's state may move from one record to another between two reads.
         let Some(again) = reader.stored_record(id)? else { return Ok(None) };
-        if again == kept {
-            return Ok(Some(explanation(&kept, &before, topics)));
+        if again == stored {
+            return Ok(Some(explanation(&stored, &before, topics)));
         }
-        kept = again;
+        stored = again;
     }
-    Ok(Some(explanation(&kept, &BTreeMap::new(), topics)))
+    Ok(Some(explanation(&stored, &BTreeMap::new(), topics)))
 }
 
 /// Returns the known states of the jobs that were linked before.
@@ -163,8 +163,8 @@ fn jobs_before(reader: &Reader, optimization: &Optimization) -> Result<BTreeMap<
     Ok(jobs)
 }
 
-fn explanation(kept: &StoredRecord, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
-    let optimization = &kept.optimization;
+fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
+    let optimization = &stored.optimization;
     let causes = Causes { optimization, topics };
     let unknown = Job::default();
     let jobs: Vec<LinkedJob> = (optimization.links().iter().enumerate())
@@ -176,7 +176,7 @@ fn explanation(kept: &StoredRecord, before: &BTreeMap<String, Job>, topics: &Top
     let outranked = outranked_events::outranked(&causes, before);
     Explanation {
         id: optimization.id.to_string(),
-        view: kept.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
+        view: stored.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
         hidden: hidden(&causes),
         fields: FIELDS.iter().map(|&field| (field.to_owned(), causes.of_field(field))).collect(),
         transitions: jobs.first().map(|job| job.transitions.clone()).unwrap_or_default(),
@@ -197,24 +197,21 @@ fn hidden(causes: &Causes<'_>) -> Option<HiddenReason> {
 
 fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> LinkedJob {
     let history = job.history();
-    let transition = |at: usize| {
-        let entry = &history[at];
-        let before = || history[at - 1].status.as_str();
-        Transition {
-            status: entry.status.shown().as_str().to_owned(),
-            cause: causes.cause(entry.status.as_str(), &entry.stamp),
-            odd: is_irregular(history, at).then(|| {
-                format!("a job that is {} can only become pending, not {}", before(), entry.status.as_str())
-            }),
-        }
-    };
+    let transitions = history.iter().enumerate().map(|(index, entry)| Transition {
+        status: entry.status.shown().as_str().to_owned(),
+        cause: causes.cause(entry.status.as_str(), &entry.stamp),
+        odd: is_irregular(history, index).then(|| {
+            let before = history[index - 1].status.as_str();
+            format!("a job that is {before} can only become pending, not {}", entry.status.as_str())
+        }),
+    });
     let optimization_id = &*causes.optimization.id;
     LinkedJob {
         job_id: link.job_id.to_string(),
         linked_now,
         linked_by: causes.link(link),
         status: job.status().map_or("queued", |status| status.shown().as_str()).to_owned(),
-        transitions: (0..history.len()).map(transition).collect(),
+        transitions: transitions.collect(),
         runs: runs(&job.runs),
         names_others: job.named().filter(|named| *named != optimization_id).map(str::to_owned).collect(),
     }
@@ -242,7 +239,7 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
         }
         if !job.names_others.is_empty() {
             odd.push(format!(
-                "events of job {id} name {}, which is not what links it",
+                "events of job {id} name {}, but this optimization links or linked it",
                 job.names_others.join(", ")
             ));
         }

@@ -26,7 +26,8 @@ impl EndDeadline {
     /// Returns the message for a shutdown that took longer, with the partitions that are not written.
     pub fn exceeded_message(self, report: &Report) -> String {
         format!(
-            "the end took longer than --drain-deadline ({}) and --write-deadline ({}) together, and was not waited for: {}",
+            "the shutdown took longer than --drain-deadline ({}) and --write-deadline ({}) together, so the process ended \
+             before it was complete: {}",
             humantime::format_duration(self.drain),
             humantime::format_duration(self.write),
             unwritten(report)
@@ -36,13 +37,16 @@ impl EndDeadline {
 
 /// Returns the message for a shutdown that a second signal cut short.
 pub fn second_signal_message(report: &Report) -> String {
-    format!("told to stop while it was ending already, so the end was not waited for: {}", unwritten(report))
+    format!(
+        "told to stop a second time, so the process ended before its shutdown was complete: {}",
+        unwritten(report)
+    )
 }
 
 /// Describes the records that were read and are not on the disk, as far as the status knows, and what that means.
 fn unwritten(report: &Report) -> String {
     let cause = match report.stalled_stages.first() {
-        Some(stall) => format!("the stage `{}` stands still since {}. ", stall.stage, stall.since),
+        Some(stall) => format!("the stage `{}` has stood still since {}. ", stall.stage, stall.since),
         None => String::new(),
     };
     let unwritten: Vec<&PartitionReport> =
@@ -103,10 +107,10 @@ mod tests {
         );
         assert_eq!(
             text,
-            "the end took longer than --drain-deadline (5s) and --write-deadline (1s 500ms) together, and was not waited for: \
-             the stage `sync` stands still since 2026-01-01T00:00:00Z. Not known to be on the disk: jobs/1: read up to 9, on \
-             the disk up to 7; jobs/2: read up to 3, and nothing on the disk. Nothing is lost as long as the topics keep those \
-             records: the next start reads them again"
+            "the shutdown took longer than --drain-deadline (5s) and --write-deadline (1s 500ms) together, so the process ended \
+             before it was complete: the stage `sync` has stood still since 2026-01-01T00:00:00Z. Not known to be on the disk: \
+             jobs/1: read up to 9, on the disk up to 7; jobs/2: read up to 3, and nothing on the disk. Nothing is lost as long \
+             as the topics keep those records: the next start reads them again"
         );
     }
 
@@ -114,7 +118,7 @@ mod tests {
     fn the_message_states_if_everything_is_on_the_disk() {
         for partitions in [Vec::new(), vec![partition(0, 7, Some(7))]] {
             let text = passed(partitions, Vec::new());
-            assert!(text.ends_with("waited for: Nothing is lost: all that was read is on the disk"), "{text}");
+            assert!(text.ends_with("complete: Nothing is lost: all that was read is on the disk"), "{text}");
         }
     }
 

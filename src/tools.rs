@@ -213,7 +213,7 @@ pub fn answer(
                 Ok(tool) => tool,
                 Err(error) => {
                     return ToolMessage::Failed(format!(
-                        "it does not know what is asked ({error}): is it of another version?"
+                        "`optview serve` does not know this request ({error}): it may be of another version"
                     ));
                 }
             };
@@ -227,7 +227,7 @@ pub fn answer(
             }
         }));
         let last = last.unwrap_or_else(|_| {
-            ToolMessage::Failed("it panicked; the log of `optview serve` says where".to_owned())
+            ToolMessage::Failed("the tool panicked in `optview serve`: look for the place in its log".to_owned())
         });
         // The client may have gone.
         let _ = send(&last);

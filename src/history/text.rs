@@ -27,7 +27,7 @@ pub fn view(
     match cutoff {
         LogCutoff::Before(time) => writeln!(out, "{id} before {time}, after {events} events:")?,
         LogCutoff::After { position, timestamp_millis } => {
-            let time = names::time(timestamp_millis).unwrap_or_else(|| "at no time".to_owned());
+            let time = names::time(timestamp_millis).unwrap_or_else(|| "without a timestamp".to_owned());
             let place = names::place(position, names);
             writeln!(out, "{id} after {place} ({time}), after {events} events:")?;
         }

@@ -124,21 +124,25 @@ impl Readiness {
             State::Live => None,
             State::Stalled => return Some(format!("stalled{because}")),
             State::Stopping => return Some("stopping".to_owned()),
-            State::Starting => Some("starting: the store opens, or the broker has not answered".to_owned()),
+            State::Starting => {
+                Some("starting: the store is being opened, or the broker has not answered yet".to_owned())
+            }
             State::CatchingUp => Some(match report.lag_records {
                 Some(lag) => format!("catching up: {lag} records to go"),
-                None => "catching up: the broker has not said how far".to_owned(),
+                None => "catching up: the broker has not answered yet how many records are left".to_owned(),
             }),
             State::Stale => {
-                Some("stale: the broker has not confirmed lately that nothing more has come".to_owned())
+                Some("stale: the broker has not confirmed lately that everything has been read".to_owned())
             }
-            State::Frozen => Some("frozen: the views are shown as they were left".to_owned()),
+            State::Frozen => {
+                Some("frozen: the views are shown as they were left, and are not kept up to date".to_owned())
+            }
         };
         let is_complete = was_live || matches!(report.state, State::Live | State::Stale | State::Frozen);
         let missing = report.missing_history_text().filter(|_| store_is_open && report.state != State::Frozen);
         let missing = missing.map(|text| match audience {
             Audience::Operators => text,
-            Audience::Public => "the views are built without records that were gone".to_owned(),
+            Audience::Public => "the views are built without records that the topics no longer had".to_owned(),
         });
         match not_live {
             Some(reason) if !is_complete => Some(format!("{reason}{because}")),
@@ -179,7 +183,10 @@ mod tests {
     #[test]
     fn a_store_that_was_never_live_is_ready_once_it_is() {
         for (state, expected) in [
-            (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
+            (
+                State::Starting,
+                Some("starting: the store is being opened, or the broker has not answered yet: boom"),
+            ),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
             (State::Live, None),
             (State::Stale, None),

@@ -148,7 +148,7 @@ fn describe() {
     describe_histogram!(
         "optview_http_request_duration_seconds",
         Unit::Seconds,
-        "From a request's head to its answer, without the sending"
+        "Time from a request's head until its answer begins"
     );
     describe_gauge!("optview_http_connections", "Connections open, on all addresses");
     describe_gauge!("optview_build_info", "1, labelled with the version and the commit that run");
@@ -161,7 +161,7 @@ fn describe() {
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
-    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest of the partitions'");
+    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest lag of a partition");
     describe_kafka();
 }
 
@@ -179,7 +179,7 @@ mod tests {
         recorder.handle().render()
     }
 
-    fn says(text: &str, line: &str) {
+    fn assert_line(text: &str, line: &str) {
         assert!(text.lines().any(|candidate| candidate == line), "no line {line:?} in:\n{text}");
     }
 
@@ -192,19 +192,19 @@ mod tests {
             route.record(StatusCode::OK, Duration::from_millis(20));
             route.record(StatusCode::NOT_FOUND, Duration::from_secs(20));
         });
-        says(&text, "# TYPE optview_http_requests_total counter");
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="200"} 2"#);
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="404"} 1"#);
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="503"} 0"#);
-        says(&text, "# TYPE optview_http_request_duration_seconds histogram");
+        assert_line(&text, "# TYPE optview_http_requests_total counter");
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="200"} 2"#);
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="404"} 1"#);
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="503"} 0"#);
+        assert_line(&text, "# TYPE optview_http_request_duration_seconds histogram");
         let bucket = |le: &str, count: u64| {
             format!(
                 "optview_http_request_duration_seconds_bucket{{route=\"/optimizations/{{id}}\",le=\"{le}\"}} {count}"
             )
         };
-        says(&text, &bucket("0.000025", 1));
-        says(&text, &bucket("0.025", 2));
-        says(&text, &bucket("+Inf", 3));
+        assert_line(&text, &bucket("0.000025", 1));
+        assert_line(&text, &bucket("0.025", 2));
+        assert_line(&text, &bucket("+Inf", 3));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
             r#"optview_missing_history_records{topic="jobs",partition="4"} 0"#,
             r#"optview_missing_history_records{topic="jobs",partition="5"} 900"#,
         ] {
-            says(&text, line);
+            assert_line(&text, line);
         }
     }
 
@@ -263,9 +263,12 @@ mod tests {
     fn a_second_installation_is_the_first() {
         let (first, second) = (install_metrics(), install_metrics());
         let commit = COMMIT.unwrap_or("unknown");
-        says(&first.render(), &format!("optview_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1"));
+        assert_line(
+            &first.render(),
+            &format!("optview_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1"),
+        );
         gauge!("optview_test_gauge").set(5.0);
-        says(&first.render(), "optview_test_gauge 5");
-        says(&second.render(), "optview_test_gauge 5");
+        assert_line(&first.render(), "optview_test_gauge 5");
+        assert_line(&second.render(), "optview_test_gauge 5");
     }
 }

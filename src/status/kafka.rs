@@ -136,12 +136,13 @@ impl Report {
         let is_any = !self.partitions.is_empty();
         self.lag_records =
             self.partitions.iter().map(|partition| partition.lag_records).sum::<Option<i64>>().filter(|_| is_any);
-        let greatest = |lag: f64, partition: &PartitionReport| Some(lag.max(partition.lag_seconds?));
-        self.lag_seconds = self.partitions.iter().try_fold(0.0, greatest).filter(|_| is_any);
+        self.lag_seconds = (self.partitions.iter())
+            .try_fold(0.0, |lag: f64, partition| Some(lag.max(partition.lag_seconds?)))
+            .filter(|_| is_any);
         let state = self.state_at(now);
         if state != self.state && self.last_error.is_none() {
             self.last_error = Some(format!(
-                "for {} s the projector has not said that a partition is read to its end: what is shown may be old; see \
+                "for {} s the projector has not confirmed that a partition is read to its end, so the views may be old: see \
                  `confirmed_at` of the partitions",
                 STALE_AFTER.as_secs()
             ));

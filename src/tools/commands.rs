@@ -49,7 +49,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     };
     let tool = match config.asked {
         Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
+        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted_rebuild),
         Asked::Begin => Tool::Rebuild {
             options: RebuildOptions {
                 max_rate: config.max_rate,
@@ -65,8 +65,8 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
         },
     };
     match config.detach {
-        true => show(&config.tool, &tool, needs, print::begun),
-        false => show(&config.tool, &tool, needs, print::rebuilt),
+        true => show(&config.tool, &tool, needs, print::detached_rebuild),
+        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
     }
 }
 
@@ -80,8 +80,8 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
     let RollbackConfig { to, keep, detach, frozen, .. } = *config;
     let tool = Tool::Rollback { to, keep, detach, frozen };
     match detach && !frozen {
-        true => show(&config.tool, &tool, needs, print::begun),
-        false => show(&config.tool, &tool, needs, print::rebuilt),
+        true => show(&config.tool, &tool, needs, print::detached_rebuild),
+        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
     }
 }
 
@@ -93,7 +93,7 @@ pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Re
         min_free_disk: config.min_free_disk_bytes,
         force: config.force,
     };
-    show(&config.tool, &tool, needs, print::exported)
+    show(&config.tool, &tool, needs, print::export_summary)
 }
 
 /// The settings and the stop flag that a tool needs if no process serves the store.

@@ -55,7 +55,8 @@ pub fn perform(
                 };
             }
             ToolHost::Silent => {
-                "it does not answer at control.sock: its log says why, or it is another version".to_owned()
+                "it does not answer at control.sock: look for the reason in its log; it may also be of another version"
+                    .to_owned()
             }
         };
         if begin.elapsed() > PATIENCE {
@@ -108,12 +109,12 @@ fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> an
         }
         Err(error) => {
             reply = Some(Err(anyhow!(
-                "`optview serve` gave an answer that is not understood ({error}): is it of another version?"
+                "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
             )));
             ControlFlow::Break(())
         }
     })
-    .context("`optview serve` ended while it was asked")?;
+    .context("`optview serve` ended before it had answered: try again")?;
     match reply.transpose()? {
         Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
         Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
@@ -194,9 +195,9 @@ fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Opti
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
     let found = look::watermarks(kafka, topics.iter().copied())?;
     let ids = look::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
-    let bounds = |(key, Watermarks { low, high }): ((String, i32), Watermarks)| {
+    let bounds = found.into_iter().map(|(key, Watermarks { low, high })| {
         let topic_id = ids.get(&key.0).copied();
         (key, PartitionBounds { low, high, topic_id })
-    };
-    Ok(Some(found.into_iter().map(bounds).collect()))
+    });
+    Ok(Some(bounds.collect()))
 }

@@ -49,7 +49,7 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let summary = summary?;
     match config.tool.json {
         true => output::print_json(&serde_json::to_string(&summary)?)?,
-        false => output::print(&print::imported(&summary))?,
+        false => output::print(&print::import_summary(&summary))?,
     }
     Ok(Ended::Done)
 }

@@ -45,7 +45,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs =
         ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
     if !against_log {
-        return show(tool, &Tool::Verify, needs, print::verified);
+        return show(tool, &Tool::Verify, needs, print::verify_report);
     }
     refuse_second(config, needs)?;
     let verified: VerifyReport =
@@ -70,13 +70,13 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
 /// Refuses to begin while another rebuild is under way. This comes first, since the checks take long.
 fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::Result<()> {
     // The cluster is not needed for this question: the checks ask it for the topics' bounds themselves.
-    let stands = perform_with_progress(
+    let status = perform_with_progress(
         &config.tool,
         &Tool::RebuildStatus,
         ToolRequirements { kafka: None, ..needs },
         false,
     )?;
-    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
+    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(status.json.get())?;
     // A rebuild that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
@@ -90,7 +90,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
 fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Ended> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
-        false => output::print(&print::report(report))?,
+        false => output::print(&print::log_verify_report(report))?,
     }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
@@ -126,7 +126,7 @@ fn problem(example: Example) -> Problem {
     let (of, problem) = match how.as_str() {
         "only_old" => ("view", "the topics do not give it"),
         "only_new" => ("view", "the topics give it, and it is not shown"),
-        "unseen" => ("record", "what readers are shown is what the topics give, the rest is not"),
+        "unseen" => ("record", "readers see what the topics give, but other parts differ"),
         _ => ("view", "the topics give another"),
     };
     let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };

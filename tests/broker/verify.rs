@@ -58,11 +58,10 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     alter_parked(&data(rig));
     let by_itself = run(rig, &["verify", "--json"]);
     assert_eq!((by_itself.code, &by_itself.json["problems"]), (Some(0), &json!([])), "{by_itself:?}");
-    let waits =
-        "what readers are shown is what the topics give, the rest is not: a job that waits for an optimization";
+    let waits = "readers see what the topics give, but other parts differ: a job that waits for an optimization";
     let found = json!([
         {"of": "view", "which": "a", "problem": "the topics give another: name"},
-        {"of": "record", "which": "b", "problem": "what readers are shown is what the topics give, the rest is not: created"},
+        {"of": "record", "which": "b", "problem": "readers see what the topics give, but other parts differ: created"},
         {"of": "record", "which": "j-x", "problem": waits}, {"of": "record", "which": "j-y", "problem": waits},
     ]);
     let counted = json!({"records_replayed": 8, "same": 2, "differing": 1, "only_old": 0, "only_new": 0,

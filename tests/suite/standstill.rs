@@ -77,7 +77,7 @@ fn a_disk_that_does_not_sync_is_told_goes_on_when_it_does_and_cannot_hold_up_the
     let said = log.lines().last().unwrap();
     for part in [
         "--drain-deadline (100ms) and --write-deadline (2s)",
-        "the stage `sync` stands still since ",
+        "the stage `sync` has stood still since ",
         "optimizations/0: read up to 7, on the disk up to 6",
         "jobs/0: read up to 7, on the disk up to 6",
     ] {
@@ -113,7 +113,7 @@ fn told_to_stop_once_more_it_waits_no_longer_for_a_disk_that_does_not_sync() {
     });
     assert_eq!(ended.code(), Some(1));
     let log = rest_of(log);
-    assert!(log.lines().last().unwrap().contains("told to stop while it was ending already"), "{log}");
+    assert!(log.lines().last().unwrap().contains("told to stop a second time"), "{log}");
 }
 
 /// A pipe whose reader is there and does not read: it is full after 64 KiB.

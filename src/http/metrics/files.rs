@@ -8,7 +8,7 @@ use crate::process;
 /// Describes the metrics. The names of the first two are those that Prometheus's own client libraries use.
 pub fn describe() {
     describe_gauge!("process_open_fds", "Files and connections that the process has open");
-    describe_gauge!("process_max_fds", "How many it may have open");
+    describe_gauge!("process_max_fds", "Files and connections that the process may have open");
     describe_gauge!("optview_http_connections_max", "Connections that the read address takes at a time");
     describe_counter!(
         "optview_http_connections_closed_for_room_total",

@@ -8,11 +8,11 @@ pub(super) fn describe() {
     describe_gauge!(
         "optview_topic_history_seconds_left",
         Unit::Seconds,
-        "How long until Kafka may remove the oldest record that a rebuild would need"
+        "Time until Kafka may remove the oldest record that a rebuild would need"
     );
     describe_gauge!(
         "optview_topic_history_limited",
-        "1 where the topic's settings remove records, by what they do it"
+        "1 if the topic's settings remove records by age, size or compaction, else 0"
     );
 }
 
