@@ -4,6 +4,7 @@
 pub mod dead_letter;
 pub mod event;
 pub mod fold;
+pub mod gap;
 mod ids;
 pub mod job;
 pub mod optimization;
@@ -20,6 +21,7 @@ pub mod working;
 
 pub use dead_letter::DeadLetter;
 pub use event::{Body, Envelope, Event, Metadata};
+pub use gap::{Gap, PartitionBounds};
 pub use job::{Job, JobStatus, Outcome};
 pub use optimization::{Created, Link, Optimization};
 pub use outranked::Outranked;

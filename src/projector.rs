@@ -9,13 +9,13 @@ mod dead_letters;
 mod decoder;
 mod disk_guard;
 mod event_fold;
+mod finding_throttle;
 mod findings;
 mod gate;
 mod health;
 mod ineffective_events;
 mod intake;
 mod liveness;
-mod log_throttle;
 mod metrics;
 mod moment;
 mod nulled_numbers;
@@ -108,7 +108,7 @@ pub struct Projector<'a> {
     /// Marks the log lines of a generation that readers do not see.
     rebuild_span: Span,
     store_file: StoreFileGuard,
-    limits: ReadGate,
+    gate: ReadGate,
     disk: DiskGuard,
     cluster: ClusterGuard,
     partitions: Partitions,
@@ -136,7 +136,7 @@ impl<'a> Projector<'a> {
             pulse: writer.pulse(),
             rebuild_span: tracing::error_span!("rebuild", store = %settings.store_path.display()),
             store_file: StoreFileGuard::new(&settings.store_path, writer.file.clone()),
-            limits: ReadGate::default(),
+            gate: ReadGate::default(),
             disk: DiskGuard::new(&settings, now.instant),
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),

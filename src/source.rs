@@ -6,15 +6,17 @@ pub mod kafka;
 mod observation;
 mod read_deadline;
 pub mod remedies;
+mod stop_reason;
 mod topics;
 
 use std::time::Duration;
 
 pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
-pub use continuity::{Continuity, Discontinuity};
+pub use continuity::Continuity;
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
 pub use read_deadline::{Overdue, ReadDeadline, trouble};
+pub use stop_reason::{StopCode, StopReason};
 pub use topics::TopicNames;
 
 /// What a source has to tell.
@@ -27,7 +29,7 @@ pub enum Polled {
     /// they are markers of transactions, or records of aborted ones.
     Ended { topic: Topic, partition: i32, position: i64 },
     /// The partition cannot be read any further without skipping something.
-    Failed { topic: Topic, partition: i32, reason: String },
+    Failed { topic: Topic, partition: i32, reason: StopReason },
 }
 
 /// Records of one partition, one after another, at least one.
@@ -76,7 +78,7 @@ pub trait Source {
     }
 
     /// Begins to read a partition that was found, at `offset`.
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String>;
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason>;
 
     /// Reads no more of a partition.
     fn stop(&mut self, topic: Topic, partition: i32);

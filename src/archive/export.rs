@@ -16,12 +16,12 @@ use copying::{Export, Waiting};
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
-use crate::domain::Topic;
+use crate::domain::{Gap, Topic};
 use crate::progress::{Progress, ProgressDisplay};
+use crate::source::Source as _;
 use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, MANIFEST, Manifest, last_records};
 use crate::source::kafka::look::{Cluster, look};
 use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
-use crate::source::{Source as _, Watermarks};
 use crate::store;
 
 /// librdkafka wants a group, though nothing is ever written for it.
@@ -210,7 +210,8 @@ fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow
     let (mut left, mut lost) = (0, Vec::new());
     for (&(topic, partition), &watermarks) in &cluster.partitions {
         let next = spans.get(&(topic, partition)).map(|span| span.next);
-        lost.extend(next.and_then(|next| what_is_lost(kafka.topics.get(topic), partition, next, watermarks)));
+        let gap = next.and_then(|next| Gap::between_offsets(next, watermarks.low, watermarks.high));
+        lost.extend(gap.map(|gap| format!("{}/{partition}: {gap}", kafka.topics.get(topic))));
         left += watermarks.high - next.unwrap_or(watermarks.low);
     }
     if lost.is_empty() {
@@ -221,17 +222,4 @@ fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow
          into another directory",
         lost.join("\n  ")
     )
-}
-
-fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }: Watermarks) -> Option<String> {
-    if next < low {
-        return Some(format!(
-            "{topic}/{partition}: the records from {next} to {low} were removed before they were exported"
-        ));
-    }
-    (next > high).then(|| {
-        format!(
-            "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
-        )
-    })
 }

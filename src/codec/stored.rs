@@ -29,7 +29,8 @@ use crate::domain::{DeadLetter, Job, Optimization, View};
 pub use filtered::Filter;
 
 /// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
-/// as the checkpoint. It changes where this version could not show what another has written.
+/// as the checkpoint. It changes where this version could not show what another has written. The catalog's chunks have a version
+/// of their own, as they are made again from the records.
 pub const LAYOUT: u8 = 1;
 
 /// The format of the fold: how registers are written, and what a view says because of them. It changes where registers of
@@ -159,15 +160,29 @@ pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, Damaged> {
 
 /// A value of the store's own, such as a checkpoint, with the layout before it.
 pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
-    let mut out = vec![LAYOUT];
+    encode_versioned(LAYOUT, value, what)
+}
+
+/// Encodes a value of the store's own with a version that is not [`LAYOUT`] before it: a version of values of this kind alone.
+pub fn encode_versioned<T: Serialize>(version: u8, value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
+    let mut out = vec![version];
     append(value, &mut out, what)?;
     Ok(out)
 }
 
 /// Reads back what [`encode`] wrote.
 pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
+    decode_versioned(LAYOUT, stored, what)
+}
+
+/// Decodes a value that [`encode_versioned`] wrote with the same version.
+pub fn decode_versioned<'a, T: Deserialize<'a>>(
+    version: u8,
+    stored: &'a [u8],
+    what: &'static str,
+) -> Result<T, Damaged> {
     match stored.split_first() {
-        Some((&LAYOUT, rest)) => read(rest, what),
+        Some((&found, rest)) if found == version => read(rest, what),
         Some(_) => Err(Damaged::new(what, "its layout is not the one this version writes")),
         None => Err(Damaged::new(what, "it is empty")),
     }

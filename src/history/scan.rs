@@ -11,12 +11,10 @@ use std::time::{Duration, Instant};
 use super::as_of::LogCutoff;
 use super::ids::HistoryIds;
 use crate::codec;
-use crate::domain::{OwnedRecord, Position, Record, Topic};
+use crate::domain::{Gap, OwnedRecord, Position, Record, Topic};
 use crate::progress::{Progress, ProgressDisplay};
 use crate::source::trouble;
-use crate::source::{
-    Continuity, Discontinuity, Overdue, Polled, ReadDeadline, Records, Source, TopicNames, Watermarks,
-};
+use crate::source::{Continuity, Overdue, Polled, ReadDeadline, Records, Source, TopicNames, Watermarks};
 
 /// The longest time that a source may take to list its partitions.
 const FIND_DEADLINE: Duration = Duration::from_secs(15);
@@ -59,7 +57,7 @@ pub enum ScanError {
     #[error("{partition} cannot be read to its end: {reason}")]
     Failed { partition: String, reason: String },
     #[error("{partition}: {why}; ask again")]
-    Another { partition: String, why: Discontinuity },
+    Another { partition: String, why: Gap },
     #[error("there is no partition {0}; check the number")]
     NoPartition(String),
     #[error("{partition} has no record at {offset} or before it: it begins at {} and ends before {}", watermarks.low, watermarks.high)]
@@ -195,7 +193,7 @@ impl Scanner<'_> {
                 partition.records = 0;
                 self.source.assign(topic, number, low).map_err(|reason| ScanError::Failed {
                     partition: format!("{}/{number}", self.names.get(topic)),
-                    reason,
+                    reason: reason.text,
                 })?;
                 self.expected += u64::try_from(high - low).unwrap_or(0);
                 reading.push((topic, number));
@@ -212,7 +210,7 @@ impl Scanner<'_> {
             Polled::Records(records) => Ok(self.look_through(&*records)),
             Polled::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
             Polled::Failed { topic, partition, reason } => {
-                Err(ScanError::Failed { partition: self.name(topic, partition), reason })
+                Err(ScanError::Failed { partition: self.name(topic, partition), reason: reason.text })
             }
         }
     }

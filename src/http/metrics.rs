@@ -232,7 +232,7 @@ mod tests {
                 lag_records: Some(7),
                 lag_seconds: Some(0.5),
                 state: PartitionState::Stopped,
-                freshness: PartitionFreshness::default(),
+                freshness: PartitionFreshness { stop_code: Some("removed"), ..PartitionFreshness::default() },
             }],
             ..Status::new(3).report()
         };
@@ -252,6 +252,7 @@ mod tests {
             r#"optview_partition_lag_records{topic="jobs",partition="4"} 7"#,
             r#"optview_partition_lag_seconds{topic="jobs",partition="4"} 0.5"#,
             r#"optview_partition_stopped{topic="jobs",partition="4"} 1"#,
+            r#"optview_partition_stop_reason{topic="jobs",partition="4",code="removed"} 1"#,
             r#"optview_missing_history_records{topic="jobs",partition="4"} 0"#,
             r#"optview_missing_history_records{topic="jobs",partition="5"} 900"#,
         ] {

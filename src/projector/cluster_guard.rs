@@ -1,7 +1,7 @@
 //! The guard of the cluster: topics are read only from the cluster that the store was built from. Those of another may have the
 //! same names, and then the offsets mean other records, which no other check is sure to find.
 
-use crate::source::{Source, other_cluster};
+use crate::source::{Source, StopCode, StopReason, other_cluster};
 use crate::store::{StoreError, Writer};
 
 /// The cluster that the store was built from, compared with the cluster that the source reads.
@@ -10,7 +10,7 @@ pub struct ClusterGuard {
     built_from: Option<String>,
     is_logged: bool,
     /// The reason for which nothing is read, for good.
-    refusal: Option<String>,
+    refusal: Option<StopReason>,
 }
 
 impl ClusterGuard {
@@ -25,12 +25,12 @@ impl ClusterGuard {
 
     /// The reason for which nothing is read; `None` if no other cluster was ever seen.
     pub fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
+        self.refusal.as_ref().map(|reason| reason.text.as_str())
     }
 
     /// Returns the reason for which nothing may be read of the source's cluster; `None` if it may be. A store that knows no
     /// cluster yet adopts this one.
-    pub fn refuse(&mut self, source: &dyn Source, writer: &Writer) -> Result<Option<String>, StoreError> {
+    pub fn refuse(&mut self, source: &dyn Source, writer: &Writer) -> Result<Option<StopReason>, StoreError> {
         let Some(found) = source.cluster_id() else { return Ok(None) };
         match &self.built_from {
             Some(built_from) if *built_from == found => {
@@ -40,7 +40,7 @@ impl ClusterGuard {
                 Ok(None)
             }
             Some(built_from) => {
-                let reason = other_cluster(built_from, &found);
+                let reason = StopReason::new(StopCode::OtherCluster, other_cluster(built_from, &found));
                 if self.refusal.is_none() {
                     tracing::error!("nothing is read: {reason}");
                     self.refusal = Some(reason.clone());

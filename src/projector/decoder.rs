@@ -11,7 +11,7 @@ use super::write_back::USUAL_EVENT_BYTES;
 use crate::codec::{self, DecodeError};
 use crate::domain::{DeadLetter, Envelope, Record, Topic};
 use crate::pulse::{Pulse, Stage};
-use crate::source::Records;
+use crate::source::{Records, StopReason};
 use crate::store::Anchor;
 
 /// Fewer records are decoded on the projector's own thread: waking another one would take longer.
@@ -117,7 +117,7 @@ fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<
 pub enum DecodedEvent {
     Batch(Batch),
     Ended { topic: Topic, partition: i32, position: i64 },
-    Failed { topic: Topic, partition: i32, reason: String },
+    Failed { topic: Topic, partition: i32, reason: StopReason },
 }
 
 impl DecodedEvent {

@@ -42,39 +42,39 @@ impl Projector<'_> {
     /// Takes in what is asked. Gives whether the projector holds: then nothing is to be read.
     pub(super) fn hold(&mut self, now: Moment, source: &mut dyn Source) -> Result<bool, StoreError> {
         let control = self.control;
-        if let Some(asked) = control.new_target(&mut self.limits.number) {
-            self.limits.answered = false;
-            self.limits.sync = matches!(asked, ReadTarget::CheckpointAt(_));
-            self.limits.positions = match asked {
+        if let Some(asked) = control.new_target(&mut self.gate.number) {
+            self.gate.answered = false;
+            self.gate.sync = matches!(asked, ReadTarget::CheckpointAt(_));
+            self.gate.positions = match asked {
                 ReadTarget::Unlimited => None,
                 ReadTarget::Here => Some(self.partitions.positions()),
                 ReadTarget::At(positions) | ReadTarget::CheckpointAt(positions) => Some(positions),
             };
-            for (told, from) in std::mem::take(&mut self.limits.aside) {
+            for (told, from) in std::mem::take(&mut self.gate.aside) {
                 self.take_in(now, told, from)?;
             }
         }
-        let Some(positions) = &self.limits.positions else { return Ok(false) };
+        let Some(positions) = &self.gate.positions else { return Ok(false) };
         match self.partitions.have_reached(positions) {
             Ok(false) => return Ok(false),
-            Ok(true) if !self.limits.answered => {
+            Ok(true) if !self.gate.answered => {
                 self.write_back.write_all(now.instant)?;
                 self.write_back.wait_until_written()?;
-                if self.limits.sync {
+                if self.gate.sync {
                     self.checkpoint(now)?;
                     self.settle(source)?;
                 }
-                control.answer(self.limits.number, Ok(self.partitions.positions()));
+                control.answer(self.gate.number, Ok(self.partitions.positions()));
             }
-            Err(reason) if !self.limits.answered => control.answer(self.limits.number, Err(reason)),
+            Err(reason) if !self.gate.answered => control.answer(self.gate.number, Err(reason)),
             Ok(true) | Err(_) => {}
         }
-        self.limits.answered = true;
+        self.gate.answered = true;
         if self.reporter.is_due(now.instant) {
             self.report(now, source);
         }
         self.write_back.check()?;
-        control.wait(self.limits.number, Duration::from_millis(50));
+        control.wait(self.gate.number, Duration::from_millis(50));
         Ok(true)
     }
 }

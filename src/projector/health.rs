@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::moment::{Moment, shown};
 use crate::domain::Topic;
-use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicId};
+use crate::source::{ClusterHealth, PartitionObservation, StandingError, StopReason, TopicId};
 use crate::status::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
 /// The most observations of one partition that wait until the end that they give has been read. Beyond that, every other one is
@@ -25,7 +25,7 @@ pub struct PartitionReading<'a> {
     pub position: i64,
     /// The timestamp of the last record read, in milliseconds since 1970.
     pub time: Option<i64>,
-    pub stopped: Option<&'a str>,
+    pub stopped: Option<&'a StopReason>,
 }
 
 /// The reason for which a partition that is read is not known to be read to its end.
@@ -166,7 +166,7 @@ struct PartitionTrack {
     moved: Instant,
     /// The timestamp of the last record read.
     time: Option<i64>,
-    stopped: Option<(String, DateTime<Utc>)>,
+    stopped: Option<(StopReason, DateTime<Utc>)>,
     /// The id of the topic that is read, which is the first that the cluster gave.
     topic_id: Option<TopicId>,
     latest: Option<PartitionObservation>,
@@ -209,8 +209,8 @@ impl PartitionTrack {
         }
         self.time = reading.time.or(self.time);
         self.stopped = reading.stopped.map(|reason| match self.stopped.take() {
-            Some((_, since)) => (reason.to_owned(), since),
-            None => (reason.to_owned(), moment.wall),
+            Some((_, since)) => (reason.clone(), since),
+            None => (reason.clone(), moment.wall),
         });
     }
 
@@ -303,7 +303,9 @@ impl PartitionTrack {
 
     fn freshness(&self, moment: Moment) -> PartitionFreshness {
         let (error, error_code, error_since) = match (&self.stopped, &self.error) {
-            (Some((reason, since)), _) => (Some(reason.clone()), Some("Stopped".to_owned()), Some(shown(*since))),
+            (Some((reason, since)), _) => {
+                (Some(reason.text.clone()), Some("Stopped".to_owned()), Some(shown(*since)))
+            }
             (None, Some((error, _))) => {
                 (Some(error.text.clone()), Some(error.code.clone()), Some(shown(error.since)))
             }
@@ -320,6 +322,7 @@ impl PartitionTrack {
             error,
             error_code,
             error_since,
+            stop_code: self.stopped.as_ref().map(|(reason, _)| reason.code.as_str()),
             topic_id: self.latest.and_then(|latest| latest.topic_id).map(|id| id.to_string()),
             instants: PartitionInstants {
                 found: Some(self.found),

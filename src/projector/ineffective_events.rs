@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use metrics::{Counter, counter, describe_counter};
 
-use super::log_throttle::LogThrottle;
+use super::finding_throttle::FindingThrottle;
 use crate::domain::outranked::why;
 use crate::domain::{Envelope, Outranked, Stamp, Topic};
 use crate::source::TopicNames;
@@ -30,8 +30,8 @@ pub struct IneffectiveEvents {
     topics: TopicNames,
     outranked: [Counter; KINDS.len()],
     deletions: Counter,
-    outranked_log: LogThrottle,
-    deletions_log: LogThrottle,
+    outranked_log: FindingThrottle,
+    deletions_log: FindingThrottle,
     new_outranked: UnpublishedFindings<Outranked>,
     new_deletions: UnpublishedFindings<DeletionEvent>,
 }
@@ -84,8 +84,8 @@ impl IneffectiveEvents {
             topics,
             outranked,
             deletions: counter!("optview_deletions_without_effect_total"),
-            outranked_log: LogThrottle::default(),
-            deletions_log: LogThrottle::default(),
+            outranked_log: FindingThrottle::default(),
+            deletions_log: FindingThrottle::default(),
             new_outranked: UnpublishedFindings::default(),
             new_deletions: UnpublishedFindings::default(),
         }

@@ -72,11 +72,11 @@ impl Projector<'_> {
     /// Folds a batch's events from index `from` on, or takes note of a partition's end, as far as may be read now. The rest is
     /// put aside.
     pub(super) fn take_in(&mut self, now: Moment, event: DecodedEvent, from: usize) -> Result<(), StoreError> {
-        if self.limits.waits(&event) {
-            self.limits.put_aside(event, from);
+        if self.gate.waits(&event) {
+            self.gate.put_aside(event, from);
             return Ok(());
         }
-        let limit = self.limits.limit(&event);
+        let limit = self.gate.limit(&event);
         match event {
             DecodedEvent::Batch(batch) => {
                 let until = limit.map_or(batch.events().len(), |limit| batch.index_of(limit));
@@ -86,7 +86,7 @@ impl Projector<'_> {
                 if until < batch.events().len() {
                     // All that lies before the limit has been read, whatever offset its last record has.
                     self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
-                    self.limits.put_aside(DecodedEvent::Batch(batch), from.max(until));
+                    self.gate.put_aside(DecodedEvent::Batch(batch), from.max(until));
                 } else {
                     self.decoder.drop_later(batch);
                 }
@@ -94,7 +94,7 @@ impl Projector<'_> {
             DecodedEvent::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
                 Some(limit) => {
                     self.partitions.passed(topic, partition, limit);
-                    self.limits.put_aside(DecodedEvent::Ended { topic, partition, position }, from);
+                    self.gate.put_aside(DecodedEvent::Ended { topic, partition, position }, from);
                 }
                 None => self.partitions.ended(topic, partition, position),
             },

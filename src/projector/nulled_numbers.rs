@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use metrics::{Counter, counter, describe_counter};
 
+use super::finding_throttle::FindingThrottle;
 use super::ineffective_events::{UnpublishedFindings, event_place};
-use super::log_throttle::LogThrottle;
 use crate::domain::{Body, Envelope, Stamp};
 use crate::source::TopicNames;
 use crate::status::{FindingCounter, NulledNumbers};
@@ -15,7 +15,7 @@ use crate::status::{FindingCounter, NulledNumbers};
 pub struct NulledNumberReports {
     topics: TopicNames,
     numbers: Counter,
-    log: LogThrottle,
+    log: FindingThrottle,
     new: UnpublishedFindings<NulledEvent>,
 }
 
@@ -34,7 +34,12 @@ impl NulledNumberReports {
             "Numbers of events that are NaN, infinite or too large, and shown as null"
         );
         let numbers = counter!("optview_nulled_numbers_total");
-        NulledNumberReports { topics, numbers, log: LogThrottle::default(), new: UnpublishedFindings::default() }
+        NulledNumberReports {
+            topics,
+            numbers,
+            log: FindingThrottle::default(),
+            new: UnpublishedFindings::default(),
+        }
     }
 
     /// Notes an event that has such numbers. If `is_quiet`, it is neither counted by the metrics nor logged.

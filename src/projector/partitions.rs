@@ -6,8 +6,8 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Topic, TopicId};
-use crate::source::{Continuity, TopicNames, Watermarks, remedies};
+use crate::domain::{Gap, PartitionBounds, Topic, TopicId};
+use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
@@ -45,7 +45,7 @@ struct PartitionProgress {
     caught_up: bool,
     /// The timestamp of the last record read, in milliseconds since 1970.
     time: Option<i64>,
-    stopped: Option<String>,
+    stopped: Option<StopReason>,
 }
 
 impl Partitions {
@@ -62,9 +62,10 @@ impl Partitions {
         let anchor = read_before.and_then(|read| read.anchor);
         // The last record read is read again if it is still there, to see whether the topic is still the same.
         let expected = anchor.filter(|anchor| anchor.offset >= watermarks.low);
-        let recreated = read_before.and_then(|read| identity::recreated(&read, topic_id));
-        let recreated = recreated.map(|reason| format!("{name}/{partition}: {reason}"));
-        let stopped = recreated.or_else(|| lost(read_before?.next_offset, watermarks, name, partition));
+        let Watermarks { low, high } = watermarks;
+        let bounds = PartitionBounds { low, high, topic_id };
+        let gap = read_before.and_then(|read| Gap::find(read.next_offset, read.topic_id, Some(bounds)));
+        let stopped = gap.map(|gap| StopReason::from(gap).named(name, partition));
         let read_id = read_before.and_then(|read| read.topic_id);
         let mut continuity = Continuity::new(read_id);
         if read_before.is_none() {
@@ -119,12 +120,7 @@ impl Partitions {
         if first == expected {
             return true;
         }
-        let reason = format!(
-            "the record at {} is not the one that was read there before: the topic was created again. {}",
-            expected.offset,
-            remedies::CREATED_AGAIN
-        );
-        self.fail(topic, number, reason);
+        self.fail(topic, number, Gap::OtherRecord { offset: expected.offset }.into());
         false
     }
 
@@ -166,12 +162,12 @@ impl Partitions {
     }
 
     /// Stops a partition. `reason` need not name the partition.
-    pub fn fail(&mut self, topic: Topic, partition: i32, reason: String) {
+    pub fn fail(&mut self, topic: Topic, partition: i32, reason: StopReason) {
         let name = self.topics.get(topic).to_owned();
         if let Some(held) = self.find(topic, partition)
             && held.stopped.is_none()
         {
-            let reason = format!("{name}/{partition}: {reason}");
+            let reason = reason.named(&name, partition);
             tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
             self.newly_failed.push((topic, partition));
@@ -179,9 +175,9 @@ impl Partitions {
     }
 
     /// Stops every partition that is read.
-    pub fn stop_all(&mut self, reason: &str) {
+    pub fn stop_all(&mut self, reason: &StopReason) {
         for held in self.held.iter_mut().filter(|held| held.stopped.is_none()) {
-            held.stopped = Some(reason.to_owned());
+            held.stopped = Some(reason.clone());
             self.newly_failed.push((held.topic, held.number));
         }
     }
@@ -199,7 +195,7 @@ impl Partitions {
             let held = self.held.iter().find(|held| (held.topic, held.number) == (topic, number));
             match held {
                 Some(held) if held.next_offset >= position => {}
-                Some(PartitionProgress { stopped: Some(reason), .. }) => return Err(reason.clone()),
+                Some(PartitionProgress { stopped: Some(reason), .. }) => return Err(reason.text.clone()),
                 Some(_) | None => all = false,
             }
         }
@@ -219,7 +215,8 @@ impl Partitions {
 
     /// The reasons of all partitions that have stopped, as one text.
     pub fn stop_text(&self) -> Option<String> {
-        let stopped: Vec<&str> = self.held.iter().filter_map(|partition| partition.stopped.as_deref()).collect();
+        let stopped: Vec<&str> =
+            self.held.iter().filter_map(|held| held.stopped.as_ref()).map(|reason| reason.text.as_str()).collect();
         (!stopped.is_empty()).then(|| stopped.join("; "))
     }
 
@@ -250,7 +247,7 @@ impl Partitions {
             partition: held.number,
             position: held.next_offset,
             time: held.time,
-            stopped: held.stopped.as_deref(),
+            stopped: held.stopped.as_ref(),
         })
     }
 
@@ -305,22 +302,4 @@ impl Partitions {
     fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut PartitionProgress> {
         self.held.iter_mut().find(|held| held.topic == topic && held.number == partition)
     }
-}
-
-/// Returns what a topic with these watermarks has lost of what is to be read next, if anything.
-fn lost(next: i64, now: Watermarks, name: &str, partition: i32) -> Option<String> {
-    if next < now.low {
-        let low = now.low;
-        return Some(format!(
-            "{name}/{partition}: the records from {next} to {low} were removed before they were read. {}",
-            remedies::REMOVED
-        ));
-    }
-    (next > now.high).then(|| {
-        let high = now.high;
-        format!(
-            "{name}/{partition}: {next} is to be read next, but the topic ends at {high}: it was truncated or created again. {}",
-            remedies::CREATED_AGAIN
-        )
-    })
 }

@@ -20,7 +20,7 @@ mod verify;
 
 pub use appender::Appender;
 pub use checksum::Checksummed;
-pub use continued::{Continued, Mismatch, same_topic};
+pub use continued::{Continued, gap_remedy};
 pub use directory::{Archive, Identity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, MANIFEST, Manifest, Span};

@@ -72,7 +72,7 @@ fn needs_somebody(error: &StandingError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Polled, Watermarks};
+    use crate::source::{Polled, StopReason, Watermarks};
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -82,7 +82,7 @@ mod tests {
     impl Source for Silent {
         fn poll(&mut self, _: Duration, _: &mut dyn FnMut(Polled)) {}
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 

@@ -30,6 +30,8 @@ pub struct PartitionFreshness {
     /// The error's code: `Stopped`, or librdkafka's name of the error.
     pub error_code: Option<String>,
     pub error_since: Option<String>,
+    /// The code of the reason for which the partition has stopped, by which the run book can be looked up; `null` while it is read.
+    pub stop_code: Option<&'static str>,
     /// The id of the topic that the cluster has now.
     #[serde(skip)]
     pub topic_id: Option<String>,

@@ -32,8 +32,7 @@ pub type TopicIds = BTreeMap<(String, i32), TopicId>;
 
 /// Returns the topic ids in a checkpoint, which are stored beside it.
 pub fn topic_ids(checkpoint: &Checkpoint) -> TopicIds {
-    let id = |(key, held): (&(String, i32), &PartitionCheckpoint)| Some((key.clone(), held.topic_id?));
-    checkpoint.iter().filter_map(id).collect()
+    checkpoint.iter().filter_map(|(key, partition)| Some((key.clone(), partition.topic_id?))).collect()
 }
 
 /// Puts topic ids back into the checkpoint that they were stored beside.

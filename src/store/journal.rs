@@ -6,14 +6,18 @@ use std::collections::{BTreeMap, HashSet};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::IVec;
 
-use super::catalog::{Catalog, CatalogLoader, Entry};
-use super::keys::VALUE_LIMIT;
+use super::catalog::{Catalog, CatalogLoader, Entry, chunk, from_records};
 use super::{StoreError, Trees};
-use crate::codec::stored;
+use crate::codec::stored::FORMAT;
 
 /// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
 const ENTRIES_A_TURN: usize = 64;
 
+/// Number of entries that are inserted between two syncs while all are written again: some megabytes.
+const ENTRIES_A_SYNC: usize = 1 << 16;
+
+/// The chunks on disk.
+#[derive(Default)]
 pub struct Journal {
     /// Chunk number → how many entries it holds.
     chunks: BTreeMap<u64, u32>,
@@ -22,19 +26,50 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads all chunks into a catalog.
-    pub fn load(trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
-        let mut journal = Journal { chunks: BTreeMap::new(), next: 0, entries: 0 };
-        let mut loading = CatalogLoader::default();
-        for chunk in trees.catalog.iter().rev() {
-            let (key, value) = chunk?;
-            let number = chunk_number(&key)?;
-            let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
-            // As in the chunks: the newest last.
-            entries.iter().rev().for_each(|entry| loading.put(entry, number));
+    /// Reads all chunks into a catalog. Returns `None` if one of them is of another version: then the catalog must be made from the
+    /// records, which have everything that is in it.
+    pub fn load(trees: &Trees) -> Result<Option<(Journal, Catalog)>, StoreError> {
+        let mut journal = Journal::default();
+        let mut loader = CatalogLoader::default();
+        for stored in trees.catalog.iter().rev() {
+            let (key, value) = stored?;
+            let number = chunk::number(&key)?;
+            let Some(entries) = chunk::decode(&value)? else { return Ok(None) };
+            // The newest entry of a chunk is its last, as the newest chunk is.
+            entries.iter().rev().for_each(|entry| loader.put(entry, number));
             journal.note(number, entries.len());
         }
-        Ok((journal, loading.finish()))
+        Ok(Some((journal, loader.finish())))
+    }
+
+    /// Makes the catalog again from the records, and writes it in place of all chunks. `sync` brings what was inserted before it to
+    /// the disk: all new chunks are there before the first old one is removed. So a crash leaves chunks of another version until
+    /// the new ones are complete, and the next start makes the catalog again.
+    pub fn rebuild(
+        trees: &Trees,
+        sync: impl Fn() -> Result<(), StoreError>,
+    ) -> Result<(Journal, Catalog), StoreError> {
+        let old = trees.catalog.iter().keys().collect::<Result<Vec<IVec>, _>>()?;
+        let next = old.last().map_or(Ok(0), |key| chunk::number(key).map(|last| last + 1))?;
+        let mut journal = Journal { next, ..Journal::default() };
+        let mut loader = CatalogLoader::default();
+        let mut unsynced = 0;
+        from_records::each_batch(trees, FORMAT, |entries| {
+            for (number, entries) in journal.write(trees, entries)? {
+                entries.iter().for_each(|entry| loader.put(entry, number));
+            }
+            unsynced += entries.len();
+            if unsynced >= ENTRIES_A_SYNC {
+                unsynced = 0;
+                sync()?;
+            }
+            Ok(())
+        })?;
+        sync()?;
+        for key in old {
+            trees.catalog.remove(key)?;
+        }
+        Ok((journal, loader.finish()))
     }
 
     /// Writes what is new in `entries`, has `write` write the records that they name, and lets readers see them: a reader
@@ -59,23 +94,14 @@ impl Journal {
             if !retired.is_empty() {
                 taken.extend(current.iter().map(|entry| entry.number));
             }
-            for (&number, chunk) in &retired {
-                let held = stored::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
+            for (&number, stored) in &retired {
+                // Every chunk has been of this version since the store was opened.
+                let held = chunk::decode(stored)?.unwrap_or_default().into_iter();
                 let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
                 current.extend(held.filter(|entry| is_current(entry) && taken.insert(entry.number)));
             }
         }
-        let mut written = Vec::new();
-        let mut rest = &current[..];
-        while !rest.is_empty() {
-            let (chunk, taken) = encode_chunk(rest)?;
-            let number = self.next;
-            trees.catalog.insert(number.to_be_bytes(), chunk)?;
-            self.note(number, taken);
-            let (entries, later) = rest.split_at(taken);
-            written.push((number, entries));
-            rest = later;
-        }
+        let written = self.write(trees, &current)?;
         for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
         }
@@ -95,6 +121,26 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Inserts entries as new chunks. Returns the entries of each chunk with its number.
+    fn write<'a, 'b>(
+        &mut self,
+        trees: &Trees,
+        entries: &'a [Entry<'b>],
+    ) -> Result<Vec<(u64, &'a [Entry<'b>])>, StoreError> {
+        let mut written = Vec::new();
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (chunk, count) = chunk::encode(rest)?;
+            let number = self.next;
+            trees.catalog.insert(number.to_be_bytes(), chunk)?;
+            self.note(number, count);
+            let (entries, later) = rest.split_at(count);
+            written.push((number, entries));
+            rest = later;
+        }
+        Ok(written)
     }
 
     fn note(&mut self, number: u64, entries: usize) {
@@ -120,25 +166,4 @@ impl Journal {
     fn is_wasteful(&self, needed: u64) -> bool {
         self.entries > 2 * needed + 4096 || self.chunks.len() as u64 > needed / 16 + 1024
     }
-}
-
-/// As many of the entries as fit into one value, and how many those are; at least one.
-fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
-    // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
-    let mut take = entries.len().min(VALUE_LIMIT / 48);
-    loop {
-        let chunk = stored::encode(&&entries[..take], "catalog chunk")?;
-        if chunk.len() <= VALUE_LIMIT || take == 1 {
-            return Ok((chunk, take));
-        }
-        take = (take * VALUE_LIMIT / (chunk.len() + 256)).clamp(1, take - 1);
-    }
-}
-
-pub fn chunk_number(key: &[u8]) -> Result<u64, StoreError> {
-    let key = key.try_into().map_err(|_| stored::Damaged {
-        what: "catalog chunk",
-        reason: "its number is not eight bytes".to_owned(),
-    })?;
-    Ok(u64::from_be_bytes(key))
 }

@@ -117,8 +117,9 @@ impl Reference {
     }
 
     fn parse(bytes: &[u8]) -> Result<Reference, StoreError> {
-        let damaged = || Damaged { what: "value", reason: "its reference is cut short".to_owned() };
-        let rest: &[u8; 12] = bytes.get(1..).and_then(|rest| rest.try_into().ok()).ok_or_else(damaged)?;
+        let rest = bytes.get(1..).and_then(|rest| <&[u8; 12]>::try_from(rest).ok());
+        let rest =
+            rest.ok_or_else(|| Damaged { what: "value", reason: "its reference is cut short".to_owned() })?;
         let [a, b, c, d, hash @ ..] = *rest;
         Ok(Reference { len: u32::from_be_bytes([a, b, c, d]), hash: u64::from_be_bytes(hash) })
     }

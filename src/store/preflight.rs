@@ -75,8 +75,8 @@ fn start_together(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         let closed = gate.lock();
-        let start = |_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()));
-        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
+        let started: io::Result<Vec<_>> =
+            (0..count).map(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()))).collect();
         drop(closed);
         started.map(drop)
     })

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::catalog::from_records;
 use super::checkpoint;
 use super::frozen_reader::FrozenGeneration;
 use super::journal::Journal;
@@ -59,7 +60,10 @@ fn read(
     let path = generations::directory(data_dir, generation);
     generations::with_database(&path, cache_bytes, |db, format| {
         let trees = Trees::open(db)?;
-        let (_, catalog) = Journal::load(&trees)?;
+        let catalog = match Journal::load(&trees)? {
+            Some((_, catalog)) => catalog,
+            None => from_records::read(&trees, format)?,
+        };
         let progress = WriterProgress::default();
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
         progress.caught_up.store(caught_up, Ordering::Release);

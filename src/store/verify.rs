@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use sled::{IVec, Tree};
 
 use super::{Reader, StoreError};
-use crate::domain::TopicId;
+use crate::domain::Gap;
+pub use crate::domain::PartitionBounds;
 
 /// Number of records in a slice, after which the process gets a rest.
 const SLICE: usize = 256;
@@ -78,17 +79,6 @@ pub struct Problem {
 
 /// The broker's bounds of each partition, by the topic's name.
 pub type TopicBounds = BTreeMap<(String, i32), PartitionBounds>;
-
-/// The broker's bounds of one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionBounds {
-    /// The oldest offset.
-    pub low: i64,
-    /// One past the newest.
-    pub high: i64,
-    /// The id of the topic now; `None` if it is unknown.
-    pub topic_id: Option<TopicId>,
-}
 
 /// A receiver of the progress: the phase, the number of things done, and the number of all, if it is known. It breaks if nobody
 /// waits for the result any more.
@@ -270,27 +260,10 @@ impl Verifier<'_> {
             bounds = (self.settings.bounds)().unwrap_or(bounds);
         }
         for ((topic, partition), held) in &checkpoint {
-            let (which, next) = (format!("{topic}/{partition}"), held.next_offset);
-            let Some(&PartitionBounds { low, high, topic_id }) = bounds.get(&(topic.clone(), *partition)) else {
-                self.problem("checkpoint", which, "the cluster has no such partition".to_owned());
-                continue;
-            };
-            self.report.partitions_bounded += 1;
-            if let (Some(read), Some(found)) = (held.topic_id, topic_id)
-                && read != found
-            {
-                let problem = format!(
-                    "the topic was deleted and created again: its id was {read} when it was read up to {next}, and is {found} now"
-                );
-                self.problem("checkpoint", which, problem);
-            } else if next < low {
-                let problem = format!("{next} is to be read next, but the topic begins at {low}: history is lost");
-                self.problem("checkpoint", which, problem);
-            } else if next > high {
-                let problem = format!(
-                    "{next} is to be read next, but the topic ends at {high}: it was truncated or created again"
-                );
-                self.problem("checkpoint", which, problem);
+            let found = bounds.get(&(topic.clone(), *partition)).copied();
+            self.report.partitions_bounded += u64::from(found.is_some());
+            if let Some(gap) = Gap::find(held.next_offset, held.topic_id, found) {
+                self.problem("checkpoint", format!("{topic}/{partition}"), gap.to_string());
             }
         }
         Ok(())

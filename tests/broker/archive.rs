@@ -243,12 +243,12 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     }
     std::fs::write(&path, without.to_string()).expect("a manifest");
     let error = refused();
-    assert!(error.contains("/0: 2 is to be read next, but the topic ends at 0"), "{error}");
+    assert!(error.contains("/0: it was read up to 2, and ends at 0 now"), "{error}");
     std::fs::write(&path, without.to_string()).expect("a manifest");
     let others: Vec<Put> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
     put(rig, &others);
     let error = refused();
-    assert!(error.contains("/0: the record at 1 is not the one that was archived"), "{error}");
+    assert!(error.contains("/0: the record at 1 is not the one that was read there before"), "{error}");
     assert_eq!(Manifest::read(&directory).expect("a manifest").records(), 2);
 }
 

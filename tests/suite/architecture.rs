@@ -322,8 +322,8 @@ fn names_and_comments_are_in_plain_words() {
 fn every_module_is_a_file_beside_its_folder() {
     let found: Vec<_> = sources(SPOKEN).into_iter().map(|source| source.path).collect();
     // Cargo would take a file right under `benches/` for a benchmark.
-    let is_old = |path: &&String| path.ends_with("/mod.rs") && *path != "benches/support/mod.rs";
-    let old: Vec<_> = found.iter().filter(is_old).collect();
+    let old: Vec<_> =
+        found.iter().filter(|path| path.ends_with("/mod.rs") && *path != "benches/support/mod.rs").collect();
     assert!(old.is_empty(), "{old:?}: write `name.rs` beside `name/`");
 }
 

@@ -309,8 +309,9 @@ fn a_data_directory_that_is_taken_away_ends_the_process_and_says_so() {
         take_away(&data_dir);
         assert_eq!(serving.ended(), Some(1), "{what}: {}", serving.log());
         let log = serving.log();
-        let reports = |line: &&str| line.contains("ERROR") && line.contains("the store is no longer in");
-        assert!(log.lines().any(|line| reports(&line)), "{what}: {log}");
+        let is_reported =
+            log.lines().any(|line| line.contains("ERROR") && line.contains("the store is no longer in"));
+        assert!(is_reported, "{what}: {log}");
     }
 }
 

@@ -22,6 +22,7 @@ mod made;
 #[cfg(target_os = "linux")]
 mod no_damage;
 mod organization_moves;
+mod other_catalog;
 mod other_stream;
 mod other_version;
 #[cfg(target_os = "linux")]

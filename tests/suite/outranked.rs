@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use optview::codec::stored;
-use optview::domain::fold::Effects;
 use optview::domain::outranked::{is_newer, is_outranked, later};
 use optview::domain::{Body, Envelope, JobStatus, Outranked, Stamp, Topic};
 use proptest::prelude::*;
@@ -61,8 +60,7 @@ fn decoded((record, written_millis): &(OwnedRecord, i64)) -> Envelope<'_> {
 
 /// Folds records, and returns the lost event of each one's effects.
 fn lost(store: &mut MapStore, records: &[(OwnedRecord, i64)]) -> Vec<Option<Outranked>> {
-    let outranked = |effects: Effects| effects.outranked.map(|outranked| *outranked);
-    records.iter().map(|record| outranked(store.effects(&decoded(record)))).collect()
+    records.iter().map(|record| store.effects(&decoded(record)).outranked.map(|outranked| *outranked)).collect()
 }
 
 /// Folds events. Returns the kinds of those that lost, the reason for the last of them, and the status that readers see.
@@ -195,8 +193,8 @@ fn a_deletion_of_what_is_not_there_is_noted_and_one_of_what_is_gone_is_not() {
     let mut store = MapStore::default();
     let events =
         [created(1, 0), optimization("deleted", json!({}), 2, 1), optimization("deleted", json!({}), 0, 2)];
-    let deleted_nothing = |record| store.effects(&decoded(record)).deleted_nothing;
-    assert!(!records(&events, as_it_occurred).iter().any(deleted_nothing));
+    let records = records(&events, as_it_occurred);
+    assert!(!records.iter().any(|record| store.effects(&decoded(record)).deleted_nothing));
 }
 
 /// Returns the winner of some events, and the latest of them by time.

@@ -211,8 +211,11 @@ fn covered(opened: &OpenStore, checkpoint: &Checkpoint) -> Result<u64, String> {
 fn cut(image: u64, counts: impl Fn(&Path, Call) -> bool) -> StateAfterCut {
     let written =
         STEPS.iter().position(|step| !numbers_after(step, COVERS).is_empty()).expect("a checkpoint was written");
-    let synced = |step: &FileStep| matches!(step, FileStep::Sync { path, .. } if is_database(path));
-    let first = written + STEPS[written..].iter().position(synced).expect("it was synced") + 1;
+    let synced = STEPS[written..]
+        .iter()
+        .position(|step| matches!(step, FileStep::Sync { path, .. } if is_database(path)))
+        .expect("it was synced");
+    let first = written + synced + 1;
     let mut random = Random(image);
     let cut = first + random.below((STEPS.len() - first) as u64 + 1) as usize;
     open_after_cut(&disk::after_power_cut(&STEPS, cut, &mut random, &counts))

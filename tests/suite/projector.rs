@@ -187,8 +187,10 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     let report = status.report();
     assert!(report.last_error.as_deref().is_some_and(|error| error.contains("the script says so")), "{report:?}");
     let stopped = report.partitions.iter().filter(|held| held.state == PartitionState::Stopped);
-    let stopped: Vec<_> = stopped.map(|held| (held.topic.as_str(), held.partition, held.position)).collect();
-    assert_eq!(stopped, [("jobs", number, at)], "the record at which it failed is still to be read");
+    let stopped: Vec<_> =
+        stopped.map(|held| (&*held.topic, held.partition, held.position, held.freshness.stop_code)).collect();
+    let expected_stop = ("jobs", number, at, Some("unreadable"));
+    assert_eq!(stopped, [expected_stop], "the record at which it failed is still to be read");
     let lost = |partition: &Partition, offset: i64| {
         (partition.topic, partition.number) == (topic, number) && offset >= at
     };

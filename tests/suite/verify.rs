@@ -164,8 +164,8 @@ fn a_record_that_the_catalog_does_not_have_is_found() {
 fn a_large_value_with_a_piece_missing_is_found() {
     let problem = problem_of(|db| {
         let pieces = tree(db, "pieces");
-        let of = |key: &sled::IVec| key.starts_with(b"optimizations\0\0\0\0\x32");
-        let key = pieces.iter().keys().map(Result::unwrap).find(of).unwrap();
+        let mut keys = pieces.iter().keys().map(Result::unwrap);
+        let key = keys.find(|key| key.starts_with(b"optimizations\0\0\0\0\x32")).unwrap();
         pieces.remove(key).unwrap();
     });
     assert!(problem.starts_with("record o50: ") && problem.contains("pieces of it are missing"), "{problem}");
@@ -228,8 +228,8 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
     for (low, high, topic_id, expected) in [
         (0, 10, Some(topic_id(1)), None),
         (10, 12, None, None),
-        (11, 12, Some(topic_id(1)), Some("history is lost")),
-        (0, 9, None, Some("truncated or created again")),
+        (11, 12, Some(topic_id(1)), Some("were removed before they were read")),
+        (0, 9, None, Some("or created again")),
         // The topic is longer than what was read, and yet another one.
         (0, 99, Some(topic_id(2)), Some("its id was")),
     ] {
@@ -241,7 +241,7 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
         }
     }
     let found = check(&existing.reader, &|| Some(TopicBounds::new()));
-    assert_eq!(found.problems[0].problem, "the cluster has no such partition");
+    assert!(found.problems[0].problem.contains("the cluster has no such partition now"), "{found:?}");
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use super::what_is_lost;
-use crate::domain::{OwnedRecord, Topic, TopicId};
+use crate::domain::{Gap, OwnedRecord, Topic, TopicId};
 use crate::source::archive::Appender;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Continuity, Overdue, Polled, ReadDeadline, Records, Source as _, Watermarks};
@@ -180,12 +179,9 @@ impl Export<'_> {
             && anchor.position == first.position
             && anchor != OwnedRecord::from(&first)
         {
-            let (name, partition, offset) =
-                (self.kafka.topics.get(last.topic), last.partition, anchor.position.offset);
-            bail!(
-                "{name}/{partition}: the record at {offset} is not the one that was archived: the topic was created \
-                 again; keep the archive as it is, and export into another directory"
-            );
+            let (name, partition) = (self.kafka.topics.get(last.topic), last.partition);
+            let gap = Gap::OtherRecord { offset: anchor.position.offset };
+            bail!("{name}/{partition}: {gap}; keep the archive as it is, and export into another directory");
         }
         self.records += self.appender.write(records)?;
         self.passed(last.topic, last.partition, last.offset + 1);
@@ -201,8 +197,8 @@ impl Export<'_> {
     ) -> anyhow::Result<()> {
         let name = self.kafka.topics.get(topic);
         let next = self.appender.begin(topic, partition, watermarks.low);
-        if let Some(lost) = what_is_lost(name, partition, next, watermarks) {
-            bail!(lost);
+        if let Some(gap) = Gap::between_offsets(next, watermarks.low, watermarks.high) {
+            bail!("{name}/{partition}: {gap}");
         }
         if next == watermarks.low && next > 0 {
             let low = watermarks.low;

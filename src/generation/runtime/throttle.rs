@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::{Record, Topic};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, StopReason, Watermarks,
+};
 
 /// What holds a source back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -93,7 +95,7 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         self.source.assign(topic, partition, offset)
     }
 
@@ -194,7 +196,7 @@ mod tests {
             }
         }
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 

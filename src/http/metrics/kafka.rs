@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::of_offset;
 use crate::status::{KafkaReport, PartitionReport, PartitionState, Report};
 
-/// The errors that were ever recorded, by topic, partition and code, each with whether it still stands. An error that is over
-/// has to be recorded as 0, or it would stand in Prometheus for ever.
+/// The errors and the stops that were ever recorded, by topic, partition and code, each with whether it still stands. One that is
+/// over has to be recorded as 0, or it would stand in Prometheus for ever.
 #[derive(Default)]
 pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 
@@ -19,6 +19,7 @@ pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 enum ErrorLabels {
     Cluster { code: String },
     Partition { topic: String, partition: String, code: String },
+    Stop { topic: String, partition: String, code: &'static str },
 }
 
 /// Sets the metrics of the partitions and of the cluster from the report, with ages as of `now`.
@@ -70,6 +71,9 @@ impl RecordedErrors {
                 ErrorLabels::Partition { topic, partition, code } => {
                     gauge!("optview_partition_error", "topic" => topic, "partition" => partition, "code" => code)
                 }
+                ErrorLabels::Stop { topic, partition, code } => {
+                    gauge!("optview_partition_stop_reason", "topic" => topic, "partition" => partition, "code" => code)
+                }
             };
             gauge.set(if is_standing { 1.0 } else { 0.0 });
         }
@@ -83,7 +87,11 @@ fn standing(report: &Report) -> impl Iterator<Item = ErrorLabels> {
         let code = one.freshness.error_code.clone()?;
         Some(ErrorLabels::Partition { topic: one.topic.clone(), partition: one.partition.to_string(), code })
     });
-    of_partitions.chain(of_cluster.map(|code| ErrorLabels::Cluster { code }))
+    let stops = report.partitions.iter().filter_map(|one| {
+        let code = one.freshness.stop_code?;
+        Some(ErrorLabels::Stop { topic: one.topic.clone(), partition: one.partition.to_string(), code })
+    });
+    of_partitions.chain(stops).chain(of_cluster.map(|code| ErrorLabels::Cluster { code }))
 }
 
 pub fn describe_kafka() {
@@ -129,9 +137,10 @@ pub fn describe_kafka() {
         Unit::Seconds,
         "Time since the cluster last confirmed that everything was read, or since the partition was found if it never did"
     );
+    describe_gauge!("optview_partition_error", "1 while an error stands that keeps the partition from being read");
     describe_gauge!(
-        "optview_partition_error",
-        "1 while an error is_standing that keeps the partition from being read"
+        "optview_partition_stop_reason",
+        "1 while the partition has stopped for the reason with this code"
     );
     describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
 }

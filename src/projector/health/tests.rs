@@ -3,7 +3,7 @@
 use super::*;
 use crate::projector::checkpoints::Checkpoints;
 use crate::projector::partitions::{FoundPartition, Partitions};
-use crate::source::{TopicNames, Watermarks};
+use crate::source::{StopCode, StopReason, TopicNames, Watermarks};
 use crate::store::{Anchor, Checkpoint};
 
 const TOPIC: Topic = Topic::Jobs;
@@ -42,7 +42,7 @@ impl World {
         self.observe(position, None, None);
     }
 
-    fn observe(&mut self, position: i64, stopped: Option<&str>, observation: Option<PartitionObservation>) {
+    fn observe(&mut self, position: i64, stopped: Option<&StopReason>, observation: Option<PartitionObservation>) {
         let moment = self.moment();
         self.health.observe_cluster(moment, ClusterHealth::default(), true);
         let reading = PartitionReading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
@@ -308,15 +308,16 @@ fn a_partition_that_stopped_is_not_confirmed_and_its_reason_stands_as_an_error()
     let mut world = World::new();
     world.sees(9, 9, 9);
     world.pass(100);
+    let stopped = StopReason::new(StopCode::Recreated, "it was created again");
     for (end, age) in [(3, 100), (9, 101)] {
         let asked_at = world.moment().instant;
         let observation = PartitionObservation { topic_id: None, low: 0, last_stable: end, high: end, asked_at };
-        world.observe(9, Some("it was created again"), Some(observation));
+        world.observe(9, Some(&stopped), Some(observation));
         assert_eq!((world.age(), world.health.lag_records(TOPIC, 0)), (Some(age), None), "it ends at {end}");
         world.pass(1);
     }
     let freshness = world.freshness();
-    assert_eq!(freshness.error_code.as_deref(), Some("Stopped"));
+    assert_eq!((freshness.error_code.as_deref(), freshness.stop_code), (Some("Stopped"), Some("recreated")));
     assert_eq!(freshness.error_since.as_deref(), Some("2026-11-28T10:01:40.000Z"));
     assert_eq!(world.health.stale_from(), None, "the state says stalled");
 }

@@ -4,37 +4,25 @@
 use std::time::Instant;
 
 use super::{PartitionProgress, Partitions};
-use crate::domain::{Topic, TopicId};
-use crate::source::{Discontinuity, PartitionObservation, remedies};
-use crate::store::PartitionCheckpoint;
-
-/// Returns the reason for which a partition of a topic with this id is not the one that a checkpoint is of, if that is known.
-pub(super) fn recreated(held: &PartitionCheckpoint, found: Option<TopicId>) -> Option<String> {
-    let (read, found) = (held.topic_id?, found?);
-    let position = held.next_offset;
-    (read != found).then(|| explained(Discontinuity::Recreated { read, found, position }))
-}
-
-fn explained(discontinuity: Discontinuity) -> String {
-    format!("{discontinuity}. {}", remedies::CREATED_AGAIN)
-}
+use crate::domain::Topic;
+use crate::source::PartitionObservation;
 
 impl Partitions {
     /// Compares each partition with the cluster's last answer about it. A partition that is another topic's now, or shorter than
     /// what was read of it, stops for good.
     pub fn compare(&mut self, observe: impl Fn(Topic, i32) -> Option<PartitionObservation>, now: Instant) {
-        let mut others = Vec::new();
+        let mut gaps = Vec::new();
         for partition in self.held.iter_mut().filter(|partition| partition.stopped.is_none()) {
             let Some(observed) = observe(partition.topic, partition.number) else { continue };
             if partition.expected.is_none() {
                 partition.continuity.adopt(observed.topic_id);
             }
-            if let Err(other) = partition.continuity.compare(partition.next_offset, &observed, now) {
-                others.push((partition.topic, partition.number, explained(other)));
+            if let Err(gap) = partition.continuity.compare(partition.next_offset, &observed, now) {
+                gaps.push((partition.topic, partition.number, gap));
             }
         }
-        for (topic, partition, reason) in others {
-            self.fail(topic, partition, reason);
+        for (topic, partition, gap) in gaps {
+            self.fail(topic, partition, gap.into());
         }
     }
 }

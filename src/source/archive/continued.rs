@@ -10,72 +10,30 @@ use std::time::Duration;
 
 use super::manifest::Span;
 use super::play::ArchiveSource;
-use crate::domain::{OwnedRecord, Record, Topic, TopicId};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::domain::{Gap, OwnedRecord, PartitionBounds, Record, Topic, TopicId};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, StopReason, Watermarks,
+};
 
 type Partition = (Topic, i32);
 
-/// Why a topic does not go on where the archive of it ends. None of these says which partition it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    #[error("the archive ends at {next}, and the topic begins at {low}: what was between is in neither")]
-    Gap { next: i64, low: i64 },
-    #[error("the archive ends at {next}, and the topic at {high}: it was created again since")]
-    Shorter { next: i64, high: i64 },
-    #[error("the archive has it, and the topic has not: it was created again since")]
-    Missing,
-    #[error(
-        "the topic's id was {archived} when it was archived, and is {found}: it was deleted and created again since"
-    )]
-    Recreated { archived: TopicId, found: TopicId },
-    #[error("the record at {offset} is not the one that was archived: the topic was created again since")]
-    Other { offset: i64 },
-}
-
-impl Mismatch {
-    /// What can be done about it.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Mismatch::Gap { .. } => {
-                "Give an archive that goes on to where the topics begin, or none: with --accept-loss it is built from \
-                 what the topics have"
-            }
-            Mismatch::Shorter { .. } | Mismatch::Missing | Mismatch::Recreated { .. } | Mismatch::Other { .. } => {
-                "Give an archive of the topics that there are now, or none"
-            }
+/// Returns what can be done about a topic that cannot be read on where its archive ends.
+pub fn gap_remedy(gap: &Gap) -> &'static str {
+    match gap {
+        Gap::Removed { .. } => {
+            "Give an archive that goes on to where the topics begin, or none: with --accept-loss it is built from what the \
+             topics have"
+        }
+        Gap::Shorter { .. } | Gap::OtherRecord { .. } | Gap::Recreated { .. } | Gap::Missing { .. } => {
+            "Give an archive of the topics that there are now, or none"
         }
     }
-
-    fn told(&self) -> String {
-        format!("{self}. {}", self.remedy())
-    }
 }
 
-/// Whether a topic is the one that was archived, as far as both ids are known.
-///
-/// # Errors
-/// Refuses a topic whose id is another than the archived topic's.
-pub fn same_topic(archived: Option<TopicId>, found: Option<TopicId>) -> Result<(), Mismatch> {
-    match (archived, found) {
-        (Some(archived), Some(found)) if archived != found => Err(Mismatch::Recreated { archived, found }),
-        _ => Ok(()),
-    }
-}
-
-impl Span {
-    /// Whether the topic, of which this is archived, goes on where it ends. `there` is what the topic has.
-    ///
-    /// # Errors
-    /// Where it does not.
-    pub fn goes_on_in(&self, there: Option<Watermarks>) -> Result<(), Mismatch> {
-        let next = self.next;
-        match there {
-            None => Err(Mismatch::Missing),
-            Some(Watermarks { low, .. }) if low > next => Err(Mismatch::Gap { next, low }),
-            Some(Watermarks { high, .. }) if high < next => Err(Mismatch::Shorter { next, high }),
-            Some(_) => Ok(()),
-        }
-    }
+/// Returns the reason for which a partition stops that cannot be read on where its archive ends.
+fn stop_after_archive(gap: &Gap) -> StopReason {
+    let StopReason { code, text } = StopReason::of_gap(gap, gap_remedy(gap));
+    StopReason { code, text: format!("the topic does not go on where the archive ends: {text}") }
 }
 
 pub struct Continued<S> {
@@ -94,8 +52,8 @@ struct Playing {
     found: BTreeMap<Partition, Watermarks>,
     /// Whether all partitions were given.
     all_found: bool,
-    /// What cannot be read, and why.
-    wrong: BTreeMap<Partition, Mismatch>,
+    /// The partitions that cannot be read on where the archive ends.
+    gaps: BTreeMap<Partition, Gap>,
     /// Where each that is read goes on in the topics.
     then: BTreeMap<Partition, i64>,
     /// The last that was given of each.
@@ -118,7 +76,7 @@ impl<S: Source> Continued<S> {
             spans,
             found: BTreeMap::new(),
             all_found: false,
-            wrong: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             then: BTreeMap::new(),
             last: BTreeMap::new(),
             failed: false,
@@ -160,7 +118,7 @@ impl<S: Source> Source for Continued<S> {
         self.topics.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         match &mut self.archive {
             Some(playing) => playing.assign((topic, partition), offset),
             None => self.topics.assign(topic, partition, offset),
@@ -253,15 +211,16 @@ impl Playing {
             return there.unwrap_or(nothing);
         };
         let archived = self.source.manifest().topic_id(partition.0);
-        if let Err(mismatch) = same_topic(archived, id).and_then(|()| span.goes_on_in(there)) {
-            self.wrong.insert(partition, mismatch);
+        let bounds = there.map(|Watermarks { low, high }| PartitionBounds { low, high, topic_id: id });
+        if let Some(gap) = Gap::find(span.next, archived, bounds) {
+            self.gaps.insert(partition, gap);
         }
         Watermarks { low: span.first, high: span.next.max(there.unwrap_or(nothing).high) }
     }
 
-    fn assign(&mut self, partition: Partition, offset: i64) -> Result<(), String> {
-        if let Some(mismatch) = self.wrong.get(&partition) {
-            return Err(mismatch.told());
+    fn assign(&mut self, partition: Partition, offset: i64) -> Result<(), StopReason> {
+        if let Some(gap) = self.gaps.get(&partition) {
+            return Err(stop_after_archive(gap));
         }
         let next = match self.spans.get(&partition).filter(|span| offset < span.next) {
             Some(span) => {
@@ -313,7 +272,7 @@ fn cross(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: Polled) -> Option
     match seams.remove(&(topic, partition)) {
         Some(last) if last.position == first.position => {
             if OwnedRecord::from(&first) != last {
-                let reason = Mismatch::Other { offset: last.position.offset }.told();
+                let reason = stop_after_archive(&Gap::OtherRecord { offset: last.position.offset });
                 return Some(Polled::Failed { topic, partition, reason });
             }
             drop(first);

@@ -15,7 +15,7 @@ use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::Reader;
 use super::verify::look_over;
 use crate::domain::{OwnedRecord, Record, Topic};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{Polled, Records, Source, StopCode, StopReason, Watermarks};
 
 /// How many records are given at a time, at most.
 const BATCH: usize = 512;
@@ -133,10 +133,11 @@ impl Source for ArchiveSource {
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         if !matches!(self.state, State::New | State::Found) {
             if !self.next.is_empty() {
-                return Err("what is read of an archive is read from its beginning to its end".to_owned());
+                let text = "what is read of an archive is read from its beginning to its end";
+                return Err(StopReason::new(StopCode::Archive, text));
             }
             // Where it is still being read, that ends with the receiver.
             self.state = State::Found;
@@ -169,9 +170,9 @@ impl ArchiveSource {
     /// What comes after damage may be of any partition, so none can go on.
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(Polled)) {
         for &(topic, partition) in self.next.keys() {
-            let reason =
+            let text =
                 format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
-            take(Polled::Failed { topic, partition, reason });
+            take(Polled::Failed { topic, partition, reason: StopReason::new(StopCode::Archive, text) });
         }
         self.state = State::Over;
     }

@@ -24,7 +24,9 @@ use super::settings::KafkaSettings;
 use super::wake::Wake;
 use super::watch::Watch;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, StopCode, StopReason, Watermarks,
+};
 
 /// How many records are given by one poll, about.
 const RECORDS_A_POLL: usize = 2048;
@@ -120,6 +122,15 @@ impl KafkaSource {
         }
     }
 
+    fn try_assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+        let key = (topic, partition);
+        let partition = Partition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
+        let list = self.list(std::iter::once(&partition))?;
+        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        self.partitions.push(partition);
+        Ok(())
+    }
+
     /// The partition whose records are the oldest, of those that may have some.
     fn most_behind(&self) -> Option<usize> {
         let ready = self.partitions.iter().enumerate().filter(|(_, partition)| partition.is_ready());
@@ -134,8 +145,8 @@ impl KafkaSource {
         self.last_look = now;
         for held in &self.partitions {
             let &Partition { topic, number: partition, .. } = held;
-            if let Some(reason) = held.out_of_range(self.observer.observation(topic, partition)) {
-                self.strays.push(Polled::Failed { topic, partition, reason });
+            if let Some(gap) = held.out_of_range(self.observer.observation(topic, partition)) {
+                self.strays.push(Polled::Failed { topic, partition, reason: gap.into() });
             }
         }
         let watch = self.consumer.context();
@@ -254,13 +265,8 @@ impl Source for KafkaSource {
         std::thread::sleep(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let key = (topic, partition);
-        let partition = Partition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
-        let list = self.list(std::iter::once(&partition))?;
-        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
-        self.partitions.push(partition);
-        Ok(())
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
+        self.try_assign(topic, partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {

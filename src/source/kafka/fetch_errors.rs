@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
-use crate::source::remedies;
+use crate::source::{StopCode, StopReason, remedies};
 
 /// How long an error of the meaning [`Meaning::NeedsRestart`] stands before its partition stops: longer than a rolling update
 /// of the brokers or a change of the topic's settings takes.
@@ -46,7 +46,7 @@ pub enum Consequence {
     /// partition is not read.
     Stands(String),
     /// The partition must not be read on, or cannot be without a restart.
-    Stops(String),
+    Stops(StopReason),
 }
 
 /// What follows from this error, which has stood for so long. `text` is what librdkafka says beside the code.
@@ -57,35 +57,30 @@ pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Conse
         Meaning::NeedsRight => Consequence::Stands(format!(
             "{told}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
         )),
-        Meaning::NeedsRestart if stood >= LASTING_AFTER => Consequence::Stops(format!(
-            "{told}. It has lasted for {}: mend it (`--kafka-property`, the topic's settings, or a newer optview), and \
+        Meaning::NeedsRestart if stood >= LASTING_AFTER => Consequence::Stops(StopReason::new(
+            StopCode::NeedsRestart,
+            format!(
+                "{told}. It has lasted for {}: mend it (`--kafka-property`, the topic's settings, or a newer optview), and \
              restart this process",
-            humantime::format_duration(LASTING_AFTER)
+                humantime::format_duration(LASTING_AFTER)
+            ),
         )),
         Meaning::NeedsRestart => Consequence::Stands(told),
-        Meaning::Diverged => Consequence::Stops(format!(
-            "{told}. The log behind what was read is another one than it was: it was truncated or created again. {}",
-            remedies::CREATED_AGAIN
+        Meaning::Diverged => Consequence::Stops(StopReason::new(
+            StopCode::Diverged,
+            format!(
+                "{told}. The log behind what was read is another one than it was: it was truncated or created again. {}",
+                remedies::CREATED_AGAIN
+            ),
         )),
-        Meaning::Skips => Consequence::Stops(format!(
-            "{told}. librdkafka has passed over what it could not read, or does not say that it has not, so nothing more is \
+        Meaning::Skips => Consequence::Stops(StopReason::new(
+            StopCode::Unreadable,
+            format!(
+                "{told}. librdkafka has passed over what it could not read, or does not say that it has not, so nothing more is \
              read of this partition. A restart reads it again; a batch that is damaged on the broker must be mended there"
+            ),
         )),
     }
-}
-
-/// Why a partition stops whose offset is not there any more.
-pub fn out_of_range(position: i64, low: i64, high: i64) -> String {
-    let why = match position < low {
-        true => format!("the records from {position} to {low} were removed before they were read"),
-        false => {
-            format!(
-                "{position} is to be read next, but the topic ends at {high}: it was truncated or created again"
-            )
-        }
-    };
-    let remedy = if position < low { remedies::REMOVED } else { remedies::CREATED_AGAIN };
-    format!("{why}. {remedy}")
 }
 
 /// The code of this number. Brokers may be newer than librdkafka, and librdkafka gives their codes as they are.

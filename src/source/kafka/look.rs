@@ -277,7 +277,7 @@ pub fn records_at(
                 }
             }
             Polled::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
-            Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason)),
+            Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason.text)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
         for (topic, partition) in found.iter().copied().chain(offsets.keys().copied()) {
@@ -291,7 +291,7 @@ pub fn records_at(
         }
         for partition in found {
             let Some(&offset) = wanted.get(&partition) else { continue };
-            source.assign(partition.0, partition.1, offset).map_err(|why| stopped(partition, why))?;
+            source.assign(partition.0, partition.1, offset).map_err(|why| stopped(partition, why.text))?;
         }
     }
     Ok(records)

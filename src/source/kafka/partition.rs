@@ -8,11 +8,11 @@ use chrono::Utc;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
-use super::fetch_errors::{Consequence, Meaning, consequence, meaning, out_of_range};
+use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, Taken};
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::domain::Topic;
+use crate::domain::{Gap, Topic};
 use crate::source::{PartitionObservation, Polled, Records as _, StandingError};
 
 pub struct Partition {
@@ -105,13 +105,12 @@ impl Partition {
         (taken, bytes)
     }
 
-    /// Why the partition cannot be read on, where a broker has said that the offset to be read next is not there: proven only by
-    /// bounds that the cluster was asked for afterwards.
-    pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<String> {
+    /// Returns the gap for which the partition cannot be read on, if a broker has answered that the offset to be read next is not
+    /// there. Only bounds that the cluster was asked for afterwards prove it.
+    pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<Gap> {
         let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;
         let PartitionObservation { low, high, .. } = observed.filter(|seen| seen.asked_at > error.told)?;
-        let is_there = (low..=high).contains(&self.position);
-        (!is_there).then(|| out_of_range(self.position, low, high))
+        Gap::between_offsets(self.position, low, high)
     }
 
     /// A partition that is assigned anew may give its records at once.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::order::Order;
-use super::scopes::Scope;
-use super::{Catalog, ListSlot, Timestamp, compare_listed};
+use super::{Catalog, Timestamp, compare_listed};
 
 /// A check of one list, leaf by leaf. The list may change meanwhile.
 pub struct ListCheck {
@@ -52,15 +51,15 @@ impl Catalog {
         if self.ids.get(&slot.id) != Some(number) {
             return Some("its id is not found in the catalog".to_owned());
         }
-        let is_lost = |job: &u64| !self.jobs.get(job).is_some_and(|linking| linking.contains(&number));
-        if slot.jobs.iter().any(is_lost) {
+        if slot.jobs.iter().any(|job| !self.jobs.get(job).is_some_and(|linking| linking.contains(&number))) {
             return Some("it is not found by the job that it links".to_owned());
         }
         let listed = slot.listed?;
         let compare = |one, other| compare_listed(&self.slots, one, other);
-        let is_in = |scope: &Scope| scope.order.contains(listed.place(number), &compare);
         let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
-        let is_in_all = scopes.all(|scope| self.scopes.get(scope).is_some_and(is_in));
+        let is_in_all = scopes.all(|scope| {
+            self.scopes.get(scope).is_some_and(|scope| scope.order.contains(listed.place(number), &compare))
+        });
         (!is_in_all).then(|| "it is not in every list that it belongs to".to_owned())
     }
 
@@ -77,10 +76,9 @@ impl Catalog {
         let mut last = None;
         for place in scope.order.some_after(&is_after) {
             let slot = self.slot(place.number).and_then(|slot| Some((slot.listed?, &slot.id)));
-            let belongs = |listed: ListSlot| {
+            match slot.filter(|(listed, _)| {
                 listed.facet == place.facet && self.scopes.with_those_around(listed.project).contains(&check.scope)
-            };
-            match slot.filter(|(listed, _)| belongs(*listed)) {
+            }) {
                 Some((listed, id)) => last = Some((listed.created_at, id)),
                 None => {
                     let id = self.id_of(place.number);

@@ -1,8 +1,9 @@
-//! Builds the catalog at start. What each optimization's latest entry says is taken first; what is found by that (ids,
-//! jobs, the lists' order) is built from all of it at once, which takes a fraction of what adding one by one does.
+//! The loader of the catalog at start. It first collects the latest entry of each optimization, and then builds the ids, the
+//! jobs and the lists' orders from all of them at once, which takes a fraction of the time of adding them one by one.
 
+use super::maps::index;
 use super::order::{Order, Place};
-use super::{Catalog, Entry, Slot, compare_listed, index};
+use super::{Catalog, Entry, Slot, compare_listed};
 
 /// A catalog that is being built.
 #[derive(Default)]
@@ -12,7 +13,7 @@ pub struct CatalogLoader {
 }
 
 impl CatalogLoader {
-    /// Takes an entry that stands in `chunk`. The newest of an optimization's entries must come first.
+    /// Adds an entry of chunk `chunk`. The newest entry of an optimization must come first: later ones are ignored.
     pub fn put(&mut self, entry: &Entry<'_>, chunk: u64) {
         if self.catalog.slot(entry.number).is_some() {
             return;
@@ -32,7 +33,7 @@ impl CatalogLoader {
             numbered().for_each(|(number, slot)| ids.insert(slot.id.clone(), number));
         };
         std::thread::scope(|scope| {
-            // Where the process may start no more threads, it takes longer, and no more than that.
+            // A process that may start no more threads does it here, which only takes longer.
             if std::thread::Builder::new().spawn_scoped(scope, by_id).is_err() {
                 by_id();
             }

@@ -1,5 +1,5 @@
-//! Writes checkpoints, and that the generation was live, on a thread of its own: a disk may take long to sync, and fresh
-//! views must not wait for it.
+//! The thread that syncs, and writes checkpoints and the note that the generation was live: a disk may take long to sync, and
+//! fresh views must not wait for it.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,31 +8,33 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WAS_LIVE, WriterProgress, stored};
+use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored};
 use crate::store::checkpoint;
+use crate::store::keys::WAS_LIVE;
 
+/// The state of the syncing thread.
 pub(super) struct SyncThread {
     pub(super) db: Db,
-    /// The database's own file, to be synced: sled's flush does not (spacejam/sled#1452).
+    /// The database's own file, which sled's flush does not sync (spacejam/sled#1452).
     pub(super) file: File,
     pub(super) trees: Trees,
     pub(super) progress: Arc<WriterProgress>,
     pub(super) backlog: Arc<Backlog>,
 }
 
-/// What is written once all before it is on the disk.
+/// A request to sync, with a note to write once everything before it is on the disk.
 pub(super) enum SyncRequest {
     Checkpoint(Checkpoint),
     /// The generation has been live.
     Live,
-    /// Only that what was written before is on the disk, so that there is room for more.
+    /// No note: the sync makes room in the backlog.
     Nothing,
 }
 
-/// What one sync is for.
+/// The requests that one sync answers.
 #[derive(Default)]
 struct SyncRound {
-    /// The last of them: it says it all.
+    /// The last checkpoint of the round. It covers the ones before it.
     checkpoint: Option<Checkpoint>,
     checkpoints: u64,
     is_live: bool,
@@ -62,7 +64,7 @@ impl SyncThread {
         while let Ok(first) = notes.recv() {
             let mut round = SyncRound::default();
             round.add(first);
-            // Where the disk is slow, one sync is for all that wait.
+            // If the disk is slow, one sync answers all requests that wait.
             notes.try_iter().for_each(|later| round.add(later));
             let _beat = self.progress.pulse.begin(Stage::Sync);
             let written = self.backlog.begin_sync();
@@ -74,8 +76,8 @@ impl SyncThread {
         }
     }
 
-    /// Never ahead of what is on the disk: all that a note covers was inserted before it was asked for; flush, then a real
-    /// sync, and only then the note.
+    /// Syncs, and then writes the notes. A note is never ahead of the disk: everything that it covers was inserted before it was
+    /// asked for, and is flushed and synced before it is written.
     fn write(&self, round: &SyncRound) -> Result<(), StoreError> {
         sync(&self.db, &self.file)?;
         if let Some(checkpoint) = &round.checkpoint {
@@ -91,6 +93,7 @@ impl SyncThread {
     }
 }
 
+/// Writes out what sled holds, and syncs the database's file.
 pub(super) fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
     db.flush()?;
     file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))

@@ -238,15 +238,17 @@ fn an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_bui
     fs::remove_file(cut.join("000001.ndjson.zst")).expect("a file that is there");
     check_refused(rig, &cut, &["000001.ndjson.zst: cannot be read", "restore it from a copy"]);
     delete_records(rig, Topic::Jobs, 0, 4);
-    let gap = format!("{jobs}/0: the archive ends at 3, and the topic begins at 4");
+    let gap = format!("{jobs}/0: the records from 3 to 4 were removed before they were read");
     check_refused(rig, &directory, &["nothing was built", &gap, "--accept-loss"]);
     put(rig, &[job("b", "completed", 3)]);
     wait_for_status(&server, "b", "succeeded");
 
     delete_topic(rig, Topic::Jobs);
     rig.create_topics(1);
-    let is_another =
-        [format!("{jobs}/0: the topic's id was "), "it was deleted and created again since".to_owned()];
+    let is_another = [
+        format!("{jobs}/0: the topic was deleted and created again: its id was "),
+        "so that other records have the offsets of those that were read".to_owned(),
+    ];
     let [id, why] = &is_another;
     check_refused(rig, &directory, &[id, why, "an archive of the topics that there are now"]);
     let others: Vec<Put> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();

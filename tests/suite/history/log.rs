@@ -11,7 +11,7 @@ use optview::history;
 use optview::logging::{LogConfig, LogFormat};
 use optview::source::archive::{Appender, Archive, ArchiveSource, ArchivedTopic, Identity};
 use optview::source::kafka::KafkaSettings;
-use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
+use optview::source::{Polled, Records, Source, StopReason, TopicNames, Watermarks};
 use serde_json::Value;
 
 use crate::made::Random;
@@ -214,7 +214,7 @@ impl Source for LogSource<'_> {
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         assert!(
             self.next.iter().all(|(held, number, _)| (*held, *number) != (topic, partition)),
             "it is read already"

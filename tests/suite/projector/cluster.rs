@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use optview::domain::Topic;
 use optview::projector::PauseHandle;
-use optview::source::{Polled, Source, Watermarks};
+use optview::source::{Polled, Source, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
@@ -33,7 +33,7 @@ impl Source for Named {
         }
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, _: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, _: i32, _: i64) -> Result<(), StopReason> {
         self.assigned.push(topic);
         Ok(())
     }
@@ -102,7 +102,8 @@ fn an_address_that_leads_to_another_cluster_by_now_is_not_read_any_further() {
     let (report, source) = project(data.path(), Some("one"), Some("other"), State::Stalled);
     assert_eq!(source.assigned, Topic::ALL);
     assert!(report.last_error.is_some_and(|why| why.contains("cluster other")));
-    assert_eq!(report.partitions.len(), 3);
+    let codes: Vec<_> = report.partitions.iter().map(|held| held.freshness.stop_code).collect();
+    assert_eq!(codes, [Some("other_cluster"); 3]);
     let mut stopped = source.stopped;
     stopped.sort();
     assert_eq!(stopped, Topic::ALL);

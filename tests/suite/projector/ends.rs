@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, PauseHandle, Positions};
-use optview::source::{PartitionObservation, Polled, Records, Source, Watermarks};
+use optview::source::{PartitionObservation, Polled, Records, Source, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
@@ -96,7 +96,7 @@ impl Source for Scripted {
         }
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
         if topic == JOBS.0 {
             self.assigned.push(offset);
         }
@@ -150,6 +150,10 @@ fn position(report: &Report) -> Option<i64> {
 
 fn is_live_at(at: i64) -> impl Fn(&Report) -> bool {
     move |report| report.state == State::Live && position(report) == Some(at)
+}
+
+fn stop_code(report: &Report) -> Option<&'static str> {
+    report.partitions.iter().find(|held| held.topic == "jobs")?.freshness.stop_code
 }
 
 fn is_stalled(report: &Report) -> bool {
@@ -252,8 +256,10 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
         [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(id(2), 5), Step::Records(vec![3, 4])];
     let source = Scripted::new((0, 3), id(1), &steps);
     let (report, source) = project(data.path(), source, is_stalled);
+    let stop_code = stop_code(&report);
     let why = report.last_error.expect("it is said");
     assert!(why.contains("deleted and created again") && why.contains("optview rebuild"), "{why}");
+    assert_eq!(stop_code, Some("recreated"));
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     drop(source);
     project(data.path(), Scripted::new((0, 500), id(2), &[]), is_stalled);
@@ -264,6 +270,7 @@ fn a_partition_that_is_shorter_than_what_was_read_stops_though_there_are_no_ids(
     let data = tempfile::tempdir().unwrap();
     let steps = [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(None, 1)];
     let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled);
+    assert_eq!(stop_code(&report), Some("shorter"));
     let why = report.last_error.expect("it is said");
     assert!(why.contains("read up to 3, and ends at 1") && why.contains("optview rebuild"), "{why}");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use optview::domain::Topic;
 use optview::projector::PauseHandle;
-use optview::source::{ClusterHealth, PartitionObservation, Polled, Source, StandingError, Watermarks};
+use optview::source::{
+    ClusterHealth, PartitionObservation, Polled, Source, StandingError, StopReason, Watermarks,
+};
 use optview::status::{PartitionReport, Report, State, Status};
 
 use super::script;
@@ -38,7 +40,7 @@ impl Source for Cluster {
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+    fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
         Ok(())
     }
 

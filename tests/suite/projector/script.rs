@@ -10,7 +10,9 @@ use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
 use optview::projector::{PauseHandle, Settings};
-use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
+use optview::source::{
+    PartitionObservation, Polled, Records, Source, StopCode, StopReason, TopicNames, Watermarks,
+};
 use optview::status::{State, Status};
 use optview::store::OpenStore;
 
@@ -60,6 +62,11 @@ pub fn partitions(events: &[Event<'_>]) -> Vec<Partition> {
         partition.expect("there are two a topic").push(key, Some(value));
     }
     partitions
+}
+
+/// The reason for which a partition of the script fails.
+fn script_stop() -> StopReason {
+    StopReason::new(StopCode::Unreadable, "the script says so")
 }
 
 /// The course of one run of the projector.
@@ -201,7 +208,7 @@ impl<'a> Playing<'a> {
         let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
-            take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
+            take(Polled::Failed { topic, partition: number, reason: script_stop() });
         }
         if next >= records.len() {
             if !std::mem::replace(&mut self.gave_end[at], true) {
@@ -263,7 +270,7 @@ impl Source for Playing<'_> {
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         let at = self.find(topic, partition);
         let Watermarks { low, high } = self.partitions[at].watermarks();
         assert!((low..=high).contains(&offset), "{topic}/{partition} has {low} to {high}, and not {offset}");

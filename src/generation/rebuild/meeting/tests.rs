@@ -7,7 +7,7 @@ use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::generation::rebuild::{Plan, RebuildKind, RebuildOptions, RebuildState};
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{Polled, Records, Source, StopReason, Watermarks};
 use crate::store::{self, OpenStore};
 
 /// One partition of jobs with so many records, and nothing more.
@@ -48,7 +48,7 @@ impl Source for Few {
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
         self.next = Some(offset);
         Ok(())
     }

@@ -335,7 +335,7 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
     }
     let (topic, reason) = &failed[0];
     assert_eq!(*topic, Topic::Jobs);
-    assert!(reason.contains("100 is to be read next, but the topic ends at 5"), "{reason}");
+    assert!(reason.contains("it was read up to 100, and ends at 5 now"), "{reason}");
 }
 
 #[test]

@@ -87,8 +87,9 @@ impl ModelOrder {
 fn slices(order: &Order, keys: &Keys) -> Vec<Place> {
     let mut met: Vec<Place> = Vec::new();
     loop {
-        let is_after = |number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt());
-        let some = order.some_after(&is_after).to_vec();
+        let some = order
+            .some_after(&|number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt()))
+            .to_vec();
         if some.is_empty() {
             return met;
         }

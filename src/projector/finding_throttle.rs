@@ -7,12 +7,12 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The throttle of one kind of message.
 #[derive(Debug, Default)]
-pub struct LogThrottle {
+pub struct FindingThrottle {
     last: Option<Instant>,
     left_out: u64,
 }
 
-impl LogThrottle {
+impl FindingThrottle {
     /// Returns the number of lines that were left out since the last one that was logged, if one is to be logged now.
     pub fn is_due(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn the_first_is_logged_and_then_one_a_minute_with_how_many_were_left_out() {
-        let (begin, mut throttle) = (Instant::now(), LogThrottle::default());
+        let (begin, mut throttle) = (Instant::now(), FindingThrottle::default());
         let due: Vec<Option<u64>> =
             (0..5).map(|at| throttle.is_due(begin + Duration::from_secs(at * 25))).collect();
         assert_eq!(due, [Some(0), None, None, Some(2), None]);
