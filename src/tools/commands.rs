@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use super::accept_loss::AcceptedLoss;
 use super::{Outcome, Tool, perform, print};
 use crate::cli::Ended;
-use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
+use crate::config::{
+    Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
+};
 use crate::engine::rebuild::Options;
 use crate::output;
 use crate::progress::Shown;
@@ -78,7 +80,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 }
 
 /// `optview snapshot export`
-pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = Needs { stop: Some(stop), ..Needs::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),

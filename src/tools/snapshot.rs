@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Access, Outcome, Watch, print};
 use crate::cli::Ended;
-use crate::config::SnapshotConfig;
+use crate::config::SnapshotImportConfig;
 use crate::output;
 use crate::progress::{Progress, Shown};
 use crate::snapshot::{self, Exported, Room};
@@ -36,7 +36,7 @@ pub fn export(
 }
 
 /// `optview snapshot import`
-pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::hold(data_dir)?;
     let mut shown = Shown::new(false);
