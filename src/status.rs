@@ -296,11 +296,6 @@ impl Status {
         }
     }
 
-    /// The live generation's number.
-    pub fn set_generation(&self, generation: u64) {
-        self.lock().generation = generation;
-    }
-
     /// What the store holds.
     pub fn set_views(&self, views: u64, dead_letters: u64) {
         let mut report = self.lock();

@@ -19,7 +19,6 @@ pub mod settings;
 pub mod topic_settings;
 mod wake;
 mod watch;
-pub mod yardstick;
 
-pub use consumer::KafkaSource;
+pub use consumer::{KafkaSource, consumer_config};
 pub use settings::KafkaSettings;

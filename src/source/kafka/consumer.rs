@@ -354,8 +354,8 @@ impl Records for Stray {
     }
 }
 
-/// The settings that the projector's correctness rests on come last, so that nothing overrides them.
-pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
+/// Returns the settings of a consumer. Those that the projector's correctness rests on come last, so that nothing overrides them.
+pub fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),
