@@ -44,13 +44,13 @@ impl Patience {
         if self.written < WRITES_A_JUDGEMENT {
             return;
         }
-        let factor = match 100 * self.again / self.written {
-            0..2 => 0.75,
-            2..10 => 1.0,
-            10..40 => 2.0,
-            _ => 4.0,
+        let quarters = match 100 * self.again / self.written {
+            0..2 => 3,
+            2..10 => 4,
+            10..40 => 8,
+            _ => 16,
         };
-        self.epochs = ((f64::from(self.epochs) * factor) as u32).clamp(1, 1024);
+        self.epochs = (self.epochs * quarters / 4).clamp(1, 1024);
         (self.written, self.again) = (0, 0);
     }
 }

@@ -1,5 +1,11 @@
 //! What optview promises, one file a promise. Needs nothing but this machine.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed, and its numbers are small"
+)]
+
 mod architecture;
 mod archive;
 mod cases;

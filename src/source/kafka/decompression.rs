@@ -8,6 +8,8 @@
 //! The linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`), on Linux; hence the unsafe code here.
 //! A batch in snappy is left to librdkafka: it grows to 22 times its size at the most.
 
+#![expect(unsafe_code, reason = "the linker calls these functions in the place of librdkafka's")]
+
 mod batch;
 
 use std::ffi::{c_char, c_int, c_void};

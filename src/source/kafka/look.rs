@@ -58,8 +58,8 @@ pub struct Cluster {
 impl Cluster {
     /// How many partitions a topic has; 0 where it is not there.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        // As many as Kafka numbers with an `i32`.
-        self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
+        let partitions = self.partitions.keys().filter(|(held, _)| *held == topic).count();
+        i32::try_from(partitions).expect("Kafka numbers partitions with an i32")
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Hence the unsafe code here: calls into librdkafka as its header documents them.
 
+#![expect(unsafe_code, reason = "calls into librdkafka that the crate has no functions for")]
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! at the clock for each, which came to a fifth of the projector's time in a catch-up. Hence the unsafe code here, all
 //! of optview's: calls into librdkafka as its header documents them.
 
+#![expect(unsafe_code, reason = "calls into librdkafka that the crate has no functions for")]
+
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
