@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::encode::{encode, key};
 use crate::config::LoadConfig;
 use crate::output;
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::topic_settings;
@@ -43,7 +43,7 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<LoadSummary> {
     topic_settings::warn_of_losses(&config.kafka);
     let mut producer = Producer::new(&config.kafka)?;
     let mut history = History::new(config.history.clone());
-    let mut shown = Shown::new(false);
+    let mut shown = ProgressDisplay::new(false);
     let mut pace = Pace::new(config.events_per_second);
     let mut value = Vec::with_capacity(2048);
     let start = Instant::now();

@@ -16,7 +16,7 @@ use crate::config::{ProjectionConfig, ServeConfig};
 use crate::domain::Topic;
 use crate::generation::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
-use crate::http::server::{self, Limits};
+use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
 use crate::process::{self, FileBudget};
@@ -87,8 +87,9 @@ pub async fn run(
     let (status, reader) = (engine.status.clone(), engine.reader.clone());
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), status.clone())?;
     let (drain, keep_alive) = (config.drain_deadline, config.keep_alive);
-    let limits = Limits { connections: files.connections, keep_alive, drain, ..Limits::default() };
-    let admin_limits = Limits { connections: ADMIN_CONNECTIONS, ..limits };
+    let limits =
+        ConnectionLimits { connections: files.connections, keep_alive, drain, ..ConnectionLimits::default() };
+    let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let readiness = Readiness { require_fresh: config.require_fresh };
@@ -170,13 +171,13 @@ pub async fn run(
     let told_again = async {
         // Some that start programs pass on a signal that the program has had already.
         tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
-        signals::told_to_stop().await;
+        signals::stop_signal().await;
     };
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
         ended = end => ended,
-        () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.passed(&status.report()))),
-        () = told_again => Err(anyhow!(shutdown::hastened(&status.report()))),
+        () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.exceeded_message(&status.report()))),
+        () = told_again => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
     };
     if ended.is_ok() {
         drop(hold);
@@ -247,7 +248,7 @@ fn control_socket(data_dir: &Path) -> Option<Socket> {
 }
 
 /// Answers tools with what the reads are answered from.
-fn answer(engine: &Arc<Engine>) -> control::Answer {
+fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
     let engine = engine.clone();
     tools::answer(move || {
         let report = engine.status.report();
@@ -255,7 +256,7 @@ fn answer(engine: &Arc<Engine>) -> control::Answer {
         match engine.reader.get() {
             _ if report.state == State::Stopping => Err("it is about to end".to_owned()),
             None => Err("it has not opened its store yet: its log says more".to_owned()),
-            Some(reader) => Ok(tools::Access {
+            Some(reader) => Ok(tools::ToolContext {
                 data_dir: engine.config.data_dir.clone(),
                 generation: Some(report.generation),
                 reader: Ok(store::Reader::clone(&reader)),

@@ -17,7 +17,7 @@ use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
 use crate::domain::{Gap, Topic};
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::Source as _;
 use crate::source::archive::{
     Appender, Archive, ArchiveIdentity, ArchivedTopic, MANIFEST, Manifest, last_records,
@@ -76,7 +76,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     let anchors = last_records(&config.directory, archive.manifest())
         .context("the archive cannot be continued: `optview archive verify` lists all problems")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
-    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
+    let (begin, mut shown) = (Instant::now(), ProgressDisplay::new(config.json));
     let proven = Topic::ALL.into_iter().filter(|topic| archive.is_proven(*topic)).collect();
     let ids = Topic::ALL.into_iter().filter_map(|topic| Some((topic, archive.manifest().topic_id(topic)?)));
     let mut export = ExportSession {

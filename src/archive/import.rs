@@ -17,7 +17,7 @@ use super::{per_second, print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::archive::{ArchiveReader, Manifest};
 use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 use crate::source::kafka::producer::Producer;
@@ -57,7 +57,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     topic_settings::warn_of_losses(kafka);
     let before: u64 = there.values().sum();
     let total = manifest.records() - before;
-    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
+    let (begin, mut shown) = (Instant::now(), ProgressDisplay::new(config.json));
     let mut producer = Producer::new(kafka)?;
     let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
     let mut sent = 0;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveVerifyConfig;
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::archive::{Manifest, Span, verify};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +24,7 @@ struct VerificationSummary {
 
 pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     let manifest = Manifest::read(&config.directory)?;
-    let mut shown = Shown::new(config.json);
+    let mut shown = ProgressDisplay::new(config.json);
     let verified = verify(&config.directory, &manifest, |so_far| {
         shown.show(&Progress::new("verifying", so_far.records, Some(manifest.records())));
     });

@@ -12,8 +12,8 @@ use super::rebuild::Plan;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
 use crate::projector::{PauseHandle, StoreFileGuard};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, State,
-    Status,
+    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Report, ReportedPosition,
+    State, Status,
 };
 use crate::store::{
     CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
@@ -94,8 +94,8 @@ fn at_rest(at: &PartitionPosition) -> PartitionReport {
     }
 }
 
-fn shown(at: PartitionPosition) -> Position {
-    Position { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
+fn shown(at: PartitionPosition) -> ReportedPosition {
+    ReportedPosition { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
 }
 
 /// Looks after it, on a thread of its own.

@@ -12,7 +12,7 @@ use crate::domain::Topic;
 use crate::source::Watermarks;
 use crate::source::kafka::topic_settings::{SettingsError, TopicSettings, topic_settings};
 use crate::source::kafka::{KafkaSettings, metadata};
-use crate::status::{HistoryLeft, HistoryLimits, Status, TopicReport};
+use crate::status::{HistoryExpiry, HistoryLimits, Status, TopicReport};
 
 const ASK_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// After how long it asks again where the cluster did not answer, or not for all topics.
@@ -131,9 +131,9 @@ fn report(name: &str, settings: Option<&TopicSettings>, oldest: Option<i64>, now
         (None, _) => None,
     };
     let left = match goes_at {
-        _ if settings.compacts => HistoryLeft::Compacted,
-        Some(millis) => HistoryLeft::Until(millis),
-        None => HistoryLeft::ForEver,
+        _ if settings.compacts => HistoryExpiry::Compacted,
+        Some(millis) => HistoryExpiry::Until(millis),
+        None => HistoryExpiry::ForEver,
     };
     TopicReport {
         topic: name.to_owned(),
@@ -143,7 +143,7 @@ fn report(name: &str, settings: Option<&TopicSettings>, oldest: Option<i64>, now
         oldest_record_at: oldest.and_then(time),
         oldest_record_goes_at: oldest.and(goes_at).and_then(time),
         warning: settings.warning(name),
-        left,
+        expiry: left,
         limits: HistoryLimits {
             age: settings.removes_by_age().is_some(),
             size: settings.removes_by_size(),
@@ -203,14 +203,17 @@ mod tests {
 
     #[test]
     fn what_is_left_is_the_oldest_records_age_taken_from_the_retention() {
-        let left = |settings: &TopicSettings, oldest| report("jobs", Some(settings), oldest, NOW).left;
-        assert_eq!(left(&settings("delete", -1, -1), Some(0)), HistoryLeft::ForEver);
-        assert_eq!(left(&settings("delete", 7 * DAY, -1), Some(NOW - 2 * DAY)), HistoryLeft::Until(NOW + 5 * DAY));
-        assert_eq!(left(&settings("delete", 7 * DAY, -1), None), HistoryLeft::Until(NOW + 7 * DAY));
-        assert_eq!(left(&settings("compact", 7 * DAY, -1), Some(0)), HistoryLeft::Compacted);
-        assert_eq!(left(&settings("compact,delete", -1, -1), Some(0)), HistoryLeft::Compacted);
-        assert_eq!(left(&settings("delete", i64::MAX, -1), Some(NOW)), HistoryLeft::Until(i64::MAX));
-        assert_eq!(report("jobs", None, None, NOW).left, HistoryLeft::Unknown);
+        let left = |settings: &TopicSettings, oldest| report("jobs", Some(settings), oldest, NOW).expiry;
+        assert_eq!(left(&settings("delete", -1, -1), Some(0)), HistoryExpiry::ForEver);
+        assert_eq!(
+            left(&settings("delete", 7 * DAY, -1), Some(NOW - 2 * DAY)),
+            HistoryExpiry::Until(NOW + 5 * DAY)
+        );
+        assert_eq!(left(&settings("delete", 7 * DAY, -1), None), HistoryExpiry::Until(NOW + 7 * DAY));
+        assert_eq!(left(&settings("compact", 7 * DAY, -1), Some(0)), HistoryExpiry::Compacted);
+        assert_eq!(left(&settings("compact,delete", -1, -1), Some(0)), HistoryExpiry::Compacted);
+        assert_eq!(left(&settings("delete", i64::MAX, -1), Some(NOW)), HistoryExpiry::Until(i64::MAX));
+        assert_eq!(report("jobs", None, None, NOW).expiry, HistoryExpiry::Unknown);
     }
 
     #[test]

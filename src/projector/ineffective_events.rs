@@ -9,7 +9,7 @@ use super::finding_throttle::FindingThrottle;
 use crate::domain::outranking::explanation;
 use crate::domain::{Envelope, Outranking, Stamp, Topic};
 use crate::source::TopicNames;
-use crate::status::{EmptyDeletion, EventPlace, Found, OutrankedEvent};
+use crate::status::{EmptyDeletion, EventPlace, FindingCounter, OutrankedEvent};
 
 /// The kinds of events that can lose. No event of a run can, as the view shows only the number of runs.
 const KINDS: [(Topic, &str); 10] = [
@@ -55,9 +55,9 @@ impl<T> UnpublishedFindings<T> {
     }
 
     /// Takes everything, with the newest in the form that the status shows.
-    pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> Found<S> {
+    pub fn take<S>(&mut self, shown: impl FnOnce(T) -> S) -> FindingCounter<S> {
         let UnpublishedFindings { count, newest } = std::mem::take(self);
-        Found { count, newest: newest.map(shown) }
+        FindingCounter { count, newest: newest.map(shown) }
     }
 }
 
@@ -143,7 +143,10 @@ impl IneffectiveEvents {
     }
 
     /// Takes what was found since the last call. `is_known` returns true if there is an optimization of an id.
-    pub fn take_news(&mut self, is_known: impl Fn(&str) -> bool) -> (Found<OutrankedEvent>, Found<EmptyDeletion>) {
+    pub fn take_news(
+        &mut self,
+        is_known: impl Fn(&str) -> bool,
+    ) -> (FindingCounter<OutrankedEvent>, FindingCounter<EmptyDeletion>) {
         let (mut outranked, mut deletions) =
             (std::mem::take(&mut self.new_outranked), std::mem::take(&mut self.new_deletions));
         let outranked = outranked.take(|Outranking { kind, id, event, winner, .. }| OutrankedEvent {

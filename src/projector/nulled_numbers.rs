@@ -9,7 +9,7 @@ use super::finding_throttle::FindingThrottle;
 use super::ineffective_events::{UnpublishedFindings, event_place};
 use crate::domain::{Body, Envelope, Stamp};
 use crate::source::TopicNames;
-use crate::status::{Found, NulledNumbers};
+use crate::status::{FindingCounter, NulledNumbers};
 
 /// Counts and logs such numbers, and keeps what is not in the status yet.
 pub struct NulledNumberReports {
@@ -71,7 +71,7 @@ impl NulledNumberReports {
     }
 
     /// Takes what was found since the last call.
-    pub fn take_news(&mut self) -> Found<NulledNumbers> {
+    pub fn take_news(&mut self) -> FindingCounter<NulledNumbers> {
         self.new.take(|NulledEvent { id, kind, stamp, numbers }| NulledNumbers {
             id,
             event: event_place(&self.topics, Some(kind), &stamp),

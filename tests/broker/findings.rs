@@ -1,4 +1,4 @@
-//! What the records say of their producers, as an operator meets it: events that lose, deletions without effect, and topics
+//! Findings in the records about their producers, as operators meet them: events that lose, deletions without effect, and topics
 //! that are swapped.
 
 use optview::domain::Topic;

@@ -10,7 +10,7 @@ use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::shown::Shown;
+use crate::visible_views::VisibleViews;
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[Test {
@@ -45,7 +45,7 @@ fn a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters(rig
     report.check();
     assert_eq!(report.dead_letters, GARBAGE as u64);
     assert!(server.is_running());
-    Shown::of(&server).check_counts(history.expectation());
+    VisibleViews::of(&server).check_counts(history.expectation());
     let (ended, _) = server.stop();
     assert!(ended.success());
     let server = Server::start(rig, &[]);

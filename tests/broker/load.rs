@@ -10,7 +10,7 @@ use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
 use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
-use crate::rig::{Consumed, Rig, wait_until};
+use crate::rig::{ConsumedRecord, Rig, wait_until};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -60,7 +60,7 @@ fn check(rig: &Rig, encoding: &str) {
     assert_eq!(recount(&seen), loaded.expectation);
 }
 
-fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
+fn each_key_is_in_one_partition_and_all_are_used(records: &[ConsumedRecord]) {
     let mut partition_of = BTreeMap::new();
     for record in records {
         assert_eq!(
@@ -164,7 +164,7 @@ fn recount(seen: &[SeenEvent]) -> Expectation {
 }
 
 /// Decodes a record. It checks the encoding, because the codec would accept either one.
-fn read(topic: Topic, encoding: &str, record: &Consumed) -> SeenEvent {
+fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> SeenEvent {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {
         position: Position { topic, partition: record.partition, offset: record.offset },

@@ -1,4 +1,4 @@
-//! What only a real Apache Kafka can show. Ignored without one, so that `cargo test` needs Rust and a C toolchain only:
+//! The tests that need a real Apache Kafka. They are ignored without one, so that `cargo test` needs Rust and a C toolchain only:
 //!
 //! - `OPTVIEW_TEST_KAFKA=host:port` uses a broker that is there (it must let clients create topics);
 //! - `OPTVIEW_TEST_KAFKA=start` starts one with `tests/kafka/broker` (Java 17 or later, and Maven), for as long as the
@@ -38,7 +38,6 @@ mod recreated_topic;
 mod rig;
 mod rights;
 mod server;
-mod shown;
 mod snapshot;
 mod stop;
 mod tls_and_sasl;
@@ -47,6 +46,7 @@ mod topic_settings;
 mod topics;
 mod transactions;
 mod verify;
+mod visible_views;
 
 #[path = "../suite/cases.rs"]
 mod cases;

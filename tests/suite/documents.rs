@@ -1,4 +1,4 @@
-//! What the documents say of options and metrics is what the program has.
+//! The documents describe the options and metrics that the program has.
 
 use std::collections::BTreeSet;
 use std::fs;

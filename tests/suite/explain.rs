@@ -1,4 +1,4 @@
-//! Why a view says what it says: each field names the event that made it so, in whatever order the events came.
+//! An explanation names for each field the event that set it, in whatever order the events came.
 
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ fn what_was_never_heard_of_is_not_explained() {
     assert_eq!(explained(&resubmitted(), "j1"), None);
 }
 
-/// The position at which an event lies says which event it is.
+/// Checks that each cause names the event that lies at its position.
 fn check_against_history(explanation: &Explanation, history: &[Envelope<'_>]) -> Result<(), TestCaseError> {
     let causes = explanation.fields.values().flatten();
     let transitions = explanation.jobs.iter().flat_map(|job| &job.transitions).map(|at| &at.cause);

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::fixtures;
 
-/// What is said of an optimization; each time all of it is said anew.
+/// The facts of an optimization that lists depend on. Each change sets all of them anew.
 #[derive(Clone, Debug)]
 struct Facts {
     id: u32,
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Facts {
-    /// In an order that differs from that in which ids come.
+    /// Returns an id whose order differs from the order in which the optimizations come.
     fn id(&self) -> String {
         format!("optimization-{:02}", self.id * 37 % 100)
     }
@@ -236,7 +236,7 @@ fn the_catalog_on_the_disk_does_not_grow_with_changes_and_none_is_lost() {
         created: true,
         deleted: random.percent(5),
     };
-    // Most are said once and never again: they must be carried on from chunk to chunk.
+    // Most optimizations are written once and never again: their entries must be copied from chunk to chunk.
     store.commit((0..99).map(|id| facts(id, &mut random)).collect());
     let mut most = (0, 0);
     for round in 0..6 {

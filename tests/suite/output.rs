@@ -1,5 +1,5 @@
-//! What follows where stdout or stderr is full, or whoever read it has gone: nothing panics, a full stdout is an error that is
-//! said, a reader that has gone ends the command quietly, and what stderr is makes no difference.
+//! Nothing panics if stdout or stderr is full, or if its reader has gone. A full stdout is a reported error, a reader that has gone
+//! ends the command quietly, and the state of stderr makes no difference.
 
 use std::fs::File;
 use std::io::{Read as _, pipe};
@@ -28,9 +28,9 @@ fn without_a_reader() -> Stdio {
     Stdio::from(writer)
 }
 
-/// How a command ended, and what it wrote where that was a pipe.
+/// The exit status of a command, and the text that it wrote to pipes.
 #[derive(Debug)]
-struct Ended {
+struct EndedCommand {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -66,7 +66,7 @@ impl World {
         String::from_utf8(record.key.unwrap()).unwrap()
     }
 
-    fn run(&self, arguments: &[String], stdout: Stdio, stderr: Stdio) -> Ended {
+    fn run(&self, arguments: &[String], stdout: Stdio, stderr: Stdio) -> EndedCommand {
         let KafkaSettings { brokers, properties, .. } = self.broker.settings();
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
@@ -89,7 +89,7 @@ impl World {
         if let Some(mut pipe) = child.stdout.take() {
             pipe.read_to_string(&mut stdout).unwrap();
         }
-        Ended { code: child.wait().unwrap().code(), stdout, stderr }
+        EndedCommand { code: child.wait().unwrap().code(), stdout, stderr }
     }
 
     /// Runs a command once in each way. `run` counts, for what can be made only once.

@@ -1,4 +1,4 @@
-//! What optview writes is its user's only, whatever the umask; and nothing that is no file of its own is ever replaced.
+//! The files that optview writes are its user's only, whatever the umask; and nothing but its own files is ever replaced.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};

@@ -106,7 +106,7 @@ impl MapStore {
         assert_eq!(self.working.weight(), 0, "everything is written, so everything can go");
     }
 
-    /// What a reader gets.
+    /// Returns the response that a reader gets.
     pub fn response(&self, id: &str) -> Option<Value> {
         let bytes = self.optimizations.get(id)?;
         let layout = stored_record::layout(bytes).unwrap();
@@ -121,16 +121,16 @@ enum Put {
     Job(String, Option<Vec<u8>>),
 }
 
-/// What happens after an event.
+/// An action after an event.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
     Nothing,
     /// An epoch ends.
     Epoch,
-    /// What was last touched so many epochs ago is written, and let go of.
+    /// Writes the records that were last touched this many epochs ago, and drops them from memory.
     Write(u32),
     Checkpoint,
-    /// Of what was written since the checkpoint, so much survives, in 256ths: any prefix may.
+    /// Loses a suffix of the writes since the checkpoint: this many 256ths of them survive, as any prefix may.
     Kill(u8),
 }
 

@@ -24,7 +24,7 @@ fn json(arguments: &[&str], directory: &Path) -> (Option<i32>, Value) {
     (output.status.code(), value.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
-/// What it says on stderr where it fails.
+/// Runs a tool that must fail, and returns its stderr.
 fn failure(arguments: &[&str], directory: &Path) -> String {
     let output = optview(arguments, directory);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));

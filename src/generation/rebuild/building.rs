@@ -48,7 +48,7 @@ impl<'a> Builder<'a> {
         let (done, total) = progress(&report, &new.reader.origins()?);
         let done_at_first = *self.done_at_first.get_or_insert(done);
         let rate = done.saturating_sub(done_at_first) as f64 / begin.elapsed().as_secs_f64().max(0.001);
-        let progress = Progress::new("building", done, total).at(rate);
+        let progress = Progress::new("building", done, total).with_rate(rate);
         shared.tell(Progress { waiting_for: waiting_for(&report, &engine.status.report()), ..progress });
         if engine.status.state() == State::Frozen {
             frozen_keeper::follow(&engine.status, &report);
@@ -99,7 +99,7 @@ fn progress(report: &Report, origins: &BTreeMap<(String, i32), i64>) -> (u64, Op
 pub fn tell(shared: &Shared, phase: &str, done: u64, total: Option<u64>, rate: Option<f64>) {
     let progress = Progress::new(phase, done, total);
     shared.tell(match rate {
-        Some(rate) => progress.at(rate),
+        Some(rate) => progress.with_rate(rate),
         None => progress,
     });
 }

@@ -32,7 +32,7 @@ fn optimization(number: usize) -> Optimization {
     optimization
 }
 
-/// A store of so many views of 40 kB.
+/// Makes a store of `count` views of 40 kB each.
 fn store(count: usize) -> (TempDir, OpenStore) {
     let directory = tempfile::tempdir().unwrap();
     let opened = crate::store::open(directory.path(), 1 << 20).unwrap();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::case::decode;
-use crate::published;
+use crate::published_events;
 
 /// The values of a record's header `content-type`.
 const CONTENT_TYPES: [&str; 4] = ["", "application/json", "application/protobuf", "application/cloudevents+json"];
@@ -87,7 +87,7 @@ proptest! {
         other_topic in proptest::option::weighted(0.1, any_topic()),
         content_type in proptest::sample::select(&CONTENT_TYPES),
     ) {
-        static VALUES: LazyLock<Vec<(Topic, Vec<u8>)>> = LazyLock::new(published::values);
+        static VALUES: LazyLock<Vec<(Topic, Vec<u8>)>> = LazyLock::new(published_events::values);
         let (topic, mut value) = which.get(&VALUES).clone();
         damages.iter().for_each(|damage| apply(damage, &mut value));
         check(other_topic.unwrap_or(topic), b"key", Some(&value), content_type);

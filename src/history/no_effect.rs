@@ -1,57 +1,60 @@
-//! Why an event changed nothing that readers see.
+//! The reasons for which an event changed nothing that readers see.
 
 use serde::Serialize;
 
 use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Optimization, Register, Version};
 
+/// The reason for which an event changed nothing in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unchanged {
-    /// The same event once more.
+pub enum NoEffect {
+    /// The same event was read before.
     Repeated,
     NotCreated,
     Deleted,
-    /// It is of a job that the optimization does not link, or not yet.
+    /// The event belongs to a job that the optimization does not link, or does not link yet.
     NotLinked,
     NoLongerLinked,
-    /// What it sets was set by a greater version.
+    /// An event of a greater version has set everything that this one sets.
     Older,
-    /// What it sets shows in the view as what was there before.
+    /// The view shows the values that the event sets as it did before.
     Same,
 }
 
-impl Unchanged {
-    /// Of an event that is no repetition, and after which the registers are these.
-    pub fn why(after: &Optimization, body: &Body<'_>, version: &Version) -> Unchanged {
+impl NoEffect {
+    /// Returns the reason for an event of `version` that has not been read before. `after` is the optimization after the
+    /// event.
+    pub fn of(after: &Optimization, body: &Body<'_>, version: &Version) -> NoEffect {
         if after.created.is_none() {
-            return Unchanged::NotCreated;
+            return NoEffect::NotCreated;
         }
         if after.deleted.is_some() {
-            return Unchanged::Deleted;
+            return NoEffect::Deleted;
         }
         if let Body::Job { job_id, .. } | Body::Run { job_id, .. } = body
             && after.linked_job().is_none_or(|linked| **linked != **job_id)
         {
-            return if after.links_job(job_id) { Unchanged::NoLongerLinked } else { Unchanged::NotLinked };
+            return if after.links_job(job_id) { NoEffect::NoLongerLinked } else { NoEffect::NotLinked };
         }
-        if is_superseded(after, body, version) { Unchanged::Older } else { Unchanged::Same }
+        if is_superseded(after, body, version) { NoEffect::Older } else { NoEffect::Same }
     }
 
-    pub fn explain(self) -> &'static str {
+    /// The reason as people read it.
+    pub fn text(self) -> &'static str {
         match self {
-            Unchanged::Repeated => "the same event once more",
-            Unchanged::NotCreated => "nothing is shown before the creation",
-            Unchanged::Deleted => "the optimization is deleted",
-            Unchanged::NotLinked => "the optimization does not link this job, or not yet",
-            Unchanged::NoLongerLinked => "the job is no longer linked",
-            Unchanged::Older => "older than what is there",
-            Unchanged::Same => "the view shows the same as before",
+            NoEffect::Repeated => "the same event once more",
+            NoEffect::NotCreated => "nothing is shown before the creation",
+            NoEffect::Deleted => "the optimization is deleted",
+            NoEffect::NotLinked => "the optimization does not link this job, or not yet",
+            NoEffect::NoLongerLinked => "the job is no longer linked",
+            NoEffect::Older => "older than what is there",
+            NoEffect::Same => "the view shows the same as before",
         }
     }
 }
 
-/// Whether everything that the event sets has a greater version by now.
+/// Returns true if every register that the event sets has a greater version by now.
 fn is_superseded(after: &Optimization, body: &Body<'_>, version: &Version) -> bool {
     let created = is_later(after.created.as_ref(), version);
     match body {
@@ -73,7 +76,7 @@ fn is_superseded(after: &Optimization, body: &Body<'_>, version: &Version) -> bo
             OptimizationChange::Deleted => false,
         },
         Body::Job { .. } => after.job.history().last().is_some_and(|last| last.stamp.version > *version),
-        // A run is counted, whatever is known of it later.
+        // A run stays counted, whichever of its events comes later.
         Body::Run { .. } => false,
     }
 }

@@ -16,14 +16,14 @@ use optview::domain::{Body, Event, Position, Record, Topic};
 
 use crate::cases::topic_named;
 
-/// When every event of the fixtures happened.
+/// The time of every event of the fixtures.
 const TIME: &str = "2026-03-01T09:00:00.125Z";
 
 /// A file of each shape: the bytes of a record's value, and the headers that come with it.
 struct Encoding {
     file: &'static str,
     content_type: Option<&'static str>,
-    /// CloudEvents in binary mode: the headers say what the payload's metadata would.
+    /// True for CloudEvents in binary mode, where headers carry the metadata instead of the payload.
     cloudevents: bool,
     expected: &'static str,
 }
@@ -105,7 +105,7 @@ fn every_published_shape_decodes_to_what_it_always_did_in_every_encoding() {
         for encoding in &ENCODINGS {
             let mut expected = text(shape, encoding.expected);
             if encoding.cloudevents {
-                // No CloudEvents header says it.
+                // No CloudEvents header carries the sequence.
                 let lines = expected.lines().filter(|line| !line.starts_with("sequence = "));
                 expected = lines.flat_map(|line| [line, "\n"]).collect();
             }
@@ -143,7 +143,7 @@ fn every_event_of_the_contract_and_each_of_its_fields_is_in_the_fixtures() {
     }
 }
 
-/// As the expectations name them: `jobs/failed`, `jobs/failed.error_code`, ...
+/// Returns the fields of the contract in the form of the expectations: `jobs/failed`, `jobs/failed.error_code`, ...
 fn fields_of_contract(topic: Topic) -> Vec<String> {
     let (file, message) = match topic {
         Topic::Optimizations => ("optimization", "OptimizationEvent"),

@@ -1,5 +1,5 @@
-//! What readers and operators see of `serve` as a process, where a version before said something wrong or nothing at all. Nothing
-//! here needs what only one version has, so that these tests tell the two apart.
+//! Regressions of `serve` as readers and operators meet them: an earlier version answered wrongly or not at all. The tests use
+//! nothing that only one version has, so that they run against both.
 
 use std::process::Stdio;
 
@@ -44,12 +44,12 @@ fn a_job_that_nothing_links_for_long_is_there_when_an_optimization_links_it() {
     let world = World::new();
     world.put(Topic::Jobs, "job-7", &json!({"metadata": metadata(1), "jobId": "job-7", "processing": {}}));
     let (program, _log) = start(&world, &["--orphan-retention", "1s"]);
-    // It is told of; a version before forgot it instead, and counted that.
-    let is_told = |line: &str| {
+    // The log reports the job; an earlier version forgot the job instead, and counted that.
+    let is_reported = |line: &str| {
         line.strip_suffix(" 1")
             .is_some_and(|name| ["optview_orphan_jobs", "optview_orphan_jobs_dropped_total"].contains(&name))
     };
-    program.wait_for("it is looked for", |_| program.metrics().lines().any(is_told));
+    program.wait_for("it is looked for", |_| program.metrics().lines().any(is_reported));
     created(&world);
     program.wait_for("the optimization is shown", |_| program.read("/optimizations/opt-7").0 == 200);
     assert_eq!(program.read("/optimizations/opt-7").2["status"], "running");

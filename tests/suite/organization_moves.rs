@@ -26,9 +26,9 @@ key = \"key-1\"
 organizations = [\"org-1\"]
 ";
 
-/// How many move.
+/// Number of optimizations that move.
 const OPTIMIZATIONS: u64 = 600;
-/// How often all of them do, and how many lists each reader reads of them, at the least.
+/// Number of times that all of them move, and of lists that each reader reads at the least.
 const ROUNDS: u64 = 40;
 const PAGES: u64 = 60;
 
@@ -73,7 +73,7 @@ async fn get(api: &ReadApi, key: &str, query: &str) -> Value {
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 
-/// Reads lists until told to end.
+/// Reads lists until `over` is set.
 fn read(api: &ReadApi, which: usize, pages: &AtomicU64, over: &AtomicBool) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (key, organization) = (format!("key-{which}"), ORGANIZATIONS[which]);
@@ -137,7 +137,7 @@ fn no_list_shows_what_belongs_to_another_organization_or_does_not_pass_its_filte
     writer.finish().unwrap();
 }
 
-/// Records are written in the order of their numbers, so what has gone can be told by reads by id.
+/// Records are written in the order of their numbers, so reads by id show which optimizations have moved already.
 #[test]
 fn no_total_counts_what_the_caller_may_see_no_more() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! What is known of a job that no optimization links, in words.
+//! The description of a job that no optimization links.
 
 use crate::domain::Job;
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError};
 
-/// Explains why a job shows nowhere. `None` if it is not known, or if an optimization links it.
+/// Explains why a job is shown nowhere. Returns `None` if the job is not known, or if an optimization links it.
 pub fn unlinked_job(reader: &Reader, id: &str, topics: &TopicNames) -> Result<Option<String>, StoreError> {
     if !reader.linking(id).is_empty() {
         return Ok(None);

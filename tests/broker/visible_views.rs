@@ -1,4 +1,4 @@
-//! All that readers can see, read through the lists and by id.
+//! The views that readers can see, read through the lists and by id.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use serde_json::Value;
 use crate::server::{Answer, Server};
 
 /// The lists' items by id.
-pub struct Shown<'s> {
+pub struct VisibleViews<'s> {
     server: &'s Server,
     items: BTreeMap<String, Value>,
 }
 
-impl<'s> Shown<'s> {
+impl<'s> VisibleViews<'s> {
     /// Reads the lists to their end.
-    pub fn of(server: &'s Server) -> Shown<'s> {
+    pub fn of(server: &'s Server) -> VisibleViews<'s> {
         let mut items = BTreeMap::new();
         loop {
             let page = list(server, &format!("limit=1000&offset={}", items.len()));
             let listed = page["optimizations"].as_array().expect("a list");
             if listed.is_empty() {
                 assert_eq!(page["total"], items.len(), "each of them is on one page");
-                return Shown { server, items };
+                return VisibleViews { server, items };
             }
             let item = |item: &Value| (item["id"].as_str().expect("an id").to_owned(), item.clone());
             items.extend(listed.iter().map(item));
         }
     }
 
-    /// Whether there are as many as there must be, in all and of each status, as the lists count them and as they are.
+    /// Checks the number of views, in all and of each status, both as the lists count them and as they are.
     pub fn check_counts(&self, expectation: &Expectation) {
         assert_eq!(self.items.len() as u64, expectation.optimizations);
         let by_status = &expectation.by_status;
@@ -50,7 +50,7 @@ impl<'s> Shown<'s> {
         assert_eq!(run_counts.sum::<u64>(), expectation.run_count);
     }
 
-    /// Whether the view by id, and in the list, is this one; or nowhere.
+    /// Checks that the view is this one, by id and in the list, or that it is in neither if `view` is `None`.
     pub fn check(&self, id: &str, view: Option<Value>) {
         let Answer { status, body } = self.server.get(&format!("/optimizations/{id}"));
         let Some(view) = view else {

@@ -1,5 +1,5 @@
-//! Where a tool runs: in the process that holds the data directory, where there is one, else here. Nothing in between:
-//! a directory that is held by who does not answer is left alone.
+//! The choice of the process in which a tool runs: the one that holds the data directory, if there is one, else this one. A
+//! directory that is held by a process that does not answer is left alone.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{Access, Outcome, Said, Tool, Watch, run};
+use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
 use crate::config::ProjectionConfig;
 use crate::domain::Topic;
 use crate::generation::Engine;
@@ -22,40 +22,41 @@ use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
 
-/// How long a process that holds the directory may take to answer: it may be opening its store, or be about to end.
+/// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is asked meanwhile.
+/// The interval at which that process is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// How much of the store's pages is held in memory where it is opened here.
+/// Number of bytes of the store's pages that are held in memory if the store is opened here.
 pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
-/// Uses a tool on a data directory.
-/// `kafka` is where the topics are, and `projection` how the store is kept up to date, as far as a tool needs that and no
-/// process serves the store.
+/// Runs a tool on a data directory, here or in the process that holds it.
+/// `kafka` has the settings of the cluster with the topics, and `projection` those of a projector. Both are used only if no
+/// process serves the store and the tool needs them.
 pub fn perform(
     data_dir: &Path,
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     projection: Option<&ProjectionConfig>,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let begin = Instant::now();
     loop {
-        let waiting_for = match reach(data_dir)? {
-            Reached::Process(process) => match ask(process, tool, watch)? {
-                Asked::Done(outcome) => return Ok(outcome),
-                Asked::NotYet(why) => why,
+        let waiting_for = match find_host(data_dir)? {
+            ToolHost::Process(process) => match ask(process, tool, watch)? {
+                ToolReply::Done(outcome) => return Ok(outcome),
+                ToolReply::NotYet(reason) => reason,
             },
-            Reached::Nobody(hold) => {
+            ToolHost::Nobody(hold) => {
                 return match projection.filter(|_| tool.needs_engine()) {
-                    Some(projection) => work_here(tool, projection, &hold, watch),
+                    Some(projection) => run_with_engine(tool, projection, &hold, watch),
                     None => run_here(data_dir, tool, kafka, &hold, watch),
                 };
             }
-            Reached::Silent => {
-                "it does not answer at control.sock: its log says why, or it is another version".to_owned()
+            ToolHost::Silent => {
+                "it does not answer at control.sock: look for the reason in its log; it may also be of another version"
+                    .to_owned()
             }
         };
         if begin.elapsed() > PATIENCE {
@@ -65,15 +66,17 @@ pub fn perform(
     }
 }
 
-enum Reached {
+/// The process that a tool is to run in.
+enum ToolHost {
+    /// The process that holds the directory, connected through its socket.
     Process(UnixStream),
-    /// No process holds the directory, so this one does now.
+    /// No process held the directory, so this one does now.
     Nobody(DataDirLock),
-    /// A process holds it, and does not listen, or not yet, or no longer.
+    /// A process holds the directory, and does not listen, or not yet, or no longer.
     Silent,
 }
 
-fn reach(data_dir: &Path) -> anyhow::Result<Reached> {
+fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
     let connected = control::connect(data_dir).with_context(|| {
         format!(
             "cannot connect to {}/control.sock: use the tool as the user that `optview serve` runs as",
@@ -81,55 +84,56 @@ fn reach(data_dir: &Path) -> anyhow::Result<Reached> {
         )
     })?;
     if let Some(process) = connected {
-        return Ok(Reached::Process(process));
+        return Ok(ToolHost::Process(process));
     }
     match store::lock_existing_data_dir(data_dir) {
-        Ok(hold) => Ok(Reached::Nobody(hold)),
-        Err(StoreError::Held { .. }) => Ok(Reached::Silent),
+        Ok(hold) => Ok(ToolHost::Nobody(hold)),
+        Err(StoreError::Held { .. }) => Ok(ToolHost::Silent),
         Err(error) => Err(error.into()),
     }
 }
 
-enum Asked {
-    Done(Outcome),
+/// The last message of a process that ran a tool, unless it failed.
+enum ToolReply {
+    Done(ToolOutcome),
     NotYet(String),
 }
 
-fn ask(process: UnixStream, tool: &Tool, watch: &mut Watch<'_>) -> anyhow::Result<Asked> {
-    let mut ended = None;
+fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolReply> {
+    let mut reply = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
-        Ok(Said::Progress(progress)) => watch(progress),
+        Ok(ToolMessage::Progress(progress)) => watch(progress),
         Ok(last) => {
-            ended = Some(Ok(last));
+            reply = Some(Ok(last));
             ControlFlow::Break(())
         }
         Err(error) => {
-            ended = Some(Err(anyhow!(
-                "`optview serve` gave an answer that is not understood ({error}): is it of another version?"
+            reply = Some(Err(anyhow!(
+                "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
             )));
             ControlFlow::Break(())
         }
     })
-    .context("`optview serve` ended while it was asked")?;
-    match ended.transpose()? {
-        Some(Said::Done(outcome)) => Ok(Asked::Done(outcome)),
-        Some(Said::NotYet(why)) => Ok(Asked::NotYet(why)),
-        Some(Said::Failed(why)) => Err(anyhow!(why)),
-        Some(Said::Progress(_)) | None => {
+    .context("`optview serve` ended before it had answered: try again")?;
+    match reply.transpose()? {
+        Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
+        Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
+        Some(ToolMessage::Failed(why)) => Err(anyhow!(why)),
+        Some(ToolMessage::Progress(_)) | None => {
             bail!("`optview serve` was told to end before the answer was whole: try again")
         }
     }
 }
 
-/// Opens the store in this process, which holds its directory.
+/// Runs a tool on the store as it is. This process holds its directory.
 fn run_here(
     data_dir: &Path,
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     _hold: &DataDirLock,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
-    let nothing = Access {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
+    let nothing = ToolContext {
         data_dir: data_dir.to_owned(),
         generation: None,
         reader: Err(StoreError::Missing { path: data_dir.to_owned() }),
@@ -145,26 +149,26 @@ fn run_here(
             let topics = TopicNames::new(optimizations, jobs, runs);
             let bounds = bounds(&reader, kafka)?;
             let bounds = Box::new(move || bounds.clone());
-            Access { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
+            ToolContext { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
         }
         Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
-            Access { reader: Err(error), ..nothing }
+            ToolContext { reader: Err(error), ..nothing }
         }
         Err(error) => return Err(error.into()),
     };
     run(tool, access, watch)
 }
 
-/// Keeps the store up to date in this process, which holds its directory, for as long as the tool takes.
-fn work_here(
+/// Runs a tool on the store, which is kept up to date in this process meanwhile. This process holds its directory.
+fn run_with_engine(
     tool: &Tool,
     projection: &ProjectionConfig,
     _hold: &DataDirLock,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
     engine.start(None)?;
-    let access = Access {
+    let access = ToolContext {
         data_dir: projection.data_dir.clone(),
         generation: Some(engine.status.report().generation),
         reader: engine
@@ -183,7 +187,7 @@ fn work_here(
     stopped.map(|()| outcome)
 }
 
-/// What the cluster has of the topics that the store has read.
+/// Asks the cluster for the bounds and the ids of the topics that the store has read.
 fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<TopicBounds>> {
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
@@ -191,9 +195,9 @@ fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Opti
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
     let found = metadata::watermarks(kafka, topics.iter().copied())?;
     let ids = metadata::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
-    let bounds = |(key, Watermarks { low, high }): ((String, i32), Watermarks)| {
+    let bounds = found.into_iter().map(|(key, Watermarks { low, high })| {
         let topic_id = ids.get(&key.0).copied();
         (key, PartitionBounds { low, high, topic_id })
-    };
-    Ok(Some(found.into_iter().map(bounds).collect()))
+    });
+    Ok(Some(bounds.collect()))
 }

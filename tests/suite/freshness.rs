@@ -1,5 +1,5 @@
-//! Every answer says in which state whoever gave it was; who may have missed something neither says that it is not there,
-//! nor gives a list that was never complete.
+//! Every answer carries the state of the instance that gave it. An instance that may have missed something neither denies that
+//! an id exists, nor gives a list that was never complete.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
@@ -95,7 +95,7 @@ impl Answer {
         states[0].to_str().unwrap()
     }
 
-    /// Checks for a 503 as clients know it, which says in which state it was given.
+    /// Checks for a 503 in the form that clients know, with the state in which it was given.
     fn check_unavailable(&self, state: State) {
         assert_eq!(self.status, 503);
         assert_eq!(self.headers["retry-after"], "5");
@@ -173,7 +173,7 @@ async fn an_id_that_is_not_found_is_a_404_only_where_that_is_known() {
         for (path, key) in [
             ("/optimizations/unknown", OWN),
             ("/optimizations/gone", OWN),
-            // It must not be possible to tell them apart.
+            // A client must not be able to distinguish them.
             ("/optimizations/known", FOREIGN),
         ] {
             let answer = instance.get(path, &[key]).await;
@@ -224,7 +224,7 @@ async fn the_operators_address_says_it_too_and_does_not_call_unknown_what_it_may
     }
 }
 
-/// As while another generation takes the place of the one before, and where something but its projector knows more.
+/// The state of an answer is the worse of the generation's and the instance's, as while one generation replaces another.
 #[tokio::test]
 async fn no_answer_is_current_that_the_generation_or_the_whole_says_is_not() {
     for (generation, whole, expected) in [

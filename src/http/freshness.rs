@@ -1,8 +1,9 @@
-//! How current an answer is: the header that says so with every answer, and what an instance does not answer at all while
-//! it may have missed what is asked for. "There is no such thing" and "these are all" are said by who knows.
+//! The freshness of answers: the header `x-optview-state` with the instance's state, and the answers that an instance refuses
+//! because it may not have read everything yet. Only an instance that is live answers that an id does not exist, and only one
+//! that was live once gives lists.
 //!
-//! The header is there while all is well, too: a cache that gets a 304 replaces the headers that it holds, and would keep
-//! an old mark for ever where the new answer had none.
+//! The header is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
+//! an old mark for ever if the new answer had none.
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -13,7 +14,8 @@ use crate::status::{AnswerState, State};
 
 static STATE: HeaderName = HeaderName::from_static("x-optview-state");
 
-/// Says with the answer in which state whoever gave it was. What is said already stays: it is by who knows better.
+/// Adds the header with the state of the instance that gave the answer. A header that is there already stays: it was set by the
+/// code that read the generation.
 pub fn mark(mut response: Response, state: State) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(&STATE) {
@@ -22,8 +24,8 @@ pub fn mark(mut response: Response, state: State) -> Response {
     response
 }
 
-/// The answer to an id that is not found: `no_such` where that is known, else that it is not known yet. The same whether
-/// the id is unknown, deleted, or another organization's.
+/// Returns the error for an id that was not found: `no_such` if the instance is live, else a 503, since it may not have read
+/// the id yet. The error does not depend on whether the id is unknown, deleted, or another organization's.
 pub fn not_found(answer_state: AnswerState, no_such: HttpError) -> HttpError {
     if answer_state.is_current() {
         return no_such;
@@ -37,7 +39,7 @@ pub fn not_found(answer_state: AnswerState, no_such: HttpError) -> HttpError {
     }
 }
 
-/// Refuses a list of what was never complete: it would look like one of all that there is.
+/// Refuses a list from a generation that was never complete, since readers would take it for a list of everything.
 pub fn check_list(answer_state: AnswerState) -> Result<(), HttpError> {
     if answer_state.was_live {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What events, places and what was searched are called.
+//! The names that answers of `history` give to events, places and searched partitions.
 
 use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Position, Timestamp, Topic};
@@ -6,7 +6,7 @@ use crate::source::TopicNames;
 
 use super::scan::Scan;
 
-/// The job that an event is of, or that it links.
+/// Returns the job that an event belongs to, or that it links.
 pub fn job_id<'b>(body: &'b Body<'_>) -> Option<&'b str> {
     match body {
         Body::Optimization { change: OptimizationChange::Created(created), .. } => created.job_id.as_deref(),
@@ -16,6 +16,7 @@ pub fn job_id<'b>(body: &'b Body<'_>) -> Option<&'b str> {
     }
 }
 
+/// Returns the index of the run that an event belongs to.
 pub fn run_index(body: &Body<'_>) -> Option<u32> {
     match body {
         Body::Run { run_index, .. } => Some(*run_index),
@@ -23,29 +24,30 @@ pub fn run_index(body: &Body<'_>) -> Option<u32> {
     }
 }
 
-/// A record's place, as `--as-of` takes it.
+/// Formats a record's position as `--as-of` accepts it: `topic/partition@offset`.
 pub fn place(position: Position, names: &TopicNames) -> String {
     let Position { topic, partition, offset } = position;
     format!("{}/{partition}@{offset}", names.get(topic))
 }
 
-/// Milliseconds since 1970 as a time.
+/// Formats milliseconds since 1970 as an RFC 3339 time.
 pub fn time(millis: Option<i64>) -> Option<String> {
     millis.and_then(Timestamp::from_millis).map(|time| time.to_string())
 }
 
-/// One for each partition whose beginning is gone.
+/// Returns one warning for each partition whose beginning is gone.
 pub fn warnings(scan: &Scan, names: &TopicNames) -> Vec<String> {
-    let cut = scan.partitions.iter().filter(|(_, partition)| partition.watermarks.low > 0);
-    let warning = |(&(topic, number), partition): (&(Topic, i32), &super::scan::Partition)| {
-        let begin = time(partition.begin_millis).map_or(String::new(), |time| format!(", written at {time}"));
-        let low = partition.watermarks.low;
-        format!("the log of {}/{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
-    };
-    cut.map(warning).collect()
+    (scan.partitions.iter())
+        .filter(|(_, partition)| partition.watermarks.low > 0)
+        .map(|(&(topic, number), partition)| {
+            let begin = time(partition.begin_millis).map_or(String::new(), |time| format!(", written at {time}"));
+            let low = partition.watermarks.low;
+            format!("the log of {}/{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
+        })
+        .collect()
 }
 
-/// How much was looked at.
+/// Describes what was searched, for messages.
 pub fn searched(scan: &Scan, names: &TopicNames) -> String {
     let topics = Topic::ALL.map(|topic| names.get(topic)).join(", ");
     format!("the {} records of the topics {topics}", scan.records())
