@@ -31,9 +31,9 @@ pub const TESTS: &[Test] = &[
         run: what_an_open_transaction_hides_is_counted_and_named_until_it_ends,
     },
     Test {
-        name: "while_the_whole_cluster_is_away_everything_says_so_and_for_how_long",
+        name: "while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long",
         needs: Needs::BrokerOfItsOwn,
-        run: while_the_whole_cluster_is_away_everything_says_so_and_for_how_long,
+        run: while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long,
     },
 ];
 
@@ -194,7 +194,7 @@ pub fn patient_producer(rig: &Rig) -> BaseProducer {
     producer
 }
 
-fn while_the_whole_cluster_is_away_everything_says_so_and_for_how_long(rig: &Rig) {
+fn while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long(rig: &Rig) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(2);
     put(rig, &[created("a"), job("a", "pending", 1)]);

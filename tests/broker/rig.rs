@@ -312,8 +312,8 @@ impl Process {
     /// SIGTERM, as whoever runs it would.
     pub fn stop(mut self) -> ExitStatus {
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
-        assert!(told.success());
+        let sent = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
+        assert!(sent.success());
         wait_until("it ends", || self.0.try_wait().expect("a child"))
     }
 }

@@ -251,8 +251,8 @@ impl Server {
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
-        assert!(told.success());
+        let sent = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
+        assert!(sent.success());
         let ended = self.wait();
         (ended, start.elapsed())
     }
