@@ -198,7 +198,7 @@ fn hidden(causes: &Causes<'_>) -> Option<HiddenReason> {
 fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> LinkedJob {
     let history = job.history();
     let transitions = history.iter().enumerate().map(|(index, entry)| Transition {
-        status: entry.status.shown().as_str().to_owned(),
+        status: entry.status.view_status().as_str().to_owned(),
         cause: causes.cause(entry.status.as_str(), &entry.stamp),
         odd: is_irregular(history, index).then(|| {
             let before = history[index - 1].status.as_str();
@@ -210,7 +210,7 @@ fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> 
         job_id: link.job_id.to_string(),
         linked_now,
         linked_by: causes.link(link),
-        status: job.status().map_or("queued", |status| status.shown().as_str()).to_owned(),
+        status: job.status().map_or("queued", |status| status.view_status().as_str()).to_owned(),
         transitions: transitions.collect(),
         runs: runs(&job.runs),
         names_others: job.named().filter(|named| *named != optimization_id).map(str::to_owned).collect(),

@@ -22,7 +22,7 @@ use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot::{self, Room};
+use crate::snapshot::{self, DiskReserve};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
 use crate::store::verify::{PartitionBounds, TopicBounds};
@@ -219,7 +219,7 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = Room { floor: engine.config.min_free_disk_bytes };
+    let room = DiskReserve { floor: engine.config.min_free_disk_bytes };
     let topics = &engine.config.kafka.topics;
     let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

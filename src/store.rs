@@ -53,8 +53,8 @@ pub use reader::{ListQuery, Page, PageReader, Reader, Response, StoredRecord};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 
-pub use crate::codec::stored::FORMAT;
-use crate::codec::stored::{Damaged, LAYOUT};
+pub use crate::codec::stored_record::FORMAT;
+use crate::codec::stored_record::{CorruptValue, LAYOUT};
 use crate::disk;
 use keys::Trees;
 
@@ -65,7 +65,7 @@ pub enum StoreError {
     #[error("{}", explain(.0))]
     Sled(sled::Error),
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Damaged(#[from] CorruptValue),
     #[error(
         "cannot {doing} {path}: {error}{whose}{remedy}",
         path = path.display(),

@@ -26,7 +26,7 @@ use crate::generation::Engine;
 use crate::generation::rebuild::RebuildOptions;
 use crate::http::control;
 use crate::progress::Progress;
-use crate::snapshot::Room;
+use crate::snapshot::DiskReserve;
 use crate::source::TopicNames;
 use crate::store::verify::TopicBounds;
 use crate::store::{Reader, StoreError};
@@ -157,7 +157,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressCallback<'_>) -
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
         Tool::SnapshotExport { file, min_free_disk, force } => {
-            snapshot::export(&access, file, *force, Room { floor: *min_free_disk }, watch)
+            snapshot::export(&access, file, *force, DiskReserve { floor: *min_free_disk }, watch)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::TopicId;
 
-/// What the cluster has of one partition.
+/// The bounds of one partition, as the cluster has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionBounds {
     /// The oldest offset.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::causes::Causes;
 use super::{Cause, OutrankedCause};
-use crate::domain::optimization::Part;
-use crate::domain::outranked::why;
+use crate::domain::optimization::OptimizationPart;
+use crate::domain::outranking::explanation;
 use crate::domain::{Job, Stamp};
 
 pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<OutrankedCause> {
@@ -17,20 +17,24 @@ pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<Out
         // One event may have set two names.
         if all.iter().all(|entry| entry.event != event_cause) {
             let winner_cause = causes.cause(winner_kind(causes, part, winner), winner);
-            all.push(OutrankedCause { event: event_cause, lost_to: winner_cause, why: why(event, winner) });
+            all.push(OutrankedCause {
+                event: event_cause,
+                lost_to: winner_cause,
+                why: explanation(event, winner),
+            });
         }
     }
     let jobs = std::iter::once(&optimization.job).chain(before.values());
     all.extend(jobs.filter_map(|job| {
         let (event, winner) = job.outranked()?;
         let cause = |stamp: &Stamp| causes.cause(kind_of_status(job, stamp), stamp);
-        Some(OutrankedCause { event: cause(event), lost_to: cause(winner), why: why(event, winner) })
+        Some(OutrankedCause { event: cause(event), lost_to: cause(winner), why: explanation(event, winner) })
     }));
     all
 }
 
 /// Returns the kind of the event that won. A creation sets names and the link, too, and a deletion ends every part.
-fn winner_kind(causes: &Causes<'_>, part: Part, winner: &Stamp) -> &'static str {
+fn winner_kind(causes: &Causes<'_>, part: OptimizationPart, winner: &Stamp) -> &'static str {
     let is = |stamp: Option<&Stamp>| stamp.is_some_and(|stamp| stamp.version == winner.version);
     let optimization = causes.optimization;
     if is(optimization.deleted.as_ref().map(|deleted| &deleted.stamp)) {

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::domain::Topic;
 use crate::source::Watermarks;
 use crate::source::kafka::topic_settings::{SettingsError, TopicSettings, topic_settings};
-use crate::source::kafka::{KafkaSettings, look};
+use crate::source::kafka::{KafkaSettings, metadata};
 use crate::status::{HistoryExpiry, HistoryLimits, Status, TopicReport};
 
 const ASK_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -165,9 +165,9 @@ fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<
         return BTreeMap::new();
     }
     let begin = |((name, partition), bounds): ((String, i32), Watermarks)| {
-        Some(((kafka.topics.called(&name)?, partition), (bounds.low < bounds.high).then_some(bounds.low)))
+        Some(((kafka.topics.topic_of(&name)?, partition), (bounds.low < bounds.high).then_some(bounds.low)))
     };
-    look::watermarks(kafka, names)
+    metadata::watermarks(kafka, names)
         .map(|bounds| bounds.into_iter().filter_map(begin).collect())
         .unwrap_or_else(|error| {
             tracing::warn!(%error, "the topics cannot be looked at: it is not known how old their oldest records are");
@@ -178,7 +178,7 @@ fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<
 /// The timestamp of the oldest record of each topic that begins somewhere, in milliseconds since 1970.
 fn oldest_records(kafka: &KafkaSettings, begins: &BTreeMap<(Topic, i32), Option<i64>>) -> BTreeMap<Topic, i64> {
     let offsets = begins.iter().filter_map(|(&partition, begin)| Some((partition, (*begin)?))).collect();
-    let records = look::records_at(kafka, &offsets).unwrap_or_else(|error| {
+    let records = metadata::records_at(kafka, &offsets).unwrap_or_else(|error| {
         tracing::warn!(%error, "the oldest records of the topics cannot be read: it is not known how old they are");
         BTreeMap::new()
     });

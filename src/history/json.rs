@@ -10,7 +10,7 @@ use super::names;
 use super::no_effect::NoEffect;
 use super::scan::Scan;
 use super::timeline::{Timeline, TimelineEvent, UndecodableRecord};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::{Optimization, Position, Timestamp};
 use crate::source::TopicNames;
 
@@ -121,8 +121,8 @@ fn line(answer: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
 /// Encodes the view byte for byte as a read by id answers it, with the encoder that the store uses.
 fn response(optimization: &Optimization) -> io::Result<Option<Box<RawValue>>> {
     let mut encoded = Vec::new();
-    stored::encode_optimization(optimization, &mut encoded).map_err(io::Error::other)?;
-    let layout = stored::layout(&encoded).map_err(io::Error::other)?;
+    stored_record::encode_optimization(optimization, &mut encoded).map_err(io::Error::other)?;
+    let layout = stored_record::layout(&encoded).map_err(io::Error::other)?;
     Ok(if layout.shown { Some(serde_json::from_slice(&encoded[layout.response])?) } else { None })
 }
 

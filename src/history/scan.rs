@@ -14,7 +14,7 @@ use crate::codec;
 use crate::domain::{Gap, OwnedRecord, Position, Record, Topic};
 use crate::progress::{Progress, ProgressDisplay};
 use crate::source::trouble;
-use crate::source::{Continuity, Overdue, Polled, ReadDeadline, Records, Source, TopicNames, Watermarks};
+use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source, SourceEvent, TopicNames, Watermarks};
 
 /// The longest time that a source may take to list its partitions.
 const FIND_DEADLINE: Duration = Duration::from_secs(15);
@@ -111,7 +111,7 @@ impl Scanner<'_> {
             }
             let partitions = &mut self.scan.partitions;
             self.source.poll(WAIT, &mut |polled| {
-                if let Polled::Found { topic, partition, watermarks } = polled {
+                if let SourceEvent::Found { topic, partition, watermarks } = polled {
                     let continuity = Continuity::default();
                     let found = ScannedPartition { watermarks, records: 0, begin_millis: None, continuity };
                     partitions.insert((topic, partition), found);
@@ -153,9 +153,9 @@ impl Scanner<'_> {
             let mut polled = Vec::new();
             self.source.poll(WAIT, &mut |event| polled.push(event));
             if !polled.is_empty() {
-                deadline.heard(Instant::now());
+                deadline.restart(Instant::now());
             }
-            let overdue = deadline.look(self.source, reading.iter().copied(), Instant::now());
+            let overdue = deadline.check(self.source, reading.iter().copied(), Instant::now());
             overdue.map_or(Ok(()), |overdue| Err(self.end(overdue)))?;
             self.compare()?;
             for event in polled {
@@ -203,13 +203,13 @@ impl Scanner<'_> {
     }
 
     /// Takes what the source delivers. Returns the partition if it has been read to its end.
-    fn take(&mut self, polled: Polled) -> Result<Option<(Topic, i32)>, ScanError> {
+    fn take(&mut self, polled: SourceEvent) -> Result<Option<(Topic, i32)>, ScanError> {
         match polled {
             // The partition was added after the start, so nothing of it counts.
-            Polled::Found { .. } => Ok(None),
-            Polled::Records(records) => Ok(self.look_through(&*records)),
-            Polled::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
-            Polled::Failed { topic, partition, reason } => {
+            SourceEvent::Found { .. } => Ok(None),
+            SourceEvent::Records(records) => Ok(self.look_through(&*records)),
+            SourceEvent::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
+            SourceEvent::Failed { topic, partition, reason } => {
                 Err(ScanError::Failed { partition: self.name(topic, partition), reason: reason.text })
             }
         }
@@ -266,12 +266,12 @@ impl Scanner<'_> {
         format!("{}/{partition}", self.names.get(topic))
     }
 
-    fn end(&self, overdue: Overdue) -> ScanError {
+    fn end(&self, overdue: ReadTimeout) -> ScanError {
         match overdue {
-            Overdue::Partition { topic, partition, why } => {
+            ReadTimeout::Partition { topic, partition, why } => {
                 ScanError::Failed { partition: self.name(topic, partition), reason: why }
             }
-            Overdue::Silence { why } => ScanError::Silent { trouble: why },
+            ReadTimeout::Silence { why } => ScanError::Silent { trouble: why },
         }
     }
 }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use super::fields::{self, FieldChange};
 use super::no_effect::NoEffect;
 use crate::codec::{self, DecodeError};
-use crate::domain::fold::{self, Effects, Step};
+use crate::domain::fold::{self, Effects, FoldStep};
 use crate::domain::{
-    Body, Envelope, JobStatus, Key, Optimization, OwnedRecord, Stamp, Topic, Version, View, WorkingSet, job,
+    Body, Envelope, JobStatus, Optimization, OwnedRecord, RecordKey, Stamp, Topic, Version, View, WorkingSet, job,
 };
 
 /// The events of one optimization with what each changed, and the records that could not be decoded.
@@ -111,9 +111,9 @@ impl TimelineFold {
         let effects = loop {
             // There is no store: a record that is not in memory does not exist.
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => break effects,
-                Step::Needs(Key::Optimization(id)) => self.working.load_optimization(&id, None),
-                Step::Needs(Key::Job(id)) => self.working.load_job(&id, None),
+                FoldStep::Done(effects) => break effects,
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.working.load_optimization(&id, None),
+                FoldStep::Needs(RecordKey::Job(id)) => self.working.load_job(&id, None),
             }
         };
         let changed = self.working.take_changes(None).optimizations;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::write_back::WriteBack;
-use crate::domain::fold::{self, Effects, Step};
-use crate::domain::{Envelope, Key};
+use crate::domain::fold::{self, Effects, FoldStep};
+use crate::domain::{Envelope, RecordKey};
 use crate::store::StoreError;
 
 impl WriteBack {
@@ -12,9 +12,9 @@ impl WriteBack {
     pub fn fold(&mut self, envelope: &Envelope<'_>) -> Result<Effects, StoreError> {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => return Ok(effects),
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id)?,
-                Step::Needs(Key::Job(id)) => {
+                FoldStep::Done(effects) => return Ok(effects),
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.load_optimization(&id)?,
+                FoldStep::Needs(RecordKey::Job(id)) => {
                     for optimization_id in self.writer.linking(&id) {
                         self.load_optimization(&optimization_id)?;
                     }

@@ -97,15 +97,18 @@ impl FindingsCollector {
         }
     }
 
-    /// Counts records of a stream that have been read.
-    pub fn count_records(&mut self, topic: Topic, events: &[Result<Envelope<'_>, Box<DeadLetter>>]) {
-        let dead_letters = || events.iter().filter_map(|event| event.as_ref().err());
-        let not_understood = dead_letters().count() as u64;
-        let understood = events.len() as u64 - not_understood;
+    /// Counts records of a stream that have been read. `understood` is the number of those that are events.
+    pub fn count_records(
+        &mut self,
+        topic: Topic,
+        understood: u64,
+        events: &[Result<Envelope<'_>, Box<DeadLetter>>],
+    ) {
         if !self.was_quiet {
-            self.metrics.count_records(topic, understood, not_understood);
+            self.metrics.count_records(topic, understood, events.len() as u64 - understood);
         }
-        self.streams.count(topic, understood, dead_letters().map(|dead_letter| &**dead_letter));
+        let dead_letters = events.iter().filter_map(|event| event.as_ref().err());
+        self.streams.count(topic, understood, dead_letters.map(|dead_letter| &**dead_letter));
     }
 
     /// The problem of the first stream of which too few records are understood.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use metrics::{Counter, counter, describe_counter};
 
 use super::finding_throttle::FindingThrottle;
-use crate::domain::outranked::why;
-use crate::domain::{Envelope, Outranked, Stamp, Topic};
+use crate::domain::outranking::explanation;
+use crate::domain::{Envelope, Outranking, Stamp, Topic};
 use crate::source::TopicNames;
 use crate::status::{EmptyDeletion, EventPlace, FindingCounter, OutrankedEvent};
 
@@ -32,7 +32,7 @@ pub struct IneffectiveEvents {
     deletions: Counter,
     outranked_log: FindingThrottle,
     deletions_log: FindingThrottle,
-    new_outranked: UnpublishedFindings<Outranked>,
+    new_outranked: UnpublishedFindings<Outranking>,
     new_deletions: UnpublishedFindings<DeletionEvent>,
 }
 
@@ -92,21 +92,21 @@ impl IneffectiveEvents {
     }
 
     /// Notes an event that lost although it is newer. If `is_quiet`, it is neither counted by the metrics nor logged.
-    pub fn note_outranked(&mut self, outranked: Outranked, is_quiet: bool, now: Instant) {
+    pub fn note_outranked(&mut self, outranked: Outranking, is_quiet: bool, now: Instant) {
         if !is_quiet {
             self.publish_outranked(&outranked, now);
         }
         self.new_outranked.add(outranked);
     }
 
-    fn publish_outranked(&mut self, outranked: &Outranked, now: Instant) {
-        let Outranked { topic, kind, ref id, ref event, ref winner } = *outranked;
+    fn publish_outranked(&mut self, outranked: &Outranking, now: Instant) {
+        let Outranking { topic, kind, ref id, ref event, ref winner } = *outranked;
         if let Some(index) = KINDS.iter().position(|known| *known == (topic, kind)) {
             self.outranked[index].increment(1);
         }
         if let Some(left_out) = self.outranked_log.is_due(now) {
             let (topic, partition, offset) = self.place(event);
-            let why = why(event, winner);
+            let why = explanation(event, winner);
             tracing::warn!(
                 topic,
                 partition,
@@ -149,8 +149,8 @@ impl IneffectiveEvents {
     ) -> (FindingCounter<OutrankedEvent>, FindingCounter<EmptyDeletion>) {
         let (mut outranked, mut deletions) =
             (std::mem::take(&mut self.new_outranked), std::mem::take(&mut self.new_deletions));
-        let outranked = outranked.take(|Outranked { kind, id, event, winner, .. }| OutrankedEvent {
-            why: why(&event, &winner),
+        let outranked = outranked.take(|Outranking { kind, id, event, winner, .. }| OutrankedEvent {
+            why: explanation(&event, &winner),
             id: id.into(),
             event: event_place(&self.topics, Some(kind), &event),
             lost_to: event_place(&self.topics, None, &winner),

@@ -8,7 +8,7 @@ use super::partitions::FoundPartition;
 use super::{Moment, Projector};
 use crate::domain::DeadLetter;
 use crate::pulse::Stage;
-use crate::source::{Polled, Source};
+use crate::source::{Source, SourceEvent};
 use crate::store::StoreError;
 
 /// Below this number of events, a look ahead at the records that they touch takes longer than it saves.
@@ -23,14 +23,14 @@ impl Projector<'_> {
         let mut found = Vec::new();
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => {
+            SourceEvent::Found { topic, partition, watermarks } => {
                 found.push(FoundPartition { topic, partition, watermarks, topic_id: None });
             }
-            Polled::Records(records) => self.decoder.decode(records),
-            Polled::Ended { topic, partition, position } => {
+            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Ended { topic, partition, position } => {
                 self.decoder.pass(DecodedEvent::Ended { topic, partition, position });
             }
-            Polled::Failed { topic, partition, reason } => {
+            SourceEvent::Failed { topic, partition, reason } => {
                 self.decoder.pass(DecodedEvent::Failed { topic, partition, reason });
             }
         });
@@ -113,9 +113,11 @@ impl Projector<'_> {
         if events.len() >= WARMED_EVENTS_MIN {
             self.write_back.warm(events.iter().flatten().map(|envelope| &envelope.event));
         }
+        let mut understood = 0;
         for event in events {
             match event {
                 Ok(envelope) => {
+                    understood += 1;
                     let effects = self.write_back.fold(envelope)?;
                     self.findings.note_effects(envelope, effects, now.instant);
                 }
@@ -125,7 +127,7 @@ impl Projector<'_> {
                 }
             }
         }
-        self.findings.count_records(topic, events);
+        self.findings.count_records(topic, understood, events);
         self.partitions.advance(topic, partition, last, time);
         self.write_back.note_read(batch, which);
         Ok(())

@@ -44,7 +44,7 @@ impl StreamQuality {
         let mut streams = [StreamCounts::default(); 3];
         let origins = reader.origins()?;
         for (partition, held) in checkpoint {
-            let Some(topic) = topics.called(&partition.0) else { continue };
+            let Some(topic) = topics.topic_of(&partition.0) else { continue };
             let begin = origins.get(partition).copied().unwrap_or_default();
             let from = begin.max(held.next_offset - WINDOW.cast_signed());
             let offsets = from..held.next_offset.max(from);

@@ -24,7 +24,7 @@ pub enum StopCode {
     Diverged,
     /// librdkafka has passed over something that it could not read.
     Unreadable,
-    /// Only other settings or another version of this program mend an error that has lasted.
+    /// An error has lasted that only other settings or another version of this program mend.
     NeedsRestart,
     /// An archive is damaged, or is not read from its beginning to its end.
     Archive,

@@ -63,7 +63,7 @@ pub struct ListEntry<'a> {
 impl Entry<'_> {
     /// Makes the entry of an optimization.
     pub fn of(optimization: &Optimization, number: u32) -> Entry<'_> {
-        let listed = optimization.shown().map(|created| ListEntry {
+        let listed = optimization.visible_creation().map(|created| ListEntry {
             organization_id: &created.value.organization_id,
             project_id: &created.value.project_id,
             kind: created.value.kind.as_deref(),

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::StoreError;
 use super::keys::{CHECKPOINT, TOPIC_IDS, Trees};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::{Record, TopicId};
 
 /// The checkpoints of all partitions, by the topic's name in the cluster (so that a renamed topic is read from its beginning) and
@@ -45,9 +45,9 @@ pub fn add_topic_ids(checkpoint: &mut Checkpoint, ids: &TopicIds) {
 /// Reads the last checkpoint written. It is empty if there is none.
 pub(super) fn read(trees: &Trees) -> Result<Checkpoint, StoreError> {
     let Some(bytes) = trees.meta.get(CHECKPOINT)? else { return Ok(Checkpoint::new()) };
-    let mut checkpoint: Checkpoint = stored::decode(&bytes, "checkpoint")?;
+    let mut checkpoint: Checkpoint = stored_record::decode(&bytes, "checkpoint")?;
     if let Some(bytes) = trees.meta.get(TOPIC_IDS)? {
-        add_topic_ids(&mut checkpoint, &stored::decode(&bytes, "list of topic ids")?);
+        add_topic_ids(&mut checkpoint, &stored_record::decode(&bytes, "list of topic ids")?);
     }
     Ok(checkpoint)
 }
@@ -55,11 +55,11 @@ pub(super) fn read(trees: &Trees) -> Result<Checkpoint, StoreError> {
 /// Writes a checkpoint in place of the last one. The ids come first: a topic's id is the same as long as it is read, so that they
 /// are also those of the checkpoint before.
 pub(super) fn write(trees: &Trees, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    let ids = stored::encode(&topic_ids(checkpoint), "list of topic ids")?;
+    let ids = stored_record::encode(&topic_ids(checkpoint), "list of topic ids")?;
     if trees.meta.get(TOPIC_IDS)?.is_none_or(|held| *held != *ids) {
         trees.meta.insert(TOPIC_IDS, ids)?;
     }
-    trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+    trees.meta.insert(CHECKPOINT, stored_record::encode(checkpoint, "checkpoint")?)?;
     Ok(())
 }
 
@@ -98,10 +98,10 @@ mod tests {
         let topic_id = Some(TopicId { most_significant: 1, least_significant: 2 });
         let checkpoint =
             Checkpoint::from([(("jobs".to_owned(), 3), PartitionCheckpoint { next_offset: 7, anchor, topic_id })]);
-        let bytes = stored::encode(&checkpoint, "checkpoint").unwrap();
-        let theirs: BTreeMap<(String, i32), WithoutId> = stored::decode(&bytes, "checkpoint").unwrap();
+        let bytes = stored_record::encode(&checkpoint, "checkpoint").unwrap();
+        let theirs: BTreeMap<(String, i32), WithoutId> = stored_record::decode(&bytes, "checkpoint").unwrap();
         assert_eq!(theirs[&("jobs".to_owned(), 3)], WithoutId { next_offset: 7, anchor });
-        let mut ours: Checkpoint = stored::decode(&bytes, "checkpoint").unwrap();
+        let mut ours: Checkpoint = stored_record::decode(&bytes, "checkpoint").unwrap();
         assert_eq!(ours[&("jobs".to_owned(), 3)].topic_id, None);
         add_topic_ids(&mut ours, &topic_ids(&checkpoint));
         assert_eq!(ours, checkpoint);

@@ -13,7 +13,7 @@ use sled::{IVec, Tree};
 use super::checkpoint::Checkpoint;
 use super::parked_job_feed::ParkedJob;
 use super::{Reader, StoreError, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 
 /// Number of keys that are looked up at once.
 const SLICE: usize = 256;
@@ -74,7 +74,7 @@ impl Export {
             self.tree(&trees.optimizations, Some(last), |_, value| take(ExportedRecord::Optimization(value)))?;
         }
         for (id, job) in self.parked.try_iter() {
-            let job = stored::encode_job(&job).map_err(StoreError::from)?;
+            let job = stored_record::encode_job(&job).map_err(StoreError::from)?;
             take(ExportedRecord::Job(id.as_bytes(), &job))?;
         }
         self.tree(&trees.dead_letters, None, |_, value| take(ExportedRecord::DeadLetter(value)))

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::{Reader, StoreError};
-use crate::codec::stored::FORMAT;
+use crate::codec::stored_record::FORMAT;
 
 /// What is known of it.
 pub struct FrozenGeneration {

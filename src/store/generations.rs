@@ -12,7 +12,7 @@ use sled::Db;
 
 use super::keys::Trees;
 use super::{GenerationManifest, StoreError, Writer, catch_sled_panic, damage_mark, preflight, writer};
-use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
+use crate::codec::stored_record::{CorruptValue, FORMAT, LAYOUT};
 use crate::disk;
 
 /// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
@@ -206,7 +206,7 @@ pub(super) fn with_database<T>(
     cache_bytes: u64,
     with: impl FnOnce(&Db, u8) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
+    let damaged = |reason: String| StoreError::from(CorruptValue { what: "generation", reason });
     let held = wait_until_closed(path)?;
     let file = path.join("db");
     match fs::metadata(&file) {

@@ -8,7 +8,7 @@ use sled::IVec;
 
 use super::catalog::{Catalog, CatalogLoader, Entry, chunk, from_records};
 use super::{StoreError, Trees};
-use crate::codec::stored::FORMAT;
+use crate::codec::stored_record::FORMAT;
 
 /// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
 const ENTRIES_A_TURN: usize = 64;

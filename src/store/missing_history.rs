@@ -11,7 +11,7 @@ use sled::Tree;
 
 use super::keys::{MISSING_HISTORY, Trees};
 use super::{FORMAT, GenerationManifest, Reader, StoreError, generations, manifest};
-use crate::codec::stored;
+use crate::codec::stored_record;
 
 /// How much of a store's pages is held in memory where it is opened only to be noted something in.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -117,7 +117,7 @@ impl MissingHistoryLedger {
         }
         let mut held = self.0.held.lock();
         for missing in noted {
-            self.0.meta.insert(missing.key(), stored::encode(&missing, "missing history")?)?;
+            self.0.meta.insert(missing.key(), stored_record::encode(&missing, "missing history")?)?;
             held.retain(|other| !other.is_of(&missing.topic, missing.partition));
             held.push(missing);
         }
@@ -140,7 +140,7 @@ impl Reader {
 
 fn read(meta: &Tree) -> Result<Vec<MissingHistory>, StoreError> {
     let values = meta.scan_prefix(MISSING_HISTORY).values();
-    values.map(|value| Ok(stored::decode(&value?, "missing history")?)).collect()
+    values.map(|value| Ok(stored_record::decode(&value?, "missing history")?)).collect()
 }
 
 /// Accepts what the live generation of a data directory is built without, which this process holds and has not open. Gives the

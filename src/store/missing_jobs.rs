@@ -28,5 +28,5 @@ pub fn is_missing_job(old: &Reader, new: &Reader, id: &str) -> Result<bool, Stor
         held => held?,
     };
     let Some(held) = held else { return Ok(false) };
-    Ok(!Shortfall::of_job(&held, &new.job(id)?).is_none())
+    Ok(!Shortfall::of_job(&held, &new.job(id)?).is_empty())
 }

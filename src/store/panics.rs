@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use super::{StoreError, os_errors};
-use crate::codec::stored::Damaged;
+use crate::codec::stored_record::CorruptValue;
 
 thread_local! {
     /// True if the last panic of this thread began in sled's own source.
@@ -43,7 +43,7 @@ fn interpret(what: &'static str, doing: &str, text: &str) -> StoreError {
     if os_errors::named_in(text).is_some() {
         return StoreError::Panicked { doing: doing.to_owned(), text: text.to_owned() };
     }
-    Damaged { what, reason: format!("sled panicked while {doing}: {text}") }.into()
+    CorruptValue { what, reason: format!("sled panicked while {doing}: {text}") }.into()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

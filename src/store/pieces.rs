@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::keys::VALUE_LIMIT;
 use super::sled_fsync::wait_for_room;
 use super::{StoreError, Trees, catch_sled_panic};
-use crate::codec::stored::Damaged;
+use crate::codec::stored_record::CorruptValue;
 
 /// The first byte of a reference. No encoded value begins with it: a value begins with its layout or its version.
 const REFERENCE: u8 = 0xFF;
@@ -64,7 +64,7 @@ fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreErr
         }
         std::thread::yield_now();
     }
-    Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into())
+    Err(CorruptValue { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
 /// Returns the name of the tree and the key of the value that a piece belongs to, from the piece's key.
@@ -119,7 +119,7 @@ impl Reference {
     fn parse(bytes: &[u8]) -> Result<Reference, StoreError> {
         let rest = bytes.get(1..).and_then(|rest| <&[u8; 12]>::try_from(rest).ok());
         let rest =
-            rest.ok_or_else(|| Damaged { what: "value", reason: "its reference is cut short".to_owned() })?;
+            rest.ok_or_else(|| CorruptValue { what: "value", reason: "its reference is cut short".to_owned() })?;
         let [a, b, c, d, hash @ ..] = *rest;
         Ok(Reference { len: u32::from_be_bytes([a, b, c, d]), hash: u64::from_be_bytes(hash) })
     }

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::keys::{TOPICS, Trees};
 use super::progress::WriterProgress;
 use super::{Checkpoint, FrozenMark, GenerationManifest, Reader, StoreError, generations};
-use crate::codec::stored::{self, FORMAT};
+use crate::codec::stored_record::{self, FORMAT};
 use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
@@ -96,7 +96,8 @@ pub fn read_position(
     generations::with_database(&path, cache_bytes, |db, _| {
         let trees = Trees::open(db)?;
         let checkpoint = checkpoint::read(&trees)?;
-        let topics = trees.meta.get(TOPICS)?.map(|bytes| stored::decode(&bytes, "topics' names")).transpose()?;
+        let topics =
+            trees.meta.get(TOPICS)?.map(|bytes| stored_record::decode(&bytes, "topics' names")).transpose()?;
         Ok(GenerationPosition { checkpoint, topics })
     })
 }

@@ -16,7 +16,7 @@ use super::frozen_reader::FrozenGeneration;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::progress::WriterProgress;
 use super::{StoreError, pieces};
-use crate::codec::stored::{self, Filter};
+use crate::codec::stored_record::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
 pub use page::PageReader;
 
@@ -97,7 +97,7 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         let theirs =
             organization_id.is_none_or(|wanted| stored[layout.organization_id.clone()] == *wanted.as_bytes());
         if !layout.shown || !theirs {
@@ -117,8 +117,8 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
-        let optimization = stored::decode_optimization(&stored)?;
+        let layout = stored_record::layout(&stored)?;
+        let optimization = stored_record::decode_optimization(&stored)?;
         let body = layout.shown.then(|| response_of(stored, layout.response));
         Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
@@ -130,7 +130,7 @@ impl Reader {
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
     /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
@@ -152,7 +152,7 @@ impl Reader {
     /// As for [`Reader::stored_record`].
     pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
-            Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
+            Some(bytes) => Ok(stored_record::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
         }
     }
@@ -164,7 +164,7 @@ impl Reader {
     /// As for [`Reader::stored_record`].
     pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
         match self.trees.meta.get(TOPICS)? {
-            Some(bytes) => Ok(Some(stored::decode(&bytes, "topics' names")?)),
+            Some(bytes) => Ok(Some(stored_record::decode(&bytes, "topics' names")?)),
             None => Ok(None),
         }
     }
@@ -175,7 +175,7 @@ impl Reader {
     /// # Errors
     /// As for [`Reader::stored_record`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
+        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?)
     }
 
     /// Returns the number of dead letters in a range of offsets of a partition.

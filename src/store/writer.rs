@@ -30,7 +30,7 @@ use super::journal::Journal;
 use super::keys::{MARKER, Trees, dead_letter_key};
 use super::progress::WriterProgress;
 use super::{CloseRecord, MissingHistoryLedger, PartitionPosition, Reader, StoreError, manifest, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
@@ -145,7 +145,7 @@ impl Writer {
         // The catalog names every stored optimization, so a new one costs only a look into memory.
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
-        Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_optimization(&stored)).transpose()?)
     }
 
     /// Reads the state that is parked under a job's id.
@@ -155,7 +155,7 @@ impl Writer {
             return Ok(None);
         }
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
     /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
@@ -319,7 +319,7 @@ impl WriterThread {
         self.journal.append(&self.trees, &self.catalog, entries, || {
             for (id, job) in &commit.jobs {
                 if let Some(job) = job {
-                    let value = stored::encode_job(job)?;
+                    let value = stored_record::encode_job(job)?;
                     pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &value)?;
                     written += value.len() as u64;
                 }
@@ -362,7 +362,7 @@ impl WriterThread {
         if !self.trees.dead_letters.contains_key(&key)? {
             self.progress.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
-        let value = stored::encode_dead_letter(dead_letter)?;
+        let value = stored_record::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;
         Ok(value.len() as u64)
     }
@@ -370,6 +370,6 @@ impl WriterThread {
 
 /// Marks a new database as ours. The mark is on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored::LAYOUT, stored::FORMAT])?;
+    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
     sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
 }

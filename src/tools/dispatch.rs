@@ -17,7 +17,7 @@ use crate::generation::Engine;
 use crate::generation::rebuild::refuse_other_cluster;
 use crate::http::control;
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::look;
+use crate::source::kafka::metadata;
 use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
@@ -193,8 +193,8 @@ fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Opti
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
     refuse_other_cluster(kafka, reader)?;
     let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
-    let found = look::watermarks(kafka, topics.iter().copied())?;
-    let ids = look::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
+    let found = metadata::watermarks(kafka, topics.iter().copied())?;
+    let ids = metadata::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
     let bounds = found.into_iter().map(|(key, Watermarks { low, high })| {
         let topic_id = ids.get(&key.0).copied();
         (key, PartitionBounds { low, high, topic_id })

@@ -8,7 +8,7 @@ use super::generations::Generation;
 use super::verify::{LogComparison, LogVerifyReport};
 use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
-use crate::snapshot::Summary;
+use crate::snapshot::SnapshotSummary;
 use crate::store::MissingHistory;
 use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
@@ -311,16 +311,16 @@ pub fn generations(generations: &[Generation]) -> String {
     table([head].into_iter().chain(generations.iter().map(row)).collect())
 }
 
-pub fn export_summary(summary: &Summary) -> String {
+pub fn export_summary(summary: &SnapshotSummary) -> String {
     format!("Wrote {}, {}", summary.file.display(), contents(summary))
 }
 
-pub fn import_summary(summary: &Summary) -> String {
+pub fn import_summary(summary: &SnapshotSummary) -> String {
     format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), contents(summary))
 }
 
-fn contents(summary: &Summary) -> String {
-    let Summary { views, records, bytes, positions, .. } = summary;
+fn contents(summary: &SnapshotSummary) -> String {
+    let SnapshotSummary { views, records, bytes, positions, .. } = summary;
     let read: i64 = positions.iter().map(|at| at.next_offset).sum();
     format!(
         "{}: {} views, {} records, read up to {read} in {} partitions\n",

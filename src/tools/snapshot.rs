@@ -9,7 +9,7 @@ use crate::cli::Ended;
 use crate::config::SnapshotConfig;
 use crate::output;
 use crate::progress::{Progress, ProgressDisplay};
-use crate::snapshot::{self, Exported, Room};
+use crate::snapshot::{self, DiskReserve, ExportRequest};
 use crate::store;
 
 /// Runs the export in the process that has the store open.
@@ -17,12 +17,12 @@ pub fn export(
     access: &ToolContext,
     file: &Path,
     replace: bool,
-    room: Room,
+    room: DiskReserve,
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
-    let exported = Exported {
+    let exported = ExportRequest {
         reader,
         generation: format!("{:06}", access.generation.unwrap_or_default()),
         topic: &|topic| access.topics.get(topic).to_owned(),
@@ -40,7 +40,7 @@ pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ende
     let data_dir = &config.tool.data_dir;
     let _hold = store::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
-    let room = Room { floor: config.min_free_disk_bytes };
+    let room = DiskReserve { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
         display.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
-use crate::cluster::{Put, delete_records, put};
+use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
@@ -53,7 +53,7 @@ fn result(rig: &Rig, arguments: &[&str]) -> Value {
 
 fn put_views(rig: &Rig) {
     rig.create_topics(1);
-    let views: Vec<Put> = (0..VIEWS).map(|number| created(&format!("o{number}"))).collect();
+    let views: Vec<PutRecord> = (0..VIEWS).map(|number| created(&format!("o{number}"))).collect();
     put(rig, &views);
     put(rig, &[job("o999", "pending", 1), job("o999", "processing", 2)]);
 }

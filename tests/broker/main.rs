@@ -17,7 +17,7 @@ mod cluster_id;
 mod cpu;
 mod crash;
 mod damage;
-mod deaf;
+mod deaf_client;
 mod dice;
 mod ends;
 mod events;
@@ -27,20 +27,20 @@ mod garbage;
 mod golden;
 mod health;
 mod history;
-mod history_lost;
 mod load;
+mod lost_history;
 mod orphans;
 mod outage;
 mod python_client;
 mod rebuild;
 mod recording;
-mod recreated;
+mod recreated_topic;
 mod rig;
 mod rights;
-mod secured;
 mod server;
 mod snapshot;
 mod stop;
+mod tls_and_sasl;
 mod tools;
 mod topic_settings;
 mod topics;
@@ -51,8 +51,8 @@ mod visible_views;
 #[path = "../suite/cases.rs"]
 mod cases;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
-#[path = "../suite/made.rs"]
-mod made;
+#[path = "../suite/fixtures.rs"]
+mod fixtures;
 #[path = "../suite/other_version.rs"]
 mod other_version;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
@@ -94,14 +94,14 @@ const TESTS: &[&[Test]] = &[
     health::TESTS,
     rights::TESTS,
     outage::TESTS,
-    deaf::TESTS,
-    recreated::TESTS,
-    secured::TESTS,
+    deaf_client::TESTS,
+    recreated_topic::TESTS,
+    tls_and_sasl::TESTS,
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
     history::TESTS,
-    history_lost::TESTS,
+    lost_history::TESTS,
     damage::TESTS,
     transactions::TESTS,
     orphans::TESTS,
@@ -133,7 +133,7 @@ fn main() -> ExitCode {
             }
             let own = match test.needs {
                 Needs::BrokerOfItsOwn => Some(Kafka::start()),
-                Needs::SecuredBrokerOfItsOwn => Some(secured::broker()),
+                Needs::SecuredBrokerOfItsOwn => Some(tls_and_sasl::broker()),
                 Needs::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
                 Needs::Broker | Needs::BrokerAndPython | Needs::Recording => None,
             };

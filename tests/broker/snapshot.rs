@@ -31,7 +31,7 @@ fn result(output: &Output) -> Value {
 }
 
 /// Returns the records of one part of the life of each id.
-fn lives(part: u32) -> Vec<crate::cluster::Put> {
+fn lives(part: u32) -> Vec<crate::cluster::PutRecord> {
     let life = |number: u32| {
         let id = format!("o{number}");
         match (part, number % 3) {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::{Optimization, Topic};
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{Ran, data, generations, load, planned, run};
 use crate::rig::{Process, Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test, made};
+use crate::{Needs, Test, fixtures};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -81,21 +81,22 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
 
 /// Changes a record as only a disk, a person, or a bug could: the store still agrees with itself.
 fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("optimizations").expect("a tree");
     let held = tree.iter().map(|entry| entry.expect("an entry"));
-    let decoded = held.map(|(key, value)| (key, stored::decode_optimization(&value).expect("an optimization")));
+    let decoded =
+        held.map(|(key, value)| (key, stored_record::decode_optimization(&value).expect("an optimization")));
     let (key, mut optimization) =
         decoded.into_iter().find(|(_, optimization)| *optimization.id == *id).expect("it is there");
     change(&mut optimization);
     let mut bytes = Vec::new();
-    stored::encode_optimization(&optimization, &mut bytes).expect("bytes");
+    stored_record::encode_optimization(&optimization, &mut bytes).expect("bytes");
     tree.insert(key, bytes).expect("it is written");
 }
 
 /// One job that waits is gone, and another is what a third is.
 fn alter_parked(data: &Path) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("jobs").expect("a tree");
     let other = tree.get("j-z").expect("a store").expect("it is parked");
     assert!(

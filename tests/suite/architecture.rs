@@ -126,7 +126,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["tracing_subscriber"], &["src/logging.rs"]),
     // These macros panic if nobody reads the output any more, and wait if nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!", "dbg!"], &[]),
-    (&["memchr"], &["src/codec/not_finite.rs", "src/history"]),
+    (&["memchr"], &["src/codec/non_finite_numbers.rs", "src/history"]),
     // One place writes to each, and knows what follows if it cannot; `terminal` asks for the width.
     (&["stdout"], &["src/output.rs", "src/terminal.rs"]),
     (&["stderr"], &["src/logging.rs", "src/logging/queue.rs"]),

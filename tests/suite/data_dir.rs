@@ -10,7 +10,7 @@ use optview::domain::Topic;
 use optview::store::{self, Checkpoint, PartitionCheckpoint};
 use serde_json::{Value, json};
 
-use crate::made;
+use crate::fixtures;
 
 /// Longest wait for anything that should take a second.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -103,7 +103,7 @@ impl ServeProcess {
 fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    let opened = made::open(&data_dir);
+    let opened = fixtures::open(&data_dir);
     store::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     write_one_view(opened, "team.jobs");
@@ -111,8 +111,8 @@ fn written_store() -> tempfile::TempDir {
 }
 
 fn write_one_view(opened: store::OpenStore, jobs: &str) {
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     let held = PartitionCheckpoint { next_offset: 5, anchor: None, topic_id: None };
     opened.writer.checkpoint(Checkpoint::from([((jobs.to_owned(), 0), held)])).unwrap();
     opened.writer.finish().unwrap();
@@ -176,7 +176,7 @@ fn the_store_itself_knows_its_topics_where_what_lies_beside_it_is_lost() {
 fn a_store_that_does_not_know_its_topics_has_at_least_read_no_others() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    write_one_view(made::open(&data_dir), "older.jobs");
+    write_one_view(fixtures::open(&data_dir), "older.jobs");
     let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), &[]);
     assert_eq!(serving.ended(), Some(1), "{}", serving.log());
     for part in ["was built from `older.jobs`", "`optimizations`, `jobs`", "another --data-dir"] {
@@ -188,7 +188,7 @@ fn a_store_that_does_not_know_its_topics_has_at_least_read_no_others() {
 fn two_generations() -> tempfile::TempDir {
     let directory = written_store();
     let data_dir = directory.path().join("data");
-    let opened = store::begin_beside(&data_dir, 2, made::CACHE_BYTES).unwrap();
+    let opened = store::begin_beside(&data_dir, 2, fixtures::CACHE_BYTES).unwrap();
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     opened.writer.finish().unwrap();
     store::make_current(&data_dir, 2).unwrap();
@@ -299,7 +299,7 @@ fn a_data_directory_that_is_taken_away_ends_the_process_and_says_so() {
         ("without its generations", |data| delete(&data.join("generations"))),
         ("replaced", |data| {
             fs::rename(data, data.with_extension("moved")).unwrap();
-            drop(store::open(data, made::CACHE_BYTES).unwrap());
+            drop(store::open(data, fixtures::CACHE_BYTES).unwrap());
         }),
     ] {
         let directory = written_store();

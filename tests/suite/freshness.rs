@@ -11,7 +11,7 @@ use optview::store::Writer;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::made;
+use crate::fixtures;
 
 const KEYS: &str = "
 [[keys]]
@@ -34,12 +34,12 @@ struct Instance {
 impl Instance {
     fn new(state: State, was_live: bool) -> Instance {
         let directory = tempfile::tempdir().unwrap();
-        let writer = made::open(directory.path()).writer;
-        let mut deleted = made::optimization("gone", 1, "name".to_owned(), String::new());
-        deleted.deleted = Some(optview::domain::Register::new((), made::stamp(2)));
-        let known = made::optimization("known", 1, "name".to_owned(), String::new());
-        writer.commit(made::commit_of(vec![known, deleted]), Vec::new(), 1).unwrap();
-        made::wait_until_written(&writer, 1);
+        let writer = fixtures::open(directory.path()).writer;
+        let mut deleted = fixtures::optimization("gone", 1, "name".to_owned(), String::new());
+        deleted.deleted = Some(optview::domain::Register::new((), fixtures::stamp(2)));
+        let known = fixtures::optimization("known", 1, "name".to_owned(), String::new());
+        writer.commit(fixtures::commit_of(vec![known, deleted]), Vec::new(), 1).unwrap();
+        fixtures::wait_until_written(&writer, 1);
         let (reader, own, status) = (ReaderSource::default(), Status::new(1), Status::new(0));
         if was_live {
             own.set_was_live();

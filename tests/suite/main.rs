@@ -1,5 +1,6 @@
 //! The tests of optview's promises, one file a promise. They need nothing but this machine.
 
+mod accepted_forms;
 mod architecture;
 mod archive;
 mod cases;
@@ -9,16 +10,16 @@ mod data_dir;
 mod descriptors;
 mod documents;
 mod explain;
+mod fixtures;
 mod fold;
 mod freshness;
 mod frozen;
 mod golden;
 mod history;
-mod large;
+mod large_values;
 mod limits;
 mod lists;
 mod losses;
-mod made;
 #[cfg(target_os = "linux")]
 mod no_damage;
 mod organization_moves;
@@ -39,7 +40,7 @@ mod program;
 mod projector;
 mod published_events;
 mod recovery;
-mod refused;
+mod refusals;
 #[cfg(target_os = "linux")]
 mod regressions;
 mod snapshot;
@@ -48,5 +49,4 @@ mod standstill;
 mod support;
 mod synthetic;
 mod tools;
-mod understood;
 mod verify;

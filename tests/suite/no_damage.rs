@@ -14,7 +14,7 @@ use optview::domain::Commit;
 use optview::store::{Checkpoint, OpenStore, PartitionCheckpoint};
 use rustix::io::Errno;
 
-use crate::made;
+use crate::fixtures;
 
 const VIEWS: u64 = 3_000;
 /// Longest wait for anything that takes some seconds on an idle machine.
@@ -67,14 +67,19 @@ fn refusing() -> &'static Path {
 fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for sequence in 1..=2 {
-        let OpenStore { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = fixtures::open(directory.path());
         for part in 0..3 {
             let numbers = (0..VIEWS).filter(|number| number % 3 == part);
             let made = |number: u64| {
-                let description = made::text(number, 600);
-                made::optimization(&format!("o{number}"), sequence, format!("{sequence} of {number}"), description)
+                let description = fixtures::text(number, 600);
+                fixtures::optimization(
+                    &format!("o{number}"),
+                    sequence,
+                    format!("{sequence} of {number}"),
+                    description,
+                )
             };
-            let commit: Commit = made::commit_of(numbers.map(made).collect());
+            let commit: Commit = fixtures::commit_of(numbers.map(made).collect());
             writer.commit(commit, Vec::new(), part + 1).unwrap();
         }
         let read = PartitionCheckpoint { next_offset: sequence as i64, anchor: None, topic_id: None };
@@ -132,7 +137,7 @@ fn check_untouched(data_dir: &Path, what: &dyn std::fmt::Debug) {
     let names: Vec<_> =
         fs::read_dir(data_dir.join("generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["000001"], "{what:?}");
-    let OpenStore { writer, generation, moved_aside, .. } = made::open(data_dir);
+    let OpenStore { writer, generation, moved_aside, .. } = fixtures::open(data_dir);
     assert_eq!((generation, moved_aside), (1, None), "{what:?}");
     assert_eq!(
         writer.checkpoint_at_open().values().map(|held| held.next_offset).collect::<Vec<_>>(),

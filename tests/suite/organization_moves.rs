@@ -14,7 +14,7 @@ use optview::store::{ListQuery, Writer};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::made;
+use crate::fixtures;
 
 const ORGANIZATIONS: [&str; 2] = ["org-0", "org-1"];
 const KEYS: &str = "
@@ -35,7 +35,7 @@ const PAGES: u64 = 60;
 /// The optimization `number` as it is in a round.
 fn optimization(number: u64, round: u64) -> Optimization {
     let mut optimization = Optimization::new(Arc::from(format!("optimization-{number:05}")));
-    let mut created = made::created(round);
+    let mut created = fixtures::created(round);
     // Some stay, and change what is filtered by.
     let organization = if number.is_multiple_of(5) { number % 2 } else { (number / 3 + round) % 2 };
     created.value.organization_id = ORGANIZATIONS[organization as usize].into();
@@ -45,15 +45,15 @@ fn optimization(number: u64, round: u64) -> Optimization {
     created.value.project_id = format!("project-{}", (number + round / 2) % 2).into();
     created.value.kind = Some(format!("kind-{}", (number + round) % 3).into());
     optimization.created = Some(created);
-    optimization.link(&Arc::from(format!("job-of-{number}")), made::stamp(round));
+    optimization.link(&Arc::from(format!("job-of-{number}")), fixtures::stamp(round));
     let change = if (number + round).is_multiple_of(2) { JobChange::Pending } else { JobChange::Processing };
-    optimization.job.apply(&change, made::stamp(round));
+    optimization.job.apply(&change, fixtures::stamp(round));
     optimization
 }
 
 fn commit(writer: &Writer, round: u64) {
     let all = (0..OPTIMIZATIONS).map(|number| optimization(number, round)).collect();
-    writer.commit(made::commit_of(all), Vec::new(), round).unwrap();
+    writer.commit(fixtures::commit_of(all), Vec::new(), round).unwrap();
 }
 
 fn api(writer: &Writer) -> ReadApi {
@@ -111,9 +111,9 @@ fn read(api: &ReadApi, which: usize, pages: &AtomicU64, over: &AtomicBool) {
 #[test]
 fn no_list_shows_what_belongs_to_another_organization_or_does_not_pass_its_filters() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     commit(&writer, 1);
-    made::wait_until_written(&writer, 1);
+    fixtures::wait_until_written(&writer, 1);
     let api = api(&writer);
     let (pages, over) = ([AtomicU64::new(0), AtomicU64::new(0)], AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -129,7 +129,7 @@ fn no_list_shows_what_belongs_to_another_organization_or_does_not_pass_its_filte
         while (round <= ROUNDS || !is_done()) && !readers.iter().any(|reader| reader.is_finished()) {
             round += 1;
             commit(&writer, round);
-            made::wait_until_written(&writer, round);
+            fixtures::wait_until_written(&writer, round);
         }
         over.store(true, Ordering::Release);
     });
@@ -141,17 +141,17 @@ fn no_list_shows_what_belongs_to_another_organization_or_does_not_pass_its_filte
 #[test]
 fn no_total_counts_what_the_caller_may_see_no_more() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let all_in = |round: u64, organization: &str| {
         let moved = |number| {
             let mut optimization = optimization(number, round);
             optimization.created.as_mut().unwrap().value.organization_id = organization.into();
             optimization
         };
-        writer.commit(made::commit_of((0..OPTIMIZATIONS).map(moved).collect()), Vec::new(), round).unwrap();
+        writer.commit(fixtures::commit_of((0..OPTIMIZATIONS).map(moved).collect()), Vec::new(), round).unwrap();
     };
     all_in(1, ORGANIZATIONS[0]);
-    made::wait_until_written(&writer, 1);
+    fixtures::wait_until_written(&writer, 1);
     let reader = writer.reader();
     for round in 2..12 {
         let [from, to] = [round % 2, (round + 1) % 2].map(|which| ORGANIZATIONS[which as usize]);
@@ -167,7 +167,7 @@ fn no_total_counts_what_the_caller_may_see_no_more() {
             let total = reader.list(&query).unwrap().total;
             assert!(total <= OPTIMIZATIONS - gone, "{total} are counted, and {gone} have gone");
         }
-        made::wait_until_written(&writer, round);
+        fixtures::wait_until_written(&writer, round);
         let query = ListQuery { status: Some(Status::Queued), limit: 1, ..ListQuery::default() };
         assert_eq!(reader.list(&query).unwrap().total, OPTIMIZATIONS / 2, "none is lost");
     }

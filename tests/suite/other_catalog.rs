@@ -9,10 +9,10 @@ use std::sync::Arc;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Register, Status, Timestamp};
 use optview::store::verify::{VerifySettings, verify};
-use optview::store::{self, Existing, ListQuery, Opened, Reader, StoreError};
+use optview::store::{self, ListQuery, OpenStore, ReadOnlyStore, Reader, StoreError};
 use sled::IVec;
 
-use crate::made;
+use crate::fixtures;
 use crate::other_version::fold_otherwise;
 
 const OPTIMIZATIONS: u32 = 300;
@@ -25,32 +25,32 @@ const OTHER_VERSION: u8 = 99;
 
 /// Makes an optimization. They differ in everything that lists depend on; some have pieces, and some are deleted.
 fn optimization(number: u32, sequence: u64) -> Optimization {
-    let description = made::text(number.into(), if number.is_multiple_of(50) { 20_000 } else { 100 });
+    let description = fixtures::text(number.into(), if number.is_multiple_of(50) { 20_000 } else { 100 });
     let mut optimization =
-        made::optimization(&format!("o{number}"), sequence, "a \"name\"".to_owned(), description);
+        fixtures::optimization(&format!("o{number}"), sequence, "a \"name\"".to_owned(), description);
     let created = optimization.created.as_mut().unwrap();
     created.value.organization_id = format!("org-{}", number % 3).into();
     created.value.project_id = format!("project \\ {}", number % 4).into();
     created.value.kind = (!number.is_multiple_of(5)).then(|| format!("kind {}", number % 5).into());
     created.value.created_at = Timestamp::new(i64::from(number % 100), number * 1_000_001).unwrap();
     if number.is_multiple_of(2) {
-        optimization.link(&Arc::from(format!("j{number}")), made::stamp(1));
-        optimization.job.apply(&JobChange::Pending, made::stamp(2));
+        optimization.link(&Arc::from(format!("j{number}")), fixtures::stamp(1));
+        optimization.job.apply(&JobChange::Pending, fixtures::stamp(2));
     }
     if sequence > 1 && number.is_multiple_of(6) {
-        optimization.job.apply(&JobChange::Processing, made::stamp(sequence + 2));
+        optimization.job.apply(&JobChange::Processing, fixtures::stamp(sequence + 2));
     }
-    optimization.deleted = number.is_multiple_of(11).then(|| Register::new((), made::stamp(3)));
+    optimization.deleted = number.is_multiple_of(11).then(|| Register::new((), fixtures::stamp(3)));
     optimization
 }
 
 fn write_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     for sequence in 1..=3 {
         let optimizations = (0..OPTIMIZATIONS).map(|number| optimization(number, sequence)).collect();
-        writer.commit(made::commit_of(optimizations), Vec::new(), sequence).unwrap();
-        made::wait_until_written(&writer, sequence);
+        writer.commit(fixtures::commit_of(optimizations), Vec::new(), sequence).unwrap();
+        fixtures::wait_until_written(&writer, sequence);
     }
     writer.note_caught_up();
     writer.finish().unwrap();
@@ -86,7 +86,7 @@ fn linking(reader: &Reader) -> Vec<Vec<Arc<str>>> {
 
 /// Opens a store, and returns its views and the optimizations that link each job.
 fn open(directory: &Path) -> (Vec<String>, Vec<Vec<Arc<str>>>) {
-    let Opened { writer, generation, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, generation, moved_aside, .. } = fixtures::open(directory);
     assert_eq!((generation, moved_aside), (1, None), "the store is as good as ever");
     let reader = writer.reader();
     let found = (views(&reader), linking(&reader));
@@ -95,9 +95,9 @@ fn open(directory: &Path) -> (Vec<String>, Vec<Vec<Arc<str>>>) {
     found
 }
 
-fn open_existing(directory: &Path) -> Existing {
+fn open_existing(directory: &Path) -> ReadOnlyStore {
     loop {
-        match store::open_existing(directory, made::CACHE_BYTES) {
+        match store::open_existing(directory, fixtures::CACHE_BYTES) {
             Err(StoreError::Held { .. }) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
@@ -113,12 +113,12 @@ fn problems(reader: &Reader) -> Vec<store::verify::Problem> {
 type Chunks = BTreeMap<IVec, IVec>;
 
 fn chunks(directory: &Path) -> Chunks {
-    let db = made::open_database(directory);
+    let db = fixtures::open_database(directory);
     db.open_tree("catalog").unwrap().iter().map(Result::unwrap).collect()
 }
 
 fn set_chunks(directory: &Path, chunks: &Chunks) {
-    let db = made::open_database(directory);
+    let db = fixtures::open_database(directory);
     let tree = db.open_tree("catalog").unwrap();
     tree.clear().unwrap();
     for (key, chunk) in chunks {
@@ -149,10 +149,10 @@ fn a_store_whose_catalog_another_version_wrote_opens_and_lists_right() {
     assert!(new.values().all(|chunk| chunk[0] == VERSION) && !new.is_empty(), "the catalog is this version's");
     assert_eq!(open(directory.path()), expected, "and is read like any other");
     assert_eq!(chunks(directory.path()), new, "once");
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let changed = vec![optimization(7, 5), optimization(OPTIMIZATIONS, 1)];
-    writer.commit(made::commit_of(changed), Vec::new(), 1).unwrap();
-    made::wait_until_written(&writer, 1);
+    writer.commit(fixtures::commit_of(changed), Vec::new(), 1).unwrap();
+    fixtures::wait_until_written(&writer, 1);
     assert!(writer.reader().get(&format!("o{OPTIMIZATIONS}"), None).unwrap().is_some(), "it goes on");
     writer.note_caught_up();
     writer.finish().unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::codec::stored::{self, LAYOUT};
+use optview::codec::stored_record::{self, LAYOUT};
 use serde_json::Value;
 
 /// The fold format of the other version.
@@ -23,11 +23,11 @@ pub fn fold_otherwise(generation: &Path) {
         if value[0] == REFERENCE {
             continue;
         }
-        let parts = stored::layout(&value).unwrap();
+        let parts = stored_record::layout(&value).unwrap();
         let registers = parts.objectives.map_or(parts.response.end, |objectives| objectives.end);
         let mut value = value.to_vec();
         value[registers..].fill(0xEE);
-        assert!(stored::decode_optimization(&value).is_err(), "no register is left");
+        assert!(stored_record::decode_optimization(&value).is_err(), "no register is left");
         tree.insert(key, value).unwrap();
         garbled += 1;
     }

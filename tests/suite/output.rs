@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use optview::domain::Topic;
 use optview::source::TopicNames;
-use optview::source::archive::{Manifest, Reader};
+use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::embedded::EmbeddedBroker;
 use tempfile::TempDir;
 
-use crate::made;
+use crate::fixtures;
 
 /// The code of a command whose answer nobody reads to its end.
 const READER_GONE: i32 = 141;
@@ -46,9 +46,9 @@ impl World {
     fn new() -> World {
         let broker = EmbeddedBroker::start(TopicNames::default(), 1).unwrap();
         let world = World { broker, directory: tempfile::tempdir().unwrap() };
-        let opened = made::open(&world.path("data"));
-        let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-        opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+        let opened = fixtures::open(&world.path("data"));
+        let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+        opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
         opened.writer.note_caught_up();
         opened.writer.finish().unwrap();
         world
@@ -61,7 +61,7 @@ impl World {
     /// The id of an optimization that has been loaded.
     fn an_id(&self) -> String {
         let archive = self.path("archive");
-        let mut records = Reader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
+        let mut records = ArchiveReader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
         let record = records.find(|record| record.position.topic == Topic::Optimizations).expect("there is one");
         String::from_utf8(record.key.unwrap()).unwrap()
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use optview::codec::stored;
-use optview::domain::outranked::{is_newer, is_outranked, later};
-use optview::domain::{Body, Envelope, JobStatus, Outranked, Stamp, Topic};
+use optview::codec::stored_record;
+use optview::domain::outranking::{is_newer, is_outranked, later_of};
+use optview::domain::{Body, Envelope, JobStatus, Outranking, Stamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ fn decoded((record, written_millis): &(OwnedRecord, i64)) -> Envelope<'_> {
 }
 
 /// Folds records, and returns the lost event of each one's effects.
-fn lost(store: &mut MapStore, records: &[(OwnedRecord, i64)]) -> Vec<Option<Outranked>> {
+fn lost(store: &mut MapStore, records: &[(OwnedRecord, i64)]) -> Vec<Option<Outranking>> {
     records.iter().map(|record| store.effects(&decoded(record)).outranked.map(|outranked| *outranked)).collect()
 }
 
@@ -80,8 +80,8 @@ fn folded(
     }
     store.write();
     assert_eq!(store.optimizations, bytes);
-    let lost: Vec<Outranked> = lost_at_first.into_iter().flatten().collect();
-    let why = lost.last().map(|lost| optview::domain::outranked::why(&lost.event, &lost.winner));
+    let lost: Vec<Outranking> = lost_at_first.into_iter().flatten().collect();
+    let why = lost.last().map(|lost| optview::domain::outranking::explanation(&lost.event, &lost.winner));
     let status = store.response("o1").unwrap()["status"].clone();
     (lost.iter().map(|lost| lost.kind).collect(), why.unwrap_or_default(), status)
 }
@@ -149,7 +149,7 @@ fn names_links_and_creations_that_lose_are_noted_too() {
     ];
     let lost = lost(&mut store, &records(&events, as_it_occurred));
     let lost = lost[2].as_ref().expect("it was created again, for nothing");
-    assert!(optview::domain::outranked::why(&lost.event, &lost.winner).contains("had been deleted"));
+    assert!(optview::domain::outranking::explanation(&lost.event, &lost.winner).contains("had been deleted"));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_deletion_of_what_is_not_there_is_noted_and_one_of_what_is_gone_is_not() {
 /// Returns the winner of some events, and the latest of them by time.
 fn greatest(stamps: &[Stamp]) -> (Stamp, Stamp) {
     let winner = stamps.iter().max_by(|one, other| one.version.cmp(&other.version)).unwrap();
-    (winner.clone(), stamps.iter().fold(&stamps[0], |latest, stamp| later(latest, stamp)).clone())
+    (winner.clone(), stamps.iter().fold(&stamps[0], |latest, stamp| later_of(latest, stamp)).clone())
 }
 
 /// Returns the stamps of the events that set the status of each job, and of those that create each optimization.
@@ -237,9 +237,9 @@ proptest! {
         let folded = fold_all(history.iter(), &pauses);
         let (jobs, creations) = stamps(&history);
         let optimizations: Vec<_> =
-            folded.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap()).collect();
+            folded.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap()).collect();
         for (id, stamps) in &jobs {
-            let parked = folded.jobs.get(id).map(|bytes| stored::decode_job(bytes).unwrap());
+            let parked = folded.jobs.get(id).map(|bytes| stored_record::decode_job(bytes).unwrap());
             let home = optimizations.iter().find(|held| held.linked_job().is_some_and(|job| **job == *id.as_str()));
             let job = parked.as_ref().or(home.map(|home| &home.job)).expect("its state is somewhere");
             let (winner, latest) = greatest(stamps);
@@ -253,7 +253,7 @@ proptest! {
                 Some(deleted) => is_newer(&latest, &deleted.stamp),
                 None => is_outranked(&latest, &created),
             };
-            let noted = held.outranked().find(|(part, ..)| *part == optview::domain::optimization::Part::Creation);
+            let noted = held.outranked().find(|(part, ..)| *part == optview::domain::optimization::OptimizationPart::Creation);
             prop_assert_eq!(noted.map(|(_, event, _)| event), expected.then_some(&latest));
         }
     }

@@ -7,16 +7,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::made;
+use crate::fixtures;
 use crate::program::{after, copy_after};
 
 /// The id of a user without a name, as in containers.
 const USER: u32 = 54_321;
 
 fn write_store(data_dir: &Path) {
-    let writer = made::open(data_dir).writer;
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let writer = fixtures::open(data_dir).writer;
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     writer.finish().unwrap();
 }
 

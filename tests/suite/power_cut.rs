@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use optview::domain::Commit;
 use optview::store::{self, Checkpoint, OpenStore, PartitionCheckpoint};
 
-use crate::made::{self, Random};
+use crate::fixtures::{self, Random};
 use disk::{Call, FileStep};
 
 const ROUNDS: u64 = 240;
@@ -48,7 +48,7 @@ fn name_of(round: u64, number: u64) -> String {
 /// Returns a description, which now and then is too large for one value.
 fn description_of(round: u64, number: u64) -> String {
     let len = if (round + number).is_multiple_of(97) { 15_000 } else { 900 };
-    made::text(round * OPTIMIZATIONS + number, len)
+    fixtures::text(round * OPTIMIZATIONS + number, len)
 }
 
 fn has_checkpoint(round: u64) -> bool {
@@ -69,15 +69,15 @@ fn checkpoint_of(round: u64) -> Checkpoint {
 #[ignore = "the other tests run it, in a process of its own"]
 fn writes_a_store() {
     let directory = std::env::var_os("OPTVIEW_TEST_WATCHED").expect("run by the other tests");
-    let OpenStore { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
+    let OpenStore { writer, .. } = store::open(Path::new(&directory), fixtures::CACHE_BYTES).unwrap();
     let mut checkpoints = 0;
     for round in 1..=ROUNDS {
         let optimizations = changed_in(round).into_iter().map(|number| {
-            made::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
+            fixtures::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
         });
-        let jobs = vec![(format!("job-{round}").into(), Some(made::job(round).into()))];
-        let commit = Commit { jobs, ..made::commit_of(optimizations.collect()) };
-        let dead_letter = made::dead_letter(i64::try_from(round).unwrap(), vec![0; 300]);
+        let jobs = vec![(format!("job-{round}").into(), Some(fixtures::job(round).into()))];
+        let commit = Commit { jobs, ..fixtures::commit_of(optimizations.collect()) };
+        let dead_letter = fixtures::dead_letter(i64::try_from(round).unwrap(), vec![0; 300]);
         writer.commit(commit, vec![dead_letter], round).unwrap();
         if has_checkpoint(round) {
             writer.checkpoint(checkpoint_of(round)).unwrap();
@@ -150,7 +150,7 @@ fn open_after_cut(files: &BTreeMap<PathBuf, Vec<u8>>) -> StateAfterCut {
 }
 
 fn examine(directory: &Path) -> StateAfterCut {
-    let opened = match store::open(directory, made::CACHE_BYTES) {
+    let opened = match store::open(directory, fixtures::CACHE_BYTES) {
         Ok(opened) => opened,
         Err(error) => return StateAfterCut::Violation(format!("does not open: {error}")),
     };

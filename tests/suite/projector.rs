@@ -25,7 +25,7 @@ use optview::synthetic::{History, HistorySettings};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::made;
+use crate::fixtures;
 use crate::support::MapStore;
 use script::{Partition, Playing, Run, partitions, project};
 use stepped::{A_REPORT, Clock, Stepped};
@@ -51,7 +51,7 @@ pub fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bo
 
 /// Every view, the lists' total, and what is parked, as the store has them after a restart.
 pub fn check(directory: &Path, expected: &MapStore) {
-    let writer = made::open(directory).writer;
+    let writer = fixtures::open(directory).writer;
     let reader = writer.reader();
     let mut shown = 0;
     for (id, bytes) in &expected.optimizations {
@@ -60,14 +60,14 @@ pub fn check(directory: &Path, expected: &MapStore) {
         shown += u64::from(view.is_some());
         let stored = writer.optimization(id).unwrap().expect("it is stored, shown or not");
         let mut again = Vec::new();
-        optview::codec::stored::encode_optimization(&stored, &mut again).unwrap();
+        optview::codec::stored_record::encode_optimization(&stored, &mut again).unwrap();
         assert_eq!(again, *bytes, "{id}");
     }
     assert!(shown > 0);
     assert_eq!(reader.list(&ListQuery { limit: 1, ..ListQuery::default() }).unwrap().total, shown);
     for (id, bytes) in &expected.jobs {
         let parked = writer.parked_job(id).unwrap().expect("it is parked");
-        assert_eq!(optview::codec::stored::encode_job(&parked).unwrap(), *bytes, "{id}");
+        assert_eq!(optview::codec::stored_record::encode_job(&parked).unwrap(), *bytes, "{id}");
     }
     writer.finish().unwrap();
 }
@@ -216,7 +216,7 @@ pub fn counted(metric: &str, run: impl FnOnce()) -> u64 {
 fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     let partitions = partitions(&history(5, 60));
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let opened = directories.each_ref().map(|directory| made::open(directory.path()));
+    let opened = directories.each_ref().map(|directory| fixtures::open(directory.path()));
     let readers = opened.each_ref().map(|opened| opened.writer.reader());
     let controls = [Arc::new(PauseHandle::default()), Arc::new(PauseHandle::default())];
     let patience = Duration::from_secs(20);
@@ -293,7 +293,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     let ballast = directory.path().join("ballast");
     std::fs::write(&ballast, vec![0; 24 << 20]).unwrap();
     let floor = free() - 4 * MIB;
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
@@ -323,7 +323,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
 fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     source.clock = Some(clock.clone());
@@ -334,5 +334,5 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     (0..100).for_each(|_| stepped.turn(A_REPORT));
     let source = stepped.finish();
     assert_eq!((source.polls, source.delivered), (0, 0));
-    assert!(made::open(directory.path()).writer.checkpoint_at_open().is_empty());
+    assert!(fixtures::open(directory.path()).writer.checkpoint_at_open().is_empty());
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use optview::domain::{Commit, Timestamp};
 use optview::store::{self, Checkpoint, ListQuery, OpenStore, PartitionCheckpoint, StoreError};
 
-use crate::made::{self, Random};
+use crate::fixtures::{self, Random};
 
 const VIEWS: u64 = 400;
 const JOBS: u64 = 50;
@@ -24,7 +24,7 @@ fn name_of(number: u64, sequence: u64) -> String {
 
 /// Returns a description. Some are too large for one value.
 fn description_of(number: u64, sequence: u64) -> String {
-    made::text(sequence * VIEWS + number, if number.is_multiple_of(50) { 20_000 } else { 600 })
+    fixtures::text(sequence * VIEWS + number, if number.is_multiple_of(50) { 20_000 } else { 600 })
 }
 
 fn checkpoint_of(sequence: u64) -> Checkpoint {
@@ -40,17 +40,17 @@ const COMMITS: u64 = 12;
 /// Writes a store in several goes, so that sled has a snapshot, old pages, and free segments.
 fn write(directory: &Path) {
     for go in 0..3 {
-        let OpenStore { writer, .. } = made::open(directory);
+        let OpenStore { writer, .. } = fixtures::open(directory);
         for commit in 1..=COMMITS / 3 {
             let sequence = go * COMMITS / 3 + commit;
             let optimization = |number: u64| {
                 let (name, description) = (name_of(number, sequence), description_of(number, sequence));
-                made::optimization(&id_of(number), sequence, name, description)
+                fixtures::optimization(&id_of(number), sequence, name, description)
             };
             let optimizations = (0..VIEWS).map(optimization).collect();
-            let jobs = (0..JOBS).map(|job| (format!("job-{job}").into(), Some(made::job(sequence).into())));
-            let commit = Commit { jobs: jobs.collect(), ..made::commit_of(optimizations) };
-            let dead_letters = (0..DEAD_LETTERS as i64).map(|offset| made::dead_letter(offset, vec![1; 9000]));
+            let jobs = (0..JOBS).map(|job| (format!("job-{job}").into(), Some(fixtures::job(sequence).into())));
+            let commit = Commit { jobs: jobs.collect(), ..fixtures::commit_of(optimizations) };
+            let dead_letters = (0..DEAD_LETTERS as i64).map(|offset| fixtures::dead_letter(offset, vec![1; 9000]));
             writer.commit(commit, dead_letters.collect(), sequence).unwrap();
             writer.checkpoint(checkpoint_of(sequence)).unwrap();
         }
@@ -99,7 +99,7 @@ enum StoreState {
 
 /// Opens a store, and reads everything.
 fn open(directory: &Path) -> StoreState {
-    let OpenStore { writer, generation, moved_aside, path } = made::open(directory);
+    let OpenStore { writer, generation, moved_aside, path } = fixtures::open(directory);
     let current = fs::read_to_string(directory.join("CURRENT")).unwrap();
     assert_eq!(current, format!("{generation:06}\n"));
     assert!(path.ends_with(current.trim()));
@@ -133,7 +133,7 @@ fn read(writer: &store::Writer) -> Result<u64, StoreError> {
         assert_eq!(view["description"], description_of(number, sequence));
     };
     for number in 0..VIEWS {
-        let response = reader.get(&id_of(number), Some(made::ORGANIZATION))?.expect("the view is there");
+        let response = reader.get(&id_of(number), Some(fixtures::ORGANIZATION))?.expect("the view is there");
         is_right(&serde_json::from_slice(&response.body).unwrap(), number);
     }
     let query = ListQuery { limit: 1000, ..ListQuery::default() };
@@ -150,7 +150,7 @@ fn read(writer: &store::Writer) -> Result<u64, StoreError> {
 }
 
 fn occurred_at(sequence: u64) -> Timestamp {
-    made::stamp(sequence).version.occurred_at
+    fixtures::stamp(sequence).version.occurred_at
 }
 
 /// Checks that a new generation is begun for a reason that contains `text`, with the old one beside it.
@@ -221,7 +221,7 @@ fn a_condemned_generation_is_moved_aside() {
 fn a_generation_without_its_marker_is_moved_aside() {
     for marker in [None, Some(&[][..])] {
         let directory = written_store();
-        let db = made::open_database(directory.path());
+        let db = fixtures::open_database(directory.path());
         let meta = db.open_tree("meta").unwrap();
         match marker {
             None => meta.remove("format").unwrap(),
@@ -235,11 +235,11 @@ fn a_generation_without_its_marker_is_moved_aside() {
 #[test]
 fn a_store_that_another_holds_is_left_alone() {
     let directory = written_store();
-    let OpenStore { writer, .. } = made::open(directory.path());
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"being written by who holds it").unwrap();
     store::condemn(&generation(directory.path()), "by who holds it").unwrap();
-    let error = store::open(directory.path(), made::CACHE_BYTES).err().expect("one at a time");
+    let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("one at a time");
     assert!(matches!(error, StoreError::Held { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("held by another process: stop it, or use another --data-dir"), "{text}");

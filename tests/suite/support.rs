@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use optview::codec::{self, stored};
-use optview::domain::fold::{self, Effects, Step};
-use optview::domain::{Commit, Envelope, Job, Key, Optimization, Position, Record, WorkingSet};
+use optview::codec::{self, stored_record};
+use optview::domain::fold::{self, Effects, FoldStep};
+use optview::domain::{Commit, Envelope, Job, Optimization, Position, Record, RecordKey, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -28,12 +28,12 @@ impl MapStore {
     pub fn effects(&mut self, envelope: &Envelope<'_>) -> Effects {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => {
+                FoldStep::Done(effects) => {
                     self.check_now_and_then();
                     return effects;
                 }
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
-                Step::Needs(Key::Job(id)) => self.load_job(&id),
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.load_optimization(&id),
+                FoldStep::Needs(RecordKey::Job(id)) => self.load_job(&id),
             }
         }
     }
@@ -50,17 +50,18 @@ impl MapStore {
         for optimization_id in self.linking(id) {
             self.load_optimization(&optimization_id);
         }
-        let parked = self.jobs.get(&**id).map(|bytes| stored::decode_job(bytes).unwrap());
+        let parked = self.jobs.get(&**id).map(|bytes| stored_record::decode_job(bytes).unwrap());
         self.working.load_job(id, parked);
     }
 
     fn load_optimization(&mut self, id: &Arc<str>) {
-        let held = self.optimizations.get(&**id).map(|bytes| stored::decode_optimization(bytes).unwrap());
+        let held = self.optimizations.get(&**id).map(|bytes| stored_record::decode_optimization(bytes).unwrap());
         self.working.load_optimization(id, held);
     }
 
     fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
-        let optimizations = self.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap());
+        let optimizations =
+            self.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap());
         let linking = optimizations.filter(|optimization| optimization.links_job(job_id));
         linking.map(|optimization| optimization.id.clone()).collect()
     }
@@ -75,11 +76,11 @@ impl MapStore {
         let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
         self.working.check();
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
-            Put::Job(id.to_string(), job.as_ref().map(|job| stored::encode_job(job).unwrap()))
+            Put::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
         };
         let optimization = |optimization: &Arc<Optimization>| {
             let mut bytes = Vec::new();
-            stored::encode_optimization(optimization, &mut bytes).unwrap();
+            stored_record::encode_optimization(optimization, &mut bytes).unwrap();
             Put::Optimization(optimization.id.to_string(), bytes)
         };
         let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
@@ -108,7 +109,7 @@ impl MapStore {
     /// Returns the response that a reader gets.
     pub fn response(&self, id: &str) -> Option<Value> {
         let bytes = self.optimizations.get(id)?;
-        let layout = stored::layout(bytes).unwrap();
+        let layout = stored_record::layout(bytes).unwrap();
         layout.shown.then(|| serde_json::from_slice(&bytes[layout.response]).unwrap())
     }
 }

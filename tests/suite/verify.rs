@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
 use optview::store::verify::{PartitionBounds, TopicBounds, VerifyReport, VerifySettings, verify};
 use optview::store::{self, Checkpoint, PartitionCheckpoint, ReadOnlyStore, Reader, StoreError, Writer};
 
-use crate::made;
+use crate::fixtures;
 
 const VIEWS: u32 = 300;
 const JOBS: u64 = 7;
@@ -22,28 +22,29 @@ const DEAD_LETTERS: i64 = 3;
 /// Makes an optimization. Every fiftieth has pieces, and every third a job that may be completed.
 fn optimization(number: u32, sequence: u64) -> Optimization {
     let len = if number.is_multiple_of(50) { 20_000 } else { 100 };
-    let text = made::text(u64::from(number) + sequence, len);
-    let mut optimization = made::optimization(&format!("o{number}"), sequence, format!("name {sequence}"), text);
+    let text = fixtures::text(u64::from(number) + sequence, len);
+    let mut optimization =
+        fixtures::optimization(&format!("o{number}"), sequence, format!("name {sequence}"), text);
     if number.is_multiple_of(3) {
-        optimization.link(&Arc::from(format!("j{number}")), made::stamp(1));
-        optimization.job.apply(&JobChange::Pending, made::stamp(2));
+        optimization.link(&Arc::from(format!("j{number}")), fixtures::stamp(1));
+        optimization.job.apply(&JobChange::Pending, fixtures::stamp(2));
         if sequence.is_multiple_of(2) {
-            optimization.job.apply(&JobChange::Completed { metrics: None }, made::stamp(sequence + 2));
+            optimization.job.apply(&JobChange::Completed { metrics: None }, fixtures::stamp(sequence + 2));
         }
     }
     optimization
 }
 
 fn commit(sequence: u64) -> Commit {
-    let jobs = (0..JOBS).map(|job| (format!("parked-{job}").into(), Some(made::job(sequence).into())));
+    let jobs = (0..JOBS).map(|job| (format!("parked-{job}").into(), Some(fixtures::job(sequence).into())));
     let optimizations = (0..VIEWS).map(|number| optimization(number, sequence)).collect();
-    Commit { jobs: jobs.collect(), ..made::commit_of(optimizations) }
+    Commit { jobs: jobs.collect(), ..fixtures::commit_of(optimizations) }
 }
 
 /// Makes a store that was written, caught up, and closed.
 fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     write(&writer, 1..=3);
     writer.note_caught_up();
     writer.finish().unwrap();
@@ -52,7 +53,7 @@ fn written_store() -> tempfile::TempDir {
 
 fn write(writer: &Writer, sequences: std::ops::RangeInclusive<u64>) {
     for sequence in sequences {
-        let dead_letters = (0..DEAD_LETTERS).map(|offset| made::dead_letter(offset, vec![1; 9_000])).collect();
+        let dead_letters = (0..DEAD_LETTERS).map(|offset| fixtures::dead_letter(offset, vec![1; 9_000])).collect();
         writer.commit(commit(sequence), dead_letters, sequence).unwrap();
         let partition = PartitionCheckpoint { next_offset: 10, anchor: None, topic_id: Some(topic_id(1)) };
         writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), partition)])).unwrap();
@@ -72,7 +73,7 @@ fn check(reader: &Reader, bounds: &dyn Fn() -> Option<TopicBounds>) -> VerifyRep
 fn open(directory: &Path) -> ReadOnlyStore {
     let begin = Instant::now();
     loop {
-        match store::open_existing(directory, made::CACHE_BYTES) {
+        match store::open_existing(directory, fixtures::CACHE_BYTES) {
             Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
@@ -86,7 +87,7 @@ fn verify_store(directory: &Path) -> VerifyReport {
 /// Plants something in the trees of a sound store, and returns the only problem that is found.
 fn problem_of(plant: impl FnOnce(&sled::Db)) -> String {
     let directory = written_store();
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     plant(&db);
     drop(db);
     let VerifyReport { problems_found, problems, .. } = verify_store(directory.path());
@@ -101,7 +102,7 @@ fn tree(db: &sled::Db, name: &str) -> sled::Tree {
 
 fn put(db: &sled::Db, number: u32, optimization: &Optimization) {
     let mut bytes = Vec::new();
-    stored::encode_optimization(optimization, &mut bytes).unwrap();
+    stored_record::encode_optimization(optimization, &mut bytes).unwrap();
     tree(db, "optimizations").insert(number.to_be_bytes(), bytes).unwrap();
 }
 
@@ -174,7 +175,7 @@ fn a_large_value_with_a_piece_missing_is_found() {
 #[test]
 fn pieces_that_a_kill_left_over_are_counted_and_are_no_problem() {
     let directory = written_store();
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     let pieces = tree(&db, "pieces");
     let (mut key, value) = pieces.iter().next().unwrap().unwrap();
     let at = key.len() - 5;
@@ -208,7 +209,7 @@ fn a_dead_letter_that_does_not_decode_or_lies_elsewhere_is_found() {
     };
     let problem = instead(b"\x01nonsense");
     assert!(problem.starts_with("dead letter jobs/0@0: "), "{problem}");
-    let problem = instead(&stored::encode_dead_letter(&made::dead_letter(77, vec![1])).unwrap());
+    let problem = instead(&stored_record::encode_dead_letter(&fixtures::dead_letter(77, vec![1])).unwrap());
     assert!(problem.contains("of another position than its key"), "{problem}");
 }
 
@@ -249,7 +250,7 @@ fn a_store_that_does_not_open_is_left_where_it_is() {
     let directory = written_store();
     let db = directory.path().join("generations/000001/db");
     std::fs::File::create(&db).unwrap();
-    let error = store::open_existing(directory.path(), made::CACHE_BYTES).err().expect("it is damaged");
+    let error = store::open_existing(directory.path(), fixtures::CACHE_BYTES).err().expect("it is damaged");
     assert!(error.is_damage(), "{error}");
     assert_eq!(std::fs::metadata(&db).unwrap().len(), 0, "it is as it was");
     let found = optview::store::verify::report_unopenable(&error);
@@ -259,10 +260,10 @@ fn a_store_that_does_not_open_is_left_where_it_is() {
 #[test]
 fn what_a_kill_left_half_written_is_no_problem_until_the_tail_was_read_again() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     write(&writer, 1..=1);
     writer.finish().unwrap();
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     tree(&db, "optimizations").remove(9_u32.to_be_bytes()).unwrap();
     put(&db, 3, &optimization(3, 4));
     drop(db);
@@ -273,10 +274,10 @@ fn what_a_kill_left_half_written_is_no_problem_until_the_tail_was_read_again() {
 #[test]
 fn a_store_that_is_being_written_has_no_problem() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     write(&writer, 1..=1);
     writer.note_caught_up();
-    made::wait_until_written(&writer, 1);
+    fixtures::wait_until_written(&writer, 1);
     let reader = writer.reader();
     let mut sequence = 1;
     std::thread::scope(|scope| {
@@ -293,8 +294,8 @@ fn a_store_that_is_being_written_has_no_problem() {
             sequence += 1;
             let changed = (0..VIEWS).filter(|number| u64::from(number % 25) == sequence % 25);
             let changed = changed.map(|number| optimization(number, sequence)).collect();
-            writer.commit(made::commit_of(changed), Vec::new(), sequence).unwrap();
-            made::wait_until_written(&writer, sequence);
+            writer.commit(fixtures::commit_of(changed), Vec::new(), sequence).unwrap();
+            fixtures::wait_until_written(&writer, sequence);
         }
         for found in verifying.join().unwrap() {
             assert_eq!(found.problems, []);

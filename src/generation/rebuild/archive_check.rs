@@ -10,7 +10,7 @@ use crate::domain::{Gap, OwnedRecord, PartitionBounds, Topic};
 use crate::source::Watermarks;
 use crate::source::archive::{ArchiveSource, Manifest, Span, gap_remedy, last_records};
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::look::{Cluster, look, records_at};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 
 type Partition = (Topic, i32);
 
@@ -38,7 +38,7 @@ pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSo
 
 /// Whether all that was archived of the topics goes on in them.
 pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
-    let cluster = look(kafka)?;
+    let cluster = cluster_metadata(kafka)?;
     if cluster.id != archive.cluster_id {
         bail!(
             "the archive is of the cluster {}, and this one is {}, whose records are others at the same offsets. Give an \
@@ -73,7 +73,7 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
 /// Those of the records that were archived last that the topics still have, and not as they were archived.
 fn others(
     kafka: &KafkaSettings,
-    cluster: &Cluster,
+    cluster: &ClusterMetadata,
     mut last: BTreeMap<Partition, OwnedRecord>,
 ) -> anyhow::Result<Vec<(Partition, Gap)>> {
     last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));

@@ -8,7 +8,7 @@ use super::plan::{self, RebuildKind};
 use crate::config::ProjectionConfig;
 use crate::domain::{Job, Optimization, Position};
 use crate::source::archive::Manifest;
-use crate::source::kafka::{KafkaSettings, look};
+use crate::source::kafka::{KafkaSettings, metadata};
 use crate::source::other_cluster;
 use crate::store::{GenerationPosition, Reader};
 
@@ -147,7 +147,7 @@ pub fn refuse_to_return(
 /// Where the brokers are another cluster's than the live generation was built from.
 pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Result<()> {
     let Some(built_from) = live.cluster()? else { return Ok(()) };
-    match look::cluster_id(kafka)? {
+    match metadata::cluster_id(kafka)? {
         Some(found) if found != built_from => bail!(other_cluster(&built_from, &found)),
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Record, Topic};
 use crate::source::{
-    ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, StopReason, Watermarks,
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
 
 /// What holds a source back.
@@ -36,7 +36,7 @@ pub struct ThrottledSource<S> {
     restraint: Throttle,
     freedom: Arc<ThrottleRelease>,
     /// Read too early, in their order.
-    early: VecDeque<Polled>,
+    early: VecDeque<SourceEvent>,
     /// When the next records may be given.
     due: Instant,
 }
@@ -48,7 +48,7 @@ impl<S: Source> ThrottledSource<S> {
 }
 
 impl<S: Source> Source for ThrottledSource<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let Throttle { max_rate, until_millis, .. } = self.restraint;
         let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
         if max_rate.is_none() && until_millis.is_none() && self.early.is_empty() {
@@ -60,12 +60,12 @@ impl<S: Source> Source for ThrottledSource<S> {
             let early = &mut self.early;
             self.source.poll(wait, &mut |polled| {
                 let polled = match (polled, until_millis) {
-                    (Polled::Records(records), Some(until)) => {
-                        EarlyRecords::of(records, until).map(Polled::Records)
+                    (SourceEvent::Records(records), Some(until)) => {
+                        EarlyRecords::of(records, until).map(SourceEvent::Records)
                     }
                     // Records may have been left out before it, so that nothing was read up to there.
-                    (Polled::Ended { topic, partition, .. }, Some(_)) => {
-                        Some(Polled::Ended { topic, partition, position: 0 })
+                    (SourceEvent::Ended { topic, partition, .. }, Some(_)) => {
+                        Some(SourceEvent::Ended { topic, partition, position: 0 })
                     }
                     (polled, _) => Some(polled),
                 };
@@ -73,7 +73,7 @@ impl<S: Source> Source for ThrottledSource<S> {
             });
         }
         while let Some(polled) = self.early.pop_front() {
-            if let (Polled::Records(records), Some(rate)) = (&polled, max_rate) {
+            if let (SourceEvent::Records(records), Some(rate)) = (&polled, max_rate) {
                 let now = Instant::now();
                 if self.due > now {
                     self.early.push_front(polled);
@@ -189,10 +189,10 @@ mod tests {
     }
 
     impl Source for Flood {
-        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
             if !std::mem::replace(&mut self.0, true) {
-                (0..10).for_each(|batch| take(Polled::Records(Box::new(Ten(batch)))));
-                take(Polled::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
+                (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
+                take(SourceEvent::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
             }
         }
 
@@ -249,7 +249,7 @@ mod tests {
     fn polled(source: &mut ThrottledSource<Flood>) -> Vec<i64> {
         let mut offsets = Vec::new();
         source.poll(Duration::ZERO, &mut |polled| match polled {
-            Polled::Records(records) => {
+            SourceEvent::Records(records) => {
                 offsets.extend((0..records.len()).map(|at| records.record(at).position.offset))
             }
             _ => offsets.push(-1),

@@ -81,7 +81,7 @@ fn error() -> StandingError {
 }
 
 #[test]
-fn a_partition_whose_broker_says_nothing_becomes_stale_and_is_confirmed_again_by_an_answer_only() {
+fn a_partition_whose_broker_does_not_answer_becomes_stale_and_is_confirmed_again_by_an_answer_only() {
     let mut world = World::new();
     world.sees(9, 9, 9);
     assert_eq!((world.age(), world.is_stale()), (Some(0), false));
@@ -271,7 +271,7 @@ fn an_answer_that_was_asked_for_before_more_was_read_confirms() {
 }
 
 #[test]
-fn what_one_open_transaction_hides_is_told_with_since_when_and_makes_nothing_stale() {
+fn what_one_open_transaction_hides_is_shown_with_since_when_and_makes_nothing_stale() {
     let mut world = World::new();
     for _ in 0..40 {
         world.sees(1, 1, 104);

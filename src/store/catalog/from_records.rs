@@ -6,7 +6,7 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 
 use super::{Catalog, CatalogLoader, Entry, ListEntry, NO_CHUNK};
-use crate::codec::stored::{self, Damaged, FORMAT};
+use crate::codec::stored_record::{self, CorruptValue, FORMAT};
 use crate::domain::{Optimization, Status, Timestamp};
 use crate::store::keys::Trees;
 use crate::store::{StoreError, pieces};
@@ -53,7 +53,7 @@ pub fn each_batch(
         }
         if format == FORMAT {
             let decode =
-                |(number, stored): &(u32, sled::IVec)| Ok((*number, stored::decode_optimization(stored)?));
+                |(number, stored): &(u32, sled::IVec)| Ok((*number, stored_record::decode_optimization(stored)?));
             let optimizations =
                 records.iter().map(decode).collect::<Result<Vec<(u32, Optimization)>, StoreError>>()?;
             let entries: Vec<_> = optimizations.iter().map(|(number, it)| Entry::of(it, *number)).collect();
@@ -61,7 +61,7 @@ pub fn each_batch(
         } else {
             let mut views = Vec::new();
             for (number, stored) in &records {
-                let layout = stored::layout(stored)?;
+                let layout = stored_record::layout(stored)?;
                 if layout.shown {
                     views.push((*number, view(&stored[layout.response])?));
                 }
@@ -72,16 +72,16 @@ pub fn each_batch(
     }
 }
 
-fn number(key: &[u8]) -> Result<u32, Damaged> {
+fn number(key: &[u8]) -> Result<u32, CorruptValue> {
     let key = key.try_into().map_err(|_| damaged("its key is not a number of four bytes"))?;
     Ok(u32::from_be_bytes(key))
 }
 
-fn damaged(reason: impl ToString) -> Damaged {
-    Damaged { what: "optimization", reason: reason.to_string() }
+fn damaged(reason: impl ToString) -> CorruptValue {
+    CorruptValue { what: "optimization", reason: reason.to_string() }
 }
 
-fn view(response: &[u8]) -> Result<ListedView<'_>, Damaged> {
+fn view(response: &[u8]) -> Result<ListedView<'_>, CorruptValue> {
     serde_json::from_slice(response).map_err(damaged)
 }
 
@@ -103,7 +103,7 @@ struct ListedView<'a> {
 }
 
 impl ListedView<'_> {
-    fn entry(&self, number: u32) -> Result<Entry<'_>, Damaged> {
+    fn entry(&self, number: u32) -> Result<Entry<'_>, CorruptValue> {
         let status = |text: &Cow<'_, str>| Status::ALL.into_iter().find(|status| status.as_str() == text);
         let created_at = Timestamp::parse(&self.created_at);
         let listed = ListEntry {

@@ -9,7 +9,7 @@ use std::vec;
 use sled::IVec;
 
 use super::{ListQuery, Page, Reader};
-use crate::codec::stored::{self, Filter, Layout};
+use crate::codec::stored_record::{self, Filter, Layout};
 use crate::store::{StoreError, pieces};
 
 /// Number of optimizations that are looked up beyond a page, to take the places of those that changed meanwhile. If more have
@@ -120,7 +120,7 @@ impl PageReader {
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, Created, Metadata, Position, Register, Stamp, Timestamp, Topic};
+use crate::domain::{Commit, CreationFacts, Metadata, Position, Register, Stamp, Timestamp, Topic};
 use crate::store::OpenStore;
 
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ fn stamp(sequence: u64) -> Stamp {
 fn optimization(number: u32, facts: &Facts) -> Optimization {
     let id = format!("opt-{number:03}");
     let mut optimization = Optimization::new(Arc::from(id.as_str()));
-    let value = Created {
+    let value = CreationFacts {
         organization_id: facts.organization.into(),
         project_id: facts.project.into(),
         name: None,
@@ -66,7 +66,7 @@ fn store(count: u32) -> (tempfile::TempDir, OpenStore) {
 /// Writes a record as the writer does, but leaves the catalog as it is.
 fn put_ahead(reader: &Reader, number: u32, facts: &Facts) {
     let mut value = Vec::new();
-    stored::encode_optimization(&optimization(number, facts), &mut value).unwrap();
+    stored_record::encode_optimization(&optimization(number, facts), &mut value).unwrap();
     pieces::put(&reader.trees, &reader.trees.optimizations, &number.to_be_bytes(), &value).unwrap();
 }
 

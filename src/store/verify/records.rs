@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Finding, Step, Verifier};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::Optimization;
 use crate::store::catalog::Entry;
 use crate::store::{StoreError, pieces};
@@ -72,10 +72,10 @@ impl Verifier<'_> {
                 false,
             ));
         };
-        let shown = stored::layout(&stored)?.shown;
-        let optimization = stored::decode_optimization(&stored)?;
+        let shown = stored_record::layout(&stored)?.shown;
+        let optimization = stored_record::decode_optimization(&stored)?;
         let mut again = Vec::with_capacity(stored.len());
-        stored::encode_optimization(&optimization, &mut again)?;
+        stored_record::encode_optimization(&optimization, &mut again)?;
         let seen = xxh3_64(&stored);
         if *again != *stored {
             let problem = "the stored response or head is not what its registers give".to_owned();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use super::{StoreError, Trees, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::Optimization;
 
 /// Number of optimizations from which a thread of its own encodes them.
@@ -18,7 +18,7 @@ const ENCODED_AT_ONCE: usize = 64;
 pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
     let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
         let mut value = Vec::with_capacity(2048);
-        stored::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
+        stored_record::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
     };
     let put = |bytes: u64, (number, value): ([u8; 4], Vec<u8>)| {
         pieces::put(trees, &trees.optimizations, &number, &value)?;

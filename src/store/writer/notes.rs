@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Writer, WriterCommand};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
 use crate::store::{MissingHistoryLedger, StoreError};
 
@@ -12,7 +12,7 @@ impl Writer {
     /// others.
     pub fn note_topics(&self, names: &[String; 3]) -> Result<(), StoreError> {
         if self.reader().topics()?.is_none() {
-            self.trees.meta.insert(TOPICS, stored::encode(names, "topics' names")?)?;
+            self.trees.meta.insert(TOPICS, stored_record::encode(names, "topics' names")?)?;
         }
         Ok(())
     }
@@ -32,7 +32,7 @@ impl Writer {
     pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
         let mut origins = self.reader().origins()?;
         origins.entry(partition.clone()).or_insert(offset);
-        self.trees.meta.insert(ORIGINS, stored::encode(&origins, "origins")?)?;
+        self.trees.meta.insert(ORIGINS, stored_record::encode(&origins, "origins")?)?;
         self.missing.note(partition, offset)
     }
 
@@ -43,7 +43,7 @@ impl Writer {
 
     /// Notes the id of the topics' cluster. It is on the disk before any checkpoint is.
     pub fn note_cluster(&self, id: &str) -> Result<(), StoreError> {
-        self.trees.meta.insert(CLUSTER, stored::encode(&id, "cluster's id")?)?;
+        self.trees.meta.insert(CLUSTER, stored_record::encode(&id, "cluster's id")?)?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use sled::Db;
 
-use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored};
+use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
 use crate::store::checkpoint;
 use crate::store::keys::WAS_LIVE;
 
@@ -84,7 +84,7 @@ impl SyncThread {
             checkpoint::write(&self.trees, checkpoint)?;
         }
         if round.is_live {
-            self.trees.meta.insert(WAS_LIVE, stored::encode(&(), "note that it was live")?)?;
+            self.trees.meta.insert(WAS_LIVE, stored_record::encode(&(), "note that it was live")?)?;
         }
         if round.checkpoint.is_some() || round.is_live {
             self.db.flush()?;

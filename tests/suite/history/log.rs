@@ -9,12 +9,12 @@ use optview::config::{AsOf, HistoryConfig, LogOf};
 use optview::domain::{Envelope, Position, Record, Topic};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
-use optview::source::archive::{Appender, Archive, ArchiveSource, ArchivedTopic, Identity};
+use optview::source::archive::{Appender, Archive, ArchiveIdentity, ArchiveSource, ArchivedTopic};
 use optview::source::kafka::KafkaSettings;
-use optview::source::{Polled, Records, Source, StopReason, TopicNames, Watermarks};
+use optview::source::{Records, Source, SourceEvent, StopReason, TopicNames, Watermarks};
 use serde_json::Value;
 
-use crate::made::Random;
+use crate::fixtures::Random;
 use crate::support::OwnedRecord;
 
 /// The first record's timestamp; each record has one millisecond more than the one before it.
@@ -114,7 +114,8 @@ impl Log {
             let topic = stream.default_name().to_owned();
             ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
         };
-        let identity = Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
+        let identity =
+            ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
         for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {
             let archive = Archive::open(directory.path(), identity.clone()).unwrap();
             let mut appender = Appender::new(archive, TopicNames::default());
@@ -193,12 +194,12 @@ impl Records for LoggedBatch {
 }
 
 impl Source for LogSource<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 for partition in 0..self.log.partitions {
                     let watermarks = self.watermarks(topic, partition).unwrap();
-                    take(Polled::Found { topic, partition, watermarks });
+                    take(SourceEvent::Found { topic, partition, watermarks });
                 }
             }
         }
@@ -208,8 +209,8 @@ impl Source for LogSource<'_> {
             let batch: Vec<LoggedRecord> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
             match batch.is_empty() {
-                true => take(Polled::Ended { topic: *topic, partition: *partition, position: *next }),
-                false => take(Polled::Records(Box::new(LoggedBatch(batch)))),
+                true => take(SourceEvent::Ended { topic: *topic, partition: *partition, position: *next }),
+                false => take(SourceEvent::Records(Box::new(LoggedBatch(batch)))),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::made::Random;
+use crate::fixtures::Random;
 
 /// One change of a file, or a sync. Paths are relative to the watched directory.
 #[derive(Debug)]

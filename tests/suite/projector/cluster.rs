@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use optview::domain::Topic;
 use optview::projector::PauseHandle;
-use optview::source::{Polled, Source, StopReason, Watermarks};
+use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
 use super::stepped::{Clock, Stepped};
-use crate::made;
+use crate::fixtures;
 
 /// A cluster with three empty topics.
 struct Named {
@@ -23,10 +23,10 @@ struct Named {
 }
 
 impl Source for Named {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         } else if !self.assigned.is_empty() {
             self.id = self.later.or(self.id);
@@ -63,7 +63,7 @@ impl Source for Named {
 
 /// Turns the projector until its state is this one.
 fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, until: State) -> (Report, Named) {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
     let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, 1 << 20);
@@ -73,7 +73,7 @@ fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, u
 }
 
 fn stored_cluster(data: &Path) -> Option<String> {
-    made::open(data).writer.reader().cluster().unwrap()
+    fixtures::open(data).writer.reader().cluster().unwrap()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_store_adopts_the_first_cluster_that_has_a_name_and_refuses_every_other() {
     }
     let (report, source) = project(data.path(), Some("other"), None, State::Stalled);
     assert_eq!(source.assigned, [], "nothing is read");
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     for part in ["cluster one", "cluster other", "--brokers", "--data-dir"] {
         assert!(why.contains(part), "no {part}: {why}");
     }

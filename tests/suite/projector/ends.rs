@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, PauseHandle, Positions};
-use optview::source::{PartitionObservation, Polled, Records, Source, StopReason, Watermarks};
+use optview::source::{PartitionObservation, Records, Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
 use super::script;
 use super::stepped::{Clock, Stepped};
-use crate::made;
+use crate::fixtures;
 use crate::support::OwnedRecord;
 
 const JOBS: (Topic, i32) = (Topic::Jobs, 0);
@@ -75,13 +75,13 @@ fn batch(offsets: &[i64]) -> Batch {
 }
 
 impl Source for Scripted {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let (topic, partition) = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.0 { self.watermarks } else { nothing };
-                take(Polled::Found { topic, partition, watermarks });
+                take(SourceEvent::Found { topic, partition, watermarks });
             }
             return;
         }
@@ -89,8 +89,8 @@ impl Source for Scripted {
             return;
         }
         match self.steps.pop_front() {
-            Some(Step::Records(offsets)) => take(Polled::Records(Box::new(batch(&offsets)))),
-            Some(Step::Ended(position)) => take(Polled::Ended { topic, partition, position }),
+            Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
+            Some(Step::Ended(position)) => take(SourceEvent::Ended { topic, partition, position }),
             Some(Step::Observed(id, high)) => self.observed = (id, high),
             None => {}
         }
@@ -134,7 +134,7 @@ fn id(number: i64) -> Option<TopicId> {
 
 /// Turns the projector until the report is as it should be, and ends it. Returns that report, and the source.
 fn project(data: &Path, mut source: Scripted, until: impl Fn(&Report) -> bool) -> (Report, Scripted) {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let settings = script::settings(&opened.path, 1 << 20);
     source.clock = Some(clock.clone());
@@ -161,7 +161,7 @@ fn is_stalled(report: &Report) -> bool {
 }
 
 fn stored_checkpoint(data: &Path) -> PartitionCheckpoint {
-    made::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
+    fixtures::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
 }
 
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
@@ -187,7 +187,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let data = tempfile::tempdir().unwrap();
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
         let source = Scripted::new((0, 3), None, &steps);
-        let opened = made::open(data.path());
+        let opened = fixtures::open(data.path());
         let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;
@@ -223,7 +223,7 @@ fn a_topic_with_another_id_is_not_read_whatever_it_has() {
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     for watermarks in [(0, 3), (0, 5), (0, 500), (400, 500)] {
         let (report, source) = project(data.path(), Scripted::new(watermarks, id(2), &[]), is_stalled);
-        let why = report.last_error.expect("it is said");
+        let why = report.last_error.expect("the report names it");
         for part in ["jobs/0", "deleted and created again", &id(1).unwrap().to_string(), "optview rebuild"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
@@ -257,7 +257,7 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
     let source = Scripted::new((0, 3), id(1), &steps);
     let (report, source) = project(data.path(), source, is_stalled);
     let stop_code = stop_code(&report);
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("deleted and created again") && why.contains("optview rebuild"), "{why}");
     assert_eq!(stop_code, Some("recreated"));
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
@@ -271,6 +271,6 @@ fn a_partition_that_is_shorter_than_what_was_read_stops_though_there_are_no_ids(
     let steps = [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(None, 1)];
     let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled);
     assert_eq!(stop_code(&report), Some("shorter"));
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("read up to 3, and ends at 1") && why.contains("optview rebuild"), "{why}");
 }

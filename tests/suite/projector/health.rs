@@ -6,13 +6,13 @@ use std::time::Duration;
 use optview::domain::Topic;
 use optview::projector::PauseHandle;
 use optview::source::{
-    ClusterHealth, PartitionObservation, Polled, Source, StandingError, StopReason, Watermarks,
+    ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
 use optview::status::{PartitionReport, Report, State, Status};
 
 use super::script;
 use super::stepped::{Clock, Stepped};
-use crate::made;
+use crate::fixtures;
 
 /// The answers of a cluster that is asked about its partitions.
 #[derive(Default)]
@@ -32,10 +32,10 @@ struct Cluster {
 }
 
 impl Source for Cluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
     }
@@ -102,7 +102,7 @@ fn error(code: &str, text: &str) -> Option<StandingError> {
 
 fn with_live_projector(test: impl FnOnce(&mut World<'_>)) {
     let data = tempfile::tempdir().unwrap();
-    let opened = made::open(data.path());
+    let opened = fixtures::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let answers = Answers { jobs: Some((0, 0, 0)), ..Answers::default() };
@@ -168,9 +168,9 @@ fn an_error_of_one_partition_stands_while_the_others_are_read_and_ends_by_its_ow
 }
 
 #[test]
-fn the_status_says_how_the_cluster_answers() {
+fn the_status_shows_how_the_cluster_answers() {
     with_live_projector(|world| {
-        let never = world.turn_until("told of", |report| report.kafka.is_some()).kafka.unwrap();
+        let never = world.turn_until("a report of the cluster", |report| report.kafka.is_some()).kafka.unwrap();
         assert_eq!((never.up, never.last_answer_seconds_ago, never.renewals), (false, None, 0));
         let renewed = "2026-11-28T11:00:00Z".parse().unwrap();
         let now = world.0.clock.instant();
@@ -206,7 +206,7 @@ fn what_an_open_transaction_hides_is_seen_and_is_no_lag() {
 }
 
 #[test]
-fn a_trouble_of_the_source_stands_since_it_was_first_told() {
+fn a_trouble_of_the_source_stands_since_it_was_first_reported() {
     with_live_projector(|world| {
         world.set(|answers| answers.trouble = Some("attempt 1 failed".to_owned()));
         let first = world.turn_until("an error", |report| report.last_error.is_some());

@@ -6,7 +6,7 @@ use optview::store;
 
 use super::script::{Partition, Run, partitions, project};
 use super::{check, expected, history};
-use crate::made;
+use crate::fixtures;
 
 /// The missing history in the status at the end of a run: topic, partition, and the first offset that is there.
 fn missing(status: &Status) -> Vec<(String, i32, i64)> {
@@ -80,7 +80,7 @@ fn a_store_that_is_begun_after_damage_misses_what_retention_has_removed() {
     std::fs::File::create(directory.path().join("generations/000001/db")).unwrap();
     partitions[0].low = 7;
     // What the script opens must be whole: the damaged one is moved aside first.
-    let opened = made::open(directory.path());
+    let opened = fixtures::open(directory.path());
     assert!(opened.moved_aside.is_some());
     opened.writer.finish().unwrap();
     let status = project(directory.path(), &partitions, Run::to_the_end(2), |_| {}).expect("it is not killed");

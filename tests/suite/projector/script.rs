@@ -11,13 +11,13 @@ use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
 use optview::projector::{PauseHandle, Settings};
 use optview::source::{
-    PartitionObservation, Polled, Records, Source, StopCode, StopReason, TopicNames, Watermarks,
+    PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
 };
 use optview::status::{State, Status};
 use optview::store::OpenStore;
 
 use super::stepped::{A_REPORT, Clock, Stepped};
-use crate::made::{self, Random};
+use crate::fixtures::{self, Random};
 use crate::support::OwnedRecord;
 
 pub struct Partition {
@@ -112,7 +112,7 @@ pub fn project(
     run: Run,
     change: impl FnOnce(&mut Settings),
 ) -> Option<Status> {
-    let OpenStore { writer, path, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, path, moved_aside, .. } = fixtures::open(directory);
     assert_eq!(moved_aside, None);
     let mut settings = settings(&path, 0);
     change(&mut settings);
@@ -199,7 +199,7 @@ impl<'a> Playing<'a> {
     }
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
-    fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
+    fn give_some(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         if self.partitions.is_empty() {
             return;
         }
@@ -208,11 +208,11 @@ impl<'a> Playing<'a> {
         let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
-            take(Polled::Failed { topic, partition: number, reason: script_stop() });
+            take(SourceEvent::Failed { topic, partition: number, reason: script_stop() });
         }
         if next >= records.len() {
             if !std::mem::replace(&mut self.gave_end[at], true) {
-                take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
+                take(SourceEvent::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
         }
@@ -220,7 +220,7 @@ impl<'a> Playing<'a> {
         let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
         let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
         let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
-        take(Polled::Records(Box::new(Given(records[next..next + count].to_vec()))));
+        take(SourceEvent::Records(Box::new(Given(records[next..next + count].to_vec()))));
         self.next[at] = Some(next + count);
         self.delivered += count;
         if self.run.killed_after == Some(self.delivered) {
@@ -242,7 +242,7 @@ impl Records for Given {
 }
 
 impl Source for Playing<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         if (self.run.until)(self) {
@@ -252,7 +252,7 @@ impl Source for Playing<'_> {
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
                 let Partition { topic, number, .. } = *partition;
-                take(Polled::Found { topic, partition: number, watermarks: partition.watermarks() });
+                take(SourceEvent::Found { topic, partition: number, watermarks: partition.watermarks() });
             }
             return;
         }

@@ -1,6 +1,8 @@
 //! A projector that the test turns itself, by a clock that only the test steps. So no test of the projector waits for time to
 //! pass; where the store's thread has work, the test waits for the end of that work.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -95,4 +97,29 @@ impl<'a, S: Source> Stepped<'a, S> {
         self.projector.finish(self.clock.now(), &mut self.source).unwrap();
         self.source
     }
+}
+
+/// A part that read a clock of its own would judge by another time than the rest of its turn, and no test could step it.
+#[test]
+fn the_projector_reads_a_clock_once_a_turn_and_nowhere_else() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![source.join("projector.rs")];
+    for entry in fs::read_dir(source.join("projector")).unwrap() {
+        files.push(entry.unwrap().path());
+    }
+    let reads_clock = |line: &str| line.contains("Instant::now()") || line.contains("Utc::now()");
+    let mut seen = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        seen += 1;
+        // Whoever pauses a projector waits on a thread of its own.
+        if !(file.ends_with("moment.rs") || file.ends_with("pause.rs")) {
+            assert!(!code.lines().any(reads_clock), "{}", file.display());
+        }
+        if code.contains("Moment::now()") {
+            assert!(file.ends_with("projector.rs"), "{}", file.display());
+        }
+    }
+    assert!(seen > 20, "the parts are all there");
 }

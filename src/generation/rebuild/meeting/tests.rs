@@ -7,7 +7,7 @@ use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::generation::rebuild::{Plan, RebuildKind, RebuildOptions, RebuildState};
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
-use crate::source::{Polled, Records, Source, StopReason, Watermarks};
+use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
 use crate::store::{self, OpenStore};
 
 /// One partition of jobs with so many records, and nothing more.
@@ -31,10 +31,10 @@ impl Records for One {
 }
 
 impl Source for Few {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let watermarks = Watermarks { low: 0, high: self.records };
         if !std::mem::replace(&mut self.is_found, true) {
-            take(Polled::Found { topic: Topic::Jobs, partition: 0, watermarks });
+            take(SourceEvent::Found { topic: Topic::Jobs, partition: 0, watermarks });
         }
         match self.next {
             Some(offset) if offset < self.records => {
@@ -42,7 +42,7 @@ impl Source for Few {
                 let position = Position { topic: Topic::Jobs, partition: 0, offset };
                 let (key, value, headers) = (None, Some(b"no event".to_vec()), Vec::new());
                 let record = OwnedRecord { position, timestamp_millis: Some(offset), key, value, headers };
-                take(Polled::Records(Box::new(One(record))));
+                take(SourceEvent::Records(Box::new(One(record))));
             }
             _ => std::thread::sleep(Duration::from_millis(1)),
         }

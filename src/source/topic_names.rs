@@ -1,10 +1,10 @@
-//! What the three streams are called in a cluster.
+//! The names of the three topics in a cluster.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Topic;
 
-/// What the three topics are called in the cluster.
+/// The names of the three topics in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicNames(BTreeMap<Topic, String>);
 
@@ -27,12 +27,12 @@ impl TopicNames {
         &self.0[&topic]
     }
 
-    /// What to do where a store was built from topics of other names.
+    /// The instruction for a store that was built from topics of other names.
     pub const REMEDY: &str = "Correct --topic-optimizations, --topic-jobs and --topic-multistart-runs; or give another \
         --data-dir, where the views are built from the topics that are called so now";
 
-    /// Says in what `built_from` (in the order of [`Topic::ALL`]) differs from these names, and what to do. `None`: they
-    /// are the same.
+    /// Describes how `built_from`, in the order of [`Topic::ALL`], differs from these names, and what to do.
+    /// `None` if they are equal.
     pub fn difference(&self, built_from: &[String; 3]) -> Option<String> {
         let differs = |(topic, name): (Topic, &String)| {
             let other = self.get(topic);
@@ -43,8 +43,8 @@ impl TopicNames {
         (!differing.is_empty()).then(|| format!("{}. {}", differing.join("; "), TopicNames::REMEDY))
     }
 
-    /// Which topic is called so, if any.
-    pub fn called(&self, name: &str) -> Option<Topic> {
+    /// Returns the topic of this name, if any.
+    pub fn topic_of(&self, name: &str) -> Option<Topic> {
         Topic::ALL.into_iter().find(|&topic| self.get(topic) == name)
     }
 }

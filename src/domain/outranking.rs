@@ -1,6 +1,6 @@
-//! Events that lose although they happened later than what they lose to. The order of versions is the contract's and is
-//! followed; here is what makes such a loss visible. A register keeps, beside what set it, the latest event there was by
-//! time: two maxima over the same events, so the order of arrival matters to neither.
+//! Events that lose although they happened later than their winner. The order of versions is the contract's and is
+//! followed; this module makes such a loss visible. Beside its winner, a register keeps the latest event by time:
+//! two maxima over the same events, so that the order of arrival matters to neither.
 
 use std::cmp::Reverse;
 
@@ -9,68 +9,69 @@ use serde::{Deserialize, Serialize};
 use super::position::Topic;
 use super::register::Stamp;
 
-/// An event that changed nothing although it happened later than what it lost to.
+/// An event that changed nothing although it happened later than the event that it lost to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outranked {
-    /// The stream that it came in.
+pub struct Outranking {
+    /// The stream of the event.
     pub topic: Topic,
-    /// The kind of event, as the contract on the topics names it.
+    /// The kind of event as the contract on the topics names it.
     pub kind: &'static str,
-    /// The optimization or the job that it is of.
+    /// The id of the event's optimization or job.
     pub id: Box<str>,
     pub event: Stamp,
-    /// The stamp of the event that it lost to.
+    /// The stamp of the event that won.
     pub winner: Stamp,
 }
 
-/// The latest event of a register by time; empty while that is the event that set the register.
+/// The latest event of a register by time. It is empty while that is the event that set the register.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Latest(Option<Box<Stamp>>);
+pub struct LatestEvent(Option<Box<Stamp>>);
 
-impl Latest {
-    /// The latest event there was, where `winner` is the one that set the register.
+impl LatestEvent {
+    /// Returns the latest event, which is `winner`, the one that set the register, if no other is stored.
     pub fn or<'a>(&'a self, winner: &'a Stamp) -> &'a Stamp {
         self.0.as_deref().unwrap_or(winner)
     }
 
-    /// Whether `new` takes the place of `winner` in both respects, as nearly every event does: it has the greater version
-    /// and did not happen earlier than anything before it.
+    /// Returns true if `new` replaces `winner` in both respects, as nearly every event does: it has the greater
+    /// version, and did not happen earlier than any event before it.
     pub fn is_passed_by(&self, winner: &Stamp, new: &Stamp) -> bool {
         self.0.is_none() && new.version > winner.version && new.happened_at() >= winner.happened_at()
     }
 
-    /// The latest event, to be kept beside the event that set the register in the end.
-    pub fn beside(latest: Stamp, winner: &Stamp) -> Latest {
-        Latest((latest != *winner).then(|| Box::new(latest)))
+    /// Creates the value to store beside `winner`, the event that finally set the register.
+    pub fn beside(latest: Stamp, winner: &Stamp) -> LatestEvent {
+        LatestEvent((latest != *winner).then(|| Box::new(latest)))
     }
 
-    /// The latest event, if it lost to `winner` although it is newer.
+    /// Returns the latest event if it lost to `winner` although it is newer.
     pub fn outranked_by(&self, winner: &Stamp) -> Option<&Stamp> {
         self.0.as_deref().filter(|latest| is_outranked(latest, winner))
     }
 }
 
-/// The later one of two events. Of one event that was seen twice, the one at the least position.
-pub fn later<'a>(one: &'a Stamp, other: &'a Stamp) -> &'a Stamp {
+/// Returns the later one of two events. If both are one event that was seen twice, returns the one at the lesser
+/// position.
+pub fn later_of<'a>(one: &'a Stamp, other: &'a Stamp) -> &'a Stamp {
     let key = |stamp: &'a Stamp| (stamp.happened_at(), &stamp.version, Reverse(stamp.source));
     if key(one) >= key(other) { one } else { other }
 }
 
-/// Whether an event loses to `winner` by the order of versions although it is newer.
+/// Returns true if an event loses to `winner` by version although it is newer.
 pub fn is_outranked(event: &Stamp, winner: &Stamp) -> bool {
     event.version < winner.version && is_newer(event, winner)
 }
 
-/// Whether an event happened later than another, and does not come before it in their partition: clocks differ by some
-/// milliseconds, so an event that was merely followed by another is not called newer than that.
+/// Returns true if an event happened later than another, and does not come before it in the same partition. Clocks
+/// differ by some milliseconds, so that an event does not count as newer than its successor.
 pub fn is_newer(event: &Stamp, other: &Stamp) -> bool {
     let (at, from) = (event.source, other.source);
     let comes_before = (at.topic, at.partition) == (from.topic, from.partition) && at.offset < from.offset;
     event.happened_at() > other.happened_at() && !comes_before
 }
 
-/// Why an event lost although it is newer, in words.
-pub fn why(event: &Stamp, winner: &Stamp) -> String {
+/// Explains why an event lost although it is newer.
+pub fn explanation(event: &Stamp, winner: &Stamp) -> String {
     let (lost, won) = (&event.version, &winner.version);
     if lost >= won {
         return format!("the optimization had been deleted at {}, which is for ever", won.occurred_at);
@@ -115,12 +116,12 @@ mod tests {
             (stamp(0, 101, 0, 11), true),
             (stamp(1, 101, 0, 11), true),
             (stamp(1, 101, 1, 3), true),
-            // It wins.
+            // The event wins.
             (stamp(6, 101, 0, 11), false),
-            // It occurred earlier, or at the same time.
+            // The event occurred earlier, or at the same time.
             (stamp(1, 99, 0, 11), false),
             (stamp(1, 100, 0, 11), false),
-            // It was there before, by a clock that is a little ahead.
+            // The event came before, from a clock that is a little ahead.
             (stamp(1, 101, 0, 9), false),
         ] {
             assert_eq!(is_outranked(&event, &winner), expected, "{event:?}");
@@ -134,11 +135,11 @@ mod tests {
         let event = stamp(0, 100 + 3_600, 0, 11).written_at(Some(100_000 + hour));
         assert_eq!(ahead.happened_at(), Timestamp::from_millis(100_000).unwrap());
         assert!(is_outranked(&event, &ahead));
-        assert!(why(&event, &ahead).contains("clock was ahead"), "{}", why(&event, &ahead));
-        // Producers and brokers never have quite the same clock.
+        assert!(explanation(&event, &ahead).contains("clock was ahead"), "{}", explanation(&event, &ahead));
+        // Producers and brokers never have exactly the same clock.
         let nearly = stamp(0, 160, 0, 10).written_at(Some(100_000));
         assert_eq!(nearly, stamp(0, 160, 0, 10));
-        // No time at all.
+        // The record has no timestamp.
         assert_eq!(stamp(0, 4_000_000_000, 0, 10).written_at(Some(0)), stamp(0, 4_000_000_000, 0, 10));
     }
 }

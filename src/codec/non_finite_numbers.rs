@@ -1,14 +1,15 @@
-//! Numbers that JSON has no literal for (NaN and the infinities), as Python's `json` and others write them all the same.
+//! Numbers that JSON has no literal for (NaN and the infinities), which Python's `json` and others write
+//! nevertheless.
 
 use memchr::memchr3;
 
-/// What is written for such a number: JSON's grammar allows it, and no double can hold it. So it is refused wherever a number is
-/// wanted, but in the places that know what it means.
+/// The literal that replaces such a number. JSON's grammar allows it, but no double can hold it, so that it is
+/// refused wherever a number is expected except in the places that know its meaning.
 const STAND_IN: &str = "1e999";
 
-/// The text with a stand-in for each `NaN`, `Infinity` and `-Infinity` outside of strings, and how many there are; `None` where
-/// there are none.
-pub fn replaced(text: &str) -> Option<(String, u32)> {
+/// Replaces each `NaN`, `Infinity` and `-Infinity` outside of strings by the stand-in. Returns the text and the
+/// number of replacements; `None` if there are none.
+pub fn replace_non_finite(text: &str) -> Option<(String, u32)> {
     let (mut replaced, mut count) = (String::new(), 0);
     let mut rest = text;
     while let Some(at) = memchr3(b'"', b'N', b'I', rest.as_bytes()) {
@@ -19,10 +20,10 @@ pub fn replaced(text: &str) -> Option<(String, u32)> {
             rest = &found[len..];
             continue;
         }
-        // The sign of an infinity is a sign of its stand-in.
+        // The sign of an infinity becomes the sign of its stand-in.
         replaced.push_str(before);
         let after = found.strip_prefix("NaN").or_else(|| found.strip_prefix("Infinity"));
-        let Some(after) = after.filter(|after| is_whole(&replaced, after)) else {
+        let Some(after) = after.filter(|after| is_whole_word(&replaced, after)) else {
             replaced.push_str(&found[..1]);
             rest = &found[1..];
             continue;
@@ -35,13 +36,15 @@ pub fn replaced(text: &str) -> Option<(String, u32)> {
     (count > 0).then_some((replaced, count))
 }
 
-/// Whether what stands between these is a word of its own, and not a part of a number or another word.
-fn is_whole(before: &str, after: &str) -> bool {
+/// Returns true if the literal between `before` and `after` is a word of its own, and not part of a number or
+/// another word.
+fn is_whole_word(before: &str, after: &str) -> bool {
     let is_begun = before.trim_ascii_end().ends_with([':', ',', '[', '-']);
     is_begun && !after.starts_with(|next: char| next.is_alphanumeric() || "._+-".contains(next))
 }
 
-/// The length of the string that `text` begins with, with both quotes; all of the text where it is not closed.
+/// Returns the length in bytes of the string at the beginning of `text`, both quotes included; the length of all
+/// of `text` if the string is not closed.
 pub fn string_len(text: &str) -> usize {
     let mut bytes = text.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {
@@ -70,7 +73,7 @@ mod tests {
             (r#"{"a":"NaN"#, None),
             ("", None),
         ] {
-            let replaced = replaced(text);
+            let replaced = replace_non_finite(text);
             assert_eq!(replaced.as_ref().map(|(text, count)| (text.as_str(), *count)), expected, "{text}");
         }
     }

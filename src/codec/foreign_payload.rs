@@ -1,5 +1,5 @@
-//! What a payload is that neither encoding could read: what producers send by mistake, with what they should do. Only looked at
-//! once reading has failed, so that nothing that can be understood is refused here.
+//! Recognizes payloads that neither encoding could decode: formats that producers send by mistake, each with an
+//! instruction. It is used only after decoding has failed, so that it refuses nothing that can be decoded.
 
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
@@ -18,7 +18,7 @@ const STRING: &str = "a JSON string: send the event as an object, encoded once";
 const UNDECLARED: &str =
     "JSON, which the header content-type says it is not: send application/json, or no such header";
 
-/// Bytes that a foreign format begins with.
+/// The first bytes of foreign formats.
 const MAGIC: &[(&[u8], &str)] = &[
     (&[0x1f, 0x8b], GZIP),
     (&[0x28, 0xb5, 0x2f, 0xfd], ZSTD),
@@ -37,7 +37,7 @@ const MAGIC: &[(&[u8], &str)] = &[
     (&[0xac, 0xed, 0x00, 0x05], "a serialized Java object: send protobuf or JSON"),
 ];
 
-/// What the payload is, and what to do about it; `None` where it is nothing of what is known.
+/// Describes the payload and what to do about it; `None` if it is no known format.
 pub fn recognize(payload: &[u8], read_as: Encoding) -> Option<&'static str> {
     if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| payload.starts_with(magic)) {
         return Some(what);

@@ -1,18 +1,18 @@
-//! An archive, and then the topics from where it ends, as one source: of each partition all records once, in order,
-//! wherever the archive ends and wherever reading begins. Never passes over what neither has.
+//! One source of an archive followed by the topics. It delivers all records of each partition once and in order,
+//! wherever the archive ends and wherever reading begins, and never skips records that neither of them has.
 //!
-//! The archive is played to its end before anything is read from the topics, so that partitions stay in step. Where a
-//! topic still has the record that was archived last, it is read once more and compared: that is how a topic is known that
-//! was created again since.
+//! The archive is played to its end before anything is read from the topics, so that partitions stay in step. If a
+//! topic still has the last archived record, that record is read again and compared: this reveals a topic that was
+//! created again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::archive_source::ArchiveSource;
 use super::manifest::Span;
-use super::play::ArchiveSource;
 use crate::domain::{Gap, OwnedRecord, PartitionBounds, Record, Topic, TopicId};
 use crate::source::{
-    ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, StopReason, Watermarks,
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
 
 type Partition = (Topic, i32);
@@ -36,73 +36,73 @@ fn stop_after_archive(gap: &Gap) -> StopReason {
     StopReason { code, text: format!("the topic does not go on where the archive ends: {text}") }
 }
 
-pub struct Continued<S> {
+pub struct ArchiveThenTopics<S> {
     topics: S,
-    /// Until it has been played.
-    archive: Option<Playing>,
-    /// Of each partition that is next to give the record that was archived last: that record.
+    /// The playback of the archive; `None` once it is over.
+    archive: Option<Playback>,
+    /// The last archived record of each partition whose topic must deliver that record first.
     seams: BTreeMap<Partition, OwnedRecord>,
 }
 
-struct Playing {
+struct Playback {
     source: ArchiveSource,
-    /// What is played, where the topics go on with it.
+    /// The archived spans that are played and that the topics continue.
     spans: BTreeMap<Partition, Span>,
-    /// What the topics had of each partition when it was found.
+    /// The topics' bounds of each partition at the time when it was found.
     found: BTreeMap<Partition, Watermarks>,
-    /// Whether all partitions were given.
+    /// True once all partitions were delivered.
     all_found: bool,
     /// The partitions that cannot be read on where the archive ends.
     gaps: BTreeMap<Partition, Gap>,
     /// Where each that is read goes on in the topics.
-    then: BTreeMap<Partition, i64>,
+    resume_offsets: BTreeMap<Partition, i64>,
     /// The last that was given of each.
-    last: BTreeMap<Partition, OwnedRecord>,
+    last_records: BTreeMap<Partition, OwnedRecord>,
     /// It cannot be read on, so the topics must not be.
     failed: bool,
 }
 
-impl<S: Source> Continued<S> {
-    /// `next` is where reading goes on of each partition that was read before: of those that are past the archive, nothing
-    /// is played.
-    pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> Continued<S> {
+impl<S: Source> ArchiveThenTopics<S> {
+    /// `next` holds the next offset of each partition that was read before. Nothing is played of a partition whose
+    /// next offset lies past the archive.
+    pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> ArchiveThenTopics<S> {
         let is_wanted =
             |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
         let spans = archive.manifest().spans().into_iter().filter(is_wanted).collect();
-        // The topics say which partitions there are.
+        // The archive's own list of partitions is dropped, because the topics define which partitions there are.
         archive.poll(Duration::ZERO, &mut |_| {});
-        let playing = Playing {
+        let playing = Playback {
             source: archive,
             spans,
             found: BTreeMap::new(),
             all_found: false,
             gaps: BTreeMap::new(),
-            then: BTreeMap::new(),
-            last: BTreeMap::new(),
+            resume_offsets: BTreeMap::new(),
+            last_records: BTreeMap::new(),
             failed: false,
         };
-        Continued { topics, archive: Some(playing), seams: BTreeMap::new() }
+        ArchiveThenTopics { topics, archive: Some(playing), seams: BTreeMap::new() }
     }
 
-    /// Has the topics go on where the archive ended.
-    fn hand_over(&mut self, playing: Playing, take: &mut dyn FnMut(Polled)) {
-        let Playing { then, found, mut last, .. } = playing;
+    /// Assigns the topics' partitions from the offsets at which the archive ended.
+    fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
+        let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
         for (key @ (topic, partition), next) in then {
             let is_there = |last: &OwnedRecord| found.get(&key).is_some_and(|at| last.position.offset >= at.low);
             let last = last.remove(&key).filter(is_there);
             let from = last.as_ref().map_or(next, |last| last.position.offset);
             match self.topics.assign(topic, partition, from) {
                 Ok(()) => self.seams.extend(last.map(|last| (key, last))),
-                Err(reason) => take(Polled::Failed { topic, partition, reason }),
+                Err(reason) => take(SourceEvent::Failed { topic, partition, reason }),
             }
         }
     }
 }
 
-impl<S: Source> Source for Continued<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+impl<S: Source> Source for ArchiveThenTopics<S> {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if let Some(playing) = self.archive.take_if(|playing| playing.is_played()) {
-            self.hand_over(playing, take);
+            self.switch_to_topics(playing, take);
         }
         if let Some(playing) = &mut self.archive {
             return playing.poll(&mut self.topics, wait, take);
@@ -111,7 +111,7 @@ impl<S: Source> Source for Continued<S> {
             return self.topics.poll(wait, take);
         }
         let seams = &mut self.seams;
-        self.topics.poll(wait, &mut |polled| cross(seams, polled).into_iter().for_each(&mut *take));
+        self.topics.poll(wait, &mut |polled| strip_seam(seams, polled).into_iter().for_each(&mut *take));
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -133,7 +133,7 @@ impl<S: Source> Source for Continued<S> {
         }
     }
 
-    /// While the archive is played, as told when the partition was found.
+    /// Returns `None` while the archive is played: the bounds given when the partition was found still hold then.
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         self.archive.is_none().then(|| self.topics.watermarks(topic, partition)).flatten()
     }
@@ -158,7 +158,7 @@ impl<S: Source> Source for Continued<S> {
         self.topics.cluster_health()
     }
 
-    /// Not before the topics are known to be those that were archived.
+    /// Becomes true only when the topics are known to be those that were archived.
     fn is_complete(&self) -> bool {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()
     }
@@ -168,24 +168,24 @@ impl<S: Source> Source for Continued<S> {
     }
 }
 
-impl Playing {
+impl Playback {
     fn is_played(&self) -> bool {
         self.source.is_over() && !self.failed
     }
 
-    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(Polled)) {
-        // Nothing of them is assigned yet, but partitions are found at any time.
+    fn poll(&mut self, topics: &mut dyn Source, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+        // No partition of the topics is assigned yet, but new partitions may be found at any time.
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
+            SourceEvent::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
             polled => take(polled),
         });
         for (key @ (topic, partition), watermarks) in found {
             let observed = topics.observation(topic, partition);
             let id = observed.and_then(|observed| observed.topic_id);
             let watermarks = self.find(key, Some(watermarks), id);
-            take(Polled::Found { topic, partition, watermarks });
+            take(SourceEvent::Found { topic, partition, watermarks });
         }
         if self.all_found {
             return self.play(wait, take);
@@ -195,16 +195,16 @@ impl Playing {
             let is_missing = |partition: &Partition| !self.found.contains_key(partition);
             let missing: Vec<Partition> = self.spans.keys().copied().filter(is_missing).collect();
             for key @ (topic, partition) in missing {
-                take(Polled::Found { topic, partition, watermarks: self.find(key, None, None) });
+                take(SourceEvent::Found { topic, partition, watermarks: self.find(key, None, None) });
             }
         }
     }
 
-    /// What is there of a partition, here and in the topics together.
+    /// Returns the bounds of a partition over the archive and the topic together.
     fn find(&mut self, partition: Partition, there: Option<Watermarks>, id: Option<TopicId>) -> Watermarks {
         self.found.extend(there.map(|there| (partition, there)));
         let nothing = Watermarks { low: 0, high: 0 };
-        // Where the topic has more, that is all there is to read.
+        // A topic that has older records than the archive is all that must be read.
         let is_of_use = |span: &&Span| there.is_none_or(|there| span.first <= there.low);
         let Some(span) = self.spans.get(&partition).filter(is_of_use) else {
             self.spans.remove(&partition);
@@ -229,43 +229,43 @@ impl Playing {
             }
             None => offset,
         };
-        self.then.insert(partition, next);
+        self.resume_offsets.insert(partition, next);
         Ok(())
     }
 
     fn stop(&mut self, partition: Partition) {
         self.source.stop(partition.0, partition.1);
-        self.then.remove(&partition);
+        self.resume_offsets.remove(&partition);
     }
 
-    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
-        let (last, failed) = (&mut self.last, &mut self.failed);
+    fn play(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+        let (last, failed) = (&mut self.last_records, &mut self.failed);
         self.source.poll(wait, &mut |polled| match polled {
-            Polled::Records(records) => {
+            SourceEvent::Records(records) => {
                 let record = records.record(records.len() - 1);
                 last.insert((record.position.topic, record.position.partition), OwnedRecord::from(&record));
-                take(Polled::Records(records));
+                take(SourceEvent::Records(records));
             }
-            Polled::Failed { .. } => {
+            SourceEvent::Failed { .. } => {
                 *failed = true;
                 take(polled);
             }
-            // The topics have more, and tell of the end.
-            Polled::Found { .. } | Polled::Ended { .. } => {}
+            // The topics have more records, and they report the end.
+            SourceEvent::Found { .. } | SourceEvent::Ended { .. } => {}
         });
     }
 }
 
-/// What is left of what the topics tell, without what was read from the archive.
-fn cross(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: Polled) -> Option<Polled> {
+/// Removes from an event of the topics the record that the archive has delivered already.
+fn strip_seam(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: SourceEvent) -> Option<SourceEvent> {
     let records = match polled {
-        Polled::Found { .. } => return Some(polled),
-        // Where that record is no longer there, there is nothing to know the topic by.
-        Polled::Ended { topic, partition, .. } | Polled::Failed { topic, partition, .. } => {
+        SourceEvent::Found { .. } => return Some(polled),
+        // Without that record, there is nothing to recognize the topic by.
+        SourceEvent::Ended { topic, partition, .. } | SourceEvent::Failed { topic, partition, .. } => {
             seams.remove(&(topic, partition));
             return Some(polled);
         }
-        Polled::Records(records) => records,
+        SourceEvent::Records(records) => records,
     };
     let first = records.record(0);
     let (topic, partition) = (first.position.topic, first.position.partition);
@@ -273,21 +273,21 @@ fn cross(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: Polled) -> Option
         Some(last) if last.position == first.position => {
             if OwnedRecord::from(&first) != last {
                 let reason = stop_after_archive(&Gap::OtherRecord { offset: last.position.offset });
-                return Some(Polled::Failed { topic, partition, reason });
+                return Some(SourceEvent::Failed { topic, partition, reason });
             }
             drop(first);
-            (records.len() > 1).then(|| Polled::Records(Box::new(AllButTheFirst(records))))
+            (records.len() > 1).then(|| SourceEvent::Records(Box::new(RecordsAfterFirst(records))))
         }
         Some(_) | None => {
             drop(first);
-            Some(Polled::Records(records))
+            Some(SourceEvent::Records(records))
         }
     }
 }
 
-struct AllButTheFirst(Box<dyn Records>);
+struct RecordsAfterFirst(Box<dyn Records>);
 
-impl Records for AllButTheFirst {
+impl Records for RecordsAfterFirst {
     fn len(&self) -> usize {
         self.0.len() - 1
     }

@@ -1,22 +1,22 @@
-//! A thread that waits, and others that wake it.
+//! A flag that one thread waits for and others set.
 
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 #[derive(Default)]
-pub struct Wake {
+pub struct WakeFlag {
     woken: Mutex<bool>,
     condvar: Condvar,
 }
 
-impl Wake {
+impl WakeFlag {
     pub fn wake(&self) {
         *self.woken.lock() = true;
         self.condvar.notify_one();
     }
 
-    /// Until it is woken, or was since the last call, but no longer than `wait`.
+    /// Waits until the flag is set, or was since the last call, but no longer than `wait`.
     pub fn wait(&self, wait: Duration) {
         let mut woken = self.woken.lock();
         if !*woken {

@@ -1,4 +1,4 @@
-//! What there is on a cluster, asked once: for the tools, which would rather say that something is wrong than wait.
+//! One-time requests for the state of a cluster, for tools, which report an error rather than wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,29 +10,32 @@ use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTop
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::consumer::consumer_config;
+use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
-use super::queries::{Answer, Asking, Queries};
-use super::reasons::Reasons;
+use super::queries::{Answer, Queries, QueryClient};
 use super::{KafkaSettings, KafkaSource};
 use crate::domain::{OwnedRecord, Topic, TopicId};
-use crate::source::{Overdue, Polled, ReadDeadline, Source as _, Watermarks};
+use crate::source::{ReadDeadline, ReadTimeout, Source as _, SourceEvent, Watermarks};
 
-/// How long each answer may take.
+/// Time limit of each answer.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long is asked again for what passes by itself: one answer alone may take all of [`DEADLINE`].
+/// Time during which a passing error is retried. One answer alone may take all of [`DEADLINE`].
 const PASSES_WITHIN: Duration = Duration::from_secs(30);
-/// How soon is asked again what could not be answered yet.
+/// Pause before a request is retried.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// How long records may take to come.
+/// Time limit of a read of single records.
 const RECORDS_DEADLINE: Duration = Duration::from_secs(30);
-/// librdkafka wants a group, though nothing is ever written for it.
+/// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-look";
 
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum MetadataError {
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
     Unreachable { brokers: String, why: String },
-    #[error("the cluster at {brokers} does not say which one it is; its brokers are older than Kafka 0.10.1")]
+    #[error(
+        "the cluster at {brokers} reports no cluster id, because its brokers are older than Kafka 0.10.1; \
+             use newer ones"
+    )]
     Nameless { brokers: String },
     #[error(
         "the topic `{topic}` cannot be read: {why}; is there a leader for each partition, and may you read it?"
@@ -40,66 +43,73 @@ pub enum LookError {
     Unreadable { topic: String, why: String },
     #[error("`{topic}`/{partition} cannot be read: {why}")]
     Stopped { topic: String, partition: i32, why: String },
-    #[error("records did not come within {} s: {why}", RECORDS_DEADLINE.as_secs())]
+    #[error("no records arrived within {} s: {why}", RECORDS_DEADLINE.as_secs())]
     Silent { why: String },
 }
 
-/// A cluster, with those of the three topics that are there.
+/// A cluster, with the existing ones of the three topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Given by the cluster to itself when it was made: another one has another.
+pub struct ClusterMetadata {
+    /// The id that the cluster gave itself when it was created. Another cluster has another one.
     pub id: String,
-    /// Where each partition begins and ends. A topic without partitions is not there.
+    /// The bounds of each partition. A topic without partitions does not exist.
     pub partitions: BTreeMap<(Topic, i32), Watermarks>,
-    /// The ids of those of the topics that are there, where the brokers give them.
+    /// The ids of the existing topics, if the brokers give them.
     pub topic_ids: BTreeMap<Topic, TopicId>,
 }
 
-impl Cluster {
-    /// How many partitions a topic has; 0 where it is not there.
+impl ClusterMetadata {
+    /// Number of partitions of a topic; 0 if it does not exist.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        // As many as Kafka numbers with an `i32`.
+        // Kafka numbers partitions with an `i32`, so that the count fits.
         self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
     }
 }
 
-/// Looks at the cluster and its topics. Records of transactions that are under way are not there yet.
-pub fn look(settings: &KafkaSettings) -> Result<Cluster, LookError> {
+/// Asks for the cluster and its topics. The bounds exclude records of open transactions.
+pub fn cluster_metadata(settings: &KafkaSettings) -> Result<ClusterMetadata, MetadataError> {
     let consumer = connect(settings)?;
-    let found = of_topics(settings, &consumer, Topic::ALL.iter().map(|&topic| settings.topics.get(topic)))?;
+    let found =
+        partition_watermarks(settings, &consumer, Topic::ALL.iter().map(|&topic| settings.topics.get(topic)))?;
     let id = consumer
         .client()
         .fetch_cluster_id(DEADLINE)
-        .ok_or_else(|| LookError::Nameless { brokers: settings.brokers.clone() })?;
+        .ok_or_else(|| MetadataError::Nameless { brokers: settings.brokers.clone() })?;
     let partitions = found
         .into_iter()
-        .filter_map(|((name, partition), held)| Some(((settings.topics.called(&name)?, partition), held)));
-    Ok(Cluster { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
+        .filter_map(|((name, partition), held)| Some(((settings.topics.topic_of(&name)?, partition), held)));
+    Ok(ClusterMetadata { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
 }
 
-/// The ids of those of the three topics that are there, as far as the cluster gives any.
-pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+/// Returns the ids of the existing ones of the three topics, as far as the cluster gives them.
+pub fn topic_ids(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicId>, MetadataError> {
     ids_of_ours(settings, &connect(settings)?)
 }
 
-/// The ids of those of some topics that are there, by their names, as far as the cluster gives any.
-pub fn ids_of_topics(settings: &KafkaSettings, names: &[&str]) -> Result<BTreeMap<String, TopicId>, LookError> {
+/// Returns the ids of the existing ones of these topics by name, as far as the cluster gives them.
+pub fn ids_of_topics(
+    settings: &KafkaSettings,
+    names: &[&str],
+) -> Result<BTreeMap<String, TopicId>, MetadataError> {
     ask_topic_ids(settings, &connect(settings)?, names)
 }
 
-fn ids_of_ours(settings: &KafkaSettings, client: &Arc<Asking>) -> Result<BTreeMap<Topic, TopicId>, LookError> {
+fn ids_of_ours(
+    settings: &KafkaSettings,
+    client: &Arc<QueryClient>,
+) -> Result<BTreeMap<Topic, TopicId>, MetadataError> {
     let names = Topic::ALL.map(|topic| settings.topics.get(topic));
     let ids = ask_topic_ids(settings, client, &names)?;
-    Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.called(&name)?, id))).collect())
+    Ok(ids.into_iter().filter_map(|(name, id)| Some((settings.topics.topic_of(&name)?, id))).collect())
 }
 
-/// Believes what two brokers say alike, where there are two: one of them may lag behind the others. A broker that does not
-/// answer is asked no second time.
+/// Asks the brokers for the ids, and accepts an answer that two brokers give alike, if there are two: one of them
+/// may lag behind the others. A broker that does not answer is not asked again.
 fn ask_topic_ids(
     settings: &KafkaSettings,
-    client: &Arc<Asking>,
+    client: &Arc<QueryClient>,
     names: &[&str],
-) -> Result<BTreeMap<String, TopicId>, LookError> {
+) -> Result<BTreeMap<String, TopicId>, MetadataError> {
     let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let begin = Instant::now();
     loop {
@@ -108,7 +118,7 @@ fn ask_topic_ids(
         let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
         let Some(first) = answers.next() else {
             tracing::warn!(
-                "no broker gives the ids of the topics: a topic that was created again may not be known as such"
+                "no broker gives the ids of the topics: a topic that was created again may not be recognized"
             );
             return Ok(BTreeMap::new());
         };
@@ -120,8 +130,8 @@ fn ask_topic_ids(
     }
 }
 
-/// The ids of the topics that are there, as one broker gives them; `None` where it does not answer, or has no answer for one.
-fn ask_broker(client: &Arc<Asking>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
+/// Returns one broker's ids of the existing topics; `None` if it does not answer for all of them.
+fn ask_broker(client: &Arc<QueryClient>, names: &[&str], broker: i32) -> Option<BTreeMap<String, TopicId>> {
     let mut queries = Queries::new(client.clone());
     queries.begin_round();
     queries.ask_ids(0, names, Some(broker), DEADLINE);
@@ -130,7 +140,7 @@ fn ask_broker(client: &Arc<Asking>, names: &[&str], broker: i32) -> Option<BTree
     for (name, answer) in answers {
         match answer {
             Ok(id) => ids.extend(id.map(|id| (name, id))),
-            // Of a topic that is not there, or that may not be seen, nobody says more.
+            // The broker gives no more about a topic that does not exist or that the user may not see.
             Err(code) if !meaning(code).is_passing() || code == RDKafkaErrorCode::UnknownTopicOrPartition => {}
             Err(_) => return None,
         }
@@ -142,50 +152,52 @@ fn disagreement(
     names: &[&str],
     first: &BTreeMap<String, TopicId>,
     second: &BTreeMap<String, TopicId>,
-) -> LookError {
+) -> MetadataError {
     let topic = names.iter().find(|name| first.get(**name) != second.get(**name)).unwrap_or(&"");
-    LookError::Unreadable {
+    MetadataError::Unreadable {
         topic: (*topic).to_owned(),
-        why: "the brokers do not agree on its id, as while it is created again".to_owned(),
+        why: "the brokers do not agree on its id, as happens while it is created again; try again".to_owned(),
     }
 }
 
-/// The id that the cluster gave itself when it was made. `None`: its brokers are too old to have one.
-pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, LookError> {
+/// Returns the id that the cluster gave itself when it was created; `None` if its brokers are too old to have one.
+pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, MetadataError> {
     let consumer = connect(settings)?;
-    // Only when it answers can it have said that it has none.
-    of_topics(settings, &consumer, [])?;
+    // The absence of an id means something only after the cluster has answered.
+    partition_watermarks(settings, &consumer, [])?;
     Ok(consumer.client().fetch_cluster_id(DEADLINE))
 }
 
-/// Where each partition of some topics begins and ends, of those that are there.
+/// Returns the bounds of each partition of the existing ones of these topics.
 pub fn watermarks<'a>(
     settings: &KafkaSettings,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
-    of_topics(settings, &*connect(settings)?, topics)
+) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
+    partition_watermarks(settings, &*connect(settings)?, topics)
 }
 
-fn connect(settings: &KafkaSettings) -> Result<Arc<Asking>, LookError> {
+fn connect(settings: &KafkaSettings) -> Result<Arc<QueryClient>, MetadataError> {
     let config = consumer_config(settings, GROUP);
-    let asking = config.create_with_context(Reasons::default());
-    asking.map(|asking| Arc::new(Asking::new(asking))).map_err(|error| unreachable(settings, error.to_string()))
+    let asking = config.create_with_context(ErrorContext::default());
+    asking
+        .map(|asking| Arc::new(QueryClient::new(asking)))
+        .map_err(|error| unreachable(settings, error.to_string()))
 }
 
-fn unreachable(settings: &KafkaSettings, why: String) -> LookError {
-    LookError::Unreachable { brokers: settings.brokers.clone(), why }
+fn unreachable(settings: &KafkaSettings, why: String) -> MetadataError {
+    MetadataError::Unreachable { brokers: settings.brokers.clone(), why }
 }
 
-fn of_topics<'a>(
+fn partition_watermarks<'a>(
     settings: &KafkaSettings,
-    consumer: &Asking,
+    consumer: &QueryClient,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, LookError> {
+) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
     let explain = |error: KafkaError| consumer.context().explain(&error);
     let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
     for name in topics {
-        let unreadable = |why| LookError::Unreadable { topic: name.to_owned(), why };
+        let unreadable = |why| MetadataError::Unreadable { topic: name.to_owned(), why };
         let Some(held) = metadata.topics().iter().find(|held| held.name() == name) else { continue };
         match held.error().map(RDKafkaErrorCode::from) {
             None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
@@ -200,10 +212,10 @@ fn of_topics<'a>(
     Ok(found)
 }
 
-/// What the cluster says of every topic: asking for one by its name may create it, where the brokers are set so. A topic of
-/// which a broker cannot say anything for a moment is asked about again: it is not one that is not there.
-fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metadata, LookError> {
-    let ours = |held: &MetadataTopic| settings.topics.called(held.name()).is_some();
+/// Returns the metadata of every topic: asking for one by its name could create it, because brokers may be
+/// configured so. Asks again while a broker has a passing error for one of our topics, which then still exists.
+fn topics_metadata(settings: &KafkaSettings, consumer: &QueryClient) -> Result<Metadata, MetadataError> {
+    let ours = |held: &MetadataTopic| settings.topics.topic_of(held.name()).is_some();
     let begin = Instant::now();
     loop {
         let metadata = consumer.fetch_metadata(None, DEADLINE);
@@ -217,16 +229,17 @@ fn topics_metadata(settings: &KafkaSettings, consumer: &Asking) -> Result<Metada
     }
 }
 
-/// The offsets at which a partition that is there begins and ends. librdkafka may not know the partition yet, and a leader may
-/// be about to change: both pass, and are asked for again for a while.
-fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+/// Returns the offsets at which an existing partition begins and ends. Asks again for a while if librdkafka does
+/// not know the partition yet, or if a leader is about to change.
+fn watermarks_of(consumer: &QueryClient, name: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
     let begin = Instant::now();
     loop {
         match consumer.fetch_watermarks(name, partition, DEADLINE) {
             Err(error) if error.rdkafka_error_code().is_some_and(passes) && begin.elapsed() < PASSES_WITHIN => {
                 std::thread::sleep(ASK_AGAIN);
-                // librdkafka goes on answering by what it was told of the topic last, such as that it has no such partition,
-                // until it is told anew. Where this fails, the next question does.
+                // librdkafka keeps answering by the metadata that it received last, for example that there is no
+                // such partition, until it receives new metadata. If this request fails, the next question repeats
+                // it.
                 drop(consumer.fetch_metadata(None, DEADLINE));
             }
             answered => return answered,
@@ -234,19 +247,20 @@ fn watermarks_of(consumer: &Asking, name: &str, partition: i32) -> Result<(i64, 
     }
 }
 
-/// True for a code that a moment mends: a broker's own that passes, or that of a partition that librdkafka does not know yet. A
-/// broker that does not answer is none of those, since the question itself has waited for its answer.
+/// Returns true for an error that passes within a moment: a broker's passing code, or that of a partition that
+/// librdkafka does not know yet. A broker that does not answer is no such error, because the request itself has
+/// waited.
 fn passes(code: RDKafkaErrorCode) -> bool {
     let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32;
     code == RDKafkaErrorCode::UnknownPartition || is_of_broker && meaning(code).is_passing()
 }
 
-/// Of each of these partitions the record at an offset, or the first one after it. Where there is neither, it is not among
-/// them.
+/// Returns the record of each partition at the given offset, or the first one after it. A partition without such a
+/// record is missing in the result.
 pub fn records_at(
     settings: &KafkaSettings,
     offsets: &BTreeMap<(Topic, i32), i64>,
-) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, LookError> {
+) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, MetadataError> {
     let mut records = BTreeMap::new();
     let mut wanted = offsets.clone();
     if wanted.is_empty() {
@@ -254,30 +268,32 @@ pub fn records_at(
     }
     let stopped = |(topic, partition), why| {
         let topic = settings.topics.get(topic).to_owned();
-        LookError::Stopped { topic, partition, why }
+        MetadataError::Stopped { topic, partition, why }
     };
     let mut source =
         KafkaSource::new(settings, GROUP).map_err(|error| unreachable(settings, error.to_string()))?;
     let mut deadline = ReadDeadline::new(RECORDS_DEADLINE, Instant::now());
     let mut ids = BTreeMap::new();
     while !wanted.is_empty() {
-        match deadline.look(&source, wanted.keys().copied(), Instant::now()) {
-            Some(Overdue::Partition { topic, partition, why }) => return Err(stopped((topic, partition), why)),
-            Some(Overdue::Silence { why }) => return Err(LookError::Silent { why }),
+        match deadline.check(&source, wanted.keys().copied(), Instant::now()) {
+            Some(ReadTimeout::Partition { topic, partition, why }) => {
+                return Err(stopped((topic, partition), why));
+            }
+            Some(ReadTimeout::Silence { why }) => return Err(MetadataError::Silent { why }),
             None => {}
         }
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(100), &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Records(given) => {
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Records(given) => {
                 let record = given.record(0);
                 let partition = (record.position.topic, record.position.partition);
                 if wanted.remove(&partition).is_some() {
                     records.insert(partition, OwnedRecord::from(&record));
                 }
             }
-            Polled::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
-            Polled::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason.text)),
+            SourceEvent::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
+            SourceEvent::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason.text)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
         for (topic, partition) in found.iter().copied().chain(offsets.keys().copied()) {
@@ -285,7 +301,7 @@ pub fn records_at(
                 continue;
             };
             if *ids.entry(topic).or_insert(id) != id {
-                let why = "it was deleted and created again while it was looked at; try again".to_owned();
+                let why = "it was deleted and created again while it was read; try again".to_owned();
                 return Err(stopped((topic, partition), why));
             }
         }
@@ -302,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_told() {
+    fn what_a_moment_mends_is_asked_again_and_what_it_does_not_is_an_error() {
         use RDKafkaErrorCode::{
             AllBrokersDown, KafkaStorageError, NotLeaderForPartition, TopicAuthorizationFailed, Unknown,
             UnknownPartition, UnsupportedVersion,

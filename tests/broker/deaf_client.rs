@@ -1,4 +1,4 @@
-//! A client that a broker's outage has left deaf is replaced: no outage that ends leaves anything unread.
+//! A client that a broker's outage has left deaf is replaced: no outage that ends leaves records unread.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,11 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// How often it is frozen; `OPTVIEW_TEST_FREEZES` says otherwise, as for a night's run of 50.
+/// Number of times that the broker is frozen. `OPTVIEW_TEST_FREEZES` changes it, for example to 50 for a night's
+/// run.
 const FREEZES: usize = 3;
 const FROZEN: Duration = Duration::from_secs(6);
-/// A deaf client is replaced after 30 s, and may be so again.
+/// Time limit of the healing. A deaf client is replaced after 30 s, and perhaps several times.
 const HEALED_WITHIN: Duration = Duration::from_secs(300);
 
 fn a_broker_that_was_frozen_is_read_again_each_time(rig: &Rig) {
@@ -39,7 +40,7 @@ fn a_broker_that_was_frozen_is_read_again_each_time(rig: &Rig) {
         std::thread::sleep(FROZEN);
         broker.thaw();
         check_is_read(rig, &server, 2 * round as u64);
-        // Restarted in between, too.
+        // In some rounds, the broker is restarted meanwhile.
         if round % 2 == 1 {
             broker.kill();
             broker.restart();
@@ -54,12 +55,13 @@ fn a_cluster_that_has_moved_to_another_address_is_read_there(rig: &Rig) {
     let broker = own(rig);
     rig.create_topics(2);
     put(rig, &[created("a")]);
-    // Where it will be cannot be known before, so whoever is to find it is given the addresses in turn.
+    // The next port of a broker is not known in advance, so the broker moves once, and the server gets both
+    // addresses.
     let first = broker.move_to_another_port();
     let second = rig.settings.brokers.clone();
     let server = Server::start(rig, &["--brokers", &format!("{second},{first}")]);
     server.wait_until_live().check();
-    // Back to the one that it had.
+    // The broker moves back to its first port.
     broker.move_to(&second);
     check_is_read(rig, &server, 0);
 }
@@ -68,7 +70,7 @@ fn own(rig: &Rig) -> &Kafka {
     rig.own_broker.as_ref().expect("the test asks for one")
 }
 
-/// Whether what is put on the topics now is shown.
+/// Checks that a record that is put now becomes visible.
 fn check_is_read(rig: &Rig, server: &Server, round: u64) {
     let (became, status) = [("processing", "running"), ("pending", "queued")][(round % 2) as usize];
     put(rig, &[job("a", became, 10 + round)]);

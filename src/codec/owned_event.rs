@@ -1,19 +1,19 @@
-//! Events that own their texts, for those whose payload was rewritten before it was read.
+//! Events that own their texts, for payloads that were rewritten before they were decoded.
 
 use std::borrow::Cow;
 
-use super::{Decoded, PartialMetadata};
+use super::{DecodedPayload, PartialMetadata};
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 
-/// Copies every text that is borrowed.
-pub fn decoded(decoded: Decoded<'_>) -> Decoded<'static> {
-    let Decoded { metadata, body, nulled_numbers } = decoded;
+/// Copies every borrowed text.
+pub fn own_payload(decoded: DecodedPayload<'_>) -> DecodedPayload<'static> {
+    let DecodedPayload { metadata, body, nulled_numbers } = decoded;
     let metadata = metadata.map(|PartialMetadata { event_id, occurred_at, sequence }| PartialMetadata {
         event_id: text_if_any(event_id),
         occurred_at,
         sequence,
     });
-    Decoded { metadata, body: owned_body(body), nulled_numbers }
+    DecodedPayload { metadata, body: owned_body(body), nulled_numbers }
 }
 
 fn owned_body(body: Body<'_>) -> Body<'static> {

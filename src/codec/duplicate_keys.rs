@@ -1,5 +1,5 @@
-//! Free JSON objects that name a key twice. Readers would be served both, and each takes another one: as in most parsers, the last
-//! counts, where the first stood.
+//! Removes duplicate keys from free JSON objects. Readers would otherwise get both values and each choose another
+//! one. As in most parsers, the last value counts, in the place of the first key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The same JSON text in which every object has each of its keys once. The text must be valid, and nested no deeper than may be
-/// gone through by recursion.
-pub fn rewritten(text: &str) -> serde_json::Result<String> {
+/// Returns the same JSON text with each key once in every object. The text must be valid, and its nesting shallow
+/// enough for recursion.
+pub fn without_duplicate_keys(text: &str) -> serde_json::Result<String> {
     let mut out = String::with_capacity(text.len());
     write(text, &mut out)?;
     Ok(out)
@@ -85,7 +85,7 @@ mod tests {
             (r#"{"\"":1,"\"":2}"#, r#"{"\"":2}"#),
             (r#"{}"#, r#"{}"#),
         ] {
-            assert_eq!(rewritten(text).unwrap(), expected);
+            assert_eq!(without_duplicate_keys(text).unwrap(), expected);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A topic that is deleted and created again has other records at the same offsets. It is known by its id: at the start, while
-//! it is read, and while it is archived.
+//! A topic that is deleted and created again has other records at the same offsets. It is recognized by its id: at
+//! the start, while it is read, and while it is archived.
 
 use optview::domain::Topic;
 use optview::source::archive::Manifest;
@@ -40,11 +40,11 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// `count` is how many records the new topic has, where the old one had three.
+/// Checks that the partition stops. `count` is the number of records of the new topic; the old one had three.
 fn check_stops(rig: &Rig, count: u64) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(1);
-    // From now on, the partitions' leaders have an epoch above that of a new topic's.
+    // After this, the partitions' leaders have an epoch above that of a new topic's.
     broker.kill();
     broker.restart();
     put(rig, &[created("a"), job("a", "pending", 1), job("b", "pending", 1), job("c", "pending", 1)]);
@@ -56,11 +56,11 @@ fn check_stops(rig: &Rig, count: u64) {
     let name = rig.settings.topics.get(Topic::Jobs);
     let is_stopped = |server: &Server, why: &str| {
         let report = server.wait_for("stopped", |report| report.state == "stalled" && report.is_stopped(name, 0));
-        let said = report.last_error.expect("it is said");
-        assert!(said.contains(why) && said.contains("optview rebuild"), "{said}");
+        let error = report.last_error.expect("an error");
+        assert!(error.contains(why) && error.contains("optview rebuild"), "{error}");
     };
     is_stopped(&server, "created again");
-    // The others are read on.
+    // The other topics are read on.
     put(rig, &[created("d")]);
     wait_until("d is there", || (server.get("/optimizations/d").status == 200).then_some(()));
     assert!(server.stop().0.success());
@@ -70,13 +70,13 @@ fn check_stops(rig: &Rig, count: u64) {
 
 fn create_again(rig: &Rig) {
     delete_topic(rig, Topic::Jobs);
-    // It cannot be made while the old one is still being removed.
+    // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
 }
 
 fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
     use optview::source::kafka::KafkaSource;
-    use optview::source::{Polled, Source as _};
+    use optview::source::{Source as _, SourceEvent};
     rig.create_topics(1);
     put(rig, &[job("a", "pending", 1)]);
     let mut source = KafkaSource::new(&rig.settings, "optview-tests").expect("a source");
@@ -84,7 +84,7 @@ fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
         wait_until("the source says it", || {
             let mut found = Vec::new();
             source.poll(std::time::Duration::from_millis(20), &mut |polled| {
-                if let Polled::Found { topic, partition, watermarks } = polled {
+                if let SourceEvent::Found { topic, partition, watermarks } = polled {
                     found.push((topic, partition, watermarks.low));
                 }
             });
@@ -110,7 +110,7 @@ fn a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_
     server.wait_until_all_is_kept(rig).check();
     assert!(server.stop().0.success());
     create_again(rig);
-    // Offset 1, where the last record was, is a marker now, and so is 3.
+    // Offset 1, where the last record was, is a transaction marker now, and so is offset 3.
     let producer = transactional(rig);
     for sequence in [3, 4] {
         transaction(rig, &producer, &[job("a", "failed", sequence)], true);
@@ -118,21 +118,21 @@ fn a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_
     check_verify_tells(rig);
     let server = Server::start(rig, &[]);
     let report = server.wait_for("stopped", |report| report.state == "stalled");
-    let said = report.last_error.expect("it is said");
-    assert!(said.contains("its id was"), "{said}");
+    let error = report.last_error.expect("an error");
+    assert!(error.contains("its id was"), "{error}");
     check_verify_tells(rig);
     assert_eq!(server.get("/optimizations/a").body["status"], "running");
 }
 
-/// Whether the store's own checks see it, with a process that serves it and without, though the new topic has what the positions
-/// say.
+/// Checks that the store's own verification detects it, with a process that serves the store and without one,
+/// although the new topic reaches the store's positions.
 fn check_verify_tells(rig: &Rig) {
     let data = rig.directory.path().join("data");
     let data = data.to_str().expect("text");
     let verified = rig.optview(&["verify", "--data-dir", data]).output().expect("a program to run");
-    let told = String::from_utf8_lossy(&verified.stdout);
+    let stdout = String::from_utf8_lossy(&verified.stdout);
     assert_eq!(verified.status.code(), Some(3), "{verified:?}");
-    assert!(told.contains("created again: its id was"), "{told}");
+    assert!(stdout.contains("created again: its id was"), "{stdout}");
 }
 
 fn an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again(rig: &Rig) {
@@ -147,12 +147,12 @@ fn an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again(rig: 
     let new: Vec<_> = (0..9).map(|number| job(&format!("new-{number}"), "processing", 1)).collect();
     put(rig, &new);
     assert_eq!(follow.wait().code(), Some(1), "it ends, and not as if all were well");
-    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
-    assert!(said.contains("created again"), "{said}");
+    let error = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("the file of stderr");
+    assert!(error.contains("created again"), "{error}");
     assert_eq!(records(), Some(3), "none of the new topic's");
     let again = rig.optview(&["archive", "export", text]).output().expect("a program to run");
-    let said = String::from_utf8_lossy(&again.stderr);
-    assert!(!again.status.success() && said.contains("created again"), "{said}");
+    let error = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && error.contains("created again"), "{error}");
     let verified = rig.optview(&["archive", "verify", text]).output().expect("a program to run");
     assert!(verified.status.success(), "{verified:?}");
 }

@@ -1,5 +1,6 @@
-//! Why a request to the cluster came to nothing: librdkafka answers that it timed out, or was given up, and tells the reason
-//! beside, before it tries again. For clients that are told nothing else; `watch.rs` is for the one that reads.
+//! The context of clients that send requests. librdkafka answers a failed request with a timeout or an abort, and
+//! reports the reason separately, before it tries again; this context keeps that reason. The reading client has
+//! `consumer_watch.rs`.
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
@@ -9,12 +10,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// The last reason told, with its code where it has one.
+/// The last reported reason, with its code if it has one.
 #[derive(Default)]
-pub struct Reasons(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
+pub struct ErrorContext(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
 
-impl Reasons {
-    /// The error, and the reason for it where one is known.
+impl ErrorContext {
+    /// Returns the text of the error, and the reason for it if one is known.
     pub fn explain(&self, error: &KafkaError) -> String {
         match &*self.0.lock() {
             Some((_, reason)) => format!("{error}: {reason}"),
@@ -22,20 +23,20 @@ impl Reasons {
         }
     }
 
-    /// Why nobody answers, where that was told: librdkafka's code, and a text.
+    /// Returns the last reason with a code: librdkafka's code, and a text.
     pub fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.0.lock().clone().and_then(|(code, text)| Some((code?, text)))
     }
 
-    /// The cluster has answered, so that no reason holds any more.
+    /// Forgets the reason, because the cluster has answered.
     pub fn clear(&self) {
         self.0.lock().take();
     }
 }
 
-impl ConsumerContext for Reasons {}
+impl ConsumerContext for ErrorContext {}
 
-impl ClientContext for Reasons {
+impl ClientContext for ErrorContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Errors reach `error` too.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
@@ -44,7 +45,8 @@ impl ClientContext for Reasons {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         let mut held = self.0.lock();
-        // That no broker answers is told after each of them has been, and says less.
+        // librdkafka reports that all brokers are down after each of them is. That report is less precise than the
+        // one before.
         if held.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
             let text = match code {
                 Some(code) => format!("{code}: {reason}"),
@@ -55,6 +57,6 @@ impl ClientContext for Reasons {
     }
 
     fn stats(&self, _: Statistics) {
-        // The crate's own logs all of them.
+        // The crate's own implementation would log all of them.
     }
 }

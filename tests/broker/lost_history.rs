@@ -1,9 +1,9 @@
-//! History that is gone before it was read, and a topic that is not the one that was read, stop their partition and
-//! say what to do; the others go on.
+//! History that is removed before it is read, and a topic that is not the one that was read, stop their partition
+//! with an instruction; the other partitions go on.
 
 use optview::domain::Topic;
 
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
@@ -49,11 +49,11 @@ fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig
         &[created("a").to(0), created("b").to(1), job("a", "pending", 1).to(0), job("b", "pending", 1).to(1)],
     );
     read_all_and_stop(rig);
-    // What comes next is lost in part.
+    // A part of the next records is lost.
     put(rig, &[job("a", "processing", 2).to(0), job("a", "completed", 3).to(0), job("a", "pending", 4).to(0)]);
     delete_records(rig, Topic::Jobs, 0, 3);
     put(rig, &[job("b", "completed", 2).to(1)]);
-    // The others go on, and as soon as while all is well.
+    // The other partitions go on, as fast as in normal operation.
     let server = Server::start(rig, &["--catch-up-sync-interval", "1h"]);
     check_stopped(rig, &server, Topic::Jobs);
     wait_for_status(&server, "b", "succeeded");
@@ -68,13 +68,13 @@ fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig
 
 fn check_made_anew(rig: &Rig, records: u64) {
     rig.create_topics(1);
-    let jobs: Vec<Put> = ["pending", "waiting", "processing"].map(|became| job("a", became, 1)).into();
+    let jobs: Vec<PutRecord> = ["pending", "waiting", "processing"].map(|became| job("a", became, 1)).into();
     put(rig, &jobs);
     put(rig, &[created("a")]);
     read_all_and_stop(rig);
     delete_topic(rig, Topic::Jobs);
     rig.create_topics(1);
-    let others: Vec<Put> = (1..=records).map(|sequence| job("other", "pending", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=records).map(|sequence| job("other", "pending", sequence)).collect();
     put(rig, &others);
     let server = Server::start(rig, &[]);
     check_stopped(rig, &server, Topic::Jobs);
@@ -109,10 +109,10 @@ fn read_all_and_stop(rig: &Rig) {
     assert!(server.stop().0.success());
 }
 
-/// Partition 0 of the topic has stopped, and the status says so, and what to do.
+/// Checks that partition 0 of the topic has stopped, and that the status shows it with an instruction.
 fn check_stopped(rig: &Rig, server: &Server, topic: Topic) {
     let name = rig.settings.topics.get(topic);
-    // The state is told a moment after the partition.
+    // The state changes a moment after the partition's report.
     let report = server.wait_for("stopped", |report| report.is_stopped(name, 0) && report.state == "stalled");
     let message = report.last_error.as_deref().expect("a message");
     for part in [name, "optview rebuild"] {

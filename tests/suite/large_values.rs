@@ -1,4 +1,4 @@
-//! Views of any size: what is too large for one value is kept in pieces, and nobody notices.
+//! Views of any size: a record that is too large for one value is stored in pieces, which no reader notices.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,25 +11,25 @@ use optview::domain::{Commit, Job, Optimization, Position, Timestamp, Topic};
 use optview::store::{ListQuery, OpenStore, Writer};
 use serde_json::Value;
 
-use crate::made;
+use crate::fixtures;
 
 fn object(seed: u64, members: u64) -> String {
     let members: BTreeMap<String, String> =
-        (0..members).map(|at| (format!("Time {at} [s]"), made::text(seed + at, 40))).collect();
+        (0..members).map(|at| (format!("Time {at} [s]"), fixtures::text(seed + at, 40))).collect();
     serde_json::to_string(&members).unwrap()
 }
 
-/// A job of 64 statuses, each with a long event id, and with runs in no pattern.
+/// Returns a job of 64 statuses, each with a long event id, and with runs in no pattern.
 fn large_job(seed: u64) -> Job {
     let mut job = Job::default();
     for sequence in 1..=63 {
-        let mut stamp = made::stamp(sequence);
-        stamp.version.event_id = made::text(seed + sequence, 200).into();
+        let mut stamp = fixtures::stamp(sequence);
+        stamp.version.event_id = fixtures::text(seed + sequence, 200).into();
         job.apply(&JobChange::Processing, stamp);
     }
     let metrics = Some(JsonObject(object(seed, 500).into()));
-    job.apply(&JobChange::Completed { metrics }, made::stamp(64));
-    let mut random = made::Random(seed);
+    job.apply(&JobChange::Completed { metrics }, fixtures::stamp(64));
+    let mut random = fixtures::Random(seed);
     for _ in 0..2_000 {
         let metadata = Metadata { event_id: "run".into(), occurred_at: Timestamp::default(), sequence: 0 };
         let source = Position { topic: Topic::MultistartRuns, partition: 0, offset: 0 };
@@ -40,20 +40,20 @@ fn large_job(seed: u64) -> Job {
 }
 
 fn large(id: &str, seed: u64) -> Optimization {
-    let (name, description) = (made::text(seed, 50_000), made::text(seed + 1, 200_000));
-    let mut optimization = made::optimization(id, 1, name, description);
+    let (name, description) = (fixtures::text(seed, 50_000), fixtures::text(seed + 1, 200_000));
+    let mut optimization = fixtures::optimization(id, 1, name, description);
     optimization.created.as_mut().unwrap().value.objectives = Some(object(seed, 400).into());
-    optimization.link(&Arc::from("job-1"), made::stamp(2));
+    optimization.link(&Arc::from("job-1"), fixtures::stamp(2));
     optimization.job = large_job(seed);
     optimization
 }
 
 fn small(id: &str) -> Optimization {
-    made::optimization(id, 1, "short".to_owned(), String::new())
+    fixtures::optimization(id, 1, "short".to_owned(), String::new())
 }
 
 fn open(directory: &Path) -> Writer {
-    let OpenStore { writer, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, moved_aside, .. } = fixtures::open(directory);
     assert_eq!(moved_aside, None);
     writer
 }
@@ -67,7 +67,7 @@ fn commit(writer: &Writer, commit: Commit, number: u64) {
 }
 
 fn tree_lens(directory: &Path) -> BTreeMap<&'static str, usize> {
-    let db = made::open_database(directory);
+    let db = fixtures::open_database(directory);
     let trees = ["optimizations", "jobs", "pieces", "dead-letters"];
     for tree in trees {
         let longest = db.open_tree(tree).unwrap().iter().map(|entry| entry.unwrap().1.len()).max();
@@ -99,8 +99,8 @@ fn large_records_are_read_back_and_leave_nothing_behind_when_they_shrink() {
     let writer = open(directory.path());
     let (first, other) = (large("optimization-1", 1), small("optimization-2"));
     let jobs = vec![(Arc::from("job-parked"), Some(Arc::new(large_job(5))))];
-    commit(&writer, Commit { jobs, ..made::commit_of(vec![first.clone(), other.clone()]) }, 1);
-    writer.commit(Commit::default(), vec![made::dead_letter(3, vec![7; 1 << 20])], 2).unwrap();
+    commit(&writer, Commit { jobs, ..fixtures::commit_of(vec![first.clone(), other.clone()]) }, 1);
+    writer.commit(Commit::default(), vec![fixtures::dead_letter(3, vec![7; 1 << 20])], 2).unwrap();
     check(&writer, &first);
     check(&writer, &other);
     writer.finish().unwrap();
@@ -111,10 +111,10 @@ fn large_records_are_read_back_and_leave_nothing_behind_when_they_shrink() {
     check(&writer, &other);
     assert_eq!(writer.parked_job("job-parked").unwrap(), Some(large_job(5)));
     assert_eq!(writer.dead_letters(), 1);
-    // The same once more, another large one, a small one.
+    // The records are the same one again, another large one, and a small one.
     for (number, next) in (1..).zip([first, large("optimization-1", 2), small("optimization-1")]) {
         let jobs = vec![(Arc::from("job-parked"), (number < 3).then(|| Arc::new(large_job(5 + number))))];
-        commit(&writer, Commit { jobs, ..made::commit_of(vec![next.clone()]) }, number);
+        commit(&writer, Commit { jobs, ..fixtures::commit_of(vec![next.clone()]) }, number);
         check(&writer, &next);
     }
     assert_eq!(writer.parked_job("job-parked").unwrap(), None);
@@ -128,15 +128,18 @@ fn large_records_are_read_back_and_leave_nothing_behind_when_they_shrink() {
 fn a_reader_never_sees_a_mix_or_an_error_while_large_values_are_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let writer = open(directory.path());
-    // Back and forth between few values: a reader may find the same one again, and yet not have seen it whole.
+    // The values alternate between few, so that a reader may find the same value before and after a read although
+    // it changed in between.
     let values: Vec<Optimization> = [100_000, 100_000]
         .into_iter()
         .zip(0..)
-        .map(|(len, seed)| made::optimization("optimization-1", 1, seed.to_string(), made::text(seed, len)))
+        .map(|(len, seed)| {
+            fixtures::optimization("optimization-1", 1, seed.to_string(), fixtures::text(seed, len))
+        })
         .collect();
     let text_of = |value: &Optimization| value.description.as_ref().unwrap().value.clone();
     let descriptions: Vec<_> = values.iter().map(text_of).collect();
-    commit(&writer, made::commit_of(vec![values[0].clone()]), 1);
+    commit(&writer, fixtures::commit_of(vec![values[0].clone()]), 1);
     let ended = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| {
         let read = || {
@@ -157,7 +160,7 @@ fn a_reader_never_sees_a_mix_or_an_error_while_large_values_are_replaced() {
         while begin.elapsed() < Duration::from_secs(3) && !readers.iter().any(|reader| reader.is_finished()) {
             number += 1;
             let value = values[number as usize % values.len()].clone();
-            if writer.commit(made::commit_of(vec![value]), Vec::new(), number).is_err() {
+            if writer.commit(fixtures::commit_of(vec![value]), Vec::new(), number).is_err() {
                 break;
             }
         }

@@ -1,5 +1,5 @@
-//! A broker that speaks TLS only and asks for a password: read like any other by who has both, and said, while the reads go
-//! on, by who has not.
+//! A broker that accepts only TLS and requires a password: a client with both reads it like any other, and a
+//! client without reports it while it keeps serving reads.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[Test {
 
 const PASSWORD: &str = "correct-horse";
 
-/// A broker whose only listener for clients is SASL over TLS, with a certificate of its own making for 127.0.0.1.
+/// Starts a broker whose only listener for clients is SASL over TLS, with a self-signed certificate for 127.0.0.1.
 pub fn broker() -> Kafka {
     let directory = tempfile::tempdir().expect("a directory for the certificate");
     let (store, certificate) = (directory.path().join("broker.p12"), directory.path().join("broker.pem"));
@@ -55,14 +55,14 @@ fn client_properties(certificate: &Path, password: &str) -> Vec<(String, String)
     ]
 }
 
-/// Java's own tool: where a broker runs, it is.
+/// Makes a certificate with Java's own tool, which every machine with a broker has.
 fn make_certificate(store: &Path, certificate: &Path) {
     let keytool = |arguments: &[&str]| {
         let mut command = Command::new("keytool");
         command.args(arguments).arg("-keystore").arg(store).args(["-storepass", PASSWORD, "-alias", "broker"]);
         let output = command.output().expect("keytool, which comes with Java");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output_text}{}", String::from_utf8_lossy(&output.stderr));
     };
     let name = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-ext", "bc:c"];
     keytool(&[&["-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12", "-validity", "2"], &name[..]].concat());
@@ -78,18 +78,18 @@ fn a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_s
     assert!(server.stop().0.success());
     put(rig, &[job("a", "completed", 2)]);
 
-    // The last of a key counts. `probe`: whom this machine trusts.
-    let said = refused(rig, &["--kafka-property", "sasl.password=wrong-horse"]);
-    assert!(said.starts_with("Authentication"), "{said}");
-    let said = refused(rig, &["--kafka-property", "ssl.ca.location=probe"]);
-    assert!(said.contains("SSL"), "{said}");
+    // The last value of a key counts. `probe` stands for the certificates that this machine trusts.
+    let output_text = refused(rig, &["--kafka-property", "sasl.password=wrong-horse"]);
+    assert!(output_text.starts_with("Authentication"), "{output_text}");
+    let output_text = refused(rig, &["--kafka-property", "ssl.ca.location=probe"]);
+    assert!(output_text.contains("SSL"), "{output_text}");
 
     let server = Server::start(rig, &[]);
     server.wait_until_live().check();
     wait_for_status(&server, "a", "succeeded");
 }
 
-/// What is said by one with these arguments. It goes on serving what it has.
+/// Returns the error of a server with these arguments, which keeps serving its store.
 fn refused(rig: &Rig, wrong: &[&str]) -> String {
     let given = rig.settings.properties.iter().map(|(key, value)| format!("{key}={value}"));
     let given: Vec<String> = given.flat_map(|property| ["--kafka-property".to_owned(), property]).collect();
@@ -97,7 +97,7 @@ fn refused(rig: &Rig, wrong: &[&str]) -> String {
     let mut server = Server::start(rig, &arguments);
     let report = server.wait_for("an error", |report| report.last_error.is_some());
     assert_ne!(report.state, "live");
-    // What the store has is worth having, and is said to be old.
+    // The store's views are worth serving, marked as old.
     let ready = server.get("/readyz");
     assert_eq!((ready.status, &ready.body["status"]), (200, &"stale".into()));
     let view = server.get("/optimizations/a");

@@ -1,14 +1,14 @@
-//! What lists are filtered by, as a stored response says it: found by the order in which `push_response` writes its keys,
-//! which is part of the layout, and without parsing what stands between.
+//! The list filter over stored responses. It finds values by the order in which `push_response` writes the keys,
+//! which belongs to the layout, and does not parse the rest.
 
-use super::{Damaged, Layout};
+use super::{CorruptValue, Layout};
 use crate::domain::Status;
 
-/// What a stored optimization has to say to stand in a list. `None` accepts anything.
+/// The values that a stored optimization must have to appear in a list. `None` accepts any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     organization_id: Option<Vec<u8>>,
-    /// As the response has them: JSON.
+    /// The project id as JSON, as in the response. `status` and `kind` are JSON too.
     project_id: Option<Vec<u8>>,
     status: Option<Vec<u8>>,
     kind: Option<Vec<u8>>,
@@ -34,8 +34,8 @@ impl Filter {
         }
     }
 
-    /// Whether readers may see the optimization at all, and it says what is asked for.
-    pub fn accepts(&self, stored: &[u8], layout: &Layout) -> Result<bool, Damaged> {
+    /// Returns true if readers may see the optimization and its values match the filter.
+    pub fn accepts(&self, stored: &[u8], layout: &Layout) -> Result<bool, CorruptValue> {
         let is = |wanted: &Option<Vec<u8>>, found: &[u8]| wanted.as_ref().is_none_or(|wanted| wanted == found);
         if !layout.shown || !is(&self.organization_id, &stored[layout.organization_id.clone()]) {
             return Ok(false);
@@ -43,46 +43,46 @@ impl Filter {
         if self.project_id.is_none() && self.status.is_none() && self.kind.is_none() {
             return Ok(true);
         }
-        let found = Said::by(&stored[layout.response.clone()]).ok_or_else(|| {
-            Damaged::new("optimization", "its response does not begin with the keys that lists ask for")
+        let found = FilterFields::find_in(&stored[layout.response.clone()]).ok_or_else(|| {
+            CorruptValue::new("optimization", "its response does not begin with the keys that lists ask for")
         })?;
         Ok(is(&self.project_id, found.project_id) && is(&self.status, found.status) && is(&self.kind, found.kind))
     }
 }
 
-/// Values of a response, as JSON.
+/// The filtered values of a response, as JSON.
 #[derive(Debug, PartialEq, Eq)]
-struct Said<'a> {
+struct FilterFields<'a> {
     project_id: &'a [u8],
     status: &'a [u8],
     kind: &'a [u8],
 }
 
-impl<'a> Said<'a> {
-    fn by(response: &'a [u8]) -> Option<Said<'a>> {
+impl<'a> FilterFields<'a> {
+    fn find_in(response: &'a [u8]) -> Option<FilterFields<'a>> {
         let mut rest = response;
-        take(&mut rest, br#"{"id":"#)?;
-        take(&mut rest, br#","name":"#)?;
-        take(&mut rest, br#","description":"#)?;
-        let project_id = take(&mut rest, br#","project_id":"#)?;
-        take(&mut rest, br#","organization_id":"#)?;
-        let status = take(&mut rest, br#","status":"#)?;
-        let kind = take(&mut rest, br#","kind":"#)?;
-        Some(Said { project_id, status, kind })
+        take_value(&mut rest, br#"{"id":"#)?;
+        take_value(&mut rest, br#","name":"#)?;
+        take_value(&mut rest, br#","description":"#)?;
+        let project_id = take_value(&mut rest, br#","project_id":"#)?;
+        take_value(&mut rest, br#","organization_id":"#)?;
+        let status = take_value(&mut rest, br#","status":"#)?;
+        let kind = take_value(&mut rest, br#","kind":"#)?;
+        Some(FilterFields { project_id, status, kind })
     }
 }
 
-/// Takes a key and its value, which is a text or null. Gives the value.
-fn take<'a>(rest: &mut &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+/// Takes a key and its value, which is a text or null. Returns the value.
+fn take_value<'a>(rest: &mut &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let from = rest.strip_prefix(key)?;
-    let length = if from.starts_with(b"null") { 4 } else { length_of_text(from)? };
+    let length = if from.starts_with(b"null") { 4 } else { text_len(from)? };
     let (value, after) = from.split_at_checked(length)?;
     *rest = after;
     Some(value)
 }
 
-/// How long the text is that begins here, its quotes included.
-fn length_of_text(json: &[u8]) -> Option<usize> {
+/// Returns the length of the text at the beginning of `json`, its quotes included.
+fn text_len(json: &[u8]) -> Option<usize> {
     let inner = json.strip_prefix(b"\"")?;
     let mut is_escaped = false;
     let end = inner.iter().position(|&byte| {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn text() -> impl Strategy<Value = String> {
-        // Quotes, backslashes and what looks like keys are what could lead astray.
+        // Quotes, backslashes and texts that look like keys could mislead the search.
         prop_oneof![any::<String>(), r#"[\\",:a-c{}\n]{0,12}"#, Just(r#"","project_id":"x"#.to_owned())]
     }
 
@@ -141,7 +141,7 @@ mod tests {
             let status = status.map(|at| Status::ALL[at]);
             let mut response = Vec::new();
             push_response(&view(&texts, status, kind.as_deref()), &mut response);
-            let found = Said::by(&response).unwrap();
+            let found = FilterFields::find_in(&response).unwrap();
             let json = |text: Option<&str>| serde_json::to_vec(&text).unwrap();
             prop_assert_eq!(found.project_id, json(Some(&texts[1])));
             prop_assert_eq!(found.status, json(status.map(Status::as_str)));
@@ -154,8 +154,8 @@ mod tests {
             let mut response = Vec::new();
             push_response(&view(&["n".into(), "p".into(), "o".into()], None, Some("k")), &mut response);
             response.truncate(cut);
-            let _ = Said::by(&response);
-            let _ = Said::by(&bytes);
+            let _ = FilterFields::find_in(&response);
+            let _ = FilterFields::find_in(&bytes);
         }
     }
 }

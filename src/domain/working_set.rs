@@ -1,14 +1,15 @@
-//! The records that are in memory: what has been touched lately, changed or not. Folding works on these only; whoever
-//! drives it loads what is missing and writes what has changed.
+//! The working set is the records in memory: those touched lately, changed or not. Folding works on these only.
+//! The caller loads missing records and writes changed ones.
 //!
-//! Where a job's state lives: inside the optimization that links it, where that is the only one that ever did and links
-//! it now (its *home*; nearly always). Otherwise it is *parked* under the job's own id, and whichever optimizations link
-//! the job now hold copies. So every optimization is one self-contained record, and nothing is lost that comes early,
-//! late, or for a job that was replaced.
+//! A job's state lives inside the optimization that links it, if that is the only one that ever did and links it
+//! now (its *home*; nearly always). Otherwise it is *parked* under the job's own id, and the optimizations that
+//! link the job now hold copies. So every optimization is one self-contained record, and nothing is lost that
+//! comes early, late, or for a job that was replaced.
 //!
-//! Records are written when each has rested for a while, so the store may hold two that a job binds as of different
-//! times, and a crash may leave it so. What makes that safe: of what a job's state was at the checkpoint, one stored
-//! record always holds all, its parked state or the copy in an optimization that links it now; and loading joins those.
+//! Each record is written after it has rested for a while, so that the store may hold two records of one job as of
+//! different times, and a crash may leave them so. This is safe because one stored record, the parked state or the
+//! copy in an optimization that links the job now, always contains the whole state of the checkpoint, and loading
+//! joins them.
 
 mod invariants;
 
@@ -19,24 +20,24 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::event::{Body, Event};
-use super::ids::Ids;
+use super::id_index::IdIndex;
 use super::job::Job;
 use super::optimization::Optimization;
 
-/// Names a record that the fold needs in memory.
+/// The key of a record that the fold needs in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum RecordKey {
     Optimization(Arc<str>),
     /// The parked job, and every optimization that links it.
     Job(Arc<str>),
 }
 
-/// All that a batch changes, as a value.
+/// The changes of a batch as a value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
     pub optimizations: Vec<Arc<Optimization>>,
-    /// A job's id with its parked state; `None` where it is parked no longer. Those with a state are to be written before
-    /// the optimizations, the others removed after them: a job may be among both.
+    /// Pairs of a job's id and its parked state, which is `None` if the job is no longer parked. States must be
+    /// written before the optimizations, and removals carried out after them: a job may be among both.
     pub jobs: Vec<(Arc<str>, Option<Arc<Job>>)>,
 }
 
@@ -50,15 +51,15 @@ impl Commit {
 pub struct WorkingSet {
     pub(super) optimizations: Slab<OptimizationSlot>,
     pub(super) jobs: Slab<JobSlot>,
-    optimization_ids: Ids,
-    job_ids: Ids,
+    optimization_ids: IdIndex,
+    job_ids: IdIndex,
     dirty_optimizations: Vec<usize>,
     dirty_jobs: Vec<usize>,
-    /// Counts sweeps; a slot keeps the epoch in which it was last touched.
+    /// Number of the present epoch. Each slot keeps the epoch in which it was last touched.
     epoch: u32,
-    /// Counts commits; a slot keeps the commit that last held it.
+    /// Number of commits taken. Each slot keeps the commit that last contained it.
     commits: u64,
-    /// How many optimizations have changed again after a commit held them.
+    /// Number of optimizations that changed again after a commit contained them.
     changed_again: usize,
 }
 
@@ -71,17 +72,17 @@ pub(super) struct OptimizationSlot {
 
 pub(super) struct JobSlot {
     pub(super) id: Arc<str>,
-    /// All optimizations that link the job are in memory and in `claimants`, and `parked` is known.
+    /// True if all optimizations that link the job are in memory and in `claimants`, and `parked` is known.
     pub(super) ready: bool,
     parked_known: bool,
     pub(super) claimants: SmallVec<[usize; 1]>,
-    /// The only claimant, where the job is also linked now.
+    /// The only claimant, if it also links the job now.
     pub(super) home: Option<usize>,
     pub(super) parked: Option<Arc<Job>>,
-    /// Optimizations that held the state, do so no longer, and have not been written since. The slot is dirty while
-    /// there are any.
+    /// Optimizations that held the state, do so no longer, and have not been written since. The slot stays dirty
+    /// while there are any.
     left_unwritten: SmallVec<[usize; 1]>,
-    /// The store has a parked state under this id.
+    /// True if the store has a parked state under this id.
     stored: bool,
     dirty: bool,
     touched_epoch: u32,
@@ -93,13 +94,13 @@ impl WorkingSet {
         self.optimization_slot(id).is_some()
     }
 
-    /// How many records are in memory: optimizations, and jobs that are parked.
+    /// Number of records in memory: optimizations and parked jobs.
     pub fn weight(&self) -> usize {
         let parked = self.jobs.iter().filter(|(_, job)| job.parked.is_some()).count();
         self.optimizations.len() + parked
     }
 
-    /// How many bytes the texts of the records in memory have that producers may make long. Looks at every record.
+    /// Size in bytes of those texts in memory that producers may make long. Reads every record.
     pub fn text_len(&self) -> usize {
         let optimizations = self.optimizations.iter().map(|(_, slot)| slot.record.text_len());
         let parked = self.jobs.iter().filter_map(|(_, slot)| slot.parked.as_ref()).map(|job| job.text_len());
@@ -110,7 +111,7 @@ impl WorkingSet {
         self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
     }
 
-    /// Puts in what the store has of an optimization.
+    /// Adds an optimization as the store has it.
     pub fn load_optimization(&mut self, id: &Arc<str>, stored: Option<Optimization>) {
         if self.holds_optimization(id) {
             return;
@@ -131,7 +132,7 @@ impl WorkingSet {
         }
     }
 
-    /// Puts in the state that the store has parked under a job's id. Every optimization that links the job must have
+    /// Adds the state that the store has parked under a job's id. Every optimization that links the job must have
     /// been loaded before.
     pub fn load_job(&mut self, id: &Arc<str>, parked: Option<Job>) {
         let slot = self.job_slot_or_new(id);
@@ -147,7 +148,7 @@ impl WorkingSet {
         self.join_states(slot);
     }
 
-    /// A crash may have left the job's state in several records, each as of another time.
+    /// Joins the job's states: a crash may have left them in several records, each as of another time.
     fn join_states(&mut self, job: usize) {
         let JobSlot { id, home, parked, claimants, .. } = &self.jobs[job];
         let linking: SmallVec<[usize; 1]> =
@@ -169,7 +170,7 @@ impl WorkingSet {
         }
     }
 
-    /// Takes what has changed and was last touched before `epoch`; all of it where there is none.
+    /// Takes the changes that were last touched before `before_epoch`, or all changes without one.
     pub fn take_changes(&mut self, before_epoch: Option<u32>) -> Commit {
         let mut commit = Commit::default();
         self.commits += 1;
@@ -193,7 +194,7 @@ impl WorkingSet {
             let job = &mut jobs[slot];
             let left = job.left_unwritten.len();
             job.left_unwritten.retain(|optimization| unwritten(*optimization));
-            // What held the state is written without it: the state must not be later.
+            // The record that held the state is written without it, so the state must not be written later.
             let at_once = job.left_unwritten.len() < left;
             if let Some(parked) = job.parked.clone() {
                 job.dirty = !at_once && stays(job.touched_epoch);
@@ -205,7 +206,8 @@ impl WorkingSet {
             if let Some(home) = job.home.filter(|_| at_once && !job.stored) {
                 put(job, Some(optimizations[home].record.job.clone().into()));
             }
-            // What is parked stays until the home is written; where this commit does that, it is removed after it.
+            // The parked state remains until the home is written. If this commit writes the home, it removes the
+            // parked state after it.
             job.dirty = job.home.is_some_and(unwritten) && (job.stored || !job.left_unwritten.is_empty());
             if !job.dirty {
                 job.left_unwritten.clear();
@@ -218,24 +220,24 @@ impl WorkingSet {
         commit
     }
 
-    /// The number of the last commit taken, from 1.
+    /// Number of the last commit taken, counted from 1.
     pub fn commits(&self) -> u64 {
         self.commits
     }
 
-    /// How many optimizations have changed again after a commit held them, since the last call.
+    /// Takes the number of optimizations that changed again after a commit contained them, since the last call.
     pub fn take_changed_again(&mut self) -> usize {
         std::mem::take(&mut self.changed_again)
     }
 
-    /// Starts a new epoch and gives its number.
+    /// Starts a new epoch and returns its number.
     pub fn next_epoch(&mut self) -> u32 {
         self.epoch += 1;
         self.epoch
     }
 
-    /// Lets go of what is unchanged, was last touched before `epoch`, and lies in the store since a commit not later
-    /// than `written`.
+    /// Drops the records that are unchanged, were last touched before `before_epoch`, and are in the store since
+    /// commit `written` or an earlier one.
     pub fn evict(&mut self, before_epoch: u32, written: u64) {
         let old: Vec<usize> = self
             .optimizations
@@ -271,7 +273,7 @@ impl WorkingSet {
         self.optimization_ids.find(id, |slot| *self.optimizations[slot].record.id == *id)
     }
 
-    /// The job's slot, where all that events of the job may change is in memory.
+    /// Returns the job's slot if everything that the job's events may change is in memory.
     pub(super) fn ready_job_slot(&self, id: &str) -> Option<usize> {
         self.job_slot(id).filter(|&slot| self.jobs[slot].ready)
     }
@@ -280,8 +282,8 @@ impl WorkingSet {
         self.job_ids.find(id, |slot| *self.jobs[slot].id == *id)
     }
 
-    /// Brings into the processor's cache what these events are about to touch. Each step of the way to a record waits for
-    /// memory; here all events take one step after another together, so that the waits overlap.
+    /// Prefetches the records of these events into the processor's cache. Each step on the way to a record waits
+    /// for memory; here all events take each step together, so that the waits overlap.
     pub fn warm<'a>(&self, events: impl Iterator<Item = &'a Event<'a>>) {
         let job_id = |event: &'a Event<'a>| match &event.body {
             Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id.as_ref()),
@@ -292,10 +294,10 @@ impl WorkingSet {
         let homes: Vec<usize> = slots.iter().filter_map(|&slot| self.jobs[slot].home).collect();
         let records: Vec<&Optimization> = homes.iter().map(|&home| &*self.optimizations[home].record).collect();
         black_box(slots.iter().fold(0, |sum, &slot| sum ^ self.jobs[slot].id.as_bytes()[0]));
-        black_box(records.iter().fold(0, |sum, record| sum ^ record.job.touched()));
+        black_box(records.iter().fold(0, |sum, record| sum ^ record.job.prefetch()));
     }
 
-    /// The record, to be changed.
+    /// Returns the record for changing, and marks it dirty.
     pub(super) fn change_optimization(&mut self, slot: usize) -> &mut Optimization {
         let held = &mut self.optimizations[slot];
         held.touched_epoch = self.epoch;
@@ -307,15 +309,15 @@ impl WorkingSet {
         Arc::make_mut(&mut held.record)
     }
 
-    /// Notes that an optimization, to be written, holds the job's state no longer.
-    pub(super) fn leave(&mut self, job: usize, optimization: usize) {
+    /// Notes that an optimization that must be written no longer holds the job's state.
+    pub(super) fn note_left(&mut self, job: usize, optimization: usize) {
         let job = self.change_job(job);
         if !job.left_unwritten.contains(&optimization) {
             job.left_unwritten.push(optimization);
         }
     }
 
-    /// The job's slot, its parked state to be changed.
+    /// Returns the job's slot for changing its parked state, and marks it dirty.
     pub(super) fn change_job(&mut self, slot: usize) -> &mut JobSlot {
         let held = &mut self.jobs[slot];
         held.touched_epoch = self.epoch;
@@ -326,7 +328,7 @@ impl WorkingSet {
         held
     }
 
-    /// Where the job lives, if it is not parked.
+    /// Returns the optimization that the job lives in; `None` if it is parked.
     pub(super) fn home_of(&self, job: usize) -> Option<usize> {
         let job = &self.jobs[job];
         match job.claimants[..] {

@@ -1,4 +1,4 @@
-//! Whether an archive is what its manifest says: every byte, every line, and that nothing is missing between the files.
+//! Verification of an archive against its manifest: every byte, every line, and the continuity of the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,27 +6,31 @@ use std::path::Path;
 
 use super::errors::ReadError;
 use super::manifest::{FileEntry, Manifest, Span};
-use super::reader::{FileReader, cannot_read, check_bytes, check_len};
+use super::reader::{FileReader, check_bytes, check_len, read_error};
 use crate::domain::{OwnedRecord, Topic};
 
-/// So many problems of one file are told; one wrong byte may spoil all lines after it.
+/// Maximum number of problems that are reported of one file: one wrong byte may spoil all lines after it.
 const MOST_PROBLEMS_A_FILE: usize = 20;
 
-/// What was looked at, and what was wrong with it.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerificationReport {
     pub files: u64,
-    /// Lines that are sound records.
+    /// Number of lines that are sound records.
     pub records: u64,
-    /// As they are on the disk.
+    /// Size of the verified files on the disk.
     pub bytes: u64,
-    /// Of all the problems, each names its file, and its line where it has one.
+    /// The problems, each with its file, and with its line if it has one.
     pub problems: Vec<String>,
 }
 
-/// Looks at everything. `progress` is told the records of each file that is done.
-pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&Verified)) -> Verified {
-    let mut verified = Verified::default();
+/// Verifies all files, and calls `progress` after each of them.
+pub fn verify(
+    directory: &Path,
+    manifest: &Manifest,
+    mut progress: impl FnMut(&VerificationReport),
+) -> VerificationReport {
+    let mut verified = VerificationReport::default();
     let mut next: BTreeMap<(Topic, i32), i64> = BTreeMap::new();
     for (at, entry) in manifest.files.iter().enumerate() {
         let mut problems = Problems::default();
@@ -40,21 +44,22 @@ pub fn verify(directory: &Path, manifest: &Manifest, mut progress: impl FnMut(&V
         verified.records += check_lines(directory, manifest, entry, &mut problems);
         verified.files += 1;
         verified.bytes += entry.bytes;
-        verified.problems.extend(problems.told(&entry.name));
+        verified.problems.extend(problems.into_messages(&entry.name));
         progress(&verified);
     }
     verified
 }
 
-/// What can be seen without reading a file: that nothing is missing between them, and that each is as long as it is listed.
-pub(super) fn look_over(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
+/// Checks what can be seen without reading the files: that no records are missing between them, and that each is
+/// at least as long as it is listed.
+pub(super) fn check_listing(directory: &Path, manifest: &Manifest) -> Result<(), ReadError> {
     let mut next = BTreeMap::new();
     for entry in &manifest.files {
         for span in &entry.spans {
             let before = next.insert((span.stream, span.partition), span.next);
             gap(entry, span, before).or_else(|| misplaced(manifest, entry, span)).map_or(Ok(()), Err)?;
         }
-        let found = fs::metadata(directory.join(&entry.name)).map_err(|error| cannot_read(&entry.name, &error))?;
+        let found = fs::metadata(directory.join(&entry.name)).map_err(|error| read_error(&entry.name, &error))?;
         check_len(entry, found.len())?;
     }
     Ok(())
@@ -75,7 +80,7 @@ impl Extend<ReadError> for Problems {
 }
 
 impl Problems {
-    fn told(self, file: &str) -> impl Iterator<Item = String> {
+    fn into_messages(self, file: &str) -> impl Iterator<Item = String> {
         let more = (self.more > 0).then(|| format!("{file}: {} more problems", self.more));
         self.first.into_iter().map(|problem| problem.to_string()).chain(more)
     }
@@ -85,7 +90,7 @@ fn wrong(entry: &FileEntry, why: String) -> ReadError {
     ReadError::File { file: entry.name.clone(), why }
 }
 
-/// Where a file does not begin where the one before it ended.
+/// Returns an error if a file does not begin at the offset at which the one before it ended.
 fn gap(entry: &FileEntry, span: &Span, before: Option<i64>) -> Option<ReadError> {
     let before = before.filter(|before| *before != span.first)?;
     let Span { stream, partition, first, .. } = *span;
@@ -106,20 +111,20 @@ fn misplaced(manifest: &Manifest, entry: &FileEntry, span: &Span) -> Option<Read
         .then(|| wrong(entry, format!("{stream}/{partition}: it ends at {next}, before it begins at {first}")))
 }
 
-/// An export adds to the last file only.
+/// Returns an error if a file has grown. An export appends to the last file only.
 fn check_end(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
-    let len = fs::metadata(directory.join(&entry.name)).map_err(|error| cannot_read(&entry.name, &error))?.len();
+    let len = fs::metadata(directory.join(&entry.name)).map_err(|error| read_error(&entry.name, &error))?.len();
     if len <= entry.bytes {
         return Ok(());
     }
     Err(wrong(entry, format!("it has grown: {len} bytes, where the manifest lists {}", entry.bytes)))
 }
 
-/// Gives how many lines are sound.
+/// Checks every line of a file, and returns the number of sound records.
 fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problems: &mut Problems) -> u64 {
     let mut file = match FileReader::open(directory, entry) {
         Ok(file) => file,
-        // That it cannot be opened was told with its bytes.
+        // The check of the bytes has reported that the file cannot be opened.
         Err(_) => return 0,
     };
     let mut found: BTreeMap<(Topic, i32), Span> = BTreeMap::new();
@@ -134,8 +139,8 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
             Some(Err(error)) => Err(error),
             Some(Ok((record, topic))) => {
                 let checked =
-                    check_name(manifest, &record, &topic).and_then(|()| place(entry, &mut found, &record));
-                checked.map_err(|why| file.wrong(why))
+                    check_name(manifest, &record, &topic).and_then(|()| count_record(entry, &mut found, &record));
+                checked.map_err(|why| file.line_error(why))
             }
         };
         sound += u64::from(read.is_ok());
@@ -163,8 +168,12 @@ fn check_name(manifest: &Manifest, record: &OwnedRecord, topic: &str) -> Result<
     }
 }
 
-/// Counts a record where it belongs.
-fn place(entry: &FileEntry, found: &mut BTreeMap<(Topic, i32), Span>, record: &OwnedRecord) -> Result<(), String> {
+/// Counts a record in the span that it belongs to.
+fn count_record(
+    entry: &FileEntry,
+    found: &mut BTreeMap<(Topic, i32), Span>,
+    record: &OwnedRecord,
+) -> Result<(), String> {
     let (position, offset) = (record.position, record.position.offset);
     let Some(listed) = entry.span(position.topic, position.partition) else {
         return Err(format!("{position} is of a partition that the manifest does not list for this file"));

@@ -1,4 +1,4 @@
-//! What producers really write is understood, though it is not what the mapping's own printers write.
+//! The forms that real producers write are accepted, even those that the mapping's own printers never write.
 
 use optview::codec;
 use optview::domain::event::{JobChange, JsonObject, OptimizationChange, RunChange};
@@ -7,7 +7,7 @@ use optview::domain::{Body, Envelope, Position, Record, Topic};
 
 const METADATA: &str = r#""metadata":{"eventId":"e-1","occurredAt":"2026-03-01T09:00:00Z","sequence":"1"}"#;
 
-/// Decodes a record, and gives what `then` makes of it.
+/// Decodes a record, and passes the envelope to `then`.
 fn decoded<T>(topic: Topic, value: &[u8], headers: &[Header<'_>], then: impl FnOnce(&Envelope<'_>) -> T) -> T {
     let position = Position { topic, partition: 0, offset: 0 };
     let headers = headers.to_vec();
@@ -28,7 +28,7 @@ fn created(objectives: &str) -> String {
     )
 }
 
-/// The free object of an event, and how many of its numbers are null.
+/// Returns the free object of an event, and the number of its numbers that became null.
 fn object(topic: Topic, value: &str) -> (String, u32) {
     decoded(topic, value.as_bytes(), &[], |envelope| {
         let object = match &envelope.event.body {
@@ -54,7 +54,7 @@ fn json_may_begin_with_a_byte_order_mark_and_white_space() {
             assert_eq!(id, "job-1", "{value:?}");
         }
     }
-    // With a number that is none, too.
+    // Leading white space is accepted together with a number that is not finite.
     assert_eq!(object(Topic::Jobs, &format!("\n{}", job(r#""completed":{"metrics":{"a":NaN}}"#))).1, 1);
 }
 

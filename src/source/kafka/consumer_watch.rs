@@ -1,4 +1,5 @@
-//! What librdkafka tells the client that reads beside records: trouble with the cluster, and whether it is answered.
+//! The context of the reading client. It collects librdkafka's reports beside records: trouble with the cluster,
+//! and the times of its answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,42 +18,43 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::domain::Topic;
 use crate::source::TopicNames;
 
-/// The same trouble is logged again after this long.
+/// Interval at which the same trouble is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
-/// librdkafka's callbacks. Called on whichever thread polls.
-pub struct Watch {
+/// The callbacks of the reading client. librdkafka calls them on the polling thread.
+pub struct ConsumerWatch {
     names: TopicNames,
-    /// The source's state: a client that takes another one's place goes on with it.
-    state: Arc<Mutex<State>>,
-    answers: Mutex<Answers>,
-    /// Another client has taken this one's place, and what this one says is of no interest any more.
+    /// The source's state, which a replacing client shares.
+    state: Arc<Mutex<TroubleState>>,
+    answers: Mutex<AnswerStats>,
+    /// True once another client has taken this one's place, after which its reports are ignored.
     is_replaced: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
-    /// With the connection; the next answer of the cluster ends it.
+struct TroubleState {
+    /// The trouble with the connection. The cluster's next answer ends it.
     trouble: Option<String>,
-    logged: LogThrottle,
+    logged: TroubleLog,
 }
 
-/// What one client has been answered.
+/// The answers that one client has received.
 #[derive(Default)]
-struct Answers {
-    /// How many there were, of all brokers.
+struct AnswerStats {
+    /// Number of answers of all brokers.
     count: u64,
     last: Option<Instant>,
     /// The next offset to be fetched of each partition.
     fetched: HashMap<(Topic, i32), i64>,
 }
 
-/// What was logged lately, by what it is about.
+/// The times of the last log lines about each kind of trouble.
 #[derive(Default)]
-pub struct LogThrottle(HashMap<String, Instant>);
+pub struct TroubleLog(HashMap<String, Instant>);
 
-impl LogThrottle {
-    /// Logs the same trouble once in a while only: its text may differ each time, in how long an attempt took, say.
+impl TroubleLog {
+    /// Logs the same trouble only once in [`LOG_AGAIN`]. Its text may differ each time, for example in the
+    /// duration of an attempt.
     pub fn warn(&mut self, about: &str, text: &str) {
         if self.0.get(about).is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
             tracing::warn!("trouble with the Kafka cluster, trying again: {text}");
@@ -65,18 +67,23 @@ impl LogThrottle {
     }
 }
 
-impl Watch {
-    pub fn new(names: TopicNames) -> Watch {
-        Watch { names, state: Arc::default(), answers: Mutex::default(), is_replaced: AtomicBool::new(false) }
+impl ConsumerWatch {
+    pub fn new(names: TopicNames) -> ConsumerWatch {
+        ConsumerWatch {
+            names,
+            state: Arc::default(),
+            answers: Mutex::default(),
+            is_replaced: AtomicBool::new(false),
+        }
     }
 
-    /// For the client that takes this one's place.
-    pub fn successor(&self) -> Watch {
-        Watch { state: self.state.clone(), ..Watch::new(self.names.clone()) }
+    /// Creates the context of the client that takes this one's place.
+    pub fn successor(&self) -> ConsumerWatch {
+        ConsumerWatch { state: self.state.clone(), ..ConsumerWatch::new(self.names.clone()) }
     }
 
-    /// Says nothing any more.
-    pub fn replace(&self) {
+    /// Ignores all further reports.
+    pub fn mark_replaced(&self) {
         self.is_replaced.store(true, Ordering::Release);
     }
 
@@ -84,18 +91,18 @@ impl Watch {
         self.state.lock().trouble.clone()
     }
 
-    /// When a broker last answered.
+    /// Returns the time of the last answer of any broker.
     pub fn last_answer(&self) -> Option<Instant> {
         self.answers.lock().last
     }
 
-    /// The next offset to be fetched, as last heard.
+    /// Returns the next offset to be fetched as last reported.
     pub fn fetched(&self, topic: Topic, partition: i32) -> Option<i64> {
         self.answers.lock().fetched.get(&(topic, partition)).copied()
     }
 
-    /// The cluster answers.
-    pub fn connected(&self) {
+    /// Notes that the cluster answers.
+    pub fn note_connected(&self) {
         if self.is_replaced.load(Ordering::Acquire) {
             return;
         }
@@ -111,8 +118,8 @@ impl Watch {
             return;
         }
         let mut state = self.state.lock();
-        // One failure comes several times, with its reason and without; and while no broker answers, that none does
-        // comes again and again, which says less than why the last one did not.
+        // One failure is reported several times, with its reason and without. While no broker answers,
+        // `AllBrokersDown` comes again and again, and is less precise than the last broker's own error.
         if state.trouble.is_some() && (reason.is_empty() || code == RDKafkaErrorCode::AllBrokersDown) {
             return;
         }
@@ -121,8 +128,9 @@ impl Watch {
         state.trouble = Some(text);
     }
 
-    /// A partition's fetch has failed and is tried again. One line a minute for each code: many partitions may have the same.
-    pub fn fetch_failed(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
+    /// Logs that a partition's fetch has failed and is tried again: one line a minute for each code, because many
+    /// partitions may have the same.
+    pub fn note_fetch_error(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
         let name = self.names.get(topic);
         self.state
             .lock()
@@ -140,14 +148,14 @@ impl Watch {
     }
 }
 
-impl ClientContext for Watch {
+impl ClientContext for ConsumerWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Errors reach `error` too, which says them once.
+        // Errors reach `error` too, which logs them once.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition comes here too, as well as to whoever polls its queue.
+        // The end of a partition is reported here too, beside its queue.
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             Some(code) => self.trouble(code, reason),
@@ -155,10 +163,10 @@ impl ClientContext for Watch {
         }
     }
 
-    /// Looks at them. The crate's own would log all of them, 3 KB and more each time.
+    /// Evaluates the statistics. The crate's own implementation would log all of them, 3 KB and more each time.
     fn stats(&self, statistics: Statistics) {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
-            self.connected();
+            self.note_connected();
         }
         let count = statistics.brokers.values().map(|broker| broker.rx).sum();
         let mut answers = self.answers.lock();
@@ -174,7 +182,7 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {
+impl ConsumerContext for ConsumerWatch {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             let text = format!("the group's offsets, which only lag tools read, cannot be published: {error}");
@@ -190,7 +198,7 @@ mod tests {
     #[test]
     fn the_last_trouble_is_the_one_that_says_why() {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
-        let watch = Watch::new(TopicNames::default());
+        let watch = ConsumerWatch::new(TopicNames::default());
         assert_eq!(watch.last_trouble(), None);
         watch.trouble(AllBrokersDown, "1/1 brokers are down");
         assert!(watch.last_trouble().unwrap().contains("1/1"));
@@ -201,13 +209,13 @@ mod tests {
         }
         watch.trouble(Resolve, "kafka: no such host");
         assert!(watch.last_trouble().unwrap().contains("no such host"));
-        watch.connected();
+        watch.note_connected();
         assert_eq!(watch.last_trouble(), None);
     }
 
     #[test]
     fn the_same_trouble_is_logged_once_whatever_its_words() {
-        let watch = Watch::new(TopicNames::default());
+        let watch = ConsumerWatch::new(TopicNames::default());
         for attempt in 0..100 {
             let reason = format!("refused after {attempt} ms");
             watch.trouble(RDKafkaErrorCode::BrokerTransportFailure, &reason);

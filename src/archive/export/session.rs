@@ -1,4 +1,5 @@
-//! One run of an export: what it reads, where each partition stands, and whether the topics still are those that are archived.
+//! One run of an export: its source, the position of each partition, and the checks that the topics are those that
+//! are archived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,146 +9,151 @@ use anyhow::bail;
 use crate::domain::{Gap, OwnedRecord, Topic, TopicId};
 use crate::source::archive::Appender;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Continuity, Overdue, Polled, ReadDeadline, Records, Source as _, Watermarks};
+use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source as _, SourceEvent, Watermarks};
 
-/// How long a poll may wait: so often the signal to stop is looked at.
+/// Time limit of one poll, and so the interval of the checks of the stop flag.
 const WAIT: Duration = Duration::from_millis(100);
-/// How long the cluster may take to confirm that the topics still are the same.
-const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
-const CONFIRMED_AGAIN: Duration = Duration::from_millis(5);
-/// How long nothing may come, and an error stand, of what is to be copied. An export that follows waits, and says so as often.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of the cluster's confirmation that the topics are the same.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(10);
+const CONFIRMATION_POLL: Duration = Duration::from_millis(5);
+/// Time without records, or with a standing error, after which an export ends. With `--follow`, it waits and logs
+/// the reason at this interval.
+const STALL_AFTER: Duration = Duration::from_secs(60);
 
-pub(super) struct Export<'a> {
+pub(super) struct ExportSession<'a> {
     pub(super) kafka: &'a KafkaSettings,
     pub(super) follow: bool,
-    pub(super) waiting: Waiting,
-    /// The topics that are known by their ids to be those that were archived before.
+    pub(super) stall_timer: StallTimer,
+    /// The topics whose ids prove that they are those that were archived before.
     pub(super) proven: Vec<Topic>,
     pub(super) ids: BTreeMap<Topic, TopicId>,
     pub(super) appender: Appender,
-    pub(super) partitions: BTreeMap<(Topic, i32), Partition>,
-    /// The record that was archived last, still to be seen again, to know the topic by.
+    pub(super) partitions: BTreeMap<(Topic, i32), ExportPartition>,
+    /// The last archived record of each partition, until it is read again to recognize the topic.
     pub(super) anchors: BTreeMap<(Topic, i32), OwnedRecord>,
-    /// Copied by this run.
+    /// Number of records copied by this run.
     pub(super) records: u64,
-    /// Why it cannot go on.
+    /// The reason for which the export cannot continue.
     pub(super) failure: Option<anyhow::Error>,
-    /// Whether all that was given to the appender is of the topics that are archived.
+    /// True if all records given to the appender are proven to be of the archived topics.
     pub(super) is_confirmed: bool,
-    /// Whether a topic is another one than the one that is archived.
-    pub(super) is_other: bool,
+    /// True if a topic is not the one that is archived.
+    pub(super) is_recreated: bool,
 }
 
-/// How long the export has waited for what does not come.
-pub(super) struct Waiting {
+/// The time for which the export has waited without progress.
+pub(super) struct StallTimer {
     deadline: ReadDeadline,
-    /// When it was last said why.
-    said: Option<Instant>,
+    /// The time of the last warning.
+    last_warning: Option<Instant>,
 }
 
-impl Waiting {
-    pub(super) fn new(now: Instant) -> Waiting {
-        Waiting { deadline: ReadDeadline::new(PATIENCE, now), said: None }
+impl StallTimer {
+    pub(super) fn new(now: Instant) -> StallTimer {
+        StallTimer { deadline: ReadDeadline::new(STALL_AFTER, now), last_warning: None }
     }
 }
 
-pub(super) struct Partition {
+pub(super) struct ExportPartition {
     next: i64,
     start_high: i64,
     continuity: Continuity,
 }
 
-impl Export<'_> {
+impl ExportSession<'_> {
     pub(super) fn step(&mut self, source: &mut KafkaSource) {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) if self.failure.is_none() => {
-                self.waiting.deadline.heard(Instant::now());
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Records(records) if self.failure.is_none() => {
+                self.stall_timer.deadline.restart(Instant::now());
                 self.failure = self.take(&*records).err();
             }
-            Polled::Records(_) => {}
-            Polled::Ended { topic, partition, position } => {
-                self.waiting.deadline.heard(Instant::now());
+            SourceEvent::Records(_) => {}
+            SourceEvent::Ended { topic, partition, position } => {
+                self.stall_timer.deadline.restart(Instant::now());
                 if self.anchors.remove(&(topic, partition)).is_some() {
-                    self.note_no_anchor(topic, partition);
+                    self.warn_of_missing_anchor(topic, partition);
                 }
                 self.appender.ended(topic, partition, position);
-                self.passed(topic, partition, position);
+                self.advance(topic, partition, position);
             }
-            Polled::Failed { topic, partition, reason } => {
+            SourceEvent::Failed { topic, partition, reason } => {
                 let name = self.kafka.topics.get(topic);
                 self.failure.get_or_insert_with(|| anyhow::anyhow!("{name}/{partition}: {reason}"));
             }
         });
-        self.compare(source);
+        self.compare_topics(source);
         for (topic, partition, watermarks) in found {
             if let Err(failure) = self.begin(source, topic, partition, watermarks) {
                 self.failure.get_or_insert(failure);
             }
         }
-        self.look_whether_it_is_read(source);
+        self.check_progress(source);
     }
 
-    /// Ends what only waits. An export that follows goes on waiting, and says so.
-    fn look_whether_it_is_read(&mut self, source: &KafkaSource) {
+    /// Ends an export that makes no progress. With `--follow`, it logs the reason and goes on waiting.
+    fn check_progress(&mut self, source: &KafkaSource) {
         let now = Instant::now();
-        let is_awaited = |partition: &Partition| self.follow || partition.next < partition.start_high;
+        let is_awaited = |partition: &ExportPartition| self.follow || partition.next < partition.start_high;
         let held = self.partitions.iter().filter(|(_, partition)| is_awaited(partition));
-        let Some(overdue) = self.waiting.deadline.look(source, held.map(|(key, _)| *key), now) else { return };
+        let Some(overdue) = self.stall_timer.deadline.check(source, held.map(|(key, _)| *key), now) else {
+            return;
+        };
         let why = match overdue {
-            Overdue::Partition { topic, partition, why } => {
+            ReadTimeout::Partition { topic, partition, why } => {
                 format!("{}/{partition}: {why}", self.kafka.topics.get(topic))
             }
-            // Where nothing is written, nothing need come.
-            Overdue::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
-            Overdue::Silence { why } => format!("nothing has come for {} s: {why}", PATIENCE.as_secs()),
+            // Without writers, no records need arrive.
+            ReadTimeout::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
+            ReadTimeout::Silence { why } => {
+                format!("no record has arrived for {} s: {why}", STALL_AFTER.as_secs())
+            }
         };
         if !self.follow {
             self.failure.get_or_insert_with(|| anyhow::anyhow!("{why}; run it again when the cluster is well"));
-        } else if self.waiting.said.is_none_or(|said| now.saturating_duration_since(said) >= PATIENCE) {
-            self.waiting.said = Some(now);
-            tracing::warn!("the archive does not grow, and it is waited for: {why}");
+        } else if self.stall_timer.last_warning.is_none_or(|at| now.saturating_duration_since(at) >= STALL_AFTER) {
+            self.stall_timer.last_warning = Some(now);
+            tracing::warn!("the archive does not grow, and the export waits: {why}");
         }
     }
 
-    /// Lists what was written, once the cluster has confirmed that all of it is of the topics that are archived. Where it does
-    /// not answer, that waits for the next time.
+    /// Lists the written records once the cluster has confirmed that all of them are of the archived topics. If it
+    /// does not answer, the next commit lists them.
     pub(super) fn commit(&mut self, source: &mut KafkaSource) -> anyhow::Result<()> {
         let read_by = Instant::now();
         source.ask_now();
         self.is_confirmed = loop {
-            self.compare(source);
-            if self.is_other {
+            self.compare_topics(source);
+            if self.is_recreated {
                 break false;
             }
             let topics: BTreeSet<Topic> = self.partitions.keys().map(|(topic, _)| *topic).collect();
             if topics.into_iter().all(|topic| source.is_confirmed_since(topic, read_by)) {
                 break true;
             }
-            if read_by.elapsed() > CONFIRMED_WITHIN {
+            if read_by.elapsed() > CONFIRMATION_TIMEOUT {
                 break false;
             }
-            source.rest(CONFIRMED_AGAIN);
+            source.rest(CONFIRMATION_POLL);
         };
-        // After the answer has come, too.
-        self.compare(source);
-        self.is_confirmed &= !self.is_other;
+        // The topics are compared once more after the answer has arrived.
+        self.compare_topics(source);
+        self.is_confirmed &= !self.is_recreated;
         if self.is_confirmed {
             self.appender.commit()?;
         }
         Ok(())
     }
 
-    /// Whether each topic still is the one that is archived, by the cluster's own word.
-    fn compare(&mut self, source: &KafkaSource) {
+    /// Compares each topic with the archived one by the cluster's own answers.
+    fn compare_topics(&mut self, source: &KafkaSource) {
         let now = Instant::now();
         for (&(topic, number), partition) in &mut self.partitions {
             let Some(observed) = source.observation(topic, number) else { continue };
             if let Err(other) = partition.continuity.compare(partition.next, &observed, now) {
                 let name = self.kafka.topics.get(topic);
-                self.is_other = true;
+                self.is_recreated = true;
                 self.failure.get_or_insert_with(|| {
                     anyhow::anyhow!(
                         "{name}/{number}: {other}; keep the archive as it is, and export into another directory"
@@ -157,14 +163,14 @@ impl Export<'_> {
         }
     }
 
-    /// The record that was archived last cannot be compared with anything.
-    fn note_no_anchor(&self, topic: Topic, partition: i32) {
+    /// Warns that the last archived record cannot be compared with anything.
+    fn warn_of_missing_anchor(&self, topic: Topic, partition: i32) {
         if !self.proven.contains(&topic) {
             let name = self.kafka.topics.get(topic);
             tracing::warn!(
-                "{name}/{partition}: the record that was archived last is not there to be compared, and the topic's id is not \
-                 known from then or not known now: nothing proves that the topic was not created again since. If it was, \
-                 export into another directory"
+                "{name}/{partition}: the last archived record no longer exists, and the topic's id is missing in \
+                 the archive or in the cluster: nothing proves that the topic was not created again since. If it \
+                 was, export into another directory"
             );
         }
     }
@@ -173,7 +179,7 @@ impl Export<'_> {
         let (first, last) = (records.record(0), records.record(records.len() - 1).position);
         let anchor = self.anchors.remove(&(last.topic, last.partition));
         if anchor.as_ref().is_some_and(|anchor| anchor.position != first.position) {
-            self.note_no_anchor(last.topic, last.partition);
+            self.warn_of_missing_anchor(last.topic, last.partition);
         }
         if let Some(anchor) = anchor
             && anchor.position == first.position
@@ -184,7 +190,7 @@ impl Export<'_> {
             bail!("{name}/{partition}: {gap}; keep the archive as it is, and export into another directory");
         }
         self.records += self.appender.write(records)?;
-        self.passed(last.topic, last.partition, last.offset + 1);
+        self.advance(last.topic, last.partition, last.offset + 1);
         Ok(())
     }
 
@@ -205,19 +211,20 @@ impl Export<'_> {
             tracing::warn!(topic = name, partition, low, "the oldest records are no longer in the topic");
         }
         let continuity = Continuity::new(self.ids.get(&topic).copied());
-        self.partitions.insert((topic, partition), Partition { next, start_high: watermarks.high, continuity });
-        self.compare(source);
+        self.partitions
+            .insert((topic, partition), ExportPartition { next, start_high: watermarks.high, continuity });
+        self.compare_topics(source);
         let cannot = |why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}");
         let anchor = self.anchors.get(&(topic, partition)).map(|anchor| anchor.position.offset);
         let anchor = anchor.filter(|offset| *offset >= watermarks.low);
         if anchor.is_none() && next > watermarks.low {
-            self.note_no_anchor(topic, partition);
+            self.warn_of_missing_anchor(topic, partition);
         }
         let from = anchor.unwrap_or(next);
         source.assign(topic, partition, from).map_err(cannot)
     }
 
-    fn passed(&mut self, topic: Topic, partition: i32, next: i64) {
+    fn advance(&mut self, topic: Topic, partition: i32, next: i64) {
         if let Some(held) = self.partitions.get_mut(&(topic, partition)) {
             held.next = held.next.max(next);
         }

@@ -1,8 +1,9 @@
-//! An archive as a source: gives each partition's records in the order in which they were archived, which is in step by
-//! their time, and then says that the partition has ended. What is appended to the archive meanwhile is not seen.
+//! An archive as a source. It delivers the records in the order in which they were archived, which keeps the
+//! partitions in step, and then reports the end of each partition. Records that are appended meanwhile are not
+//! seen.
 //!
-//! All that is assigned is read in one go, files that have nothing of it left out. Once all of that is stopped, more may be
-//! assigned, for which the files are read anew.
+//! All assigned partitions are read in one pass, which leaves out files that have none of them. Once all of them
+//! are stopped, others may be assigned, and the files are read anew.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -12,67 +13,68 @@ use std::time::Duration;
 
 use super::errors::{ArchiveError, ReadError};
 use super::manifest::{FileEntry, Manifest, Span};
-use super::reader::Reader;
-use super::verify::look_over;
+use super::reader::ArchiveReader;
+use super::verification::check_listing;
 use crate::domain::{OwnedRecord, Record, Topic};
-use crate::source::{Polled, Records, Source, StopCode, StopReason, Watermarks};
+use crate::source::{Records, Source, SourceEvent, StopCode, StopReason, Watermarks};
 
-/// How many records are given at a time, at most.
+/// Maximum number of records of one event.
 const BATCH: usize = 512;
-/// How many batches are read ahead.
+/// Maximum number of batches that are read ahead.
 const BATCHES_AHEAD: usize = 32;
-/// How many batches are given by one poll, at most.
+/// Maximum number of batches that one poll delivers.
 const BATCHES_A_POLL: usize = 8;
 
 pub struct ArchiveSource {
     directory: PathBuf,
     manifest: Manifest,
     spans: BTreeMap<(Topic, i32), Span>,
-    /// What is read of each partition that was assigned: from this offset on.
+    /// The first offset to deliver of each assigned partition.
     next: BTreeMap<(Topic, i32), i64>,
-    state: State,
+    state: PlaybackState,
 }
 
-enum State {
+enum PlaybackState {
     New,
-    /// The partitions were given.
+    /// The partitions were delivered.
     Found,
-    Reading(Receiver<Read>),
+    Reading(Receiver<ReaderMessage>),
     Over,
 }
 
-enum Read {
-    Batch(Batch),
+enum ReaderMessage {
+    Batch(RecordBatch),
     Damaged(ReadError),
     End,
 }
 
 impl ArchiveSource {
     /// # Errors
-    /// Where it is no archive, and where files of it are missing, as far as that can be told without reading them.
+    /// Returns an error if the directory is no archive, or if files are missing, as far as the manifest and the
+    /// file sizes show it.
     pub fn open(directory: &Path) -> Result<ArchiveSource, ArchiveError> {
         let manifest = Manifest::read(directory)?;
-        look_over(directory, &manifest)?;
+        check_listing(directory, &manifest)?;
         let spans = manifest.spans();
         let directory = directory.to_owned();
-        Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: State::New })
+        Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: PlaybackState::New })
     }
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Whether nothing comes any more of what was assigned: all of it was given, or it cannot be read on.
+    /// Returns true once all assigned records were delivered, or if the archive cannot be read on.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, PlaybackState::Over)
     }
 
-    /// Reads, on a thread of its own, the files that have something of what was assigned.
-    fn start(&self) -> Receiver<Read> {
+    /// Starts a thread that reads the files with records of assigned partitions.
+    fn start(&self) -> Receiver<ReaderMessage> {
         let (send, reading) = sync_channel(BATCHES_AHEAD);
         let files: VecDeque<FileEntry> =
             self.manifest.files.iter().filter(|file| self.has_some(file)).cloned().collect();
-        let reader = Reader::of(&self.directory, files);
+        let reader = ArchiveReader::of_files(&self.directory, files);
         thread::spawn(move || read(reader, &send));
         reading
     }
@@ -85,62 +87,62 @@ impl ArchiveSource {
         file.spans.iter().any(is_wanted)
     }
 
-    /// Gives what is left of a batch without what was not asked for.
-    fn give(&self, mut batch: Batch, take: &mut dyn FnMut(Polled)) {
+    /// Delivers the records of a batch that were asked for.
+    fn give(&self, mut batch: RecordBatch, take: &mut dyn FnMut(SourceEvent)) {
         let Some(&next) = self.next.get(&batch.partition) else { return };
         batch.records.retain(|record| record.position.offset >= next);
         if !batch.records.is_empty() {
-            take(Polled::Records(Box::new(batch)));
+            take(SourceEvent::Records(Box::new(batch)));
         }
     }
 }
 
 impl Source for ArchiveSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let reading = match &self.state {
-            State::New => {
+            PlaybackState::New => {
                 for (topic, partition) in self.manifest.partitions() {
                     let watermarks = watermarks(self.spans.get(&(topic, partition)));
-                    take(Polled::Found { topic, partition, watermarks });
+                    take(SourceEvent::Found { topic, partition, watermarks });
                 }
-                self.state = State::Found;
+                self.state = PlaybackState::Found;
                 return;
             }
-            State::Found => {
-                self.state = State::Reading(self.start());
+            PlaybackState::Found => {
+                self.state = PlaybackState::Reading(self.start());
                 return;
             }
-            State::Reading(reading) => reading,
-            // Nothing comes any more.
-            State::Over => return thread::sleep(wait),
+            PlaybackState::Reading(reading) => reading,
+            // Nothing more will come.
+            PlaybackState::Over => return thread::sleep(wait),
         };
         let mut wait = wait;
         for _ in 0..BATCHES_A_POLL {
             match reading.recv_timeout(std::mem::take(&mut wait)) {
-                Ok(Read::Batch(batch)) => self.give(batch, take),
+                Ok(ReaderMessage::Batch(batch)) => self.give(batch, take),
                 Err(RecvTimeoutError::Timeout) => return,
-                Ok(Read::End) => {
+                Ok(ReaderMessage::End) => {
                     for (&(topic, partition), &from) in &self.next {
                         let end = self.spans.get(&(topic, partition)).map_or(from, |span| span.next);
-                        take(Polled::Ended { topic, partition, position: end.max(from) });
+                        take(SourceEvent::Ended { topic, partition, position: end.max(from) });
                     }
-                    self.state = State::Over;
+                    self.state = PlaybackState::Over;
                     return;
                 }
-                Ok(Read::Damaged(error)) => return self.fail(&error.to_string(), take),
+                Ok(ReaderMessage::Damaged(error)) => return self.fail(&error.to_string(), take),
                 Err(RecvTimeoutError::Disconnected) => return self.fail("the reading thread has ended", take),
             }
         }
     }
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        if !matches!(self.state, State::New | State::Found) {
+        if !matches!(self.state, PlaybackState::New | PlaybackState::Found) {
             if !self.next.is_empty() {
                 let text = "what is read of an archive is read from its beginning to its end";
                 return Err(StopReason::new(StopCode::Archive, text));
             }
-            // Where it is still being read, that ends with the receiver.
-            self.state = State::Found;
+            // A thread that still reads ends when its receiver is dropped.
+            self.state = PlaybackState::Found;
         }
         self.next.insert((topic, partition), offset);
         Ok(())
@@ -160,21 +162,21 @@ impl Source for ArchiveSource {
     }
 
     fn is_complete(&self) -> bool {
-        !matches!(self.state, State::New)
+        !matches!(self.state, PlaybackState::New)
     }
 
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
 }
 
 impl ArchiveSource {
-    /// What comes after damage may be of any partition, so none can go on.
-    fn fail(&mut self, why: &str, take: &mut dyn FnMut(Polled)) {
+    /// Fails all partitions: records behind the damage may be of any of them.
+    fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
         for &(topic, partition) in self.next.keys() {
             let text =
-                format!("the archive cannot be read on: {why}; `optview archive verify` tells all that is wrong");
-            take(Polled::Failed { topic, partition, reason: StopReason::new(StopCode::Archive, text) });
+                format!("the archive cannot be read on: {why}; `optview archive verify` lists all problems");
+            take(SourceEvent::Failed { topic, partition, reason: StopReason::new(StopCode::Archive, text) });
         }
-        self.state = State::Over;
+        self.state = PlaybackState::Over;
     }
 }
 
@@ -182,13 +184,13 @@ fn watermarks(span: Option<&Span>) -> Watermarks {
     span.map_or(Watermarks { low: 0, high: 0 }, |span| Watermarks { low: span.first, high: span.next })
 }
 
-/// Records of one partition that followed one another.
-struct Batch {
+/// Consecutive records of one partition.
+struct RecordBatch {
     partition: (Topic, i32),
     records: Vec<OwnedRecord>,
 }
 
-impl Records for Batch {
+impl Records for RecordBatch {
     fn len(&self) -> usize {
         self.records.len()
     }
@@ -198,30 +200,30 @@ impl Records for Batch {
     }
 }
 
-/// Ends where nobody takes what is read.
-fn read(reader: Reader, send: &SyncSender<Read>) {
-    let mut batch = Batch { partition: (Topic::Optimizations, 0), records: Vec::new() };
+/// Reads until the end, or until the receiver is dropped.
+fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
+    let mut batch = RecordBatch { partition: (Topic::Optimizations, 0), records: Vec::new() };
     for record in reader {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                let _ = send.send(Read::Damaged(error));
+                let _ = send.send(ReaderMessage::Damaged(error));
                 return;
             }
         };
         let partition = (record.position.topic, record.position.partition);
         if batch.partition != partition || batch.records.len() == BATCH {
-            let next = Batch { partition, records: Vec::with_capacity(BATCH) };
+            let next = RecordBatch { partition, records: Vec::with_capacity(BATCH) };
             let full = std::mem::replace(&mut batch, next);
-            if !full.records.is_empty() && send.send(Read::Batch(full)).is_err() {
+            if !full.records.is_empty() && send.send(ReaderMessage::Batch(full)).is_err() {
                 return;
             }
         }
         batch.records.push(record);
     }
-    if !batch.records.is_empty() && send.send(Read::Batch(batch)).is_err() {
+    if !batch.records.is_empty() && send.send(ReaderMessage::Batch(batch)).is_err() {
         return;
     }
-    // The receiver is gone where nobody waits for the end.
-    let _ = send.send(Read::End);
+    // The receiver may be gone by the end.
+    let _ = send.send(ReaderMessage::End);
 }

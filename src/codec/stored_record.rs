@@ -1,5 +1,5 @@
-//! Stored records: a fixed head that a reader understands without decoding, the response ready to send, the objectives,
-//! and the registers.
+//! The format of stored records: a fixed head that a reader understands without decoding, the response ready to
+//! send, the objectives, and the registers.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -14,10 +14,10 @@
 //!
 //! Numbers are little endian.
 //!
-//! All but the registers, and a job's state that waits, is understood by whoever knows the layout: so a version that folds
-//! otherwise shows what another has folded.
+//! Every version that knows the layout understands all of it except the registers and the states of parked jobs.
+//! So a version with another fold can show what this one has folded.
 
-mod filtered;
+mod filter;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -26,54 +26,54 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DeadLetter, Job, Optimization, View};
-pub use filtered::Filter;
+pub use filter::Filter;
 
-/// How what this module writes is laid out: a record's head with all that readers get, and values of the store's own, such
-/// as the checkpoint. It changes where this version could not show what another has written. The catalog's chunks have a version
+/// The version of the layout: a record's head with all that readers get, and the store's own values such as the
+/// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
 /// of their own, as they are made again from the records.
 pub const LAYOUT: u8 = 1;
 
-/// The format of the fold: how registers are written, and what a view says because of them. It changes where registers of
-/// another version cannot be decoded, or where the same events no longer give the same views. What has another is shown as it
-/// is, and built anew.
+/// The version of the fold: the encoding of registers, and their meaning in a view. It changes when another
+/// version's registers cannot be decoded, or when the same events no longer give the same views. A store with
+/// another fold format is shown as it is, and built anew.
 pub const FORMAT: u8 = 3;
 
 const HEAD_LEN: usize = 24;
-const SHOWN: u8 = 1;
-const HAS_OBJECTIVES: u8 = 2;
+const SHOWN_FLAG: u8 = 1;
+const OBJECTIVES_FLAG: u8 = 2;
 
-/// Stored bytes that are not what was written: the store is damaged, or of another version.
+/// A stored value whose bytes are not what was written: the store is damaged, or of another version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {what} cannot be read: {reason}")]
-pub struct Damaged {
+pub struct CorruptValue {
     pub what: &'static str,
     pub reason: String,
 }
 
-impl Damaged {
-    fn new(what: &'static str, reason: impl ToString) -> Damaged {
-        Damaged { what, reason: reason.to_string() }
+impl CorruptValue {
+    fn new(what: &'static str, reason: impl ToString) -> CorruptValue {
+        CorruptValue { what, reason: reason.to_string() }
     }
 }
 
-/// Where the parts of a stored optimization lie.
+/// The positions of the parts of a stored optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Whether readers may see it.
+    /// True if readers may see the optimization.
     pub shown: bool,
     pub etag: u64,
     pub organization_id: Range<usize>,
     pub response: Range<usize>,
-    /// `None` where the objectives are not set.
+    /// The position of the objectives; `None` if they are not set.
     pub objectives: Option<Range<usize>>,
-    /// Where `null` stands for the objectives, counted from the stored record's begin.
+    /// The position of `null` in place of the objectives, counted from the beginning of the stored record.
     pub objectives_null: Range<usize>,
     registers: usize,
 }
 
-/// Finds the parts of a stored optimization. Reads the head only.
-pub fn layout(stored: &[u8]) -> Result<Layout, Damaged> {
-    let damaged = |reason: &str| Damaged::new("optimization", reason);
+/// Finds the parts of a stored optimization. Reads only the head.
+pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
+    let damaged = |reason: &str| CorruptValue::new("optimization", reason);
     let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
     let [layout, flags, org_low, org_high, rest @ ..] = head;
     if *layout != LAYOUT {
@@ -89,24 +89,24 @@ pub fn layout(stored: &[u8]) -> Result<Layout, Damaged> {
     }
     let (etag, _) = head[16..].split_at(8);
     Ok(Layout {
-        shown: flags & SHOWN != 0,
+        shown: flags & SHOWN_FLAG != 0,
         etag: etag.iter().rev().fold(0, |etag, byte| etag << 8 | u64::from(*byte)),
         organization_id,
         response,
         registers: objectives.end,
-        objectives: (flags & HAS_OBJECTIVES != 0).then_some(objectives),
+        objectives: (flags & OBJECTIVES_FLAG != 0).then_some(objectives),
         objectives_null: null..null + 4,
     })
 }
 
-/// Writes an optimization into `out`, which is emptied first.
-pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), Damaged> {
+/// Encodes an optimization into `out`, whose content is replaced.
+pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Result<(), CorruptValue> {
     out.clear();
     out.resize(HEAD_LEN, 0);
     let mut flags = 0;
     let (mut organization_len, mut response_len, mut null) = (0, 0, 0);
     if let Some(view) = View::of(optimization) {
-        flags |= SHOWN;
+        flags |= SHOWN_FLAG;
         organization_len = view.organization_id.len();
         out.extend_from_slice(view.organization_id.as_bytes());
         let start = out.len();
@@ -116,13 +116,13 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
     let etag = xxh3_64(&out[HEAD_LEN + organization_len..]);
     let objectives = optimization.created.as_ref().and_then(|created| created.value.objectives.as_deref());
     if let Some(objectives) = objectives {
-        flags |= HAS_OBJECTIVES;
+        flags |= OBJECTIVES_FLAG;
         out.extend_from_slice(objectives.as_bytes());
     }
     let objectives_len = objectives.map_or(0, str::len);
     out[0] = LAYOUT;
     out[1] = flags;
-    let too_long = |_| Damaged::new("optimization", "a part of it is longer than 4 GiB");
+    let too_long = |_| CorruptValue::new("optimization", "a part of it is longer than 4 GiB");
     out[2..4].copy_from_slice(&u16::try_from(organization_len).map_err(too_long)?.to_le_bytes());
     for (at, len) in [(4, response_len), (8, null), (12, objectives_len)] {
         out[at..at + 4].copy_from_slice(&u32::try_from(len).map_err(too_long)?.to_le_bytes());
@@ -131,47 +131,51 @@ pub fn encode_optimization(optimization: &Optimization, out: &mut Vec<u8>) -> Re
     append(optimization, out, "optimization")
 }
 
-/// Reads an optimization back.
-pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, Damaged> {
+/// Decodes an optimization.
+pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, CorruptValue> {
     let layout = layout(stored)?;
     let mut optimization: Optimization = read(&stored[layout.registers..], "optimization")?;
     if let (Some(created), Some(objectives)) = (&mut optimization.created, layout.objectives) {
         let text = std::str::from_utf8(&stored[objectives]);
-        created.value.objectives = Some(text.map_err(|error| Damaged::new("optimization", error))?.into());
+        created.value.objectives = Some(text.map_err(|error| CorruptValue::new("optimization", error))?.into());
     }
     Ok(optimization)
 }
 
-pub fn encode_job(job: &Job) -> Result<Vec<u8>, Damaged> {
+pub fn encode_job(job: &Job) -> Result<Vec<u8>, CorruptValue> {
     encode(job, "job")
 }
 
-pub fn decode_job(stored: &[u8]) -> Result<Job, Damaged> {
+pub fn decode_job(stored: &[u8]) -> Result<Job, CorruptValue> {
     decode(stored, "job")
 }
 
-pub fn encode_dead_letter(dead_letter: &DeadLetter) -> Result<Vec<u8>, Damaged> {
+pub fn encode_dead_letter(dead_letter: &DeadLetter) -> Result<Vec<u8>, CorruptValue> {
     encode(dead_letter, "dead letter")
 }
 
-pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, Damaged> {
+pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, CorruptValue> {
     decode(stored, "dead letter")
 }
 
-/// A value of the store's own, such as a checkpoint, with the layout before it.
-pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
+/// Encodes one of the store's own values, such as a checkpoint, with the layout's version before it.
+pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, CorruptValue> {
     encode_versioned(LAYOUT, value, what)
 }
 
 /// Encodes a value of the store's own with a version that is not [`LAYOUT`] before it: a version of values of this kind alone.
-pub fn encode_versioned<T: Serialize>(version: u8, value: &T, what: &'static str) -> Result<Vec<u8>, Damaged> {
+pub fn encode_versioned<T: Serialize>(
+    version: u8,
+    value: &T,
+    what: &'static str,
+) -> Result<Vec<u8>, CorruptValue> {
     let mut out = vec![version];
     append(value, &mut out, what)?;
     Ok(out)
 }
 
-/// Reads back what [`encode`] wrote.
-pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
+/// Decodes a value that [`encode`] wrote.
+pub fn decode<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
     decode_versioned(LAYOUT, stored, what)
 }
 
@@ -180,29 +184,30 @@ pub fn decode_versioned<'a, T: Deserialize<'a>>(
     version: u8,
     stored: &'a [u8],
     what: &'static str,
-) -> Result<T, Damaged> {
+) -> Result<T, CorruptValue> {
     match stored.split_first() {
         Some((&found, rest)) if found == version => read(rest, what),
-        Some(_) => Err(Damaged::new(what, "its layout is not the one this version writes")),
-        None => Err(Damaged::new(what, "it is empty")),
+        Some(_) => Err(CorruptValue::new(what, "its layout is not the one this version writes")),
+        None => Err(CorruptValue::new(what, "it is empty")),
     }
 }
 
-fn append<T: Serialize>(value: &T, out: &mut Vec<u8>, what: &'static str) -> Result<(), Damaged> {
+fn append<T: Serialize>(value: &T, out: &mut Vec<u8>, what: &'static str) -> Result<(), CorruptValue> {
     let taken = std::mem::take(out);
-    *out = postcard::to_extend(value, taken).map_err(|error| Damaged::new(what, error))?;
+    *out = postcard::to_extend(value, taken).map_err(|error| CorruptValue::new(what, error))?;
     Ok(())
 }
 
-fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, Damaged> {
+fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<T, CorruptValue> {
     match postcard::take_from_bytes(stored) {
         Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(Damaged::new(what, format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(Damaged::new(what, error)),
+        Ok((_, rest)) => Err(CorruptValue::new(what, format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(CorruptValue::new(what, error)),
     }
 }
 
-/// Appends the contract's 19 keys as JSON. Their order, up to `kind`, belongs to the layout: lists look there. Gives where `null` stands for the objectives, which only lists fill in.
+/// Appends the contract's 19 keys as JSON. Their order up to `kind` belongs to the layout, because list filters
+/// rely on it. Returns the position of `null` in place of the objectives, which only lists fill in.
 fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
         out.extend_from_slice(key.as_bytes());

@@ -1,4 +1,5 @@
-//! Optimizations made directly, without events: what a test of the store needs is bytes that it can tell again.
+//! Fixtures for tests of the store: optimizations and jobs made directly, without events, and recognizable by
+//! their bytes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use optview::domain::event::JobChange;
 use optview::domain::{
-    Commit, Created, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
+    Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
 use optview::store::{self, OpenStore, StoreError, Writer};
 
-/// What sled may keep in memory: little, so that it reads what it wrote.
+/// Size of sled's page cache in bytes: little, so that it reads what it wrote.
 pub const CACHE_BYTES: u64 = 1 << 20;
 
-/// Opens a store that this process may just have closed: sled lets go of its file a moment later, and so does a process
-/// that another test starts, which has all our files until it is its own program.
+/// Opens a store that this process may just have closed. sled releases its file a moment later, and so does a
+/// process that another test starts, which has all our files until it runs its own program.
 pub fn open(directory: &Path) -> OpenStore {
     let begin = Instant::now();
     loop {
@@ -27,7 +28,7 @@ pub fn open(directory: &Path) -> OpenStore {
     }
 }
 
-/// What lies below the first generation.
+/// Opens the database below the first generation.
 pub fn open_database(directory: &Path) -> sled::Db {
     let begin = Instant::now();
     loop {
@@ -40,7 +41,7 @@ pub fn open_database(directory: &Path) -> sled::Db {
     }
 }
 
-/// Until readers see a commit.
+/// Waits until readers see a commit.
 pub fn wait_until_written(writer: &Writer, commit: u64) {
     while writer.commits_written() < commit {
         writer.check().unwrap();
@@ -51,7 +52,7 @@ pub fn wait_until_written(writer: &Writer, commit: u64) {
 pub const ORGANIZATION: &str = "org-1";
 pub const PROJECT: &str = "project-1";
 
-/// The same numbers for the same seed (splitmix64).
+/// A generator that gives the same numbers for the same seed (splitmix64).
 #[derive(Clone)]
 pub struct Random(pub u64);
 
@@ -64,7 +65,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `limit`, which is at least 1.
+    /// Returns a number less than `limit`, which is at least 1.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
@@ -74,7 +75,7 @@ impl Random {
     }
 }
 
-/// Text that neither repeats nor compresses.
+/// Returns a text that neither repeats nor compresses.
 pub fn text(seed: u64, len: usize) -> String {
     let mut random = Random(seed);
     let mut text = String::with_capacity(len + 16);
@@ -85,7 +86,7 @@ pub fn text(seed: u64, len: usize) -> String {
     text
 }
 
-/// The stamp of an event numbered `sequence`.
+/// Returns the stamp of an event numbered `sequence`.
 pub fn stamp(sequence: u64) -> Stamp {
     let seconds = i64::try_from(sequence).expect("a small sequence");
     let metadata = Metadata {
@@ -97,8 +98,8 @@ pub fn stamp(sequence: u64) -> Stamp {
     Stamp::new(&metadata, 0, source)
 }
 
-pub fn created(sequence: u64) -> Register<Created> {
-    let value = Created {
+pub fn created(sequence: u64) -> Register<CreationFacts> {
+    let value = CreationFacts {
         organization_id: ORGANIZATION.into(),
         project_id: PROJECT.into(),
         name: None,
@@ -116,7 +117,7 @@ pub fn created(sequence: u64) -> Register<Created> {
     Register::new(value, stamp(sequence))
 }
 
-/// An optimization that was named and described at `sequence`.
+/// Returns an optimization that was named and described at `sequence`.
 pub fn optimization(id: &str, sequence: u64, name: String, description: String) -> Optimization {
     let mut optimization = Optimization::new(Arc::from(id));
     optimization.created = Some(created(0));
@@ -126,7 +127,7 @@ pub fn optimization(id: &str, sequence: u64, name: String, description: String) 
     optimization
 }
 
-/// A job that became pending at `sequence`.
+/// Returns a job that became pending at `sequence`.
 pub fn job(sequence: u64) -> Job {
     let mut job = Job::default();
     job.apply(&JobChange::Pending, stamp(sequence));
