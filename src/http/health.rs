@@ -28,7 +28,7 @@ use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 pub enum Audience {
     /// Anybody, without a key.
     Public,
-    /// Those who look after the process.
+    /// The operators, who look after the process.
     Operators,
 }
 

@@ -3,11 +3,11 @@
 use optview::domain::Topic;
 
 use crate::rig::Rig;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "a_broker_that_is_killed_comes_back_with_what_it_acknowledged",
-    needs: Needs::BrokerOfItsOwn,
+    needs: Requirement::BrokerOfItsOwn,
     run: a_broker_that_is_killed_comes_back_with_what_it_acknowledged,
 }];
 

@@ -6,11 +6,11 @@ use crate::events::{completed, created, job, wait_for_status};
 use crate::rebuild::run;
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one",
-    needs: Needs::BrokerOfItsOwn,
+    needs: Requirement::BrokerOfItsOwn,
     run: a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one,
 }];
 

@@ -15,11 +15,11 @@ use crate::rig::Rig;
 use crate::server::Server;
 use crate::support::{MapStore, OwnedRecord};
 use crate::visible_views::VisibleViews;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "thirty_kills_at_random_moments_change_nothing",
-    needs: Needs::Broker,
+    needs: Requirement::Broker,
     run: thirty_kills_at_random_moments_change_nothing,
 }];
 

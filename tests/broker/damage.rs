@@ -11,27 +11,27 @@ use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted,
     },
     Test {
         name: "a_rebuild_with_accept_loss_has_accepted_it",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_rebuild_with_accept_loss_has_accepted_it,
     },
     Test {
         name: "an_archive_brings_back_what_is_missing",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: an_archive_brings_back_what_is_missing,
     },
     Test {
         name: "a_snapshot_keeps_the_note_of_missing_records",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_snapshot_keeps_the_note_of_missing_records,
     },
 ];

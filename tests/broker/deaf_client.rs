@@ -6,17 +6,17 @@ use crate::cluster::put;
 use crate::events::{created, job};
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_broker_that_was_frozen_is_read_again_each_time",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: a_broker_that_was_frozen_is_read_again_each_time,
     },
     Test {
         name: "a_cluster_that_has_moved_to_another_address_is_read_there",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: a_cluster_that_has_moved_to_another_address_is_read_there,
     },
 ];

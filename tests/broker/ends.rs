@@ -12,17 +12,17 @@ use crate::events::{created, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::Server;
 use crate::transactions::{transaction, transactional};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it,
     },
     Test {
         name: "an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it,
     },
 ];

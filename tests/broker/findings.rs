@@ -8,17 +8,17 @@ use crate::cluster::{PutRecord, put};
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "events_that_lose_and_deletions_without_effect_are_reported_where_operators_look",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: events_that_lose_and_deletions_without_effect_are_reported_where_operators_look,
     },
     Test {
         name: "swapped_topics_are_reported_where_operators_look",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: swapped_topics_are_reported_where_operators_look,
     },
 ];

@@ -16,37 +16,37 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{check_rebuilt, current, data, generations, kill_and_log, load, planned, run};
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own,
     },
     Test {
         name: "kills_while_it_builds_leave_the_old_views_and_it_goes_on",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: kills_while_it_builds_leave_the_old_views_and_it_goes_on,
     },
     Test {
         name: "another_versions_store_is_refused_where_that_is_wanted",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: another_versions_store_is_refused_where_that_is_wanted,
     },
     Test {
         name: "what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted,
     },
     Test {
         name: "a_topic_made_anew_does_not_take_the_frozen_views_away_unasked",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_topic_made_anew_does_not_take_the_frozen_views_away_unasked,
     },
     Test {
         name: "the_version_before_returns_to_its_own_generation_by_itself",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: the_version_before_returns_to_its_own_generation_by_itself,
     },
 ];

@@ -11,11 +11,11 @@ use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
 use crate::visible_views::VisibleViews;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters",
-    needs: Needs::Broker,
+    needs: Requirement::Broker,
     run: a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters,
 }];
 

@@ -4,17 +4,17 @@ use crate::cluster::put;
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it,
     },
     Test {
         name: "a_job_that_nothing_links_for_long_is_reported_and_kept",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_job_that_nothing_links_for_long_is_reported_and_kept,
     },
 ];

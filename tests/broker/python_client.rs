@@ -12,11 +12,11 @@ use crate::cluster::put;
 use crate::events::{completed, created, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing",
-    needs: Needs::BrokerAndPython,
+    needs: Requirement::BrokerAndPython,
     run: the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing,
 }];
 

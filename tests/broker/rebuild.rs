@@ -19,33 +19,33 @@ use crate::dice::Dice;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 use marker::Marker;
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on,
     },
     Test {
         name: "no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback,
     },
     Test {
         name: "a_rebuild_is_watched_refused_and_aborted",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_rebuild_is_watched_refused_and_aborted,
     },
     Test {
         name: "history_that_retention_removed_is_lost_only_where_that_is_accepted",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: history_that_retention_removed_is_lost_only_where_that_is_accepted,
     },
     Test {
         name: "a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself,
     },
 ];

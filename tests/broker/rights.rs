@@ -11,17 +11,17 @@ use crate::cluster::put;
 use crate::events::{created, job};
 use crate::health::{allow_all, deny_read, grant_read};
 use crate::rig::{Rig, wait_until};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing",
-        needs: Needs::BrokerWithRightsOfItsOwn,
+        needs: Requirement::BrokerWithRightsOfItsOwn,
         run: a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing,
     },
     Test {
         name: "an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may",
-        needs: Needs::BrokerWithRightsOfItsOwn,
+        needs: Requirement::BrokerWithRightsOfItsOwn,
         run: an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
     },
 ];

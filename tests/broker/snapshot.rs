@@ -10,11 +10,11 @@ use crate::cluster::put;
 use crate::events::{completed, created, deleted, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows",
-    needs: Needs::Broker,
+    needs: Requirement::Broker,
     run: a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows,
 }];
 

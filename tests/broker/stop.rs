@@ -6,17 +6,17 @@ use optview::domain::Topic;
 
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again,
     },
     Test {
         name: "a_second_process_on_the_same_directory_fails_at_once_with_the_reason",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: a_second_process_on_the_same_directory_fails_at_once_with_the_reason,
     },
 ];

@@ -8,11 +8,11 @@ use crate::cluster::put;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_said_while_reads_go_on",
-    needs: Needs::SecuredBrokerOfItsOwn,
+    needs: Requirement::SecuredBrokerOfItsOwn,
     run: a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_said_while_reads_go_on,
 }];
 

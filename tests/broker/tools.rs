@@ -11,17 +11,17 @@ use crate::cluster::put;
 use crate::events::{completed, created, deleted, failed, job, run_started};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "tools_answer_the_same_through_serve_and_without_it",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: tools_answer_the_same_through_serve_and_without_it,
     },
     Test {
         name: "what_a_killed_serve_left_is_in_nobodys_way",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: what_a_killed_serve_left_is_in_nobodys_way,
     },
 ];

@@ -6,17 +6,17 @@ use crate::cluster::{add_partitions, create_topic, put};
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "topics_that_are_missing_are_named_and_read_once_they_are_there",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: topics_that_are_missing_are_named_and_read_once_they_are_there,
     },
     Test {
         name: "partitions_that_are_added_are_read_without_a_restart",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: partitions_that_are_added_are_read_without_a_restart,
     },
 ];
