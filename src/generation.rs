@@ -2,10 +2,15 @@
 //! same for `serve` and for a tool that finds nobody there. Decides nothing about when that happens, but where another
 //! version has folded the live one.
 
+mod choice;
+mod files;
 mod frozen_keeper;
 mod frozen_rollback;
-mod loss_acceptance;
+pub mod life;
+mod opening;
+pub mod plan_file;
 pub mod rebuild;
+mod retention;
 mod runtime;
 mod supervisor;
 pub mod topic_watch;
@@ -22,9 +27,11 @@ use crate::http::ReaderSource;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store::{self, FrozenMark, StoreError};
+use crate::store::{self, FrozenMark, MissingHistory};
 pub use frozen_rollback::roll_back_frozen_unserved;
-use rebuild::{Plan, Rebuild, Ticket};
+use life::Plan;
+use opening::OpenLive;
+use rebuild::{Rebuild, Ticket};
 pub use runtime::OnFailure;
 use runtime::{GenerationRuntime, Throttle};
 pub use topics::refuse_others as refuse_other_topics;
@@ -83,7 +90,7 @@ impl Engine {
         if goes_on_by_itself {
             return Ok(());
         }
-        match Plan::unfinished(&self.config.data_dir) {
+        match plan_file::resume_or_clear(&self.config.data_dir) {
             Ok(Some(plan)) if !self.stopping.load(Ordering::Acquire) => {
                 tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
                 self.begin(plan).map(drop)
@@ -96,68 +103,26 @@ impl Engine {
         }
     }
 
-    /// Opens the live generation: to keep it up to date, or to show it as it is, where another version has folded it or
-    /// somebody asked for that.
     fn open_live(
         self: &Arc<Engine>,
         on_format_change: Option<OnFormatChange>,
     ) -> anyhow::Result<GenerationRuntime> {
-        let (data_dir, cache) = (&self.config.data_dir, self.config.store_cache_bytes);
-        if FrozenMark::of_current(data_dir)?.is_some() {
-            match store::open_existing(data_dir, cache) {
-                // As any that is damaged, it makes room for a new one.
-                Err(error) if error.is_damage() => tracing::error!(
-                    "the generation that `optview rollback --frozen` was told to show is damaged: {error}. It is moved aside, \
-                     and the views are built anew; `optview rollback --frozen --to N` shows another one, of those that \
-                     `optview generations` lists"
-                ),
-                existing => {
-                    let existing = existing.with_context(
-                        || "the generation that `optview rollback --frozen` was told to show cannot be shown",
-                    )?;
-                    return frozen_keeper::start(self, existing, false);
-                }
+        let ProjectionConfig { data_dir, store_cache_bytes, kafka, .. } = &self.config;
+        let refuses_other_format = on_format_change == Some(OnFormatChange::Refuse);
+        match opening::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
+            OpenLive::Following(opened) => self.run(opened, Throttle::default(), None),
+            OpenLive::FrozenAsAsked(store) => frozen_keeper::start(self, store, false),
+            OpenLive::FrozenByFormat(store) => {
+                tracing::warn!(
+                    generation = store.generation,
+                    format = store.reader.frozen_format().unwrap_or_default(),
+                    own_format = store::FORMAT,
+                    "another version has folded the live generation: it is shown as it was left, until one of this version's \
+                     takes its place"
+                );
+                frozen_keeper::start(self, store, on_format_change.is_some())
             }
         }
-        // One that was left by a crash, or that names another generation, means nothing any more.
-        FrozenMark::clear(data_dir)?;
-        let names = &self.config.kafka.topics;
-        topics::refuse_others_unopened(data_dir, names)?;
-        let path = match store::open(data_dir, cache) {
-            Err(StoreError::OtherFormat { path, .. }) => path,
-            opened => {
-                let opened = opened?;
-                topics::refuse_others_opened(opened.generation, &opened.writer.reader(), names)?;
-                return self.run(opened, Throttle::default(), None);
-            }
-        };
-        match store::open_existing(data_dir, cache) {
-            // It could not be shown either: as any that is damaged, it makes room for a new one.
-            Err(error) if error.is_damage() => {
-                store::condemn(&path, &error.to_string())?;
-                self.run(store::open(data_dir, cache)?, Throttle::default(), None)
-            }
-            existing => self.show_frozen(existing?, on_format_change),
-        }
-    }
-
-    fn show_frozen(
-        self: &Arc<Engine>,
-        existing: store::ReadOnlyStore,
-        on_format_change: Option<OnFormatChange>,
-    ) -> anyhow::Result<GenerationRuntime> {
-        let (generation, format) = (existing.generation, existing.reader.frozen_format().unwrap_or_default());
-        if on_format_change == Some(OnFormatChange::Refuse) {
-            return Err(frozen_keeper::refusal(generation, format));
-        }
-        tracing::warn!(
-            generation,
-            format,
-            own_format = store::FORMAT,
-            "another version has folded the live generation: it is shown as it was left, until one of this version's takes \
-             its place"
-        );
-        frozen_keeper::start(self, existing, on_format_change.is_some())
     }
 
     /// Begins to keep a generation up to date that is not live yet.
@@ -198,6 +163,25 @@ impl Engine {
     /// Where there is none: it is about to end.
     fn with_live<T>(&self, with: impl FnOnce(&GenerationRuntime) -> T) -> anyhow::Result<T> {
         self.live.lock().as_ref().map(with).context("the store is not open, or about to be closed")
+    }
+
+    /// Accepts all that the live generation is built without. Returns its number, and what nobody had accepted before.
+    ///
+    /// # Errors
+    /// The live generation is frozen, or cannot be written.
+    pub fn accept_missing_history(&self) -> anyhow::Result<(u64, Vec<MissingHistory>)> {
+        self.with_live(|live| {
+            let Some(ledger) = &live.missing_history else {
+                bail!(
+                    "generation {:06} is shown as it was left: nothing is written to it. What the one that takes its place is \
+                     built without can be accepted once that is live",
+                    live.generation
+                );
+            };
+            let accepted = ledger.accept().context("that could not be written")?;
+            live.status.set_missing_history(Vec::new());
+            Ok((live.generation, accepted))
+        })?
     }
 
     /// Begins what is planned, on a thread of its own.

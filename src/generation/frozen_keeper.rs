@@ -8,7 +8,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::rebuild::Plan;
+use super::life::Plan;
+use super::life::retry::{RebuildSight, Retry, RetryAction};
+use super::plan_file;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
 use crate::projector::{PauseHandle, Presence};
 use crate::status::{
@@ -21,8 +23,6 @@ use crate::store::{
 
 /// How often it looks how the other one is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After how long it tries again what has failed.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Begins to show it, and, where `by_itself`, to make what takes its place.
 pub(super) fn start(
@@ -52,10 +52,9 @@ pub(super) fn start(
         presence: Presence::new(&path, file),
         asked,
         on_failure: engine.on_failure.clone(),
-        next: by_itself.then(Instant::now),
-        may_return: true,
-        is_under_way: false,
-        told: None,
+        begin: Instant::now(),
+        retry: Retry::new(by_itself, Duration::ZERO),
+        logged: None,
     };
     GenerationRuntime::frozen(generation, path, reader, status, move |control| keeper.run(control))
 }
@@ -108,13 +107,11 @@ struct FrozenKeeper {
     /// What is said of it, where somebody asked for it to be shown as it was left.
     asked: Option<String>,
     on_failure: OnFailure,
-    /// When something is to be begun, if ever.
-    next: Option<Instant>,
-    /// Whether one that is there may take its place, rather than a new one.
-    may_return: bool,
-    is_under_way: bool,
-    /// Why there is nothing yet, as it was said last.
-    told: Option<String>,
+    /// When the time of `retry` began.
+    begin: Instant,
+    retry: Retry,
+    /// The reason why nothing takes its place yet, as it was logged last.
+    logged: Option<String>,
 }
 
 impl FrozenKeeper {
@@ -145,63 +142,57 @@ impl FrozenKeeper {
         if engine.stopping.load(Ordering::Acquire) {
             return;
         }
-        if let Some(ticket) = engine.rebuild() {
-            match ticket.look().1 {
-                None => self.is_under_way = true,
-                Some(ended) if std::mem::take(&mut self.is_under_way) => {
-                    self.ended(ended.err(), ticket.is_aborted())
-                }
-                Some(_) => {}
+        for action in self.retry.look(sight(engine), self.begin.elapsed()) {
+            match action {
+                RetryAction::Begin { may_return } => self.begin(engine, control, may_return),
+                RetryAction::Report { why } => self.report(why),
             }
-        }
-        if !self.is_under_way && self.next.is_some_and(|next| next <= Instant::now()) {
-            self.begin(engine, control);
         }
     }
 
-    fn begin(&mut self, engine: &Arc<Engine>, control: &PauseHandle) {
-        self.next = Some(Instant::now() + TRY_AGAIN);
+    fn begin(&mut self, engine: &Arc<Engine>, control: &PauseHandle, may_return: bool) {
         let data_dir = &engine.config.data_dir;
-        let plan = Plan::unfinished(data_dir).and_then(|unfinished| match unfinished {
+        let plan = plan_file::resume_or_clear(data_dir).and_then(|left| match left {
             Some(plan) => Ok(plan),
-            None => Plan::of_this_format(data_dir, self.may_return),
+            None => Plan::of_this_format(data_dir, may_return),
         });
         // Readers may have been shown another one meanwhile, as somebody asked for.
         match plan.and_then(|plan| engine.begin_unless(plan, || control.is_stopped())) {
-            Ok(_) => self.is_under_way = true,
-            Err(error) => self.tell(format!("{error:#}")),
+            Ok(_) => self.retry.begun(),
+            Err(error) => self.report(format!("{error:#}")),
         }
     }
 
-    /// What another asked for only to be compared has ended, too, and leaves this to do.
-    fn ended(&mut self, failure: Option<String>, is_aborted: bool) {
-        let Some(why) = failure else { return };
-        self.may_return = false;
-        // Whoever aborts it knows better.
-        self.next = self.next.filter(|_| !is_aborted).map(|_| Instant::now() + TRY_AGAIN);
-        self.tell(why);
-    }
-
-    fn tell(&mut self, why: String) {
+    fn report(&mut self, why: String) {
         if let Some(asked) = &self.asked {
             // Whoever asked for the rebuild was told why it failed.
             return self.status.set_error(Some(asked.clone()));
         }
         let generation = self.status.report().generation;
         let format = self.reader.frozen_format().unwrap_or(FORMAT);
-        let again = match self.next {
-            Some(_) => "it is tried again",
-            None => "`optview rebuild`, or a restart, begins again",
+        let again = match self.retry.is_tried_again() {
+            true => "it is tried again",
+            false => "`optview rebuild`, or a restart, begins again",
         };
         let text = format!(
             "generation {generation:06} has the fold format {format}, and is shown as it was left; none of this \
              version's format {FORMAT} can take its place yet: {why}; {again}"
         );
-        if self.told.as_ref() != Some(&text) {
+        if self.logged.as_ref() != Some(&text) {
             tracing::error!("{text}");
         }
         self.status.set_error(Some(text.clone()));
-        self.told = Some(text);
+        self.logged = Some(text);
+    }
+}
+
+/// Returns how the rebuild is that is under way, or that ended last.
+fn sight(engine: &Engine) -> RebuildSight {
+    let Some(ticket) = engine.rebuild() else { return RebuildSight::None };
+    match ticket.look().1 {
+        None => RebuildSight::UnderWay,
+        Some(Ok(_)) => RebuildSight::Ended,
+        Some(Err(why)) => RebuildSight::Failed { why: why.to_string(), is_aborted: ticket.is_aborted() },
     }
 }
 

@@ -23,16 +23,15 @@ impl FrozenMark {
         FrozenMark { generation, asked_at: manifest::now() }
     }
 
-    /// Makes the generation the live one, to be shown as it was left. A crash leaves the one before or this one.
+    /// Writes the mark. It counts once `CURRENT` names the same generation, and is written before, so that the generation is never
+    /// opened to be written to.
     ///
     /// # Errors
-    /// Where one of the files cannot be written.
-    pub fn make_current(&self, data_dir: &Path) -> Result<(), StoreError> {
+    /// Where the file cannot be written.
+    pub fn write(&self, data_dir: &Path) -> Result<(), StoreError> {
         let path = path(data_dir);
         let text = serde_json::to_vec(self).map_err(io::Error::other);
-        // First, so that it is never opened to be written to.
-        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))?;
-        generations::make_current(data_dir, self.generation)
+        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))
     }
 
     /// The mark of the live generation, if somebody asked for it to be frozen.

@@ -5,7 +5,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Outcome};
-use crate::generation::rebuild::Plan;
+use crate::generation::plan_file;
 use crate::store::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Re
     }
     let under_way = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let under_way = under_way.filter(|ticket| ticket.look().1.is_none()).map(|ticket| ticket.plan().generation);
-    let waiting = Plan::waiting(data_dir)?.map(|plan| plan.generation);
+    let waiting = plan_file::waiting(data_dir)?.map(|plan| plan.generation);
     if under_way == Some(generation) || waiting == Some(generation) {
         bail!(
             "generation {generation:06} is being made, or brought up to date: `optview rebuild --status` shows it, `--abort` \

@@ -13,7 +13,7 @@ use super::{Access, Outcome, Watch};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };
-use crate::generation::roll_back_frozen_unserved;
+use crate::generation::{plan_file, roll_back_frozen_unserved};
 use crate::progress::Progress;
 use crate::store;
 
@@ -149,11 +149,11 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
             under_way: ended.is_none(),
             progress: ended.is_none().then_some(progress),
             finished: ended.as_ref().and_then(|ended| ended.as_ref().ok().cloned()),
-            failed: ended.and_then(Result::err),
+            failed: ended.and_then(Result::err).map(|failure| failure.to_string()),
         },
         // One that was interrupted waits for the next start.
         None => RebuildStatus {
-            generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
+            generation: plan_file::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
             found: None,
@@ -166,7 +166,7 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
 
 pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
     let Some(engine) = &access.engine else {
-        return match Plan::abandon(&access.data_dir)? {
+        return match plan_file::abandon(&access.data_dir)? {
             true => status(access),
             false => bail!("no rebuild is under way"),
         };
@@ -193,7 +193,7 @@ fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
-            None if detach && Plan::is_kept(data_dir) => return Outcome::new(&progress),
+            None if detach && plan_file::is_there(data_dir) => return Outcome::new(&progress),
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");

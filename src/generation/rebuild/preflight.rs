@@ -4,9 +4,11 @@
 use anyhow::bail;
 
 use super::missing_records::MissingFromTopics;
-use super::plan::{self, RebuildKind};
+
 use crate::config::ProjectionConfig;
 use crate::domain::{Job, Optimization, Position};
+use crate::generation::choice;
+use crate::generation::life::RebuildKind;
 use crate::source::archive::Manifest;
 use crate::source::kafka::{KafkaSettings, look};
 use crate::source::other_cluster;
@@ -126,7 +128,7 @@ pub fn refuse_to_return(
     generation: u64,
     standing: &GenerationPosition,
 ) -> anyhow::Result<()> {
-    let show = plan::show_frozen(generation);
+    let show = choice::show_frozen(generation);
     if let Some(difference) = standing.topics.as_ref().and_then(|topics| config.kafka.topics.difference(topics)) {
         bail!("generation {generation:06} was built from other topics: {difference}. {show}");
     }

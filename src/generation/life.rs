@@ -1,0 +1,252 @@
+//! A generation's life as a pure state machine, from a plan to its end. [`Life::step`] takes the answer to the last action and
+//! gives the next one; the shell (`conductor.rs`) carries actions out and decides nothing. No I/O, no clock, no thread, no log:
+//! the time comes in with each answer, so a test can walk every path and kill after every action.
+//!
+//! ```text
+//! survey ─ preflight ─ write the plan ─ create or open ─ start ─┬─ (frozen) approach ─ compare there ─┐
+//!                                                               └──────────────────────────────────── build ─ compare ─ meet
+//!     meet ─ finish the comparison ─ verdict ─┬─ switch: notes, CURRENT, readers, the old one closed, the plan forgotten
+//!                                             └─ undo: closed, discarded, removed, the plan forgotten
+//! ```
+//!
+//! A failure before `CURRENT` is written leads to undo; after that the plan is carried out whatever fails.
+
+pub mod action;
+mod build;
+pub mod comparison;
+pub mod ending;
+pub mod losses;
+mod meeting;
+pub mod obstacle;
+pub mod plan;
+pub mod retry;
+pub mod show;
+pub mod start;
+mod switch;
+mod undo;
+mod verdict;
+
+use action::{Action, Answer, Facts, FileAction, Input, Order};
+use build::Approach;
+use comparison::Comparison;
+use ending::{Ending, Failure, NotCompared, NotSwitched, Reason};
+use meeting::Meeting;
+pub use plan::{Plan, RebuildKind, RebuildOptions};
+use switch::SwitchStep;
+use undo::UndoStep;
+
+/// A plan on its way. Each state is named by the action whose answer it waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    course: Course,
+    state: State,
+}
+
+/// What is known of a plan by now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    pub plan: Plan,
+    pub facts: Facts,
+    /// Number of records that the new generation was built from.
+    pub records: u64,
+    pub comparison: Comparison,
+    pub not_compared: Option<NotCompared>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Survey,
+    Preflight,
+    WritePlan,
+    Open,
+    RemoveHalfBuilt,
+    Create,
+    StartProjector,
+    PauseAtFrozen(Approach),
+    CompareAtFrozen,
+    LeaveFrozen,
+    LookAtBuild,
+    WaitToLook,
+    LiftThrottle,
+    CompareAll,
+    CountLosses,
+    AnnounceSwitch,
+    PauseBoth(Meeting),
+    WaitToMeet(Meeting),
+    FinishComparison(crate::projector::Positions),
+    Switch { step: SwitchStep, begun_earlier: Option<String>, spared: Vec<u64> },
+    Undo { step: UndoStep, outcome: Outcome },
+}
+
+/// Why the new generation is not what readers are to see.
+#[derive(Clone, Debug, PartialEq)]
+enum Outcome {
+    NotSwitched(NotSwitched),
+    Failed(Reason),
+}
+
+/// What follows an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// An action is to be carried out, and its answer is the next input.
+    Act(Box<Life>, Action),
+    End(Box<Course>, Ending),
+}
+
+impl Life {
+    /// Begins to carry out a plan.
+    pub fn begin(plan: Plan) -> Step {
+        let facts = Facts::default();
+        let course = Course { plan, facts, records: 0, comparison: Comparison::default(), not_compared: None };
+        course.act(State::Survey, Action::Survey)
+    }
+
+    /// Takes in the answer to the last action.
+    pub fn step(self, input: Input) -> Step {
+        let Life { course, state } = self;
+        let Input { now, order, answer } = input;
+        match (state, answer) {
+            (State::Undo { step, outcome }, _) => course.undone(step, outcome, order),
+            (State::Switch { step, begun_earlier, spared }, answer) => {
+                course.switched(step, begun_earlier, spared, answer)
+            }
+            (_, Answer::Failed(why)) => course.fail(Reason::Action(why)),
+            (State::Survey, Answer::Surveyed(facts)) => Course { facts, ..course }.surveyed(),
+            (State::Preflight, Answer::Done) => course.write_plan(),
+            (State::WritePlan, Answer::Done) => course.open(),
+            (State::Open, Answer::Damaged(_)) if course.plan.kind.is_built() => {
+                let remove = FileAction::Remove(course.plan.generation);
+                course.act(State::RemoveHalfBuilt, Action::File(remove))
+            }
+            (State::Open, Answer::Damaged(why)) => course.fail(Reason::Action(why)),
+            (State::RemoveHalfBuilt, Answer::Done) => course.act(State::Create, Action::Create),
+            (State::Open | State::Create, Answer::Done) => {
+                course.act(State::StartProjector, Action::StartProjector)
+            }
+            (State::StartProjector, Answer::Done) => course.started(now),
+            (State::PauseAtFrozen(approach), Answer::Looked(progress)) => {
+                course.approached(approach, &progress, now, order)
+            }
+            (State::PauseAtFrozen(_), Answer::Paused(positions)) => course.at_frozen(positions),
+            (State::CompareAtFrozen, Answer::Compared(comparison)) => {
+                Course { comparison, ..course }.act(State::LeaveFrozen, Action::ResumeNew)
+            }
+            (State::CompareAtFrozen, Answer::Done) => course.act(State::LeaveFrozen, Action::ResumeNew),
+            (State::LeaveFrozen, Answer::Done) | (State::WaitToLook, Answer::Done) => {
+                course.act(State::LookAtBuild, Action::LookAtBuild)
+            }
+            (State::LookAtBuild, Answer::Looked(progress)) => course.looked(&progress, order),
+            (State::LiftThrottle, Answer::Done) => course.built(),
+            (State::CompareAll, Answer::Done) => course.announce(),
+            (State::CountLosses, Answer::Lost(losses)) => course.lost(losses).announce(),
+            (State::AnnounceSwitch, Answer::Done) => course.meet(),
+            (State::PauseBoth(meeting), Answer::Missed { why, obstacle }) => {
+                course.missed(meeting, why, obstacle, now, order)
+            }
+            (State::WaitToMeet(meeting), Answer::Done) => {
+                let attempt = meeting.attempt(!course.plan.is_only_compared());
+                course.act(State::PauseBoth(meeting), attempt)
+            }
+            (State::PauseBoth(_), Answer::Paused(positions)) => course.met(positions),
+            (State::FinishComparison(positions), Answer::Compared(comparison)) => {
+                Course { comparison, ..course }.judge(&positions)
+            }
+            (state, _) => course.fail(Reason::WrongAnswer(state.name())),
+        }
+    }
+}
+
+impl Course {
+    fn act(self, state: State, action: Action) -> Step {
+        Step::Act(Box::new(Life { course: self, state }), action)
+    }
+
+    /// Goes the way back, as the plan cannot be carried out.
+    fn fail(self, reason: Reason) -> Step {
+        self.undo(Outcome::Failed(reason))
+    }
+
+    fn undo(self, outcome: Outcome) -> Step {
+        let step = UndoStep::Resume;
+        let action = step.action(&self.plan);
+        self.act(State::Undo { step, outcome }, action)
+    }
+
+    /// Takes in that a step of the way back was carried out, or could not be: then the next start carries it out.
+    fn undone(self, step: UndoStep, outcome: Outcome, order: Order) -> Step {
+        // Nothing of the new generation runs any more, so this is the last moment at which it can be left for the next start.
+        let outcome = match (step, order, outcome) {
+            (UndoStep::Stop, order, Outcome::Failed(reason))
+                if order.leaves_plan() && self.plan.kind.is_resumable() =>
+            {
+                return self.end(Ending::Failed(Failure::Interrupted(reason)));
+            }
+            (_, _, outcome) => outcome,
+        };
+        if let Some(next) = step.next(&self.plan) {
+            let action = next.action(&self.plan);
+            return self.act(State::Undo { step: next, outcome }, action);
+        }
+        self.end(match (outcome, order) {
+            (Outcome::NotSwitched(why), _) => Ending::NotSwitched(why),
+            (Outcome::Failed(_), Order::Abort) => Ending::Failed(Failure::Aborted),
+            (Outcome::Failed(reason), _) => Ending::Failed(Failure::GivenUp(reason)),
+        })
+    }
+
+    fn switch(self) -> Step {
+        match SwitchStep::first(&self, None) {
+            Some((step, action)) => {
+                self.act(State::Switch { step, begun_earlier: None, spared: Vec::new() }, action)
+            }
+            None => self.end(Ending::Switched { spared: Vec::new() }),
+        }
+    }
+
+    fn switched(
+        self,
+        step: SwitchStep,
+        mut begun_earlier: Option<String>,
+        mut spared: Vec<u64>,
+        answer: Answer,
+    ) -> Step {
+        match answer {
+            Answer::Failed(why) if step.is_before_switch() => return self.fail(Reason::Action(why)),
+            Answer::BegunEarlier(earlier) => begun_earlier = earlier,
+            Answer::Pruned(generations) => spared = generations,
+            _ => {}
+        }
+        match step.next(&self, begun_earlier.as_deref()) {
+            Some((step, action)) => self.act(State::Switch { step, begun_earlier, spared }, action),
+            None => self.end(Ending::Switched { spared }),
+        }
+    }
+
+    fn end(self, ending: Ending) -> Step {
+        Step::End(Box::new(self), ending)
+    }
+}
+
+impl State {
+    /// The state in words, after "while".
+    fn name(&self) -> &'static str {
+        match self {
+            State::Survey => "looking at the data directory",
+            State::Preflight => "looking at the topics",
+            State::WritePlan => "writing the plan",
+            State::Open | State::Create | State::RemoveHalfBuilt => "opening the generation",
+            State::StartProjector => "starting the projector",
+            State::PauseAtFrozen(_) | State::CompareAtFrozen | State::LeaveFrozen => {
+                "coming to where the frozen generation stands"
+            }
+            State::LookAtBuild | State::WaitToLook | State::LiftThrottle => "building",
+            State::CompareAll | State::CountLosses | State::FinishComparison(_) => "comparing",
+            State::AnnounceSwitch | State::PauseBoth(_) | State::WaitToMeet(_) => "meeting",
+            State::Switch { .. } => "switching",
+            State::Undo { .. } => "removing what was built",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
