@@ -3,6 +3,8 @@
 //! version has folded the live one.
 
 mod choice;
+#[cfg(test)]
+mod crash_tests;
 mod files;
 mod frozen_keeper;
 mod frozen_rollback;
@@ -39,7 +41,7 @@ pub use topics::refuse_others as refuse_other_topics;
 pub struct Engine {
     pub config: ProjectionConfig,
     pub reader: ReaderSource,
-    /// Of the live generation.
+    /// The status of the live generation.
     pub status: Status,
     /// The pulse of the live generation's projector.
     pulse: Mutex<Pulse>,
@@ -66,10 +68,10 @@ impl Engine {
     }
 
     /// Opens the live generation, and begins to keep it up to date. Goes on with a rebuild that was under way.
-    /// `on_format_change` says what is to be done where another version has folded it; `None`: whoever calls this does.
+    /// `on_format_change` is what to do if another version has folded it; `None`: the caller sees to that.
     pub fn start(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<()> {
         supervisor::start(self)?;
-        // Whoever is told to stop meanwhile waits until it is open.
+        // Whoever stops the engine meanwhile waits until it is open.
         let mut live = self.live.lock();
         if self.stopping.load(Ordering::Acquire) {
             return Ok(());
@@ -137,11 +139,11 @@ impl Engine {
 
     fn show(&self, running: &GenerationRuntime) {
         running.set_live(true);
-        // First, so that nobody who has been told of its state is answered by the one before.
-        self.reader.set(running.reader.clone(), running.status.clone());
+        // What was found goes on to be counted in the new one's status, before anybody is answered by it.
         self.status.follow(&running.status);
+        self.reader.set(running.reader.clone(), running.status.supervised_as(&self.status));
         self.pulse.lock().clone_from(&running.pulse);
-        // Whoever stops it says so to the one before, or finds this one in its place.
+        // Whoever stops the engine marks the one before, or finds this one in its place.
         if self.stopping.load(Ordering::Acquire) {
             self.status.set_state(State::Stopping);
         }
@@ -157,7 +159,7 @@ impl Engine {
         before
     }
 
-    /// What the live generation is good for.
+    /// Calls `with` with the live generation.
     ///
     /// # Errors
     /// Where there is none: it is about to end.
@@ -214,7 +216,7 @@ impl Engine {
         self.rebuild.lock().as_ref().map(Rebuild::ticket)
     }
 
-    /// Whether a rebuild is under way. Never waits: where one is about to begin, it counts.
+    /// Returns true if a rebuild is under way or about to begin. Never waits.
     fn is_rebuilding(&self) -> bool {
         self.rebuild.try_lock().is_none_or(|held| held.as_ref().is_some_and(|rebuild| !rebuild.has_ended()))
     }

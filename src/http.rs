@@ -93,12 +93,16 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
         .route_service("/users/me", Edge::now("/users/me", &api, users::me))
         .route_service(
             "/healthz",
-            Edge::now("/healthz", &api, |api, _| Ok(health::alive(&api.status.report(), Audience::Public))),
+            Edge::now("/healthz", &api, |api, _| {
+                Ok(health::alive(&api.reader.status(&api.status).report(), Audience::Public))
+            }),
         )
         .route_service(
             "/readyz",
             Edge::now("/readyz", &api, |api, _| {
-                api.readiness.answer(&api.status, api.reader.get().is_some(), Audience::Public)
+                let current = api.reader.get();
+                let status = current.as_ref().map_or(&api.status, CurrentReader::status);
+                api.readiness.answer(status, current.is_some(), Audience::Public)
             }),
         )
         .fallback_service(Edge::unknown(&api));

@@ -38,6 +38,13 @@ impl AsRef<Status> for Admin {
     }
 }
 
+impl Admin {
+    /// The status of the generation that readers see.
+    fn shown(&self) -> Status {
+        self.reader.status(&self.status)
+    }
+}
+
 /// `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from [`install_metrics`].
 pub fn admin_router(
     status: Status,
@@ -54,14 +61,14 @@ pub fn admin_router(
         .route_service(
             "/healthz",
             Edge::now("/healthz", &admin, |admin, _| {
-                Ok(health::alive(&admin.status.report(), Audience::Operators))
+                Ok(health::alive(&admin.shown().report(), Audience::Operators))
             }),
         )
         .route_service(
             "/readyz",
             // A projector that is live has a store.
             Edge::now("/readyz", &admin, |admin, _| {
-                admin.readiness.answer(&admin.status, true, Audience::Operators)
+                admin.readiness.answer(&admin.shown(), true, Audience::Operators)
             }),
         )
         // As on the read address: ids may hold slashes.
@@ -83,11 +90,11 @@ fn why(admin: &Admin, request: &Request) -> Answer {
 }
 
 fn report(admin: &Admin, _: &Request) -> Answer {
-    Ok(to_json(StatusCode::OK, &admin.status.report()))
+    Ok(to_json(StatusCode::OK, &admin.shown().report()))
 }
 
 fn scrape(admin: &Admin, _: &Request) -> Answer {
-    record_report(&admin.status.report(), &admin.errors);
+    record_report(&admin.shown().report(), &admin.errors);
     record_files();
     let mut response = json(admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS_TEXT.clone());
