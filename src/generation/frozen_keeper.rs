@@ -21,7 +21,7 @@ use crate::store::{
     CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
 };
 
-/// How often it looks how the other one is.
+/// Time between two looks at the generation and at what is to take its place.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Begins to show it, and, where `by_itself`, to make what takes its place.
@@ -66,7 +66,7 @@ pub(super) fn follow(status: &Status, built: &Report) {
         let is_same = |other: &&PartitionReport| (&other.topic, other.partition) == (&held.topic, held.partition);
         let Some(other) = built.partitions.iter().find(is_same) else { continue };
         (held.low, held.high) = (other.low, other.high);
-        // What the other one has read and confirmed says nothing of this one's views.
+        // What the other one has read and confirmed proves nothing of this one's views.
         let instants = PartitionInstants { confirmed: None, oldest_unread: None, ..other.freshness.instants };
         held.freshness = PartitionFreshness { confirmed_at: None, instants, ..other.freshness.clone() };
         held.lag_records = other.freshness.last_stable.map(|end| (end - held.position).max(0));
@@ -104,10 +104,10 @@ struct FrozenKeeper {
     status: Status,
     path: PathBuf,
     presence: Presence,
-    /// What is said of it, where somebody asked for it to be shown as it was left.
+    /// The text of its status, if somebody asked for it to be shown as it was left.
     asked: Option<String>,
     on_failure: OnFailure,
-    /// When the time of `retry` began.
+    /// The moment from which `retry` counts the time.
     begin: Instant,
     retry: Retry,
     /// The reason why nothing takes its place yet, as it was logged last.
@@ -165,7 +165,7 @@ impl FrozenKeeper {
 
     fn report(&mut self, why: String) {
         if let Some(asked) = &self.asked {
-            // Whoever asked for the rebuild was told why it failed.
+            // Whoever asked for the rebuild knows why it failed.
             return self.status.set_error(Some(asked.clone()));
         }
         let generation = self.status.report().generation;
@@ -197,7 +197,7 @@ fn sight(engine: &Engine) -> RebuildSight {
 }
 
 fn as_asked(mark: &FrozenMark, closed: Option<&CloseRecord>) -> String {
-    let FrozenMark { generation, asked_at } = mark;
+    let FrozenMark { generation, asked_at, .. } = mark;
     let since = closed.and_then(|closed| closed.at.as_deref()).map_or_else(String::new, |at| format!(" at {at}"));
     format!(
         "generation {generation:06} is shown as it was left{since}, and is not kept up to date: `optview rollback --frozen` \
@@ -206,7 +206,7 @@ fn as_asked(mark: &FrozenMark, closed: Option<&CloseRecord>) -> String {
     )
 }
 
-/// Why it is not shown at all, where that is not wanted.
+/// Returns the error for a generation of another format that is not to be shown.
 pub(super) fn refusal(generation: u64, format: u8) -> anyhow::Error {
     anyhow::anyhow!(
         "generation {generation:06} has the fold format {format}, and this version's is {FORMAT}; with \

@@ -9,7 +9,7 @@
 //!                                             └─ undo: closed, discarded, removed, the plan forgotten
 //! ```
 //!
-//! A failure before `CURRENT` is written leads to undo; after that the plan is carried out whatever fails.
+//! A failure before readers see the new generation leads to undo; after that the plan is carried out whatever fails.
 
 pub mod action;
 mod build;
@@ -42,7 +42,7 @@ pub struct Life {
     state: State,
 }
 
-/// What is known of a plan by now.
+/// The knowledge about a plan by now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
     pub plan: Plan,
@@ -78,14 +78,14 @@ enum State {
     Undo { step: UndoStep, outcome: Outcome },
 }
 
-/// Why the new generation is not what readers are to see.
+/// The reason why readers are not to see the new generation.
 #[derive(Clone, Debug, PartialEq)]
 enum Outcome {
     NotSwitched(NotSwitched),
     Failed(Reason),
 }
 
-/// What follows an answer.
+/// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// An action is to be carried out, and its answer is the next input.
@@ -106,7 +106,7 @@ impl Life {
         let Life { course, state } = self;
         let Input { now, order, answer } = input;
         match (state, answer) {
-            (State::Undo { step, outcome }, _) => course.undone(step, outcome, order),
+            (State::Undo { step, outcome }, answer) => course.undone(step, outcome, order, &answer),
             (State::Switch { step, begun_earlier, spared }, answer) => {
                 course.switched(step, begun_earlier, spared, answer)
             }
@@ -172,8 +172,8 @@ impl Course {
         self.act(State::Undo { step, outcome }, action)
     }
 
-    /// Takes in that a step of the way back was carried out, or could not be: then the next start carries it out.
-    fn undone(self, step: UndoStep, outcome: Outcome, order: Order) -> Step {
+    /// Takes in that a step of the way back was carried out, or could not be.
+    fn undone(self, step: UndoStep, outcome: Outcome, order: Order, answer: &Answer) -> Step {
         // Nothing of the new generation runs any more, so this is the last moment at which it can be left for the next start.
         let outcome = match (step, order, outcome) {
             (UndoStep::Stop, order, Outcome::Failed(reason))
@@ -183,7 +183,9 @@ impl Course {
             }
             (_, _, outcome) => outcome,
         };
-        if let Some(next) = step.next(&self.plan) {
+        // A generation that could not be removed is left to the next start, which the plan is kept for.
+        let is_left = step == UndoStep::Remove && matches!(answer, Answer::Failed(_));
+        if let Some(next) = step.next(&self.plan).filter(|_| !is_left) {
             let action = next.action(&self.plan);
             return self.act(State::Undo { step: next, outcome }, action);
         }
@@ -211,7 +213,7 @@ impl Course {
         answer: Answer,
     ) -> Step {
         match answer {
-            Answer::Failed(why) if step.is_before_switch() => return self.fail(Reason::Action(why)),
+            Answer::Failed(why) if step.ends_plan() => return self.fail(Reason::Action(why)),
             Answer::BegunEarlier(earlier) => begun_earlier = earlier,
             Answer::Pruned(generations) => spared = generations,
             _ => {}

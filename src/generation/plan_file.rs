@@ -12,9 +12,10 @@ use super::life::{Plan, RebuildKind};
 use crate::disk;
 use crate::store::{self, FORMAT};
 
-/// Returns true if a plan is on the disk.
-pub fn is_there(data_dir: &Path) -> bool {
-    path(data_dir).exists()
+/// Returns true if the plan of this generation is on the disk, so that the next start resumes it.
+pub fn is_written(data_dir: &Path, generation: u64) -> bool {
+    let is_its = |plan: Plan| plan.generation == generation && plan.kind.is_resumable();
+    read(data_dir).is_ok_and(|plan| plan.is_some_and(is_its))
 }
 
 fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {

@@ -17,9 +17,9 @@ use crate::generation::{plan_file, roll_back_frozen_unserved};
 use crate::progress::Progress;
 use crate::store;
 
-/// How often somebody who watches is told.
+/// Time between two reports to somebody who watches.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked whether a plan is on the disk.
+/// Time between two looks whether a plan is on the disk.
 const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
 pub fn build(
@@ -62,7 +62,7 @@ pub fn go_back(
     })
 }
 
-/// Before anything is begun. Where one is under way, that is said instead.
+/// Refuses a rollback before anything is begun, unless a rebuild is under way, which is the reason then.
 fn refuse_to_return(access: &Access, generation: u64) -> anyhow::Result<()> {
     let Some(engine) = access.engine.as_ref() else { return Ok(()) };
     if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
@@ -127,13 +127,13 @@ fn begin(
     }
 }
 
-/// What the one that is under way says, or the one that ended last.
+/// The rebuild that is under way, or that ended last.
 #[derive(Serialize, Deserialize)]
 pub struct RebuildStatus {
     pub generation: Option<String>,
     pub under_way: bool,
     pub progress: Option<Progress>,
-    /// What the new generation has come to by now.
+    /// The counts of the new generation by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<RebuildCounts>,
     pub finished: Option<RebuildOutcome>,
@@ -193,7 +193,9 @@ fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
-            None if detach && plan_file::is_there(data_dir) => return Outcome::new(&progress),
+            None if detach && plan_file::is_written(data_dir, ticket.plan().generation) => {
+                return Outcome::new(&progress);
+            }
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");

@@ -1,4 +1,4 @@
-//! What the machine asks of the shell, and what the shell answers. Each action has exactly one answer.
+//! The actions that the machine asks of the shell, and the shell's answers. Each action has exactly one answer.
 
 // A length of time is no clock.
 use core::time::Duration;
@@ -98,15 +98,15 @@ pub struct Input {
     pub answer: Answer,
 }
 
-/// What somebody has ordered meanwhile, or something has.
+/// An order that came meanwhile, from somebody or something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     GoOn,
-    /// To end, and to remove what was built.
+    /// The plan is to end, and what was built is to be removed.
     Abort,
-    /// To end so that a restart resumes the plan: the process is told to stop.
+    /// The plan is to end so that a restart resumes it: the process has to stop.
     Interrupt,
-    /// None; but the live generation's projector has ended, and so the process is about to.
+    /// Nobody ordered anything, but the live generation's projector has ended, and so the process is about to.
     LiveEnded,
 }
 
@@ -147,7 +147,7 @@ pub struct Facts {
     pub live_has_surplus: bool,
 }
 
-/// What the live generation is.
+/// The live generation, which is followed or frozen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum LiveGeneration {
     /// It is kept up to date.
@@ -170,7 +170,7 @@ pub struct FrozenGeneration {
     pub is_closed: bool,
 }
 
-/// How far both generations are.
+/// The progress of both generations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuildProgress {
     /// Number of records that the new generation has read.

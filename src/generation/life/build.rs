@@ -17,14 +17,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Time for which the new generation may read nothing, though nothing is wrong, on its way to where the frozen one stands.
 const MAY_STAND_STILL: Duration = Duration::from_secs(30);
 
-/// What the new generation is held against.
+/// The generation and the positions that the new one is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// The live generation at the same positions, where both are paused.
     SamePositions,
     /// The frozen generation where it stands, and once more when the new one has read all.
     WhereFrozen,
-    /// The live generation wherever it is: records are left out, so positions say nothing.
+    /// The live generation wherever it is: records are left out, so positions prove nothing.
     Anywhere,
     Nothing(NotCompared),
 }
@@ -47,7 +47,7 @@ impl Basis {
 pub struct Approach {
     /// Number of records that were read at the last look.
     read: u64,
-    /// When that was last another number, or something was wrong.
+    /// The last time at which that was another number, or something was wrong.
     moved_at: Duration,
 }
 
@@ -80,7 +80,7 @@ impl Course {
     pub(super) fn started(self, now: Duration) -> Step {
         match Basis::of(&self) {
             Basis::WhereFrozen => self.approach(Approach { read: 0, moved_at: now }),
-            // Of a live generation that goes on, a rollback says nothing: nobody expects it to be compared.
+            // Nobody expects a rollback to be compared with a live generation that is kept up to date.
             Basis::Nothing(why) if self.facts.live.frozen().is_some() => {
                 Course { not_compared: Some(why), ..self }.act(State::LookAtBuild, Action::LookAtBuild)
             }

@@ -16,7 +16,7 @@ pub struct Comparison {
     pub unseen: u64,
     /// Some of the views that are not the same.
     pub examples: Vec<Example>,
-    /// What the live generation has and the new one has not.
+    /// The things that the live generation has and the new one has not.
     #[serde(default, skip_serializing_if = "Losses::is_none")]
     pub losses: Losses,
 }

@@ -1,4 +1,4 @@
-//! How a plan ends, and why: every reason is a value, and becomes words only here.
+//! The end of a plan and its reason: every reason is a value, and becomes words only here.
 
 use std::fmt;
 
@@ -70,7 +70,7 @@ pub enum Failure {
     Aborted,
     /// The process is about to end, and a restart resumes the plan.
     Interrupted(Reason),
-    /// What was built is removed.
+    /// It cannot be carried out, and what was built is removed.
     GivenUp(Reason),
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What ended a plan before its time.
+/// The reason for the end of a plan before its time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     ToldToEnd,

@@ -1,5 +1,5 @@
-//! What the live generation has and the new one has not, counted view by view: the last word on whether they may change places.
-//! Whatever the topics have lost, and however, shows here.
+//! The losses of a change of places, counted view by view: the last word on whether the generations may change. Whatever the topics
+//! have lost, and however, shows here.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::domain::Shortfall;
 /// Number of ids that are named.
 const NAMED_MAX: usize = 3;
 
-/// What the live generation has and the new one has not.
+/// The number of things that the live generation has and the new one has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Losses {

@@ -58,7 +58,7 @@ impl RebuildKind {
 pub struct RebuildOptions {
     /// Records a second.
     pub max_rate: Option<f64>,
-    /// Only records that were written before this time are read, in milliseconds since 1970. Such a generation never becomes the
+    /// Time in milliseconds since 1970 before which a record must have been written to be folded. Such a generation never becomes the
     /// live one.
     pub until_millis: Option<i64>,
     /// An archive to read first, by an absolute path: another process may read it, or the next start.

@@ -1,5 +1,5 @@
-//! When something that is to take the place of a frozen generation is begun: at once where another version has folded it, again
-//! where the world fails, and never where somebody asked for it to be frozen or has aborted the last attempt.
+//! The attempts to replace a frozen generation: one is begun at once if another version has folded it, and again after a failure, but
+//! none if somebody asked for it to be frozen or has aborted the last attempt.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 /// The attempts to replace a frozen generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// When the next attempt is due, if ever.
+    /// The time at which the next attempt is due, if ever.
     next: Option<Duration>,
     /// An attempt may bring a generation that is there up to date, rather than build a new one.
     may_return: bool,

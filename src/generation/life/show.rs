@@ -22,7 +22,7 @@ enum State {
     StopOld,
 }
 
-/// What follows an answer.
+/// The consequence of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ShowStep {
     Act(Show, Action),

@@ -1,5 +1,4 @@
-//! What a start makes of a data directory: which generation is opened and how, and what becomes of a plan that a crash or a stop
-//! has left.
+//! The start on a data directory: which generation is opened and how, and what becomes of a plan that a crash or a stop has left.
 
 use super::action::FileAction;
 use super::plan::{Plan, RebuildKind};
@@ -20,7 +19,7 @@ enum State {
     Condemn,
 }
 
-/// What a start does next.
+/// The next action of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningAction {
     /// Opens the live generation, to show it as it was left.
@@ -33,7 +32,7 @@ pub enum OpeningAction {
     Condemn,
 }
 
-/// What came of it.
+/// The result of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningAnswer {
     Done,
@@ -44,6 +43,7 @@ pub enum OpeningAnswer {
     Failed,
 }
 
+/// The consequence of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
     Act(Opening, OpeningAction),
@@ -51,7 +51,7 @@ pub enum OpeningStep {
     Failed(OpeningFailure),
 }
 
-/// How the live generation is served.
+/// The way in which the live generation is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiveOpening {
     /// It is kept up to date.
@@ -62,9 +62,10 @@ pub enum LiveOpening {
     FrozenByFormat,
 }
 
+/// The reason why the live generation is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningFailure {
-    /// As the last action says.
+    /// The last action failed, and its error is the reason.
     Action,
     /// The same, of the generation that somebody asked to be shown as it was left.
     MarkedCannotBeShown,

@@ -49,9 +49,10 @@ impl SwitchStep {
         SwitchStep::from(self as usize + 1, course, begun_earlier)
     }
 
-    /// Returns true if the live generation is still the one before, so that a failure ends the plan.
-    pub fn is_before_switch(self) -> bool {
-        self as usize <= SwitchStep::SetCurrent as usize
+    /// Returns true if a failure of this step ends the plan: readers still see the generation before. `CURRENT` may name the new one by
+    /// then, which is whole, and which the way back does not remove.
+    pub fn ends_plan(self) -> bool {
+        self != SwitchStep::ForgetMark && self as usize <= SwitchStep::SwitchReaders as usize
     }
 
     fn from(index: usize, course: &Course, begun_earlier: Option<&str>) -> Option<(SwitchStep, Action)> {

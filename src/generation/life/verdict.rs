@@ -1,4 +1,4 @@
-//! Whether readers are to see the new generation, once both are paused and compared.
+//! The verdict whether readers are to see the new generation, once both are paused and compared.
 
 use super::action::FrozenGeneration;
 use super::ending::{NotSwitched, Reason};
