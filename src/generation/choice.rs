@@ -1,4 +1,4 @@
-//! Which generation a plan makes the live one: a new one under a number that none has, or one that was live before.
+//! The choice of the generation that a plan makes the live one: a new one under a number that none has, or one that was live before.
 
 use std::path::Path;
 

@@ -73,7 +73,7 @@ fn carry_out(
     }
 }
 
-/// What is open for the sake of a generation that readers are about to see as it was left.
+/// The resources that are open for the sake of a generation that readers are about to see as it was left.
 struct Served<'a> {
     engine: &'a Arc<Engine>,
     /// While this is held, nobody else can begin a rebuild.

@@ -11,11 +11,11 @@ use crate::store::{self, FrozenMark, OpenStore, ReadOnlyStore, StoreError};
 
 /// The live generation, opened.
 pub enum OpenLive {
-    /// To be kept up to date.
+    /// It is to be kept up to date.
     Following(OpenStore),
-    /// To be shown as it was left, as somebody asked for.
+    /// Somebody asked for it to be shown as it was left.
     FrozenAsAsked(ReadOnlyStore),
-    /// To be shown as it was left, as another version has folded it.
+    /// Another version has folded it, so it is to be shown as it was left.
     FrozenByFormat(ReadOnlyStore),
 }
 

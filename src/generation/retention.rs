@@ -1,4 +1,4 @@
-//! Which generations stay beside the live one. One that has more than what took its place stays until somebody asks for its
+//! The generations that stay beside the live one. One that has more than what took its place stays until somebody asks for its
 //! removal: nothing could bring back what it has.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Looks whether the live generation's projector turns, on a thread of its own: a stage that is stuck cannot say so itself.
+//! A watch over the live generation's projector, on a thread of its own: a stage that is stuck cannot report that itself.
 //! Never waits for anything that a stage may hold, and never ends anything: what stands still may go on.
 
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use crate::pulse::Stage;
 use crate::status::{StageStall, Standstill, Status};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
+/// Time that a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
 /// disk needs for what changed within `--sync-interval`.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// The same while much is written at once: while catching up, and beside a rebuild.
@@ -43,9 +43,9 @@ fn supervise(engine: &Weak<Engine>) {
 
 #[derive(Default)]
 struct Supervisor {
-    /// The stage that was told last to stand still.
+    /// The stage that was reported last as standing still.
     told: Option<Stage>,
-    /// When work was last allowed to take long.
+    /// The time at which work was last allowed to take long.
     last_busy: Option<Instant>,
 }
 
@@ -95,7 +95,7 @@ fn standstill(standing: &[(Stage, Instant)], now: Instant, time: DateTime<Utc>) 
     Some(Standstill { stages, text })
 }
 
-/// What a stage does, and what to do where it stands still.
+/// Returns what a stage does, and what to do if it stands still.
 fn explain(stage: Stage) -> (&'static str, &'static str) {
     match stage {
         Stage::Sync => (

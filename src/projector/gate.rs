@@ -1,4 +1,4 @@
-//! Reading no further than asked: what comes from beyond is put aside, in its order, until it may be folded.
+//! The gate that lets a projector read no further than asked: what comes from beyond is put aside, in its order, until it may be folded.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::{Projector, REPORT_EVERY};
 use crate::source::Source;
 use crate::store::StoreError;
 
-/// How far may be read, and what came from beyond.
+/// The positions up to which may be read, and the events from beyond.
 #[derive(Default)]
 pub(super) struct ReadGate {
-    /// `None`: on and on. A partition that is not named must not be read.
+    /// `None`: there is no limit. A partition that is not named must not be read.
     positions: Option<Positions>,
     /// Each with the place of the first of its events that is not folded yet.
     aside: VecDeque<(Told, usize)>,
@@ -23,7 +23,7 @@ pub(super) struct ReadGate {
 }
 
 impl ReadGate {
-    /// Whether what a partition has to tell must wait, as something of it waits already.
+    /// Returns true if an event of this partition must wait, as another one of it waits already.
     pub fn waits(&self, told: &Told) -> bool {
         self.aside.iter().any(|(held, _)| held.partition() == told.partition())
     }
@@ -32,14 +32,14 @@ impl ReadGate {
         self.aside.push_back((told, from));
     }
 
-    /// The offset at which a partition is to hold.
+    /// Returns the offset at which the event's partition is to pause.
     pub fn limit(&self, told: &Told) -> Option<i64> {
         self.positions.as_ref().map(|positions| positions.get(&told.partition()).copied().unwrap_or(i64::MIN))
     }
 }
 
 impl Projector {
-    /// Takes in what is asked. Gives whether the projector holds: then nothing is to be read.
+    /// Obeys the handle. Returns true if the projector is paused: then nothing is to be read.
     pub(super) fn hold(&mut self, control: &PauseHandle, source: &mut dyn Source) -> Result<bool, StoreError> {
         if let Some(asked) = control.new_target(&mut self.limits.number) {
             self.limits.answered = false;

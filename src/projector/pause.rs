@@ -1,5 +1,5 @@
-//! What another thread may ask of a projector while it runs: to hold at a position, to go on, to end. Two projectors that
-//! hold at the same positions have read the same, so that what they built can be compared, and one can take the other's
+//! The handle by which another thread pauses a projector at a position, resumes it, or ends it. Two projectors that are paused at the
+//! same positions have read the same, so that what they built can be compared, and one can take the other's
 //! place without anybody noticing.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::domain::Topic;
 
-/// Of each partition, the next offset to be read.
+/// The next offset to be read of each partition.
 pub type Positions = BTreeMap<(Topic, i32), i64>;
 
-/// Shared by a projector's thread, which obeys, and whoever asks.
+/// A handle that a projector's thread, which obeys, shares with whoever asks.
 #[derive(Default)]
 pub struct PauseHandle {
     state: Mutex<State>,
@@ -27,26 +27,26 @@ pub struct PauseHandle {
 struct State {
     stop: bool,
     asked: ReadTarget,
-    /// Counts what was asked, so that an answer belongs to its question.
+    /// The number of targets so far, so that an answer belongs to its question.
     number: u64,
-    /// `Err`: it can never be reached, and why.
+    /// `Err`: the target can never be reached: why.
     answer: Option<Result<Positions, String>>,
 }
 
-/// How far a projector may read.
+/// The limit up to which a projector may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReadTarget {
     #[default]
     Unlimited,
-    /// No further than it is.
+    /// It reads no further than it is.
     Here,
-    /// To here exactly, and no further.
+    /// It reads to exactly these positions, and no further.
     At(Positions),
-    /// As now, until the store holds a checkpoint of that.
+    /// It stays at these positions, and answers once the store has a checkpoint of them.
     CheckpointAt(Positions),
 }
 
-/// Why a projector does not hold.
+/// The reason why a projector does not pause.
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
     #[error("it cannot read that far: {0}")]
@@ -58,7 +58,7 @@ pub enum PauseError {
 }
 
 impl PauseHandle {
-    /// Ends it, cleanly. It cannot be taken back.
+    /// Ends the projector, cleanly. It cannot be taken back.
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.changed.notify_all();
@@ -82,22 +82,22 @@ impl PauseHandle {
         self.state.lock().number > 0
     }
 
-    /// Has it read no further. Gives the positions when all before them can be seen by readers.
+    /// Pauses the projector where it is. Returns the positions when all before them can be seen by readers.
     pub fn pause_here(&self, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::Here, at_most)
     }
 
-    /// Has it read to these positions and not beyond. It must not have passed them.
+    /// Has the projector read to these positions and pause there. It must not have passed them.
     pub fn pause_at(&self, positions: Positions, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::At(positions), at_most)
     }
 
-    /// Has it hold on, and gives nothing before a checkpoint of these positions, where it holds, is on the disk.
+    /// Keeps the projector paused at these positions, and returns when a checkpoint of them is on the disk.
     pub fn checkpoint_at(&self, positions: Positions, at_most: Duration) -> Result<(), PauseError> {
         self.ask(ReadTarget::CheckpointAt(positions), at_most).map(drop)
     }
 
-    /// Lets it read on.
+    /// Lets the projector read on.
     pub fn resume(&self) {
         self.state.lock().ask(ReadTarget::Unlimited);
         self.changed.notify_all();
@@ -120,7 +120,7 @@ impl PauseHandle {
         }
     }
 
-    /// What is asked now, where that is not what was asked at `number`.
+    /// Returns the present target, if it is another than at `number`.
     pub(super) fn new_target(&self, number: &mut u64) -> Option<ReadTarget> {
         let state = self.state.lock();
         let is_new = state.number != *number;
@@ -137,7 +137,7 @@ impl PauseHandle {
         }
     }
 
-    /// Until something else is asked than at `number`, but not for longer than `at_most`.
+    /// Waits until the target is another than at `number`, but not for longer than `at_most`.
     pub(super) fn wait(&self, number: u64, at_most: Duration) {
         let mut state = self.state.lock();
         if state.number == number && !state.stop {

@@ -11,7 +11,7 @@ use super::keys::VALUE_LIMIT;
 use super::{StoreError, Trees};
 use crate::codec::stored;
 
-/// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
+/// Number of entries that are taken into the catalog before whoever waits for it gets a turn. They take well below a millisecond.
 const ENTRIES_A_TURN: usize = 64;
 
 pub struct Journal {
@@ -79,7 +79,7 @@ impl Journal {
         for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
         }
-        // What goes to another organization leaves the lists before its record says so: a total must not count it longer than
+        // What goes to another organization leaves the lists before its record does: a total must not count it longer than
         // the caller may see it.
         for turn in leaving.chunks(ENTRIES_A_TURN) {
             let mut catalog = catalog.write();
@@ -122,7 +122,7 @@ impl Journal {
     }
 }
 
-/// As many of the entries as fit into one value, and how many those are; at least one.
+/// Returns as many of the entries as fit into one value, and their number, which is at least one.
 fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
     // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
     let mut take = entries.len().min(VALUE_LIMIT / 48);

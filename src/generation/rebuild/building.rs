@@ -1,4 +1,4 @@
-//! How far the new generation is, on its way to all that there is.
+//! The progress of the new generation on its way to all that there is.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

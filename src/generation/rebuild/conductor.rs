@@ -44,7 +44,7 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> Result<Reb
     }
 }
 
-/// What is open and under way for the sake of a plan.
+/// The resources that are open for the sake of a plan.
 struct Conductor<'a> {
     engine: &'a Arc<Engine>,
     plan: &'a Plan,

@@ -36,7 +36,7 @@ pub struct GenerationDiff {
 /// Compares all views of the two generations once.
 ///
 /// # Errors
-/// The rebuild is told to end meanwhile, or a generation cannot be read.
+/// The end of the rebuild is ordered meanwhile, or a generation cannot be read.
 pub fn compare(shared: &Shared, old: Reader, new: Reader) -> anyhow::Result<GenerationDiff> {
     let begin = Instant::now();
     let mut diff = GenerationDiff::begin(old, new);
@@ -71,7 +71,7 @@ impl GenerationDiff {
                 }
                 let ids = reader.ids(from, STEP);
                 done += u64::from(STEP);
-                // What both have has been looked at already.
+                // A view that both have was compared with the old generation's.
                 let old = self.old.clone();
                 let of_interest = |id: &&Arc<str>| !is_new || !old.holds(id);
                 self.compare_views(ids.iter().filter(of_interest))?;
@@ -123,7 +123,7 @@ impl GenerationDiff {
     fn compare_views<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         for id in ids {
             let (compared, mut shortfall) = store::compare(&self.old, &self.new, id)?;
-            // Where nearly all differ, examples are enough.
+            // If nearly all views differ, examples are enough.
             let names_fields = self.odd.len() <= EXAMPLES_MAX;
             if !names_fields {
                 shortfall.fields.truncate(1);

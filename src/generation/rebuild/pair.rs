@@ -24,7 +24,7 @@ pub struct PausedPair {
     live: Option<(Arc<PauseHandle>, Status)>,
     new: (Arc<PauseHandle>, Status),
     names: TopicNames,
-    /// When the live projector was asked to pause.
+    /// The time at which the live projector was asked to pause.
     since: Cell<Instant>,
 }
 

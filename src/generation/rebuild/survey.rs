@@ -27,7 +27,7 @@ pub fn of_served(live: &GenerationRuntime, config: &ProjectionConfig, generation
     Ok(Answer::Surveyed(facts))
 }
 
-/// Returns what the files of a data directory say of its live generation, of which `generation` is another.
+/// Returns the same from the files of a data directory alone. `generation` is another one than the live one.
 ///
 /// # Errors
 /// They cannot be read.

@@ -1,10 +1,10 @@
-//! What the new generation takes over from the live one where they change places.
+//! The consent and the history that the new generation takes over from the live one when they change places.
 
 use crate::generation::life::RebuildOptions;
 use crate::generation::runtime::GenerationRuntime;
 use crate::store::{MissingHistory, Reader};
 
-/// Accepts what a generation is built without that is about to become the live one: all of it if the rebuild was told to accept
+/// Accepts the records that a generation is built without which is about to become the live one: all of them if the rebuild accepts
 /// loss, else what the generation that it replaces is built without as well, and with somebody's consent.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ fn remove_what_was_archived(rig: &Rig, directory: &Path) {
     }
 }
 
-/// How many records there ever were, since all begin at 0.
+/// Returns the number of records that there ever were, since all partitions begin at 0.
 fn ever(rig: &Rig) -> i64 {
     Topic::ALL.iter().map(|&topic| rig.end(topic)).sum()
 }
@@ -152,7 +152,7 @@ fn a_rebuild_from_an_archive_goes_on_after_kills(rig: &Rig) {
     });
 }
 
-/// Of the rebuild that is under way, once it reads; `Some(None)` where none is.
+/// Returns the progress of the rebuild that is under way, once it reads; `Some(None)` if none is.
 fn records_done(rig: &Rig) -> Option<Option<u64>> {
     let status = run(rig, &["rebuild", "--status", "--json"]).json;
     if status["under_way"] == false && planned(rig).is_none() {
@@ -195,7 +195,7 @@ fn archived_and_served(rig: &Rig) -> (PathBuf, Server) {
     (directory, server)
 }
 
-/// It says all of this, and all is as it was.
+/// Checks that the error has all of these parts, and that all is as it was.
 fn check_refused(rig: &Rig, directory: &Path, parts: &[&str]) {
     let refused = run(rig, &["rebuild", "--from-archive", text(directory)]);
     for part in parts {

@@ -141,7 +141,7 @@ mod tests {
         let mut parked = ParkedJobs::new(readers[0].clone(), readers[1].clone());
         assert!(parked.compare_all(&mut || true).unwrap());
         assert_eq!(counts(&parked), (3, 2));
-        // Nobody watches, so nothing is told to have changed, and nothing is read again.
+        // Nobody watches, so no change is noted, and nothing is read again.
         park(&new, 2, &[("gone", 5)]);
         assert_eq!(parked.compare_changed(&HashSet::new()).unwrap(), 0);
         assert_eq!(counts(&parked), (3, 2));
