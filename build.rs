@@ -1,4 +1,5 @@
-//! Makes the Rust types of `proto/` at build time, with no protoc to install, and notes which commit is built.
+//! Generates the Rust types of `proto/` at build time, without an installed protoc, and records the commit that is
+//! built.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,16 +11,16 @@ const PROTOS: [&str; 3] = [
     "optview/events/v1/multistart_run.proto",
 ];
 
-/// The functions of librdkafka that `src/source/kafka/decompression.rs` takes the place of.
+/// The functions of librdkafka that `src/source/kafka/decompression.rs` replaces.
 const WRAPPED: [&str; 3] = ["rd_gz_decompress", "rd_kafka_lz4_decompress", "rd_kafka_zstd_decompress"];
 
-/// Names the commit where the build has no git, as in a container.
+/// Names the commit if the build has no git, as in a container.
 const COMMIT_VARIABLE: &str = "BUILD_COMMIT";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
-    // Other linkers cannot do that: librdkafka decompresses by itself there, without a bound.
+    // Other linkers have no such option: librdkafka decompresses by itself there, without a bound.
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
         for function in WRAPPED {
             println!("cargo::rustc-link-arg=-Wl,--wrap={function}");
@@ -30,7 +31,7 @@ fn main() -> io::Result<()> {
     prost_build::Config::new().compile_fds(descriptors)
 }
 
-/// Leaves the commit empty where nobody knows it: that is no reason not to build.
+/// Records the commit, or an empty text if it is unknown, which does not fail the build.
 fn note_commit() {
     println!("cargo::rerun-if-env-changed={COMMIT_VARIABLE}");
     let given = env::var(COMMIT_VARIABLE).ok().map(|commit| commit.trim().to_owned());
@@ -41,14 +42,15 @@ fn note_commit() {
     println!("cargo::rustc-env=OPTVIEW_LONG_VERSION={long}");
 }
 
-/// The commit that is checked out, where this is a work tree of its own and not a copy that lies in another one's.
+/// Returns the commit that is checked out, if this is a work tree of its own and not a copy inside another one.
 fn commit_of_git() -> Option<String> {
     let top = git(&["rev-parse", "--show-toplevel"])?;
     let here = env::var("CARGO_MANIFEST_DIR").ok()?;
     if Path::new(&top).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
         return None;
     }
-    // Both change with each commit and each checkout. One that is not there would have this run at every build.
+    // Both files change with each commit and each checkout. A missing file would make this script run at every
+    // build.
     for file in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");

@@ -1,13 +1,13 @@
-//! How fast a history is caught up, against a real broker: bare librdkafka reading and throwing away, then `serve` into a
-//! fresh store until caught up and the checkpoint synced; in turn, in one run, so that their ratio holds when the
-//! machine's speed drifts.
+//! Measures the speed of catching up with a history, against a real broker: bare librdkafka reading and dropping
+//! the records, then `serve` into a fresh store until it has caught up and the checkpoint is synced; in turn, in
+//! one run, so that their ratio holds when the machine's speed drifts.
 //!
 //! ```text
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench catch_up -- --optimizations 100000 --runs 8 \
 //!     --concurrent 1000 --encoding json --rounds 3
 //! ```
 //!
-//! Loads the topics where they are not there yet: their names say what is in them.
+//! Loads the topics if they do not exist yet. Their names state their contents.
 
 #[expect(dead_code, reason = "shared with the reads' benchmark, which needs more of it")]
 mod support;

@@ -1,11 +1,11 @@
-//! How fast `history` goes through a log, against a real broker: bare librdkafka reading and throwing away, then the
-//! program itself, from its start to its end; in turn, in one run.
+//! Measures the speed of `history` over a log, against a real broker: bare librdkafka reading and dropping the
+//! records, then the program itself from its start to its end; in turn, in one run.
 //!
 //! ```text
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench history -- --optimizations 50000 --runs 8 --encoding json --rounds 3
 //! ```
 //!
-//! Loads the topics where they are not there yet: their names say what is in them.
+//! Loads the topics if they do not exist yet. Their names state their contents.
 
 #[expect(dead_code, reason = "shared with the reads' benchmark, which needs more of it")]
 mod support;
@@ -52,7 +52,7 @@ fn main() {
     println!("median history/bare: {:.0} %", 100.0 * support::percentile(&ratios, 50.0));
 }
 
-/// Of the optimization that is loaded first: `load` gives the same ones for the same seed.
+/// Returns the id of the optimization that is loaded first: `load` gives the same ones for the same seed.
 fn some_id(runs: u32) -> String {
     let mut events = History::new(HistorySettings { runs, ..HistorySettings::default() });
     let id = events.find_map(|event| match event.body {

@@ -1,4 +1,4 @@
-//! How fast views are read, against a real broker, each beside its yardstick in one run:
+//! Measures the speed of reads of views, against a real broker, each beside its yardstick in one run:
 //!
 //! ```text
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part get       # by id, beside a bare Axum handler
@@ -66,7 +66,7 @@ fn position(serve: &Serve) -> u64 {
     status["partitions"].as_array().expect("partitions").iter().filter_map(|held| held["position"].as_u64()).sum()
 }
 
-/// In turn. Gives the bare handler's median.
+/// Compares the server with a bare handler, in turn. Returns the bare handler's median.
 fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
     let (mut ours, mut bares, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -91,15 +91,16 @@ fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
     median(&bares)
 }
 
-/// As soon as they were answered, the clients ask again.
+/// Measures the rate of clients that ask again as soon as they are answered.
 fn requests_per_second(address: &str, ids: &[String]) -> f64 {
     let clients = Clients::start(address, ids, CONNECTIONS, None);
     std::thread::sleep(ROUND);
     clients.finish()
 }
 
-/// From the broker's acknowledgement of one event to the first GET that shows it. One that is not shown yet is asked for again
-/// after a millisecond: asked for without a pause, it took a core from the broker and the server, and measured that.
+/// Measures the time from the broker's acknowledgement of one event to the first GET that shows it. A GET that
+/// does not show it is repeated after a millisecond: without that pause, the client took a core from the broker
+/// and the server, and measured that.
 fn fresh(brokers: &str, options: &Options) {
     let topics = Topics::new(brokers, "bench-fresh");
     let records = topics.loaded(&["--optimizations", "1000", "--runs", "4"]);
@@ -169,7 +170,7 @@ fn lists(brokers: &str) {
     }
 }
 
-/// A store of many optimizations, killed; how long until it answers again.
+/// Kills a server with a store of many optimizations, and measures the time until it answers again.
 fn restart(brokers: &str, options: &Options) {
     let optimizations = options.get("optimizations", "1000000");
     let (topics, records) = Topics::of_views(brokers, &optimizations);

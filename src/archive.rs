@@ -1,6 +1,7 @@
-//! `optview archive`: copies the topics' records into files, proves that those are whole, and puts them onto topics.
+//! `optview archive`: copies the topics' records into files, verifies those files, and puts their records onto
+//! topics.
 //!
-//! Composes [`crate::source::archive`] with Kafka. Must never write to topics that hold anything else.
+//! Composes [`crate::source::archive`] with Kafka. It never writes to topics that hold anything else.
 
 use std::time::Instant;
 
@@ -16,12 +17,12 @@ fn per_second(records: u64, begin: Instant) -> u64 {
     (records as f64 / begin.elapsed().as_secs_f64().max(0.001)).round() as u64
 }
 
-/// One line of JSON, for programs.
+/// Prints one line of JSON, for programs.
 fn print_json(line: &impl Serialize) -> anyhow::Result<()> {
     Ok(output::print_json(&serde_json::to_string(line)?)?)
 }
 
-/// Lines of text, for people.
+/// Prints lines of text, for people.
 fn print_lines(lines: &[String]) -> anyhow::Result<()> {
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     Ok(output::print(&text)?)

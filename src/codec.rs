@@ -1,22 +1,23 @@
-//! Bytes to values and back. Decoding never panics and never guesses: what cannot be understood is an error that says
-//! which field and why. The only folder that knows protobuf, JSON payloads and the layout of stored records.
+//! Converts bytes to values and back. Decoding never panics and never guesses: an error names the field that
+//! cannot be decoded and the reason. This is the only folder that knows protobuf, JSON payloads and the layout of
+//! stored records.
 
 mod declared_type;
+mod duplicate_keys;
 pub mod encode;
 mod encode_json;
 mod encode_protobuf;
 mod event_json;
 mod event_json_fast;
 mod event_protobuf;
-mod foreign;
+mod foreign_payload;
 mod framing;
 mod json_object;
 mod json_values;
-mod last_of_keys;
-mod not_finite;
-mod owned;
+mod non_finite_numbers;
+mod owned_event;
 mod protobuf_types;
-pub mod stored;
+pub mod stored_record;
 
 use std::borrow::Cow;
 
@@ -25,10 +26,10 @@ use crate::domain::record::RECORD_LIMIT;
 use crate::domain::{Record, Timestamp, Topic};
 pub use encode::Encoding;
 
-/// The longest id or kind in bytes: ids are keys in the store, and lists filter by kind.
+/// Maximum length of an id or a kind in bytes: ids are keys in the store, and lists filter by kind.
 pub const ID_LIMIT: usize = 1024;
 
-/// Why a record could not be understood.
+/// The reason for which a record could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("{field}: {reason}")]
@@ -67,7 +68,8 @@ impl DecodeError {
     }
 }
 
-/// A reason may quote the record, which may be megabytes: it keeps its begin and its end, which say what is wrong.
+/// Shortens a reason, which may quote megabytes of the record, to its beginning and its end, which show what is
+/// wrong.
 fn shortened(reason: String) -> String {
     const KEPT: usize = 160;
     let begin = reason.char_indices().nth(KEPT).map(|(at, _)| at);
@@ -78,16 +80,16 @@ fn shortened(reason: String) -> String {
     }
 }
 
-/// What a payload says.
+/// The content of a payload.
 #[derive(Debug, PartialEq)]
-struct Decoded<'a> {
+struct DecodedPayload<'a> {
     metadata: Option<PartialMetadata<'a>>,
     body: Body<'a>,
-    /// How many numbers of free objects are null, since no number of JSON's is what was written.
+    /// Number of numbers in free objects that became null because JSON has no such number.
     nulled_numbers: u32,
 }
 
-/// What a payload says of itself; the CloudEvents headers fill what is missing.
+/// The metadata that a payload contains. CloudEvents headers supply what is missing.
 #[derive(Debug, Default, PartialEq)]
 struct PartialMetadata<'a> {
     event_id: Option<Cow<'a, str>>,
@@ -95,7 +97,7 @@ struct PartialMetadata<'a> {
     sequence: u64,
 }
 
-/// Understands one record.
+/// Decodes one record.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
     if record.size() > RECORD_LIMIT {
         return Err(DecodeError::TooLarge(record.size() as u64));
@@ -107,7 +109,7 @@ pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
     Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis, nulled_numbers })
 }
 
-/// The event, and how many of its numbers are null.
+/// Decodes a value into the event and the number of its numbers that became null.
 fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, u32), DecodeError> {
     let topic = record.position.topic;
     declared_type::check(topic, &record.headers)?;
@@ -116,8 +118,10 @@ fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, 
         Encoding::Json => event_json::decode(topic, payload),
         Encoding::Protobuf => event_protobuf::decode(topic, payload),
     };
-    let Decoded { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
-        DecodeError::Payload { .. } => foreign::recognize(payload, encoding).map_or(error, DecodeError::Foreign),
+    let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
+        DecodeError::Payload { .. } => {
+            foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
+        }
         error => error,
     })?;
     check_ids(&body)?;
@@ -125,7 +129,8 @@ fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, 
     Ok((Event { metadata, body }, nulled_numbers))
 }
 
-/// A null value on the optimizations topic: the key names what is deleted, Kafka's timestamp says when.
+/// Decodes a null value on the optimizations topic: the key names the deleted optimization, and Kafka's timestamp
+/// is the time of the deletion.
 fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
     if record.position.topic != Topic::Optimizations {
         return Err(DecodeError::NullValue);

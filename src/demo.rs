@@ -1,5 +1,5 @@
-//! `optview demo`: everything on an embedded default. An in-process broker, synthetic optimizations living their lives,
-//! and `serve` itself on a temporary folder, which is gone afterwards.
+//! `optview demo`: everything with built-in defaults. It runs an in-process broker, synthetic optimizations, and
+//! `serve` itself on a temporary directory that is removed afterwards.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -24,19 +24,19 @@ use crate::source::kafka::producer::Producer;
 use crate::store::{ListQuery, Reader};
 use crate::synthetic::{History, HistorySettings};
 
-/// How often a line shows what changed.
+/// Interval of the lines about changes.
 const SHOW_EVERY: Duration = Duration::from_secs(3);
 
-/// Runs until `shutdown` resolves, or nobody is left to look: the lines cannot be shown any more.
+/// Runs until `shutdown` resolves, or until no more lines can be printed because the reader of stdout is gone.
 pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("cannot make a temporary folder: is $TMPDIR writable?")?;
     let traffic = Traffic::start(config.events_per_second)?;
-    let place = Place { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
+    let place = DemoPaths { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
     let config = serve_config(config, traffic.settings.clone(), directory.path());
     let (unshown, nobody_looks) = oneshot::channel();
     let show = |started: Started| {
         drop(tokio::spawn(async move {
-            // Ends only where a line cannot be shown. The demo may have ended by then.
+            // The task ends only if a line cannot be printed. The demo may have ended by then.
             drop(show(started, &place).await.map_err(|error| unshown.send(error)));
         }));
     };
@@ -78,7 +78,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
     }
 }
 
-/// The usual port of this machine only, or any where that is taken.
+/// Returns the usual port of this machine, or any free one if that is taken.
 fn free_address(usual: u16) -> SocketAddr {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, usual));
     match TcpListener::bind(usual) {
@@ -87,7 +87,7 @@ fn free_address(usual: u16) -> SocketAddr {
     }
 }
 
-/// The broker and who writes to it, on one thread: the broker cannot leave the one that made it.
+/// The broker and its writer, on one thread: the broker cannot leave the thread that made it.
 struct Traffic {
     settings: KafkaSettings,
     stop: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ impl Traffic {
         });
         match settings.recv() {
             Ok(settings) => Ok(Traffic { settings, stop, thread }),
-            // It ended without telling where the broker is.
+            // The thread ended without sending the broker's address.
             Err(_) => Err(join(thread).err().unwrap_or_else(|| anyhow!("the in-process broker did not start"))),
         }
     }
@@ -148,16 +148,16 @@ fn write(settings: &KafkaSettings, events_per_second: f64, stop: &AtomicBool) ->
     Ok(())
 }
 
-/// Where the demo's parts are, for tools that are tried on them.
-struct Place {
+/// The places of the demo's parts, for tools that are tried on them.
+struct DemoPaths {
     brokers: String,
     data_dir: PathBuf,
 }
 
-/// Says what to try, and then what changes, for as long as that can be said.
-async fn show(started: Started, place: &Place) -> Result<(), OutputError> {
+/// Prints an introduction, and then the changes, for as long as printing succeeds.
+async fn show(started: Started, place: &DemoPaths) -> Result<(), OutputError> {
     let Started { addresses, reader } = started;
-    let mut shown = Shown::default();
+    let mut shown = StatusLine::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let reader = loop {
         tick.tick().await;
@@ -174,12 +174,12 @@ async fn show(started: Started, place: &Place) -> Result<(), OutputError> {
     }
 }
 
-fn introduction(addresses: serve::Addresses, place: &Place, ids: &[String]) -> String {
+fn introduction(addresses: serve::Addresses, place: &DemoPaths, ids: &[String]) -> String {
     let serve::Addresses { read, admin } = addresses;
-    let Place { brokers, data_dir } = place;
+    let DemoPaths { brokers, data_dir } = place;
     let data_dir = data_dir.display();
     let [first, ..] = ids else { return String::new() };
-    // As it was called, so that the line can be copied.
+    // The program's path as it was called, so that the line can be copied.
     let program = std::env::args_os().next().map_or_else(|| "optview".into(), PathBuf::from);
     let program = program.display();
     format!(
@@ -215,13 +215,13 @@ fn page(reader: &Reader, query: &ListQuery<'_>) -> Vec<serde_json::Value> {
     page["optimizations"].as_array().cloned().unwrap_or_default()
 }
 
-/// One optimization at a time, followed through its life, beside the totals.
+/// The source of status lines: the totals, and one optimization that is followed through its life.
 #[derive(Default)]
-struct Shown {
+struct StatusLine {
     followed: Option<(String, String)>,
 }
 
-impl Shown {
+impl StatusLine {
     fn next(&mut self, reader: &Reader) -> String {
         let total = |status: Option<Status>| {
             reader.list(&ListQuery { status, ..ListQuery::default() }).map_or(0, |page| page.total)

@@ -1,5 +1,5 @@
-//! The disk: how much room it has left, files that are replaced as a whole, whose files are, and what may be
-//! overwritten. Knows nothing of what is kept there.
+//! Files and filesystems: free space, files that are replaced as a whole, the ownership of files, and the rule for what may be
+//! overwritten. Nothing here knows what the files contain.
 
 mod ownership;
 mod target;
@@ -12,18 +12,17 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// How much room is left where something lies, or would lie: of a path that is not there yet, what there is of it counts.
+/// Returns the free bytes on the filesystem of `path`. If `path` does not exist, its nearest existing ancestor counts.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
-    // A path of one name lies in the directory that the process is in, which is what its empty parent stands for.
-    // What cannot be looked at is there, and is what the question is about: asking another disk would answer something else.
-    let is_there = |path: &&Path| !matches!(path.try_exists(), Ok(false));
-    let there = path.ancestors().find(is_there).unwrap_or_else(|| Path::new("."));
-    let disk = rustix::fs::statvfs(there)?;
+    // The empty parent of a path of one name stands for the current directory. A path that cannot be examined counts as
+    // existing: its ancestor may be on another filesystem.
+    let existing = path.ancestors().find(|path| !matches!(path.try_exists(), Ok(false)));
+    let disk = rustix::fs::statvfs(existing.unwrap_or_else(|| Path::new(".")))?;
     Ok(disk.f_bavail * disk.f_frsize)
 }
 
-/// Which file lay under a path when it was looked at. An open file goes on to be read and written after its name is gone, so
-/// whoever keeps one open must look whether what he writes could be found again.
+/// The identity of the file that was at a path. An open file can be read and written after its name is gone, so a process that
+/// keeps one open must check that its writes could be found again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileIdentity {
     path: PathBuf,
@@ -32,14 +31,14 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// The file that lies under `path` now.
+    /// Reads the identity of the file that is at `path` now.
     pub fn of(path: &Path) -> io::Result<FileIdentity> {
         let found = fs::metadata(path)?;
         Ok(FileIdentity { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
-    /// Whether the file lies there no more: it or a directory above it was deleted, moved or replaced. What cannot be looked
-    /// at is not gone.
+    /// Returns true if the file is no longer at its path: it or a directory above it was deleted, moved or replaced. A path that
+    /// cannot be examined does not count as gone.
     pub fn is_gone(&self) -> bool {
         match FileIdentity::of(&self.path) {
             Ok(found) => found != *self,
@@ -48,12 +47,12 @@ impl FileIdentity {
     }
 }
 
-/// Puts a new file in the old one's place, and both it and that on the disk: a crash leaves one or the other, whole.
+/// Replaces a file and syncs both the new file and its directory. A crash leaves the old file or the new one, whole.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    // What a crash left; and if it is a link, it must not lead elsewhere.
+    // A crash may have left a file there. A link must not be followed either.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -65,12 +64,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory_of(path))
 }
 
-/// Where a file lies. A path of one name lies in the directory that the process is in, which its empty parent stands for.
+/// Returns the directory of a file. The empty parent of a path of one name stands for the current directory.
 pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Makes the names in it as durable as what they name.
+/// Syncs a directory, which makes the names in it as durable as the files.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

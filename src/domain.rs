@@ -1,13 +1,14 @@
-//! What optview means: events, the registers they set, and the view that follows. Pure: no I/O, clock, randomness,
-//! logging or hash order; nothing here knows Kafka, sled, HTTP or an encoding.
+//! The domain: events, the registers that they set, and the view that follows. Pure: no I/O, clock, randomness,
+//! logging or hash order, and no knowledge of Kafka, sled, HTTP or an encoding.
 
 pub mod dead_letter;
 pub mod event;
 pub mod fold;
-mod ids;
+pub mod gap;
+mod id_index;
 pub mod job;
 pub mod optimization;
-pub mod outranked;
+pub mod outranking;
 pub mod position;
 pub mod record;
 pub mod register;
@@ -16,13 +17,14 @@ pub mod shortfall;
 pub mod timestamp;
 pub mod topic_id;
 pub mod view;
-pub mod working;
+pub mod working_set;
 
 pub use dead_letter::DeadLetter;
 pub use event::{Body, Envelope, Event, Metadata};
+pub use gap::{Gap, PartitionBounds};
 pub use job::{Job, JobStatus, Outcome};
-pub use optimization::{Created, Link, Optimization};
-pub use outranked::Outranked;
+pub use optimization::{CreationFacts, Link, Optimization};
+pub use outranking::Outranking;
 pub use position::{Position, Topic};
 pub use record::{OwnedRecord, Record};
 pub use register::{Register, Stamp, Version};
@@ -31,4 +33,4 @@ pub use shortfall::Shortfall;
 pub use timestamp::Timestamp;
 pub use topic_id::TopicId;
 pub use view::{Status, View};
-pub use working::{Commit, Key, WorkingSet};
+pub use working_set::{Commit, RecordKey, WorkingSet};

@@ -1,9 +1,9 @@
-//! Why a view says what it says: each of its fields with the event that set it, and all that is known of the jobs it
-//! follows from. Reads the store; changes nothing, and judges nothing but what the fold flags too.
+//! The explanation of a view: each of its fields with the event that set it, and everything known of the jobs that it follows
+//! from. It reads the store and changes nothing, and it marks as odd only what the fold flags, too.
 
 mod causes;
-mod outranked;
-mod unlinked;
+mod outranked_events;
+mod unlinked_job;
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
 use crate::domain::{Job, Link, Optimization, RunSet};
 use crate::source::TopicNames;
-use crate::store::{Kept, Reader, StoreError};
+use crate::store::{Reader, StoreError, StoredRecord};
 use causes::Causes;
-pub use unlinked::unlinked_job;
+pub use unlinked_job::unlinked_job;
 
 /// The 19 keys of a view, in the contract's order.
 pub const FIELDS: [&str; 19] = [
@@ -41,113 +41,118 @@ pub const FIELDS: [&str; 19] = [
     "run_count",
 ];
 
+/// The explanation of one optimization's view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
     pub id: String,
-    /// As `GET /optimizations/{id}` answers it, byte for byte; `None` where readers do not see it.
+    /// The view as `GET /optimizations/{id}` answers it, byte for byte; `None` if readers do not see it.
     pub view: Option<Box<RawValue>>,
-    /// Why readers do not see it.
-    pub hidden: Option<Hidden>,
-    /// Each key of the view, with the event that made it what it is; `None` where no event did. For `run_count` that is the
-    /// first event of the run of the greatest index: of the others, only the indexes are kept.
+    /// The reason for which readers do not see the optimization.
+    pub hidden: Option<HiddenReason>,
+    /// Each key of the view, with the event that set its value; `None` if no event did. For `run_count` that is the
+    /// first event of the run of the greatest index, as only the indexes are kept of the other runs.
     pub fields: BTreeMap<String, Option<Cause>>,
     /// The statuses that the linked job took, ascending by version.
     pub transitions: Vec<Transition>,
     /// The jobs linked now and before, the latest link first.
     pub jobs: Vec<LinkedJob>,
-    /// Of the linked job; `None` where none is linked.
-    pub runs: Option<Runs>,
-    /// The newest event of each part that changed nothing although it is newer than what it lost to.
+    /// The runs of the linked job; `None` if no job is linked.
+    pub runs: Option<RunSummary>,
+    /// For each part, the newest event that changed nothing although it is newer than the event that it lost to.
     #[serde(default)]
-    pub outranked: Vec<Outranked>,
-    /// Everything odd, in words.
+    pub outranked: Vec<OutrankedCause>,
+    /// Descriptions of everything odd.
     pub odd: Vec<String>,
 }
 
-/// An event that changed nothing although it is newer than what it lost to.
+/// An event that changed nothing although it is newer than the event that it lost to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outranked {
+pub struct OutrankedCause {
     pub event: Cause,
     pub lost_to: Cause,
     pub why: String,
 }
 
+/// The reason for which readers do not see an optimization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
-pub enum Hidden {
-    /// Its `created` has not arrived.
+pub enum HiddenReason {
+    /// The optimization's `created` event has not arrived.
     NotCreated,
     Deleted {
         by: Cause,
     },
 }
 
-/// An event that set something, and where it lies.
+/// An event that set a value, and the position of its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// What kind of event it is, as the contract on the topics names it.
+    /// The kind of the event, as the contract on the topics names it.
     pub event: String,
     /// The topic's name in the cluster.
     pub topic: String,
     pub partition: i32,
-    /// The least, where the same event was seen more than once.
+    /// The record's offset; the least one if the same event was read from several records.
     pub offset: i64,
     pub occurred_at: String,
     /// `None` for a record with a null value, which carries none.
     pub event_id: Option<String>,
-    /// 0: the producer has none.
+    /// The producer's sequence number; 0 if the producer has none.
     pub sequence: u64,
 }
 
+/// A status that a job took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
-    /// What a reader was told.
+    /// The status as the view shows it.
     pub status: String,
     #[serde(flatten)]
     pub cause: Cause,
-    /// Why the job should not have taken this status. It is followed all the same.
+    /// The reason for which the job should not have taken this status. The status is followed all the same.
     pub odd: Option<String>,
 }
 
+/// A job that the optimization links now, or linked before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedJob {
     pub job_id: String,
     pub linked_now: bool,
     pub linked_by: Cause,
-    /// What a reader is told while it is linked.
+    /// The status that the view shows while the job is linked.
     pub status: String,
     pub transitions: Vec<Transition>,
-    pub runs: Runs,
-    /// Optimizations other than this one that the job's events named.
+    pub runs: RunSummary,
+    /// The optimizations other than this one that the job's events named.
     pub names_others: Vec<String>,
 }
 
+/// The runs of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Runs {
+pub struct RunSummary {
     pub count: u64,
     /// The first and the last index of each unbroken range.
     pub ranges: Vec<(u32, u32)>,
 }
 
-/// How often an optimization may change while it is being looked at.
+/// Number of times that the records are read anew because the optimization changed meanwhile.
 const TRIES: usize = 100;
 
-/// Explains an optimization. `None`: nothing is known of it.
+/// Explains an optimization. Returns `None` if nothing is known of it.
 pub fn explain(reader: &Reader, id: &str, topics: &TopicNames) -> Result<Option<Explanation>, StoreError> {
-    let Some(mut kept) = reader.kept(id)? else { return Ok(None) };
+    let Some(mut stored) = reader.stored_record(id)? else { return Ok(None) };
     for _ in 0..TRIES {
-        let before = jobs_before(reader, &kept.optimization)?;
+        let before = jobs_before(reader, &stored.optimization)?;
         // A job's state may move from one record to another between two reads.
-        let Some(again) = reader.kept(id)? else { return Ok(None) };
-        if again == kept {
-            return Ok(Some(explanation(&kept, &before, topics)));
+        let Some(again) = reader.stored_record(id)? else { return Ok(None) };
+        if again == stored {
+            return Ok(Some(explanation(&stored, &before, topics)));
         }
-        kept = again;
+        stored = again;
     }
-    Ok(Some(explanation(&kept, &BTreeMap::new(), topics)))
+    Ok(Some(explanation(&stored, &BTreeMap::new(), topics)))
 }
 
-/// What is known of the jobs that were linked before.
+/// Returns the known states of the jobs that were linked before.
 fn jobs_before(reader: &Reader, optimization: &Optimization) -> Result<BTreeMap<String, Job>, StoreError> {
     let mut jobs = BTreeMap::new();
     for link in optimization.links().iter().skip(1) {
@@ -158,8 +163,8 @@ fn jobs_before(reader: &Reader, optimization: &Optimization) -> Result<BTreeMap<
     Ok(jobs)
 }
 
-fn explanation(kept: &Kept, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
-    let optimization = &kept.optimization;
+fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &TopicNames) -> Explanation {
+    let optimization = &stored.optimization;
     let causes = Causes { optimization, topics };
     let unknown = Job::default();
     let jobs: Vec<LinkedJob> = (optimization.links().iter().enumerate())
@@ -168,54 +173,51 @@ fn explanation(kept: &Kept, before: &BTreeMap<String, Job>, topics: &TopicNames)
             _ => linked_job(&causes, link, before.get(&*link.job_id).unwrap_or(&unknown), false),
         })
         .collect();
-    let outranked = outranked::outranked(&causes, before);
+    let outranked = outranked_events::outranked(&causes, before);
     Explanation {
         id: optimization.id.to_string(),
-        view: kept.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
+        view: stored.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
         hidden: hidden(&causes),
         fields: FIELDS.iter().map(|&field| (field.to_owned(), causes.of_field(field))).collect(),
         transitions: jobs.first().map(|job| job.transitions.clone()).unwrap_or_default(),
         runs: jobs.first().map(|job| job.runs.clone()),
-        odd: outranked.iter().map(Outranked::odd).chain(odd(&jobs)).collect(),
+        odd: outranked.iter().map(OutrankedCause::odd).chain(odd(&jobs)).collect(),
         outranked,
         jobs,
     }
 }
 
-fn hidden(causes: &Causes<'_>) -> Option<Hidden> {
+fn hidden(causes: &Causes<'_>) -> Option<HiddenReason> {
     match (&causes.optimization.deleted, &causes.optimization.created) {
-        (Some(deleted), _) => Some(Hidden::Deleted { by: causes.cause("deleted", &deleted.stamp) }),
-        (None, None) => Some(Hidden::NotCreated),
+        (Some(deleted), _) => Some(HiddenReason::Deleted { by: causes.cause("deleted", &deleted.stamp) }),
+        (None, None) => Some(HiddenReason::NotCreated),
         (None, Some(_)) => None,
     }
 }
 
 fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> LinkedJob {
     let history = job.history();
-    let transition = |at: usize| {
-        let held = &history[at];
-        let before = || history[at - 1].status.as_str();
-        Transition {
-            status: held.status.shown().as_str().to_owned(),
-            cause: causes.cause(held.status.as_str(), &held.stamp),
-            odd: is_irregular(history, at).then(|| {
-                format!("a job that is {} can only become pending, not {}", before(), held.status.as_str())
-            }),
-        }
-    };
+    let transitions = history.iter().enumerate().map(|(index, entry)| Transition {
+        status: entry.status.view_status().as_str().to_owned(),
+        cause: causes.cause(entry.status.as_str(), &entry.stamp),
+        odd: is_irregular(history, index).then(|| {
+            let before = history[index - 1].status.as_str();
+            format!("a job that is {before} can only become pending, not {}", entry.status.as_str())
+        }),
+    });
     let optimization_id = &*causes.optimization.id;
     LinkedJob {
         job_id: link.job_id.to_string(),
         linked_now,
         linked_by: causes.link(link),
-        status: job.status().map_or("queued", |status| status.shown().as_str()).to_owned(),
-        transitions: (0..history.len()).map(transition).collect(),
+        status: job.status().map_or("queued", |status| status.view_status().as_str()).to_owned(),
+        transitions: transitions.collect(),
         runs: runs(&job.runs),
         names_others: job.named().filter(|named| *named != optimization_id).map(str::to_owned).collect(),
     }
 }
 
-fn runs(runs: &RunSet) -> Runs {
+fn runs(runs: &RunSet) -> RunSummary {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for index in runs.iter() {
         match ranges.last_mut() {
@@ -223,7 +225,7 @@ fn runs(runs: &RunSet) -> Runs {
             _ => ranges.push((index, index)),
         }
     }
-    Runs { count: runs.len(), ranges }
+    RunSummary { count: runs.len(), ranges }
 }
 
 fn odd(jobs: &[LinkedJob]) -> Vec<String> {
@@ -237,7 +239,7 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
         }
         if !job.names_others.is_empty() {
             odd.push(format!(
-                "events of job {id} name {}, which is not what links it",
+                "events of job {id} name {}, but this optimization links or linked it",
                 job.names_others.join(", ")
             ));
         }
@@ -252,7 +254,7 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
 }
 
 impl Cause {
-    /// `jobs/3@1234`
+    /// Formats the position of the event's record, as in `jobs/3@1234`.
     pub fn place(&self) -> String {
         format!("{}/{}@{}", self.topic, self.partition, self.offset)
     }

@@ -1,45 +1,46 @@
-//! `optview history`: what happened to one optimization, read from the log itself: every event of it, its jobs and their
-//! runs in the order of the fold, with what each changed in the view; or the view as it was at a moment. Works on any
-//! [`Source`], such as an archive, and needs no store. Must never write anything but its answer.
+//! The command `optview history`: what happened to one optimization, read from the log itself. It shows every event of the
+//! optimization, its jobs and their runs in the order of the fold, with what each changed in the view; or the view at one
+//! point in the log. It works on any [`Source`], such as an archive, and needs no store. It must never write anything but its
+//! answer.
 
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogOf};
 use crate::domain::OwnedRecord;
 use crate::output;
-use crate::progress::Shown;
+use crate::progress::ProgressDisplay;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;
 
-use moment::Moment;
+use as_of::LogCutoff;
 
+mod as_of;
 mod escapes;
 mod fields;
 mod ids;
 mod json;
-mod moment;
+mod names;
+mod no_effect;
 mod scan;
 mod text;
 mod timeline;
-mod unchanged;
-mod words;
 
-/// Nothing is ever committed for it; librdkafka wants a name.
+/// The consumer group's name, which librdkafka demands. No offset is ever committed for it.
 const GROUP_ID: &str = "optview-history";
 
-/// Reads the log, and prints the answer on stdout.
+/// Reads the log and prints the answer on stdout.
 pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
     let mut answer = Vec::new();
-    let told = match &config.log_of {
+    let outcome = match &config.log_of {
         LogOf::Topics(kafka) => {
-            let source = KafkaSource::new(kafka, GROUP_ID);
-            tell(&mut source.context("librdkafka does not take the settings")?, config, &mut answer)
+            let mut source = KafkaSource::new(kafka, GROUP_ID).context("librdkafka does not take the settings")?;
+            write_answer(&mut source, config, &mut answer)
         }
         LogOf::Archive(directory) => {
-            let source = ArchiveSource::open(directory);
-            let cannot = || format!("the archive {} cannot be read", directory.display());
-            tell(&mut source.with_context(cannot)?, config, &mut answer)
+            let mut source = ArchiveSource::open(directory)
+                .with_context(|| format!("the archive {} cannot be read", directory.display()))?;
+            write_answer(&mut source, config, &mut answer)
         }
     };
     let answer = String::from_utf8(answer).context("the answer is no text")?;
@@ -47,40 +48,41 @@ pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
         (true, json) if !json.is_empty() => output::print_json(json.trim_end())?,
         (_, text) => output::print(text)?,
     }
-    told
+    outcome
 }
 
-/// Writes the answer into `out`. Where nothing mentions the optimization that is an error, whatever was written.
-pub fn tell(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) -> anyhow::Result<()> {
+/// Writes the answer into `out`. It is an error if nothing mentions the optimization, also where something was written.
+pub fn write_answer(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) -> anyhow::Result<()> {
     let HistoryConfig { topics: names, id, as_of, .. } = config;
     let after = match as_of {
         Some(AsOf::Position(position)) => Some(*position),
         Some(AsOf::Time(_)) | None => None,
     };
-    let mut shown = Shown::new(false);
-    let scan = scan::scan(source, names, id, after, &mut shown);
-    shown.finish();
+    let mut progress = ProgressDisplay::new(false);
+    let scan = scan::scan(source, names, id, after, &mut progress);
+    progress.finish();
     let scan = scan?;
-    let moment = match as_of {
-        Some(AsOf::Time(time)) => Some(Moment::Before(*time)),
-        Some(AsOf::Position(_)) | None => scan.moment,
+    let cutoff = match as_of {
+        Some(AsOf::Time(time)) => Some(LogCutoff::Before(*time)),
+        Some(AsOf::Position(_)) | None => scan.cutoff,
     };
-    let was_written =
-        |kept: &&OwnedRecord| moment.is_none_or(|moment| moment.is_after(kept.position, kept.timestamp_millis));
-    let timeline = timeline::tell(id, scan.kept.values().filter(was_written));
-    let warnings = words::warnings(&scan, names);
-    match (moment, config.json) {
+    let counts = |record: &&OwnedRecord| {
+        cutoff.is_none_or(|cutoff| cutoff.includes(record.position, record.timestamp_millis))
+    };
+    let timeline = timeline::build(id, scan.found.values().filter(counts));
+    let warnings = names::warnings(&scan, names);
+    match (cutoff, config.json) {
         (Some(_), true) => json::view(&timeline, out)?,
-        (Some(moment), false) => text::view(id, &timeline, moment, names, out)?,
-        (None, _) if scan.kept.is_empty() => {}
+        (Some(cutoff), false) => text::view(id, &timeline, cutoff, names, out)?,
+        (None, _) if scan.found.is_empty() => {}
         (None, true) => json::history(id, &timeline, &scan, names, out)?,
         (None, false) => text::history(id, &timeline, &scan, names, out)?,
     }
-    if moment.is_some() || scan.kept.is_empty() {
+    if cutoff.is_some() || scan.found.is_empty() {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     }
-    if scan.kept.is_empty() {
-        let searched = words::searched(&scan, names);
+    if scan.found.is_empty() {
+        let searched = names::searched(&scan, names);
         bail!("nothing mentions {id:?} in {searched}; check the id, and that these are its topics");
     }
     Ok(())

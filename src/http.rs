@@ -1,6 +1,6 @@
-//! The read API and the operators' address. The only folder that knows Axum.
+//! The read API and the operators' address. This is the only folder that knows Axum.
 //!
-//! Every route, the unknown one included, is an `edge::Edge` around a plain function from a request to an answer,
+//! Every route, the unknown one included, is an `endpoint::Endpoint` around a plain function from a request to an answer,
 //! so that no response leaves without its correlation id and its count. Nothing here writes to the store, parses
 //! a stored body, or keeps state between two requests.
 
@@ -10,10 +10,10 @@ pub mod control;
 pub mod server;
 
 mod correlation;
-mod currency;
-mod edge;
+mod endpoint;
 mod errors;
 mod etag;
+mod freshness;
 mod health;
 mod hex;
 mod keys;
@@ -48,16 +48,16 @@ pub use read_api::ReadApi;
 pub use reader_source::{CurrentReader, ReaderSource};
 
 use crate::status::Status;
-use edge::Edge;
+use endpoint::Endpoint;
 use errors::HttpError;
 use list_body::ListMemory;
 use list_turns::ListTurns;
 use response_memory::ResponseMemory;
 
-/// Existing clients compare it as a whole, so it never gets a charset.
+/// The content type of JSON bodies. Existing clients compare it as a whole, so it never gets a charset.
 static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What the resources of the read address share.
+/// The state that the resources of the read address share.
 struct Api {
     reader: ReaderSource,
     status: Status,
@@ -82,41 +82,42 @@ impl AsRef<Status> for Api {
     }
 }
 
-/// The read API. Metrics are bound to the recorder that is installed by now: call [`install_metrics`] first.
+/// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
+/// first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
     let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
     let api = Arc::new(Api { reader, status, access, readiness, lists });
-    let by_id = Edge::marking("/optimizations/{id}", &api, optimizations::by_id);
+    let by_id = Endpoint::self_marking("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
-        .route_service("/optimizations", Edge::later("/optimizations", &api, optimizations::list))
-        .route_service("/users/me", Edge::now("/users/me", &api, users::me))
+        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
+        .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
         .route_service(
             "/healthz",
-            Edge::now("/healthz", &api, |api, _| {
-                Ok(health::alive(&api.reader.status(&api.status).report(), Audience::Public))
+            Endpoint::immediate("/healthz", &api, |api, _| {
+                Ok(health::liveness(&api.reader.status(&api.status).report(), Audience::Public))
             }),
         )
         .route_service(
             "/readyz",
-            Edge::now("/readyz", &api, |api, _| {
+            Endpoint::immediate("/readyz", &api, |api, _| {
                 let current = api.reader.get();
                 let status = current.as_ref().map_or(&api.status, CurrentReader::status);
                 api.readiness.answer(status, current.is_some(), Audience::Public)
             }),
         )
-        .fallback_service(Edge::unknown(&api));
+        .fallback_service(Endpoint::not_found(&api));
     ReadApi::new(by_id, others)
 }
 
-/// A 200 with a body that is JSON already.
+/// Makes a 200 from a body that is JSON already.
 fn json(body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
     response
 }
 
-/// A value that is made of strings, numbers and maps with string keys, as JSON.
+/// Makes a JSON response from a value that consists of strings, numbers and maps with string keys.
 fn to_json(status: StatusCode, value: &impl serde::Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => {

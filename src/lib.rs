@@ -1,17 +1,24 @@
-//! optview folds what Kafka says of optimizations, their jobs and their multistart runs into one current view per
-//! optimization, keeps it in sled, and serves it over HTTP.
+//! optview folds Kafka events about optimizations, their jobs and their multistart runs into one current view per
+//! optimization, keeps the views in sled, and serves them over HTTP.
 //!
-//! In reading order, which is the order in which the data meets the modules:
+//! The modules, in the order in which the data meets them:
 //!
 //! 1. [`domain`]: events, registers, the fold, the view. Pure.
-//! 2. [`codec`]: bytes to events, records to bytes and back.
-//! 3. [`source`]: where records come from.
-//! 4. [`store`]: where views are kept; one writer, many readers.
-//! 5. [`projector`]: the one loop: read, decode, fold, commit, checkpoint.
-//! 6. [`status`], [`explain`] and [`http`]: what the outside sees.
-//! 7. [`tools`]: what is asked of a store, through the process that holds it or without one.
-//! 8. [`snapshot`]: a copy of a store in one file.
-//! 9. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the commands, composed of the above.
+//! 2. [`codec`]: bytes to events, and records to bytes and back. Pure.
+//! 3. [`source`]: records from Kafka and from archives.
+//! 4. [`store`]: the views in sled, with one writer and many readers.
+//! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. [`pulse`] records when each of its
+//!    stages began its piece of work.
+//! 6. [`generation`]: a data directory at work, with its live generation and the one that is to replace it.
+//! 7. [`status`], [`explain`] and [`http`]: everything that readers and operators see.
+//! 8. [`snapshot`]: a copy of a generation in one file.
+//! 9. [`tools`]: commands on a store, run by the process that serves it, or by their own.
+//! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the other commands, composed of the above. [`synthetic`] makes the
+//!     histories of `load` and `demo`.
+//!
+//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings. [`logging`], [`output`], [`progress`]
+//! and [`terminal`] write for people and programs. [`process`], [`signals`] and [`shutdown`] begin and end a process. [`disk`] has
+//! what is common to files, and [`version`] the build's version.
 
 pub mod archive;
 pub mod cli;
@@ -27,6 +34,7 @@ pub mod http;
 pub mod load;
 pub mod logging;
 pub mod output;
+pub mod panic_text;
 pub mod process;
 pub mod progress;
 pub mod projector;

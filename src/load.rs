@@ -1,4 +1,4 @@
-//! `optview load`: puts a synthetic history on the topics, and says what a projector must then show.
+//! `optview load`: puts a synthetic history on the topics, and prints the expected totals of the views.
 
 use std::time::{Duration, Instant};
 
@@ -7,43 +7,43 @@ use serde::{Deserialize, Serialize};
 use crate::codec::encode::{encode, key};
 use crate::config::LoadConfig;
 use crate::output;
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::kafka::admin;
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::topic_settings;
 use crate::synthetic::{Expectation, History};
 
-/// What was put there.
+/// The summary of a load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Loaded {
+pub struct LoadSummary {
     pub records: usize,
-    /// From the first record sent to the last one acknowledged.
+    /// Time in seconds from the first record sent to the last one acknowledged.
     pub seconds: f64,
     pub records_per_second: f64,
     pub expectation: Expectation,
 }
 
-/// Loads, and prints what was loaded as one line of JSON on stdout.
+/// Loads the history, and prints the summary as one line of JSON on stdout.
 pub fn run(config: &LoadConfig) -> anyhow::Result<()> {
     let loaded = load(config)?;
     Ok(output::print_json(&serde_json::to_string(&loaded)?)?)
 }
 
-/// Loads, and shows on stderr how far it is.
-pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
+/// Loads the history, and shows the progress on stderr.
+pub fn load(config: &LoadConfig) -> anyhow::Result<LoadSummary> {
     for (topic, partitions) in admin::ensure_topics(&config.kafka, config.partitions)? {
         let name = config.kafka.topics.get(topic);
         if partitions == config.partitions {
-            tracing::debug!(topic = name, partitions, "topic is there");
+            tracing::debug!(topic = name, partitions, "the topic exists");
         } else {
             let wanted = config.partitions;
-            tracing::warn!(topic = name, partitions, wanted, "topic was there already, and stays as it is");
+            tracing::warn!(topic = name, partitions, wanted, "the topic exists already, and stays as it is");
         }
     }
     topic_settings::warn_of_losses(&config.kafka);
     let mut producer = Producer::new(&config.kafka)?;
     let mut history = History::new(config.history.clone());
-    let mut shown = Shown::new(false);
+    let mut shown = ProgressDisplay::new(false);
     let mut pace = Pace::new(config.events_per_second);
     let mut value = Vec::with_capacity(2048);
     let start = Instant::now();
@@ -64,10 +64,10 @@ pub fn load(config: &LoadConfig) -> anyhow::Result<Loaded> {
     let elapsed = start.elapsed();
     let records_per_second = (records as f64 / elapsed.as_secs_f64()).round();
     let seconds = elapsed.as_millis() as f64 / 1000.0;
-    Ok(Loaded { records, seconds, records_per_second, expectation: history.expectation().clone() })
+    Ok(LoadSummary { records, seconds, records_per_second, expectation: history.expectation().clone() })
 }
 
-/// Keeps to a rate, measured from the start so that no delay adds up.
+/// Keeps to a rate, measured from the start so that delays do not add up.
 struct Pace {
     events_per_second: Option<f64>,
     start: Instant,
@@ -79,18 +79,18 @@ impl Pace {
         Pace { events_per_second, start: Instant::now(), sent: 0 }
     }
 
-    /// Counts one more; returns how many there are.
+    /// Counts one more event. Returns the count.
     fn sent(&mut self) -> u64 {
         self.sent += 1;
         self.sent
     }
 
-    /// So slow that each event may be shown.
+    /// Returns true if the rate is so low that the progress may be shown after each event.
     fn is_slow(&self) -> bool {
         self.events_per_second.is_some_and(|rate| rate <= 1000.0)
     }
 
-    /// How long to wait before the next; a part of it where it is long, so that failures are seen meanwhile.
+    /// Returns the wait before the next event, or a part of a long wait, so that failures are noticed meanwhile.
     fn wait(&self) -> Option<Duration> {
         let due = Duration::try_from_secs_f64(self.sent as f64 / self.events_per_second?).ok()?;
         let left = due.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())?;

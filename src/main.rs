@@ -9,13 +9,13 @@ use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
 use optview::{archive, demo, history, load, logging, process, serve, signals, store, tools};
 
-/// Records are allocated on one thread and freed on another, which glibc's allocator is slow at; librdkafka's are too,
-/// hence the crate's feature `override`. `no_thp`: what librdkafka reads into is soon freed, and the kernel clears each
-/// page of it first; that costs a tenth of a catch-up where the pages are huge.
+/// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
+/// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
+/// into are soon freed, and the kernel clears each page of them first: with huge pages that costs a tenth of a catch-up.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long the last lines may take to be written, where stderr is slow or nobody reads it.
+/// The longest time that the last log lines may take to be written if stderr is slow or nobody reads it.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn command() -> ExitCode {
     let (config, warnings) = match config::read(&typed, &Environment::of_process()) {
         Ok(read) => read,
         Err(mistakes) => {
-            logging::say(&mistakes.to_string());
+            logging::print_line(&mistakes.to_string());
             return ExitCode::from(WRONG_USAGE);
         }
     };
@@ -44,27 +44,28 @@ fn command() -> ExitCode {
     }
 }
 
-/// Prints what the command line itself is answered by: a mistake in it, or what `--help` and `--version` ask for.
+/// Prints the answer to the command line itself: a mistake in it, or the text of `--help` or `--version`.
 fn answered(answer: &clap::Error) -> ExitCode {
     match answer.print() {
-        // Nobody is left to tell where a mistake cannot be told.
+        // A mistake that cannot be printed has no other place to go.
         _ if answer.use_stderr() => ExitCode::from(WRONG_USAGE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed("", LogFormat::Human, &OutputError::from(error).into()),
     }
 }
 
-/// Says why a command failed, which is empty where there was none. A reader of its answer that has gone knows all it wanted, so nothing is said to it.
+/// Reports the failure of a command, whose name is empty if there was none. Nothing is reported if only the reader of the answer
+/// has gone, since it has all that it wanted.
 fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     if output::is_reader_gone(error.as_ref()) {
         return ExitCode::from(READER_GONE);
     }
-    // Where stderr is read by a machine, the most important line must not be another format than the others.
+    // If a machine reads stderr, the most important line must have the same format as the others.
     if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(command, "{error:#}");
     } else {
         let who = format!("optview {command}");
-        logging::say(&format!("{}: {error:#}", who.trim_end()));
+        logging::print_line(&format!("{}: {error:#}", who.trim_end()));
     }
     ExitCode::from(FAILED)
 }
@@ -79,26 +80,26 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
         tracing::warn!("{warning}");
     }
     match config {
-        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::told_to_stop()))?,
-        Config::Demo(config) => block_on(demo::run(config, signals::told_to_stop()))?,
+        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
+        Config::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain(config, id) => return tools::explain(config, id),
-        Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
+        Config::Verify(config) => return tools::verify(config, stop_flag()?.as_ref()),
         Config::Generations(config, removal) => return tools::generations(config, *removal),
         Config::AcceptLoss(config) => return tools::accept_loss(config),
-        Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
-        Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),
-        Config::ArchiveExport(config) => archive::export::run(config, stop_when_told()?.as_ref())?,
+        Config::Rebuild(config) => return tools::rebuild(config, stop_flag()?.as_ref()),
+        Config::Rollback(config) => return tools::rollback(config, stop_flag()?.as_ref()),
+        Config::ArchiveExport(config) => archive::export::run(config, stop_flag()?.as_ref())?,
         Config::ArchiveVerify(config) => return archive::verify::run(config),
-        Config::ArchiveImport(config) => return archive::import::run(config, stop_when_told()?.as_ref()),
+        Config::ArchiveImport(config) => return archive::import::run(config, stop_flag()?.as_ref()),
         Config::History(config) => history::run(config)?,
-        Config::SnapshotExport(config) => return tools::export_snapshot(config, stop_when_told()?.as_ref()),
-        Config::SnapshotImport(config) => return tools::import_snapshot(config, stop_when_told()?.as_ref()),
+        Config::SnapshotExport(config) => return tools::export_snapshot(config, stop_flag()?.as_ref()),
+        Config::SnapshotImport(config) => return tools::import_snapshot(config, stop_flag()?.as_ref()),
     }
     Ok(Ended::Done)
 }
 
-/// Never waits for what the future itself has given up.
+/// Runs a future to its end. It does not wait for tasks that the future has left behind.
 fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(future);
@@ -106,14 +107,14 @@ fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
     ended
 }
 
-/// For what is no future: set once the process is told to stop.
-fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
+/// Returns a stop flag for synchronous commands, which is set at the first signal that stops the process.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
+    let flag = stop.clone();
     std::thread::spawn(move || {
-        runtime.block_on(signals::told_to_stop());
-        told.store(true, Ordering::Release);
+        runtime.block_on(signals::stop_signal());
+        flag.store(true, Ordering::Release);
     });
     Ok(stop)
 }

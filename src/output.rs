@@ -1,4 +1,4 @@
-//! What a command answers, on stdout, and what follows where that cannot be written. Nothing else writes there, and nothing
+//! The answers of commands on stdout, and the errors if they cannot be written. Nothing else writes to stdout, and nothing
 //! panics because of it.
 
 use std::error::Error;
@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind, Write as _};
 
 use crate::terminal::{printable, printable_json};
 
-/// Why an answer was not written, or not all of it.
+/// The reason for which an answer was not written, or only in part.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The reader of stdout has gone, as `head` does once it has its lines. Nobody misses the rest.
+    /// The reader of stdout has gone, as `head` does once it has its lines. It does not need the rest.
     #[error("nobody reads stdout any more")]
     ReaderGone,
-    /// What was written so far is not the whole answer: the disk may be full.
+    /// A write failed, so that the answer is not complete: the disk may be full.
     #[error("cannot write the answer to stdout")]
     Failed(#[source] io::Error),
 }
@@ -26,7 +26,7 @@ impl From<io::Error> for OutputError {
     }
 }
 
-/// Writes an answer for people to stdout, all of it. What would disturb a terminal is shown as escapes.
+/// Writes an answer for people to stdout, with escapes for characters that disturb a terminal.
 pub fn print(text: &str) -> Result<(), OutputError> {
     write(printable(text).as_bytes())
 }
@@ -39,11 +39,11 @@ pub fn print_json(json: &str) -> Result<(), OutputError> {
 fn write(answer: &[u8]) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(answer)?;
-    // What is left in a buffer would be lost without a word at the end of the process.
+    // A rest in the buffer would be lost silently at the end of the process.
     Ok(stdout.flush()?)
 }
 
-/// Whether a command failed only because the reader of its answer has gone.
+/// Returns true if a command failed only because the reader of its answer has gone.
 pub fn is_reader_gone(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -1,60 +1,60 @@
-//! What the process sets for itself before it does anything: that the files it makes are its user's only, and how many
-//! files it may have open; and how the latter are shared out. Knows nothing of what is made or opened.
+//! The settings of the process: a umask by which new files are its user's only, and the limit of open files with its division
+//! between connections and all else. Nothing here knows what the files are.
 
 use std::fs;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-/// Below this many open files `serve` does not start.
+/// The limit of open files below which `serve` does not start.
 pub const LEAST_OPEN_FILES: u64 = 192;
 
-/// How many files are kept for all but the connections to the read address, at the least: a store and one that is being
+/// The least number of files that are reserved for everything but connections to the read address: a store and one that is being
 /// built beside it, clients of a cluster of some brokers, the operators' address and the control socket.
 const LEAST_RESERVE: u64 = 160;
 
-/// How many are kept at the most: that is enough for clients of a cluster of a hundred brokers.
+/// The greatest number of files that are reserved, which is enough for clients of a cluster of a hundred brokers.
 const GREATEST_RESERVE: u64 = 1024;
 
-/// Makes every file and directory that the process makes from now on its user's only (0600 and 0700), whatever the
-/// umask was. Set for the whole process, because libraries make files, too. Called before any thread is started.
+/// Makes every file and directory that the process creates from now on its user's only (0600 and 0700), whatever the
+/// umask was. It holds for the whole process, because libraries create files, too, and must be called before any thread starts.
 pub fn make_new_files_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Raises the limit of open files as far as the process may. Where the system refuses that, the limit stays as it is.
+/// Raises the limit of open files as far as the process may. If the system refuses that, the limit stays as it is.
 pub fn raise_open_file_limit() {
-    let held = getrlimit(Resource::Nofile);
-    if held.current != held.maximum {
-        let raised = Rlimit { current: held.maximum, ..held };
-        // What is left is told where it does not suffice.
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        // A limit that is too low is reported by `FileBudget`.
         let _ = setrlimit(Resource::Nofile, raised);
     }
 }
 
-/// How many files the process may have open.
+/// Returns the number of files that the process may have open.
 pub fn open_file_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many files the process has open. `None` where that cannot be seen.
+/// Counts the files that the process has open. Returns `None` if the system does not show them.
 pub fn open_files() -> Option<usize> {
     // The directory itself is open while it is read.
     fs::read_dir("/dev/fd").ok().map(|files| files.count().saturating_sub(1))
 }
 
-/// How the files that the process may have open are shared out.
+/// The division of the files that the process may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileBudget {
-    /// All of them.
+    /// Number of files that the process may have open.
     pub limit: u64,
-    /// How many connections the read address may take.
+    /// Number of connections that the read address may take.
     pub connections: usize,
-    /// How many connections it was to take.
+    /// Number of connections that the configuration demands.
     pub wanted: usize,
 }
 
-/// The limit of open files is too low to serve at all.
+/// The error for a limit of open files that is too low to serve at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the process may have {limit} files open, and needs {LEAST_OPEN_FILES} at the least: raise the hard limit (ulimit -Hn, \
@@ -67,20 +67,20 @@ pub struct TooFewFiles {
 }
 
 impl FileBudget {
-    /// Shares out `limit` files, of which as many as possible, up to `wanted`, are for connections.
+    /// Divides `limit` files, of which as many as possible, up to `wanted`, are for connections.
     ///
     /// # Errors
-    /// Where the limit is below [`LEAST_OPEN_FILES`].
+    /// Fails if the limit is below [`LEAST_OPEN_FILES`].
     pub fn new(limit: u64, wanted: usize) -> Result<FileBudget, TooFewFiles> {
         if limit < LEAST_OPEN_FILES {
             return Err(TooFewFiles { limit, wanted });
         }
         let reserve = (limit / 4).clamp(LEAST_RESERVE, GREATEST_RESERVE);
-        let room = usize::try_from(limit - reserve).unwrap_or(usize::MAX);
-        Ok(FileBudget { limit, connections: wanted.min(room), wanted })
+        let available = usize::try_from(limit - reserve).unwrap_or(usize::MAX);
+        Ok(FileBudget { limit, connections: wanted.min(available), wanted })
     }
 
-    /// What is to be said where fewer connections fit than are wanted.
+    /// Returns a warning if fewer connections fit than are wanted.
     pub fn warning(&self) -> Option<String> {
         let FileBudget { limit, connections, wanted } = *self;
         (connections < wanted).then(|| {
@@ -93,7 +93,7 @@ impl FileBudget {
         })
     }
 
-    /// The least limit that has room for so many connections.
+    /// Returns the least limit that suffices for this many connections.
     fn limit_for(connections: usize) -> u64 {
         let connections = connections as u64;
         let reserve = (connections / 3 + 1).clamp(LEAST_RESERVE, GREATEST_RESERVE);
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn the_limit_can_be_raised_and_what_is_open_can_be_counted() {
         raise_open_file_limit();
-        let held = getrlimit(Resource::Nofile);
-        assert_eq!(held.current, held.maximum);
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
         let before = open_files().unwrap();
         let file = fs::File::open("/dev/null").unwrap();
         // Other tests open files, too.

@@ -1,5 +1,5 @@
-//! How far something is that takes long, shown in one way by every command: a bar where stderr is a terminal, a line every
-//! few seconds where it is not, lines of JSON on stdout for programs. Decides nothing.
+//! The progress of long work, shown in one way by every command: a bar if stderr is a terminal, a line every
+//! few seconds if it is not, lines of JSON on stdout for programs.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,29 +10,30 @@ use serde::{Deserialize, Serialize};
 use crate::terminal::rate;
 use crate::{logging, output};
 
-/// How often a line is written, for people and for programs; the first of a phase at once.
+/// The interval between two lines for people. The first line of a phase comes at once.
 const A_LINE_EVERY: Duration = Duration::from_secs(5);
+/// The interval between two lines of JSON. The first line of a phase comes at once.
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
-/// How far it is.
+/// The progress of a piece of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What it is at, such as `building`.
+    /// The phase of the work, such as `building`.
     pub phase: String,
     pub records_done: u64,
-    /// Of the phase, where it is known: as it was when it began.
+    /// Number of records of the phase, as it was known when the phase began.
     pub records_total: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records_per_second: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
-    /// What keeps it from going on at the moment.
+    /// The thing that the work waits for at the moment, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
 }
 
 impl Progress {
-    /// Where the speed is not known: whoever shows it measures.
+    /// Makes a progress without a rate, which the display then measures.
     pub fn new(phase: &str, records_done: u64, records_total: Option<u64>) -> Progress {
         let phase = phase.to_owned();
         Progress {
@@ -45,35 +46,37 @@ impl Progress {
         }
     }
 
-    /// At so many a second.
-    pub fn at(self, records_per_second: f64) -> Progress {
+    /// Adds a rate, and the time that is left at this rate.
+    pub fn with_rate(self, records_per_second: f64) -> Progress {
         let left = self.records_total.map(|total| total.saturating_sub(self.records_done) as f64);
         let eta_seconds = left.filter(|_| records_per_second > 0.0).map(|left| left / records_per_second);
         Progress { records_per_second: Some(records_per_second), eta_seconds, ..self }
     }
 }
 
-/// Shows it.
-pub struct Shown {
-    to: To,
+/// A display of progress.
+pub struct ProgressDisplay {
+    target: DisplayTarget,
     phase: String,
-    /// Of the phase: when it began, and how far it was.
+    /// The moment at which the phase began.
     begin: Instant,
+    /// Number of records that were done when the phase began.
     done_before: u64,
-    told: Option<Instant>,
-    /// Set if the last line said that the work waits.
+    last_line: Option<Instant>,
+    /// True if the last line reported that the work waits.
     waited: bool,
 }
 
-enum To {
+/// The readers of a display, who decide its form.
+enum DisplayTarget {
     Terminal(ProgressBar),
     People,
     Programs,
 }
 
-impl Shown {
-    /// `json`: programs are told, and nobody else.
-    pub fn new(json: bool) -> Shown {
+impl ProgressDisplay {
+    /// Makes a display: for programs if `json`, else for people.
+    pub fn new(json: bool) -> ProgressDisplay {
         let style = ProgressStyle::with_template("{msg} {bar:40} {human_pos}/{human_len}, {rate}, {eta} left")
             .map(|style| {
                 style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
@@ -82,55 +85,58 @@ impl Shown {
                 })
             });
         let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let to = match json {
-            true => To::Programs,
-            // The bar hides itself where there is no terminal.
-            false if bar.is_hidden() => To::People,
-            false => To::Terminal(bar),
+        let target = match json {
+            true => DisplayTarget::Programs,
+            // The bar hides itself if there is no terminal.
+            false if bar.is_hidden() => DisplayTarget::People,
+            false => DisplayTarget::Terminal(bar),
         };
-        Shown { to, phase: String::new(), begin: Instant::now(), done_before: 0, told: None, waited: false }
+        let phase = String::new();
+        ProgressDisplay { target, phase, begin: Instant::now(), done_before: 0, last_line: None, waited: false }
     }
 
-    /// May be called as often as one likes.
+    /// Shows the progress, unless the last line is too recent. It may be called as often as one likes.
     pub fn show(&mut self, progress: &Progress) {
         let is_new = self.phase != progress.phase;
         if is_new {
-            (self.begin, self.done_before, self.told) = (Instant::now(), progress.records_done, None);
+            (self.begin, self.done_before, self.last_line) = (Instant::now(), progress.records_done, None);
             self.phase.clone_from(&progress.phase);
         }
-        let every = match &self.to {
-            To::Terminal(bar) => return draw(bar, progress, is_new),
-            To::People => A_LINE_EVERY,
-            To::Programs => JSON_EVERY,
+        let every = match &self.target {
+            DisplayTarget::Terminal(bar) => return draw(bar, progress, is_new),
+            DisplayTarget::People => A_LINE_EVERY,
+            DisplayTarget::Programs => JSON_EVERY,
         };
-        // That it waits is said at once.
+        // The begin of a wait is shown at once.
         let begins_to_wait = progress.waiting_for.is_some() && !self.waited;
-        if self.told.is_some_and(|told| told.elapsed() < every) && !begins_to_wait {
+        if self.last_line.is_some_and(|last_line| last_line.elapsed() < every) && !begins_to_wait {
             return;
         }
         self.waited = progress.waiting_for.is_some();
-        self.told = Some(Instant::now());
+        self.last_line = Some(Instant::now());
         let progress = self.measured(progress);
-        match self.to {
-            // Where nobody reads any more, the end will show it.
-            To::Programs => drop(serde_json::to_string(&progress).map(|line| output::print_json(&line))),
-            To::People | To::Terminal(_) => logging::say(&line(&progress)),
+        match self.target {
+            // If nobody reads stdout any more, the write of the result will fail.
+            DisplayTarget::Programs => {
+                drop(serde_json::to_string(&progress).map(|line| output::print_json(&line)))
+            }
+            DisplayTarget::People | DisplayTarget::Terminal(_) => logging::print_line(&line(&progress)),
         }
     }
 
-    /// Nothing more is shown, and on a terminal nothing stays.
+    /// Ends the display, and removes the bar from a terminal.
     pub fn finish(&self) {
-        if let To::Terminal(bar) = &self.to {
+        if let DisplayTarget::Terminal(bar) = &self.target {
             bar.finish_and_clear();
         }
     }
 
-    /// With how fast it has been in this phase, where that is not told.
+    /// Adds the rate that was measured in this phase, if `progress` has none.
     fn measured(&self, progress: &Progress) -> Progress {
         let progress = progress.clone();
         let done = progress.records_done.saturating_sub(self.done_before);
         match progress.records_per_second {
-            None if done > 0 => progress.at(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
+            None if done > 0 => progress.with_rate(done as f64 / self.begin.elapsed().as_secs_f64().max(0.001)),
             _ => progress,
         }
     }
@@ -145,7 +151,7 @@ fn draw(bar: &ProgressBar, progress: &Progress, is_new: bool) {
         None => progress.phase.clone(),
     });
     if let Some(total) = progress.records_total {
-        // What comes while it goes on is not known at the start.
+        // Records that come while the work goes on are not in the total.
         bar.set_length(total.max(progress.records_done));
     }
     bar.set_position(progress.records_done);
@@ -185,9 +191,9 @@ mod tests {
     fn a_line_says_what_is_known() {
         for (progress, expected) in [
             (Progress::new("building", 0, None), "building: 0"),
-            (Progress::new("building", 0, Some(20_000)).at(0.0), "building: 0 of 20,000"),
+            (Progress::new("building", 0, Some(20_000)).with_rate(0.0), "building: 0 of 20,000"),
             (
-                Progress::new("building", 5_000, Some(20_000)).at(1_000.0),
+                Progress::new("building", 5_000, Some(20_000)).with_rate(1_000.0),
                 "building: 5,000 of 20,000, 1,000/s, 15 seconds left",
             ),
             (Progress::new("switching", 7, Some(7)), "switching: 7 of 7"),
@@ -201,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn how_fast_it_is_is_measured_where_it_is_not_told() {
-        let mut shown = Shown::new(false);
-        shown.show(&Progress::new("checking", 100, Some(1_000)));
-        shown.begin -= Duration::from_secs(10);
-        let measured = shown.measured(&Progress::new("checking", 600, Some(1_000)));
+    fn a_rate_is_measured_if_it_is_not_given() {
+        let mut display = ProgressDisplay::new(false);
+        display.show(&Progress::new("checking", 100, Some(1_000)));
+        display.begin -= Duration::from_secs(10);
+        let measured = display.measured(&Progress::new("checking", 600, Some(1_000)));
         let (rate, left) = (measured.records_per_second.unwrap(), measured.eta_seconds.unwrap());
         assert!((45.0..=50.0).contains(&rate) && (8.0..9.0).contains(&left), "{measured:?}");
-        let told = Progress::new("checking", 600, Some(1_000)).at(7.0);
-        assert_eq!(shown.measured(&told), told);
+        let given = Progress::new("checking", 600, Some(1_000)).with_rate(7.0);
+        assert_eq!(display.measured(&given), given);
     }
 }

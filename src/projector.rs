@@ -1,77 +1,77 @@
-//! THE loop: read a batch, decode it, load what it touches, fold, write what changed; on each sync interval, a
-//! checkpoint. The same for live and for replay. Runs on its own thread. Never writes a checkpoint ahead of what it
-//! covers, never skips a record, never reads a clock inside the fold.
+//! The projector: the one loop that turns records into views. It reads a batch, decodes it, loads what the events touch, folds
+//! them and writes what changed; on each sync interval it writes a checkpoint. Live, replay and rebuild use the same loop, each
+//! on a thread of its own. It never writes a checkpoint ahead of the views that it covers, never skips a record, and is given
+//! the time once a turn.
 
-mod cluster;
-mod counters;
+mod checkpoints;
+mod cluster_guard;
 mod dead_letters;
-mod decoding;
+mod decoder;
+mod disk_guard;
+mod event_fold;
+mod finding_throttle;
 mod findings;
-mod folding;
 mod gate;
 mod health;
-mod live;
-mod log_throttle;
-mod losers;
-mod missing_history;
+mod ineffective_events;
+mod intake;
+mod liveness;
+mod metrics;
+mod moment;
 mod nulled_numbers;
-mod orphans;
+mod orphan_sweep;
 mod partitions;
 mod pause;
-mod presence;
-mod reporting;
-mod resting;
-mod understanding;
-mod writing;
+mod report;
+mod store_file;
+mod stream_quality;
+mod troubles;
+mod write_back;
 
-use std::ops::Range;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::domain::{DeadLetter, WorkingSet};
+use tracing::Span;
+
 use crate::pulse::{Pulse, Stage};
-use crate::source::{Polled, Source, TopicNames};
+use crate::source::{Source, TopicNames};
 use crate::status::{State, Status};
-use crate::store::{MissingHistoryLedger, StoreError, Writer};
-use counters::Counters;
-use decoding::{Batch, Decoder, Told};
-use findings::Visibility;
+use crate::store::{StoreError, Writer};
+use checkpoints::Checkpoints;
+use cluster_guard::ClusterGuard;
+use decoder::Decoder;
+use disk_guard::DiskGuard;
+use findings::FindingsCollector;
 use gate::ReadGate;
-use health::Health;
-use losers::Losers;
-use nulled_numbers::NulledNumberReports;
-use orphans::OrphanCount;
-use partitions::{Found, Partitions};
+use liveness::Liveness;
+pub use moment::Moment;
+use orphan_sweep::OrphanSweep;
+use partitions::Partitions;
 pub use pause::{PauseError, PauseHandle, Positions};
-pub use presence::{Presence, StoreGone};
-use reporting::Reporting;
-use understanding::Understanding;
-use writing::{Patience, Texts};
+use report::{ReportedParts, Reporter};
+pub use store_file::{StoreFileGuard, StoreGone};
+use write_back::WriteBack;
 
-/// While live, changes are written at once, but for this long they are gathered: a burst on one optimization is one write.
-const GATHER: Duration = Duration::from_millis(5);
-/// How many events are worth a look ahead at what they touch.
-const WORTH_WARMING: usize = 32;
-/// How often the status is told anew.
+/// The interval between two reports into the status.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 
-/// How the projector is to work.
+/// The settings of one projector.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub topics: TopicNames,
-    /// How often a checkpoint is written while live, and while catching up.
+    /// The intervals between two checkpoints, while live and while catching up.
     pub sync_interval: Duration,
     pub catch_up_sync_interval: Duration,
-    /// How many bytes records in memory may take, about.
+    /// About how many bytes the records in memory may take.
     pub memory_budget: u64,
-    /// How long a job may wait for an optimization that links it before it is told of.
+    /// The time for which a job may wait for an optimization that links it before it counts as an orphan.
     pub orphan_retention: Duration,
     /// The store's directory, and how many bytes must stay free on its disk.
     pub store_path: PathBuf,
     pub min_free_disk: u64,
 }
 
-/// Why the projector ended.
+/// The reason for which a projector ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
     #[error(transparent)]
@@ -84,7 +84,7 @@ pub enum ProjectorError {
     Gone(#[from] StoreGone),
 }
 
-/// Runs until told to stop, then writes all that was read and a last checkpoint.
+/// Runs a projector until its control stops it, then writes all that was read and a last checkpoint.
 pub fn run(
     source: &mut dyn Source,
     writer: Writer,
@@ -92,290 +92,237 @@ pub fn run(
     status: Status,
     control: &PauseHandle,
 ) -> Result<(), ProjectorError> {
-    let mut projector = Projector::new(writer, settings, status, control)?;
-    projector.look_at_disk();
-    let mut presence = Presence::new(&projector.settings.store_path, projector.writer.file.clone());
-    let rebuild = projector.rebuild_span();
+    let mut projector = Projector::new(writer, settings, status, control, Moment::now())?;
     while !control.is_stopped() {
-        let _of_rebuild = projector.is_quiet().then(|| rebuild.enter());
-        presence.check(Instant::now())?;
-        if !projector.hold(control, source)? {
-            projector.turn(source)?;
-        }
+        projector.turn(Moment::now(), source)?;
     }
-    projector.finish(source)
+    projector.finish(Moment::now(), source)
 }
 
-struct Projector {
-    working: WorkingSet,
-    writer: Writer,
-    pulse: Pulse,
-    /// That the store is built from, once it is known.
-    cluster: Option<String>,
-    cluster_is_told: bool,
-    missing_history: MissingHistoryLedger,
-    partitions: Partitions,
-    health: Health,
-    reporting: Reporting,
+/// A projector between two turns. It reads no clock: every turn is given the time.
+pub struct Projector<'a> {
+    control: &'a PauseHandle,
     settings: Settings,
     status: Status,
-    counters: Counters,
-    losers: Losers,
-    nulled_numbers: NulledNumberReports,
-    understanding: Understanding,
-    orphans: OrphanCount,
-    visibility: Visibility,
+    pulse: Pulse,
+    /// Marks the log lines of a generation that readers do not see.
+    rebuild_span: Span,
+    store_file: StoreFileGuard,
+    gate: ReadGate,
+    disk: DiskGuard,
+    cluster: ClusterGuard,
+    partitions: Partitions,
     decoder: Decoder,
-    limits: ReadGate,
-    dead_letters: Vec<DeadLetter>,
-    live: bool,
-    /// The store knows that the generation has been live.
-    live_is_noted: bool,
-    /// The commit after which readers see all that there was at the start.
-    live_after: Option<u64>,
-    records_in_epoch: u64,
-    texts: Texts,
-    epoch: u32,
-    patience: Patience,
-    commits: u64,
-    checkpoints: u64,
-    last_commit: Instant,
-    last_checkpoint: Instant,
-    last_report: Instant,
-    last_look_at_disk: Instant,
+    write_back: WriteBack,
+    checkpoints: Checkpoints,
+    liveness: Liveness,
+    findings: FindingsCollector,
+    orphans: OrphanSweep,
+    reporter: Reporter,
 }
 
-impl Projector {
-    fn new(
+impl<'a> Projector<'a> {
+    /// Makes a projector that goes on from the checkpoint of the writer's store.
+    pub fn new(
         writer: Writer,
         settings: Settings,
         status: Status,
-        control: &PauseHandle,
-    ) -> Result<Projector, ProjectorError> {
-        let partitions = Partitions::new(writer.checkpoint_at_open().clone(), settings.topics.clone());
-        let now = Instant::now();
+        control: &'a PauseHandle,
+        now: Moment,
+    ) -> Result<Projector<'a>, ProjectorError> {
+        let topics = &settings.topics;
         Ok(Projector {
-            working: WorkingSet::default(),
-            decoder: Decoder::start(writer.pulse())?,
+            control,
             pulse: writer.pulse(),
-            cluster: writer.reader().cluster()?,
-            cluster_is_told: false,
-            counters: Counters::new(),
-            losers: Losers::new(settings.topics.clone()),
-            nulled_numbers: NulledNumberReports::new(settings.topics.clone()),
-            understanding: {
-                let (reader, topics) = (writer.reader(), settings.topics.clone());
-                Understanding::new(&reader, writer.checkpoint_at_open(), topics)?
-            },
-            orphans: OrphanCount::default(),
-            visibility: Visibility::new(control.quiet()),
-            missing_history: writer.missing_history(),
-            live_is_noted: writer.reader().was_live()?,
-            writer,
-            partitions,
-            health: Health::new(now),
-            reporting: Reporting::default(),
-            settings,
+            rebuild_span: tracing::error_span!("rebuild", store = %settings.store_path.display()),
+            store_file: StoreFileGuard::new(&settings.store_path, writer.file.clone()),
+            gate: ReadGate::default(),
+            disk: DiskGuard::new(&settings, now.instant),
+            cluster: ClusterGuard::new(writer.reader().cluster()?),
+            partitions: Partitions::new(topics.clone()),
+            decoder: Decoder::start(writer.pulse())?,
+            checkpoints: Checkpoints::new(
+                writer.checkpoint_at_open().clone(),
+                settings.sync_interval,
+                settings.catch_up_sync_interval,
+                now.instant,
+            ),
+            liveness: Liveness::new(writer.reader().was_live()?),
+            findings: FindingsCollector::new(&writer, topics.clone(), status.clone(), control.quiet())?,
+            orphans: OrphanSweep::new(settings.orphan_retention),
+            reporter: Reporter::new(topics.clone(), status.clone(), writer.missing_history(), now.instant),
+            write_back: WriteBack::new(writer, settings.memory_budget, now.instant),
             status,
-            limits: ReadGate::default(),
-            dead_letters: Vec::new(),
-            live: false,
-            live_after: None,
-            records_in_epoch: 0,
-            texts: Texts::default(),
-            epoch: 0,
-            patience: Patience::new(),
-            commits: 0,
-            checkpoints: 0,
-            last_commit: now,
-            last_checkpoint: now,
-            last_report: now,
-            last_look_at_disk: now,
+            settings,
         })
     }
 
-    fn turn(&mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
+    /// Does what is due at `now`, then takes what the source has and folds what is decoded. Waits for records where nothing
+    /// else is to be done.
+    pub fn turn(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        let _span = self.findings.is_quiet().then(|| self.rebuild_span.clone().entered());
+        self.store_file.check(now.instant)?;
+        if self.hold(now, source)? {
+            return Ok(());
+        }
         let _beat = self.pulse.begin(Stage::Fold);
         self.notice_switch();
-        if self.must_rest() {
-            return self.rest(source);
+        if self.disk.is_too_full(now.instant) {
+            return self.rest(now, source);
         }
-        self.read(source)?;
-        self.fold_decoded()?;
-        self.writer.check()?;
+        self.do_what_is_due(now, source)?;
+        self.read(now, source)?;
+        self.fold_decoded(now)?;
         for (topic, partition) in self.partitions.take_failed() {
             source.stop(topic, partition);
         }
-        self.write_changes(false)?;
-        if self.last_checkpoint.elapsed() >= self.sync_interval() {
-            self.checkpoint()?;
+        Ok(())
+    }
+
+    fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
+        self.write_back.check()?;
+        self.write_back.write_due(now.instant, self.liveness.is_live())?;
+        if self.checkpoints.are_due(now.instant, self.liveness.is_live()) {
+            self.checkpoint(now)?;
         }
-        self.count_orphans()?;
         self.publish_checkpoint(source);
-        self.become_live(source)?;
-        self.note_live()?;
-        if self.last_report.elapsed() >= REPORT_EVERY {
-            // An address may lead to another one meanwhile.
-            self.is_of_our_cluster(source)?;
-            self.report(source);
+        self.sweep_orphans(now)?;
+        self.become_live(now, source)?;
+        if self.reporter.is_due(now.instant) {
+            // The brokers' address may lead to another cluster by now.
+            self.admits_cluster(source)?;
+            self.report(now, source);
         }
         Ok(())
     }
 
-    /// Until something is due.
-    fn wait(&self) -> Duration {
-        if self.working.is_clean() && self.dead_letters.is_empty() {
-            REPORT_EVERY.min(self.sync_interval().saturating_sub(self.last_checkpoint.elapsed()))
+    /// Reads nothing. What is in memory is written while live, when it is little; what a catch-up holds could fill the disk.
+    fn rest(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), ProjectorError> {
+        self.write_back.check()?;
+        if self.liveness.is_live() {
+            self.write_back.write_due(now.instant, true)?;
+            if self.checkpoints.are_due(now.instant, true) {
+                self.checkpoint(now)?;
+            }
+        }
+        self.publish_checkpoint(source);
+        if self.reporter.is_due(now.instant) {
+            self.report(now, source);
+        }
+        source.rest(disk_guard::CHECK_EVERY);
+        Ok(())
+    }
+
+    /// The longest time for which a poll may wait for records: until something is due.
+    fn longest_wait(&self, now: Moment) -> Duration {
+        if self.write_back.is_clean() {
+            REPORT_EVERY.min(self.checkpoints.due_in(now.instant, self.liveness.is_live()))
         } else {
-            GATHER
+            write_back::GATHER
         }
     }
 
-    fn sync_interval(&self) -> Duration {
-        if self.live { self.settings.sync_interval } else { self.settings.catch_up_sync_interval }
-    }
-
-    /// Hands what there is to the decoder, if that has too little to do.
-    fn read(&mut self, source: &mut dyn Source) -> Result<(), StoreError> {
-        if self.decoder.is_full() {
-            return Ok(());
-        }
-        let wait = if self.decoder.is_idle() { self.wait() } else { Duration::ZERO };
-        let mut found = Vec::new();
-        let beat = self.pulse.begin(Stage::Source);
-        source.poll(wait, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => {
-                found.push(Found { topic, partition, watermarks, topic_id: None });
-            }
-            Polled::Records(records) => self.decoder.decode(records),
-            Polled::Ended { topic, partition, position } => {
-                self.decoder.pass(Told::Ended { topic, partition, position });
-            }
-            Polled::Failed { topic, partition, reason } => {
-                self.decoder.pass(Told::Failed { topic, partition, reason });
-            }
-        });
-        drop(beat);
-        if !found.is_empty() && !self.is_of_our_cluster(source)? {
-            found.clear();
-        }
-        for mut found in found {
-            let observed = source.observation(found.topic, found.partition);
-            found.topic_id = observed.and_then(|observed| observed.topic_id);
-            let is_new = self.partitions.is_new(found.topic, found.partition);
-            let Some(offset) = self.partitions.begin(found) else { continue };
-            if is_new {
-                let topic = self.settings.topics.get(found.topic).to_owned();
-                self.writer.note_origin((topic, found.partition), offset)?;
-            }
-            if let Err(reason) = source.assign(found.topic, found.partition, offset) {
-                self.partitions.fail(found.topic, found.partition, reason);
-            }
-        }
-        Ok(())
-    }
-
-    /// Folds what is decoded, at least something where anything is being decoded.
-    fn fold_decoded(&mut self) -> Result<(), StoreError> {
-        let mut wait = true;
-        while let Some(told) = self.decoder.next(wait) {
-            wait = false;
-            self.take_in(told, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Folds what is told, a batch's events `from` there on, as far as may be read now.
-    fn take_in(&mut self, told: Told, from: usize) -> Result<(), StoreError> {
-        if self.limits.waits(&told) {
-            self.limits.put_aside(told, from);
-            return Ok(());
-        }
-        let limit = self.limits.limit(&told);
-        match told {
-            Told::Batch(batch) => {
-                let until = limit.map_or(batch.events().len(), |limit| batch.place_of(limit));
-                if from < until {
-                    self.fold_events(&batch, from..until)?;
-                }
-                if until < batch.events().len() {
-                    // What lies before the limit has been read, whatever offset the last record of it has.
-                    self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
-                    self.limits.put_aside(Told::Batch(batch), from.max(until));
-                } else {
-                    self.decoder.drop_later(batch);
-                }
-            }
-            Told::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
-                Some(limit) => {
-                    self.partitions.passed(topic, partition, limit);
-                    self.limits.put_aside(Told::Ended { topic, partition, position }, from);
-                }
-                None => self.partitions.ended(topic, partition, position),
-            },
-            Told::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
-        }
-        Ok(())
-    }
-
-    fn fold_events(&mut self, batch: &Batch, which: Range<usize>) -> Result<(), StoreError> {
-        let Batch { topic, partition, .. } = *batch;
-        if !self.partitions.accepts(topic, partition, batch.anchor(which.start)) {
-            return Ok(());
-        }
-        let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
-        let events = &batch.events()[which.clone()];
-        // Of a few it would take longer than it saves.
-        if events.len() >= WORTH_WARMING {
-            self.working.warm(events.iter().flatten().map(|envelope| &envelope.event));
-        }
-        let mut understood = 0;
-        for event in events {
-            match event {
-                Ok(envelope) => {
-                    self.fold_and_count(envelope)?;
-                    understood += 1;
-                }
-                Err(dead_letter) => self.keep(dead_letter),
-            }
-        }
-        if !self.is_quiet() {
-            self.counters.count_records(topic, understood, events.len() as u64 - understood);
-        }
-        let not_understood = events.iter().filter_map(|event| event.as_ref().err());
-        self.understanding.count(topic, understood, not_understood.map(|dead_letter| &**dead_letter));
-        self.partitions.advance(topic, partition, last, time);
-        self.records_in_epoch += events.len() as u64;
-        self.texts.read(batch, which.start);
-        Ok(())
-    }
-
-    /// Everything read so far is handed over, then the checkpoint: the writer syncs between the two.
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
-        self.last_checkpoint = Instant::now();
-        let Some(checkpoint) = self.partitions.take_checkpoint() else { return Ok(()) };
-        self.write_changes(true)?;
-        self.writer.checkpoint(checkpoint)
+    /// Hands everything read so far to the writer, then a checkpoint: the writer syncs between the two.
+    fn checkpoint(&mut self, now: Moment) -> Result<(), StoreError> {
+        let current = self.partitions.checkpoint_entries();
+        let Some(checkpoint) = self.checkpoints.next(now.instant, current) else { return Ok(()) };
+        self.write_back.write_all(now.instant)?;
+        self.write_back.writer().checkpoint(checkpoint)
     }
 
     fn publish_checkpoint(&mut self, source: &mut dyn Source) {
-        let written = self.writer.checkpoints_written();
-        if written > self.checkpoints {
-            source.publish(&self.partitions.checkpoints_written(written - self.checkpoints));
-            self.checkpoints = written;
+        if self.checkpoints.note_written(self.write_back.writer().checkpoints_written()) {
+            source.publish(&self.partitions.offsets_in(self.checkpoints.written()));
         }
     }
 
+    /// Takes note if readers see another generation now than in the turn before.
+    fn notice_switch(&mut self) {
+        if self.findings.notice_switch(&self.write_back) {
+            self.orphans.restart();
+        }
+    }
+
+    /// Returns true if the source's cluster is the one that the store was built from. If it is another one, every partition
+    /// stops.
+    fn admits_cluster(&mut self, source: &dyn Source) -> Result<bool, StoreError> {
+        let refusal = self.cluster.refuse(source, self.write_back.writer())?;
+        if let Some(reason) = &refusal {
+            self.partitions.stop_all(reason);
+        }
+        Ok(refusal.is_none())
+    }
+
+    /// Counts jobs that nothing links, a slice a turn. Only while live and with nothing stopped: a link may lie in what has not
+    /// been read.
+    fn sweep_orphans(&mut self, now: Moment) -> Result<(), StoreError> {
+        if !self.liveness.is_live() || self.stop_text().is_some() {
+            return Ok(());
+        }
+        let is_quiet = self.findings.is_quiet();
+        if let Some(counted) = self.orphans.advance(now, self.write_back.writer(), is_quiet)? {
+            self.findings.change(|findings| findings.orphan_jobs = Some(counted));
+        }
+        Ok(())
+    }
+
+    /// Becomes live once readers see all that the topics held at the start.
+    fn become_live(&mut self, now: Moment, source: &dyn Source) -> Result<(), StoreError> {
+        if self.liveness.is_catching_up() && source.is_complete() && self.partitions.are_caught_up() {
+            self.checkpoint(now)?;
+            self.liveness.wait_for_commit(self.write_back.commits());
+        }
+        if self.liveness.has_come(self.write_back.writer(), self.findings.is_quiet()) {
+            self.report(now, source);
+        }
+        self.liveness.note(self.write_back.writer(), &self.status)
+    }
+
+    /// The reason for which something is not read, or nothing at all.
+    fn stop_text(&self) -> Option<String> {
+        let all = self.cluster.refusal().or(self.disk.reason()).map(str::to_owned);
+        all.or_else(|| self.partitions.stop_text())
+    }
+
+    fn report(&mut self, now: Moment, source: &dyn Source) {
+        self.partitions.compare(|topic, partition| source.observation(topic, partition), now.instant);
+        self.notice_switch();
+        self.findings.publish(&self.write_back);
+        let parts = ReportedParts {
+            stop_text: self.stop_text(),
+            is_live: self.liveness.is_live(),
+            cluster_id: self.cluster.id(),
+            partitions: &mut self.partitions,
+            checkpoints: &self.checkpoints,
+            findings: &self.findings,
+            write_back: &mut self.write_back,
+        };
+        self.reporter.report(now, source, parts);
+    }
+
+    /// Waits until the writer has written everything that was handed to it, checkpoints included.
+    pub fn settle(&mut self, source: &mut dyn Source) -> Result<(), StoreError> {
+        self.write_back.wait_until_written()?;
+        self.publish_checkpoint(source);
+        while self.checkpoints.are_awaited() {
+            self.write_back.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+            self.publish_checkpoint(source);
+        }
+        Ok(())
+    }
+
     /// Writes what was read, and a last checkpoint.
-    fn finish(mut self, source: &mut dyn Source) -> Result<(), ProjectorError> {
+    pub fn finish(mut self, now: Moment, source: &mut dyn Source) -> Result<(), ProjectorError> {
         self.status.set_state(State::Stopping);
-        // What the process says of its end, where that takes too long, is what was reported last.
-        self.report(source);
-        self.checkpoint()?;
-        let Projector { writer, mut partitions, .. } = self;
-        writer.finish()?;
-        // All is written; the group's offsets are for others.
-        source.publish(&partitions.checkpoints_written(u64::MAX));
+        // Where the end takes too long, the process reports the positions of this report.
+        self.report(now, source);
+        self.checkpoint(now)?;
+        let Projector { write_back, partitions, mut checkpoints, .. } = self;
+        write_back.finish()?;
+        // All is written. The group's offsets are for others' tools.
+        checkpoints.note_all_written();
+        source.publish(&partitions.offsets_in(checkpoints.written()));
         Ok(())
     }
 }

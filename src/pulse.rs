@@ -1,5 +1,5 @@
-//! The projector's pulse: each of its stages notes when it begins and when it ends one piece of work, so that a thread that
-//! has no part in the work can see which stage stands still. Lock-free, so that no stage can wait for it; decides nothing.
+//! The pulse of a projector: each of its stages notes when it begins and when it ends one piece of work, so that a thread that has
+//! no part in the work can see which stage stands still. It is lock-free, so that no stage waits for it, and decides nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A stage of the projector. In this order, a stage that stands still makes those after it stand still, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Has all that a checkpoint covers brought to the disk, and writes the checkpoint.
+    /// Brings everything that a checkpoint covers to the disk, and writes the checkpoint.
     Sync,
     /// Writes views to the store.
     Store,
@@ -35,20 +35,20 @@ impl Stage {
     }
 }
 
-/// The pulse of one projector. Clones are of the same projector. A stage has one piece of work at a time.
+/// The pulse of one projector, shared by its clones. A stage has one piece of work at a time.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<Stages>);
+pub struct Pulse(Arc<StageClocks>);
 
 #[derive(Debug)]
-struct Stages {
+struct StageClocks {
     base: Instant,
-    /// When each stage's piece of work began, in nanoseconds since `base`, plus one; 0: it has none.
+    /// The begin of each stage's piece of work, in nanoseconds since `base`, plus one. 0 means that the stage has none.
     begun: [AtomicU64; Stage::ALL.len()],
 }
 
 impl Default for Pulse {
     fn default() -> Pulse {
-        Pulse(Arc::new(Stages { base: Instant::now(), begun: Default::default() }))
+        Pulse(Arc::new(StageClocks { base: Instant::now(), begun: Default::default() }))
     }
 }
 
@@ -58,7 +58,7 @@ impl Pulse {
         self.begin_at(stage, Instant::now())
     }
 
-    /// The same, at a moment of the caller's choice.
+    /// Notes that a stage began a piece of work at `now`.
     pub fn begin_at(&self, stage: Stage, now: Instant) -> Beat {
         let since_base = now.saturating_duration_since(self.0.base).as_nanos();
         let begun = u64::try_from(since_base).unwrap_or(u64::MAX - 1) + 1;
@@ -66,9 +66,9 @@ impl Pulse {
         Beat { stages: self.0.clone(), stage }
     }
 
-    /// The stages that have been at one piece of work for `limit` and longer, each with when that began. The first of them
-    /// is the cause, as far as one is.
-    pub fn standing_still(&self, now: Instant, limit: Duration) -> Vec<(Stage, Instant)> {
+    /// The stages that have been at one piece of work for `limit` and longer, each with the instant at which that began. If one of
+    /// them is the cause of the others' standstill, it is the first.
+    pub fn stalled_stages(&self, now: Instant, limit: Duration) -> Vec<(Stage, Instant)> {
         let since = |stage: Stage| {
             let begun = self.0.begun[stage as usize].load(Ordering::Relaxed).checked_sub(1)?;
             Some((stage, self.0.base + Duration::from_nanos(begun)))
@@ -82,7 +82,7 @@ impl Pulse {
 #[must_use = "the piece of work ends when this is dropped"]
 #[derive(Debug)]
 pub struct Beat {
-    stages: Arc<Stages>,
+    stages: Arc<StageClocks>,
     stage: Stage,
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_stage_stands_still_once_one_piece_of_work_takes_too_long_and_no_longer_when_that_ends() {
         let (pulse, begin) = (Pulse::default(), Instant::now() + Duration::from_secs(1));
-        let after = |seconds: u64| pulse.standing_still(begin + Duration::from_secs(seconds), LIMIT);
+        let after = |seconds: u64| pulse.stalled_stages(begin + Duration::from_secs(seconds), LIMIT);
         assert_eq!(after(1_000), [], "a stage without work stands for nothing");
         let fold = pulse.begin_at(Stage::Fold, begin);
         let sync = pulse.begin_at(Stage::Sync, begin + Duration::from_secs(3));
@@ -121,7 +121,7 @@ mod tests {
         for second in 0..100 {
             let now = begin + Duration::from_secs(second);
             let _beat = pulse.begin_at(Stage::Store, now);
-            assert_eq!(pulse.standing_still(now + Duration::from_secs(9), LIMIT), []);
+            assert_eq!(pulse.stalled_stages(now + Duration::from_secs(9), LIMIT), []);
         }
     }
 }

@@ -16,16 +16,16 @@ use crate::config::{ProjectionConfig, ServeConfig};
 use crate::domain::Topic;
 use crate::generation::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
-use crate::http::server::{self, Limits};
+use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, ReaderSource, Readiness};
 use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot::{self, Room};
+use crate::snapshot::{self, DiskReserve};
 use crate::status::{PartitionReport, Report, State};
 use crate::store;
-use crate::store::verify::{Bounds, PartitionBounds};
+use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::tools;
 use crate::version::{COMMIT, VERSION};
 
@@ -87,8 +87,9 @@ pub async fn run(
     let (status, reader) = (engine.status.clone(), engine.reader.clone());
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), status.clone())?;
     let (drain, keep_alive) = (config.drain_deadline, config.keep_alive);
-    let limits = Limits { connections: files.connections, keep_alive, drain, ..Limits::default() };
-    let admin_limits = Limits { connections: ADMIN_CONNECTIONS, ..limits };
+    let limits =
+        ConnectionLimits { connections: files.connections, keep_alive, drain, ..ConnectionLimits::default() };
+    let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
     let (stop_read, read_stopped) = oneshot::channel::<()>();
     let (stop_admin, admin_stopped) = oneshot::channel::<()>();
     let readiness = Readiness { require_fresh: config.require_fresh };
@@ -170,13 +171,13 @@ pub async fn run(
     let told_again = async {
         // Some that start programs pass on a signal that the program has had already.
         tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
-        signals::told_to_stop().await;
+        signals::stop_signal().await;
     };
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
         ended = end => ended,
-        () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.passed(&status.report()))),
-        () = told_again => Err(anyhow!(shutdown::hastened(&status.report()))),
+        () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.exceeded_message(&status.report()))),
+        () = told_again => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
     };
     if ended.is_ok() {
         drop(hold);
@@ -218,7 +219,7 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = Room { floor: engine.config.min_free_disk_bytes };
+    let room = DiskReserve { floor: engine.config.min_free_disk_bytes };
     let topics = &engine.config.kafka.topics;
     let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -247,12 +248,12 @@ fn control_socket(data_dir: &Path) -> Option<Socket> {
 }
 
 /// Answers tools with what the reads are answered from.
-fn answer(engine: &Arc<Engine>) -> control::Answer {
+fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
     let engine = engine.clone();
     tools::answer(move || match engine.reader.get() {
         _ if engine.status.state() == State::Stopping => Err("it is about to end".to_owned()),
         None => Err("it has not opened its store yet: its log says more".to_owned()),
-        Some(reader) => Ok(tools::Access {
+        Some(reader) => Ok(tools::ToolContext {
             data_dir: engine.config.data_dir.clone(),
             generation: Some(reader.status().report().generation),
             topics: engine.config.kafka.topics.clone(),
@@ -268,7 +269,7 @@ fn answer(engine: &Arc<Engine>) -> control::Answer {
 }
 
 /// Returns the partitions' bounds that the brokers reported last.
-fn bounds(report: &Report) -> Option<Bounds> {
+fn bounds(report: &Report) -> Option<TopicBounds> {
     let of = |held: &PartitionReport| {
         let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
         let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };

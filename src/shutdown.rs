@@ -1,31 +1,33 @@
-//! How long the end of `serve` may take, and what is said where it takes longer: which records were read and are not on the
-//! disk. Never waits for a stage of the projector.
+//! The deadline of `serve`'s shutdown, and the message if it is exceeded, which names the records that were read and are not on
+//! the disk. It is made from the status alone, so it never waits for a stage of the projector.
 
 use std::time::Duration;
 
 use crate::status::{PartitionReport, Report};
 
-/// How many partitions are named.
+/// Number of partitions that a message names.
 const NAMED_MAX: usize = 50;
 
-/// How long the end may take as a whole.
+/// The time that the shutdown may take.
 #[derive(Clone, Copy, Debug)]
 pub struct EndDeadline {
-    /// `--drain-deadline`: until requests under way are cut off.
+    /// The time until requests under way are cut off (`--drain-deadline`).
     pub drain: Duration,
-    /// `--write-deadline`: how much longer what was read may take to be on the disk.
+    /// The time after that until all records that were read must be on the disk (`--write-deadline`).
     pub write: Duration,
 }
 
 impl EndDeadline {
+    /// Returns the time for the whole shutdown.
     pub fn whole(self) -> Duration {
         self.drain.saturating_add(self.write)
     }
 
-    /// Why the end was not waited for any longer, and what is not written.
-    pub fn passed(self, report: &Report) -> String {
+    /// Returns the message for a shutdown that took longer, with the partitions that are not written.
+    pub fn exceeded_message(self, report: &Report) -> String {
         format!(
-            "the end took longer than --drain-deadline ({}) and --write-deadline ({}) together, and was not waited for: {}",
+            "the shutdown took longer than --drain-deadline ({}) and --write-deadline ({}) together, so the process ended \
+             before it was complete: {}",
             humantime::format_duration(self.drain),
             humantime::format_duration(self.write),
             unwritten(report)
@@ -33,30 +35,34 @@ impl EndDeadline {
     }
 }
 
-/// Why the end was not waited for where it was asked for twice.
-pub fn hastened(report: &Report) -> String {
-    format!("told to stop while it was ending already, so the end was not waited for: {}", unwritten(report))
+/// Returns the message for a shutdown that a second signal cut short.
+pub fn second_signal_message(report: &Report) -> String {
+    format!(
+        "told to stop a second time, so the process ended before its shutdown was complete: {}",
+        unwritten(report)
+    )
 }
 
-/// What was read and is not on the disk, as far as the status knows, and what that means.
+/// Describes the records that were read and are not on the disk, as far as the status knows, and what that means.
 fn unwritten(report: &Report) -> String {
     let cause = match report.stalled_stages.first() {
-        Some(stall) => format!("the stage `{}` stands still since {}. ", stall.stage, stall.since),
+        Some(stall) => format!("the stage `{}` has stood still since {}. ", stall.stage, stall.since),
         None => String::new(),
     };
-    let is_unwritten = |held: &&PartitionReport| held.checkpoint.unwrap_or(0) < held.position;
-    let unwritten: Vec<&PartitionReport> = report.partitions.iter().filter(is_unwritten).collect();
+    let unwritten: Vec<&PartitionReport> =
+        report.partitions.iter().filter(|one| one.checkpoint.unwrap_or(0) < one.position).collect();
     if unwritten.is_empty() {
         return format!("{cause}Nothing is lost: all that was read is on the disk");
     }
-    let named = |held: &&PartitionReport| {
-        let name = format!("{}/{}", held.topic, held.partition);
-        match held.checkpoint {
-            Some(checkpoint) => format!("{name}: read up to {}, on the disk up to {checkpoint}", held.position),
-            None => format!("{name}: read up to {}, and nothing on the disk", held.position),
-        }
-    };
-    let names: Vec<String> = unwritten.iter().take(NAMED_MAX).map(named).collect();
+    let names: Vec<String> = (unwritten.iter().take(NAMED_MAX))
+        .map(|one| {
+            let name = format!("{}/{}", one.topic, one.partition);
+            match one.checkpoint {
+                Some(checkpoint) => format!("{name}: read up to {}, on the disk up to {checkpoint}", one.position),
+                None => format!("{name}: read up to {}, and nothing on the disk", one.position),
+            }
+        })
+        .collect();
     let more = match unwritten.len() - names.len() {
         0 => String::new(),
         more => format!("; and {more} partitions more"),
@@ -90,7 +96,7 @@ mod tests {
 
     fn passed(partitions: Vec<PartitionReport>, stalled_stages: Vec<StageStall>) -> String {
         let deadline = EndDeadline { drain: Duration::from_secs(5), write: Duration::from_millis(1500) };
-        deadline.passed(&Report { partitions, stalled_stages, ..Status::new(1).report() })
+        deadline.exceeded_message(&Report { partitions, stalled_stages, ..Status::new(1).report() })
     }
 
     #[test]
@@ -101,18 +107,18 @@ mod tests {
         );
         assert_eq!(
             text,
-            "the end took longer than --drain-deadline (5s) and --write-deadline (1s 500ms) together, and was not waited for: \
-             the stage `sync` stands still since 2026-01-01T00:00:00Z. Not known to be on the disk: jobs/1: read up to 9, on \
-             the disk up to 7; jobs/2: read up to 3, and nothing on the disk. Nothing is lost as long as the topics keep those \
-             records: the next start reads them again"
+            "the shutdown took longer than --drain-deadline (5s) and --write-deadline (1s 500ms) together, so the process ended \
+             before it was complete: the stage `sync` has stood still since 2026-01-01T00:00:00Z. Not known to be on the disk: \
+             jobs/1: read up to 9, on the disk up to 7; jobs/2: read up to 3, and nothing on the disk. Nothing is lost as long \
+             as the topics keep those records: the next start reads them again"
         );
     }
 
     #[test]
-    fn where_all_is_on_the_disk_that_is_said() {
+    fn the_message_states_if_everything_is_on_the_disk() {
         for partitions in [Vec::new(), vec![partition(0, 7, Some(7))]] {
             let text = passed(partitions, Vec::new());
-            assert!(text.ends_with("waited for: Nothing is lost: all that was read is on the disk"), "{text}");
+            assert!(text.ends_with("complete: Nothing is lost: all that was read is on the disk"), "{text}");
         }
     }
 

@@ -1,7 +1,7 @@
-//! A copy of a generation in one file: its views, all that waits, what could not be understood, and the checkpoint that a
-//! new replica goes on from. Compressed and checksummed, and the same on every machine.
+//! A snapshot is a copy of a generation in one file: its views, its parked jobs, its dead letters, and the
+//! checkpoint from which a new replica continues. It is compressed and checksummed, and the same on every machine.
 //!
-//! Never pauses the generation that it copies, and never touches a store that is there.
+//! Taking a snapshot never pauses the generation, and importing one never touches an existing store.
 
 mod export;
 mod file;
@@ -12,32 +12,32 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::stored::{Damaged, FORMAT};
+use crate::codec::stored_record::{CorruptValue, FORMAT};
 use crate::disk;
 use crate::store::{PartitionPosition, StoreError};
-pub use export::{Exported, export};
+pub use export::{ExportRequest, export};
 pub use import::{import, import_where_none};
 
-/// What a file holds.
+/// The summary of a snapshot that was taken or imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct SnapshotSummary {
     pub file: PathBuf,
-    /// That it was taken of, or that it was made into.
+    /// The generation that the snapshot was taken of, or that it was imported as.
     pub generation: String,
-    /// That readers see.
+    /// Number of views that readers see.
     pub views: u64,
-    /// Optimizations, parked jobs and dead letters.
+    /// Number of optimizations, parked jobs and dead letters.
     pub records: u64,
-    /// Of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// From where a store that is made of it goes on.
+    /// The positions from which a store that is made of the snapshot continues.
     pub positions: Vec<PartitionPosition>,
 }
 
-/// How far it is: what is done, how much of it, and how much there is. `Break` ends it.
-pub type Watch<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
+/// A receiver of progress: the phase, the amount done, and the total amount. Returning `Break` ends the work.
+pub type ProgressSink<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
 
-/// Why there is no snapshot, or no store of one. Nothing that was there is changed then.
+/// The reason for which there is no snapshot, or no store made of one. Existing files are unchanged then.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     #[error(
@@ -48,7 +48,7 @@ pub enum SnapshotError {
     Io { doing: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{path} is no snapshot: give a file that `optview snapshot export` wrote", path = path.display())]
     NoSnapshot { path: PathBuf },
-    #[error("{path} is laid out in a way ({found}) that this version does not know: use the version that wrote it", path = path.display())]
+    #[error("{path} has the layout {found}, which this version does not know: use the version that wrote it", path = path.display())]
     Layout { path: PathBuf, found: u8 },
     #[error("the records of {path} have the format {found}, and this version reads {FORMAT}: use the version that wrote it, or take another snapshot with this one", path = path.display())]
     Format { path: PathBuf, found: u8 },
@@ -65,7 +65,7 @@ pub enum SnapshotError {
         path = path.display(), data_dir = data_dir.display()
     )]
     InDataDir { path: PathBuf, data_dir: PathBuf },
-    #[error("{path} is another file, and no snapshot that was not finished: remove it, or give another name", path = path.display())]
+    #[error("{path} is another file and not an unfinished snapshot: remove it, or give another name", path = path.display())]
     OtherPart { path: PathBuf },
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
     NotEmpty { path: PathBuf },
@@ -80,24 +80,24 @@ pub enum SnapshotError {
          was made is removed",
         path = path.display()
     )]
-    Filled { path: PathBuf, floor: u64, free: u64 },
-    #[error("it was told to end")]
-    ToldToEnd,
+    DiskFull { path: PathBuf, floor: u64, free: u64 },
+    #[error("it was told to stop")]
+    Interrupted,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Damaged(#[from] CorruptValue),
 }
 
-/// What is left to others of a disk that is written to.
+/// The free space that a snapshot or an import leaves on its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// So many bytes stay free.
+pub struct DiskReserve {
+    /// Number of bytes that stay free.
     pub floor: u64,
 }
 
-impl Room {
-    /// Before anything is made.
+impl DiskReserve {
+    /// Checks that the disk has room for `wanted` more bytes, before anything is made.
     fn check_before(self, path: &Path, what: &'static str, wanted: u64) -> Result<(), SnapshotError> {
         let (path, floor) = (path.to_owned(), self.floor);
         match free_bytes(&path)? {
@@ -108,11 +108,11 @@ impl Room {
         }
     }
 
-    /// While it is made.
+    /// Checks that the reserve is still free, while `path` grows.
     fn check(self, path: &Path) -> Result<(), SnapshotError> {
         let (path, floor) = (path.to_owned(), self.floor);
         match free_bytes(&path)? {
-            free if free < floor => Err(SnapshotError::Filled { path, floor, free }),
+            free if free < floor => Err(SnapshotError::DiskFull { path, floor, free }),
             _ => Ok(()),
         }
     }

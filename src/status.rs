@@ -1,4 +1,4 @@
-//! How the projector is doing: written by its thread, read by whoever asks. Holds no history and does no I/O.
+//! The status of the projector, written by its thread and read by the server. It holds no history and does no I/O.
 
 mod answer_state;
 mod findings;
@@ -19,33 +19,34 @@ use crate::version::{COMMIT, VERSION};
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
-    EmptyDeletion, EventPlace, Findings, Found, NulledNumbers, OrphanJob, OrphanJobs, OutrankedEvent, StreamReport,
+    EmptyDeletion, EventPlace, FindingCounter, Findings, NulledNumbers, OrphanJob, OrphanJobs, OutrankedEvent,
+    StreamReport,
 };
 pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 pub use missing_history::{MissingHistory, text as missing_history_text};
 pub use rebuild::{RebuildCounts, RebuildReport};
 use supervision::Supervision;
-pub use supervision::{HistoryLeft, HistoryLimits, StageStall, Standstill, TopicReport};
+pub use supervision::{HistoryExpiry, HistoryLimits, StageStall, Standstill, TopicReport};
 
-/// Where the projector stands as a whole.
+/// The state of the projector as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nothing is assigned yet: the store opens, or the broker has not answered.
+    /// No partition is assigned yet: the store opens, or the broker has not answered.
     Starting,
-    /// On the way to the high watermarks seen at the start.
+    /// The projector reads towards the high watermarks that were seen at the start.
     CatchingUp,
-    /// Past them.
+    /// The projector has read past the high watermarks that were seen at the start.
     Live,
-    /// Was live, in this process or an earlier one, but for some partition the cluster has not confirmed for a while that
-    /// nothing more has come: what is shown may be old.
+    /// The generation was live, in this process or an earlier one, but for some partition the cluster has not confirmed for a
+    /// while that nothing more has come: the views may be old.
     Stale,
-    /// Shows what another version has folded, as it left it, while this one builds its own; or what somebody asked to see as
-    /// it was left. `frozen_at` says where it stands.
+    /// The views are shown as another version left them, while this one builds its own; or as they were left, because an
+    /// operator requested that. `frozen_at` has the position.
     Frozen,
-    /// Cannot go on by itself; `last_error` says why.
+    /// The projector cannot go on by itself; `last_error` has the reason.
     Stalled,
-    /// Told to stop: draining.
+    /// The process is stopping: it drains requests and writes what has been read.
     Stopping,
 }
 
@@ -60,7 +61,7 @@ impl State {
         State::Stopping,
     ];
 
-    /// The name in `/status`, in metrics, and in the header of every answer.
+    /// Returns the name of the state in `/status`, in metrics, and in the header of every answer.
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Starting => "starting",
@@ -73,116 +74,118 @@ impl State {
         }
     }
 
-    /// Whether all has been read that was there at the start. (Of the generation that readers see, `stale` may also be from an
-    /// earlier process, as long as no broker answers.)
+    /// Returns true if everything has been read that was there at the start. (The generation that readers see may also be
+    /// `stale` from an earlier process, as long as no broker answers.)
     pub fn has_caught_up(self) -> bool {
         matches!(self, State::Live | State::Stale)
     }
 }
 
-/// Where one partition stands.
+/// The state of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
     CatchingUp,
     Live,
-    /// Not read any further in this generation.
+    /// The partition is not read any further in this generation.
     Frozen,
-    /// Stopped until told: `last_error` says why.
+    /// The partition is not read any further before somebody intervenes; `last_error` has the reason.
     Stopped,
 }
 
-/// One partition, as `/status` shows it. Offsets are the next to be read.
+/// One partition, as `/status` shows it. `position` and `checkpoint` are the next offsets to be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PartitionReport {
     /// The topic's name in the cluster.
     pub topic: String,
     pub partition: i32,
     pub position: i64,
-    /// `null`: none has been written yet.
+    /// The position of the last checkpoint; `null` until one has been written.
     pub checkpoint: Option<i64>,
-    /// The oldest offset that the broker still has; `null` until it has said.
+    /// The oldest offset that the broker still has; `null` until the broker has answered.
     pub low: Option<i64>,
-    /// One past the newest offset, those of open transactions included; `null` until the broker has said.
+    /// One past the newest offset, those of open transactions included; `null` until the broker has answered.
     pub high: Option<i64>,
-    /// Records that can be read and have not been; `null` while the broker has not said lately.
+    /// Number of records that can be read and have not been; `null` while the broker has not answered lately.
     pub lag_records: Option<i64>,
-    /// The greatest age that a record may have which has not been read; 0 where the broker has just said that there is none.
+    /// The greatest possible age of an unread record, in seconds; 0 if the broker has just answered that there is none.
     pub lag_seconds: Option<f64>,
     pub state: PartitionState,
     #[serde(flatten)]
     pub freshness: PartitionFreshness,
 }
 
-/// What is shown while it cannot be kept up to date.
+/// The point at which a generation is frozen: it is shown, and cannot be kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FrozenAt {
-    /// Of the fold that gave the views, and of this version's.
+    /// The fold format that the views were made with.
     pub format: u8,
+    /// The fold format of this version.
     pub own_format: u8,
-    /// When the generation was last closed, RFC 3339; `null` where a kill left that unknown.
+    /// The time at which the generation was last closed, RFC 3339; `null` if a kill left that unknown.
     pub closed_at: Option<String>,
-    /// What had been read by then, at the least.
-    pub positions: Vec<Position>,
-    /// When somebody asked to see it as it was left, RFC 3339; absent where another version has folded it.
+    /// The positions up to which the records had been read by then, at the least.
+    pub positions: Vec<ReportedPosition>,
+    /// The time at which an operator requested the frozen generation, RFC 3339; absent if another version has folded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<String>,
 }
 
+/// The position of a partition, as `/status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Position {
+pub struct ReportedPosition {
     /// The topic's name in the cluster.
     pub topic: String,
     pub partition: i32,
     pub next_offset: i64,
 }
 
-/// What `/status` answers.
+/// The answer of `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     pub version: &'static str,
-    /// The commit that was built; `null` where that is not known.
+    /// The commit that was built; `null` if it is not known.
     pub commit: Option<&'static str>,
     pub state: State,
     pub generation: u64,
     pub views: u64,
     pub dead_letters: u64,
-    /// The sum over the partitions; `null` where that of any is not known.
+    /// The sum over the partitions; `null` if the lag of any is not known.
     pub lag_records: Option<i64>,
-    /// The greatest of the partitions'; `null` where that of any is not known.
+    /// The greatest lag of a partition; `null` if the lag of any is not known.
     pub lag_seconds: Option<f64>,
-    /// All that is wrong now; never `null` while anything is.
+    /// All errors that stand now; never `null` while there is one.
     pub last_error: Option<String>,
-    /// Since when something has been wrong without a break, RFC 3339.
+    /// The begin of the time for which errors have stood without a break, RFC 3339.
     pub last_error_since: Option<String>,
-    /// What somebody should look at, though nothing is wrong with what is shown.
+    /// Facts that an operator should look into, though the views are right.
     pub warnings: Vec<String>,
-    /// How the cluster answers; `null` where nobody asks it.
+    /// The cluster's answers; `null` if nothing asks it.
     pub kafka: Option<KafkaReport>,
-    /// When `live` becomes `stale` unless something is confirmed until then.
+    /// The moment at which `live` becomes `stale` unless every partition is confirmed before.
     #[serde(skip)]
     pub stale_from: Option<Instant>,
-    /// Only there where the state is `frozen`, or was before it stopped.
+    /// The point at which the generation is frozen; only there if the state is `frozen`, or was before the process stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<FrozenAt>,
     #[serde(flatten)]
     pub findings: Findings,
-    /// What was found while readers did not see the generation.
+    /// The findings from the time at which readers did not see the generation.
     #[serde(skip)]
     pub rebuild_findings: Findings,
     /// The rebuild or rollback that is under way.
     pub rebuild: Option<RebuildReport>,
-    /// Records that the views are built without, and nobody has accepted that. Empty where there are none.
+    /// The records that the views are built without, unless somebody has accepted that.
     pub missing_history: Vec<MissingHistory>,
-    /// Stages of the projector that stand still; only there where there are any.
+    /// The stages of the projector that stand still; only there if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stalled_stages: Vec<StageStall>,
-    /// How long each topic keeps its records; empty until the cluster was asked.
+    /// The settings of each topic about the time for which it keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
     pub partitions: Vec<PartitionReport>,
 }
 
-/// Shared by the projector, which writes, and the server, which reads.
+/// A handle of the status. The projector writes through it and the server reads; clones share the same status.
 #[derive(Clone)]
 pub struct Status {
     shared: Arc<ArcSwap<Shared>>,
@@ -224,14 +227,14 @@ impl Status {
         Status { shared: Arc::new(shared), supervision: Arc::default() }
     }
 
-    /// From now on this says what `other` says, and whoever writes to one writes to both.
+    /// Makes this status share the report of `other`: from now on a change of either is a change of both.
     pub fn follow(&self, other: &Status) {
         let followed = other.shared.load_full();
         if Arc::ptr_eq(&followed, &self.shared.load_full()) {
             return;
         }
         let findings = self.lock().findings.clone();
-        other.lock().findings.go_on_from(findings);
+        other.lock().findings.continue_from(findings);
         self.shared.store(followed);
     }
 
@@ -246,37 +249,36 @@ impl Status {
         ReportGuard { report: shared.report.lock_arc(), answer_state: Arc::clone(&shared.answer_state) }
     }
 
-    /// All of it, as it is now.
+    /// Returns the whole report, with ages as of now.
     pub fn report(&self) -> Report {
         let mut report = Report::clone(&self.lock()).at(Instant::now());
         self.supervision.complete(&mut report);
         report
     }
 
-    /// As in the report at this moment.
+    /// Returns the state that a report would have at this moment.
     pub fn state(&self) -> State {
         self.answer_state().state
     }
 
-    /// Whether the projector is on its way to where the topics ended at the start: by its own word, whatever others find, and also
-    /// while a partition has stopped and the others go on.
+    /// Returns true if the projector still reads towards the ends that the topics had at the start. It goes by the projector's
+    /// own report, whatever the supervisor finds, and is also true while a partition has stopped and others go on.
     pub fn is_catching_up(&self) -> bool {
         let report = self.lock();
-        let is_behind = |held: &PartitionReport| held.state == PartitionState::CatchingUp;
         match report.state {
             State::Starting | State::CatchingUp => true,
-            State::Stalled => report.partitions.iter().any(is_behind),
+            State::Stalled => report.partitions.iter().any(|one| one.state == PartitionState::CatchingUp),
             State::Live | State::Stale | State::Frozen | State::Stopping => false,
         }
     }
 
-    /// The state, and whether the generation has been live before: without a lock.
+    /// Returns the state, and whether the generation has been live before. It takes no lock.
     pub fn answer_state(&self) -> AnswerState {
         let own = self.shared.load().answer_state.get(Instant::now);
         AnswerState { state: self.supervision.state(own.state), ..own }
     }
 
-    /// Notes that the generation has been live before, as its store says: what it shows is stale, until it has caught up.
+    /// Notes that the generation has been live before, as its store records: its views are stale until it has caught up.
     pub fn set_was_live(&self) {
         let mut report = self.lock();
         report.answer_state.set_was_live();
@@ -285,16 +287,17 @@ impl Status {
         }
     }
 
-    /// Said by whoever looks whether the projector turns; `None`: it does. Stays here where another status is followed.
+    /// Sets the standstill that the supervisor has found; `None` if there is none. It stays when another status is followed.
     pub fn set_standstill(&self, standstill: Option<Standstill>) {
         self.supervision.set_standstill(standstill);
     }
 
-    /// Said by whoever asks the cluster. Stays here where another status is followed.
+    /// Sets the settings of the topics. They stay when another status is followed.
     pub fn set_topics(&self, topics: Vec<TopicReport>) {
         self.supervision.set_topics(topics);
     }
 
+    /// Sets the state, unless it is [`State::Stopping`], which is final.
     pub fn set_state(&self, state: State) {
         let mut report = self.lock();
         if report.state != State::Stopping {
@@ -302,27 +305,27 @@ impl Status {
         }
     }
 
-    /// The live generation's number.
+    /// Sets the live generation's number.
     pub fn set_generation(&self, generation: u64) {
         self.lock().generation = generation;
     }
 
-    /// What the store holds.
+    /// Sets the numbers of views and dead letters in the store.
     pub fn set_views(&self, views: u64, dead_letters: u64) {
         let mut report = self.lock();
         (report.views, report.dead_letters) = (views, dead_letters);
     }
 
-    /// Where it is frozen.
+    /// Makes the state [`State::Frozen`], at this point.
     pub fn set_frozen(&self, at: FrozenAt) {
         let mut report = self.lock();
         report.frozen_at = Some(at);
         report.state = State::Frozen;
-        // What is shown frozen is what readers saw before.
+        // Readers saw the views before they were frozen.
         report.answer_state.set_was_live();
     }
 
-    /// `None` where all is well again.
+    /// Sets the error that stands; `None` if there is none any more.
     pub fn set_error(&self, error: Option<String>) {
         let mut report = self.lock();
         report.last_error_since = match (&error, report.last_error_since.take()) {
@@ -333,22 +336,22 @@ impl Status {
         report.last_error = error;
     }
 
-    /// Changes what was found in the records.
+    /// Changes the findings in the records.
     pub fn change_findings(&self, change: impl FnOnce(&mut Findings)) {
         change(&mut self.lock().findings);
     }
 
-    /// Changes what was found in the records of a generation that readers do not see yet.
+    /// Changes the findings in the records of a generation that readers do not see yet.
     pub fn change_rebuild_findings(&self, change: impl FnOnce(&mut Findings)) {
         change(&mut self.lock().rebuild_findings);
     }
 
-    /// Said by the rebuild that is under way; `None`: none is. Stays here where another status is followed.
+    /// Sets the progress of the rebuild that is under way; `None` if none is. It stays when another status is followed.
     pub fn set_rebuild(&self, rebuild: Option<RebuildReport>) {
         self.supervision.set_rebuild(rebuild);
     }
 
-    /// The partitions as they are now, with the counts.
+    /// Sets the reports of the partitions, and the numbers of views and dead letters.
     pub fn set_progress(&self, partitions: Vec<PartitionReport>, views: u64, dead_letters: u64) {
         let mut report = self.lock();
         (report.views, report.dead_letters) = (views, dead_letters);
@@ -356,7 +359,7 @@ impl Status {
     }
 }
 
-/// So that whoever shares more than a status can be asked for it.
+/// A status counts as a shared state that contains a status, which is the bound of every endpoint's state.
 impl AsRef<Status> for Status {
     fn as_ref(&self) -> &Status {
         self

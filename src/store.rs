@@ -1,13 +1,12 @@
-//! Where views are kept: one sled database a generation, written by one thread, read by any number. The only module
-//! that knows sled. Never uses sled's batches or transactions: the first one would make readers wait for ever after.
+//! The store of the views: one sled database a generation, written by one thread, read by any number. This is the only
+//! module that knows sled. It never uses sled's batches or transactions: the first one would make readers wait for ever after.
 
 mod catalog;
 mod checkpoint;
-mod copying;
 mod damage_mark;
 mod data_dir_lock;
 mod diff;
-mod done;
+mod export;
 mod failure;
 mod frozen_mark;
 mod frozen_reader;
@@ -20,20 +19,22 @@ mod missing_history;
 mod missing_jobs;
 mod os_errors;
 mod panics;
+mod parked_job_feed;
 mod pieces;
 mod preflight;
+mod progress;
 mod read_only;
 mod reader;
-mod really_sync;
-mod unlinked;
+mod sled_fsync;
+mod unlinked_jobs;
 pub mod verify;
 mod writer;
 
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, topic_ids};
-pub use copying::{Copied, Copying};
 pub use damage_mark::condemn;
 pub use data_dir_lock::{DataDirLock, data_dir_around, lock_data_dir, lock_existing_data_dir};
 pub use diff::{ViewDiff, compare, is_parked_alike};
+pub use export::{Export, ExportedRecord};
 pub use frozen_mark::FrozenMark;
 #[cfg(test)]
 pub use generations::set_other_format;
@@ -47,26 +48,26 @@ pub use manifest::{
 };
 pub use missing_history::{MissingHistory, MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
-pub use panics::caught;
+pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
-pub use reader::{Kept, ListQuery, Page, PageReader, Reader, Response};
-pub use unlinked::{UnlinkedCursor, UnlinkedJob};
+pub use reader::{ListQuery, Page, PageReader, Reader, Response, StoredRecord};
+pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 
-pub use crate::codec::stored::FORMAT;
-use crate::codec::stored::{Damaged, LAYOUT};
+pub use crate::codec::stored_record::FORMAT;
+use crate::codec::stored_record::{CorruptValue, LAYOUT};
 use crate::disk;
 use keys::Trees;
 
-/// What the store failed at.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     // No source: its message has it already, and a chain of errors is printed whole.
     #[error("{}", explain(.0))]
     Sled(sled::Error),
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Damaged(#[from] CorruptValue),
     #[error(
         "cannot {doing} {path}: {error}{whose}{remedy}",
         path = path.display(),
@@ -82,7 +83,7 @@ pub enum StoreError {
     Missing { path: std::path::PathBuf },
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
-    /// sled panicked because the operating system refused it something, which says nothing about what is stored.
+    /// sled panicked because the operating system refused it something, which proves nothing about the stored data.
     #[error("sled panicked while {doing}: {text}{remedy}", remedy = os_errors::remedy_in(text))]
     Panicked { doing: String, text: String },
     #[error(
@@ -118,18 +119,18 @@ impl From<sled::Error> for StoreError {
 }
 
 impl StoreError {
-    /// True if it is proven that what is on disk is no longer what was written, so that it must be built anew. What the
-    /// operating system refuses (permissions, files, threads, memory, reading) proves nothing: it may be there again at the
-    /// next start, and what is stored with it.
+    /// True if the error proves that the disk no longer holds what was written, so that the store must be built anew. A
+    /// refusal by the operating system (permissions, files, threads, memory, reading) proves nothing: the next start may
+    /// get what this one did not, and find the store whole.
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Damaged(_) => true,
             StoreError::Sled(error) => match error {
-                // The settings that it finds unsupported are those in its own file, which only damage changes.
+                // The settings that sled calls unsupported stand in its own file, which only damage changes.
                 sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => true,
-                // That a thread of sled's has ended is not what is stored; the other bug that it reports is a page that is not one.
+                // The end of one of sled's threads is no damage; the other bug that sled reports is a page that is none.
                 sled::Error::ReportableBug(text) => !text.contains("IO thread"),
-                // A file that ends before what its own index says.
+                // The file ends before the place that its own index gives.
                 sled::Error::Io(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
                 sled::Error::CollectionNotFound(_) => false,
             },
@@ -144,13 +145,13 @@ impl StoreError {
         }
     }
 
-    /// The same error once more, for another who must know.
-    fn again(&self) -> StoreError {
+    /// Makes a second copy of the error, for another thread that must return it.
+    fn duplicate(&self) -> StoreError {
         match self {
             StoreError::Sled(error) => StoreError::Sled(error.clone()),
             StoreError::Damaged(damaged) => StoreError::Damaged(damaged.clone()),
             StoreError::Io { doing, path, error } => {
-                StoreError::Io { doing, path: path.clone(), error: os_errors::again(error) }
+                StoreError::Io { doing, path: path.clone(), error: os_errors::duplicate(error) }
             }
             StoreError::OtherOwner(other) => StoreError::OtherOwner(other.clone()),
             StoreError::Held { path } => StoreError::Held { path: path.clone() },
@@ -168,7 +169,7 @@ impl StoreError {
         }
     }
 
-    /// A thread that works on what lies in `path` could not be started.
+    /// Makes the error of a thread that works on the data in `path` and could not be started.
     pub fn of_thread(path: &std::path::Path, error: std::io::Error) -> StoreError {
         StoreError::io("start a thread for", path)(error)
     }

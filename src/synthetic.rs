@@ -1,7 +1,7 @@
-//! A synthetic history: optimizations that live their lives, many at a time, the same for the same seed. With it comes
-//! what a projector must show of it at the end, worked out from the lives' plans and not from the events.
+//! A synthetic history: optimizations that live their lives, many at a time, the same for the same seed. It comes
+//! with the expected views at the end, which follow from the plans of the lives and not from the events.
 //!
-//! Serves `load`, `demo` and the tests. Pure: knows neither Kafka nor an encoding, and reads no clock.
+//! It serves `load`, `demo` and the tests. Pure: it knows neither Kafka nor an encoding, and reads no clock.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +16,19 @@ mod life;
 mod plan;
 mod random;
 
-/// Which history. The same settings give the same events.
+/// The settings of a history. The same settings give the same events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistorySettings {
     pub seed: u64,
     pub optimizations: u64,
-    /// Of each job.
+    /// Number of runs of each job.
     pub runs: u32,
-    /// How many optimizations are under way at a time; at least 1.
+    /// Number of optimizations that are active at a time; at least 1.
     pub concurrent: usize,
-    /// At least 1, as `organizations`.
+    /// Number of projects; at least 1, as for `organizations`.
     pub projects: u64,
     pub organizations: u64,
-    /// When the first event occurred.
+    /// Time of the first event.
     pub start: Timestamp,
 }
 
@@ -47,22 +47,22 @@ impl Default for HistorySettings {
     }
 }
 
-/// What must be shown at the end, whatever the order in which the topics were read.
+/// The expected totals at the end, whatever the order in which the topics were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// How many readers see.
+    /// Number of optimizations that readers see.
     pub optimizations: u64,
-    /// How many were there and are not shown any more.
+    /// Number of optimizations that were deleted.
     pub deleted: u64,
     pub by_status: ByStatus,
-    /// The sum over all that are shown.
+    /// Sum of the run counts of all visible optimizations.
     pub run_count: u64,
 }
 
-/// How many of those that are shown have each status.
+/// Number of visible optimizations of each status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByStatus {
-    /// `status` is null: no job is linked.
+    /// Number of optimizations whose `status` is null, because no job is linked.
     pub none: u64,
     pub queued: u64,
     pub running: u64,
@@ -92,12 +92,12 @@ impl Expectation {
     }
 }
 
-/// The events in the order in which they occurred.
+/// A history as an iterator over its events in the order in which they occurred.
 ///
-/// Each optimization has a stream of random numbers of its own, so a longer history begins with the same lives.
+/// Each optimization has its own stream of random numbers, so that a longer history begins with the same lives.
 pub struct History {
     settings: HistorySettings,
-    /// Says whose turn it is.
+    /// Chooses the optimization that has the next event.
     random: Random,
     under_way: Vec<Life>,
     begun: u64,
@@ -105,12 +105,13 @@ pub struct History {
     expectation: Expectation,
 }
 
-/// Between two events of the whole history: with 1000 under way, a life of 20 events takes some two minutes.
+/// Time between two events of the whole history. With 1000 active optimizations, a life of 20 events takes some
+/// two minutes.
 const MILLIS_BETWEEN_EVENTS: u64 = 7;
 
 impl History {
     pub fn new(settings: HistorySettings) -> History {
-        // Lives are numbered from 1.
+        // Lives are numbered from 1, so that 0 is free.
         let random = Random::new(settings.seed, 0);
         History {
             settings,
@@ -122,17 +123,17 @@ impl History {
         }
     }
 
-    /// Of the lives begun; all of them, once the history has ended.
+    /// Returns the expectation of the lives begun so far; of all lives once the history has ended.
     pub fn expectation(&self) -> &Expectation {
         &self.expectation
     }
 
-    /// How many lives are over.
+    /// Number of lives that are over.
     pub fn optimizations_done(&self) -> u64 {
         self.begun - self.under_way.len() as u64
     }
 
-    /// The next event, said to occur at this time: for traffic that should look live.
+    /// Returns the next event with this time of occurrence, for traffic that should look live.
     pub fn next_at(&mut self, occurred_at: Timestamp) -> Option<Event<'static>> {
         while self.under_way.len() < self.settings.concurrent && self.begun < self.settings.optimizations {
             self.begin();

@@ -1,5 +1,4 @@
-//! What people see on a terminal: texts that cannot disturb it, tables that fit it, numbers of a length that can be read. Knows
-//! nothing of what is shown.
+//! The formatting of text for terminals: text that cannot disturb them, tables that fit them, rates with few digits.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,11 +8,11 @@ use indicatif::HumanCount;
 
 /// The space between two columns of a table.
 const GAP: usize = 2;
-/// How far a row's further lines are indented.
+/// Number of spaces before a row's further lines.
 const INDENT: usize = 4;
 
-/// A text in which nothing moves a terminal's cursor, colours it or turns the direction of what follows: such characters are shown
-/// as escapes (`\u{1b}`). Line ends stay.
+/// Replaces characters that move a terminal's cursor, colour it or turn the direction of what follows by escapes (`\u{1b}`).
+/// Line ends stay.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_disturbing) {
         return Cow::Borrowed(text);
@@ -28,14 +27,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A JSON text with the same characters as JSON's own escapes: JSON itself wants that of some of them only.
+/// Replaces the same characters in a JSON text by JSON's own escapes. JSON itself demands that for some of them only.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_disturbing) {
         return Cow::Borrowed(json);
     }
     let mut shown = String::with_capacity(json.len() + 8);
     for character in json.chars() {
-        // They stand in strings only, and none of them is beyond four digits.
+        // Such characters stand in strings only, and none of them needs more than four digits.
         match is_disturbing(character) {
             true => shown += &format!("\\u{:04x}", u32::from(character)),
             false => shown.push(character),
@@ -44,7 +43,8 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters but line ends, and those by which Unicode sets the direction of text or ends lines.
+/// Returns true for control characters but line ends, and for the characters with which Unicode sets the direction of text or
+/// ends lines.
 fn is_disturbing(character: char) -> bool {
     match character {
         '\n' => false,
@@ -55,25 +55,23 @@ fn is_disturbing(character: char) -> bool {
     }
 }
 
-/// A table with columns as wide as their cells. On a terminal that is narrower, each row takes several lines: its first columns
-/// stand in the first, the others, indented, in those that follow.
+/// Formats a table with columns as wide as their cells. On a terminal that is narrower, each row takes several lines: its first
+/// columns stand in the first, the others, indented, in the lines that follow.
 pub fn table(rows: Vec<Vec<String>>) -> String {
     table_of_width(&rows, Term::stdout().size_checked().map(|(_, columns)| usize::from(columns)))
 }
 
 fn table_of_width(rows: &[Vec<String>], width: Option<usize>) -> String {
-    // A line's end within would be a row's.
+    // A line end within a cell would end the row.
     let cell = |cell: &String| printable(&cell.replace(['\t', '\n'], " ")).into_owned();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width_of = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| measure_text_width(cell))
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| measure_text_width(cell)).max().unwrap_or_default()
+        })
+        .collect();
     let lines = lines(&widths, width);
     let mut table = String::new();
     for row in &rows {
@@ -94,7 +92,7 @@ fn table_of_width(rows: &[Vec<String>], width: Option<usize>) -> String {
     table
 }
 
-/// Which columns stand in each line of a row.
+/// Distributes the columns over the lines of a row.
 fn lines(widths: &[usize], width: Option<usize>) -> Vec<std::ops::Range<usize>> {
     let mut lines = Vec::new();
     let (mut begin, mut used) = (0, 0);
@@ -109,10 +107,10 @@ fn lines(widths: &[usize], width: Option<usize>) -> Vec<std::ops::Range<usize>> 
     lines
 }
 
-/// How many there are in a second: as a whole number from 100 on, else with three digits that say something.
+/// Formats a rate a second: as a whole number from 100 on, else with three significant digits.
 pub fn rate(per_second: f64) -> String {
     let mut text = String::new();
-    // Writing into a text cannot fail.
+    // Writing into a string cannot fail.
     let _ = match per_second {
         rate if !rate.is_finite() || rate <= 0.0 => write!(text, "0/s"),
         rate if rate >= 99.95 => write!(text, "{}/s", HumanCount(rate.round() as u64)),
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_has_three_digits_that_say_something() {
+    fn a_rate_has_three_significant_digits() {
         for (rate_per_second, expected) in [
             (0.0, "0/s"),
             (0.123_456, "0.123/s"),

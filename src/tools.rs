@@ -1,11 +1,11 @@
-//! Tools that look at a store or change it: what can be asked, what it is asked of, and how the answer comes. The same
-//! whether a process serves the store, which is then asked through its socket, or none does.
+//! The tools that look at a store or change it. They give the same result whether a process serves the store, which then runs
+//! them through its control socket, or none does.
 //!
-//! A tool gives its result as JSON, of which people are shown a reading; so the two can never differ.
+//! A tool returns its result as JSON, and the text for people is made from that; so the two can never differ.
 
 mod accept_loss;
-mod asking;
 mod commands;
+mod dispatch;
 mod generations;
 mod print;
 mod rebuild;
@@ -26,16 +26,16 @@ use crate::generation::Engine;
 use crate::generation::rebuild::RebuildOptions;
 use crate::http::control;
 use crate::progress::Progress;
-use crate::snapshot::Room;
+use crate::snapshot::DiskReserve;
 use crate::source::TopicNames;
-use crate::store::verify::Bounds;
+use crate::store::verify::TopicBounds;
 use crate::store::{Reader, StoreError};
-pub use asking::perform;
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
+pub use dispatch::perform;
 pub use snapshot::import as import_snapshot;
 pub use verify::run as verify;
 
-/// What can be asked.
+/// A tool with its arguments, as sent through the control socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tool {
@@ -44,7 +44,7 @@ pub enum Tool {
     },
     Verify,
     Generations,
-    /// Accepts that the live generation is built without records that were gone.
+    /// Accepts that the live generation was built without records that were gone.
     AcceptLoss,
     RemoveGeneration {
         generation: u64,
@@ -58,7 +58,7 @@ pub enum Tool {
         to: Option<u64>,
         keep: usize,
         detach: bool,
-        /// To be shown as it was left.
+        /// True if the generation is to be shown as it was left, and not kept up to date.
         #[serde(default)]
         frozen: bool,
     },
@@ -69,30 +69,31 @@ pub enum Tool {
         max_rate: Option<f64>,
         examples: usize,
     },
-    /// To an absolute path: it may be another process that writes it.
+    /// Copies the live generation into one file.
     SnapshotExport {
+        /// The absolute path of the file, as the process that serves the store may write it.
         file: PathBuf,
-        /// So many bytes stay free on its disk.
+        /// Number of bytes that stay free on the file's disk.
         min_free_disk: u64,
-        /// Whether a file that is there may be replaced.
+        /// True if an existing file may be replaced.
         #[serde(default)]
         force: bool,
     },
 }
 
 impl Tool {
-    /// Whether the store must be kept up to date meanwhile.
+    /// Returns true if the store must be kept up to date while the tool runs.
     fn needs_engine(&self) -> bool {
-        self.goes_on() || matches!(self, Tool::Replay { .. })
+        self.outlives_client() || matches!(self, Tool::Replay { .. })
     }
 
-    /// Whether it goes on where nobody watches any more.
-    fn goes_on(&self) -> bool {
+    /// Returns true if the tool goes on after the command that started it has ended.
+    fn outlives_client(&self) -> bool {
         matches!(self, Tool::Rebuild { .. } | Tool::Rollback { frozen: false, .. })
     }
 
-    /// What is to be said of what it leaves where it was told to stop.
-    fn left_where_stopped(&self) -> &'static str {
+    /// Returns the end of the message of a command that was stopped: what the tool leaves behind.
+    fn aftermath(&self) -> &'static str {
         match self {
             Tool::Replay { .. } => ", and what was built to compare with is removed",
             _ => "",
@@ -100,47 +101,47 @@ impl Tool {
     }
 }
 
-/// What a tool works on: a store that is open in this process.
-pub struct Access {
+/// The store that a tool works on, open in this process.
+pub struct ToolContext {
     pub data_dir: PathBuf,
     /// The live generation's number.
     pub generation: Option<u64>,
-    /// Why not, where the store is there and cannot be opened.
+    /// The store's reader, or the reason for which the store cannot be opened.
     pub reader: Result<Reader, StoreError>,
-    /// What the topics are called in the cluster.
+    /// The names of the topics in the cluster.
     pub topics: TopicNames,
-    /// What the broker has of each partition, where that is known.
-    pub bounds: Box<dyn Fn() -> Option<Bounds>>,
-    /// Reads are answered from it meanwhile.
+    /// Returns the bounds of each partition on the broker, if they are known.
+    pub bounds: Box<dyn Fn() -> Option<TopicBounds>>,
+    /// True if requests are answered from the store meanwhile.
     pub is_served: bool,
-    /// What keeps it up to date, where anything does.
+    /// The engine that keeps the store up to date, if any does.
     pub engine: Option<Arc<Engine>>,
 }
 
-/// Takes a tool's progress. `Break` says that nobody wants the result any more.
-pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+/// A function that takes a tool's progress. It returns `Break` if nobody wants the result any more.
+pub type ProgressCallback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
-/// What a tool that did not fail found.
+/// The result of a tool that did not fail.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ToolOutcome {
     pub json: Box<RawValue>,
-    /// A difference or a problem, for which the command is to end with 3.
+    /// True if the tool found a difference or a problem, for which the command ends with 3.
     pub problem_found: bool,
 }
 
-/// One line of an answer through the socket. All but `Progress` are the last.
+/// One line of an answer through the socket. Every line but `Progress` is the last one.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Said {
+enum ToolMessage {
     Progress(Progress),
-    Done(Outcome),
+    Done(ToolOutcome),
     Failed(String),
-    /// Ask again shortly: why.
+    /// The reason for which the client has to ask again shortly.
     NotYet(String),
 }
 
-/// Uses a tool.
-pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+/// Runs a tool on a store that is open in this process.
+pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     match tool {
         Tool::Explain { id } => explain_id(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
@@ -156,12 +157,12 @@ pub fn run(tool: &Tool, access: Access, watch: &mut Watch<'_>) -> anyhow::Result
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
         Tool::SnapshotExport { file, min_free_disk, force } => {
-            snapshot::export(&access, file, *force, Room { floor: *min_free_disk }, watch)
+            snapshot::export(&access, file, *force, DiskReserve { floor: *min_free_disk }, watch)
         }
     }
 }
 
-impl Access {
+impl ToolContext {
     fn reader(&self) -> anyhow::Result<&Reader> {
         self.reader.as_ref().map_err(|error| match error.is_damage() {
             true => anyhow!(
@@ -172,19 +173,19 @@ impl Access {
     }
 }
 
-impl Outcome {
-    fn new(value: &impl Serialize) -> anyhow::Result<Outcome> {
-        Ok(Outcome { json: to_raw_value(value)?, problem_found: false })
+impl ToolOutcome {
+    fn new(value: &impl Serialize) -> anyhow::Result<ToolOutcome> {
+        Ok(ToolOutcome { json: to_raw_value(value)?, problem_found: false })
     }
 }
 
-fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
+fn explain_id(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     if let Some(explanation) = explain::explain(reader, id, &access.topics)? {
-        return Outcome::new(&explanation);
+        return ToolOutcome::new(&explanation);
     }
-    if let Some(why) = explain::unlinked_job(reader, id, &access.topics)? {
-        bail!("{why}");
+    if let Some(text) = explain::unlinked_job(reader, id, &access.topics)? {
+        bail!("{text}");
     }
     match &reader.linking(id)[..] {
         [] => bail!(
@@ -194,38 +195,41 @@ fn explain_id(access: &Access, id: &str) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Answers what is asked through the socket. `access` gives what there is to work on at the moment, and why there is
-/// nothing yet.
-pub fn answer(access: impl Fn() -> Result<Access, String> + Send + Sync + 'static) -> control::Answer {
-    Arc::new(move |request, say| {
-        let mut say = |said: &Said| match serde_json::to_vec(said) {
-            Ok(line) => say(line),
+/// Returns the handler of the control socket. `access` returns the store as it is at the moment, or the reason for which there is
+/// none yet.
+pub fn answer(
+    access: impl Fn() -> Result<ToolContext, String> + Send + Sync + 'static,
+) -> control::RequestHandler {
+    Arc::new(move |request, send_line| {
+        let mut send = |message: &ToolMessage| match serde_json::to_vec(message) {
+            Ok(line) => send_line(line),
             Err(error) => {
                 tracing::error!(%error, "a tool's answer could not be written as JSON; please report this");
                 ControlFlow::Break(())
             }
         };
-        let said = catch_unwind(AssertUnwindSafe(|| {
+        let last = catch_unwind(AssertUnwindSafe(|| {
             let tool = match serde_json::from_slice::<Tool>(request) {
                 Ok(tool) => tool,
                 Err(error) => {
-                    return Said::Failed(format!(
-                        "it does not know what is asked ({error}): is it of another version?"
+                    return ToolMessage::Failed(format!(
+                        "`optview serve` does not know this request ({error}): it may be of another version"
                     ));
                 }
             };
             let access = match access() {
                 Ok(access) => access,
-                Err(why) => return Said::NotYet(why),
+                Err(why) => return ToolMessage::NotYet(why),
             };
-            match run(&tool, access, &mut |progress| say(&Said::Progress(progress))) {
-                Ok(outcome) => Said::Done(outcome),
-                Err(error) => Said::Failed(format!("{error:#}")),
+            match run(&tool, access, &mut |progress| send(&ToolMessage::Progress(progress))) {
+                Ok(outcome) => ToolMessage::Done(outcome),
+                Err(error) => ToolMessage::Failed(format!("{error:#}")),
             }
         }));
-        let said =
-            said.unwrap_or_else(|_| Said::Failed("it panicked; the log of `optview serve` says where".to_owned()));
-        // Whoever asked may have gone.
-        let _ = say(&said);
+        let last = last.unwrap_or_else(|_| {
+            ToolMessage::Failed("the tool panicked in `optview serve`: look for the place in its log".to_owned())
+        });
+        // The client may have gone.
+        let _ = send(&last);
     })
 }

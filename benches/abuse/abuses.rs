@@ -1,4 +1,4 @@
-//! The abuses, each with what is done.
+//! The abuses.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,9 +11,9 @@ use optview::domain::Topic;
 
 use crate::Abuse;
 use crate::events::Events;
-use crate::server::{Server, Start};
+use crate::server::{Server, ServerStart};
 
-/// How long an abuse goes on that does not end by itself.
+/// Duration of an abuse that does not end by itself.
 const LASTS: Duration = Duration::from_secs(10);
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -116,26 +116,26 @@ pub const ABUSES: &[Abuse] = &[
     },
 ];
 
-/// Waits until it is live, and goes on beside a client that reads by id.
-fn live<T: Into<Came>>(server: &Server, abuse: impl FnOnce() -> T) -> String {
+/// Waits until the server is live, and runs the abuse beside a client that reads by id.
+fn live<T: Into<AbuseResult>>(server: &Server, abuse: impl FnOnce() -> T) -> String {
     if !server.is_live_within(CATCHES_UP_WITHIN) {
         return never_live(server);
     }
     server.beside_reads(abuse).into().0
 }
 
-/// What came of an abuse.
-struct Came(String);
+/// The description of an abuse's result.
+struct AbuseResult(String);
 
-impl From<()> for Came {
-    fn from((): ()) -> Came {
-        Came(String::new())
+impl From<()> for AbuseResult {
+    fn from((): ()) -> AbuseResult {
+        AbuseResult(String::new())
     }
 }
 
-impl From<String> for Came {
-    fn from(text: String) -> Came {
-        Came(text)
+impl From<String> for AbuseResult {
+    fn from(text: String) -> AbuseResult {
+        AbuseResult(text)
     }
 }
 
@@ -206,11 +206,11 @@ fn deep_pages(server: &Server) -> String {
     format!("{} pages a second", pages.into_inner() / LASTS.as_secs())
 }
 
-fn more_files(start: &mut Start) {
+fn more_files(start: &mut ServerStart) {
     start.command.env("LIMITS", "ulimit -Sn 8192");
 }
 
-fn on_a_hanging_disk(start: &mut Start) {
+fn on_a_hanging_disk(start: &mut ServerStart) {
     let shim = start.directory.path().join("held_writes.so");
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut compile = Command::new(compiler)

@@ -8,8 +8,11 @@ use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::admin::ensure_topics_with;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
-/// How many optimizations a client reads by id meanwhile.
+/// Number of optimizations that a client reads by id meanwhile.
 const USUAL: usize = 50;
+
+/// Maximum size of a usual batch in bytes: a batch of more than 128 MiB is an abuse of its own.
+const BATCH_BYTES: usize = 64_000_000;
 
 pub struct Events {
     pub settings: KafkaSettings,
@@ -28,19 +31,22 @@ impl Events {
         Events { settings, number: 0 }
     }
 
-    /// The optimizations `usual-0`, `usual-1`, ...
+    /// Puts the optimizations `usual-0`, `usual-1`, ...
     pub fn put_usual(&mut self) {
         let values: Vec<_> = (0..usual_ids().len()).map(|at| self.created(&format!("usual-{at}"), 100)).collect();
         self.put(Topic::Optimizations, "none", values);
     }
 
-    /// So many optimizations whose objectives have so many bytes.
+    /// Puts `count` optimizations, each with objectives of `bytes` bytes, in batches of 64 MB at most.
     pub fn put_optimizations(&mut self, count: usize, bytes: usize) {
-        let values = (0..count).map(|at| self.created(&format!("large-{at}"), bytes)).collect::<Vec<_>>();
-        self.put(Topic::Optimizations, "lz4", values);
+        for first in (0..count).step_by(BATCH_BYTES / bytes) {
+            let last = count.min(first + BATCH_BYTES / bytes);
+            let values = (first..last).map(|at| self.created(&format!("large-{at}"), bytes)).collect::<Vec<_>>();
+            self.put(Topic::Optimizations, "lz4", values);
+        }
     }
 
-    /// The creation of one whose objectives have so many bytes.
+    /// Returns the creation of an optimization whose objectives have `bytes` bytes.
     pub fn created(&mut self, id: &str, bytes: usize) -> String {
         let objectives = "x".repeat(bytes);
         let event = format!(
@@ -49,7 +55,7 @@ impl Events {
         self.event(&event)
     }
 
-    /// A job that has completed with metrics of so many bytes.
+    /// Returns the completion of a job whose metrics have `bytes` bytes.
     pub fn completed(&mut self, job: &str, bytes: usize) -> String {
         let metrics = r#""Charge time [s]":2874.918273,"#.repeat(bytes / 31);
         self.event(&format!(r#""jobId":"{job}","completed":{{"metrics":{{{metrics}"last":1}}}}"#))
@@ -63,7 +69,7 @@ impl Events {
         )
     }
 
-    /// Puts values on a topic, as few batches as it takes.
+    /// Puts values on a topic, in as few batches as possible.
     pub fn put(&self, topic: Topic, compression: &str, values: impl IntoIterator<Item = String>) {
         let producer: ThreadedProducer<DefaultProducerContext> = self
             .settings

@@ -1,4 +1,4 @@
-//! A `serve` that is looked at from outside while it is abused.
+//! A `serve` that is observed from outside while it is abused.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -15,30 +15,30 @@ use optview::source::kafka::KafkaSettings;
 use parking_lot::Mutex;
 
 use crate::events::usual_ids;
-use crate::support::{Killed, json, percentile};
+use crate::support::{KilledChild, json, percentile};
 
-/// How often it is looked at, and how often a view is read.
+/// Interval of the observations and of the reads.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
 const READ_EVERY: Duration = Duration::from_millis(10);
 
-/// How long a read by id may take before it counts as one that failed.
+/// Duration after which a read by id counts as failed.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
-/// How a `serve` is started.
-pub struct Start {
+/// The way in which a `serve` is started.
+pub struct ServerStart {
     pub command: Command,
     pub directory: tempfile::TempDir,
     pub read: String,
     pub admin: String,
-    /// Its log goes to a pipe that nobody reads.
+    /// True if the log goes to a pipe that nobody reads.
     pub nobody_reads_log: bool,
 }
 
-impl Start {
-    pub fn new(binary: &Path, settings: &KafkaSettings) -> Start {
+impl ServerStart {
+    pub fn new(binary: &Path, settings: &KafkaSettings) -> ServerStart {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let [read, admin] = [free_address(), free_address()];
-        // A shell in between can lower limits for it.
+        // A shell in between can lower the limits of the process.
         let mut command = Command::new("bash");
         command.args(["-c", "${LIMITS:-:}; exec \"$@\"", "bash"]).arg(binary).arg("serve");
         command.args(["--brokers", &settings.brokers, "--listen", &read, "--admin-listen", &admin]);
@@ -48,7 +48,7 @@ impl Start {
             command.args([option, settings.topics.get(topic)]);
         }
         command.arg("--data-dir").arg(directory.path().join("data"));
-        Start { command, directory, read, admin, nobody_reads_log: false }
+        ServerStart { command, directory, read, admin, nobody_reads_log: false }
     }
 }
 
@@ -57,31 +57,31 @@ fn free_address() -> String {
     listener.local_addr().expect("it is bound").to_string()
 }
 
-/// The most that it has taken so far.
+/// The maxima so far.
 pub struct Peak {
     pub mib: u64,
     pub descriptors: u64,
 }
 
 pub struct Server {
-    process: Mutex<Killed>,
+    process: Mutex<KilledChild>,
     pub directory: tempfile::TempDir,
     pub read: String,
     admin: String,
     stop: Arc<AtomicBool>,
     descriptors: Arc<AtomicU64>,
-    /// Milliseconds; what failed took for ever.
+    /// Durations of the reads in milliseconds; infinite for failed ones.
     reads: Arc<Mutex<Vec<f64>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn start(start: Start) -> Server {
-        let Start { mut command, directory, read, admin, nobody_reads_log } = start;
+    pub fn start(start: ServerStart) -> Server {
+        let ServerStart { mut command, directory, read, admin, nobody_reads_log } = start;
         let log = File::create(directory.path().join("serve.log")).expect("the directory is there");
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(if nobody_reads_log { Stdio::piped() } else { log.into() });
-        let process = Killed(command.spawn().expect("serve starts"));
+        let process = KilledChild(command.spawn().expect("serve starts"));
         let id = process.0.id();
         let (stop, descriptors) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let counting = {
@@ -99,7 +99,8 @@ impl Server {
         Server { process, directory, read, admin, stop, descriptors, reads, threads: vec![counting] }
     }
 
-    /// Waits until it is live, at most for so long. Gives whether it is; from then on views are read by id.
+    /// Waits until the server is live, at most for `limit`. Returns true if it is; from then on, views are read by
+    /// id.
     pub fn is_live_within(&self, limit: Duration) -> bool {
         let begin = Instant::now();
         while begin.elapsed() < limit && self.is_running() {
@@ -119,7 +120,7 @@ impl Server {
         self.process.lock().0.try_wait().expect("a child").is_none()
     }
 
-    /// Reads views by id as a usual client does, as long as `during` lasts.
+    /// Reads views by id as a usual client does, while `during` runs.
     pub fn beside_reads<T>(&self, during: impl FnOnce() -> T) -> T {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -152,14 +153,14 @@ impl Server {
         format!("{half:.1} / {most:.1} / {longest:.1}")
     }
 
-    /// A connection on which this was asked, and nothing is read.
+    /// Sends a request and returns the connection, from which nothing is read.
     pub fn ask(&self, path: &str) -> Option<TcpStream> {
         let mut stream = TcpStream::connect(&self.read).ok()?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).ok()?;
         Some(stream)
     }
 
-    /// How many bytes an answer has, and its status.
+    /// Returns the status of an answer and its size in bytes.
     pub fn read_all(&self, path: &str) -> (u16, u64) {
         let Ok(mut answer) = agent().get(format!("http://{}{path}", self.read)).call() else { return (0, 0) };
         let status = answer.status().as_u16();
@@ -182,7 +183,7 @@ impl Server {
         Peak { mib: self.proc_mib("VmHWM:"), descriptors: self.descriptors.load(Ordering::Relaxed) }
     }
 
-    /// Whether the operators' address answers.
+    /// Returns true if the operators' address answers.
     pub fn admin_answers(&self) -> bool {
         let mut answer = String::new();
         let Ok(mut stream) = TcpStream::connect(&self.admin) else { return false };

@@ -1,4 +1,5 @@
-//! What lists do to others: reads by id and a dashboard's page, alone, and beside clients that ask for what lies deep.
+//! Measures the effect of lists on other requests: reads by id and a dashboard's page, alone, and beside clients
+//! that ask for deep pages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use super::support::{Options, Serve, Topics, percentile};
 
 const ROUND: Duration = Duration::from_secs(5);
 
-/// With each number of projects, of which the last is as many as many a view.
+/// Runs with each of the numbers of projects.
 pub fn run(brokers: &str, options: &Options) {
     let optimizations = options.get("optimizations", "200000");
     let rate = options.get("rate", "200");
@@ -41,7 +42,7 @@ impl Round<'_> {
         let ids = self.serve.some_ids();
         let by_id = || ids.iter().map(|id| format!("/optimizations/{id}")).collect::<Vec<_>>();
         let dashboard = || vec![format!("/optimizations?project_id={project}&limit=100")];
-        // All of them know what there was at the beginning: more comes meanwhile.
+        // All clients ask for the end as it was at the beginning, although more views come meanwhile.
         let deepest = || vec![format!("/optimizations?limit=1&offset={}", total - 1)];
         let filtered = || vec![format!("/optimizations?status=failed&limit=1&offset={}", total / 100)];
         let all = || (0..total).step_by(1000).map(|offset| format!("/optimizations?limit=1000&offset={offset}"));
@@ -54,7 +55,8 @@ impl Round<'_> {
     }
 
     fn measure(&self, what: &str, beside: &str, paths: Vec<String>, others: &[Vec<String>]) {
-        let others: Vec<Others> = others.iter().map(|paths| Others::start(self.serve, paths.clone())).collect();
+        let others: Vec<DeepReaders> =
+            others.iter().map(|paths| DeepReaders::start(self.serve, paths.clone())).collect();
         let mut took = Vec::new();
         let (agent, begin) = (ureq::Agent::new_with_defaults(), Instant::now());
         for path in paths.iter().cycle() {
@@ -62,10 +64,10 @@ impl Round<'_> {
             if begin.elapsed() > ROUND {
                 break;
             }
-            // A client that thinks: what is measured is what it waits, and not how busy the machine is with it.
+            // The client pauses, so that its waiting is measured and not the machine's load by it.
             std::thread::sleep(Duration::from_millis(1));
         }
-        let pages: u64 = others.into_iter().map(Others::finish).sum();
+        let pages: u64 = others.into_iter().map(DeepReaders::finish).sum();
         took.sort_by(f64::total_cmp);
         let [half, p99, most] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&took, hundredths));
         println!(
@@ -82,15 +84,16 @@ fn get(agent: &ureq::Agent, url: &str) -> Duration {
     begin.elapsed()
 }
 
-/// A connection that asks for one path after the other until it is finished, each as soon as the last is answered.
-struct Others {
+/// Connections that ask for one path after another until they are finished, each as soon as the last one is
+/// answered.
+struct DeepReaders {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
-impl Others {
-    fn start(serve: &Serve, paths: Vec<String>) -> Others {
+impl DeepReaders {
+    fn start(serve: &Serve, paths: Vec<String>) -> DeepReaders {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, answered) = (stop.clone(), answers.clone());
         let urls: Vec<String> = paths.iter().map(|path| serve.url(path)).collect();
@@ -101,10 +104,10 @@ impl Others {
                 answered.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Others { stop, answers, thread }
+        DeepReaders { stop, answers, thread }
     }
 
-    /// Gives how many answers it got.
+    /// Returns the number of answers.
     fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let answers = self.answers.load(Ordering::Relaxed);

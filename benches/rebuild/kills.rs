@@ -1,5 +1,5 @@
-//! The server killed in each phase of a rebuild, at random moments: no view goes back, and at the end all are what a fresh
-//! fold of the topics gives.
+//! Kills the server in each phase of a rebuild, at random moments: no view goes back, and at the end all are equal
+//! to a fresh fold of the topics.
 
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::support::{Options, Serve, Topics};
 use crate::{figure, history, millis};
 
 const PHASES: [&str; 3] = ["building", "comparing", "switching"];
-/// Views a page of the lists.
+/// Number of views of a page of the lists.
 const PAGE: usize = 1_000;
 
 pub fn part(brokers: &str, options: &Options) {
@@ -34,7 +34,7 @@ pub fn part(brokers: &str, options: &Options) {
 
     rebuild(&serve);
     let Phases { building, comparing, switching } = Phases::of_last(&serve);
-    // Removing what was live before comes last, and takes longest: kills are to hit what comes before that, too.
+    // Removing the previous generation comes last and takes longest, but kills must hit the earlier steps too.
     let lasting = [building, comparing, switching.min(Duration::from_millis(60))];
     let (mut dice, mut hits) = (Dice::new(seed), [0; PHASES.len()]);
     for kill in 0..usize::try_from(options.number("kills", "20")).expect("a count") {
@@ -51,11 +51,11 @@ pub fn part(brokers: &str, options: &Options) {
         serve = Serve::start(&topics, directory.path());
         serve.wait_until_live();
         markers.set_serving(true);
-        let told = json!({
+        let figures = json!({
             "kill": kill, "aimed_at": PHASES[phase], "after_us": micros, "last_word": last,
             "live_generation": current(directory.path()), "ready_after_ms": millis(killed.elapsed()),
         });
-        figure("kill", &told);
+        figure("kill", &figures);
     }
     figure("kills", &json!({"in": PHASES, "hits": hits}));
     wait_until_rebuilt(directory.path());
@@ -76,18 +76,18 @@ fn check_end(topics: &Topics, serve: Serve, done: &Value) {
     let fresh = Serve::start(topics, directory.path());
     fresh.wait_until_synced(records);
     assert_eq!(killed, pages(&fresh), "each page of all views has the same bytes");
-    let told = json!({
+    let figures = json!({
         "records": records, "views": verified["views"], "pages_equal": killed.len(), "differing": done["differing"],
         "problems": verified["problems_found"], "verify_ms": millis(took),
     });
-    figure("end", &told);
+    figure("end", &figures);
     assert_eq!(verified["problems_found"], 0, "{verified}");
 }
 
-/// Begins a rebuild wherever none is under way, until one comes to this phase.
+/// Begins a rebuild whenever none is running, until one reaches this phase.
 fn wait_for_phase(serve: &Serve, directory: &Path, phase: &str) {
     if phase == PHASES[0] {
-        // Where one goes on after a kill, little may be left to be built.
+        // A rebuild that was resumed after a kill may have little left to build.
         wait_until_rebuilt(directory);
     }
     let count_of = |phase: &str| serve.log().matches(&format!("rebuilding: {phase}")).count();
@@ -116,7 +116,7 @@ fn current(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("data/CURRENT")).expect("one is live").trim().to_owned()
 }
 
-/// A hash of each page of all views, in their order.
+/// Returns a hash of each page of all views, in their order.
 fn pages(serve: &Serve) -> Vec<u64> {
     let agent = ureq::Agent::new_with_defaults();
     let mut pages = Vec::new();

@@ -1,4 +1,4 @@
-//! What goes on beside a rebuild: nothing, traffic and readers at a rate, or readers that take all there is.
+//! The load beside a rebuild: none, traffic and reads at a rate, or readers that use all capacity.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::support::keep_alive::Clients;
-use crate::support::{Killed, Serve, Topics};
+use crate::support::{KilledChild, Serve, Topics};
 
 const CONNECTIONS: usize = 32;
 const READS_PER_SECOND: f64 = 300.0;
@@ -15,15 +15,15 @@ const READS_PER_SECOND: f64 = 300.0;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Load {
     Nothing,
-    /// Events at a rate, and reads at one.
+    /// Events and reads, both at a rate.
     Paced,
     /// Events at a rate, and as many reads as are answered.
     Saturating,
 }
 
-/// Goes on until it is finished.
-pub struct Loading {
-    _traffic: Option<Killed>,
+/// A load that continues until it is finished.
+pub struct BackgroundLoad {
+    _traffic: Option<KilledChild>,
     readers: Option<Readers>,
 }
 
@@ -41,7 +41,7 @@ impl Load {
         }
     }
 
-    pub fn start(self, topics: &Topics, serve: &Serve, ids: &[String], events_per_second: &str) -> Loading {
+    pub fn start(self, topics: &Topics, serve: &Serve, ids: &[String], events_per_second: &str) -> BackgroundLoad {
         let readers = match self {
             Load::Nothing => None,
             Load::Paced => {
@@ -52,12 +52,12 @@ impl Load {
                     .unwrap_or_else(|| Readers::Ours(Clients::start(&serve.address(), ids, CONNECTIONS, None))),
             ),
         };
-        Loading { _traffic: (self != Load::Nothing).then(|| topics.traffic(events_per_second)), readers }
+        BackgroundLoad { _traffic: (self != Load::Nothing).then(|| topics.traffic(events_per_second)), readers }
     }
 }
 
-impl Loading {
-    /// Gives what the readers say. Each of their reads must have been answered by 200.
+impl BackgroundLoad {
+    /// Ends the load, and returns the readers' report. Each of their reads must have been answered by 200.
     pub fn finish(self) -> Value {
         match self.readers {
             None => Value::Null,
@@ -67,7 +67,7 @@ impl Loading {
     }
 }
 
-/// `None` where there is no wrk.
+/// Starts wrk; `None` if it is not installed.
 fn start_wrk(serve: &Serve, ids: &[String]) -> Option<Readers> {
     let mut script = NamedTempFile::new().expect("a temporary file");
     let list = serde_json::to_string(ids).expect("JSON").replace(['[', ']'], "");
@@ -83,14 +83,14 @@ fn start_wrk(serve: &Serve, ids: &[String]) -> Option<Readers> {
     wrk.ok().map(|wrk| Readers::Wrk(wrk, script))
 }
 
-/// As whoever runs it would end it: it then says what it saw.
+/// Interrupts wrk as its user would, so that it prints its report.
 fn finish_wrk(wrk: Child) -> Value {
-    let told = Command::new("bash").args(["-c", &format!("kill -INT {}", wrk.id())]).status();
-    assert!(told.expect("bash").success());
-    let said = wrk.wait_with_output().expect("wrk ends").stdout;
-    let said = String::from_utf8(said).expect("text");
-    let of = |name| said.lines().find_map(|line: &str| line.trim().strip_prefix(name)).map(str::trim);
+    let interrupted = Command::new("bash").args(["-c", &format!("kill -INT {}", wrk.id())]).status();
+    assert!(interrupted.expect("bash").success());
+    let report = wrk.wait_with_output().expect("wrk ends").stdout;
+    let report = String::from_utf8(report).expect("text");
+    let of = |name| report.lines().find_map(|line: &str| line.trim().strip_prefix(name)).map(str::trim);
     let (failed, broken) = (of("Non-2xx or 3xx responses:"), of("Socket errors:"));
-    assert!(failed.is_none() && broken.is_none(), "every read is answered: {said}");
+    assert!(failed.is_none() && broken.is_none(), "every read is answered: {report}");
     json!({"client": "wrk", "per_second": of("Requests/sec:"), "p50": of("50%"), "p99": of("99%")})
 }

@@ -1,5 +1,6 @@
-//! Rebuild, rollback, snapshot and verify beside readers and traffic, against a real broker; each figure is a line of JSON,
-//! and beside each stands what a bare Axum handler's readers had to wait meanwhile, which is the machine's share:
+//! Measures rebuild, rollback, snapshot and verify beside readers and traffic, against a real broker. Each figure
+//! is a line of JSON, beside the delays of a bare Axum handler's readers in the same time, which are the machine's
+//! share:
 //!
 //! ```text
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench rebuild -- --part rebuild     # 2,000,000 records
@@ -7,7 +8,7 @@
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench rebuild -- --part snapshot    # 1,000,000 views
 //! ```
 //!
-//! In all of them a client reads some views all the while: where a read fails, or a view goes back, it panics.
+//! In all parts, a client reads some views all the while. If a read fails or a view goes back, it panics.
 
 #[path = "../../tests/broker/dice.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
@@ -41,7 +42,7 @@ fn main() {
     }
 }
 
-/// A history on topics of this run's own, since traffic comes on top of it.
+/// Loads a history on topics of this run's own, since traffic is added to it.
 fn history(brokers: &str, options: &Options) -> (Topics, u64) {
     let optimizations = options.get("optimizations", "100000");
     let topics = Topics::new(brokers, &format!("bench-rebuild-{}", std::process::id()));

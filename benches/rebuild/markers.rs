@@ -1,4 +1,5 @@
-//! Optimizations that are renamed again and again, by a count that only grows: whoever reads one sees a view go back.
+//! Optimizations that are renamed again and again by a count that only grows, so that any reader notices a view
+//! that goes back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,19 +16,19 @@ use crate::support::{self, Sender, Topics};
 const MARKERS: usize = 8;
 const READ_EVERY: Duration = Duration::from_millis(2);
 const RENAMED_EVERY: Duration = Duration::from_millis(20);
-/// So old no view may grow.
+/// Maximum age of a view.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Markers {
     settings: KafkaSettings,
     ids: Vec<String>,
-    /// Where not, reads may fail, and views may be older than they were.
+    /// True while every read must succeed. Otherwise reads may fail, and views may be older than before.
     is_serving: Arc<AtomicBool>,
 }
 
 impl Markers {
-    /// Puts them on the topics.
+    /// Puts the markers on the topics.
     pub fn new(topics: &Topics) -> Markers {
         let run = std::process::id();
         let markers = Markers {
@@ -44,7 +45,7 @@ impl Markers {
         markers
     }
 
-    /// Every read from now on must be answered, and show what was shown before; or it need not.
+    /// Requires, or no longer requires, that every read is answered and shows no older view than before.
     pub fn set_serving(&self, is_serving: bool) {
         self.is_serving.store(is_serving, Ordering::SeqCst);
     }
@@ -53,9 +54,10 @@ impl Markers {
         self.is_serving.load(Ordering::SeqCst)
     }
 
-    /// Reads them in turn, once all are there. Takes how long each answer took. Every one must be 200, and none may go back.
+    /// Reads the markers in turn, once all are visible. Samples the duration of each read. Every read must return
+    /// 200, and no view may go back.
     pub fn watch(&self, address: &str) -> Sampler {
-        let (markers, reading) = (self.clone(), Reading::new(address));
+        let (markers, reading) = (self.clone(), MarkerReader::new(address));
         while !markers.ids.iter().all(|id| reading.count(id).is_ok()) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -76,9 +78,10 @@ impl Markers {
         })
     }
 
-    /// Renames them in turn. Takes how long it took from the broker's word of a name to the first read that shows it.
+    /// Renames the markers in turn. Samples the time from the broker's acknowledgement of a name to the first read
+    /// that shows it.
     pub fn rename(&self, address: &str) -> Sampler {
-        let (markers, reading, sender) = (self.clone(), Reading::new(address), Sender::new(&self.settings));
+        let (markers, reading, sender) = (self.clone(), MarkerReader::new(address), Sender::new(&self.settings));
         let mut count = 0;
         Sampler::start(RENAMED_EVERY, move || {
             count += 1;
@@ -99,7 +102,7 @@ impl Markers {
 
 /// Reads the yardstick in the same way as [`Markers::watch`].
 pub fn watch_bare() -> Sampler {
-    let reading = Reading::new(&support::bare::address());
+    let reading = MarkerReader::new(&support::bare::address());
     Sampler::start(READ_EVERY, move || {
         let begin = Instant::now();
         reading.count("bare").expect("the yardstick answers");
@@ -107,24 +110,24 @@ pub fn watch_bare() -> Sampler {
     })
 }
 
-/// As a read of a marker is answered.
+/// Returns a body like the answer to a read of a marker.
 pub fn view() -> String {
     json!({"id": "bare", "name": "0", "project_id": "prj-1", "organization_id": "org-1"}).to_string()
 }
 
-/// Over one connection.
-struct Reading {
+/// A reader of markers over one connection.
+struct MarkerReader {
     agent: Agent,
     address: String,
 }
 
-impl Reading {
-    fn new(address: &str) -> Reading {
+impl MarkerReader {
+    fn new(address: &str) -> MarkerReader {
         let agent = Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
-        Reading { agent, address: address.to_owned() }
+        MarkerReader { agent, address: address.to_owned() }
     }
 
-    /// The count that is a marker's name.
+    /// Returns the count that is a marker's name.
     fn count(&self, id: &str) -> Result<u64, ureq::Error> {
         let url = format!("http://{}/optimizations/{id}", self.address);
         let view: Value = self.agent.get(&url).call()?.body_mut().read_json()?;

@@ -1,4 +1,4 @@
-//! Rebuilds and rollbacks as programs, and how long each phase took by the log of `serve`.
+//! Rebuilds and rollbacks as programs, and the duration of each phase by the log of `serve`.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::Serve;
 
-/// Runs a tool to its end. Gives the last line that it printed, and how long it took.
+/// Runs a tool to its end. Returns its last line and its duration.
 pub fn run(mut tool: Command) -> (Value, Duration) {
     let begin = Instant::now();
     let output = tool.stderr(Stdio::inherit()).output().expect("the tool starts");
@@ -19,7 +19,7 @@ pub fn run(mut tool: Command) -> (Value, Duration) {
     (serde_json::from_str(last).expect("with --json it is JSON"), took)
 }
 
-/// Builds a generation anew, and has readers see it. All views must be the same.
+/// Builds a new generation and makes it live. All views must be equal.
 pub fn rebuild(serve: &Serve) -> Value {
     let (done, _) = run(serve.tool(&["rebuild", "--json"]));
     assert_eq!(done["cut_over"], true, "{done}");
@@ -29,7 +29,7 @@ pub fn rebuild(serve: &Serve) -> Value {
     done
 }
 
-/// When each phase of the last rebuild began, and when that ended.
+/// The beginning of each phase of the last rebuild, and its end.
 #[derive(Clone, Copy)]
 pub struct Phases {
     pub building: Duration,

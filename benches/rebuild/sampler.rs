@@ -1,4 +1,4 @@
-//! A time in milliseconds, taken again and again on a thread of its own, and what it was over a while.
+//! A duration in milliseconds that is sampled repeatedly on a thread of its own, and its spread over a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::support::percentile;
 
-/// More than a reader should ever have to wait.
+/// Longest wait that any reader should ever have, in milliseconds.
 const LONG_MILLIS: f64 = 50.0;
 
 pub struct Sampler {
@@ -21,11 +21,11 @@ pub struct Sampler {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// When each ended, and its milliseconds.
+    /// The end of each sample, and its milliseconds.
     taken: Mutex<Vec<(Instant, f64)>>,
 }
 
-/// In milliseconds.
+/// The spread of samples in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Spread {
     pub count: usize,
@@ -36,14 +36,14 @@ pub struct Spread {
 }
 
 impl Sampler {
-    /// Takes one, then waits for so long. `None`: there was nothing to be taken.
+    /// Samples, then pauses for `every`. `None` means that there was nothing to sample.
     pub fn start(every: Duration, mut take: impl FnMut() -> Option<f64> + Send + 'static) -> Sampler {
         let shared = Arc::new(Shared::default());
-        let kept = shared.clone();
+        let sampled = shared.clone();
         let thread = std::thread::spawn(move || {
-            while !kept.stop.load(Ordering::Relaxed) {
+            while !sampled.stop.load(Ordering::Relaxed) {
                 if let Some(millis) = take() {
-                    kept.taken.lock().push((Instant::now(), millis));
+                    sampled.taken.lock().push((Instant::now(), millis));
                 }
                 std::thread::sleep(every);
             }
@@ -51,12 +51,12 @@ impl Sampler {
         Sampler { shared, thread: Some(thread) }
     }
 
-    /// What was taken from then on.
+    /// Returns the spread of the samples since `begin`.
     ///
     /// # Panics
-    /// Where taking one panicked, or none was taken.
+    /// Panics if sampling panicked, or if there are no samples.
     pub fn since(&self, begin: Instant) -> Spread {
-        assert!(!self.thread.as_ref().is_some_and(JoinHandle::is_finished), "what it found wrong stands above");
+        assert!(!self.thread.as_ref().is_some_and(JoinHandle::is_finished), "the panic is printed above");
         let taken = self.shared.taken.lock();
         let mut millis: Vec<f64> =
             taken.iter().filter(|(at, _)| *at >= begin).map(|(_, millis)| *millis).collect();
@@ -67,14 +67,14 @@ impl Sampler {
         Spread { count: millis.len(), p50, p99, most, over_50 }
     }
 
-    /// Ends it.
+    /// Ends the sampling.
     ///
     /// # Panics
-    /// Where taking one panicked.
+    /// Panics if sampling panicked.
     pub fn finish(mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(ended, Some(Ok(()))), "what it found wrong stands above");
+        assert!(matches!(ended, Some(Ok(()))), "the panic is printed above");
     }
 }
 
@@ -84,7 +84,7 @@ impl Drop for Sampler {
     }
 }
 
-/// To hundredths.
+/// Rounds to hundredths.
 pub fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -1,4 +1,4 @@
-//! A snapshot of many views, and their proof, with readers beside.
+//! Measures a snapshot of many views, and their verification, beside readers.
 
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,9 @@ pub fn part(brokers: &str, options: &Options) {
     let shown = markers.rename(&serve.address());
     let (reads, bare) = (markers.watch(&serve.address()), markers::watch_bare());
     let loading = Load::Paced.start(&topics, &serve, &ids, &options.get("rate", "1000"));
-    let print = |what: &str, begin: Instant, told: &Value| {
+    let print = |what: &str, begin: Instant, figures: &Value| {
         let [reads, bare, shown] = [&reads, &bare, &shown].map(|sampler| sampler.since(begin));
-        let of_it = json!({"reads_ms": reads, "bare_reads_ms": bare, "shown_after_ms": shown, "of_it": told});
+        let of_it = json!({"reads_ms": reads, "bare_reads_ms": bare, "shown_after_ms": shown, "of_it": figures});
         figure(what, &of_it);
     };
     let begin = Instant::now();
@@ -35,8 +35,8 @@ pub fn part(brokers: &str, options: &Options) {
     let file = file.to_str().expect("text");
     let begin = Instant::now();
     let (exported, took) = run(serve.tool(&["snapshot", "export", file, "--json"]));
-    let told = json!({"took_ms": millis(took), "views": exported["views"], "bytes": exported["bytes"]});
-    print("export", begin, &told);
+    let figures = json!({"took_ms": millis(took), "views": exported["views"], "bytes": exported["bytes"]});
+    print("export", begin, &figures);
 
     let replica = tempfile::tempdir().expect("a temporary directory");
     let begin = Instant::now();

@@ -1,4 +1,5 @@
-//! Rebuild and rollback beside readers and traffic: how fast it builds, and what readers notice.
+//! Measures rebuild and rollback beside readers and traffic: the speed of the build, and the delays of the
+//! readers.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::sampler::{Sampler, rounded};
 use crate::support::{Options, Serve, Topics, percentile};
 use crate::{figure, history, millis};
 
-/// How long it is watched with nothing to rebuild, for comparison.
+/// Duration of the observation without a rebuild, for comparison.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub fn part(brokers: &str, options: &Options) {
@@ -20,7 +21,7 @@ pub fn part(brokers: &str, options: &Options) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start(&topics, directory.path());
     serve.wait_until_synced(records);
-    let watched = Watched::begin(&topics, &serve);
+    let watched = LoadedRun::begin(&topics, &serve);
     let mut ratios: Vec<f64> =
         (0..options.number("rounds", "3")).map(|_| watched.rebuild(Load::Nothing, &serve, options)).collect();
     ratios.sort_by(f64::total_cmp);
@@ -31,40 +32,40 @@ pub fn part(brokers: &str, options: &Options) {
     watched.finish();
 }
 
-/// How many records a second another `serve` catches up by, from nothing, beside the same: the yardstick.
+/// Records per second at which another `serve` catches up from nothing beside the same load: the yardstick.
 fn fresh(topics: &Topics, load: Load) -> f64 {
     let records = yardstick::records(&topics.settings).expect("the topics are there");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let serve = Serve::start_beside(topics, directory.path());
     let per_second = records as f64 / serve.wait_until_synced(records).as_secs_f64();
     let cpu = rounded(serve.cpu_seconds() / (records as f64 / 1e6));
-    let told = json!({
+    let figures = json!({
         "beside": load.name(), "records": records, "per_second": per_second.round(), "cpu_seconds_per_million": cpu,
     });
-    figure("fresh", &told);
+    figure("fresh", &figures);
     per_second
 }
 
-/// What is measured all the while.
-struct Watched<'t> {
+/// The measurements that go on all the while.
+struct LoadedRun<'t> {
     topics: &'t Topics,
-    /// Of the loaded history, whose lives are over: none of them will be deleted.
+    /// Ids of optimizations of the loaded history. Their lives are over, so that none of them will be deleted.
     ids: Vec<String>,
     reads: Sampler,
     bare: Sampler,
     shown: Sampler,
 }
 
-impl<'t> Watched<'t> {
-    fn begin(topics: &'t Topics, serve: &Serve) -> Watched<'t> {
+impl<'t> LoadedRun<'t> {
+    fn begin(topics: &'t Topics, serve: &Serve) -> LoadedRun<'t> {
         let ids = serve.some_ids();
         let markers = Markers::new(topics);
         let address = serve.address();
         let shown = markers.rename(&address);
-        Watched { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
+        LoadedRun { topics, ids, reads: markers.watch(&address), bare: markers::watch_bare(), shown }
     }
 
-    /// Rebuilds and goes back. Gives how fast it was built, in hundredths of the fresh one's speed.
+    /// Rebuilds and rolls back. Returns the build's speed in hundredths of the yardstick's.
     fn rebuild(&self, load: Load, serve: &Serve, options: &Options) -> f64 {
         let loading = load.start(self.topics, serve, &self.ids, &options.get("rate", "1000"));
         std::thread::sleep(QUIET);
@@ -78,13 +79,13 @@ impl<'t> Watched<'t> {
         let records = done["records"].as_f64().expect("a number");
         let built = records / building.as_secs_f64();
         let percent = rounded(100.0 * built / fresh);
-        let told = json!({
+        let figures = json!({
             "records": records, "same": done["same"], "differing": done["differing"],
             "fresh_per_second": fresh.round(), "built_per_second": built.round(), "built_percent_of_fresh": percent,
             "building_ms": millis(building), "comparing_ms": millis(comparing), "switching_ms": millis(switching),
             "cpu_seconds_per_million": rounded(cpu / (records / 1e6)),
         });
-        self.print("rebuild", load, begin, &told);
+        self.print("rebuild", load, begin, &figures);
 
         let begin = Instant::now();
         let (done, took) = run(serve.tool(&["rollback", "--json"]));
@@ -94,12 +95,12 @@ impl<'t> Watched<'t> {
         percent
     }
 
-    fn print(&self, what: &str, load: Load, since: Instant, told: &Value) {
+    fn print(&self, what: &str, load: Load, since: Instant, figures: &Value) {
         figure(
             what,
             &json!({
                 "beside": load.name(), "reads_ms": self.reads.since(since), "bare_reads_ms": self.bare.since(since),
-                "shown_after_ms": self.shown.since(since), "of_it": told,
+                "shown_after_ms": self.shown.since(since), "of_it": figures,
             }),
         );
     }

@@ -1,11 +1,11 @@
-//! The yardstick of reads: this program again, as an Axum handler that answers the same bytes to everything.
+//! The yardstick of reads: this program again, as an Axum handler that answers every request with the same bytes.
 
 use std::process::Command;
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
 
-use super::{Killed, PORTS};
+use super::{KilledChild, PORTS};
 
 const BODY: &str = "OPTVIEW_BENCH_BARE";
 const LISTEN: &str = "OPTVIEW_BENCH_BARE_LISTEN";
@@ -14,7 +14,7 @@ pub fn address() -> String {
     format!("127.0.0.1:{}", PORTS[4])
 }
 
-/// In the process that [`start`] began: answers until it is killed. In all others nothing.
+/// Answers until killed in the process that [`start`] began. Does nothing in all others.
 pub fn serve_if_told() {
     let (Ok(body), Ok(address)) = (std::env::var(BODY), std::env::var(LISTEN)) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -26,10 +26,10 @@ pub fn serve_if_told() {
     });
 }
 
-/// Answers `body` from now on.
-pub fn start(body: &str) -> Killed {
+/// Starts a handler that answers with `body`.
+pub fn start(body: &str) -> KilledChild {
     let program = std::env::current_exe().expect("this program");
-    let bare = Killed(
+    let bare = KilledChild(
         Command::new(program).env(BODY, body).env(LISTEN, address()).spawn().expect("the yardstick starts"),
     );
     while std::net::TcpStream::connect(address()).is_err() {

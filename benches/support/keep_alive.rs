@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::MissedTickBehavior;
 
-/// They ask until this is finished or dropped. Every answer must be 200.
+/// Clients that read until they are finished or dropped. Every answer must be 200.
 pub struct Clients {
     begin: Instant,
     stop: Arc<AtomicBool>,
@@ -17,7 +17,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Each connection has its share of the ids. `per_second` is over all of them.
+    /// Starts the clients. Each connection gets its share of the ids. `per_second` is the rate of all of them
+    /// together.
     pub fn start(address: &str, ids: &[String], connections: usize, per_second: Option<f64>) -> Clients {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let every = per_second.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
@@ -39,7 +40,7 @@ impl Clients {
         Clients { begin: Instant::now(), stop, answers, thread }
     }
 
-    /// Gives how many requests were answered a second.
+    /// Ends the clients. Returns the rate of answered requests per second.
     pub fn finish(self) -> f64 {
         let per_second = self.answers.load(Ordering::Relaxed) as f64 / self.begin.elapsed().as_secs_f64();
         self.stop.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What the benchmarks share: topics named by what is in them, `load`, `serve`, and looks at them from outside.
+//! The benchmarks' shared parts: topics named by their contents, `load`, `serve`, and observations from outside.
 
 pub mod bare;
 #[path = "../../tests/broker/cpu.rs"]
@@ -22,13 +22,14 @@ use tokio::runtime::Runtime;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_optview");
 
-/// Ports that nobody had when this program began: for reads and for operators, twice, and for the yardstick of reads.
+/// Ports that were free when this program began: for reads and for operators, twice, and for the yardstick of
+/// reads.
 static PORTS: LazyLock<[u16; 5]> = LazyLock::new(|| {
     let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
     held.map(|listener| listener.local_addr().expect("it is bound").port())
 });
 
-/// The broker to use, or nothing, having said so.
+/// Returns the address of the broker to use, or `None` after printing a note.
 pub fn brokers(bench: &str) -> Option<String> {
     let brokers = std::env::var("OPTVIEW_TEST_KAFKA").ok();
     if brokers.is_none() {
@@ -37,7 +38,7 @@ pub fn brokers(bench: &str) -> Option<String> {
     brokers
 }
 
-/// `--name value` pairs.
+/// The `--name value` pairs of the command line.
 pub struct Options(HashMap<String, String>);
 
 impl Options {
@@ -85,7 +86,7 @@ impl Topics {
         command
     }
 
-    /// So many optimizations and few events of each.
+    /// Loads this number of optimizations, with few events of each.
     pub fn of_views(brokers: &str, optimizations: &str) -> (Topics, u64) {
         let topics = Topics::new(brokers, &format!("bench-restart-{optimizations}"));
         let settings = ["--optimizations", optimizations, "--runs", "0", "--projects", "5000"];
@@ -93,21 +94,21 @@ impl Topics {
         (topics, records)
     }
 
-    /// Traffic that nobody has seen before, and that is not what is read: that may be deleted.
-    pub fn traffic(&self, events_per_second: &str) -> Killed {
+    /// Starts traffic of optimizations other than the ones that are read, since some are deleted.
+    pub fn traffic(&self, events_per_second: &str) -> KilledChild {
         let seed = yardstick::records(&self.settings).expect("the topics are there").to_string();
         let settings = ["--optimizations", "1000000", "--runs", "8", "--seed", &seed, "--rate", events_per_second];
-        Killed(self.load(&settings).spawn().expect("load starts"))
+        KilledChild(self.load(&settings).spawn().expect("load starts"))
     }
 
-    /// Another command on these topics.
+    /// Returns a command on these topics.
     pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.args(arguments).args(&self.arguments);
         command
     }
 
-    /// Loads the topics where they are empty. Gives how many records they hold.
+    /// Loads the topics if they are empty. Returns their number of records.
     pub fn loaded(&self, options: &[&str]) -> u64 {
         if yardstick::records(&self.settings).is_none() {
             let status = self.load(options).status().expect("load starts");
@@ -118,17 +119,17 @@ impl Topics {
 }
 
 /// A process that is killed when this is dropped.
-pub struct Killed(pub Child);
+pub struct KilledChild(pub Child);
 
-impl Drop for Killed {
+impl Drop for KilledChild {
     fn drop(&mut self) {
-        // SIGKILL. Where it has ended already, that is what was wanted.
+        // SIGKILL fails only if the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Sends events one at a time.
+/// A producer that sends events one at a time.
 pub struct Sender {
     producer: FutureProducer,
     runtime: Runtime,
@@ -141,7 +142,7 @@ impl Sender {
         Sender { producer, runtime: Runtime::new().expect("a runtime"), topics: settings.topics.clone() }
     }
 
-    /// Gives when the broker had acknowledged it.
+    /// Sends an event. Returns the time at which the broker had acknowledged it.
     pub fn send(&self, topic: Topic, key: &str, value: &[u8]) -> Instant {
         let record = FutureRecord::to(self.topics.get(topic)).key(key).payload(value);
         self.runtime.block_on(self.producer.send(record, Duration::from_secs(5))).expect("delivered");
@@ -151,9 +152,9 @@ impl Sender {
 
 /// A running `serve`, killed when it is dropped.
 pub struct Serve {
-    process: RefCell<Killed>,
+    process: RefCell<KilledChild>,
     started: Instant,
-    /// For reads, and for operators.
+    /// The ports for reads and for operators.
     ports: [u16; 2],
     directory: PathBuf,
 }
@@ -163,7 +164,7 @@ impl Serve {
         Serve::start_on([PORTS[0], PORTS[1]], topics, directory)
     }
 
-    /// Another, beside the first.
+    /// Starts another server beside the first.
     pub fn start_beside(topics: &Topics, directory: &Path) -> Serve {
         Serve::start_on([PORTS[2], PORTS[3]], topics, directory)
     }
@@ -172,7 +173,7 @@ impl Serve {
         let [listen, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
-        // Another version's program, to be compared with.
+        // The variable names another version's program, for comparisons.
         let program = std::env::var("OPTVIEW_BENCH_PROGRAM").unwrap_or_else(|_| BINARY.to_owned());
         let child = Command::new(program)
             .arg("serve")
@@ -182,27 +183,27 @@ impl Serve {
             .stderr(log)
             .spawn()
             .expect("serve starts");
-        Serve { process: RefCell::new(Killed(child)), started, ports, directory: directory.to_owned() }
+        Serve { process: RefCell::new(KilledChild(child)), started, ports, directory: directory.to_owned() }
     }
 
-    /// The lines that it has logged.
+    /// Returns the lines of the log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("serve.log")).expect("its log")
     }
 
-    /// SIGKILL. Gives what it had logged.
+    /// Kills the server with SIGKILL. Returns its log.
     pub fn kill(self) -> String {
         let Serve { process, directory, .. } = self;
         drop(process);
         std::fs::read_to_string(directory.join("serve.log")).expect("its log")
     }
 
-    /// A tool on its data directory.
+    /// Returns a tool's command on the server's data directory.
     pub fn tool(&self, arguments: &[&str]) -> Command {
         tool(arguments, &self.directory)
     }
 
-    /// The ids of a page of views.
+    /// Returns the ids of a page of views.
     pub fn some_ids(&self) -> Vec<String> {
         let page = json(&self.url("/optimizations?limit=1000")).expect("a list");
         page["optimizations"].as_array().expect("views").iter().map(id_of).collect()
@@ -220,12 +221,13 @@ impl Serve {
         json(&format!("http://127.0.0.1:{}/status", self.ports[1]))
     }
 
-    /// Waits until it is live and its checkpoint covers so many records. Gives the time since its start.
+    /// Waits until the server is live and its checkpoint covers this number of records. Returns the time since its
+    /// start.
     pub fn wait_until_synced(&self, records: u64) -> Duration {
         self.wait_until("caught up and synced", |status| status["state"] == "live" && covered(status) >= records)
     }
 
-    /// Gives the time since its start.
+    /// Waits until the server is live. Returns the time since its start.
     pub fn wait_until_live(&self) -> Duration {
         self.wait_until("live", |status| status["state"] == "live")
     }
@@ -243,7 +245,7 @@ impl Serve {
         }
     }
 
-    /// User and system, of all threads.
+    /// Returns the user and system time of all threads in seconds.
     pub fn cpu_seconds(&self) -> f64 {
         cpu_seconds(&self.process.borrow().0.id().to_string())
     }
@@ -251,12 +253,13 @@ impl Serve {
     pub fn peak_mib(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.borrow().0.id())).expect("it lives");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells the peak");
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system reports the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
 }
 
-/// A command on the data directory of a [`Serve`] that was started on this directory.
+/// Returns a command on the data directory of a [`Serve`] that was started on this directory.
 pub fn tool(arguments: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(BINARY);
     command.args(arguments).arg("--data-dir").arg(directory.join("data"));
@@ -276,7 +279,7 @@ pub fn json(url: &str) -> Option<serde_json::Value> {
     ureq::get(url).call().ok()?.body_mut().read_json().ok()
 }
 
-/// The value below which so many hundredths of the sorted values are.
+/// Returns the percentile of the sorted values.
 pub fn percentile(sorted: &[f64], hundredths: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * hundredths / 100.0).round() as usize]
 }

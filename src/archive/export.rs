@@ -1,6 +1,6 @@
-//! `optview archive export`: copies what the topics hold beyond what the archive lists, once or for as long as it is let.
+//! `optview archive export`: copies the records that the archive does not list yet, once or continuously.
 
-mod copying;
+mod session;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,39 +11,42 @@ use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use copying::{Export, Waiting};
+use session::{ExportSession, StallTimer};
 
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::disk;
-use crate::domain::Topic;
-use crate::progress::{Progress, Shown};
-use crate::source::archive::{Appender, Archive, ArchivedTopic, Identity, MANIFEST, Manifest, last_records};
-use crate::source::kafka::look::{Cluster, look};
+use crate::domain::{Gap, Topic};
+use crate::progress::{Progress, ProgressDisplay};
+use crate::source::Source as _;
+use crate::source::archive::{
+    Appender, Archive, ArchiveIdentity, ArchivedTopic, MANIFEST, Manifest, last_records,
+};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata};
 use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
-use crate::source::{Source as _, Watermarks};
 use crate::store;
 
-/// librdkafka wants a group, though nothing is ever written for it.
+/// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-archive";
 
-/// What no record takes less than, compressed: it has an id, a time and a position of its own.
-const LEAST_BYTES: u64 = 32;
+/// Minimum compressed size of a record in bytes: each has an id, a timestamp and a position of its own.
+const RECORD_BYTES_MIN: u64 = 32;
 
-/// What was done.
+/// The summary of an export, as it is printed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Exported {
+struct ExportSummary {
     phase: &'static str,
-    /// Copied by this run.
+    /// Number of records copied by this run.
     records: u64,
     records_per_second: u64,
-    /// Of the whole archive.
+    /// Number of records in the whole archive.
     archive_records: u64,
     archive_files: usize,
     archive_bytes: u64,
 }
 
-/// Refuses to begin an archive in a data directory, which may be deleted at any time. One that is there is continued.
+/// Refuses to create an archive in a data directory, which may be deleted at any time. An existing archive there
+/// is continued.
 fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
     if directory.join(MANIFEST).exists() {
         return Ok(());
@@ -58,28 +61,28 @@ fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Copies until the high watermarks of the start, or, where it follows, until it is told to stop.
+/// Copies up to the high watermarks of the start, or, with `--follow`, until the stop flag is set.
 pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()> {
     refuse_data_dir(&config.directory)?;
-    // What is too large to be understood is archived whole all the same.
+    // Records that are too large to be decoded are archived whole all the same.
     decompression::lift_limit();
-    let cluster = look(&config.kafka)?;
-    let room = Room { directory: &config.directory, floor: config.min_free_disk_bytes };
+    let cluster = cluster_metadata(&config.kafka)?;
+    let room = ArchiveDiskReserve { directory: &config.directory, floor: config.min_free_disk_bytes };
     room.check(0)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
-    let total = left(archive.manifest(), &cluster, &config.kafka)?;
-    room.check(bytes_of(archive.manifest(), total))?;
-    // Partitions that the last file has nothing of are known by their offsets alone.
+    let total = remaining_records(archive.manifest(), &cluster, &config.kafka)?;
+    room.check(estimated_bytes(archive.manifest(), total))?;
+    // A partition that the last file has no records of can be recognized only by its offsets.
     let anchors = last_records(&config.directory, archive.manifest())
-        .context("the archive cannot be continued: `optview archive verify` tells all that is wrong")?;
+        .context("the archive cannot be continued: `optview archive verify` lists all problems")?;
     let mut source = KafkaSource::new(&config.kafka, GROUP).context("librdkafka does not take the settings")?;
-    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
+    let (begin, mut shown) = (Instant::now(), ProgressDisplay::new(config.json));
     let proven = Topic::ALL.into_iter().filter(|topic| archive.is_proven(*topic)).collect();
     let ids = Topic::ALL.into_iter().filter_map(|topic| Some((topic, archive.manifest().topic_id(topic)?)));
-    let mut export = Export {
+    let mut export = ExportSession {
         kafka: &config.kafka,
         follow: config.follow,
-        waiting: Waiting::new(begin),
+        stall_timer: StallTimer::new(begin),
         proven,
         ids: ids.collect(),
         appender: Appender::new(archive, config.kafka.topics.clone()),
@@ -88,15 +91,16 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         records: 0,
         failure: None,
         is_confirmed: true,
-        is_other: false,
+        is_recreated: false,
     };
     let mut committed = Instant::now();
     let is_whole = loop {
         export.step(&mut source);
         shown.show(&Progress::new("exporting", export.records, Some(total.max(export.records))));
         if export.failure.is_none() {
-            // What it has copied by then is finished and listed, for which there must still be room.
-            export.failure = room.check(0).context("it has stopped; run it again when there is room").err();
+            // The records that were copied so far must still be finished and listed, which needs room.
+            export.failure =
+                room.check(0).context("the export has stopped; run it again when there is room").err();
         }
         if export.failure.is_some() || stop.load(Ordering::Acquire) {
             break false;
@@ -110,30 +114,35 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         }
     };
     shown.finish();
-    // What was read until a failure is good, and the next export need not read it again.
+    // Records that were read before a failure are valid, and the next export need not read them again.
     export.commit(&mut source)?;
-    let Export { appender, records, failure, is_confirmed, .. } = export;
+    let ExportSession { appender, records, failure, is_confirmed, .. } = export;
     let manifest = if is_confirmed {
         appender.finish()?
     } else {
-        // What is not confirmed is not listed.
+        // Records that are not confirmed are not listed.
         drop(appender);
         Manifest::read(&config.directory)?
     };
-    tell(&manifest, records, begin, config)?;
+    print_summary(&manifest, records, begin, config)?;
     match failure {
         Some(failure) => Err(failure),
         None if !is_confirmed => bail!(
-            "the cluster did not confirm that the topics still are the same, so that what was read last is not listed; run \
-             it again when it answers"
+            "the cluster did not confirm that the topics are still the same, so the archive does not list the \
+             records that were read last; run the export again when the cluster answers"
         ),
         None if is_whole || config.follow => Ok(()),
-        None => bail!("told to stop before the end; run it again to go on from there"),
+        None => bail!("the export was told to stop before its end; run it again to continue from there"),
     }
 }
 
-fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExportConfig) -> anyhow::Result<()> {
-    let exported = Exported {
+fn print_summary(
+    manifest: &Manifest,
+    records: u64,
+    begin: Instant,
+    config: &ArchiveExportConfig,
+) -> anyhow::Result<()> {
+    let exported = ExportSummary {
         phase: "done",
         records,
         records_per_second: per_second(records, begin),
@@ -156,15 +165,15 @@ fn tell(manifest: &Manifest, records: u64, begin: Instant, config: &ArchiveExpor
     ])
 }
 
-/// What is left to others of the archive's disk.
-struct Room<'a> {
+/// The free space that an export leaves on the archive's disk.
+struct ArchiveDiskReserve<'a> {
     directory: &'a Path,
-    /// So many bytes stay free.
+    /// Number of bytes that stay free.
     floor: u64,
 }
 
-impl Room<'_> {
-    /// For about so many bytes.
+impl ArchiveDiskReserve<'_> {
+    /// Checks that the disk has room for about `bytes` more.
     fn check(&self, bytes: u64) -> anyhow::Result<()> {
         let directory = self.directory.display();
         let free = disk::free_bytes(self.directory).with_context(|| format!("cannot look at {directory}"))?;
@@ -181,13 +190,14 @@ impl Room<'_> {
     }
 }
 
-/// About how many bytes so many records more take: as the archive's take, or, where it has none, as few as they can.
-fn bytes_of(manifest: &Manifest, records: u64) -> u64 {
+/// Estimates the size in bytes of further records, by the average of the archive's records, or by the minimum if
+/// it has none.
+fn estimated_bytes(manifest: &Manifest, records: u64) -> u64 {
     let estimated = records.saturating_mul(manifest.bytes()).checked_div(manifest.records());
-    estimated.unwrap_or_else(|| records.saturating_mul(LEAST_BYTES))
+    estimated.unwrap_or_else(|| records.saturating_mul(RECORD_BYTES_MIN))
 }
 
-fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity> {
+fn identity(kafka: &KafkaSettings, cluster: &ClusterMetadata) -> anyhow::Result<ArchiveIdentity> {
     let name = |stream| kafka.topics.get(stream).to_owned();
     let archived = |stream| ArchivedTopic {
         stream,
@@ -201,37 +211,29 @@ fn identity(kafka: &KafkaSettings, cluster: &Cluster) -> anyhow::Result<Identity
     if !missing.is_empty() {
         bail!("the cluster has no topic {}; correct --topic-..., or create it", missing.join(", "));
     }
-    Ok(Identity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
+    Ok(ArchiveIdentity { cluster_id: cluster.id.clone(), topics: topics.to_vec() })
 }
 
-/// How many offsets are left to be read, where none of them is gone.
-fn left(manifest: &Manifest, cluster: &Cluster, kafka: &KafkaSettings) -> anyhow::Result<u64> {
+/// Number of offsets that are still to be read. Fails if records to be read next are gone.
+fn remaining_records(
+    manifest: &Manifest,
+    cluster: &ClusterMetadata,
+    kafka: &KafkaSettings,
+) -> anyhow::Result<u64> {
     let spans = manifest.spans();
     let (mut left, mut lost) = (0, Vec::new());
     for (&(topic, partition), &watermarks) in &cluster.partitions {
         let next = spans.get(&(topic, partition)).map(|span| span.next);
-        lost.extend(next.and_then(|next| what_is_lost(kafka.topics.get(topic), partition, next, watermarks)));
+        let gap = next.and_then(|next| Gap::between_offsets(next, watermarks.low, watermarks.high));
+        lost.extend(gap.map(|gap| format!("{}/{partition}: {gap}", kafka.topics.get(topic))));
         left += watermarks.high - next.unwrap_or(watermarks.low);
     }
     if lost.is_empty() {
         return Ok(u64::try_from(left).unwrap_or(0));
     }
     bail!(
-        "the archive cannot be continued, and nothing was written:\n  {}\nKeep it as it is, and export what is left \
-         into another directory",
+        "the archive cannot be continued, and nothing was written:\n  {}\nKeep the archive as it is, and export \
+         the remaining records into another directory",
         lost.join("\n  ")
     )
-}
-
-fn what_is_lost(topic: &str, partition: i32, next: i64, Watermarks { low, high }: Watermarks) -> Option<String> {
-    if next < low {
-        return Some(format!(
-            "{topic}/{partition}: the records from {next} to {low} were removed before they were exported"
-        ));
-    }
-    (next > high).then(|| {
-        format!(
-            "{topic}/{partition}: {next} is to be read next, but the topic ends at {high}: it was created again"
-        )
-    })
 }

@@ -1,8 +1,9 @@
 //! `optview archive import`: puts an archive's records onto topics that hold nothing else.
 //!
-//! The topics themselves say how far an import has come: each partition begins empty, only the import writes to it, in the
-//! archive's order, and an idempotent producer leaves neither holes nor doubles. So a partition with n records has the
-//! archive's first n of it, which its last record proves, and an import that was killed goes on with the one after.
+//! The topics themselves show the progress of an import: each partition begins empty, only the import writes to
+//! it, in the archive's order, and an idempotent producer leaves neither holes nor duplicates. So a partition with
+//! n records has the archive's first n records of it, which its last record proves, and an import that was killed
+//! continues with the next one.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,72 +17,74 @@ use super::{per_second, print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
-use crate::progress::{Progress, Shown};
-use crate::source::archive::{Manifest, Reader};
-use crate::source::kafka::look::{Cluster, look, records_at};
+use crate::progress::{Progress, ProgressDisplay};
+use crate::source::archive::{ArchiveReader, Manifest};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 use crate::source::kafka::producer::Producer;
 use crate::source::kafka::{KafkaSettings, admin, topic_settings};
 
-/// How often the signal to stop is looked at, in records.
-const LOOK_EVERY: u64 = 1024;
-/// Before the reason why.
-const STOPPED: &str = "import stopped; run it again to go on after what is on the topics";
+/// Number of records between two checks of the stop flag.
+const STOP_CHECK_RECORDS: u64 = 1024;
+/// The first part of the message of a stopped import. The reason follows.
+const STOP_CONTEXT: &str = "the import has stopped; run it again to continue after the records that are on the \
+                            topics";
 
 type Partition = (Topic, i32);
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Imported {
+struct ImportSummary {
     phase: &'static str,
-    /// Put there by this run.
+    /// Number of records that this run put there.
     records: u64,
     records_per_second: u64,
-    /// There already, from an import that did not come to its end.
+    /// Number of records from an earlier import that was interrupted.
     records_before: u64,
     problems: Vec<String>,
 }
 
-/// Imports what is not there yet.
+/// Imports the records that are missing on the topics.
 pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
     let kafka = &config.kafka;
-    let cluster = look(kafka)?;
+    let cluster = cluster_metadata(kafka)?;
     check_partitions(kafka, &manifest, &cluster)?;
-    let there = what_is_there(&cluster, &wanted, kafka)?;
-    check_is_ours(config, &manifest, &there)?;
+    let there = imported_records(&cluster, &wanted, kafka)?;
+    check_last_records(config, &manifest, &there)?;
     let topics: Vec<(Topic, i32)> = manifest.topics.iter().map(|topic| (topic.stream, topic.partitions)).collect();
-    // History is old by nature: with the usual retention of a week, the broker would remove it as soon as it came.
+    // History is old by nature: the usual retention of a week would let the broker remove it at once.
     admin::ensure_topics_with(kafka, &topics, topic_settings::KEEP_ALL)?;
     topic_settings::warn_of_losses(kafka);
     let before: u64 = there.values().sum();
     let total = manifest.records() - before;
-    let (begin, mut shown) = (Instant::now(), Shown::new(config.json));
+    let (begin, mut shown) = (Instant::now(), ProgressDisplay::new(config.json));
     let mut producer = Producer::new(kafka)?;
     let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
     let mut sent = 0;
-    for record in Reader::new(&config.directory, &manifest) {
-        let record = record.context(STOPPED)?;
+    for record in ArchiveReader::new(&config.directory, &manifest) {
+        let record = record.context(STOP_CONTEXT)?;
         let partition = (record.position.topic, record.position.partition);
         let number = seen.entry(partition).or_default();
         *number += 1;
         if *number <= there.get(&partition).copied().unwrap_or(0) {
             continue;
         }
-        producer.copy(&record.record()).context(STOPPED)?;
+        producer.copy(&record.record()).context(STOP_CONTEXT)?;
         sent += 1;
-        if sent % LOOK_EVERY == 0 {
+        if sent % STOP_CHECK_RECORDS == 0 {
             shown.show(&Progress::new("importing", sent, Some(total)));
             if stop.load(Ordering::Acquire) {
                 producer.finish()?;
-                bail!("told to stop before the end; run it again to go on from there");
+                bail!("the import was told to stop before its end; run it again to continue from there");
             }
         }
     }
-    producer.finish().context(STOPPED)?;
+    producer.finish().context(STOP_CONTEXT)?;
     shown.finish();
-    let problems = differences(&look(kafka)?, &wanted, kafka);
+    let problems = differences(&cluster_metadata(kafka)?, &wanted, kafka);
     let records_per_second = per_second(sent, begin);
-    let imported = Imported { phase: "done", records: sent, records_per_second, records_before: before, problems };
+    let imported =
+        ImportSummary { phase: "done", records: sent, records_per_second, records_before: before, problems };
     if config.json {
         print_json(&imported)?
     } else {
@@ -90,12 +93,12 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(imported: &Imported) -> anyhow::Result<()> {
+fn print(imported: &ImportSummary) -> anyhow::Result<()> {
     let (records, rate) = (HumanCount(imported.records), HumanCount(imported.records_per_second));
     let mut lines = vec![format!("imported {records} records, {rate}/s")];
     if imported.records_before > 0 {
         let before = HumanCount(imported.records_before);
-        lines.push(format!("{before} were there already, from an import before this one"));
+        lines.push(format!("{before} were there already, from an earlier import"));
     }
     lines.push(match imported.problems.len() {
         0 => "every partition now has as many records as the archive has of it".to_owned(),
@@ -105,15 +108,15 @@ fn print(imported: &Imported) -> anyhow::Result<()> {
     print_lines(&lines)
 }
 
-/// Of every partition, those without records too.
+/// Number of archived records of every partition, partitions without records included.
 fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
     let spans = manifest.spans();
     let records = |partition| (partition, spans.get(&partition).map_or(0, |span| span.records));
     manifest.partitions().map(records).collect()
 }
 
-/// Those that are there already must have as many as the archive.
-fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluster) -> anyhow::Result<()> {
+/// Checks that existing topics have as many partitions as the archive.
+fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &ClusterMetadata) -> anyhow::Result<()> {
     for topic in &manifest.topics {
         let (found, archived) = (cluster.partitions_of(topic.stream), topic.partitions);
         if found > 0 && found != archived {
@@ -127,9 +130,9 @@ fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluste
     Ok(())
 }
 
-/// How many records each partition holds, where they may be of an earlier import.
-fn what_is_there(
-    cluster: &Cluster,
+/// Number of records in each partition, if they may come from an earlier import.
+fn imported_records(
+    cluster: &ClusterMetadata,
     wanted: &BTreeMap<Partition, u64>,
     kafka: &KafkaSettings,
 ) -> anyhow::Result<BTreeMap<Partition, u64>> {
@@ -147,19 +150,19 @@ fn what_is_there(
             there.insert((topic, partition), count);
         }
     }
-    if others.is_empty() { Ok(there) } else { Err(not_ours(&others)) }
+    if others.is_empty() { Ok(there) } else { Err(foreign_records_error(&others)) }
 }
 
-fn not_ours(others: &[String]) -> anyhow::Error {
+fn foreign_records_error(others: &[String]) -> anyhow::Error {
     anyhow::anyhow!(
-        "the topics hold what is not of an import of this archive, and nothing was written:\n  {}\nGive the names of \
-         topics that are not there yet, or remove these",
+        "the topics hold records that are not from an import of this archive, and nothing was written:\n  \
+         {}\nGive the names of topics that do not exist yet, or remove these",
         others.join("\n  ")
     )
 }
 
-/// Compares the last record of each partition with the archive's.
-fn check_is_ours(
+/// Checks that the last record of each partition is the archive's.
+fn check_last_records(
     config: &ArchiveImportConfig,
     manifest: &Manifest,
     there: &BTreeMap<Partition, u64>,
@@ -169,7 +172,7 @@ fn check_is_ours(
         return Ok(());
     }
     let (mut seen, mut others): (BTreeMap<Partition, u64>, _) = (BTreeMap::new(), Vec::new());
-    for record in Reader::new(&config.directory, manifest) {
+    for record in ArchiveReader::new(&config.directory, manifest) {
         let record = record?;
         let (topic, partition) = (record.position.topic, record.position.partition);
         let number = seen.entry((topic, partition)).or_default();
@@ -186,10 +189,10 @@ fn check_is_ours(
             break;
         }
     }
-    if others.is_empty() { Ok(()) } else { Err(not_ours(&others)) }
+    if others.is_empty() { Ok(()) } else { Err(foreign_records_error(&others)) }
 }
 
-/// Of each partition that holds some.
+/// Reads the last record of each partition that holds some.
 fn last_records(
     kafka: &KafkaSettings,
     there: &BTreeMap<Partition, u64>,
@@ -201,13 +204,21 @@ fn last_records(
         None => Ok(last),
         Some((topic, partition)) => {
             let name = kafka.topics.get(*topic);
-            bail!("{name}/{partition} ends with what is no record, which no import leaves: is it a transaction's?")
+            bail!(
+                "{name}/{partition} does not end with a record, as every import does: was a transaction \
+                   written to it?"
+            )
         }
     }
 }
 
-/// Where others wrote meanwhile, or something is missing.
-fn differences(cluster: &Cluster, wanted: &BTreeMap<Partition, u64>, kafka: &KafkaSettings) -> Vec<String> {
+/// Describes the partitions whose number of records differs from the archive's, because others wrote meanwhile or
+/// records are missing.
+fn differences(
+    cluster: &ClusterMetadata,
+    wanted: &BTreeMap<Partition, u64>,
+    kafka: &KafkaSettings,
+) -> Vec<String> {
     let difference = |(&(topic, partition), &records): (&Partition, &u64)| {
         let name = kafka.topics.get(topic);
         let found = cluster.partitions.get(&(topic, partition)).map_or(0, |watermarks| watermarks.high);

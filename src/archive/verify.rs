@@ -1,4 +1,4 @@
-//! `optview archive verify`: looks at every byte of an archive, and says what it looked at.
+//! `optview archive verify`: verifies every byte of an archive, and prints a summary.
 
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
@@ -6,16 +6,16 @@ use serde::Serialize;
 use super::{print_json, print_lines};
 use crate::cli::Ended;
 use crate::config::ArchiveVerifyConfig;
-use crate::progress::{Progress, Shown};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::archive::{Manifest, Span, verify};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Told {
+struct VerificationSummary {
     phase: &'static str,
     files: u64,
     records: u64,
     bytes: u64,
-    /// That have records.
+    /// Number of partitions with records.
     partitions: usize,
     cluster_id: String,
     spans: Vec<Span>,
@@ -24,13 +24,13 @@ struct Told {
 
 pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     let manifest = Manifest::read(&config.directory)?;
-    let mut shown = Shown::new(config.json);
+    let mut shown = ProgressDisplay::new(config.json);
     let verified = verify(&config.directory, &manifest, |so_far| {
         shown.show(&Progress::new("verifying", so_far.records, Some(manifest.records())));
     });
     shown.finish();
     let spans: Vec<Span> = manifest.spans().into_values().collect();
-    let told = Told {
+    let summary = VerificationSummary {
         phase: "done",
         files: verified.files,
         records: verified.records,
@@ -41,33 +41,33 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
         problems: verified.problems,
     };
     if config.json {
-        print_json(&told)?
+        print_json(&summary)?
     } else {
-        print(&told)?
+        print(&summary)?
     }
-    Ok(if told.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+    Ok(if summary.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
 }
 
-fn print(told: &Told) -> anyhow::Result<()> {
+fn print(summary: &VerificationSummary) -> anyhow::Result<()> {
     let mut lines = vec![
         format!(
             "checked {} files, {}, {} records of {} partitions, of the cluster {}",
-            told.files,
-            HumanBytes(told.bytes),
-            HumanCount(told.records),
-            told.partitions,
-            told.cluster_id
+            summary.files,
+            HumanBytes(summary.bytes),
+            HumanCount(summary.records),
+            summary.partitions,
+            summary.cluster_id
         ),
         format!("{:<28} {:>14} {:>14} {:>14}", "partition", "first offset", "next offset", "records"),
     ];
-    for Span { stream, partition, first, next, records } in &told.spans {
+    for Span { stream, partition, first, next, records } in &summary.spans {
         lines.push(format!("{:<28} {first:>14} {next:>14} {records:>14}", format!("{stream}/{partition}")));
     }
-    lines.push(match told.problems.len() {
+    lines.push(match summary.problems.len() {
         0 => "no problems: every checksum is right, every line is a record, and nothing is missing between the files"
             .to_owned(),
         count => format!("{count} problems:"),
     });
-    lines.extend(told.problems.iter().map(|problem| format!("  {problem}")));
+    lines.extend(summary.problems.iter().map(|problem| format!("  {problem}")));
     print_lines(&lines)
 }

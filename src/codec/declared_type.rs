@@ -1,15 +1,15 @@
-//! What headers say a payload's message type is. A message of one stream can be understood as another's, above all in
-//! protobuf, so a record that says that it is another stream's is refused.
+//! Checks the message type that headers declare. A message of one stream can decode as another's, above all in
+//! protobuf, so that a record that declares another stream's type is refused.
 
 use super::{DecodeError, framing};
 use crate::domain::Topic;
 use crate::domain::record::Header;
 
-/// Parameters of `content-type` that name a message, in lower case.
+/// The parameters of `content-type` that name a message, in lower case.
 const PARAMETERS: [&str; 3] = ["messagetype", "proto", "message"];
 
-/// Refuses a record whose headers name a message of another stream: `ce_type`, and the parameters of `content-type`. Names
-/// that are not the contract's say nothing.
+/// Refuses a record whose headers (`ce_type`, and the parameters of `content-type`) name a message of another
+/// stream. Names that are not the contract's are ignored.
 pub fn check(topic: Topic, headers: &[Header<'_>]) -> Result<(), DecodeError> {
     if headers.is_empty() {
         return Ok(());
@@ -36,7 +36,7 @@ fn check_name(topic: Topic, header: &'static str, declared: &str) -> Result<(), 
     }
 }
 
-/// The stream that a message of the contract belongs to, by its name with or without a package.
+/// Returns the stream that a message of the contract belongs to, by its name with or without a package.
 fn stream_of(declared: &str) -> Option<Topic> {
     let name = declared.rsplit(['.', '/', ':', '#']).next()?;
     match name {

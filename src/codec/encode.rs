@@ -1,13 +1,13 @@
-//! Events to records' bytes, as producers write them: for `load`, `demo` and the tests.
+//! Encodes events into records' bytes as producers write them: for `load`, `demo` and the tests.
 //!
-//! No header says which encoding it is: the first byte does, and real topics have records without headers.
+//! No header names the encoding: the first byte shows it, and real topics have records without headers.
 
 use crate::domain::{Body, Event};
 
-/// How an event is written.
+/// The encoding of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// proto3's JSON mapping.
+    /// JSON in proto3's mapping.
     Json,
     Protobuf,
 }
@@ -21,7 +21,7 @@ pub fn encode(event: &Event<'_>, encoding: Encoding, value: &mut Vec<u8>) {
     }
 }
 
-/// The record's key: an optimization's id on its topic, the job's id on the two others.
+/// Returns the record's key: an optimization's id on its topic, the job's id on the two others.
 pub fn key<'e>(event: &'e Event<'_>) -> &'e str {
     match &event.body {
         Body::Optimization { optimization_id, .. } => optimization_id,

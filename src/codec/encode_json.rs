@@ -1,13 +1,14 @@
-//! Events as JSON, in proto3's mapping. Written straight into the buffer: `load` has to keep up with a broker.
+//! Encodes events as JSON in proto3's mapping. It writes straight into the buffer, because `load` has to keep up
+//! with a broker.
 
 use std::io::Write;
 
 use crate::domain::event::{JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Body, Event, Metadata, Timestamp};
 
-/// Appends to `out`.
+/// Appends the event to `out`.
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
-    let mut object = Object::open(out);
+    let mut object = ObjectWriter::open(out);
     object.object("metadata", |object| metadata(object, &event.metadata));
     match &event.body {
         Body::Optimization { optimization_id, change } => {
@@ -29,7 +30,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     object.close();
 }
 
-fn metadata(object: &mut Object<'_>, metadata: &Metadata<'_>) {
+fn metadata(object: &mut ObjectWriter<'_>, metadata: &Metadata<'_>) {
     object.text("eventId", &metadata.event_id);
     object.time("occurredAt", metadata.occurred_at);
     if metadata.sequence != 0 {
@@ -38,7 +39,7 @@ fn metadata(object: &mut Object<'_>, metadata: &Metadata<'_>) {
     }
 }
 
-fn optimization(object: &mut Object<'_>, change: &OptimizationChange<'_>) {
+fn optimization(object: &mut ObjectWriter<'_>, change: &OptimizationChange<'_>) {
     match change {
         OptimizationChange::Created(facts) => object.object("created", |object| created(object, facts)),
         OptimizationChange::DetailsChanged { name, description } => object.object("detailsChanged", |object| {
@@ -58,7 +59,7 @@ fn optimization(object: &mut Object<'_>, change: &OptimizationChange<'_>) {
     }
 }
 
-fn created(object: &mut Object<'_>, facts: &OptimizationCreated<'_>) {
+fn created(object: &mut ObjectWriter<'_>, facts: &OptimizationCreated<'_>) {
     object.text("organizationId", &facts.organization_id);
     object.text("projectId", &facts.project_id);
     object.text_if_any("name", &facts.name);
@@ -77,7 +78,7 @@ fn created(object: &mut Object<'_>, facts: &OptimizationCreated<'_>) {
     object.text_if_any("jobId", &facts.job_id);
 }
 
-fn job(object: &mut Object<'_>, change: &JobChange<'_>) {
+fn job(object: &mut ObjectWriter<'_>, change: &JobChange<'_>) {
     match change {
         JobChange::Pending => object.object("pending", |_| ()),
         JobChange::Processing => object.object("processing", |_| ()),
@@ -93,12 +94,12 @@ fn job(object: &mut Object<'_>, change: &JobChange<'_>) {
     }
 }
 
-fn run(object: &mut Object<'_>, change: &RunChange<'_>) {
+fn run(object: &mut ObjectWriter<'_>, change: &RunChange<'_>) {
     match change {
         RunChange::Started => object.object("started", |_| ()),
         RunChange::Completed { cost, parameter_values, iterations, evaluations } => {
             object.object("completed", |object| {
-                // JSON has no NaN and no infinity, and `{:?}` has the shortest form of all others.
+                // JSON has neither NaN nor infinity, and `{:?}` prints the shortest form of all other numbers.
                 if let Some(cost) = cost.filter(|cost| cost.is_finite()) {
                     object.plain("cost", format_args!("{cost:?}"));
                 }
@@ -117,23 +118,23 @@ fn run(object: &mut Object<'_>, change: &RunChange<'_>) {
 }
 
 /// A JSON object being written.
-struct Object<'b> {
+struct ObjectWriter<'b> {
     out: &'b mut Vec<u8>,
     empty: bool,
 }
 
-// Writing to a `Vec` and writing text as JSON cannot fail, so the results below say nothing.
-impl<'b> Object<'b> {
-    fn open(out: &'b mut Vec<u8>) -> Object<'b> {
+// Writing to a `Vec` and serializing text as JSON cannot fail, so the results below are dropped.
+impl<'b> ObjectWriter<'b> {
+    fn open(out: &'b mut Vec<u8>) -> ObjectWriter<'b> {
         out.push(b'{');
-        Object { out, empty: true }
+        ObjectWriter { out, empty: true }
     }
 
     fn close(self) {
         self.out.push(b'}');
     }
 
-    /// Names are ours, so they need no escape.
+    /// Writes a name. Names are ours, so they need no escape.
     fn name(&mut self, name: &str) {
         self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
@@ -152,7 +153,7 @@ impl<'b> Object<'b> {
         }
     }
 
-    /// What prints as JSON by itself.
+    /// Writes a value whose `Display` is JSON.
     fn plain(&mut self, name: &str, value: impl std::fmt::Display) {
         self.name(name);
         let _ = write!(self.out, "{value}");
@@ -168,9 +169,9 @@ impl<'b> Object<'b> {
         }
     }
 
-    fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    fn object(&mut self, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
         self.name(name);
-        let mut object = Object::open(self.out);
+        let mut object = ObjectWriter::open(self.out);
         fill(&mut object);
         object.close();
     }

@@ -1,4 +1,4 @@
-//! Events as protobuf.
+//! Encodes events as protobuf.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::domain::{Body, Event, Metadata, Timestamp};
 
 use super::protobuf_types::v1;
 
-/// Appends to `out`.
+/// Appends the event to `out`.
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     let metadata = Some(metadata(&event.metadata));
     let encoded = match &event.body {

@@ -1,4 +1,4 @@
-//! Events in the proto3 JSON mapping, decoded straight into typed events: camelCase and snake_case names, 64-bit
+//! Decodes events in the proto3 JSON mapping straight into typed events: camelCase and snake_case names, 64-bit
 //! integers as strings or numbers, null as absent, unknown fields ignored.
 
 use std::borrow::Cow;
@@ -7,15 +7,17 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::json_values::{Double, Integer, Object, Text};
-use super::{DecodeError, Decoded, PartialMetadata, json_object, not_finite, owned, parse_time};
+use super::json_values::{Double, Integer, JsonMessage, JsonText};
+use super::{
+    DecodeError, DecodedPayload, PartialMetadata, json_object, non_finite_numbers, owned_event, parse_time,
+};
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-/// What a message says of its event.
+/// The metadata and the body of a message.
 type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
-pub fn decode(topic: Topic, payload: &[u8]) -> Result<Decoded<'_>, DecodeError> {
+pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
     if let Some(decoded) = super::event_json_fast::decode(topic, text) {
         return Ok(decoded);
@@ -24,32 +26,33 @@ pub fn decode(topic: Topic, payload: &[u8]) -> Result<Decoded<'_>, DecodeError> 
     decode_any(topic, text).or_else(|error| decode_not_finite(topic, text).ok_or(error))
 }
 
-/// Decodes whatever the mapping allows.
-pub(super) fn decode_any(topic: Topic, text: &str) -> Result<Decoded<'_>, DecodeError> {
+/// Decodes any message that the mapping allows.
+pub(super) fn decode_any(topic: Topic, text: &str) -> Result<DecodedPayload<'_>, DecodeError> {
     let mut nulled_numbers = 0;
     let (metadata, body) = match topic {
         Topic::Optimizations => parse::<OptimizationMessage>(text)?.into_event(&mut nulled_numbers)?,
         Topic::Jobs => parse::<JobMessage>(text)?.into_event(&mut nulled_numbers)?,
         Topic::MultistartRuns => parse::<RunMessage>(text)?.into_event()?,
     };
-    Ok(Decoded { metadata, body, nulled_numbers })
+    Ok(DecodedPayload { metadata, body, nulled_numbers })
 }
 
-/// Decodes what is no JSON only because of numbers that are not finite, in places where any number may stand.
-fn decode_not_finite(topic: Topic, text: &str) -> Option<Decoded<'static>> {
-    let (text, nulled_numbers) = not_finite::replaced(text)?;
+/// Decodes a text that is not JSON only because it has numbers that are not finite, in places where any number may
+/// stand.
+fn decode_not_finite(topic: Topic, text: &str) -> Option<DecodedPayload<'static>> {
+    let (text, nulled_numbers) = non_finite_numbers::replace_non_finite(text)?;
     let decoded = decode_any(topic, &text).ok()?;
     let nulled_numbers = nulled_numbers.max(decoded.nulled_numbers);
-    Some(owned::decoded(Decoded { nulled_numbers, ..decoded }))
+    Some(owned_event::own_payload(DecodedPayload { nulled_numbers, ..decoded }))
 }
 
-/// Parses once; where that fails, once more with the path tracked, to say which field it was.
+/// Parses once, and a second time with the path tracked if that fails, to name the field in the error.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
-    if let Ok(Object(message)) = serde_json::from_str::<Object<T>>(text) {
+    if let Ok(JsonMessage(message)) = serde_json::from_str::<JsonMessage<T>>(text) {
         return Ok(message);
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let error = match serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer) {
+    let error = match serde_path_to_error::deserialize::<_, JsonMessage<T>>(&mut deserializer) {
         Err(error) => error,
         Ok(_) => match deserializer.end() {
             Err(error) => return Err(not_json(error.to_string())),
@@ -58,7 +61,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
     };
     let path = error.path().to_string();
     let inner = error.into_inner();
-    // Where it is cut short says nothing of the field that it happens to end in.
+    // The field in which a text happens to be cut short is not the cause of the error.
     if path == "." || path == "?" || inner.is_eof() {
         return Err(not_json(inner.to_string()));
     }
@@ -73,27 +76,27 @@ fn not_json(reason: String) -> DecodeError {
 #[serde(rename_all = "camelCase")]
 struct OptimizationMessage<'a> {
     #[serde(borrow)]
-    metadata: Option<Object<MetadataMessage<'a>>>,
+    metadata: Option<JsonMessage<MetadataMessage<'a>>>,
     #[serde(borrow, alias = "optimization_id")]
-    optimization_id: Option<Text<'a>>,
+    optimization_id: Option<JsonText<'a>>,
     #[serde(borrow)]
-    created: Option<Object<CreatedMessage<'a>>>,
+    created: Option<JsonMessage<CreatedMessage<'a>>>,
     #[serde(borrow, alias = "details_changed")]
-    details_changed: Option<Object<DetailsChangedMessage<'a>>>,
+    details_changed: Option<JsonMessage<DetailsChangedMessage<'a>>>,
     #[serde(borrow, alias = "display_names_changed")]
-    display_names_changed: Option<Object<DisplayNamesChangedMessage<'a>>>,
+    display_names_changed: Option<JsonMessage<DisplayNamesChangedMessage<'a>>>,
     #[serde(borrow, alias = "job_linked")]
-    job_linked: Option<Object<JobLinkedMessage<'a>>>,
-    deleted: Option<Object<Empty>>,
+    job_linked: Option<JsonMessage<JobLinkedMessage<'a>>>,
+    deleted: Option<JsonMessage<Empty>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MetadataMessage<'a> {
     #[serde(borrow, alias = "event_id")]
-    event_id: Option<Text<'a>>,
+    event_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "occurred_at")]
-    occurred_at: Option<Text<'a>>,
+    occurred_at: Option<JsonText<'a>>,
     sequence: Option<Integer>,
 }
 
@@ -101,79 +104,79 @@ struct MetadataMessage<'a> {
 #[serde(rename_all = "camelCase")]
 struct CreatedMessage<'a> {
     #[serde(borrow, alias = "organization_id")]
-    organization_id: Option<Text<'a>>,
+    organization_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "project_id")]
-    project_id: Option<Text<'a>>,
+    project_id: Option<JsonText<'a>>,
     #[serde(borrow)]
-    name: Option<Text<'a>>,
+    name: Option<JsonText<'a>>,
     #[serde(borrow)]
-    description: Option<Text<'a>>,
+    description: Option<JsonText<'a>>,
     #[serde(borrow)]
-    kind: Option<Text<'a>>,
+    kind: Option<JsonText<'a>>,
     #[serde(borrow, alias = "created_at")]
-    created_at: Option<Text<'a>>,
+    created_at: Option<JsonText<'a>>,
     #[serde(borrow, alias = "created_by_email")]
-    created_by_email: Option<Text<'a>>,
+    created_by_email: Option<JsonText<'a>>,
     #[serde(borrow, alias = "cell_spec_id")]
-    cell_spec_id: Option<Text<'a>>,
+    cell_spec_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "cell_name")]
-    cell_name: Option<Text<'a>>,
+    cell_name: Option<JsonText<'a>>,
     #[serde(borrow, alias = "parameterized_model_id")]
-    parameterized_model_id: Option<Text<'a>>,
+    parameterized_model_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "parameterized_model_name")]
-    parameterized_model_name: Option<Text<'a>>,
+    parameterized_model_name: Option<JsonText<'a>>,
     #[serde(borrow, alias = "optimization_template_id")]
-    optimization_template_id: Option<Text<'a>>,
+    optimization_template_id: Option<JsonText<'a>>,
     #[serde(borrow)]
     objectives: Option<&'a RawValue>,
     #[serde(borrow, alias = "job_id")]
-    job_id: Option<Text<'a>>,
+    job_id: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 struct DetailsChangedMessage<'a> {
     #[serde(borrow)]
-    name: Option<Text<'a>>,
+    name: Option<JsonText<'a>>,
     #[serde(borrow)]
-    description: Option<Text<'a>>,
+    description: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DisplayNamesChangedMessage<'a> {
     #[serde(borrow, alias = "cell_name")]
-    cell_name: Option<Text<'a>>,
+    cell_name: Option<JsonText<'a>>,
     #[serde(borrow, alias = "parameterized_model_name")]
-    parameterized_model_name: Option<Text<'a>>,
+    parameterized_model_name: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JobLinkedMessage<'a> {
     #[serde(borrow, alias = "job_id")]
-    job_id: Option<Text<'a>>,
+    job_id: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JobMessage<'a> {
     #[serde(borrow)]
-    metadata: Option<Object<MetadataMessage<'a>>>,
+    metadata: Option<JsonMessage<MetadataMessage<'a>>>,
     #[serde(borrow, alias = "job_id")]
-    job_id: Option<Text<'a>>,
+    job_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "optimization_id")]
-    optimization_id: Option<Text<'a>>,
-    /// Only runs have one. Some of their events would be understood as a job's, which they are not.
+    optimization_id: Option<JsonText<'a>>,
+    /// A run's index, which no job has. Some events of runs would otherwise decode as a job's.
     #[serde(alias = "run_index")]
     run_index: Option<IgnoredAny>,
-    pending: Option<Object<Empty>>,
-    processing: Option<Object<Empty>>,
-    waiting: Option<Object<Empty>>,
+    pending: Option<JsonMessage<Empty>>,
+    processing: Option<JsonMessage<Empty>>,
+    waiting: Option<JsonMessage<Empty>>,
     #[serde(borrow)]
-    completed: Option<Object<JobCompletedMessage<'a>>>,
+    completed: Option<JsonMessage<JobCompletedMessage<'a>>>,
     #[serde(borrow)]
-    failed: Option<Object<JobFailedMessage<'a>>>,
-    canceled: Option<Object<Empty>>,
+    failed: Option<JsonMessage<JobFailedMessage<'a>>>,
+    canceled: Option<JsonMessage<Empty>>,
 }
 
 #[derive(Deserialize)]
@@ -186,28 +189,28 @@ struct JobCompletedMessage<'a> {
 #[serde(rename_all = "camelCase")]
 struct JobFailedMessage<'a> {
     #[serde(borrow)]
-    error: Option<Text<'a>>,
+    error: Option<JsonText<'a>>,
     #[serde(borrow, alias = "error_code")]
-    error_code: Option<Text<'a>>,
+    error_code: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RunMessage<'a> {
     #[serde(borrow)]
-    metadata: Option<Object<MetadataMessage<'a>>>,
+    metadata: Option<JsonMessage<MetadataMessage<'a>>>,
     #[serde(borrow, alias = "job_id")]
-    job_id: Option<Text<'a>>,
+    job_id: Option<JsonText<'a>>,
     #[serde(borrow, alias = "optimization_id")]
-    optimization_id: Option<Text<'a>>,
+    optimization_id: Option<JsonText<'a>>,
     #[serde(alias = "run_index")]
     run_index: Option<Integer>,
-    started: Option<Object<Empty>>,
+    started: Option<JsonMessage<Empty>>,
     #[serde(borrow)]
-    completed: Option<Object<RunCompletedMessage<'a>>>,
+    completed: Option<JsonMessage<RunCompletedMessage<'a>>>,
     #[serde(borrow)]
-    failed: Option<Object<RunFailedMessage<'a>>>,
-    canceled: Option<Object<Empty>>,
+    failed: Option<JsonMessage<RunFailedMessage<'a>>>,
+    canceled: Option<JsonMessage<Empty>>,
 }
 
 #[derive(Deserialize)]
@@ -223,7 +226,7 @@ struct RunCompletedMessage<'a> {
 #[derive(Deserialize)]
 struct RunFailedMessage<'a> {
     #[serde(borrow)]
-    error: Option<Text<'a>>,
+    error: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -232,20 +235,20 @@ struct Empty {}
 impl<'a> OptimizationMessage<'a> {
     fn into_event(self, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
         let mut one = OneOf::new("created, details_changed, display_names_changed, job_linked, deleted");
-        if let Some(Object(created)) = self.created {
+        if let Some(JsonMessage(created)) = self.created {
             one.set(OptimizationChange::Created(Box::new(created.into_created(nulled_numbers)?)))?;
         }
-        if let Some(Object(details)) = self.details_changed {
+        if let Some(JsonMessage(details)) = self.details_changed {
             let (name, description) = (own(details.name), own(details.description));
             one.set(OptimizationChange::DetailsChanged { name, description })?;
         }
-        if let Some(Object(names)) = self.display_names_changed {
+        if let Some(JsonMessage(names)) = self.display_names_changed {
             one.set(OptimizationChange::DisplayNamesChanged {
                 cell_name: own(names.cell_name),
                 parameterized_model_name: own(names.parameterized_model_name),
             })?;
         }
-        if let Some(Object(linked)) = self.job_linked {
+        if let Some(JsonMessage(linked)) = self.job_linked {
             one.set(OptimizationChange::JobLinked { job_id: own(linked.job_id).unwrap_or_default() })?;
         }
         if self.deleted.is_some() {
@@ -293,11 +296,11 @@ impl<'a> JobMessage<'a> {
         if self.waiting.is_some() {
             one.set(JobChange::Waiting)?;
         }
-        if let Some(Object(completed)) = self.completed {
+        if let Some(JsonMessage(completed)) = self.completed {
             let metrics = object("completed.metrics", completed.metrics, nulled_numbers)?;
             one.set(JobChange::Completed { metrics })?;
         }
-        if let Some(Object(failed)) = self.failed {
+        if let Some(JsonMessage(failed)) = self.failed {
             one.set(JobChange::Failed { error: own(failed.error), error_code: own(failed.error_code) })?;
         }
         if self.canceled.is_some() {
@@ -315,7 +318,7 @@ impl<'a> RunMessage<'a> {
         if self.started.is_some() {
             one.set(RunChange::Started)?;
         }
-        if let Some(Object(completed)) = self.completed {
+        if let Some(JsonMessage(completed)) = self.completed {
             one.set(RunChange::Completed {
                 cost: completed.cost.map(|Double(cost)| cost),
                 parameter_values: as_written("completed.parameter_values", completed.parameter_values)?,
@@ -323,13 +326,13 @@ impl<'a> RunMessage<'a> {
                 evaluations: completed.evaluations.map(|Integer(count)| count),
             })?;
         }
-        if let Some(Object(failed)) = self.failed {
+        if let Some(JsonMessage(failed)) = self.failed {
             one.set(RunChange::Failed { error: own(failed.error) })?;
         }
         if self.canceled.is_some() {
             one.set(RunChange::Canceled)?;
         }
-        // The mapping leaves out what is 0.
+        // The mapping omits a field whose value is 0.
         let Integer(run_index) = self.run_index.unwrap_or(Integer(0));
         let run_index = u32::try_from(run_index)
             .map_err(|_| DecodeError::field("run_index", format!("{run_index} is above {}", u32::MAX)))?;
@@ -340,7 +343,7 @@ impl<'a> RunMessage<'a> {
     }
 }
 
-/// Exactly one of a message's events.
+/// Collects exactly one of a message's alternative events.
 struct OneOf<T> {
     names: &'static str,
     value: Option<T>,
@@ -363,8 +366,10 @@ impl<T> OneOf<T> {
     }
 }
 
-fn metadata(message: Option<Object<MetadataMessage<'_>>>) -> Result<Option<PartialMetadata<'_>>, DecodeError> {
-    let Some(Object(message)) = message else { return Ok(None) };
+fn metadata(
+    message: Option<JsonMessage<MetadataMessage<'_>>>,
+) -> Result<Option<PartialMetadata<'_>>, DecodeError> {
+    let Some(JsonMessage(message)) = message else { return Ok(None) };
     Ok(Some(PartialMetadata {
         event_id: own(message.event_id),
         occurred_at: time("metadata.occurred_at", message.occurred_at)?,
@@ -372,12 +377,12 @@ fn metadata(message: Option<Object<MetadataMessage<'_>>>) -> Result<Option<Parti
     }))
 }
 
-fn own(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
-    text.map(|Text(text)| text)
+fn own(text: Option<JsonText<'_>>) -> Option<Cow<'_, str>> {
+    text.map(|JsonText(text)| text)
 }
 
-fn time(field: &str, text: Option<Text<'_>>) -> Result<Option<Timestamp>, DecodeError> {
-    text.map(|Text(text)| parse_time(field, &text)).transpose()
+fn time(field: &str, text: Option<JsonText<'_>>) -> Result<Option<Timestamp>, DecodeError> {
+    text.map(|JsonText(text)| parse_time(field, &text)).transpose()
 }
 
 fn object<'a>(

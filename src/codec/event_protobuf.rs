@@ -1,25 +1,25 @@
-//! Events in protobuf.
+//! Decodes events in protobuf.
 
 use std::borrow::Cow;
 
 use prost::Message;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, Decoded, PartialMetadata, json_object};
+use super::{DecodeError, DecodedPayload, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
-/// What a message says of its event.
+/// The metadata and the body of a message.
 type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
-pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<Decoded<'a>, DecodeError> {
+pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'a>, DecodeError> {
     let mut nulled_numbers = 0;
     let (metadata, body) = match topic {
         Topic::Optimizations => optimization(parse::<v1::OptimizationEvent>(payload)?, &mut nulled_numbers)?,
         Topic::Jobs => job(parse::<v1::JobEvent>(payload)?, &mut nulled_numbers)?,
         Topic::MultistartRuns => run(parse::<v1::MultistartRunEvent>(payload)?)?,
     };
-    Ok(Decoded { metadata, body, nulled_numbers })
+    Ok(DecodedPayload { metadata, body, nulled_numbers })
 }
 
 fn parse<M: Message + Default>(payload: &[u8]) -> Result<M, DecodeError> {
@@ -97,7 +97,7 @@ fn run<'a>(message: v1::MultistartRunEvent) -> Result<Parts<'a>, DecodeError> {
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,
         Some(Event::Completed(completed)) => RunChange::Completed {
             cost: completed.cost,
-            // No reader is shown these, so nothing of them is lost.
+            // No reader sees these values, so that a null among them loses nothing.
             parameter_values: completed.parameter_values.as_ref().map(|o| json_object::from_struct(o, &mut 0)),
             iterations: completed.iterations,
             evaluations: completed.evaluations,

@@ -1,18 +1,19 @@
-//! Which encoding a value is in, and where its payload begins: content-type, the Confluent wire format, the first byte.
+//! Determines a value's encoding and the beginning of its payload, from the content-type, the Confluent wire
+//! format, and the first byte.
 
 use serde::de::IgnoredAny;
 
-use super::{DecodeError, Encoding, not_finite};
+use super::{DecodeError, Encoding, non_finite_numbers};
 use crate::domain::record::Header;
 
-/// The magic byte of the Confluent wire format, which neither JSON nor a protobuf message can begin with.
+/// The magic byte of the Confluent wire format, with which neither JSON nor a protobuf message can begin.
 const CONFLUENT_MAGIC: u8 = 0;
-/// The magic byte and a schema id of four bytes.
+/// The length of the Confluent header: the magic byte and a schema id of four bytes.
 const CONFLUENT_HEADER_LEN: usize = 5;
 /// U+FEFF in UTF-8, which some Windows programs put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Decides the encoding and steps past the Confluent header.
+/// Determines the encoding and skips the Confluent header.
 pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding, &'a [u8]), DecodeError> {
     let Some(&first) = value.first() else {
         return Err(DecodeError::EmptyValue);
@@ -33,8 +34,8 @@ pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding,
     }
 }
 
-/// A header's value as text; the last one where there are several, as Java's clients and CloudEvents have it. `None` where it is
-/// absent, null or empty.
+/// Returns a header's value as text. The last header of the name counts, as in Java's clients and CloudEvents.
+/// `None` if it is absent, null or empty.
 pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a str>, DecodeError> {
     let last = headers.iter().rev().find(|(held, _)| held.eq_ignore_ascii_case(name));
     let value = last.and_then(|(_, value)| *value);
@@ -47,17 +48,17 @@ pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a 
     }
 }
 
-/// The payload from where its JSON begins: behind a byte order mark and white space, if it has them.
+/// Skips a byte order mark and white space before the JSON of a payload.
 pub fn json_text(payload: &[u8]) -> &[u8] {
     let text = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
     let space = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     &text[space..]
 }
 
-/// Whether a text is JSON, numbers that are not finite allowed.
+/// Returns true if the text is JSON, with numbers allowed that are not finite.
 pub fn is_json(text: &str) -> bool {
     let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
-    is_json(text) || not_finite::replaced(text).is_some_and(|(text, _)| is_json(&text))
+    is_json(text) || non_finite_numbers::replace_non_finite(text).is_some_and(|(text, _)| is_json(&text))
 }
 
 fn sniff(payload: &[u8]) -> Encoding {
@@ -65,12 +66,13 @@ fn sniff(payload: &[u8]) -> Encoding {
     if text.first() != Some(&b'{') {
         return Encoding::Protobuf;
     }
-    // What begins with white space may be protobuf too: a line feed is the tag of its first field.
+    // A payload that begins with white space may be protobuf too: a line feed is the tag of its first field.
     let is_json = text.len() == payload.len() || std::str::from_utf8(text).is_ok_and(is_json);
     if is_json { Encoding::Json } else { Encoding::Protobuf }
 }
 
-/// The media type without its parameters. CloudEvents in structured mode are told apart, since they end in `+json`.
+/// Returns the encoding of a media type without its parameters. CloudEvents in structured mode are refused
+/// explicitly, since they end in `+json`.
 fn encoding_of(content_type: &str) -> Result<Encoding, DecodeError> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
@@ -87,8 +89,8 @@ fn encoding_of(content_type: &str) -> Result<Encoding, DecodeError> {
     }
 }
 
-/// Confluent's protobuf payload begins with the path to the message type in its file: a count and as many indexes, all
-/// zigzag varints. A topic has one message type here, so the path is read past.
+/// Skips the path to the message type with which Confluent's protobuf payload begins: a count and as many indexes,
+/// all zigzag varints. A topic has one message type here, so that the path is not needed.
 fn skip_message_indexes(payload: &[u8]) -> Result<&[u8], DecodeError> {
     let bad = || {
         DecodeError::payload("in the Confluent wire format", "its message indexes are cut short or out of range")

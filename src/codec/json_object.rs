@@ -1,4 +1,4 @@
-//! Free JSON objects (`objectives`, `metrics`): kept as text, each number as the contract wants it.
+//! Free JSON objects (`objectives`, `metrics`), kept as text with each number in the contract's form.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,45 +7,47 @@ use prost_types::value::Kind;
 use serde::Serialize as _;
 use serde_json::value::RawValue;
 
-use super::last_of_keys;
-use super::not_finite::string_len;
+use super::duplicate_keys;
+use super::non_finite_numbers::string_len;
 use crate::domain::event::JsonObject;
 
-/// How deep an object may be nested: as deep as protobuf lets messages be. Readers stop at some depth too, and one view
-/// that they cannot parse would cost them the whole page that it is on.
+/// Maximum nesting depth of an object, which is protobuf's own limit for messages. Readers stop at some depth too,
+/// and one view that they cannot parse would cost them the whole page that it is on.
 const DEPTH_LIMIT: usize = 100;
 
-/// Makes a valid JSON text compact: no white space, integers as written, doubles in the shortest form that reads back
-/// the same, of each key the last, and null for numbers that no double holds: their count comes with it. What is compact
-/// already is borrowed.
+/// Makes a valid JSON text compact: no white space, integers as written, doubles in the shortest form that reads
+/// back the same, the last value of each key, and null for numbers that no double holds. Returns the number of
+/// those nulls too. A text that is compact already is borrowed.
 ///
 /// # Errors
-/// A text that is not an object; a string that is no Unicode text (`"\ud800"`); an object nested deeper than [`DEPTH_LIMIT`].
+/// Returns an error for a text that is not an object, for a string that is not Unicode text (`"\ud800"`), and for
+/// an object nested deeper than [`DEPTH_LIMIT`].
 pub fn compact(raw: &RawValue) -> Result<(JsonObject<'_>, u32), String> {
     let text = raw.get();
     if !text.starts_with('{') {
         return Err("is not a JSON object".to_owned());
     }
-    let mut compacted = Compacted::of(text)?;
+    let mut compacted = CompactJson::of(text)?;
     if compacted.has_doubled_keys {
-        compacted = Compacted::of(&last_of_keys::rewritten(text).map_err(|error| error.to_string())?)?;
+        compacted =
+            CompactJson::of(&duplicate_keys::without_duplicate_keys(text).map_err(|error| error.to_string())?)?;
     }
-    let Compacted { text: compacted, nulled_numbers, .. } = compacted;
+    let CompactJson { text: compacted, nulled_numbers, .. } = compacted;
     let object = if compacted == text { Cow::Borrowed(text) } else { Cow::Owned(compacted) };
     Ok((JsonObject(object), nulled_numbers))
 }
 
-struct Compacted {
+struct CompactJson {
     text: String,
     nulled_numbers: u32,
     has_doubled_keys: bool,
 }
 
-impl Compacted {
-    fn of(text: &str) -> Result<Compacted, String> {
+impl CompactJson {
+    fn of(text: &str) -> Result<CompactJson, String> {
         let mut compacted =
-            Compacted { text: String::with_capacity(text.len()), nulled_numbers: 0, has_doubled_keys: false };
-        let mut keys = Keys::default();
+            CompactJson { text: String::with_capacity(text.len()), nulled_numbers: 0, has_doubled_keys: false };
+        let mut keys = KeyTracker::default();
         let mut rest = text;
         while let Some(first) = rest.bytes().next() {
             let len = match first {
@@ -58,7 +60,7 @@ impl Compacted {
                     len
                 }
                 b'-' | b'0'..=b'9' => {
-                    let len = rest.bytes().take_while(|byte| is_of_number(*byte)).count();
+                    let len = rest.bytes().take_while(|byte| is_number_byte(*byte)).count();
                     compacted.push_number(&rest[..len]);
                     rest = &rest[len..];
                     continue;
@@ -88,21 +90,21 @@ impl Compacted {
             self.text.push_str(literal);
             return;
         }
-        // What is too large for a double parses as infinite.
+        // A number that is too large for a double parses as infinite.
         push_double(&mut self.text, literal.parse().unwrap_or(f64::NAN), &mut self.nulled_numbers);
     }
 }
 
 /// The keys of the objects and lists that are open.
 #[derive(Default)]
-struct Keys<'a> {
-    /// The number of each that is open: they are counted as they are entered.
+struct KeyTracker<'a> {
+    /// The number of each open object or list. They are counted as they are entered.
     open: Vec<u32>,
     entered: u32,
     seen: HashSet<(u32, Cow<'a, str>), foldhash::fast::RandomState>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> KeyTracker<'a> {
     fn enter(&mut self) -> Result<(), String> {
         self.entered += 1;
         self.open.push(self.entered);
@@ -116,7 +118,7 @@ impl<'a> Keys<'a> {
         self.open.pop();
     }
 
-    /// Whether this is the first key of this name in its object.
+    /// Returns true if this is the first key of this name in its object.
     fn is_new(&mut self, quoted: &'a str) -> bool {
         let key = match quoted.contains('\\') {
             true => serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned),
@@ -126,7 +128,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A raw value's strings have not been looked into: their escapes may name halves of a pair of surrogates.
+/// Checks a string whose escapes may name halves of a surrogate pair: serde does not look into the strings of a
+/// raw value.
 fn check_string(quoted: &str) -> Result<(), String> {
     if quoted.contains("\\u") && serde_json::from_str::<String>(quoted).is_err() {
         return Err(format!("has the text {quoted:.64}, which is not Unicode"));
@@ -134,20 +137,20 @@ fn check_string(quoted: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_of_number(byte: u8) -> bool {
+fn is_number_byte(byte: u8) -> bool {
     matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
 }
 
-/// Never NaN: what JSON cannot say is null, and counted.
+/// Writes a number, or null for one that JSON cannot express, which is counted.
 fn push_double(out: &mut String, number: f64, nulled_numbers: &mut u32) {
     *nulled_numbers += u32::from(!number.is_finite());
-    // serde_json writes the shortest form that reads back the same, and null for what is not finite.
+    // serde_json writes the shortest form that reads back the same, and null for a number that is not finite.
     out.push_str(&serde_json::to_string(&number).unwrap_or_else(|_| "null".to_owned()));
 }
 
-/// The text of a protobuf struct. Its numbers are all doubles: a whole one is written as the integer that it means.
-/// Keys are in their sorted order, so that one event always gives one text.
-/// Counts the numbers that are null in it, as no number of JSON's is what they are.
+/// Returns the text of a protobuf struct. Its numbers are all doubles, so that a whole one is written as an
+/// integer. Keys are sorted, so that one event always gives one text. `nulled_numbers` counts the numbers that
+/// become null because JSON has no such number.
 pub fn from_struct(object: &prost_types::Struct, nulled_numbers: &mut u32) -> JsonObject<'static> {
     let mut text = String::new();
     push_fields(&mut text, object, nulled_numbers);
@@ -187,7 +190,8 @@ fn push_value(out: &mut String, value: &prost_types::Value, nulled_numbers: &mut
     }
 }
 
-/// Whole numbers up to 2^53 are exact in a double; beyond, the digits would claim a precision that is not there.
+/// Writes a double as an integer if it is whole and at most 2^53. Beyond that, the digits would claim a precision
+/// that a double does not have.
 fn push_struct_number(out: &mut String, number: f64, nulled_numbers: &mut u32) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() <= EXACT && !(number == 0.0 && number.is_sign_negative()) {

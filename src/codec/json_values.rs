@@ -1,5 +1,5 @@
-//! What the fields of the proto3 JSON mapping hold: objects, texts, integers and doubles, each in every way in which the
-//! mapping writes it.
+//! The field types of the proto3 JSON mapping: objects, texts, integers and doubles, each in every form that the
+//! mapping allows.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,67 +10,68 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A message, which JSON writes as an object; serde's derive alone would take an array too.
-pub struct Object<T>(pub T);
+/// A message, which JSON writes as an object. serde's derive alone would accept an array too.
+pub struct JsonMessage<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonMessage<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonMessage<T>, D::Error> {
         struct ObjectVisitor<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
+            type Value = JsonMessage<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JsonMessage<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(JsonMessage)
             }
         }
         deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
-/// A string, borrowed where it has no escapes. (Derived code borrows a `Cow` only outside an `Option`.)
-pub struct Text<'a>(pub Cow<'a, str>);
+/// A string, borrowed if it has no escapes. (Derived code borrows a `Cow` only outside an `Option`.)
+pub struct JsonText<'a>(pub Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonText<'a>, D::Error> {
         struct TextVisitor;
         impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
+            type Value = JsonText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<JsonText<'de>, E> {
+                Ok(JsonText(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+            fn visit_str<E: Error>(self, text: &str) -> Result<JsonText<'de>, E> {
+                Ok(JsonText(Cow::Owned(text.to_owned())))
             }
         }
         deserializer.deserialize_str(TextVisitor)
     }
 }
 
-/// An unsigned integer: a number, or one in a string. The mapping allows a fraction of zeros and an exponent in both.
+/// An unsigned integer: a number, or one in a string. The mapping allows a fraction of zeros and an exponent in
+/// both.
 pub struct Integer(pub u64);
 
 impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Integer, D::Error> {
         let literal = <&RawValue>::deserialize(deserializer)?.get();
-        let number = unquoted(literal).unwrap_or(Cow::Borrowed(literal));
+        let number = string_literal_text(literal).unwrap_or(Cow::Borrowed(literal));
         integer_of(&number).map(Integer).ok_or_else(|| {
             D::Error::invalid_value(Unexpected::Other(literal), &"an unsigned integer, or one in a string")
         })
     }
 }
 
-/// What a literal means that is a string; `None` for any other.
-fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
+/// Returns the text of a string literal; `None` for any other literal.
+fn string_literal_text(literal: &str) -> Option<Cow<'_, str>> {
     let text = literal.strip_prefix('"')?.strip_suffix('"')?;
     if text.contains('\\') {
         serde_json::from_str(literal).ok().map(Cow::Owned)
@@ -79,7 +80,8 @@ fn unquoted(literal: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The integer that a decimal number is, computed from its digits: a double would be exact up to 2^53 only.
+/// Returns the integer that a decimal number is equal to. It computes with digits, because a double is exact only
+/// up to 2^53.
 fn integer_of(number: &str) -> Option<u64> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
@@ -115,12 +117,13 @@ pub struct Double(pub f64);
 impl<'de> Deserialize<'de> for Double {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Double, D::Error> {
         let literal = <&RawValue>::deserialize(deserializer)?.get();
-        let double = match unquoted(literal).as_deref() {
+        let double = match string_literal_text(literal).as_deref() {
             Some("NaN") => Some(f64::NAN),
             Some("Infinity") => Some(f64::INFINITY),
             Some("-Infinity") => Some(f64::NEG_INFINITY),
             Some(text) => serde_json::from_str(text).ok(),
-            // Whatever parses as a number here is one of JSON's. What is too large for a double is infinite.
+            // A literal that parses here is one of JSON's numbers. One that is too large for a double becomes
+            // infinite.
             None => literal.parse().ok(),
         };
         double

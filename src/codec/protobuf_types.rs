@@ -1,4 +1,4 @@
-//! The types that `build.rs` makes of `proto/`.
+//! The types that `build.rs` generates from `proto/`.
 
 #[expect(clippy::large_enum_variant, reason = "generated; one message at a time is encoded or decoded")]
 pub mod v1 {

@@ -229,7 +229,7 @@ fn a_setting_that_correctness_rests_on_is_refused_by_name_with_the_reason() {
         ),
         &[],
         &[
-            "number 1, \"enable.auto.commit\", cannot be set: optview tells the group's offsets itself",
+            "number 1, \"enable.auto.commit\", cannot be set: optview commits the group's offsets itself",
             "number 2, \"group.id\", cannot be set: use --group-id",
             "number 3 has no `=`",
         ],

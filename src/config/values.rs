@@ -85,7 +85,7 @@ pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     let Some((name, partition, offset)) = position() else {
         return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs/0@41".into());
     };
-    match topics.called(name) {
+    match topics.topic_of(name) {
         Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
         None => {
             let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
@@ -212,7 +212,7 @@ pub fn directory_anywhere(text: &str) -> Parsed<PathBuf> {
 pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
     let directory = directory(text)?;
     match Manifest::read(&directory) {
-        Ok(manifest) => Ok((directory, manifest.names())),
+        Ok(manifest) => Ok((directory, manifest.topic_names())),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
 }

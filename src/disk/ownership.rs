@@ -1,5 +1,5 @@
-//! Whose files are: what the system refuses because of that, in words that name the file, its owner, and what helps;
-//! and that nobody leaves files in a directory which its owner could not open.
+//! The ownership of files: messages for refused access that name the file, its owner and the remedy, and a check that no process
+//! leaves files in a directory that the directory's owner could not open.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
-/// A directory whose files belong to somebody else than who would write there.
+/// The error for a directory whose files belong to another user than the one that would write there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{path} belongs to {owner}, and this runs as {own}: {owner} could not open what it would make there. Run it as that user \
@@ -23,7 +23,7 @@ use rustix::process::geteuid;
 )]
 pub struct OtherOwner {
     pub directory: PathBuf,
-    /// What belongs to somebody else.
+    /// The path that belongs to another user.
     pub path: PathBuf,
     pub owner: u32,
     pub group: u32,
@@ -31,12 +31,12 @@ pub struct OtherOwner {
     pub own: u32,
 }
 
-/// Checks that the process does not write as root to a directory that belongs to another user, who could not open what
-/// it would make. `path` is what tells whose the directory is: it, or a file in it that is as old. Any other user makes
-/// only what the directory's owner has let them make, which is left to the system.
+/// Checks that the process does not write as root to a directory that belongs to another user, who could not open the new
+/// files. `path` shows whose the directory is: it is the directory, or a file in it that is as old. Users other than root can
+/// write only where the directory's owner has let them, which is left to the system.
 ///
 /// # Errors
-/// Fails where the path belongs to another user. A path that cannot be looked at is no failure here: opening it will be one.
+/// Fails if the path belongs to another user. A path that cannot be examined is no failure here: opening it will fail.
 pub fn check_owner(directory: &Path, path: &Path) -> Result<(), OtherOwner> {
     let Ok(found) = fs::metadata(path) else { return Ok(()) };
     check_owner_as(geteuid().as_raw(), directory, path, &found)
@@ -50,12 +50,12 @@ fn check_owner_as(own: u32, directory: &Path, path: &Path, found: &Metadata) -> 
     Err(OtherOwner { directory, path, owner: found.uid(), group: found.gid(), own })
 }
 
-/// Takes from a file or directory of this user what others, who are neither its owner nor in its group, may do with it.
-/// The group keeps its rights: they are given on purpose, as `fsGroup` of Kubernetes does. True where something was
-/// taken.
+/// Removes the rights of others, who are neither owner nor in the group, from a file or directory of this user.
+/// The group keeps its rights: they are given on purpose, as `fsGroup` of Kubernetes does. Returns true if the mode was
+/// changed.
 ///
 /// # Errors
-/// Fails where the path cannot be looked at, or its mode cannot be changed.
+/// Fails if the path cannot be examined, or its mode cannot be changed.
 pub fn close_to_others(path: &Path) -> io::Result<bool> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -69,8 +69,7 @@ pub fn close_to_others(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Says of an error for want of permission which file it is about, whose that is, and what helps, as the end of a
-/// message. Empty for any other error.
+/// Returns the end of a message about refused access: the file, its owner, and the remedy. It is empty for any other error.
 pub fn permission_remedy(path: &Path, error: &io::Error) -> String {
     if error.kind() != ErrorKind::PermissionDenied {
         return String::new();
@@ -89,8 +88,8 @@ pub fn permission_remedy(path: &Path, error: &io::Error) -> String {
     format!("; {shown} belongs to {owner} with mode {mode:04o}, and this runs as {}: {helps}", user(own))
 }
 
-/// The file or directory that the process may not use as it must: the path itself, the first entry of it that is
-/// refused, or the directory that is in the way.
+/// Finds the file or directory that the process may not use as it must: the path itself, the first of its entries that is
+/// refused, or the directory above that is closed.
 fn refused(path: &Path) -> Option<PathBuf> {
     let (all, pass) = (Access::READ_OK | Access::WRITE_OK, Access::EXEC_OK);
     let may = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
@@ -104,13 +103,13 @@ fn refused(path: &Path) -> Option<PathBuf> {
     }
     let entries = fs::read_dir(there).into_iter().flatten().flatten().map(|entry| entry.path());
     let entry = entries.into_iter().find(|entry| !may(entry, all));
-    // Making and removing a file is up to its directory.
+    // Creating and removing a file needs rights on its directory.
     entry
         .or_else(|| there.parent().filter(|parent| !may(parent, all)).map(Path::to_path_buf))
         .or(Some(there.to_owned()))
 }
 
-/// A user as people know one.
+/// Formats a user with its name, if it has one, and its id.
 fn user(id: u32) -> String {
     match name_of(id) {
         Some(name) => format!("{name} (uid {id})"),
@@ -118,7 +117,7 @@ fn user(id: u32) -> String {
     }
 }
 
-/// How a command is run as a user, who may have no name on this machine, as in containers.
+/// Returns the command line that runs optview as a user, who may have no name on this machine, as in containers.
 fn run_as(user: u32, group: u32) -> String {
     match name_of(user) {
         Some(name) => format!("`sudo -u {name} optview ...`"),
@@ -126,7 +125,7 @@ fn run_as(user: u32, group: u32) -> String {
     }
 }
 
-/// The name of a user of this machine itself.
+/// Looks up a user's name in `/etc/passwd`.
 fn name_of(id: u32) -> Option<String> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     users.lines().find_map(|line| {

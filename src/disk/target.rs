@@ -1,5 +1,5 @@
-//! Files that are written where somebody said: nothing that is no regular file is ever written to or replaced, and one
-//! that is there only where that was asked for.
+//! Files that are written to a path from the command line. Only regular files are ever written to or replaced, and an existing
+//! file only if the user requested it.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// Why a file cannot be written under a name.
+/// The reason for which a file cannot be written at a path.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     #[error("{path} is {what}, and is left as it is: give the name of a file", path = path.display())]
@@ -19,12 +19,12 @@ pub enum TargetError {
     Io { path: PathBuf, error: io::Error },
 }
 
-/// Checks that a file may be written under a name. `replace` says whether a file that is there may be replaced.
+/// Checks that a file may be written at a path. An existing file may be replaced if `replace` is true.
 ///
 /// # Errors
-/// Where something else is there, or a file that may not be replaced.
+/// Fails if something other than a regular file is there, or a file that may not be replaced.
 pub fn check_target(path: &Path, replace: bool) -> Result<(), TargetError> {
-    // Of a link, the link counts: it would be replaced, and not what it leads to.
+    // A link itself is checked, since it would be replaced, and not the file that it leads to.
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -37,11 +37,11 @@ pub fn check_target(path: &Path, replace: bool) -> Result<(), TargetError> {
     }
 }
 
-/// Opens a file to read and write it, and makes it where it is missing. Never follows a link, and never waits, as it
-/// would for a FIFO that nobody reads.
+/// Opens a file to read and write it, and creates it if it is missing. It never follows a link, and never waits, as opening
+/// a FIFO would.
 ///
 /// # Errors
-/// Where that cannot be, or where it is no regular file.
+/// Fails if the file cannot be opened, or is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = File::options();

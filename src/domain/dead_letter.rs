@@ -1,35 +1,35 @@
-//! A record that could not be understood, kept whole unless it is very large.
+//! A dead letter is a record that could not be decoded. It is kept whole unless it is very large.
 
 use serde::{Deserialize, Serialize};
 
 use super::position::Position;
 
-/// How much of a record's value is kept: 1 MiB.
+/// Maximum number of bytes that are kept of a record's value: 1 MiB.
 pub const VALUE_LIMIT: usize = 1 << 20;
 
-/// How much of its key is kept, and of its headers together: 64 KiB each.
+/// Maximum number of bytes that are kept of a record's key, and of its headers together: 64 KiB each.
 pub const KEY_LIMIT: usize = 64 << 10;
 pub const HEADERS_LIMIT: usize = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub position: Position,
-    /// Milliseconds since 1970, as Kafka has it; `None` where the record has none.
+    /// The record's timestamp in milliseconds since 1970; `None` if it has none.
     pub timestamp_millis: Option<i64>,
-    /// The first [`KEY_LIMIT`] bytes; `None` for a null key.
+    /// The first [`KEY_LIMIT`] bytes of the key; `None` for a null key.
     pub key: Option<Vec<u8>>,
-    /// Name and value, in the record's order, as long as they have [`HEADERS_LIMIT`] bytes at the most.
+    /// Names and values of the headers in the record's order, up to [`HEADERS_LIMIT`] bytes together.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// The first [`VALUE_LIMIT`] bytes; `None` for a null value.
+    /// The first [`VALUE_LIMIT`] bytes of the value; `None` for a null value.
     pub value: Option<Vec<u8>>,
-    /// The value's whole length in bytes.
+    /// The whole value's length in bytes.
     pub value_len: u64,
-    /// Which field could not be understood, and why.
+    /// The field that could not be decoded, and the reason.
     pub reason: String,
 }
 
 impl DeadLetter {
-    /// How many bytes it has in memory, about.
+    /// Approximate size in memory in bytes.
     pub fn size(&self) -> usize {
         let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + len(value));

@@ -1,19 +1,19 @@
-//! The events, decoded. Texts are borrowed from the record where they can be: most events change one small thing, and
-//! copying what is not kept is what a fast fold must not do.
+//! Decoded events. Texts are borrowed from the record if possible: most events change one small thing, and a fast
+//! fold must not copy what it does not keep.
 
 use std::borrow::Cow;
 
 use super::position::{Position, Topic};
 use super::timestamp::Timestamp;
 
-/// An event with the place it was read from.
+/// An event with the position that it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope<'a> {
     pub event: Event<'a>,
     pub position: Position,
-    /// Kafka's time of the record, in milliseconds since 1970; `None` if it has none.
+    /// Kafka's timestamp of the record, in milliseconds since 1970; `None` if it has none.
     pub written_millis: Option<i64>,
-    /// How many numbers of the event's free objects are null, since no number of JSON's is what was written (`NaN`).
+    /// Number of numbers in the event's free objects that became null because JSON has no such number (`NaN`).
     pub nulled_numbers: u32,
 }
 
@@ -25,10 +25,10 @@ pub struct Event<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata<'a> {
-    /// Empty only for a null value on the optimizations topic, which carries no event.
+    /// The event's id. It is empty only for a null value on the optimizations topic, which carries no event.
     pub event_id: Cow<'a, str>,
     pub occurred_at: Timestamp,
-    /// 0: the producer has none.
+    /// The producer's sequence number; 0 if it has none.
     pub sequence: u64,
 }
 
@@ -40,7 +40,7 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
-    /// The topic whose message this is.
+    /// Returns the topic of this kind of message.
     pub fn topic(&self) -> Topic {
         match self {
             Body::Optimization { .. } => Topic::Optimizations,
@@ -49,7 +49,7 @@ impl Body<'_> {
         }
     }
 
-    /// The kind of event, as the contract on the topics names it.
+    /// Returns the kind of event as the contract on the topics names it.
     pub fn kind(&self) -> &'static str {
         match self {
             Body::Optimization { change, .. } => match change {
@@ -80,12 +80,12 @@ impl Body<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum OptimizationChange<'a> {
     Created(Box<OptimizationCreated<'a>>),
-    /// `None`: unchanged. `Some("")`: set to empty.
+    /// A change of texts: `None` leaves one unchanged, and `Some("")` sets it to empty.
     DetailsChanged {
         name: Option<Cow<'a, str>>,
         description: Option<Cow<'a, str>>,
     },
-    /// `None`: unchanged. `Some("")`: set to empty.
+    /// A change of texts: `None` leaves one unchanged, and `Some("")` sets it to empty.
     DisplayNamesChanged {
         cell_name: Option<Cow<'a, str>>,
         parameterized_model_name: Option<Cow<'a, str>>,
@@ -103,7 +103,7 @@ pub struct OptimizationCreated<'a> {
     pub name: Option<Cow<'a, str>>,
     pub description: Option<Cow<'a, str>>,
     pub kind: Option<Cow<'a, str>>,
-    /// `None`: the event's `occurred_at`.
+    /// Time of the creation; `None` for the event's `occurred_at`.
     pub created_at: Option<Timestamp>,
     pub created_by_email: Option<Cow<'a, str>>,
     pub cell_spec_id: Option<Cow<'a, str>>,
@@ -125,14 +125,14 @@ pub enum JobChange<'a> {
     Canceled,
 }
 
-/// What a run did. The view shows how many runs there are and no more; the rest is decoded because a record that
-/// breaks the contract must be seen, and is then let go.
+/// A change of a run. The view shows only the number of runs. The rest is decoded because a record that breaks the
+/// contract must be noticed, and is then dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunChange<'a> {
     Started,
     Completed {
         cost: Option<f64>,
-        /// A JSON object's text, as it was written.
+        /// A JSON object's text as it was written.
         parameter_values: Option<JsonObject<'a>>,
         iterations: Option<u64>,
         evaluations: Option<u64>,
@@ -143,7 +143,7 @@ pub enum RunChange<'a> {
     Canceled,
 }
 
-/// The text of a JSON object: compact, valid, every number as the contract wants it (an integer as written, a double
-/// in its shortest form that reads back the same). Made by `codec` only.
+/// The text of a JSON object: compact, valid, every number in the contract's form (an integer as written, a double
+/// in its shortest form that reads back the same). Only `codec` makes one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JsonObject<'a>(pub Cow<'a, str>);

@@ -1,5 +1,5 @@
-//! The fold: one event joined into the records in memory. Total and pure. Applying is taking maxima, so any order, any
-//! repetition and any batching of the same events gives the same records.
+//! The fold joins one event into the records in memory. It is total and pure. Applying an event means taking
+//! maxima, so that any order, repetition and batching of the same events gives the same records.
 
 use std::sync::Arc;
 
@@ -7,46 +7,48 @@ use smallvec::SmallVec;
 
 use super::event::{Body, Envelope, JobChange, OptimizationChange};
 use super::job::{self, Job};
-use super::optimization::{Created, Optimization, Part};
-use super::outranked::Outranked;
+use super::optimization::{CreationFacts, Optimization, OptimizationPart};
+use super::outranking::Outranking;
 use super::position::Topic;
 use super::register::{Register, Stamp, Version};
-use super::working::{Key, WorkingSet};
+use super::working_set::{RecordKey, WorkingSet};
 
-/// What became of an event.
+/// The result of applying an event.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum FoldStep {
     Done(Effects),
-    /// Nothing was changed: load this, and apply the event again.
-    Needs(Key),
+    /// Nothing was changed. The caller must load this record and apply the event again.
+    Needs(RecordKey),
 }
 
-/// What an operator wants counted. Not part of any record: a replayed event shows its effects again, or none.
+/// The effects of an event that operators want counted. They belong to no record: a replayed event has the same
+/// effects again, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Something in memory differs from before.
+    /// The event changed something in memory.
     pub changed: bool,
-    /// A job or run event whose job no optimization links yet.
+    /// The event is of a job that no optimization links yet.
     pub unlinked: bool,
-    /// A job or run event that names an optimization other than the one that links its job.
+    /// The event names another optimization than the one that links its job.
     pub mismatched: bool,
-    /// A status that the job should not have taken.
+    /// The job should not have taken this status.
     pub irregular: bool,
-    /// A deletion of an optimization that was never created, nor deleted before.
+    /// The event deletes an optimization that was never created, nor deleted before.
     pub deleted_nothing: bool,
-    /// An event that lost although it is newer: nearly always this one. Not set again when the same event is seen again.
-    pub outranked: Option<Box<Outranked>>,
+    /// An event that lost although it is newer, which is nearly always the applied one. A replay of the same event
+    /// does not set it again.
+    pub outranked: Option<Box<Outranking>>,
 }
 
 /// Joins one event into the records in memory.
-pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
+pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
     let Envelope { event, position, written_millis, .. } = envelope;
     let metadata = &event.metadata;
     let stamp = |rank| Stamp::new(metadata, rank, *position).written_at(*written_millis);
     match &event.body {
         Body::Optimization { optimization_id, change } => {
             let Some(slot) = working.optimization_slot(optimization_id) else {
-                return Step::Needs(Key::Optimization(Arc::from(optimization_id.as_ref())));
+                return FoldStep::Needs(RecordKey::Optimization(Arc::from(optimization_id.as_ref())));
             };
             apply_to_optimization(working, slot, change, stamp(0), event.body.kind())
         }
@@ -56,7 +58,7 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Step {
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
-            // All of a run's events say the same to the view: there is such a run.
+            // All events of a run mean the same to the view: the run exists.
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| Effects {
                 changed: job.apply_run(*run_index, change, metadata, *position),
                 ..Effects::default()
@@ -74,16 +76,16 @@ fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &st
     let irregular = changed && at.is_ok_and(|at| job::is_irregular(history, at));
     let outranked = job.outranked().filter(|(event, _)| known.as_ref() != Some(&event.version));
     let outranked = outranked.map(|(event, winner)| {
-        // It may be one that came before, and that this one now wins over.
+        // The outranked event may be an earlier one that the applied event has just overtaken.
         let held = history.iter().find(|held| held.stamp.version == event.version);
         let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
-        report(Topic::Jobs, kind, job_id, event, winner)
+        outranked_event(Topic::Jobs, kind, job_id, event, winner)
     });
     Effects { changed, irregular, outranked, ..Effects::default() }
 }
 
-fn report(topic: Topic, kind: &'static str, id: &str, event: &Stamp, winner: &Stamp) -> Box<Outranked> {
-    Box::new(Outranked { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
+fn outranked_event(topic: Topic, kind: &'static str, id: &str, event: &Stamp, winner: &Stamp) -> Box<Outranking> {
+    Box::new(Outranking { topic, kind, id: id.into(), event: event.clone(), winner: winner.clone() })
 }
 
 fn apply_to_job(
@@ -91,9 +93,9 @@ fn apply_to_job(
     job_id: &str,
     named: Option<&str>,
     change: impl FnOnce(&mut Job) -> Effects,
-) -> Step {
+) -> FoldStep {
     let Some(slot) = working.ready_job_slot(job_id) else {
-        return Step::Needs(Key::Job(Arc::from(job_id)));
+        return FoldStep::Needs(RecordKey::Job(Arc::from(job_id)));
     };
     if let Some(home) = working.jobs[slot].home {
         let record = working.change_optimization(home);
@@ -102,10 +104,10 @@ fn apply_to_job(
             effects.mismatched = *named != *record.id;
             effects.changed |= match effects.mismatched {
                 true => record.job.name(named),
-                false => record.job.name_home(&record.id),
+                false => record.job.note_named_home(&record.id),
             };
         }
-        return Step::Done(effects);
+        return FoldStep::Done(effects);
     }
     let parked = working.change_job(slot).parked.get_or_insert_default();
     let job = Arc::make_mut(parked);
@@ -122,7 +124,7 @@ fn apply_to_job(
             working.change_optimization(claimant).job = Job::clone(&parked);
         }
     }
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
 fn apply_to_optimization(
@@ -131,15 +133,15 @@ fn apply_to_optimization(
     change: &OptimizationChange<'_>,
     stamp: Stamp,
     kind: &'static str,
-) -> Step {
+) -> FoldStep {
     let record = &working.optimizations[slot].record;
-    let known: Vec<(Part, Version)> =
+    let known: Vec<(OptimizationPart, Version)> =
         record.outranked().map(|(part, event, _)| (part, event.version.clone())).collect();
     let deletes = matches!(change, OptimizationChange::Deleted);
     let deleted_nothing = deletes && record.created.is_none() && record.deleted.is_none();
     let version = stamp.version.clone();
     let mut effects = match apply_change(working, slot, change, stamp) {
-        Step::Done(effects) => effects,
+        FoldStep::Done(effects) => effects,
         needs => return needs,
     };
     effects.deleted_nothing = deleted_nothing;
@@ -149,18 +151,18 @@ fn apply_to_optimization(
     let outranked = record.outranked().find(|(part, event, _)| !is_known(*part, event));
     effects.outranked = outranked.map(|(part, event, winner)| {
         let kind = if event.version == version { kind } else { record.kind_of(part, event) };
-        report(Topic::Optimizations, kind, &record.id, event, winner)
+        outranked_event(Topic::Optimizations, kind, &record.id, event, winner)
     });
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
-fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChange<'_>, stamp: Stamp) -> Step {
+fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChange<'_>, stamp: Stamp) -> FoldStep {
     let mut linked = Effects::default();
     if let OptimizationChange::Created(created) = change
         && let Some(job_id) = &created.job_id
     {
         match apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp.clone()) {
-            Step::Done(effects) => linked = effects,
+            FoldStep::Done(effects) => linked = effects,
             needs => return needs,
         }
     }
@@ -168,7 +170,7 @@ fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChan
         return apply_link(working, slot, &Arc::from(job_id.as_ref()), stamp);
     }
     let changed = apply_to_record(working.change_optimization(slot), change, stamp);
-    Step::Done(Effects { changed: changed || linked.changed, ..linked })
+    FoldStep::Done(Effects { changed: changed || linked.changed, ..linked })
 }
 
 fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, stamp: Stamp) -> bool {
@@ -177,7 +179,7 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
     };
     match change {
         OptimizationChange::Created(created) => {
-            let value = Created::new(created, stamp.version.occurred_at);
+            let value = CreationFacts::new(created, stamp.version.occurred_at);
             Register::join(&mut record.created, Register::new(value, stamp))
         }
         OptimizationChange::DetailsChanged { name, description } => {
@@ -192,11 +194,12 @@ fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, s
     }
 }
 
-/// Links a job, and moves the states of the jobs whose place that changes.
-fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> Step {
-    // Known links too: a crash may have left a state parked that is the optimization's already.
+/// Links a job, and moves the states of the jobs whose home changes by it.
+fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: Stamp) -> FoldStep {
+    // The job is needed even for a known link: a crash may have left a state parked that the optimization already
+    // has.
     if working.ready_job_slot(job_id).is_none() {
-        return Step::Needs(Key::Job(job_id.clone()));
+        return FoldStep::Needs(RecordKey::Job(job_id.clone()));
     }
     let record = &working.optimizations[slot].record;
     if !record.would_link(job_id, &stamp) {
@@ -204,7 +207,7 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
         if changed {
             working.change_optimization(slot).note_latest_link(stamp);
         }
-        return Step::Done(Effects { changed, ..Effects::default() });
+        return FoldStep::Done(Effects { changed, ..Effects::default() });
     }
     let mut affected: SmallVec<[Arc<str>; 3]> = SmallVec::new();
     for id in [Some(job_id), record.linked_job(), record.displaced_by(job_id)].into_iter().flatten() {
@@ -216,27 +219,27 @@ fn apply_link(working: &mut WorkingSet, slot: usize, job_id: &Arc<str>, stamp: S
     for id in &affected {
         match working.ready_job_slot(id) {
             Some(slot) => slots.push(slot),
-            None => return Step::Needs(Key::Job(id.clone())),
+            None => return FoldStep::Needs(RecordKey::Job(id.clone())),
         }
     }
     let states: SmallVec<[Job; 3]> = slots.iter().map(|&job| detach(working, job)).collect();
     let record = working.change_optimization(slot);
     record.job = Job::default();
     record.link(job_id, stamp);
-    // All but the first link of the job linked now.
+    // The optimization now holds the state only of the job that it links now.
     for (id, &job) in affected.iter().zip(&slots) {
         if !working.links_now(slot, id) {
-            working.leave(job, slot);
+            working.note_left(job, slot);
         }
     }
     let mut effects = Effects { changed: true, ..Effects::default() };
     for (&job, state) in slots.iter().zip(states) {
         effects.mismatched |= attach(working, job, state, slot);
     }
-    Step::Done(effects)
+    FoldStep::Done(effects)
 }
 
-/// Takes a job's state from where it lives.
+/// Takes a job's state from its present place.
 fn detach(working: &mut WorkingSet, job: usize) -> Job {
     match working.jobs[job].home {
         Some(home) => std::mem::take(&mut working.change_optimization(home).job),
@@ -244,8 +247,8 @@ fn detach(working: &mut WorkingSet, job: usize) -> Job {
     }
 }
 
-/// Puts a job's state where it belongs now that the links of `changed` are other than they were. True where the job
-/// names an optimization that does not link it.
+/// Puts a job's state into its place after the links of `changed` have changed. Returns true if the job names an
+/// optimization that does not link it.
 fn attach(working: &mut WorkingSet, job: usize, state: Job, changed: usize) -> bool {
     let id = working.jobs[job].id.clone();
     let links = working.optimizations[changed].record.links_job(&id);

@@ -1,4 +1,4 @@
-//! What is known of one job: its statuses, how it ended, and its runs.
+//! The state of one job: its statuses, its outcome, and its runs.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::event::{JobChange, Metadata, RunChange};
-use super::outranked::{Latest, later};
+use super::outranking::{LatestEvent, later_of};
 use super::position::Position;
 use super::register::Stamp;
 use super::runs::{LastRun, RunSet};
 use super::view::Status;
 
-/// How many of a job's statuses are kept; the oldest by version are dropped first.
+/// Maximum number of statuses that are kept of a job. The oldest by version are dropped first.
 pub const HISTORY_LIMIT: usize = 64;
 
-/// So many statuses are not worth being counted in bytes.
+/// Number of statuses up to which a history is too small to be counted in bytes.
 const USUAL_HISTORY: usize = 8;
 
-/// The status a job's event gives it.
+/// The status that a job's event gives the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobStatus {
     Pending,
@@ -30,7 +30,7 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
-    /// Orders statuses where neither sequence nor time does: pending < waiting < processing < the terminal ones.
+    /// Orders statuses of equal sequence and time: pending < waiting < processing < the terminal ones.
     pub fn rank(self) -> u8 {
         match self {
             JobStatus::Pending => 0,
@@ -40,8 +40,8 @@ impl JobStatus {
         }
     }
 
-    /// What a reader of the optimization is told.
-    pub fn shown(self) -> Status {
+    /// Returns the status that a reader of the optimization sees.
+    pub fn view_status(self) -> Status {
         match self {
             JobStatus::Pending => Status::Queued,
             JobStatus::Waiting | JobStatus::Processing => Status::Running,
@@ -51,7 +51,7 @@ impl JobStatus {
         }
     }
 
-    /// As the contract on the topics names it.
+    /// Returns the name of the status in the contract on the topics.
     pub const fn as_str(self) -> &'static str {
         match self {
             JobStatus::Pending => "pending",
@@ -63,18 +63,18 @@ impl JobStatus {
         }
     }
 
-    /// Whether a job may go from `self` to `next`. Once ended, it can only be submitted again.
+    /// Returns true if a job may go from `self` to `next`. A job that has ended can only be submitted again.
     pub fn may_become(self, next: JobStatus) -> bool {
         self == next || self.rank() < 3 || next == JobStatus::Pending
     }
 }
 
-/// What came with a status.
+/// The data that came with a job's status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     #[default]
     None,
-    /// A JSON object's text, or nothing.
+    /// `metrics` is a JSON object's text, if any.
     Completed {
         metrics: Option<Box<str>>,
     },
@@ -91,25 +91,28 @@ pub struct Transition {
     pub stamp: Stamp,
 }
 
-/// A join-semilattice: every field only grows, whatever the order in which events are applied.
+/// The state of a job, which is a join-semilattice: every field only grows, whatever the order in which events are
+/// applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Ascending by version, the greatest [`HISTORY_LIMIT`]. The last is the job's status register.
+    /// The statuses ascending by version, at most the greatest [`HISTORY_LIMIT`]. The last one is the job's status
+    /// register.
     history: Vec<Transition>,
-    /// The value of the last of `history`.
+    /// The outcome of the last status in `history`.
     outcome: Outcome,
     pub runs: RunSet,
-    /// The run of the greatest index, and the first event of it. Boxed: jobs in memory are many, and this is seldom looked at.
+    /// The run with the greatest index, with its first event. It is boxed because many jobs are in memory and this
+    /// is seldom read.
     last_run: Option<Box<LastRun>>,
-    /// The optimizations that events of this job named: the two least. Two suffice to tell whether all named the one
-    /// that links the job.
+    /// The least two of the optimizations that the job's events named. Two suffice to decide whether all named the
+    /// one that links the job.
     named: SmallVec<[Arc<str>; 1]>,
-    /// The latest of its statuses by time, where it is not the last of `history`.
-    latest: Latest,
+    /// The job's latest status by time, unless it is the last of `history`.
+    latest: LatestEvent,
 }
 
 impl Job {
-    /// Takes a status. True where that changed anything.
+    /// Applies a status. Returns true if that changed anything.
     pub fn apply(&mut self, change: &JobChange<'_>, stamp: Stamp) -> bool {
         let status = status_of(change);
         let latest = self.latest_with(&stamp);
@@ -120,26 +123,27 @@ impl Job {
         latest.is_some_and(|latest| self.note_latest(latest)) || changed
     }
 
-    /// The latest status by time, once an event with this stamp is joined. `None` if that is the new one, which is the
-    /// last by version, too.
+    /// Returns the latest status by time after an event with this stamp is joined. `None` if that is the new one,
+    /// and it is the last by version too.
     fn latest_with(&self, stamp: &Stamp) -> Option<Stamp> {
         let last = &self.history.last()?.stamp;
         if self.latest.is_passed_by(last, stamp) {
             return None;
         }
-        Some(later(self.latest.or(last), stamp).clone())
+        Some(later_of(self.latest.or(last), stamp).clone())
     }
 
-    /// Keeps the latest status by time. True where that changed anything.
+    /// Stores the latest status by time. Returns true if that changed anything.
     fn note_latest(&mut self, latest: Stamp) -> bool {
         let Some(last) = self.history.last() else { return false };
-        let latest = Latest::beside(latest, &last.stamp);
+        let latest = LatestEvent::beside(latest, &last.stamp);
         let changed = latest != self.latest;
         self.latest = latest;
         changed
     }
 
-    /// The stamps of the latest status by time, and of the one that it lost to, if it lost although it is newer.
+    /// Returns the stamps of the latest status by time and of the one that it lost to, if it lost although it is
+    /// newer.
     pub fn outranked(&self) -> Option<(&Stamp, &Stamp)> {
         let last = &self.history.last()?.stamp;
         Some((self.latest.outranked_by(last)?, last))
@@ -160,7 +164,8 @@ impl Job {
         true
     }
 
-    /// The same version once more: the same event at another place, or a producer that used one version twice.
+    /// Applies a version that is known: the same event at another position, or a second event of a producer that
+    /// used one version twice.
     fn apply_again(&mut self, at: usize, status: JobStatus, change: &JobChange<'_>, stamp: Stamp) -> bool {
         let last = at + 1 == self.history.len();
         let held = &mut self.history[at];
@@ -180,7 +185,7 @@ impl Job {
         earlier || greater
     }
 
-    /// Takes a run. True where that changed anything.
+    /// Applies a run's event. Returns true if that changed anything.
     pub fn apply_run(
         &mut self,
         run_index: u32,
@@ -195,7 +200,7 @@ impl Job {
         changed
     }
 
-    /// Takes in all that `other` knows: as if all events of both had been applied to one.
+    /// Joins another state: the result is as if all events of both had been applied to one.
     pub fn join(&mut self, other: &Job) {
         let last = |job: &Job| job.history.last().map(|last| (last.stamp.version.clone(), last.status));
         if (last(other), &other.outcome) > (last(self), &self.outcome) {
@@ -203,7 +208,7 @@ impl Job {
         }
         let latest = match (self.history.last(), other.history.last()) {
             (Some(held), Some(theirs)) => {
-                Some(later(self.latest.or(&held.stamp), other.latest.or(&theirs.stamp)).clone())
+                Some(later_of(self.latest.or(&held.stamp), other.latest.or(&theirs.stamp)).clone())
             }
             (None, Some(theirs)) => Some(other.latest.or(&theirs.stamp).clone()),
             (_, None) => None,
@@ -224,21 +229,22 @@ impl Job {
         latest.map(|latest| self.note_latest(latest));
         self.runs.join(&other.runs);
         other.last_run.iter().for_each(|theirs| _ = LastRun::join(&mut self.last_run, LastRun::clone(theirs)));
-        other.named.iter().for_each(|named| _ = self.name_shared(named, || named.clone()));
+        other.named.iter().for_each(|named| _ = self.note_named_shared(named, || named.clone()));
     }
 
-    /// Remembers that an event named this optimization. True where that changed anything.
+    /// Notes that an event named this optimization. Returns true if that changed anything.
     pub fn name(&mut self, optimization_id: &str) -> bool {
-        self.name_shared(optimization_id, || Arc::from(optimization_id))
+        self.note_named_shared(optimization_id, || Arc::from(optimization_id))
     }
 
-    /// [`Job::name`] for the optimization that the job lives in, which events name again and again.
-    pub fn name_home(&mut self, home: &Arc<str>) -> bool {
+    /// Notes that an event named the optimization that the job lives in, as [`Job::name`] does. Events name it
+    /// again and again.
+    pub fn note_named_home(&mut self, home: &Arc<str>) -> bool {
         let known = self.named.len() == 1 && Arc::ptr_eq(&self.named[0], home);
-        !known && self.name_shared(home, || home.clone())
+        !known && self.note_named_shared(home, || home.clone())
     }
 
-    fn name_shared(&mut self, optimization_id: &str, shared: impl FnOnce() -> Arc<str>) -> bool {
+    fn note_named_shared(&mut self, optimization_id: &str, shared: impl FnOnce() -> Arc<str>) -> bool {
         let at = match self.named.binary_search_by(|held| (**held).cmp(optimization_id)) {
             Ok(_) => return false,
             Err(at) => at,
@@ -251,22 +257,22 @@ impl Job {
         true
     }
 
-    /// Whether any of its events named an optimization other than this one.
+    /// Returns true if any event of the job named another optimization.
     pub fn names_other_than(&self, optimization_id: &str) -> bool {
         self.named.iter().any(|named| **named != *optimization_id)
     }
 
-    /// The optimizations that its events named, as far as they are kept: the two least.
+    /// Returns the optimizations that the job's events named, as far as they are kept: the least two.
     pub fn named(&self) -> impl Iterator<Item = &str> {
         self.named.iter().map(|named| &**named)
     }
 
-    /// Nothing was heard of it.
+    /// Returns true if no event of the job is known.
     pub fn is_empty(&self) -> bool {
         self.history.is_empty() && self.runs.is_empty() && self.named.is_empty()
     }
 
-    /// The statuses it took, ascending by version.
+    /// Returns the statuses that the job took, ascending by version.
     pub fn history(&self) -> &[Transition] {
         &self.history
     }
@@ -275,7 +281,7 @@ impl Job {
         self.history.last().map(|last| last.status)
     }
 
-    /// The run of the greatest index: where runs are numbered as they begin, the one that `run_count` last grew by.
+    /// Returns the run with the greatest index. If runs are numbered as they begin, `run_count` last grew by it.
     pub fn last_run(&self) -> Option<&LastRun> {
         self.last_run.as_deref()
     }
@@ -284,7 +290,7 @@ impl Job {
         &self.outcome
     }
 
-    /// How many bytes its texts have: what came with its status, and the ids of its events where there are many.
+    /// Size of the job's texts in bytes: its outcome, and the ids of its events if there are many.
     pub fn text_len(&self) -> usize {
         let len = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
         let outcome = match &self.outcome {
@@ -297,18 +303,18 @@ impl Job {
         outcome + history.iter().map(transition).sum::<usize>()
     }
 
-    /// Reads a little of what an event changes, for [`super::WorkingSet::warm`].
-    pub(super) fn touched(&self) -> u64 {
+    /// Reads a little of the fields that an event changes, for [`super::WorkingSet::warm`].
+    pub(super) fn prefetch(&self) -> u64 {
         self.runs.len() ^ self.history.len() as u64 ^ self.named.len() as u64
     }
 }
 
-/// Whether the job should not have taken the status at `at`, coming from the one before it.
+/// Returns true if the job should not have taken the status at index `at` after the one before it.
 pub fn is_irregular(history: &[Transition], at: usize) -> bool {
     at > 0 && !history[at - 1].status.may_become(history[at].status)
 }
 
-/// The status that a change gives.
+/// Returns the status that a change gives.
 pub fn status_of(change: &JobChange<'_>) -> JobStatus {
     match change {
         JobChange::Pending => JobStatus::Pending,

@@ -1,4 +1,4 @@
-//! What is known of one optimization: one self-contained record, from which its view follows.
+//! The state of one optimization: one self-contained record, from which its view follows.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::event::OptimizationCreated;
 use super::job::Job;
-use super::outranked::{Latest, is_newer, is_outranked, later};
+use super::outranking::{LatestEvent, is_newer, is_outranked, later_of};
 use super::register::{Register, Stamp};
 use super::timestamp::Timestamp;
 
-/// How many links are remembered; the oldest by version is dropped first.
+/// Maximum number of links that are kept. The oldest by version is dropped first.
 pub const LINKS_LIMIT: usize = 8;
 
 /// The facts that a creation states.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Created {
+pub struct CreationFacts {
     pub organization_id: Box<str>,
     pub project_id: Box<str>,
     pub name: Option<Box<str>>,
@@ -28,15 +28,15 @@ pub struct Created {
     pub parameterized_model_id: Option<Box<str>>,
     pub parameterized_model_name: Option<Box<str>>,
     pub optimization_template_id: Option<Box<str>>,
-    /// A JSON object's text. The codec keeps it beside the rest, where the lists find it without decoding.
+    /// A JSON object's text. The codec stores it beside the rest, so that lists find it without decoding.
     #[serde(skip)]
     pub objectives: Option<Box<str>>,
 }
 
-impl Created {
-    pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> Created {
+impl CreationFacts {
+    pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> CreationFacts {
         let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(Box::from);
-        Created {
+        CreationFacts {
             organization_id: event.organization_id.as_ref().into(),
             project_id: event.project_id.as_ref().into(),
             name: own(&event.name),
@@ -69,16 +69,16 @@ impl Created {
     }
 }
 
-/// A job that was submitted for an optimization, and the greatest version that said so.
+/// A job that was submitted for an optimization, and the stamp of the greatest event that linked it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub job_id: Arc<str>,
     pub stamp: Stamp,
 }
 
-/// A part of an optimization that one event sets, and a later one replaces.
+/// A part of an optimization that one event sets and a later one replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum OptimizationPart {
     Creation,
     Name,
     Description,
@@ -87,29 +87,31 @@ pub enum Part {
     Link,
 }
 
-/// A join-semilattice, as every part of it is.
+/// The state of an optimization, which is a join-semilattice, as each of its parts is.
 ///
-/// A creation sets the name, the description and the display names too. They are not copied into the registers beside
-/// it: those hold the greatest *change*, and the view takes the greater of the two versions, which is the same maximum.
+/// A creation sets the name, the description and the display names too. They are not copied into the registers
+/// beside it: those hold the greatest *change*, and the view takes the greater of the two versions, which is the
+/// same maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optimization {
     pub id: Arc<str>,
-    pub created: Option<Register<Created>>,
+    pub created: Option<Register<CreationFacts>>,
     pub name: Option<Register<Box<str>>>,
     pub description: Option<Register<Box<str>>>,
     pub cell_name: Option<Register<Box<str>>>,
     pub parameterized_model_name: Option<Register<Box<str>>>,
     pub deleted: Option<Register<()>>,
-    /// Descending by version, each job once, the greatest [`LINKS_LIMIT`]: the first is the job linked now.
+    /// The links descending by version, at most the greatest [`LINKS_LIMIT`], with each job once. The first one
+    /// links the present job.
     links: Vec<Link>,
-    /// The latest link by time, where it is not the first of `links`.
-    latest_link: Latest,
-    /// The job linked now, as far as it is known.
+    /// The latest link by time, unless it is the first of `links`.
+    latest_link: LatestEvent,
+    /// The known state of the job that is linked now.
     pub job: Job,
 }
 
 impl Optimization {
-    /// One of which nothing is known.
+    /// Creates an optimization of which nothing is known.
     pub fn new(id: Arc<str>) -> Optimization {
         Optimization {
             id,
@@ -120,17 +122,17 @@ impl Optimization {
             parameterized_model_name: None,
             deleted: None,
             links: Vec::new(),
-            latest_link: Latest::default(),
+            latest_link: LatestEvent::default(),
             job: Job::default(),
         }
     }
 
-    /// The job linked now.
+    /// Returns the job that is linked now.
     pub fn linked_job(&self) -> Option<&Arc<str>> {
         self.links.first().map(|link| &link.job_id)
     }
 
-    /// The jobs linked now and before, the latest link first.
+    /// Returns the present link and earlier ones, the latest first.
     pub fn links(&self) -> &[Link] {
         &self.links
     }
@@ -139,38 +141,39 @@ impl Optimization {
         self.links.iter().any(|link| *link.job_id == *job_id)
     }
 
-    /// The job that a new link to `job_id` would drop.
+    /// Returns the job whose link would be dropped by a new link to `job_id`.
     pub fn displaced_by(&self, job_id: &str) -> Option<&Arc<str>> {
         let full = self.links.len() == LINKS_LIMIT && !self.links_job(job_id);
         full.then(|| self.links.last().map(|link| &link.job_id)).flatten()
     }
 
-    /// Whether a link would change anything.
+    /// Returns true if a link would change anything.
     pub fn would_link(&self, job_id: &str, stamp: &Stamp) -> bool {
         match self.links.iter().find(|link| *link.job_id == *job_id) {
-            Some(held) => is_news(stamp, &held.stamp),
+            Some(held) => supersedes(stamp, &held.stamp),
             None => self.links.len() < LINKS_LIMIT || self.links.last().is_some_and(|last| *stamp > last.stamp),
         }
     }
 
-    /// Whether a link for which [`Optimization::would_link`] does not hold is the latest by time.
+    /// Returns true if a link for which [`Optimization::would_link`] is false is the latest by time.
     pub fn is_latest_link(&self, stamp: &Stamp) -> bool {
         self.links.first().is_some_and(|first| {
             let held = self.latest_link.or(&first.stamp);
-            held != stamp && later(held, stamp) == stamp
+            held != stamp && later_of(held, stamp) == stamp
         })
     }
 
-    /// Notes the latest link by time.
+    /// Stores the latest link by time.
     pub fn note_latest_link(&mut self, stamp: Stamp) {
         if let Some(first) = self.links.first() {
-            self.latest_link = Latest::beside(stamp, &first.stamp);
+            self.latest_link = LatestEvent::beside(stamp, &first.stamp);
         }
     }
 
-    /// Takes a link for which [`Optimization::would_link`] holds. `job` is not touched: see `fold`.
+    /// Applies a link for which [`Optimization::would_link`] is true. It leaves `job` unchanged; `fold` moves that
+    /// state.
     pub fn link(&mut self, job_id: &Arc<str>, stamp: Stamp) {
-        let latest = self.links.first().map(|first| later(self.latest_link.or(&first.stamp), &stamp));
+        let latest = self.links.first().map(|first| later_of(self.latest_link.or(&first.stamp), &stamp));
         let latest = latest.unwrap_or(&stamp).clone();
         self.links.retain(|link| link.job_id != *job_id);
         let at = self.links.partition_point(|link| link.stamp > stamp);
@@ -179,8 +182,9 @@ impl Optimization {
         self.note_latest_link(latest);
     }
 
-    /// Each part whose latest event by time lost although it is newer, with that event's stamp and the stamp that it lost to.
-    pub fn outranked(&self) -> impl Iterator<Item = (Part, &Stamp, &Stamp)> {
+    /// Returns each part whose latest event by time lost although it is newer, with the stamps of that event and
+    /// of its winner.
+    pub fn outranked(&self) -> impl Iterator<Item = (OptimizationPart, &Stamp, &Stamp)> {
         let created = self.created.as_ref();
         let creation = created.and_then(|created| {
             let latest = created.latest.or(&created.stamp);
@@ -194,30 +198,30 @@ impl Optimization {
             .first()
             .and_then(|first| Some((self.latest_link.outranked_by(&first.stamp)?, &first.stamp)));
         [
-            (Part::Creation, creation),
-            (Part::Name, self.outranked_text(self.name.as_ref())),
-            (Part::Description, self.outranked_text(self.description.as_ref())),
-            (Part::CellName, self.outranked_text(self.cell_name.as_ref())),
-            (Part::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
-            (Part::Link, link),
+            (OptimizationPart::Creation, creation),
+            (OptimizationPart::Name, self.outranked_text(self.name.as_ref())),
+            (OptimizationPart::Description, self.outranked_text(self.description.as_ref())),
+            (OptimizationPart::CellName, self.outranked_text(self.cell_name.as_ref())),
+            (OptimizationPart::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
+            (OptimizationPart::Link, link),
         ]
         .into_iter()
         .filter_map(|(part, stamps)| stamps.map(|(event, winner)| (part, event, winner)))
     }
 
-    /// The kind of event that set a part, or would have.
-    pub fn kind_of(&self, part: Part, event: &Stamp) -> &'static str {
+    /// Returns the kind of the event that set a part, or lost it.
+    pub fn kind_of(&self, part: OptimizationPart, event: &Stamp) -> &'static str {
         let is_creation = self.created.as_ref().is_some_and(|created| created.stamp.version == event.version);
         match part {
-            Part::Creation => "created",
-            Part::Link if is_creation => "created",
-            Part::Link => "job_linked",
-            Part::Name | Part::Description => "details_changed",
-            Part::CellName | Part::ModelName => "display_names_changed",
+            OptimizationPart::Creation => "created",
+            OptimizationPart::Link if is_creation => "created",
+            OptimizationPart::Link => "job_linked",
+            OptimizationPart::Name | OptimizationPart::Description => "details_changed",
+            OptimizationPart::CellName | OptimizationPart::ModelName => "display_names_changed",
         }
     }
 
-    /// [`Optimization::outranked`] of a part that a creation sets, too.
+    /// Returns the stamps of [`Optimization::outranked`] for a part that a creation sets too.
     fn outranked_text<'a>(&'a self, change: Option<&'a Register<Box<str>>>) -> Option<(&'a Stamp, &'a Stamp)> {
         let change = change?;
         let created = self.created.as_ref().map(|created| &created.stamp);
@@ -226,7 +230,7 @@ impl Optimization {
         is_outranked(latest, winner).then_some((latest, winner))
     }
 
-    /// How many bytes those of its texts have that producers may make long.
+    /// Size in bytes of the texts that producers may make long.
     pub fn text_len(&self) -> usize {
         let changed = [&self.name, &self.description, &self.cell_name, &self.parameterized_model_name];
         let changed = changed.into_iter().flatten().map(|register| register.value.len());
@@ -234,13 +238,13 @@ impl Optimization {
         created + changed.sum::<usize>() + self.job.text_len()
     }
 
-    /// What readers may see: created, and not deleted.
-    pub fn shown(&self) -> Option<&Register<Created>> {
+    /// Returns the creation if readers may see the optimization: it was created, and not deleted.
+    pub fn visible_creation(&self) -> Option<&Register<CreationFacts>> {
         self.created.as_ref().filter(|_| self.deleted.is_none())
     }
 }
 
-/// A greater version, or the same event at an earlier place.
-fn is_news(stamp: &Stamp, held: &Stamp) -> bool {
+/// Returns true for a greater version, or for the same event at an earlier position.
+fn supersedes(stamp: &Stamp, held: &Stamp) -> bool {
     (&stamp.version, held.source) > (&held.version, stamp.source)
 }

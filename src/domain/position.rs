@@ -1,10 +1,10 @@
-//! Where a record lies in Kafka.
+//! Positions of records in Kafka.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The three streams. What the topics are called in a cluster is configuration; this is what they mean.
+/// One of the three streams. The topics' names in a cluster are configuration; this is their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Topic {
     Optimizations,
@@ -15,7 +15,7 @@ pub enum Topic {
 impl Topic {
     pub const ALL: [Topic; 3] = [Topic::Optimizations, Topic::Jobs, Topic::MultistartRuns];
 
-    /// The topic's name where none is configured.
+    /// Returns the topic's name if none is configured.
     pub const fn default_name(self) -> &'static str {
         match self {
             Topic::Optimizations => "optimizations",
@@ -31,8 +31,8 @@ impl fmt::Display for Topic {
     }
 }
 
-/// One record's place. The order (topic, partition, offset) has no meaning beyond being total: it picks the least of
-/// several places in which one event was seen.
+/// The position of one record. Its order (topic, partition, offset) only has to be total: it selects the least of
+/// several positions at which one event was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     pub topic: Topic,

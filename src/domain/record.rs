@@ -1,9 +1,9 @@
-//! A record: Kafka's bytes, before anything is understood of them.
+//! A record is Kafka's bytes before they are decoded.
 
 use super::position::Position;
 
-/// How many bytes a record's key, value and headers may have together to be understood: 8 MiB, eight times what a Kafka
-/// broker lets through by default. What is made of a record takes several times its size in memory.
+/// Maximum size in bytes of a record's key, value and headers together that is decoded: 8 MiB, eight times a Kafka
+/// broker's default limit. Decoding a record takes several times its size in memory.
 pub const RECORD_LIMIT: usize = 8 << 20;
 
 /// A header's name and value. A name that is not UTF-8 is shown with replacement characters.
@@ -12,16 +12,16 @@ pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     pub position: Position,
-    /// Milliseconds since 1970; `None` where the record has no timestamp.
+    /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
     pub key: Option<&'a [u8]>,
-    /// `None`: a null value, which is not an empty one.
+    /// The value; `None` for null, which differs from an empty value.
     pub value: Option<&'a [u8]>,
     pub headers: Vec<Header<'a>>,
 }
 
 impl Record<'_> {
-    /// How many bytes its key, its value and its headers have together.
+    /// Size in bytes of the key, the value and the headers together.
     pub fn size(&self) -> usize {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + len(*value));
@@ -33,7 +33,7 @@ impl Record<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {
     pub position: Position,
-    /// Milliseconds since 1970; `None` where the record has no timestamp.
+    /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,

@@ -1,36 +1,38 @@
-//! A register: a value with the version that set it. Joining two keeps the greater version, so that registers form a
-//! semilattice and events may come in any order, any number of times.
+//! A register is a value with the version that set it. Joining two keeps the greater version, so that registers
+//! form a semilattice and events may come in any order, any number of times.
 
 use std::num::NonZeroI64;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::Metadata;
-use super::outranked::{Latest, later};
+use super::outranking::{LatestEvent, later_of};
 use super::position::Position;
 use super::timestamp::Timestamp;
 
-/// Compared field by field, in this order. Equal versions are the same event.
+/// The version of an event. Versions are compared field by field, in this order. Equal versions belong to the same
+/// event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
-    /// 0: the producer has none.
+    /// The producer's sequence number; 0 if it has none.
     pub sequence: u64,
     pub occurred_at: Timestamp,
-    /// Orders a job's statuses where nothing before it does; 0 elsewhere.
+    /// The order of a job's statuses if the fields before it are equal; 0 for other events.
     pub rank: u8,
     pub event_id: Box<str>,
 }
 
-/// How far, in milliseconds, an event's time may lie after that of its record before it is not believed: clocks differ.
+/// Maximum time in milliseconds by which an event's own time may exceed that of its record and still be believed:
+/// clocks differ.
 const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60 * 1000;
 
-/// What set a register: the version, and the least position at which that event was seen.
+/// The origin of a register's value: the version, and the least position at which that event was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
     pub version: Version,
     pub source: Position,
-    /// When the record at `source` was written, in milliseconds since 1970; only set if the event says that it occurred
-    /// later than that by more than [`CLOCK_TOLERANCE_MILLIS`].
+    /// Time at which the record at `source` was written, in milliseconds since 1970. It is set only if the event's
+    /// own time is later by more than [`CLOCK_TOLERANCE_MILLIS`].
     written_millis: Option<NonZeroI64>,
 }
 
@@ -45,7 +47,8 @@ impl Stamp {
         Stamp { version, source, written_millis: None }
     }
 
-    /// The stamp of an event whose record has this time, in milliseconds since 1970. A record without a time has 0 or less.
+    /// Returns the stamp of an event whose record has this timestamp, in milliseconds since 1970. A value of 0 or
+    /// less means that the record has none.
     pub fn written_at(self, millis: Option<i64>) -> Stamp {
         let latest_believed = |millis: i64| millis.saturating_add(CLOCK_TOLERANCE_MILLIS);
         let occurred_at = self.version.occurred_at.millis();
@@ -53,7 +56,8 @@ impl Stamp {
         Stamp { written_millis: millis.and_then(NonZeroI64::new), ..self }
     }
 
-    /// When the event happened: when it says that it occurred, but not after its record was written.
+    /// Returns the time of the event: the one that it states, but at most the time at which its record was
+    /// written.
     pub fn happened_at(&self) -> Timestamp {
         let written_at = self.written_millis.and_then(|millis| Timestamp::from_millis(millis.get()));
         written_at.unwrap_or(self.version.occurred_at)
@@ -64,28 +68,28 @@ impl Stamp {
 pub struct Register<T> {
     pub value: T,
     pub stamp: Stamp,
-    /// The latest event by time, where it is not the one that set the value.
-    pub latest: Latest,
+    /// The latest event by time, unless it is the one that set the value.
+    pub latest: LatestEvent,
 }
 
 impl<T> Register<T> {
-    /// A register that one event has set.
+    /// Creates a register that one event has set.
     pub fn new(value: T, stamp: Stamp) -> Register<T> {
-        Register { value, stamp, latest: Latest::default() }
+        Register { value, stamp, latest: LatestEvent::default() }
     }
 }
 
 impl<T: Ord> Register<T> {
-    /// Takes the maximum of what `slot` holds and `new`. True where that changed `slot`.
+    /// Sets `slot` to the maximum of its content and `new`. Returns true if that changed `slot`.
     ///
-    /// Two events with one version should be one event. Where a producer breaks that, the greater value wins, so that
+    /// Two events with one version should be one event. If a producer breaks that, the greater value wins, so that
     /// the order of arrival still does not matter.
     pub fn join(slot: &mut Option<Register<T>>, new: Register<T>) -> bool {
         let Some(held) = slot else {
             *slot = Some(new);
             return true;
         };
-        let latest = later(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
+        let latest = later_of(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
         let changed = match new.stamp.version.cmp(&held.stamp.version) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Greater => {
@@ -104,7 +108,7 @@ impl<T: Ord> Register<T> {
                 earlier || greater
             }
         };
-        let latest = Latest::beside(latest, &held.stamp);
+        let latest = LatestEvent::beside(latest, &held.stamp);
         let later_heard = held.latest != latest;
         held.latest = latest;
         changed || later_heard

@@ -1,4 +1,4 @@
-//! The set of a job's run indexes, and which event the last of them came with.
+//! The set of a job's run indexes, and the first event of the run with the greatest index.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
@@ -7,21 +7,21 @@ use super::event::{Metadata, RunChange};
 use super::position::Position;
 use super::register::Stamp;
 
-/// Run indexes, as blocks of 64 bits, sorted: 1 to 20 runs take one block in place, 10,000 take 157 of about 10 bytes
-/// each on disk, whatever order and pattern they come in.
+/// Run indexes as sorted blocks of 64 bits: 1 to 20 runs take one block in place, and 10,000 take 157 blocks of
+/// about 10 bytes each on disk, whatever their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunSet {
-    /// (index / 64, bits), ascending; no block is empty.
+    /// Pairs of (index / 64, bits), ascending. No block is empty.
     blocks: SmallVec<[(u32, u64); 1]>,
 }
 
 impl RunSet {
-    /// True where `index` was not in the set.
+    /// Adds an index. Returns true if it was not in the set.
     pub fn insert(&mut self, index: u32) -> bool {
         self.insert_bits(index / 64, 1 << (index % 64))
     }
 
-    /// How many runs there are.
+    /// Number of runs.
     pub fn len(&self) -> u64 {
         self.blocks.iter().map(|(_, bits)| u64::from(bits.count_ones())).sum()
     }
@@ -30,7 +30,7 @@ impl RunSet {
         self.blocks.is_empty()
     }
 
-    /// The indexes, ascending.
+    /// Returns the indexes in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let of_block = |&(block, bits): &(u32, u64)| {
             (0..64).filter(move |at| bits & (1 << at) != 0).map(move |at| block * 64 + at)
@@ -38,7 +38,7 @@ impl RunSet {
         self.blocks.iter().flat_map(of_block)
     }
 
-    /// Takes the union with `other`.
+    /// Adds all indexes of `other`.
     pub fn join(&mut self, other: &RunSet) {
         for &(block, bits) in &other.blocks {
             self.insert_bits(block, bits);
@@ -61,7 +61,7 @@ impl RunSet {
     }
 }
 
-/// The run of the greatest index, with the first of its events: the least by version.
+/// The run with the greatest index, with the first of its events by version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
     pub index: u32,
@@ -69,7 +69,7 @@ pub struct LastRun {
     pub event: RunEvent,
 }
 
-/// What kind of event it is.
+/// The kind of a run's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunEvent {
     Started,
@@ -79,7 +79,7 @@ pub enum RunEvent {
 }
 
 impl RunEvent {
-    /// As the contract on the topics names it.
+    /// Returns the name of the kind in the contract on the topics.
     pub const fn as_str(self) -> &'static str {
         match self {
             RunEvent::Started => "started",
@@ -101,7 +101,8 @@ impl LastRun {
         LastRun { index, stamp: Stamp::new(metadata, 0, source), event }
     }
 
-    /// Whether an event is worth the making of a stamp. Most are a run's second, and are not.
+    /// Returns true if an event may change the last run. Most events are a run's second one and do not, so that no
+    /// stamp need be made for them.
     pub(super) fn may_change(held: Option<&LastRun>, index: u32, metadata: &Metadata<'_>) -> bool {
         held.is_none_or(|held| {
             let version = &held.stamp.version;
@@ -110,7 +111,8 @@ impl LastRun {
         })
     }
 
-    /// Takes the one of the greater index, and of one index the earlier. True where that changed `slot`.
+    /// Keeps the run with the greater index, and of equal indexes the earlier event. Returns true if that changed
+    /// `slot`.
     pub(super) fn join(slot: &mut Option<Box<LastRun>>, new: LastRun) -> bool {
         let takes_its_place = slot.as_ref().is_none_or(|held| {
             new.index > held.index
@@ -125,7 +127,7 @@ impl LastRun {
 
 impl Serialize for RunSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Bits as fixed bytes: a full block would take ten as a varint.
+        // Bits are written as fixed bytes, because a full block would take ten as a varint.
         serializer.collect_seq(self.blocks.iter().map(|&(block, bits)| (block, bits.to_le_bytes())))
     }
 }

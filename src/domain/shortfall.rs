@@ -1,33 +1,34 @@
-//! What one state of an optimization lacks of another. States only grow by events, so a state that lacks something was made
-//! without an event that the other was made of: whoever is shown it next sees a view that has gone back, or none.
+//! The data that one state of an optimization lacks compared with another. States only grow by events, so that a
+//! state that lacks something was made without an event that the other one was made with: a reader who sees it
+//! next sees a view that has gone back, or none.
 //!
-//! A state that has seen more lacks nothing, however different it is. So two states can be compared that stand at different
-//! positions.
+//! A state that has seen more events lacks nothing, however different it is. So states at different positions can
+//! be compared.
 
 use super::job::{HISTORY_LIMIT, Job, Transition};
 use super::optimization::{LINKS_LIMIT, Optimization};
 use super::register::{Register, Stamp, Version};
 
-/// What a newer state lacks of an older one.
+/// The data that a newer state lacks compared with an older one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortfall {
-    /// Readers see the older state, and not the newer one: its creation is missing.
+    /// True if readers see the older state but not the newer one, whose creation is missing.
     pub view: bool,
-    /// The fields of the view that an earlier event sets in the newer state, or none.
+    /// The fields of the view that the newer state takes from an earlier event, or from none.
     pub fields: Vec<String>,
-    /// Something is missing that readers are not shown, such as an earlier status of the job.
+    /// True if data is missing that readers do not see, such as an earlier status of the job.
     pub history: bool,
 }
 
 impl Shortfall {
     /// Compares two states of one optimization.
     pub fn of(old: &Optimization, new: &Optimization) -> Shortfall {
-        // A deletion wins for ever, so that nothing else could be seen of it.
+        // A deletion wins for ever, so that nothing else would ever be visible.
         if new.deleted.is_some() {
             return Shortfall::default();
         }
         let mut shortfall = Shortfall::default();
-        if old.shown().is_some() && new.created.is_none() {
+        if old.visible_creation().is_some() && new.created.is_none() {
             return Shortfall { view: true, ..shortfall };
         }
         for (field, old, new) in registers(old, new) {
@@ -36,8 +37,8 @@ impl Shortfall {
             }
         }
         shortfall.add_links(old, new);
-        if old.shown().is_none() && old.deleted.is_none() && !shortfall.fields.is_empty() {
-            // Nobody was shown it, so nothing that is shown goes back.
+        if old.visible_creation().is_none() && old.deleted.is_none() && !shortfall.fields.is_empty() {
+            // No reader saw the optimization, so that nothing visible goes back.
             shortfall.fields.clear();
             shortfall.history = true;
         }
@@ -51,7 +52,7 @@ impl Shortfall {
         shortfall
     }
 
-    pub fn is_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         !self.view && self.fields.is_empty() && !self.history
     }
 
@@ -88,14 +89,14 @@ impl Shortfall {
     }
 }
 
-/// The versions that set each field of the view, in either state.
+/// Returns the versions that set each field of the view, in the older and the newer state.
 fn registers<'a>(
     old: &'a Optimization,
     new: &'a Optimization,
 ) -> [(&'static str, Option<&'a Version>, Option<&'a Version>); 6] {
     let created = |held: &'a Optimization| version(held.created.as_ref());
     let deleted = |held: &'a Optimization| version(held.deleted.as_ref());
-    // A creation states these too.
+    // A creation states these fields too.
     let changed = |field, of: fn(&'a Optimization) -> Option<&'a Stamp>| {
         let version = |held: &'a Optimization| of(held).map(|stamp| &stamp.version).max(created(held));
         (field, version(old), version(new))
@@ -147,13 +148,13 @@ mod tests {
     fn created() -> Optimization {
         let mut optimization = Optimization::new(Arc::from("o1"));
         let event = super::super::event::OptimizationCreated::default();
-        let created = super::super::Created::new(&event, Timestamp::default());
+        let created = super::super::CreationFacts::new(&event, Timestamp::default());
         optimization.created = Some(Register::new(created, stamp(1)));
         optimization.link(&Arc::from("j1"), stamp(1));
         optimization
     }
 
-    /// A job that has taken these statuses, and so many runs.
+    /// Returns an optimization whose job has taken these statuses and has this number of runs.
     fn with_job(changes: &[JobChange<'_>], runs: u32) -> Optimization {
         let mut optimization = created();
         for (sequence, change) in (1..).zip(changes) {
@@ -171,21 +172,21 @@ mod tests {
     #[test]
     fn a_state_that_has_seen_as_much_or_more_lacks_nothing() {
         let (one, all) = (with_job(&LIFE[..1], 1), with_job(&LIFE, 3));
-        assert!(Shortfall::of(&one, &one).is_none());
-        assert!(Shortfall::of(&one, &all).is_none());
+        assert!(Shortfall::of(&one, &one).is_empty());
+        assert!(Shortfall::of(&one, &all).is_empty());
         let mut renamed = all.clone();
         renamed.name = Some(named(5));
-        assert!(Shortfall::of(&all, &renamed).is_none());
+        assert!(Shortfall::of(&all, &renamed).is_empty());
         let mut linked_anew = all.clone();
         linked_anew.link(&Arc::from("j2"), stamp(9));
         linked_anew.job = Job::default();
-        assert!(Shortfall::of(&all, &linked_anew).is_none(), "a later job takes the place");
+        assert!(Shortfall::of(&all, &linked_anew).is_empty(), "a later job takes the place");
         let mut deleted = created();
         deleted.deleted = Some(Register::new((), stamp(9)));
-        assert!(Shortfall::of(&all, &deleted).is_none());
+        assert!(Shortfall::of(&all, &deleted).is_empty());
         let mut elsewhere = all.clone();
         elsewhere.created.as_mut().unwrap().stamp.source = position(77);
-        assert!(Shortfall::of(&all, &elsewhere).is_none(), "the same event at another place");
+        assert!(Shortfall::of(&all, &elsewhere).is_empty(), "the same event at another place");
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
         let shortfall = Shortfall::of(&waiting, &nothing);
         assert_eq!((shortfall.view, shortfall.fields.len(), shortfall.history), (false, 0, true));
         let job = |count: usize| with_job(&LIFE[..count], 1).job;
-        assert!(Shortfall::of_job(&job(1), &job(3)).is_none());
+        assert!(Shortfall::of_job(&job(1), &job(3)).is_empty());
         assert_eq!(Shortfall::of_job(&job(3), &job(1)).fields, ["status"]);
     }
 }

@@ -1,4 +1,4 @@
-//! A moment in UTC, to the nanosecond, in the years 1 to 9999: the range of `google.protobuf.Timestamp`.
+//! A point in time in UTC, to the nanosecond, in the years 1 to 9999: the range of `google.protobuf.Timestamp`.
 
 use std::fmt;
 
@@ -12,35 +12,36 @@ pub struct Timestamp {
     nanos: u32,
 }
 
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, as protobuf's timestamp.proto has them.
+/// The bounds 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z of protobuf's timestamp.proto.
 const FIRST_SECOND: i64 = -62_135_596_800;
 const LAST_SECOND: i64 = 253_402_300_799;
 
 impl Timestamp {
-    /// `None` outside the years 1 to 9999, or with a second or more in `nanos`.
+    /// Creates a timestamp; `None` outside the years 1 to 9999, or if `nanos` is a second or more.
     pub fn new(seconds: i64, nanos: u32) -> Option<Timestamp> {
         let known = (FIRST_SECOND..=LAST_SECOND).contains(&seconds) && nanos < 1_000_000_000;
         known.then_some(Timestamp { seconds, nanos })
     }
 
-    /// Milliseconds since 1970, as Kafka stamps its records. `None` as for [`Timestamp::new`].
+    /// Converts milliseconds since 1970, as in Kafka's records. `None` outside the years 1 to 9999.
     pub fn from_millis(millis: i64) -> Option<Timestamp> {
         let nanos = u32::try_from(millis.rem_euclid(1000)).ok()? * 1_000_000;
         Timestamp::new(millis.div_euclid(1000), nanos)
     }
 
-    /// RFC 3339 with any offset and up to nanoseconds.
+    /// Parses RFC 3339 with any offset and up to nanoseconds.
     pub fn parse(text: &str) -> Option<Timestamp> {
         parse_plain(text.as_bytes()).or_else(|| Timestamp::parse_any(text))
     }
 
     fn parse_any(text: &str) -> Option<Timestamp> {
-        // chrono takes a space between the date and the time too, which the JSON mapping does not.
+        // chrono also accepts a space between date and time, which the JSON mapping does not.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
             return None;
         }
         let parsed = DateTime::parse_from_rfc3339(text).ok()?;
-        // chrono shows a leap second (23:59:60) as a nanosecond count above 10^9; the second before it is the nearest.
+        // chrono represents a leap second (23:59:60) by more than 10^9 nanoseconds; the end of the second before
+        // it is the nearest value.
         Timestamp::new(parsed.timestamp(), parsed.timestamp_subsec_nanos().min(999_999_999))
     }
 
@@ -68,8 +69,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// `2026-03-01T09:00:00.125Z`, as nearly all times are written: every record has one, and this takes a tenth of the time.
-/// Whatever is not quite so is left to chrono; a property test holds the two together.
+/// Parses `2026-03-01T09:00:00.125Z`, the form of nearly all times: every record has one, and this takes a tenth
+/// of the general parser's time. Other forms are left to chrono; a property test compares the two.
 fn parse_plain(text: &[u8]) -> Option<Timestamp> {
     let (time, rest) = text.split_at_checked(19)?;
     let shape = |at: usize, byte: u8| time[at] == byte;
@@ -84,7 +85,7 @@ fn parse_plain(text: &[u8]) -> Option<Timestamp> {
         [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => fraction,
         _ => return None,
     };
-    // Day 29 and later need the calendar, and a leap second more than that.
+    // Days from 29 on need the calendar, and a leap second more than that.
     if year == 0
         || !(1..=12).contains(&month)
         || !(1..=28).contains(&day)
@@ -100,13 +101,13 @@ fn parse_plain(text: &[u8]) -> Option<Timestamp> {
     Timestamp::new(seconds, nanos)
 }
 
-/// At most nine of them.
+/// Parses at most nine digits.
 fn digits(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
 }
 
-/// By eras of 400 years that begin in March, so that the leap day comes last (Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms", `days_from_civil`).
+/// Counts days by eras of 400 years that begin in March, so that the leap day comes last (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

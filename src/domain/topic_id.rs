@@ -1,4 +1,4 @@
-//! The id that tells a topic from another one of the same name.
+//! The id that distinguishes a topic from others of the same name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl FromStr for TopicId {
     }
 }
 
-/// The text in formats that people read, and the two numbers in others.
+/// Serializes to the text in formats that people read, and to the two numbers in others.
 impl Serialize for TopicId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

@@ -1,4 +1,4 @@
-//! The view: what a reader gets of one optimization, a pure function of its registers.
+//! The view is the data that a reader gets of one optimization, a pure function of its registers.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use super::optimization::Optimization;
 use super::register::Register;
 use super::timestamp::Timestamp;
 
-/// What a failed job without a text says.
+/// The error text of a failed job without one.
 pub const NO_ERROR_TEXT: &str = "Job failed without an error message";
 
-/// An optimization's status, in the reader's words.
+/// An optimization's status in the reader's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -36,7 +36,7 @@ impl Status {
     }
 }
 
-/// The 19 fields of the contract; `objectives` and `metrics` are JSON objects' texts.
+/// The 19 fields of the contract. `objectives` and `metrics` are the texts of JSON objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View<'a> {
     pub id: &'a str,
@@ -61,9 +61,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// `None` where readers must not see it: not created yet, or deleted.
+    /// Returns the view; `None` if readers must not see the optimization, because it is not created yet or was
+    /// deleted.
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
-        let created = optimization.shown()?;
+        let created = optimization.visible_creation()?;
         let facts = &created.value;
         let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| match change {
             Some(change) if change.stamp.version > created.stamp.version => Some(&*change.value),
@@ -105,8 +106,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Linked, but nothing heard of the job: queued. No job linked: none.
+/// Returns the status: none without a linked job, and queued if no event of the linked job is known.
 pub fn status_of(optimization: &Optimization) -> Option<Status> {
     optimization.linked_job()?;
-    Some(optimization.job.status().map_or(Status::Queued, |status| status.shown()))
+    Some(optimization.job.status().map_or(Status::Queued, |status| status.view_status()))
 }

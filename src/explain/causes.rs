@@ -1,10 +1,11 @@
-//! Which event made each field what it is, from what the registers keep of the events that set them. Follows
+//! The event that set each field, from the stamps that the registers keep. The rules follow
 //! `domain/view.rs`: where that takes the greater of two versions, so does this.
 
 use super::Cause;
 use crate::domain::{Link, Optimization, Register, Stamp};
 use crate::source::TopicNames;
 
+/// The look-up of causes in one optimization's registers.
 pub struct Causes<'a> {
     pub optimization: &'a Optimization,
     pub topics: &'a TopicNames,
@@ -24,13 +25,14 @@ impl Causes<'_> {
         }
     }
 
-    /// Also a creation may link a job.
+    /// Returns the event that linked a job, which may also be the creation.
     pub fn link(&self, link: &Link) -> Cause {
         let created = self.optimization.created.as_ref();
         let by_creation = created.is_some_and(|created| created.stamp.version == link.stamp.version);
         self.cause(if by_creation { "created" } else { "job_linked" }, &link.stamp)
     }
 
+    /// Returns the event that set a field of the view; `None` if no event did.
     pub fn of_field(&self, field: &str) -> Option<Cause> {
         let Optimization { name, description, cell_name, parameterized_model_name, .. } = self.optimization;
         match field {
@@ -38,7 +40,7 @@ impl Causes<'_> {
             "description" => self.latest(description.as_ref(), "details_changed"),
             "cell_name" => self.latest(cell_name.as_ref(), "display_names_changed"),
             "parameterized_model_name" => self.latest(parameterized_model_name.as_ref(), "display_names_changed"),
-            // What is null here is so because of the status, too.
+            // If these are null, that follows from the status, too.
             "status" | "metrics" | "error" | "error_code" => self.status(),
             "run_count" => self.last_run(),
             _ => self.creation(),
@@ -57,7 +59,7 @@ impl Causes<'_> {
         }
     }
 
-    /// What the linked job's last run came with; where there is none, what says that there is none.
+    /// Returns the event of the linked job's last run, or the event that linked the job if it has no run.
     fn last_run(&self) -> Option<Cause> {
         let link = self.optimization.links().first()?;
         match self.optimization.job.last_run() {
@@ -66,7 +68,7 @@ impl Causes<'_> {
         }
     }
 
-    /// The last status of the linked job; the link, where nothing was heard of it.
+    /// Returns the event of the linked job's last status, or the event that linked the job if it has none.
     fn status(&self) -> Option<Cause> {
         let link = self.optimization.links().first()?;
         match self.optimization.job.history().last() {

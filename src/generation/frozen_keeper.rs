@@ -12,10 +12,10 @@ use super::life::Plan;
 use super::life::retry::{RebuildSight, Retry, RetryAction};
 use super::plan_file;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
-use crate::projector::{PauseHandle, Presence};
+use crate::projector::{PauseHandle, StoreFileGuard};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Position, Report, State,
-    Status,
+    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Report, ReportedPosition,
+    State, Status,
 };
 use crate::store::{
     CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
@@ -49,7 +49,7 @@ pub(super) fn start(
         reader: reader.clone(),
         status: status.clone(),
         path: path.clone(),
-        presence: Presence::new(&path, file),
+        presence: StoreFileGuard::new(&path, file),
         asked,
         on_failure: engine.on_failure.clone(),
         begin: Instant::now(),
@@ -93,8 +93,8 @@ fn at_rest(at: &PartitionPosition) -> PartitionReport {
     }
 }
 
-fn shown(at: PartitionPosition) -> Position {
-    Position { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
+fn shown(at: PartitionPosition) -> ReportedPosition {
+    ReportedPosition { topic: at.topic, partition: at.partition, next_offset: at.next_offset }
 }
 
 /// Looks after it, on a thread of its own.
@@ -103,7 +103,7 @@ struct FrozenKeeper {
     reader: Reader,
     status: Status,
     path: PathBuf,
-    presence: Presence,
+    presence: StoreFileGuard,
     /// The text of its status, if somebody asked for it to be shown as it was left.
     asked: Option<String>,
     on_failure: OnFailure,

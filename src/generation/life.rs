@@ -12,8 +12,10 @@
 //! A failure before readers see the new generation leads to undo; after that the plan is carried out whatever fails.
 
 pub mod action;
+mod approach;
 mod build;
 pub mod comparison;
+pub mod course;
 pub mod ending;
 pub mod losses;
 mod meeting;
@@ -22,76 +24,20 @@ pub mod plan;
 pub mod retry;
 pub mod show;
 pub mod start;
+mod state;
 mod switch;
 mod undo;
 mod verdict;
 
 use action::{Action, Answer, Facts, FileAction, Input, Order};
-use build::Approach;
 use comparison::Comparison;
-use ending::{Ending, Failure, NotCompared, NotSwitched, Reason};
-use meeting::Meeting;
+pub use course::Course;
+use ending::{Ending, Failure, Reason};
 pub use plan::{Plan, RebuildKind, RebuildOptions};
+pub use state::{Life, Step};
+use state::{Outcome, State};
 use switch::SwitchStep;
 use undo::UndoStep;
-
-/// A plan on its way. Each state is named by the action whose answer it waits for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Life {
-    course: Course,
-    state: State,
-}
-
-/// The knowledge about a plan by now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Course {
-    pub plan: Plan,
-    pub facts: Facts,
-    /// Number of records that the new generation was built from.
-    pub records: u64,
-    pub comparison: Comparison,
-    pub not_compared: Option<NotCompared>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum State {
-    Survey,
-    Preflight,
-    WritePlan,
-    Open,
-    RemoveHalfBuilt,
-    Create,
-    StartProjector,
-    PauseAtFrozen(Approach),
-    CompareAtFrozen,
-    LeaveFrozen,
-    LookAtBuild,
-    WaitToLook,
-    LiftThrottle,
-    CompareAll,
-    CountLosses,
-    AnnounceSwitch,
-    PauseBoth(Meeting),
-    WaitToMeet(Meeting),
-    FinishComparison(crate::projector::Positions),
-    Switch { step: SwitchStep, begun_earlier: Option<String>, spared: Vec<u64> },
-    Undo { step: UndoStep, outcome: Outcome },
-}
-
-/// The reason why readers are not to see the new generation.
-#[derive(Clone, Debug, PartialEq)]
-enum Outcome {
-    NotSwitched(NotSwitched),
-    Failed(Reason),
-}
-
-/// The consequence of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// An action is to be carried out, and its answer is the next input.
-    Act(Box<Life>, Action),
-    End(Box<Course>, Ending),
-}
 
 impl Life {
     /// Begins to carry out a plan.
@@ -157,21 +103,6 @@ impl Life {
 }
 
 impl Course {
-    fn act(self, state: State, action: Action) -> Step {
-        Step::Act(Box::new(Life { course: self, state }), action)
-    }
-
-    /// Goes the way back, as the plan cannot be carried out.
-    fn fail(self, reason: Reason) -> Step {
-        self.undo(Outcome::Failed(reason))
-    }
-
-    fn undo(self, outcome: Outcome) -> Step {
-        let step = UndoStep::Resume;
-        let action = step.action(&self.plan);
-        self.act(State::Undo { step, outcome }, action)
-    }
-
     /// Takes in that a step of the way back was carried out, or could not be.
     fn undone(self, step: UndoStep, outcome: Outcome, order: Order, answer: &Answer) -> Step {
         // Nothing of the new generation runs any more, so this is the last moment at which it can be left for the next start.
@@ -196,15 +127,6 @@ impl Course {
         })
     }
 
-    fn switch(self) -> Step {
-        match SwitchStep::first(&self, None) {
-            Some((step, action)) => {
-                self.act(State::Switch { step, begun_earlier: None, spared: Vec::new() }, action)
-            }
-            None => self.end(Ending::Switched { spared: Vec::new() }),
-        }
-    }
-
     fn switched(
         self,
         step: SwitchStep,
@@ -221,31 +143,6 @@ impl Course {
         match step.next(&self, begun_earlier.as_deref()) {
             Some((step, action)) => self.act(State::Switch { step, begun_earlier, spared }, action),
             None => self.end(Ending::Switched { spared }),
-        }
-    }
-
-    fn end(self, ending: Ending) -> Step {
-        Step::End(Box::new(self), ending)
-    }
-}
-
-impl State {
-    /// The state in words, after "while".
-    fn name(&self) -> &'static str {
-        match self {
-            State::Survey => "looking at the data directory",
-            State::Preflight => "looking at the topics",
-            State::WritePlan => "writing the plan",
-            State::Open | State::Create | State::RemoveHalfBuilt => "opening the generation",
-            State::StartProjector => "starting the projector",
-            State::PauseAtFrozen(_) | State::CompareAtFrozen | State::LeaveFrozen => {
-                "coming to where the frozen generation stands"
-            }
-            State::LookAtBuild | State::WaitToLook | State::LiftThrottle => "building",
-            State::CompareAll | State::CountLosses | State::FinishComparison(_) => "comparing",
-            State::AnnounceSwitch | State::PauseBoth(_) | State::WaitToMeet(_) => "meeting",
-            State::Switch { .. } => "switching",
-            State::Undo { .. } => "removing what was built",
         }
     }
 }

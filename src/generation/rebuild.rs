@@ -8,8 +8,10 @@ mod conductor;
 mod diff;
 pub(super) mod metrics;
 mod missing_records;
+mod outcome;
 mod pair;
 mod preflight;
+mod shared;
 pub(super) mod survey;
 mod switching;
 
@@ -19,49 +21,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
 
-use super::runtime::GenerationRuntime;
 use crate::generation::Engine;
 pub use crate::generation::choice::show_frozen;
-use crate::generation::life::action::Order;
 pub use crate::generation::life::comparison::{Comparison, Example};
 pub use crate::generation::life::ending::Failure;
 pub use crate::generation::life::losses::Losses;
 pub use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::progress::Progress;
 pub use crate::status::RebuildCounts;
-use crate::status::{RebuildReport, Status};
+pub use outcome::{RebuildEnd, RebuildOutcome};
 pub use preflight::{refuse_other_cluster, refuse_to_return};
-
-/// The result of a rebuild or a rollback that did not fail.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RebuildOutcome {
-    /// `done`.
-    pub phase: String,
-    pub generation: String,
-    /// Number of records that the generation was built from.
-    pub records: u64,
-    /// The views that the new generation has, and what was found in the records that it was built from. The live generation's own counts
-    /// leave all of these out.
-    #[serde(default)]
-    pub found: RebuildCounts,
-    #[serde(flatten)]
-    pub comparison: Comparison,
-    /// True if readers see the new generation now.
-    pub cut_over: bool,
-    /// The reason why readers do not see it, if they do not.
-    pub kept_because: Option<String>,
-    /// The reason why the views were not compared, if they were not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_compared: Option<String>,
-    /// Set if readers see the generation as it was left, and nothing keeps it up to date.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub frozen: bool,
-    /// The generations that stay beyond `--keep`, as they have more than what took their place.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spared: Vec<String>,
-}
+use shared::{RebuildState, Shared};
 
 /// A rebuild that is under way, or has ended.
 pub struct Rebuild {
@@ -72,27 +43,6 @@ pub struct Rebuild {
 /// A handle of a rebuild, for those who want to know how far it is, or to end it.
 #[derive(Clone)]
 pub struct Ticket(Arc<Shared>);
-
-/// The part of a rebuild that its thread shares with those who ask.
-struct Shared {
-    plan: Plan,
-    /// The status of the process, which shows how far it is.
-    shown: Status,
-    /// The status of the new generation, once there is one.
-    new: Mutex<Option<Status>>,
-    state: Mutex<RebuildState>,
-    ended: Condvar,
-    abort: AtomicBool,
-    interrupt: AtomicBool,
-}
-
-struct RebuildState {
-    progress: Progress,
-    ended: Option<RebuildEnd>,
-}
-
-/// The end of a rebuild.
-pub type RebuildEnd = Result<RebuildOutcome, Failure>;
 
 impl Rebuild {
     pub(crate) fn begin(engine: &Arc<Engine>, plan: Plan) -> anyhow::Result<Rebuild> {
@@ -175,73 +125,6 @@ impl Ticket {
     /// Orders its end and the removal of what it has made. If it is too late for that, it ends as it would have.
     pub fn abort(&self) {
         self.0.abort.store(true, Ordering::Release);
-    }
-}
-
-impl Shared {
-    fn is_told_to_end(&self) -> bool {
-        self.abort.load(Ordering::Acquire) || self.interrupt.load(Ordering::Acquire)
-    }
-
-    /// Returns what is ordered. The process is about to end as well if the live generation's projector has ended.
-    fn order(&self, engine: &Engine) -> Order {
-        if self.abort.load(Ordering::Acquire) {
-            Order::Abort
-        } else if self.interrupt.load(Ordering::Acquire) {
-            Order::Interrupt
-        } else if engine.with_live(GenerationRuntime::has_ended).unwrap_or(true) {
-            Order::LiveEnded
-        } else {
-            Order::GoOn
-        }
-    }
-
-    fn set_new(&self, status: &Status) {
-        *self.new.lock() = Some(status.clone());
-    }
-
-    fn show_phase(&self, phase: &str, done: u64, total: Option<u64>) {
-        self.show_progress(Progress::new(phase, done, total));
-    }
-
-    fn show_rate(&self, phase: &str, done: u64, total: u64, rate: f64) {
-        self.show_progress(Progress::new(phase, done, Some(total)).at(rate));
-    }
-
-    fn show_progress(&self, progress: Progress) {
-        let mut state = self.state.lock();
-        if state.progress.phase != progress.phase {
-            self.log_phase(&progress.phase);
-        }
-        if let (None, Some(why)) = (&state.progress.waiting_for, &progress.waiting_for) {
-            tracing::warn!(generation = self.plan.generation, "the rebuild waits: {why}");
-        }
-        self.show(&progress);
-        state.progress = progress;
-    }
-
-    /// Shows the progress in the metrics and in the status.
-    fn show(&self, progress: &Progress) {
-        metrics::record(Some(progress));
-        let Progress { phase, records_done, records_total, waiting_for, .. } = progress.clone();
-        let (generation, counts) = (self.plan.generation, self.counts());
-        let report = RebuildReport { generation, phase, records_done, records_total, waiting_for, counts };
-        self.shown.set_rebuild(Some(report));
-    }
-
-    /// Returns what the new generation has come to.
-    fn counts(&self) -> RebuildCounts {
-        self.new.lock().as_ref().map_or_else(RebuildCounts::default, |new| RebuildCounts::of(&new.report()))
-    }
-
-    /// Shows what keeps the rebuild from going on, if anything does.
-    fn wait_for(&self, why: Option<String>) {
-        let progress = Progress { waiting_for: why, ..self.state.lock().progress.clone() };
-        self.show_progress(progress);
-    }
-
-    fn log_phase(&self, phase: &str) {
-        tracing::info!(generation = self.plan.generation, "rebuilding: {phase}");
     }
 }
 

@@ -14,7 +14,7 @@ use super::topics;
 use crate::config::ProjectionConfig;
 use crate::projector::{self, PauseHandle, Positions, ProjectorError};
 use crate::pulse::Pulse;
-use crate::source::archive::{ArchiveSource, Continued};
+use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
 use crate::status::{State, Status};
@@ -75,14 +75,14 @@ impl GenerationRuntime {
                 let topics = KafkaSource::new(&config.kafka, &config.group_id).map_err(no_client)?;
                 let next = positions(writer.checkpoint_at_open(), &config.kafka.topics);
                 let run = |source: &mut dyn Source| {
-                    store::caught("store", "using it", || {
+                    store::catch_sled_panic("store", "using it", || {
                         projector::run(source, writer, settings(&config, &path), status.clone(), &control)
                     })
                 };
                 let ended = match archive {
                     None => run(&mut ThrottledSource::new(topics, restraint, freedom.clone())),
                     Some(archive) => {
-                        let source = Continued::new(archive, topics, &next);
+                        let source = ArchiveThenTopics::new(archive, topics, &next);
                         run(&mut ThrottledSource::new(source, restraint, freedom.clone()))
                     }
                 };
@@ -201,7 +201,7 @@ fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::E
 /// Returns the offset at which each partition of these topics goes on.
 pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
     let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
-        Some(((names.called(name)?, *partition), held.next_offset))
+        Some(((names.topic_of(name)?, *partition), held.next_offset))
     };
     checkpoint.iter().filter_map(position).collect()
 }

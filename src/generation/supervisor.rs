@@ -33,7 +33,7 @@ fn supervise(engine: &Weak<Engine>) {
     while let Some(engine) = engine.upgrade() {
         let is_busy = engine.status.is_catching_up() || engine.is_rebuilding();
         let (now, limit) = (Instant::now(), if is_busy { STALLED_AFTER_WHILE_BUSY } else { STALLED_AFTER });
-        let mut standing = engine.pulse.lock().standing_still(now, limit);
+        let mut standing = engine.pulse.lock().stalled_stages(now, limit);
         supervisor.grant(&mut standing, limit, now);
         supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
         drop(engine);

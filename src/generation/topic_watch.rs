@@ -11,8 +11,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::domain::Topic;
 use crate::source::Watermarks;
 use crate::source::kafka::topic_settings::{SettingsError, TopicSettings, topic_settings};
-use crate::source::kafka::{KafkaSettings, look};
-use crate::status::{HistoryLeft, HistoryLimits, Status, TopicReport};
+use crate::source::kafka::{KafkaSettings, metadata};
+use crate::status::{HistoryExpiry, HistoryLimits, Status, TopicReport};
 
 const ASK_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// After how long it asks again where the cluster did not answer, or not for all topics.
@@ -131,9 +131,9 @@ fn report(name: &str, settings: Option<&TopicSettings>, oldest: Option<i64>, now
         (None, _) => None,
     };
     let left = match goes_at {
-        _ if settings.compacts => HistoryLeft::Compacted,
-        Some(millis) => HistoryLeft::Until(millis),
-        None => HistoryLeft::ForEver,
+        _ if settings.compacts => HistoryExpiry::Compacted,
+        Some(millis) => HistoryExpiry::Until(millis),
+        None => HistoryExpiry::ForEver,
     };
     TopicReport {
         topic: name.to_owned(),
@@ -143,7 +143,7 @@ fn report(name: &str, settings: Option<&TopicSettings>, oldest: Option<i64>, now
         oldest_record_at: oldest.and_then(time),
         oldest_record_goes_at: oldest.and(goes_at).and_then(time),
         warning: settings.warning(name),
-        left,
+        expiry: left,
         limits: HistoryLimits {
             age: settings.removes_by_age().is_some(),
             size: settings.removes_by_size(),
@@ -165,9 +165,9 @@ fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<
         return BTreeMap::new();
     }
     let begin = |((name, partition), bounds): ((String, i32), Watermarks)| {
-        Some(((kafka.topics.called(&name)?, partition), (bounds.low < bounds.high).then_some(bounds.low)))
+        Some(((kafka.topics.topic_of(&name)?, partition), (bounds.low < bounds.high).then_some(bounds.low)))
     };
-    look::watermarks(kafka, names)
+    metadata::watermarks(kafka, names)
         .map(|bounds| bounds.into_iter().filter_map(begin).collect())
         .unwrap_or_else(|error| {
             tracing::warn!(%error, "the topics cannot be looked at: it is not known how old their oldest records are");
@@ -178,7 +178,7 @@ fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<
 /// The timestamp of the oldest record of each topic that begins somewhere, in milliseconds since 1970.
 fn oldest_records(kafka: &KafkaSettings, begins: &BTreeMap<(Topic, i32), Option<i64>>) -> BTreeMap<Topic, i64> {
     let offsets = begins.iter().filter_map(|(&partition, begin)| Some((partition, (*begin)?))).collect();
-    let records = look::records_at(kafka, &offsets).unwrap_or_else(|error| {
+    let records = metadata::records_at(kafka, &offsets).unwrap_or_else(|error| {
         tracing::warn!(%error, "the oldest records of the topics cannot be read: it is not known how old they are");
         BTreeMap::new()
     });
@@ -203,14 +203,17 @@ mod tests {
 
     #[test]
     fn what_is_left_is_the_oldest_records_age_taken_from_the_retention() {
-        let left = |settings: &TopicSettings, oldest| report("jobs", Some(settings), oldest, NOW).left;
-        assert_eq!(left(&settings("delete", -1, -1), Some(0)), HistoryLeft::ForEver);
-        assert_eq!(left(&settings("delete", 7 * DAY, -1), Some(NOW - 2 * DAY)), HistoryLeft::Until(NOW + 5 * DAY));
-        assert_eq!(left(&settings("delete", 7 * DAY, -1), None), HistoryLeft::Until(NOW + 7 * DAY));
-        assert_eq!(left(&settings("compact", 7 * DAY, -1), Some(0)), HistoryLeft::Compacted);
-        assert_eq!(left(&settings("compact,delete", -1, -1), Some(0)), HistoryLeft::Compacted);
-        assert_eq!(left(&settings("delete", i64::MAX, -1), Some(NOW)), HistoryLeft::Until(i64::MAX));
-        assert_eq!(report("jobs", None, None, NOW).left, HistoryLeft::Unknown);
+        let left = |settings: &TopicSettings, oldest| report("jobs", Some(settings), oldest, NOW).expiry;
+        assert_eq!(left(&settings("delete", -1, -1), Some(0)), HistoryExpiry::ForEver);
+        assert_eq!(
+            left(&settings("delete", 7 * DAY, -1), Some(NOW - 2 * DAY)),
+            HistoryExpiry::Until(NOW + 5 * DAY)
+        );
+        assert_eq!(left(&settings("delete", 7 * DAY, -1), None), HistoryExpiry::Until(NOW + 7 * DAY));
+        assert_eq!(left(&settings("compact", 7 * DAY, -1), Some(0)), HistoryExpiry::Compacted);
+        assert_eq!(left(&settings("compact,delete", -1, -1), Some(0)), HistoryExpiry::Compacted);
+        assert_eq!(left(&settings("delete", i64::MAX, -1), Some(NOW)), HistoryExpiry::Until(i64::MAX));
+        assert_eq!(report("jobs", None, None, NOW).expiry, HistoryExpiry::Unknown);
     }
 
     #[test]

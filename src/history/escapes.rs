@@ -1,7 +1,7 @@
-//! JSON's escapes, resolved in any bytes: in a text that is JSON, all its strings then stand as what they mean.
+//! JSON's escapes, resolved in any bytes, so that a search for a plain text finds it in JSON strings.
 
-/// Writes `bytes` over what `resolved` holds, every escape as what it stands for. What is no escape stays as it is, so
-/// that bytes which are not quite JSON, or none at all, can be searched too.
+/// Replaces the content of `resolved` by `bytes` with every JSON escape resolved. Bytes that are no valid escape stay as they
+/// are, so that text that is not quite JSON, or none at all, can be searched too.
 pub fn resolve(bytes: &[u8], resolved: &mut Vec<u8>) {
     resolved.clear();
     let mut rest = bytes;
@@ -15,7 +15,7 @@ pub fn resolve(bytes: &[u8], resolved: &mut Vec<u8>) {
     resolved.extend_from_slice(rest);
 }
 
-/// The escape that `text` begins with: its length, and what it stands for.
+/// Reads the escape that `text` begins with: its length in bytes, and the character that it stands for.
 fn escape(text: &[u8]) -> Option<(usize, char)> {
     let character = match text.get(1)? {
         b'u' => return unicode(text),
@@ -30,7 +30,7 @@ fn escape(text: &[u8]) -> Option<(usize, char)> {
     Some((2, character))
 }
 
-/// `\u00fc`, or the two of a character beyond the first 65,536.
+/// Reads `\u00fc`, or the surrogate pair of a character beyond the first 65,536.
 fn unicode(text: &[u8]) -> Option<(usize, char)> {
     const LEN: usize = 6;
     let first = code_unit(text)?;

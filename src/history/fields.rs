@@ -1,40 +1,43 @@
-//! The view's 19 fields as values that can be compared and shown.
+//! The 19 fields of a view as values that can be compared and shown.
 
 use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::domain::View;
 
-/// What a field says.
+/// The value of a field of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum FieldValue {
     Null,
     Text(Box<str>),
     Number(u64),
-    /// A JSON object's text.
+    /// The text of a JSON object.
     Object(Box<str>),
 }
 
 /// A field that an event changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct FieldChange {
     pub field: &'static str,
-    pub old: Value,
-    pub new: Value,
+    pub old: FieldValue,
+    pub new: FieldValue,
 }
 
-/// The fields that differ, in the view's order. Where there is no view, all is null.
-pub fn changes(old: Option<&View<'_>>, new: Option<&View<'_>>) -> Vec<Change> {
+/// Returns the fields that differ, in the view's order. All fields of a view that is `None` are null.
+pub fn changes(old: Option<&View<'_>>, new: Option<&View<'_>>) -> Vec<FieldChange> {
     let pairs = fields(old).into_iter().zip(fields(new));
-    let changes = pairs.map(|((field, old), (_, new))| Change { field, old, new });
-    changes.filter(|change| change.old != change.new).collect()
+    pairs
+        .map(|((field, old), (_, new))| FieldChange { field, old, new })
+        .filter(|change| change.old != change.new)
+        .collect()
 }
 
-/// All fields with their names, in the view's order.
-pub fn fields(view: Option<&View<'_>>) -> [(&'static str, Value); 19] {
-    let text = |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(Value::Null, Value::Text);
-    let object = |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(Value::Null, Value::Object);
-    let own = |text: &str| -> Box<str> { text.into() };
+/// Returns all fields with their names, in the view's order. All fields of a view that is `None` are null.
+pub fn fields(view: Option<&View<'_>>) -> [(&'static str, FieldValue); 19] {
+    let text =
+        |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(FieldValue::Null, FieldValue::Text);
+    let object =
+        |of: fn(&View<'_>) -> Option<Box<str>>| view.and_then(of).map_or(FieldValue::Null, FieldValue::Object);
     [
         ("id", text(|view| Some(view.id.into()))),
         ("name", text(|view| view.name.map(Box::from))),
@@ -43,7 +46,8 @@ pub fn fields(view: Option<&View<'_>>) -> [(&'static str, Value); 19] {
         ("organization_id", text(|view| Some(view.organization_id.into()))),
         (
             "status",
-            view.and_then(|view| view.status).map_or(Value::Null, |status| Value::Text(own(status.as_str()))),
+            view.and_then(|view| view.status)
+                .map_or(FieldValue::Null, |status| FieldValue::Text(Box::from(status.as_str()))),
         ),
         ("kind", text(|view| view.kind.map(Box::from))),
         ("created_at", text(|view| Some(view.created_at.to_string().into()))),
@@ -57,18 +61,18 @@ pub fn fields(view: Option<&View<'_>>) -> [(&'static str, Value); 19] {
         ("objectives", object(|view| view.objectives.map(Box::from))),
         ("error", text(|view| view.error.map(Box::from))),
         ("error_code", text(|view| view.error_code.map(Box::from))),
-        ("run_count", view.map_or(Value::Null, |view| Value::Number(view.run_count))),
+        ("run_count", view.map_or(FieldValue::Null, |view| FieldValue::Number(view.run_count))),
     ]
 }
 
-impl Serialize for Value {
+impl Serialize for FieldValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Value::Null => serializer.serialize_none(),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Number(number) => serializer.serialize_u64(*number),
-            // As it is: every number stays as it was written.
-            Value::Object(text) => {
+            FieldValue::Null => serializer.serialize_none(),
+            FieldValue::Text(text) => serializer.serialize_str(text),
+            FieldValue::Number(number) => serializer.serialize_u64(*number),
+            // The text goes out as it is, so that every number stays as it was written.
+            FieldValue::Object(text) => {
                 serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer)
             }
         }

@@ -1,8 +1,8 @@
-//! Which records are of one optimization's history: those of its id, and of the ids of its jobs.
+//! The ids by which a record belongs to one optimization's history: its own, and those of its jobs.
 //!
-//! Nearly all records of a log are of others, and decoding them is what a scan would take its time for. So each record's
-//! bytes are first searched for the ids, and only what has one is decoded. JSON may write an id with escapes
-//! (`"opt\u002d1"`), which hide it from that search: where there is a backslash, the text without its escapes is searched
+//! Nearly all records of a log belong to other optimizations, and decoding them would take most of a scan's time. So each
+//! record's bytes are first searched for the ids, and only a record that has one is decoded. JSON may write an id with escapes
+//! (`"opt\u002d1"`), which hide it from that search: if there is a backslash, the text without its escapes is searched
 //! too. The search may find too much, and must never find too little.
 
 use std::collections::BTreeSet;
@@ -14,20 +14,21 @@ use super::escapes;
 use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Record};
 
-pub struct Ids {
+/// The ids of one optimization and of its jobs, with a search for them.
+pub struct HistoryIds {
     optimization: String,
     jobs: BTreeSet<String>,
-    /// One for each of these ids. There are few of them, and one search for one text is faster than any for several,
+    /// One finder for each id. There are few ids, and one search for one text is faster than a search for several at once,
     /// since ids are much alike.
     finders: Vec<Finder<'static>>,
-    /// What was last searched, without its escapes.
+    /// The value that was last searched, without its escapes.
     unescaped: Vec<u8>,
 }
 
-impl Ids {
-    /// `optimization` must not be empty.
-    pub fn new(optimization: &str) -> Ids {
-        Ids {
+impl HistoryIds {
+    /// Begins with the id of an optimization, which must not be empty.
+    pub fn new(optimization: &str) -> HistoryIds {
+        HistoryIds {
             optimization: optimization.to_owned(),
             jobs: BTreeSet::new(),
             finders: vec![Finder::new(optimization).into_owned()],
@@ -35,14 +36,15 @@ impl Ids {
         }
     }
 
+    /// The ids of the jobs that have been found to belong to the optimization.
     pub fn jobs(&self) -> &BTreeSet<String> {
         &self.jobs
     }
 
-    /// Whether one of the ids stands anywhere in the record. False for most records, at the price of a search.
+    /// Returns true if one of the ids stands anywhere in the record's key or value.
     pub fn occur_in(&mut self, record: &Record<'_>) -> bool {
         let Record { key, value, .. } = record;
-        let Ids { finders, unescaped, .. } = self;
+        let HistoryIds { finders, unescaped, .. } = self;
         let occur = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
         if [key, value].into_iter().flatten().any(|bytes| occur(bytes)) {
             return true;
@@ -52,7 +54,8 @@ impl Ids {
         occur(unescaped)
     }
 
-    /// Whether an event is of this history. Learns the jobs that it links to the optimization, or that it says are of it.
+    /// Returns true if an event belongs to this history. Adds the job that the event links to the optimization, or that names
+    /// the optimization as its own.
     pub fn take(&mut self, body: &Body<'_>) -> bool {
         match body {
             Body::Optimization { optimization_id, change } => {
@@ -71,9 +74,9 @@ impl Ids {
         }
     }
 
-    /// Whether a record that is no event mentions one of the ids: as a word of its own, or as a field of protobuf's.
+    /// Returns true if a record that is no event mentions one of the ids, as a whole word or as a protobuf field.
     pub fn are_mentioned_in(&mut self, record: &Record<'_>) -> bool {
-        let Ids { optimization, jobs, unescaped, .. } = self;
+        let HistoryIds { optimization, jobs, unescaped, .. } = self;
         escapes::resolve(record.value.unwrap_or_default(), unescaped);
         let places = [record.key, record.value, Some(unescaped)];
         let mut ids = jobs.iter().chain([&*optimization]);
@@ -97,7 +100,7 @@ fn linked<'a>(change: &'a OptimizationChange<'_>) -> Option<&'a str> {
     }
 }
 
-/// Whether `id` stands in `bytes` other than as a part of a longer id.
+/// Returns true if `id` stands in `bytes` other than as a part of a longer id.
 fn has_whole(bytes: &[u8], id: &str) -> bool {
     let finder = Finder::new(id);
     let mut begin = 0;
@@ -105,7 +108,7 @@ fn has_whole(bytes: &[u8], id: &str) -> bool {
         let at = begin + at;
         let before = at.checked_sub(1).map(|before| bytes[before]);
         let after = bytes.get(at + id.len()).copied();
-        // protobuf writes a text's length before it, and a field's number, which may look like a letter, after it.
+        // Protobuf writes a text's length before it, and the next field's number, which may look like a letter, after it.
         let is_field = before.is_some_and(|before| usize::from(before) == id.len());
         if is_field || ![before, after].into_iter().flatten().any(is_of_id) {
             return true;
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_id_is_found_however_json_writes_it() {
-        let mut ids = Ids::new("opt-1/ü😀");
+        let mut ids = HistoryIds::new("opt-1/ü😀");
         for text in [
             r#"{"optimizationId":"opt-1/ü😀"}"#,
             r#"{"optimizationId":"opt\u002d1\/\u00fc\ud83d\ude00"}"#,
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_mention_is_a_whole_id() {
-        let mut ids = Ids::new("opt-1");
+        let mut ids = HistoryIds::new("opt-1");
         for value in
             [&b"opt-1"[..], b"{\"x\": \"opt-1\"", b"\x12\x05opt-1B", b"opt-10 opt-1.", b"{\"opt\\u002d1\""]
         {

@@ -1,16 +1,16 @@
-//! The answer for programs.
+//! The answers of `history` for programs: one line of JSON.
 
 use std::io;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::fields::Change;
+use super::fields::FieldChange;
+use super::names;
+use super::no_effect::NoEffect;
 use super::scan::Scan;
-use super::timeline::{DeadLetter, Timeline, Told};
-use super::unchanged::Unchanged;
-use super::words;
-use crate::codec::stored;
+use super::timeline::{Timeline, TimelineEvent, UndecodableRecord};
+use crate::codec::stored_record;
 use crate::domain::{Optimization, Position, Timestamp};
 use crate::source::TopicNames;
 
@@ -22,7 +22,7 @@ struct ViewAnswer {
 #[derive(Serialize)]
 struct HistoryAnswer<'a> {
     id: &'a str,
-    /// After all events.
+    /// The view after all events.
     view: Option<Box<RawValue>>,
     events: Vec<EventAnswer<'a>>,
     dead_letters: Vec<DeadLetterAnswer<'a>>,
@@ -44,8 +44,8 @@ struct EventAnswer<'a> {
     event_id: &'a str,
     sequence: u64,
     #[serde(serialize_with = "by_field")]
-    changes: &'a [Change],
-    unchanged: Option<Unchanged>,
+    changes: &'a [FieldChange],
+    unchanged: Option<NoEffect>,
     irregular: bool,
     mismatched: bool,
 }
@@ -62,7 +62,7 @@ struct PlaceAnswer<'a> {
     topic: &'a str,
     partition: i32,
     offset: i64,
-    /// The record's.
+    /// The record's timestamp, RFC 3339.
     timestamp: Option<String>,
 }
 
@@ -77,16 +77,16 @@ struct PartitionAnswer<'a> {
 
 #[derive(Serialize)]
 struct ChangeAnswer<'a> {
-    old: &'a super::fields::Value,
-    new: &'a super::fields::Value,
+    old: &'a super::fields::FieldValue,
+    new: &'a super::fields::FieldValue,
 }
 
-/// `{"view": ...}`, as a read by id answers.
+/// Writes `{"view": ...}`, with the view as a read by id answers it.
 pub fn view(timeline: &Timeline<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     line(&ViewAnswer { view: response(&timeline.last)? }, out)
 }
 
-/// All of it, as one object.
+/// Writes the whole history as one object.
 pub fn history(
     id: &str,
     timeline: &Timeline<'_>,
@@ -94,19 +94,19 @@ pub fn history(
     names: &TopicNames,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let searched = scan.partitions.iter().map(|(&(topic, partition), held)| PartitionAnswer {
+    let searched = scan.partitions.iter().map(|(&(topic, partition), scanned)| PartitionAnswer {
         topic: names.get(topic),
         partition,
-        low: held.watermarks.low,
-        high: held.watermarks.high,
-        records: held.records,
+        low: scanned.watermarks.low,
+        high: scanned.watermarks.high,
+        records: scanned.records,
     });
     let answer = HistoryAnswer {
         id,
         view: response(&timeline.last)?,
-        events: timeline.events.iter().map(|told| event(told, names)).collect(),
+        events: timeline.events.iter().map(|entry| event(entry, names)).collect(),
         dead_letters: timeline.dead_letters.iter().map(|dead_letter| of_dead_letter(dead_letter, names)).collect(),
-        warnings: words::warnings(scan, names),
+        warnings: names::warnings(scan, names),
         searched: searched.collect(),
     };
     line(&answer, out)
@@ -118,46 +118,47 @@ fn line(answer: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// What a read by id answers, byte for byte: it is made as the store makes it.
+/// Encodes the view byte for byte as a read by id answers it, with the encoder that the store uses.
 fn response(optimization: &Optimization) -> io::Result<Option<Box<RawValue>>> {
     let mut encoded = Vec::new();
-    stored::encode_optimization(optimization, &mut encoded).map_err(io::Error::other)?;
-    let layout = stored::layout(&encoded).map_err(io::Error::other)?;
+    stored_record::encode_optimization(optimization, &mut encoded).map_err(io::Error::other)?;
+    let layout = stored_record::layout(&encoded).map_err(io::Error::other)?;
     Ok(if layout.shown { Some(serde_json::from_slice(&encoded[layout.response])?) } else { None })
 }
 
-fn event<'a>(told: &'a Told<'_>, names: &'a TopicNames) -> EventAnswer<'a> {
-    let metadata = &told.envelope.event.metadata;
-    let body = &told.envelope.event.body;
+fn event<'a>(entry: &'a TimelineEvent<'_>, names: &'a TopicNames) -> EventAnswer<'a> {
+    let metadata = &entry.envelope.event.metadata;
+    let body = &entry.envelope.event.body;
     EventAnswer {
         event: body.kind(),
-        job_id: words::job_id(body),
-        run_index: words::run_index(body),
-        place: place(told.envelope.position, told.timestamp_millis, names),
+        job_id: names::job_id(body),
+        run_index: names::run_index(body),
+        place: place(entry.envelope.position, entry.timestamp_millis, names),
         occurred_at: metadata.occurred_at,
         event_id: &metadata.event_id,
         sequence: metadata.sequence,
-        changes: &told.changes,
-        unchanged: told.unchanged,
-        irregular: told.irregular,
-        mismatched: told.mismatched,
+        changes: &entry.changes,
+        unchanged: entry.unchanged,
+        irregular: entry.irregular,
+        mismatched: entry.mismatched,
     }
 }
 
-fn of_dead_letter<'a>(dead_letter: &DeadLetter<'_>, names: &'a TopicNames) -> DeadLetterAnswer<'a> {
-    let DeadLetter { kept, reason } = dead_letter;
-    DeadLetterAnswer { place: place(kept.position, kept.timestamp_millis, names), reason: reason.to_string() }
+fn of_dead_letter<'a>(dead_letter: &UndecodableRecord<'_>, names: &'a TopicNames) -> DeadLetterAnswer<'a> {
+    let UndecodableRecord { record, reason } = dead_letter;
+    DeadLetterAnswer { place: place(record.position, record.timestamp_millis, names), reason: reason.to_string() }
 }
 
 fn place(position: Position, timestamp_millis: Option<i64>, names: &TopicNames) -> PlaceAnswer<'_> {
     let Position { topic, partition, offset } = position;
-    PlaceAnswer { topic: names.get(topic), partition, offset, timestamp: words::time(timestamp_millis) }
+    PlaceAnswer { topic: names.get(topic), partition, offset, timestamp: names::time(timestamp_millis) }
 }
 
 fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
 }
 
-fn by_field<S: Serializer>(changes: &[Change], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(changes.iter().map(|Change { field, old, new }| (field, ChangeAnswer { old, new })))
+fn by_field<S: Serializer>(changes: &[FieldChange], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer
+        .collect_map(changes.iter().map(|FieldChange { field, old, new }| (field, ChangeAnswer { old, new })))
 }

@@ -1,52 +1,53 @@
-//! Reads the log for the records of one optimization's history: up to where each partition ended at the start, and
-//! nothing twice without need. Decodes only what has one of the ids in it. Must never miss a record.
+//! The scan of the log for the records of one optimization's history: up to the end that each partition had at the start, and
+//! nothing twice without need. It decodes only records that contain one of the ids, and must never miss a record.
 //!
-//! The optimization's own events come first, since they name its jobs; then those of jobs and runs. Where these name a
-//! job that the optimization never linked, that job's earlier events have gone by unseen, and jobs and runs are read once
+//! The optimization's own events come first, since they name its jobs; then those of jobs and runs. If these name a
+//! job that the optimization never linked, that job's earlier events have been passed over, and jobs and runs are read once
 //! more.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::ids::Ids;
-use super::moment::Moment;
+use super::as_of::LogCutoff;
+use super::ids::HistoryIds;
 use crate::codec;
-use crate::domain::{OwnedRecord, Position, Record, Topic};
-use crate::progress::{Progress, Shown};
+use crate::domain::{Gap, OwnedRecord, Position, Record, Topic};
+use crate::progress::{Progress, ProgressDisplay};
 use crate::source::trouble;
-use crate::source::{
-    Continuity, Discontinuity, Overdue, Polled, ReadDeadline, Records, Source, TopicNames, Watermarks,
-};
+use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source, SourceEvent, TopicNames, Watermarks};
 
-/// How long a source may take to tell of its partitions, and how long it may then give nothing.
+/// The longest time that a source may take to list its partitions.
 const FIND_DEADLINE: Duration = Duration::from_secs(15);
+/// The longest time for which a source may deliver nothing while it is read.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_millis(100);
 
-/// What was found, and where it was looked for.
+/// The records that a scan has found, and the partitions that it has searched.
 pub struct Scan {
-    pub kept: BTreeMap<Position, OwnedRecord>,
-    pub partitions: BTreeMap<(Topic, i32), Partition>,
-    /// After the record that was asked for, or the last one before it.
-    pub moment: Option<Moment>,
+    pub found: BTreeMap<Position, OwnedRecord>,
+    pub partitions: BTreeMap<(Topic, i32), ScannedPartition>,
+    /// The cutoff after the record at the requested position, or after the last one before it.
+    pub cutoff: Option<LogCutoff>,
 }
 
 impl Scan {
-    /// How many records were looked at.
+    /// Number of records that were searched.
     pub fn records(&self) -> u64 {
         self.partitions.values().map(|partition| partition.records).sum()
     }
 }
 
-pub struct Partition {
-    /// At the start.
+/// A partition, as far as it has been searched.
+pub struct ScannedPartition {
+    /// The watermarks at the start of the scan.
     pub watermarks: Watermarks,
     pub records: u64,
-    /// Of the first record, in milliseconds since 1970.
+    /// The timestamp of the first record, in milliseconds since 1970.
     pub begin_millis: Option<i64>,
     continuity: Continuity,
 }
 
+/// The reason for which a log could not be searched.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     #[error("the topics cannot be read: {0}; check --brokers and the topics' names")]
@@ -56,23 +57,24 @@ pub enum ScanError {
     #[error("{partition} cannot be read to its end: {reason}")]
     Failed { partition: String, reason: String },
     #[error("{partition}: {why}; ask again")]
-    Another { partition: String, why: Discontinuity },
+    Another { partition: String, why: Gap },
     #[error("there is no partition {0}; check the number")]
     NoPartition(String),
     #[error("{partition} has no record at {offset} or before it: it begins at {} and ends before {}", watermarks.low, watermarks.high)]
     NoRecord { partition: String, offset: i64, watermarks: Watermarks },
 }
 
-/// Reads all that `id`'s history may be in, and finds the moment `after` a record.
+/// Reads all partitions that may hold records of `id`'s history, and finds the cutoff after the record at `after`.
 pub fn scan(
     source: &mut dyn Source,
     names: &TopicNames,
     id: &str,
     after: Option<Position>,
-    shown: &mut Shown,
+    progress: &mut ProgressDisplay,
 ) -> Result<Scan, ScanError> {
-    let found = Scan { kept: BTreeMap::new(), partitions: BTreeMap::new(), moment: None };
-    let mut scanner = Scanner { source, names, ids: Ids::new(id), after, found, read: 0, expected: 0, shown };
+    let scan = Scan { found: BTreeMap::new(), partitions: BTreeMap::new(), cutoff: None };
+    let ids = HistoryIds::new(id);
+    let mut scanner = Scanner { source, names, ids, after, scan, read: 0, expected: 0, progress };
     scanner.find_partitions()?;
     scanner.check_after()?;
     scanner.read(&[Topic::Optimizations])?;
@@ -83,20 +85,21 @@ pub fn scan(
             break;
         }
     }
-    scanner.check_moment()?;
-    Ok(scanner.found)
+    scanner.check_cutoff()?;
+    Ok(scanner.scan)
 }
 
 struct Scanner<'a> {
     source: &'a mut dyn Source,
     names: &'a TopicNames,
-    ids: Ids,
+    ids: HistoryIds,
     after: Option<Position>,
-    found: Scan,
-    /// Records, those that are read a second time counted twice.
+    scan: Scan,
+    /// Number of records that have been read; a record that is read a second time counts twice.
     read: u64,
+    /// Number of records that are to be read in the passes that have begun.
     expected: u64,
-    shown: &'a mut Shown,
+    progress: &'a mut ProgressDisplay,
 }
 
 impl Scanner<'_> {
@@ -106,11 +109,11 @@ impl Scanner<'_> {
             if begin.elapsed() > FIND_DEADLINE {
                 return Err(ScanError::NotFound(trouble(self.source)));
             }
-            let partitions = &mut self.found.partitions;
+            let partitions = &mut self.scan.partitions;
             self.source.poll(WAIT, &mut |polled| {
-                if let Polled::Found { topic, partition, watermarks } = polled {
+                if let SourceEvent::Found { topic, partition, watermarks } = polled {
                     let continuity = Continuity::default();
-                    let found = Partition { watermarks, records: 0, begin_millis: None, continuity };
+                    let found = ScannedPartition { watermarks, records: 0, begin_millis: None, continuity };
                     partitions.insert((topic, partition), found);
                 }
             });
@@ -118,24 +121,24 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Before anything is read: whether the record that was asked for can be there.
+    /// Checks, before anything is read, that the record at the requested position can exist.
     fn check_after(&self) -> Result<(), ScanError> {
         let Some(Position { topic, partition, offset }) = self.after else { return Ok(()) };
         let name = self.name(topic, partition);
-        let Some(held) = self.found.partitions.get(&(topic, partition)) else {
+        let Some(scanned) = self.scan.partitions.get(&(topic, partition)) else {
             return Err(ScanError::NoPartition(name));
         };
-        match held.watermarks {
+        match scanned.watermarks {
             Watermarks { low, high } if (low..high).contains(&offset) => Ok(()),
             watermarks => Err(ScanError::NoRecord { partition: name, offset, watermarks }),
         }
     }
 
-    /// An offset may be none of a record.
-    fn check_moment(&self) -> Result<(), ScanError> {
+    /// Checks that a record was found at or before the requested position: an offset may belong to no record.
+    fn check_cutoff(&self) -> Result<(), ScanError> {
         match self.after {
-            Some(Position { topic, partition, offset }) if self.found.moment.is_none() => {
-                let watermarks = self.found.partitions[&(topic, partition)].watermarks;
+            Some(Position { topic, partition, offset }) if self.scan.cutoff.is_none() => {
+                let watermarks = self.scan.partitions[&(topic, partition)].watermarks;
                 Err(ScanError::NoRecord { partition: self.name(topic, partition), offset, watermarks })
             }
             _ => Ok(()),
@@ -148,18 +151,18 @@ impl Scanner<'_> {
         let mut deadline = ReadDeadline::new(READ_DEADLINE, Instant::now());
         while !reading.is_empty() {
             let mut polled = Vec::new();
-            self.source.poll(WAIT, &mut |told| polled.push(told));
+            self.source.poll(WAIT, &mut |event| polled.push(event));
             if !polled.is_empty() {
-                deadline.heard(Instant::now());
+                deadline.restart(Instant::now());
             }
-            let overdue = deadline.look(self.source, reading.iter().copied(), Instant::now());
+            let overdue = deadline.check(self.source, reading.iter().copied(), Instant::now());
             overdue.map_or(Ok(()), |overdue| Err(self.end(overdue)))?;
             self.compare()?;
-            for told in polled {
-                if let Some((topic, partition)) = self.take(told)?
+            for event in polled {
+                if let Some((topic, partition)) = self.take(event)?
                     && reading.contains(&(topic, partition))
                 {
-                    reading.retain(|held| *held != (topic, partition));
+                    reading.retain(|one| *one != (topic, partition));
                     self.source.stop(topic, partition);
                 }
             }
@@ -167,9 +170,9 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Whether all that is read is of the topics that there were at the start.
+    /// Checks that every topic that is read is still the one that was there at the start.
     fn compare(&mut self) -> Result<(), ScanError> {
-        for (&(topic, number), partition) in &mut self.found.partitions {
+        for (&(topic, number), partition) in &mut self.scan.partitions {
             let Some(observed) = self.source.observation(topic, number) else { continue };
             partition.continuity.adopt(observed.topic_id);
             let compared = partition.continuity.compare(partition.watermarks.high, &observed, Instant::now());
@@ -181,16 +184,16 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Assigns those that have something to be read.
+    /// Assigns the partitions of these topics that have something to be read, and returns them.
     fn begin(&mut self, topics: &[Topic]) -> Result<Vec<(Topic, i32)>, ScanError> {
         let mut reading = Vec::new();
-        for (&(topic, number), partition) in &mut self.found.partitions {
+        for (&(topic, number), partition) in &mut self.scan.partitions {
             let Watermarks { low, high } = partition.watermarks;
             if topics.contains(&topic) && low < high {
                 partition.records = 0;
                 self.source.assign(topic, number, low).map_err(|reason| ScanError::Failed {
                     partition: format!("{}/{number}", self.names.get(topic)),
-                    reason,
+                    reason: reason.text,
                 })?;
                 self.expected += u64::try_from(high - low).unwrap_or(0);
                 reading.push((topic, number));
@@ -199,25 +202,25 @@ impl Scanner<'_> {
         Ok(reading)
     }
 
-    /// Gives the partition where it has been read to its end.
-    fn take(&mut self, polled: Polled) -> Result<Option<(Topic, i32)>, ScanError> {
+    /// Takes what the source delivers. Returns the partition if it has been read to its end.
+    fn take(&mut self, polled: SourceEvent) -> Result<Option<(Topic, i32)>, ScanError> {
         match polled {
-            // It came after the start.
-            Polled::Found { .. } => Ok(None),
-            Polled::Records(records) => Ok(self.look_through(&*records)),
-            Polled::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
-            Polled::Failed { topic, partition, reason } => {
-                Err(ScanError::Failed { partition: self.name(topic, partition), reason })
+            // The partition was added after the start, so nothing of it counts.
+            SourceEvent::Found { .. } => Ok(None),
+            SourceEvent::Records(records) => Ok(self.look_through(&*records)),
+            SourceEvent::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
+            SourceEvent::Failed { topic, partition, reason } => {
+                Err(ScanError::Failed { partition: self.name(topic, partition), reason: reason.text })
             }
         }
     }
 
     fn look_through(&mut self, records: &dyn Records) -> Option<(Topic, i32)> {
         let Position { topic, partition, .. } = records.record(0).position;
-        let high = self.found.partitions.get(&(topic, partition))?.watermarks.high;
+        let high = self.scan.partitions.get(&(topic, partition))?.watermarks.high;
         let (mut count, mut is_over) = (0, false);
-        for at in 0..records.len() {
-            let record = records.record(at);
+        for index in 0..records.len() {
+            let record = records.record(index);
             if record.position.offset >= high {
                 is_over = true;
                 break;
@@ -227,12 +230,12 @@ impl Scanner<'_> {
             is_over = record.position.offset + 1 == high;
             count += 1;
         }
-        if let Some(held) = self.found.partitions.get_mut(&(topic, partition)) {
-            held.records += count;
-            held.begin_millis = held.begin_millis.or(records.record(0).timestamp_millis);
+        if let Some(scanned) = self.scan.partitions.get_mut(&(topic, partition)) {
+            scanned.records += count;
+            scanned.begin_millis = scanned.begin_millis.or(records.record(0).timestamp_millis);
         }
         self.read += count;
-        self.shown.show(&Progress::new("reading", self.read, Some(self.expected)));
+        self.progress.show(&Progress::new("reading", self.read, Some(self.expected)));
         is_over.then_some((topic, partition))
     }
 
@@ -245,7 +248,7 @@ impl Scanner<'_> {
             Err(_) => self.ids.are_mentioned_in(record),
         };
         if is_of_it {
-            self.found.kept.insert(record.position, OwnedRecord::from(record));
+            self.scan.found.insert(record.position, OwnedRecord::from(record));
         }
     }
 
@@ -255,7 +258,7 @@ impl Scanner<'_> {
             && (position.topic, position.partition) == (after.topic, after.partition)
             && position.offset <= after.offset
         {
-            self.found.moment = Some(Moment::After { position, timestamp_millis });
+            self.scan.cutoff = Some(LogCutoff::After { position, timestamp_millis });
         }
     }
 
@@ -263,12 +266,12 @@ impl Scanner<'_> {
         format!("{}/{partition}", self.names.get(topic))
     }
 
-    fn end(&self, overdue: Overdue) -> ScanError {
+    fn end(&self, overdue: ReadTimeout) -> ScanError {
         match overdue {
-            Overdue::Partition { topic, partition, why } => {
+            ReadTimeout::Partition { topic, partition, why } => {
                 ScanError::Failed { partition: self.name(topic, partition), reason: why }
             }
-            Overdue::Silence { why } => ScanError::Silent { trouble: why },
+            ReadTimeout::Silence { why } => ScanError::Silent { trouble: why },
         }
     }
 }

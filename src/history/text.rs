@@ -1,34 +1,34 @@
-//! The answer for people.
+//! The answers of `history` for people.
 
 use std::io::{self, Write};
 
-use super::fields::{self, Change, Value};
-use super::moment::Moment;
+use super::as_of::LogCutoff;
+use super::fields::{self, FieldChange, FieldValue};
+use super::names;
 use super::scan::Scan;
-use super::timeline::{Timeline, Told};
-use super::words;
+use super::timeline::{Timeline, TimelineEvent};
 use crate::domain::{Body, View};
 use crate::source::TopicNames;
 
-/// How many characters of a value are shown.
-const SHOWN: usize = 100;
+/// Number of characters of a value that are shown.
+const SHOWN_CHARACTERS: usize = 100;
 /// The width of the longest field's name.
 const FIELD_WIDTH: usize = "parameterized_model_name".len();
 
-/// The view as a table.
+/// Writes the view as a table, one field a line.
 pub fn view(
     id: &str,
     timeline: &Timeline<'_>,
-    moment: Moment,
+    cutoff: LogCutoff,
     names: &TopicNames,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     let events = timeline.events.len();
-    match moment {
-        Moment::Before(time) => writeln!(out, "{id} before {time}, after {events} events:")?,
-        Moment::After { position, timestamp_millis } => {
-            let time = words::time(timestamp_millis).unwrap_or_else(|| "at no time".to_owned());
-            let place = words::place(position, names);
+    match cutoff {
+        LogCutoff::Before(time) => writeln!(out, "{id} before {time}, after {events} events:")?,
+        LogCutoff::After { position, timestamp_millis } => {
+            let time = names::time(timestamp_millis).unwrap_or_else(|| "without a timestamp".to_owned());
+            let place = names::place(position, names);
             writeln!(out, "{id} after {place} ({time}), after {events} events:")?;
         }
     }
@@ -43,7 +43,7 @@ pub fn view(
     Ok(())
 }
 
-/// Event by event.
+/// Writes the history event by event.
 pub fn history(
     id: &str,
     timeline: &Timeline<'_>,
@@ -51,22 +51,22 @@ pub fn history(
     names: &TopicNames,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    for warning in words::warnings(scan, names) {
+    for warning in names::warnings(scan, names) {
         writeln!(out, "warning: {warning}")?;
     }
-    for told in &timeline.events {
-        event(told, names, out)?;
+    for entry in &timeline.events {
+        event(entry, names, out)?;
     }
     if !timeline.dead_letters.is_empty() {
         writeln!(out, "\nRecords that mention it, and could not be understood:")?;
     }
     for dead_letter in &timeline.dead_letters {
-        let place = words::place(dead_letter.kept.position, names);
-        let time = words::time(dead_letter.kept.timestamp_millis).unwrap_or_default();
+        let place = names::place(dead_letter.record.position, names);
+        let time = names::time(dead_letter.record.timestamp_millis).unwrap_or_default();
         writeln!(out, "{place}  {time}\n    {}", dead_letter.reason)?;
     }
-    let unchanged = timeline.events.iter().filter(|told| told.unchanged.is_some()).count();
-    let searched = words::searched(scan, names);
+    let unchanged = timeline.events.iter().filter(|event| event.unchanged.is_some()).count();
+    let searched = names::searched(scan, names);
     let (events, dead) = (timeline.events.len(), timeline.dead_letters.len());
     writeln!(
         out,
@@ -75,47 +75,47 @@ pub fn history(
     Ok(())
 }
 
-fn event(told: &Told<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io::Result<()> {
-    let metadata = &told.envelope.event.metadata;
-    let body = &told.envelope.event.body;
-    let place = words::place(told.envelope.position, names);
+fn event(entry: &TimelineEvent<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io::Result<()> {
+    let metadata = &entry.envelope.event.metadata;
+    let body = &entry.envelope.event.body;
+    let place = names::place(entry.envelope.position, names);
     writeln!(out, "{}  {}  ({place}, event {:?})", metadata.occurred_at, what(body), metadata.event_id)?;
-    let is_creation = told.changes.iter().any(|change| change.field == "id" && change.old == Value::Null);
-    let is_deletion = told.changes.iter().any(|change| change.field == "id" && change.new == Value::Null);
+    let is_creation = entry.changes.iter().any(|change| change.field == "id" && change.old == FieldValue::Null);
+    let is_deletion = entry.changes.iter().any(|change| change.field == "id" && change.new == FieldValue::Null);
     if is_deletion {
         writeln!(out, "    the view is gone")?;
     } else {
-        for Change { field, old, new } in &told.changes {
+        for FieldChange { field, old, new } in &entry.changes {
             match is_creation {
                 true => writeln!(out, "    {field}: {}", shortened(new)?)?,
                 false => writeln!(out, "    {field}: {} -> {}", shortened(old)?, shortened(new)?)?,
             }
         }
     }
-    if let Some(unchanged) = told.unchanged {
-        writeln!(out, "    changed nothing: {}", unchanged.explain())?;
+    if let Some(unchanged) = entry.unchanged {
+        writeln!(out, "    changed nothing: {}", unchanged.text())?;
     }
-    if told.envelope.nulled_numbers > 0 {
+    if entry.envelope.nulled_numbers > 0 {
         writeln!(
             out,
             "    odd: {} of its numbers are NaN or infinite, and shown as null",
-            told.envelope.nulled_numbers
+            entry.envelope.nulled_numbers
         )?;
     }
-    if told.irregular {
+    if entry.irregular {
         writeln!(out, "    odd: the job should not have taken this status after the one before it")?;
     }
-    if told.mismatched {
+    if entry.mismatched {
         writeln!(out, "    odd: it names {}", named(body))?;
     }
     Ok(())
 }
 
-/// Of what the event is, and what it says.
+/// Names the event's subject and its kind.
 fn what(body: &Body<'_>) -> String {
     let name = body.kind();
     match body {
-        Body::Optimization { .. } => match words::job_id(body) {
+        Body::Optimization { .. } => match names::job_id(body) {
             Some(job_id) => format!("{name} (job {job_id})"),
             None => name.to_owned(),
         },
@@ -133,14 +133,14 @@ fn named(body: &Body<'_>) -> String {
     }
 }
 
-/// As JSON, so that texts are told from other values, and control characters cannot disturb a terminal.
-fn whole(value: &Value) -> io::Result<String> {
+/// Formats a value as JSON, so that texts differ from other values, and control characters cannot disturb a terminal.
+fn whole(value: &FieldValue) -> io::Result<String> {
     Ok(serde_json::to_string(value)?)
 }
 
-fn shortened(value: &Value) -> io::Result<String> {
+fn shortened(value: &FieldValue) -> io::Result<String> {
     let whole = whole(value)?;
-    Ok(match whole.char_indices().nth(SHOWN) {
+    Ok(match whole.char_indices().nth(SHOWN_CHARACTERS) {
         Some((at, _)) => format!("{}... ({} characters)", &whole[..at], whole.chars().count()),
         None => whole,
     })

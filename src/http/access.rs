@@ -1,7 +1,7 @@
-//! Who is asking, and what they may see. Decides nothing by itself where it is open: then a gateway in front has
-//! checked the caller, and says with `X-Organization-Id` for which organization it let them through.
+//! Access control: who sends a request, and which organization's views they may see. Open access decides nothing by itself:
+//! a gateway in front has checked the caller, and names in `X-Organization-Id` the organization that it let them through for.
 //!
-//! Must never widen what a caller sees: a header that names no organization of the caller's finds nothing, as if
+//! A header must never widen what a caller sees: one that names no organization of the caller's finds nothing, as if
 //! nothing were there.
 
 use axum::http::header::AUTHORIZATION;
@@ -13,7 +13,7 @@ use super::keys::{Key, Keys};
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-organization-id");
 
-/// How callers are told apart.
+/// The rule by which callers are recognized.
 pub struct Access(Mode);
 
 enum Mode {
@@ -21,7 +21,7 @@ enum Mode {
     Keys(Keys),
 }
 
-/// What a request may see.
+/// The views that a request may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope<'a> {
     Everything,
@@ -30,26 +30,28 @@ pub(super) enum Scope<'a> {
     Nothing,
 }
 
-/// Who sent a request, and what it may see.
+/// The sender of a request, and the views that it may see.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller<'a> {
-    /// `None` where access is open: nobody checked.
+    /// The caller's key; `None` if access is open, where nobody is checked.
     pub key: Option<&'a Key>,
     pub scope: Scope<'a>,
 }
 
 impl Access {
-    /// For behind a gateway: any credentials or none, everything unless `X-Organization-Id` narrows it.
+    /// Open access, for use behind a gateway: takes any credentials or none, and shows everything unless `X-Organization-Id`
+    /// narrows it.
     pub fn open() -> Access {
         Access(Mode::Open)
     }
 
-    /// Only for who has one of these.
+    /// Access for callers that send one of these keys.
     pub fn with_keys(keys: Keys) -> Access {
         Access(Mode::Keys(keys))
     }
 
-    /// The caller of a request with these headers: 401 without a known key, 422 where the organization is not clear.
+    /// Recognizes the caller of a request by its headers. Without a known key the error is a 401; if it is not clear which
+    /// organization is meant, a 422.
     pub(super) fn caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<Caller<'a>, HttpError> {
         let Mode::Keys(keys) = &self.0 else {
             let scope = named_organization(headers)?.unwrap_or(Scope::Everything);
@@ -69,13 +71,13 @@ impl Access {
         Ok(Caller { key: Some(key), scope })
     }
 
-    /// What a request with these headers may see; errors as in [`Access::caller`].
+    /// Returns the views that a request with these headers may see. Its errors are those of [`Access::caller`].
     pub(super) fn scope<'a>(&'a self, headers: &'a HeaderMap) -> Result<Scope<'a>, HttpError> {
         self.caller(headers).map(|caller| caller.scope)
     }
 }
 
-/// `X-API-Key` where there is one, else the bearer token.
+/// Returns the value of `X-API-Key` if it is there, else the bearer token.
 fn credential(headers: &HeaderMap) -> Result<&[u8], HttpError> {
     if let Some(key) = headers.get(&API_KEY) {
         return Ok(key.as_bytes());
@@ -86,14 +88,14 @@ fn credential(headers: &HeaderMap) -> Result<&[u8], HttpError> {
         .ok_or(HttpError::Unauthorized("an API key is needed: send it as X-API-Key or as Authorization: Bearer"))
 }
 
-/// The scheme's case does not matter (RFC 9110, 11.1).
+/// Returns the token of a `Bearer` header. The scheme's case does not matter (RFC 9110, 11.1).
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked(6)?;
     let token = token.strip_prefix(b" ")?.trim_ascii();
     scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
 }
 
-/// What `X-Organization-Id` says, if it is there. An id that is empty or no UTF-8 is nobody's, so it finds nothing.
+/// Reads `X-Organization-Id`, if it is there. An id that is empty or not UTF-8 belongs to no organization, so it finds nothing.
 fn named_organization(headers: &HeaderMap) -> Result<Option<Scope<'_>>, HttpError> {
     let Some(first) = headers.get(&ORGANIZATION_ID) else { return Ok(None) };
     // A gateway that adds its own header to the caller's leaves two: guessing could show the wrong organization.

@@ -1,5 +1,5 @@
-//! The operators' address: read only, for people and machines that look after the process. Asks for no key, so it must not
-//! be where readers are: `why` shows a view whoever's it is.
+//! The operators' address: read only, for people and machines that look after the process. It asks for no key, so readers must
+//! not reach it: `why` shows the views of every organization.
 
 use std::sync::Arc;
 
@@ -9,20 +9,21 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::edge::{Answer, Edge};
+use super::endpoint::{Endpoint, HandlerResult};
 use super::errors::{self, HttpError};
 use super::health::Audience;
 use super::metrics::{RecordedErrors, record_files, record_report};
-use super::{ReaderSource, Readiness, currency, health, json, open_reader, optimizations, to_json};
+use super::{ReaderSource, Readiness, freshness, health, json, open_reader, optimizations, to_json};
 use crate::explain::explain;
 use crate::source::TopicNames;
 use crate::status::Status;
 
 pub use super::metrics::install_metrics;
 
-/// What Prometheus expects of its text format.
+/// The content type of Prometheus's text format.
 static PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// The state that the resources of the operators' address share.
 struct Admin {
     status: Status,
     metrics: PrometheusHandle,
@@ -39,13 +40,14 @@ impl AsRef<Status> for Admin {
 }
 
 impl Admin {
-    /// The status of the generation that readers see.
+    /// Returns the status of the generation that readers see.
     fn shown(&self) -> Status {
         self.reader.status(&self.status)
     }
 }
 
-/// `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from [`install_metrics`].
+/// Makes the router of `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from
+/// [`install_metrics`].
 pub fn admin_router(
     status: Status,
     metrics: PrometheusHandle,
@@ -56,27 +58,27 @@ pub fn admin_router(
     let errors = RecordedErrors::default();
     let admin = Arc::new(Admin { status, metrics, errors, reader, topics, readiness });
     Router::new()
-        .route_service("/status", Edge::now("/status", &admin, report))
-        .route_service("/metrics", Edge::now("/metrics", &admin, scrape))
+        .route_service("/status", Endpoint::immediate("/status", &admin, report))
+        .route_service("/metrics", Endpoint::immediate("/metrics", &admin, scrape))
         .route_service(
             "/healthz",
-            Edge::now("/healthz", &admin, |admin, _| {
-                Ok(health::alive(&admin.shown().report(), Audience::Operators))
+            Endpoint::immediate("/healthz", &admin, |admin, _| {
+                Ok(health::liveness(&admin.shown().report(), Audience::Operators))
             }),
         )
         .route_service(
             "/readyz",
             // A projector that is live has a store.
-            Edge::now("/readyz", &admin, |admin, _| {
+            Endpoint::immediate("/readyz", &admin, |admin, _| {
                 admin.readiness.answer(&admin.shown(), true, Audience::Operators)
             }),
         )
         // As on the read address: ids may hold slashes.
-        .route_service("/optimizations/{*why}", Edge::now("/optimizations/{id}/why", &admin, why))
-        .fallback_service(Edge::unknown(&admin))
+        .route_service("/optimizations/{*why}", Endpoint::immediate("/optimizations/{id}/why", &admin, why))
+        .fallback_service(Endpoint::not_found(&admin))
 }
 
-fn why(admin: &Admin, request: &Request) -> Answer {
+fn why(admin: &Admin, request: &Request) -> HandlerResult {
     const NO_SUCH: HttpError = HttpError::NotFound("no event of such an optimization has been read: check its id");
     let path = request.uri().path().strip_suffix("/why");
     let id = path.and_then(optimizations::id_of).ok_or(NO_SUCH)?;
@@ -84,16 +86,16 @@ fn why(admin: &Admin, request: &Request) -> Answer {
     let answer_state = reader.answer_state(&admin.status);
     let response = match explain(&reader, &id, &admin.topics)? {
         Some(explanation) => to_json(StatusCode::OK, &explanation),
-        None => errors::response(&currency::not_found(answer_state, NO_SUCH)),
+        None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
-    Ok(currency::mark(response, answer_state.state))
+    Ok(freshness::mark(response, answer_state.state))
 }
 
-fn report(admin: &Admin, _: &Request) -> Answer {
+fn report(admin: &Admin, _: &Request) -> HandlerResult {
     Ok(to_json(StatusCode::OK, &admin.shown().report()))
 }
 
-fn scrape(admin: &Admin, _: &Request) -> Answer {
+fn scrape(admin: &Admin, _: &Request) -> HandlerResult {
     record_report(&admin.shown().report(), &admin.errors);
     record_files();
     let mut response = json(admin.metrics.render());

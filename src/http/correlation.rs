@@ -1,5 +1,5 @@
-//! The id that ties a response to the caller's logs: the request's own where it can be echoed, else a new one.
-//! Must stay cheap: every request passes here.
+//! The correlation id, which ties a response to the caller's logs: the request's own if it can be echoed, else a new one.
+//! It must stay cheap, since every request needs one.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -10,9 +10,10 @@ use super::hex;
 
 pub static CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
+/// Number of bytes that an echoed id may have.
 const LONGEST: usize = 128;
 
-/// What goes back with the response, whatever it is.
+/// Returns the correlation id for the response to a request with these headers.
 pub fn of(headers: &HeaderMap) -> HeaderValue {
     match headers.get(&CORRELATION_ID) {
         Some(sent) if is_sane(sent.as_bytes()) => sent.clone(),
@@ -20,7 +21,7 @@ pub fn of(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Echoed as it is, so it must not be able to break a log line or a header.
+/// Returns true if an id can be echoed as it is without breaking a log line or a header.
 fn is_sane(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= LONGEST && id.iter().all(u8::is_ascii_graphic)
 }
@@ -29,7 +30,8 @@ thread_local! {
     static NEXT: Cell<(u64, u64)> = Cell::new((random(), random()));
 }
 
-/// Thirty-two hexadecimal digits: a random half for each thread and a half that counts. Unique, and no secret.
+/// Makes a new id of thirty-two hexadecimal digits: a random half for each thread and a half that counts. It is unique, and no
+/// secret.
 fn fresh() -> HeaderValue {
     let (thread, count) = NEXT.get();
     NEXT.set((thread, count.wrapping_add(1)));
@@ -39,7 +41,7 @@ fn fresh() -> HeaderValue {
     HeaderValue::from_bytes(&id).expect("hexadecimal digits are a valid header value")
 }
 
-/// The standard library's hasher has the only random keys at hand; they differ with each call.
+/// Returns a random number. It comes from the standard library's hasher, whose keys are random and differ with each call.
 fn random() -> u64 {
     RandomState::new().hash_one(std::thread::current().id())
 }

@@ -1,5 +1,5 @@
-//! Everything that can be answered besides the thing asked for, and how it is written. One closed list: what is
-//! not in it is an [`HttpError::Internal`]. Never shows a caller what went wrong inside; that is for the log.
+//! The errors that a request can be answered with, and their responses. The list is closed: everything else is an
+//! [`HttpError::Internal`]. A response never shows the cause of a failure inside the server; that is for the log.
 
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::to_json;
 use crate::store::StoreError;
 
-/// How long a client should wait before it asks a store again that is not there. Clients honour it, five times.
+/// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// An error that a request is answered with.
 #[derive(Debug)]
 pub enum HttpError {
-    /// The same for an id that is unknown, deleted, malformed, or another organization's: it must not be possible
-    /// to tell them apart.
+    /// The error for an id that is unknown, deleted, malformed, or another organization's: a caller must not be able to
+    /// distinguish them.
     NotFound(&'static str),
     MethodNotAllowed,
     Unauthorized(&'static str),
@@ -26,14 +27,14 @@ pub enum HttpError {
         detail: Value,
     },
     Store(StoreError),
-    /// A panic, or what should not happen: what it was, for the log.
+    /// A panic, or a case that should not happen, with its cause for the log.
     Internal(String),
 }
 
-/// One thing that is wrong with a request, as FastAPI says it.
+/// A mistake in a request, in the form that FastAPI gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mistake {
-    /// `query` or `header`, and the parameter's name.
+    /// The mistake's location: `query` or `header`, and the parameter's name.
     pub loc: [&'static str; 2],
     pub msg: String,
     #[serde(rename = "type")]
@@ -47,7 +48,7 @@ struct ErrorBody<'a, D> {
     detail: D,
 }
 
-/// Written as `null`.
+/// The detail of an error that has none, written as `null`.
 const NO_DETAIL: () = ();
 
 impl HttpError {
@@ -57,7 +58,7 @@ impl HttpError {
 }
 
 impl HttpError {
-    /// What went wrong, for the log: more than the caller is told.
+    /// Returns the cause for the log, which is more than the caller gets.
     pub fn cause(&self) -> String {
         match self {
             HttpError::Unavailable { message, .. } => message.clone(),
@@ -72,14 +73,14 @@ impl HttpError {
 impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> HttpError {
         match error {
-            // Nothing fails: this version cannot tell.
+            // The store is sound; this version cannot decode the registers of another format.
             StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
             error => HttpError::Store(error),
         }
     }
 }
 
-/// The response, complete but for the correlation id.
+/// Makes the response to an error, complete but for the correlation id.
 pub fn response(error: &HttpError) -> Response {
     match error {
         HttpError::NotFound(message) => body(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL),

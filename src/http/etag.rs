@@ -1,19 +1,19 @@
-//! Entity tags: how a response's version is shown, and whether a client has it already. Knows nothing of bodies.
+//! Entity tags: the header with a response's version, and the check whether a client has that version already.
 
 use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, HeaderValue};
 
 use super::hex;
 
-/// `"` + sixteen hexadecimal digits + `"`: a strong tag.
+/// Makes the header's value, a strong tag: sixteen hexadecimal digits in quotes.
 pub fn header(etag: u64) -> HeaderValue {
     HeaderValue::from_bytes(&quoted(etag)).expect("hexadecimal digits and quotes are a valid header value")
 }
 
-/// Whether `If-None-Match` names this version. Without that header nothing matches, so no 304 is ever sent to a
+/// Returns true if `If-None-Match` names this version. Without that header nothing matches, so no 304 is ever sent to a
 /// client that did not ask for one.
 pub fn client_has(headers: &HeaderMap, etag: u64) -> bool {
-    // Looked up by name first: the common request carries none, and an iterator costs more than a miss.
+    // The header is looked up by name first: most requests carry none, and an iterator costs more than a miss.
     if !headers.contains_key(IF_NONE_MATCH) {
         return false;
     }
@@ -27,8 +27,8 @@ fn quoted(etag: u64) -> [u8; 18] {
     quoted
 }
 
-/// Whether a list of tags (RFC 9110, 13.1.2) holds this one. The comparison is weak, as it must be here: `W/` is
-/// read past. From the first thing on that is not a tag, the list names nothing.
+/// Returns true if a list of tags (RFC 9110, 13.1.2) holds this one. The comparison is weak, as it must be here: `W/` is
+/// skipped. Everything after the first text that is not a tag is ignored.
 fn names(list: &[u8], wanted: &[u8; 18]) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(values: &[&str]) -> HeaderMap {
+    fn if_none_match(values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (IF_NONE_MATCH, value.parse().unwrap())).collect()
     }
 
@@ -88,7 +88,7 @@ mod tests {
             (vec!["\"\""], false),
             (vec!["w/\"00000000000000ab\""], false),
         ] {
-            assert_eq!(client_has(&asked(&values), 0xAB), expected, "{values:?}");
+            assert_eq!(client_has(&if_none_match(&values), 0xAB), expected, "{values:?}");
         }
     }
 
@@ -97,12 +97,12 @@ mod tests {
         fn any_tag_is_found_in_any_list_around_it(etag: u64, before in "(W/)?\"[!#-~]{0,9}\"", weak: bool) {
             let own = format!("{}\"{etag:016x}\"", if weak { "W/" } else { "" });
             let list = format!("{before}, {own} ,{before}");
-            prop_assert!(client_has(&asked(&[&list]), etag));
+            prop_assert!(client_has(&if_none_match(&[&list]), etag));
         }
 
         #[test]
         fn no_header_makes_it_panic(value in "[ -~]{0,40}", etag: u64) {
-            let _ = client_has(&asked(&[&value]), etag);
+            let _ = client_has(&if_none_match(&[&value]), etag);
         }
     }
 }

@@ -1,29 +1,29 @@
-//! Whether the process lives, and whether it should get requests. Reads the status and decides by it; remembers
-//! nothing itself.
+//! The health checks: whether the process lives (`/healthz`), and whether it should get requests (`/readyz`). They decide by
+//! the status alone.
 //!
-//! Ready means that the answers are worth having: all that was there at some start has been read, in this process or, as
-//! the store remembers, in an earlier one. A broker that goes away, or is not there at a start, leaves the reads ready: what
-//! they serve grows old, which `lag_seconds` and `last_error` show and every answer says (`x-optview-state`), but taking
-//! every instance out of the balancer would turn old answers into none. The same goes for a generation that this version
-//! cannot keep up to date. Who wants it otherwise asks for `--require-fresh`. A store that was never complete is not ready
+//! Ready means that the answers are worth having: everything that was there at some start has been read, in this process or, as
+//! the store remembers, in an earlier one. A broker that goes away, or is absent at a start, leaves the reads ready: their views
+//! grow old, which `lag_seconds`, `last_error` and the header `x-optview-state` of every answer show, but taking
+//! every instance out of the balancer would turn old answers into none. The same holds for a generation that this version
+//! cannot keep up to date. `--require-fresh` makes only live instances ready. A store that was never complete is not ready
 //! before it is.
 //!
-//! Where records were gone before they could be read, all that is there has been read, and yet views lack something. That is
-//! not ready until somebody accepts it: a rebuild would have refused it, too.
+//! If records were gone before they could be read, everything that is there has been read, and yet views lack something. Such a
+//! store is not ready until somebody accepts that, as a rebuild would have refused it, too.
 //!
-//! On the read address both are answered to anybody, without a key. What they say there names no broker, no topic and
-//! no error: that is for the operators' address.
+//! On the read address both checks are answered to anybody, without a key. There they name no broker, no topic and
+//! no error: those are for the operators' address.
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::edge::Answer;
+use super::endpoint::HandlerResult;
 use super::errors::HttpError;
 use super::to_json;
 use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 
-/// Who reads an answer.
+/// The readers of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// Anybody, without a key.
@@ -32,7 +32,7 @@ pub enum Audience {
     Operators,
 }
 
-/// What only operators are told.
+/// The details that only operators get.
 #[derive(Serialize)]
 struct Details<'a> {
     last_error: Option<&'a str>,
@@ -58,22 +58,23 @@ impl<'a> Details<'a> {
     }
 }
 
+/// The body of `/healthz`.
 #[derive(Serialize)]
-struct Alive<'a> {
+struct LivenessBody<'a> {
     status: &'static str,
     state: State,
     #[serde(flatten)]
     details: Option<Details<'a>>,
 }
 
-/// When an instance calls itself ready.
+/// The rule by which an instance calls itself ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// Only while it is live. Otherwise also with old answers, where it has been live once.
+    /// True if the instance is ready only while it is live. Otherwise it is also ready with old views, if it has been live once.
     pub require_fresh: bool,
 }
 
-/// Both as the body of a ready answer and as the detail of one that is not.
+/// The body of `/readyz` if it is ready, and the detail of its error if it is not.
 #[derive(Serialize)]
 struct ReadinessBody<'a> {
     status: &'static str,
@@ -84,21 +85,21 @@ struct ReadinessBody<'a> {
     details: Option<Details<'a>>,
 }
 
-/// `/healthz`: always 200, since a restart helps against nothing that the status can say. Shows operators the last
-/// error, because the broker's client retries wrong credentials for ever and says so nowhere else.
-pub fn alive(report: &Report, audience: Audience) -> Response {
+/// Answers `/healthz`: always 200, since a restart helps against no state that there is. Operators get the last
+/// error, because the Kafka client retries wrong credentials for ever and reports them nowhere else.
+pub fn liveness(report: &Report, audience: Audience) -> Response {
     let details = Details::of(report, audience);
-    to_json(StatusCode::OK, &Alive { status: "ok", state: report.state, details })
+    to_json(StatusCode::OK, &LivenessBody { status: "ok", state: report.state, details })
 }
 
 impl Readiness {
-    /// `/readyz`: 200 and how good the answers are, else 503 with the reason.
-    pub(super) fn answer(self, status: &Status, store_is_open: bool, audience: Audience) -> Answer {
+    /// Answers `/readyz`: 200 with the freshness of the views, or 503 with the reason.
+    pub(super) fn answer(self, status: &Status, store_is_open: bool, audience: Audience) -> HandlerResult {
         let was_live = status.answer_state().was_live;
         self.judge(&status.report(), was_live, store_is_open, audience)
     }
 
-    fn judge(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> Answer {
+    fn judge(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> HandlerResult {
         match self.obstacle(report, was_live, store_is_open, audience) {
             None => {
                 let status = match report.state {
@@ -115,7 +116,7 @@ impl Readiness {
         }
     }
 
-    /// Why the reads are not ready, if they are not.
+    /// Returns the reason for which the reads are not ready, if they are not.
     fn obstacle(self, report: &Report, was_live: bool, store_is_open: bool, audience: Audience) -> Option<String> {
         let shown_error = report.last_error.as_deref().filter(|_| audience == Audience::Operators);
         let because = shown_error.map(|error| format!(": {error}")).unwrap_or_default();
@@ -123,26 +124,30 @@ impl Readiness {
             State::Live => None,
             State::Stalled => return Some(format!("stalled{because}")),
             State::Stopping => return Some("stopping".to_owned()),
-            State::Starting => Some("starting: the store opens, or the broker has not answered".to_owned()),
+            State::Starting => {
+                Some("starting: the store is being opened, or the broker has not answered yet".to_owned())
+            }
             State::CatchingUp => Some(match report.lag_records {
                 Some(lag) => format!("catching up: {lag} records to go"),
-                None => "catching up: the broker has not said how far".to_owned(),
+                None => "catching up: the broker has not answered yet how many records are left".to_owned(),
             }),
             State::Stale => {
-                Some("stale: the broker has not confirmed lately that nothing more has come".to_owned())
+                Some("stale: the broker has not confirmed lately that everything has been read".to_owned())
             }
-            State::Frozen => Some("frozen: the views are shown as they were left".to_owned()),
+            State::Frozen => {
+                Some("frozen: the views are shown as they were left, and are not kept up to date".to_owned())
+            }
         };
         let is_complete = was_live || matches!(report.state, State::Live | State::Stale | State::Frozen);
         let missing = report.missing_history_text().filter(|_| store_is_open && report.state != State::Frozen);
         let missing = missing.map(|text| match audience {
             Audience::Operators => text,
-            Audience::Public => "the views are built without records that were gone".to_owned(),
+            Audience::Public => "the views are built without records that the topics no longer had".to_owned(),
         });
         match not_live {
-            Some(why) if !is_complete => Some(format!("{why}{because}")),
+            Some(reason) if !is_complete => Some(format!("{reason}{because}")),
             _ if missing.is_some() => missing.map(|missing| format!("incomplete: {missing}")),
-            Some(why) if self.require_fresh => Some(format!("{why}, and --require-fresh is given{because}")),
+            Some(reason) if self.require_fresh => Some(format!("{reason}, and --require-fresh is given{because}")),
             _ => (!store_is_open).then(|| format!("the store is not open yet{because}")),
         }
     }
@@ -178,7 +183,10 @@ mod tests {
     #[test]
     fn a_store_that_was_never_live_is_ready_once_it_is() {
         for (state, expected) in [
-            (State::Starting, Some("starting: the store opens, or the broker has not answered: boom")),
+            (
+                State::Starting,
+                Some("starting: the store is being opened, or the broker has not answered yet: boom"),
+            ),
             (State::CatchingUp, Some("catching up: 7 records to go: boom")),
             (State::Live, None),
             (State::Stale, None),
@@ -293,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_public_is_told_no_error_no_topic_and_nothing_else_of_the_cluster() {
+    async fn the_public_gets_no_error_no_topic_and_nothing_else_of_the_cluster() {
         use http_body_util::BodyExt as _;
         let missing = MissingHistory {
             topic: "secret".to_owned(),
@@ -327,7 +335,7 @@ mod tests {
                     assert!(text.contains(state.as_str()) || text.contains("incomplete"), "{text}");
                     assert!(!text.contains("secret") && !text.contains("last_error"), "{text}");
                 }
-                let alive = alive(&report, Audience::Public).into_body().collect().await.unwrap().to_bytes();
+                let alive = liveness(&report, Audience::Public).into_body().collect().await.unwrap().to_bytes();
                 assert_eq!(alive, format!(r#"{{"status":"ok","state":"{}"}}"#, state.as_str()));
             }
         }

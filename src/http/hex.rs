@@ -1,8 +1,9 @@
-//! Lower-case hexadecimal, for names that are numbers. Allocates nothing: it is on the hot path.
+//! Lower-case hexadecimal digits for entity tags, correlation ids and hashes of keys. Nothing here allocates, as it is on the hot
+//! path.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Sixteen digits, most significant first.
+/// Formats a number as sixteen digits, most significant first.
 pub fn of_u64(value: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     for (index, byte) in value.to_be_bytes().into_iter().enumerate() {
@@ -12,7 +13,7 @@ pub fn of_u64(value: u64) -> [u8; 16] {
     digits
 }
 
-/// Thirty-two bytes from sixty-four digits of either case; `None` where the text is anything else.
+/// Parses sixty-four digits of either case as thirty-two bytes. Returns `None` for any other text.
 pub fn to_32_bytes(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];

@@ -1,4 +1,4 @@
-//! The body of a list: read from the store piece by piece, as its client takes them, so that a page is never in memory as a
+//! The body of a list: read from the store in pieces, as its client takes them, so that a page is never in memory as a
 //! whole. A page that fits into one piece goes out as one body, with its length.
 
 use std::io;
@@ -15,28 +15,28 @@ use tokio::time::Instant;
 
 use super::errors::HttpError;
 use super::list_turns::{ListCaller, ListTurns};
-use super::response_memory::{ResponseMemory, Room};
+use super::response_memory::{MemoryReservation, ResponseMemory};
 use super::{APPLICATION_JSON, json};
 use crate::store::{PageReader, StoreError};
 
-/// How many bytes a piece has, and the rest of the view that goes beyond them.
+/// Number of bytes after which a piece ends. The view that passes this bound is still part of it.
 const PIECE: usize = 64 << 10;
 
-/// How long a client may take to read one page. A generation that was replaced stays open until then.
+/// The longest time that a client may take to read one page. A generation that was replaced stays open until then.
 const READ_WITHIN: Duration = Duration::from_secs(600);
 
-/// What all lists share.
+/// The turns and the memory that all lists share.
 #[derive(Clone)]
 pub struct ListMemory {
-    /// Whose piece is read next.
+    /// The queue that decides whose piece is read next.
     pub turns: Arc<ListTurns>,
     pub memory: ResponseMemory,
 }
 
-/// The response with a page as its body. The page is chosen where it is read.
+/// Makes the response with a page as its body. `choose` runs on the thread that reads the first piece.
 ///
 /// # Errors
-/// What reading the first piece fails at. What a later one fails at breaks the body off, which the client sees.
+/// Fails if the first piece cannot be read. A failure of a later piece breaks the body off, which the client sees.
 pub async fn response(
     choose: impl FnOnce() -> PageReader + Send + 'static,
     caller: ListCaller,
@@ -47,10 +47,10 @@ pub async fn response(
         return Ok(json(first));
     }
     let begun = Instant::now();
-    let rest = stream::try_unfold((page, Some(first)), move |(page, given)| {
+    let rest = stream::try_unfold((page, Some(first)), move |(page, first)| {
         let (shared, caller) = (shared.clone(), caller.clone());
         async move {
-            match given {
+            match first {
                 Some(first) => Ok(Some((first, (page, None)))),
                 None if page.is_over() => Ok(None),
                 None if begun.elapsed() > READ_WITHIN => {
@@ -74,35 +74,35 @@ fn broken_off(error: HttpError) -> io::Error {
 }
 
 impl ListMemory {
-    /// Reads the next piece. There is room for it before it is read, but for views that are larger than a piece.
+    /// Reads the next piece. Its memory is reserved before it is read, but for views that are larger than a piece.
     async fn piece(
         &self,
         caller: &ListCaller,
         page: impl FnOnce() -> PageReader + Send + 'static,
     ) -> Result<(PageReader, Bytes), HttpError> {
-        let mut room = self.memory.room(PIECE).await?;
+        let mut reservation = self.memory.reserve(PIECE).await?;
         let turn = Arc::clone(&self.turns).turn(caller.clone()).await;
         let read = task::spawn_blocking(move || {
             let mut page = page();
             let piece = page.next_piece(PIECE)?;
-            // Held by the thread and not by the request: a client that leaves does not end the reading.
+            // The thread holds the turn, and not the request: a client that leaves does not end the reading.
             Ok::<_, StoreError>((page, piece, turn))
         });
         let (page, piece, turn) = match read.await {
             Ok(read) => read?,
             Err(error) => return Err(HttpError::Internal(format!("the list panicked: {error}"))),
         };
-        self.make_room(&mut room, piece.len()).await?;
+        self.resize(&mut reservation, piece.len()).await?;
         drop(turn);
-        Ok((page, room.bytes(piece)))
+        Ok((page, reservation.into_bytes(piece)))
     }
 
-    async fn make_room(&self, room: &mut Room, bytes: usize) -> Result<(), HttpError> {
-        let wanted = self.memory.most(bytes);
-        if wanted > room.bytes_held() {
-            room.merge(self.memory.room(wanted - room.bytes_held()).await?);
+    async fn resize(&self, reservation: &mut MemoryReservation, bytes: usize) -> Result<(), HttpError> {
+        let wanted = self.memory.at_most(bytes);
+        if wanted > reservation.bytes_reserved() {
+            reservation.merge(self.memory.reserve(wanted - reservation.bytes_reserved()).await?);
         }
-        room.shrink(bytes);
+        reservation.shrink(bytes);
         Ok(())
     }
 }

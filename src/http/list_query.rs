@@ -1,5 +1,5 @@
-//! The parameters of a list, from the query string to what the store is asked. Says no as FastAPI does, which is
-//! what existing clients know: every mistake at once, where it is and of which type.
+//! The parameters of a list, from the query string to the query that the store gets. Mistakes are reported in FastAPI's form,
+//! which existing clients know: all at once, each with its location and its type.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -11,22 +11,22 @@ use crate::store::ListQuery;
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// A list's parameters, as meant.
+/// The parameters of a list, parsed and within their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListParameters {
     pub project_id: Option<String>,
     pub status: Option<Status>,
     pub kind: Option<String>,
-    /// 1 to 1000.
+    /// Number of views on the page, 1 to 1000.
     pub limit: usize,
-    /// At most `i64::MAX`, so that adding the limit to it cannot overflow.
+    /// Number of views that are skipped. It is at most `i64::MAX`, so that adding the limit to it cannot overflow.
     pub offset: usize,
 }
 
 impl ListParameters {
-    /// A parameter that comes twice counts as it came last; an unknown one is ignored.
+    /// Parses the query string. The last of several values of a parameter counts; unknown parameters are ignored.
     pub fn of(uri: &Uri) -> Result<ListParameters, HttpError> {
-        // Pairs of texts are never refused: what is not UTF-8 or no valid escape is replaced, or taken as it is.
+        // Pairs of texts are never refused: bytes that are not UTF-8 are replaced, and invalid escapes are taken as they are.
         let pairs =
             Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
         let mut parameters = ListParameters::default();
@@ -54,7 +54,7 @@ impl ListParameters {
         if mistakes.is_empty() { Ok(parameters) } else { Err(HttpError::Invalid(mistakes)) }
     }
 
-    /// What to ask the store for a reader of this organization, or of any.
+    /// Returns the store's query for a reader of this organization, or of any.
     pub fn query<'a>(&'a self, organization_id: Option<&'a str>) -> ListQuery<'a> {
         ListQuery {
             organization_id,
@@ -106,8 +106,8 @@ fn at_least(name: &'static str, least: usize) -> Mistake {
     mistake(name, format!("Input should be greater than or equal to {least}"), "greater_than_equal")
 }
 
-/// A decimal integer with an optional sign and spaces around it; one that is too large for 64 bits is the nearest
-/// that is not.
+/// Parses a decimal integer with an optional sign and spaces around it. A number that is too large for 64 bits becomes the
+/// nearest that fits.
 fn integer(name: &'static str, text: &str) -> Result<i64, Mistake> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {

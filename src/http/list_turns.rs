@@ -1,8 +1,8 @@
-//! Whose list is read next. Lists are read piece by piece on blocking threads, no more of them at a time than there are cores:
-//! they may be long, and the reads by id must not wait for them.
+//! The queue in which lists wait for their turn to be read. They are read in pieces on blocking threads, no more at a time than
+//! there are cores: they may be long, and the reads by id must not wait for them.
 //!
-//! All wait in one queue, in which each caller has no more than so many places as lists are read at a time. So a caller waits
-//! for one piece of each other caller at the most, however many that one asks for. A caller alone may use all of it.
+//! Each caller has no more places in the queue than lists are read at a time. So a caller waits for one piece of each other
+//! caller at the most, however many lists that one requests. A caller alone may use all turns.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,16 +11,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Whoever shares a caller's places in the queue.
+/// The identity by which requests share the places of one caller in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListCaller {
     /// The name of the API key.
     Key(String),
-    /// Where nobody checks callers: the address that the connection comes from, and the organization that is named. Behind a
-    /// gateway only the latter tells callers apart.
+    /// A caller that nobody has checked: the address that the connection comes from, and the organization that the request
+    /// names. Behind a gateway only the latter distinguishes callers.
     Unchecked { address: Option<IpAddr>, organization_id: Option<String> },
 }
 
+/// The queue of all lists, with the places of each caller.
 pub struct ListTurns {
     at_a_time: usize,
     queue: Arc<Semaphore>,
@@ -29,18 +30,18 @@ pub struct ListTurns {
 
 struct CallerPlaces {
     places: Arc<Semaphore>,
-    /// How many of its lists wait or are read. Without any it is forgotten.
+    /// Number of the caller's lists that wait or are being read. A caller without any is removed.
     lists: usize,
 }
 
-/// The right to read one piece of a list. Whoever waits gets it when this is dropped.
+/// The right to read one piece of a list. Dropping it gives the turn to the next in the queue.
 pub struct ListTurn {
     _turn: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
     _registration: Registration,
 }
 
-/// Keeps a caller known. It must outlast the caller's permit.
+/// An entry that keeps a caller in the map. It must outlast the caller's permit.
 struct Registration {
     turns: Arc<ListTurns>,
     caller: ListCaller,
@@ -52,7 +53,7 @@ impl ListTurns {
         Arc::new(ListTurns { at_a_time, queue, callers: Mutex::default() })
     }
 
-    /// Waits until it is this caller's turn. Whoever stops waiting leaves nothing behind.
+    /// Waits until it is this caller's turn. The future can be dropped at any time, which gives up its place.
     pub async fn turn(self: Arc<ListTurns>, caller: ListCaller) -> ListTurn {
         let (registration, places) = self.register(caller);
         let closed = "the lists' semaphores are never closed";
@@ -63,20 +64,20 @@ impl ListTurns {
 
     fn register(self: &Arc<ListTurns>, caller: ListCaller) -> (Registration, Arc<Semaphore>) {
         let mut callers = self.callers.lock();
-        let held = callers
+        let entry = callers
             .entry(caller.clone())
             .or_insert_with(|| CallerPlaces { places: Arc::new(Semaphore::new(self.at_a_time)), lists: 0 });
-        held.lists += 1;
-        (Registration { turns: self.clone(), caller }, held.places.clone())
+        entry.lists += 1;
+        (Registration { turns: self.clone(), caller }, entry.places.clone())
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut callers = self.turns.callers.lock();
-        if let Some(held) = callers.get_mut(&self.caller) {
-            held.lists -= 1;
-            if held.lists == 0 {
+        if let Some(entry) = callers.get_mut(&self.caller) {
+            entry.lists -= 1;
+            if entry.lists == 0 {
                 callers.remove(&self.caller);
             }
         }

@@ -1,4 +1,4 @@
-//! Keeps a log readable while something fails thousands of times a second. Drops no first occurrence.
+//! Limits for log messages that may come thousands of times a second. A first occurrence is never dropped.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,9 @@ const INTERVAL_SECONDS: u64 = 10;
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// One kind of message.
+/// The limit of one kind of message to one line in [`INTERVAL_SECONDS`].
 pub struct LogThrottle {
-    /// Seconds since [`STARTED`], plus one; 0: never yet.
+    /// The time of the last line in seconds since [`STARTED`], plus one; 0 before the first line.
     last: AtomicU64,
 }
 
@@ -21,7 +21,7 @@ impl LogThrottle {
         LogThrottle { last: AtomicU64::new(0) }
     }
 
-    /// True at most once in ten seconds, whoever asks.
+    /// Returns true at most once in ten seconds, over all callers.
     pub fn is_due(&self) -> bool {
         self.is_due_at(STARTED.elapsed().as_secs() + 1)
     }
@@ -33,14 +33,14 @@ impl LogThrottle {
     }
 }
 
-/// How many lines of one kind are logged within [`INTERVAL_SECONDS`].
+/// Number of lines of one kind that are logged within [`INTERVAL_SECONDS`].
 const BURST: u64 = 100;
 
-/// One kind of message of which each counts, as long as there are not very many.
+/// The limit of one kind of message to [`BURST`] lines in [`INTERVAL_SECONDS`].
 pub struct LogBurst(Mutex<Burst>);
 
 struct Burst {
-    /// Seconds since [`STARTED`].
+    /// The begin of the interval, in seconds since [`STARTED`].
     since: u64,
     logged: u64,
     left_out: u64,
@@ -51,7 +51,7 @@ impl LogBurst {
         LogBurst(Mutex::new(Burst { since: 0, logged: 0, left_out: 0 }))
     }
 
-    /// How many were left out since the last one that was logged, if one is to be logged now.
+    /// Returns the number of lines that were left out since the last logged one, if a line may be logged now.
     pub fn is_due(&self) -> Option<u64> {
         self.is_due_at(STARTED.elapsed().as_secs())
     }
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn it_is_due_at_first_and_then_once_in_ten_seconds() {
-        let seldom = LogThrottle::new();
-        let due: Vec<u64> = (1..=32).filter(|&now| seldom.is_due_at(now)).collect();
+        let throttle = LogThrottle::new();
+        let due: Vec<u64> = (1..=32).filter(|&now| throttle.is_due_at(now)).collect();
         assert_eq!(due, [1, 11, 21, 31]);
     }
 }

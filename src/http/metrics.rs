@@ -1,5 +1,5 @@
-//! What Prometheus is told: the requests as they are answered, the projector's status whenever somebody scrapes.
-//! On the hot path there is no look-up and no label: each route holds its handles.
+//! The metrics for Prometheus: requests are counted as they are answered, and the projector's status is recorded at each scrape.
+//! On the hot path there is no look-up and no label, since each route holds its handles.
 
 mod files;
 mod findings;
@@ -24,16 +24,16 @@ use crate::status::{Report, State};
 use crate::version::{COMMIT, VERSION};
 use topics::record_topics;
 
-/// From a hit in memory, some microseconds, to what a client gives up on.
+/// The bounds of the histograms' buckets in seconds, from a hit in memory to the time after which clients give up.
 const BUCKETS_SECONDS: [f64; 18] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-/// Histograms keep every sample until somebody collects them.
+/// The interval at which the samples of the histograms are collected, which would otherwise pile up until a scrape.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All the status codes that this server answers with.
+/// The status codes that this server answers with.
 const STATUSES: [(StatusCode, &str); 8] = [
     (StatusCode::OK, "200"),
     (StatusCode::NOT_MODIFIED, "304"),
@@ -45,7 +45,7 @@ const STATUSES: [(StatusCode, &str); 8] = [
     (StatusCode::INTERNAL_SERVER_ERROR, "500"),
 ];
 
-/// Makes the process's recorder, once: a second call gives the same handle. Every metric of the process whose name
+/// Installs the process's recorder, once: a second call returns the same handle. Every metric of the process whose name
 /// ends in `_seconds` gets buckets for times.
 pub fn install_metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -79,7 +79,7 @@ fn builder() -> PrometheusBuilder {
         .expect("the list of buckets is not empty")
 }
 
-/// One route's handles, bound to the recorder that is in place when they are made.
+/// The metrics of one route, bound to the recorder that is installed when they are made.
 pub struct RouteMetrics {
     requests: [Counter; STATUSES.len()],
     duration: Histogram,
@@ -101,7 +101,7 @@ impl RouteMetrics {
     }
 }
 
-/// Sets the gauges to what the status says now. What is not known yet is NaN, which no alert's comparison matches.
+/// Sets the gauges from the status. Values that are not known yet are NaN, which no alert's comparison matches.
 pub fn record_report(report: &Report, errors: &RecordedErrors) {
     for state in State::ALL {
         let value = if report.state == state { 1.0 } else { 0.0 };
@@ -118,13 +118,13 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     record_missing_history(report);
 }
 
-/// 0 for a partition of which nothing is missing, or no longer without consent.
+/// Sets the number of missing records of each partition: 0 if none is missing, or if somebody has accepted it.
 fn record_missing_history(report: &Report) {
     let set = |topic: &str, partition: i32, records: i64| {
         let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
         gauge!("optview_missing_history_records", &labels).set(of_offset(Some(records)));
     };
-    report.partitions.iter().for_each(|held| set(&held.topic, held.partition, 0));
+    report.partitions.iter().for_each(|one| set(&one.topic, one.partition, 0));
     for missing in &report.missing_history {
         set(&missing.topic, missing.partition, missing.to - missing.from);
     }
@@ -148,7 +148,7 @@ fn describe() {
     describe_histogram!(
         "optview_http_request_duration_seconds",
         Unit::Seconds,
-        "From a request's head to its answer, without the sending"
+        "Time from a request's head until its answer begins"
     );
     describe_gauge!("optview_http_connections", "Connections open, on all addresses");
     describe_gauge!("optview_build_info", "1, labelled with the version and the commit that run");
@@ -161,7 +161,7 @@ fn describe() {
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
-    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest of the partitions'");
+    describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest lag of a partition");
     describe_kafka();
 }
 
@@ -172,14 +172,14 @@ mod tests {
     use super::*;
     use crate::status::{PartitionFreshness, PartitionReport, PartitionState, Status};
 
-    /// What a scrape says after `record`, without touching the process's recorder.
+    /// Returns the text of a scrape after `record`, without touching the process's recorder.
     fn scraped(record: impl FnOnce()) -> String {
         let recorder = builder().build_recorder();
         metrics::with_local_recorder(&recorder, record);
         recorder.handle().render()
     }
 
-    fn says(text: &str, line: &str) {
+    fn assert_line(text: &str, line: &str) {
         assert!(text.lines().any(|candidate| candidate == line), "no line {line:?} in:\n{text}");
     }
 
@@ -192,19 +192,19 @@ mod tests {
             route.record(StatusCode::OK, Duration::from_millis(20));
             route.record(StatusCode::NOT_FOUND, Duration::from_secs(20));
         });
-        says(&text, "# TYPE optview_http_requests_total counter");
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="200"} 2"#);
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="404"} 1"#);
-        says(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="503"} 0"#);
-        says(&text, "# TYPE optview_http_request_duration_seconds histogram");
+        assert_line(&text, "# TYPE optview_http_requests_total counter");
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="200"} 2"#);
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="404"} 1"#);
+        assert_line(&text, r#"optview_http_requests_total{route="/optimizations/{id}",status="503"} 0"#);
+        assert_line(&text, "# TYPE optview_http_request_duration_seconds histogram");
         let bucket = |le: &str, count: u64| {
             format!(
                 "optview_http_request_duration_seconds_bucket{{route=\"/optimizations/{{id}}\",le=\"{le}\"}} {count}"
             )
         };
-        says(&text, &bucket("0.000025", 1));
-        says(&text, &bucket("0.025", 2));
-        says(&text, &bucket("+Inf", 3));
+        assert_line(&text, &bucket("0.000025", 1));
+        assert_line(&text, &bucket("0.025", 2));
+        assert_line(&text, &bucket("+Inf", 3));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
                 lag_records: Some(7),
                 lag_seconds: Some(0.5),
                 state: PartitionState::Stopped,
-                freshness: PartitionFreshness::default(),
+                freshness: PartitionFreshness { stop_code: Some("removed"), ..PartitionFreshness::default() },
             }],
             ..Status::new(3).report()
         };
@@ -252,10 +252,11 @@ mod tests {
             r#"optview_partition_lag_records{topic="jobs",partition="4"} 7"#,
             r#"optview_partition_lag_seconds{topic="jobs",partition="4"} 0.5"#,
             r#"optview_partition_stopped{topic="jobs",partition="4"} 1"#,
+            r#"optview_partition_stop_reason{topic="jobs",partition="4",code="removed"} 1"#,
             r#"optview_missing_history_records{topic="jobs",partition="4"} 0"#,
             r#"optview_missing_history_records{topic="jobs",partition="5"} 900"#,
         ] {
-            says(&text, line);
+            assert_line(&text, line);
         }
     }
 
@@ -263,9 +264,12 @@ mod tests {
     fn a_second_installation_is_the_first() {
         let (first, second) = (install_metrics(), install_metrics());
         let commit = COMMIT.unwrap_or("unknown");
-        says(&first.render(), &format!("optview_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1"));
+        assert_line(
+            &first.render(),
+            &format!("optview_build_info{{version=\"{VERSION}\",commit=\"{commit}\"}} 1"),
+        );
         gauge!("optview_test_gauge").set(5.0);
-        says(&first.render(), "optview_test_gauge 5");
-        says(&second.render(), "optview_test_gauge 5");
+        assert_line(&first.render(), "optview_test_gauge 5");
+        assert_line(&second.render(), "optview_test_gauge 5");
     }
 }

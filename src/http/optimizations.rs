@@ -1,5 +1,5 @@
-//! `GET /optimizations/{id}` and `GET /optimizations`: the stored bytes, as they are. Must never parse or build a
-//! body; by id, must never wait.
+//! The resources `GET /optimizations/{id}` and `GET /optimizations`, which send the stored bytes as they are. They must never
+//! parse or build a body, and a read by id must never wait.
 
 use std::borrow::Cow;
 use std::future;
@@ -13,13 +13,13 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::access::Scope;
-use super::edge::{Answer, Pending};
+use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::{self, HttpError};
 use super::list_query::ListParameters;
 use super::list_turns::ListCaller;
 use super::read_api::PeerAddress;
 use super::response_memory::ResponseMemory;
-use super::{APPLICATION_JSON, Api, currency, etag, json, list_body};
+use super::{APPLICATION_JSON, Api, etag, freshness, json, list_body};
 use crate::store::{self, Reader};
 
 pub const PREFIX: &str = "/optimizations/";
@@ -29,11 +29,12 @@ const NO_SUCH: HttpError =
 
 const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 
-/// A cache on the way may keep an answer, but has to ask with the next caller's credentials before it uses it.
+/// The `cache-control` header: a cache on the way may keep an answer, but has to validate it with the next caller's credentials
+/// before it uses it.
 static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// The hot path: one look-up, and no copy of the body.
-pub fn by_id(api: &Api, request: &Request) -> Answer {
+/// Answers a read by id. This is the hot path: one look-up, and no copy of the body.
+pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
     let organization_id = match api.access.scope(request.headers())? {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
@@ -44,13 +45,13 @@ pub fn by_id(api: &Api, request: &Request) -> Answer {
     let answer_state = reader.answer_state(&api.status);
     let response = match reader.get(&id, organization_id)? {
         Some(found) => found_response(found, request.headers(), &api.lists.memory)?,
-        None => errors::response(&currency::not_found(answer_state, NO_SUCH)),
+        None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
-    Ok(currency::mark(response, answer_state.state))
+    Ok(freshness::mark(response, answer_state.state))
 }
 
-/// One page.
-pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
+/// Answers with one page of a list.
+pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
     let caller = api.access.caller(request.headers())?;
     let parameters = ListParameters::of(request.uri())?;
     let organization_id = match caller.scope {
@@ -60,7 +61,7 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
     };
     let current = api.reader()?;
     let answer_state = current.answer_state(&api.status);
-    currency::check_list(answer_state)?;
+    freshness::check_list(answer_state)?;
     let reader = Reader::clone(&current);
     let caller = match caller.key {
         Some(key) => ListCaller::Key(key.id.clone()),
@@ -73,12 +74,12 @@ pub fn list(api: &Api, request: &Request) -> Result<Pending, HttpError> {
     Ok(Box::pin(async move {
         let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
         let response = list_body::response(choose, caller, lists).await?;
-        Ok(currency::mark(response, answer_state.state))
+        Ok(freshness::mark(response, answer_state.state))
     }))
 }
 
-/// The id in a raw path: all of what comes after the prefix, decoded. Slashes belong to it, since clients do not
-/// always encode them, and an escape that is none stands for itself. `None` where it cannot be anything's id.
+/// Returns the id in a raw path: everything after the prefix, decoded. Slashes belong to it, since clients do not
+/// always encode them, and an invalid escape stands for itself. Returns `None` if the text cannot be an id.
 pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
     let raw = path.strip_prefix(PREFIX).filter(|raw| !raw.is_empty())?;
     // Most ids hold no escape, and then there is nothing to decode and to check.
@@ -88,7 +89,7 @@ pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(raw).decode_utf8().ok()
 }
 
-/// 200 with the stored bytes, or 304 where the client says that it has them.
+/// Makes the response to a read by id: a 200 with the stored bytes, or a 304 if the client has them already.
 fn found_response(
     found: store::Response,
     request: &HeaderMap,
@@ -98,7 +99,7 @@ fn found_response(
     if etag::client_has(request, found.etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        *response.body_mut() = Body::from(memory.counted(found.body)?);
+        *response.body_mut() = Body::from(memory.count(found.body)?);
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());

@@ -1,5 +1,5 @@
-//! The read address as one service: reads by id go straight to their resource, all else through the router, which
-//! writes down for each request what it matched, and boxes the answer. Must not answer anything itself.
+//! The read address as one service. Reads by id go straight to their endpoint, all else through the router, which
+//! stores in each request what it matched, and boxes the answer. The service must not answer anything itself.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -15,29 +15,29 @@ use axum::routing::future::RouteFuture;
 use tower::Service;
 
 use super::Api;
-use super::edge::{Answering, Edge};
+use super::endpoint::{Endpoint, EndpointFuture};
 use super::optimizations;
 use super::server::App;
 
-/// Cheap to clone: each request is answered by a clone.
+/// The service of the read address. It is cheap to clone, as each request is answered by a clone.
 #[derive(Clone)]
 pub struct ReadApi {
     resources: Arc<Resources>,
-    /// Where the connection comes from, if this is one connection's.
+    /// The address that the connection comes from, if this clone belongs to one connection.
     peer: Option<PeerAddress>,
 }
 
-/// The address that a request comes from. Requests by id, which nobody tells apart by it, do not carry it.
+/// The address that a request comes from. Reads by id do not carry it, since nothing distinguishes them by it.
 #[derive(Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
 
 struct Resources {
-    by_id: Edge<Api>,
+    by_id: Endpoint<Api>,
     others: Router,
 }
 
 impl ReadApi {
-    pub(super) fn new(by_id: Edge<Api>, others: Router) -> ReadApi {
+    pub(super) fn new(by_id: Endpoint<Api>, others: Router) -> ReadApi {
         ReadApi { resources: Arc::new(Resources { by_id, others }), peer: None }
     }
 }
@@ -55,40 +55,40 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = ReadAnswer;
+    type Future = ReadFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ReadAnswer {
-        // The rest of the path is the id, slashes and all: clients do not always encode them.
+    fn call(&mut self, mut request: Request<B>) -> ReadFuture {
+        // The rest of the path is the id, with its slashes, since clients do not always encode them.
         let is_by_id = request.uri().path().strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
         if !is_by_id {
             if let Some(peer) = self.peer {
                 request.extensions_mut().insert(peer);
             }
-            return ReadAnswer::Routed(self.resources.others.clone().call(request));
+            return ReadFuture::Routed(self.resources.others.clone().call(request));
         }
-        // Nobody looks at its body, which would have to be boxed.
+        // The handler does not read the body, which would have to be boxed.
         let (head, _) = request.into_parts();
-        ReadAnswer::ById(self.resources.by_id.answer(&Request::from_parts(head, Body::empty())))
+        ReadFuture::ById(self.resources.by_id.answer(&Request::from_parts(head, Body::empty())))
     }
 }
 
 /// The future of [`ReadApi`].
-pub enum ReadAnswer {
-    ById(Answering),
+pub enum ReadFuture {
+    ById(EndpointFuture),
     Routed(RouteFuture<Infallible>),
 }
 
-impl Future for ReadAnswer {
+impl Future for ReadFuture {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            ReadAnswer::ById(answering) => Pin::new(answering).poll(context),
-            ReadAnswer::Routed(routed) => Pin::new(routed).poll(context),
+            ReadFuture::ById(answering) => Pin::new(answering).poll(context),
+            ReadFuture::Routed(routed) => Pin::new(routed).poll(context),
         }
     }
 }

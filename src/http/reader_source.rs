@@ -1,4 +1,5 @@
-//! Which generation answers: looked up anew by each request, so that another can take its place between two.
+//! The reader of the generation that answers. Each request looks it up anew, so that another generation can take its place
+//! between two requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,18 +9,20 @@ use arc_swap::{ArcSwapOption, Guard};
 use crate::status::{AnswerState, State, Status};
 use crate::store::Reader;
 
-/// The reader of the live generation, which may be replaced by another's at any time. Empty until the store is open: the
-/// address answers from the first moment on, with 503 where it needs the store.
+/// A shared cell with the live generation's reader, which may be replaced by another's at any time. It is empty until the store
+/// is open: the address answers from the first moment on, with 503 if it needs the store.
 #[derive(Clone, Default)]
-pub struct ReaderSource(Arc<ArcSwapOption<Shown>>);
+pub struct ReaderSource(Arc<ArcSwapOption<LiveGeneration>>);
 
-/// A generation that readers see. Its status comes with it, so that no answer is marked with the answer_state of another.
-struct Shown {
+/// The generation that readers see. Its status comes with it, so that no answer is marked with the state of another
+/// generation.
+struct LiveGeneration {
     reader: Reader,
     status: Status,
 }
 
 impl ReaderSource {
+    /// Returns the reader of the live generation; `None` until the store is open.
     pub fn get(&self) -> Option<CurrentReader> {
         let current = self.0.load();
         current.is_some().then_some(CurrentReader(current))
@@ -33,18 +36,18 @@ impl ReaderSource {
 
     /// Answers requests that come from now on by this generation: its views and its status change at once.
     pub fn set(&self, reader: Reader, status: Status) {
-        self.0.store(Some(Arc::new(Shown { reader, status })));
+        self.0.store(Some(Arc::new(LiveGeneration { reader, status })));
     }
 }
 
-/// A reader that is kept for one request: a generation that is not live any more stays open until the last is gone.
-pub struct CurrentReader(Guard<Option<Arc<Shown>>>);
+/// A reader that is held for one request. A generation that has been replaced stays open until the last such reader is dropped.
+pub struct CurrentReader(Guard<Option<Arc<LiveGeneration>>>);
 
 impl CurrentReader {
-    /// How far answers of this reader can be trusted, in an instance that stands as `whole` says: no answer is current that
-    /// either says is not. Ask before reading: what is read later is no older than that.
+    /// Returns the state to mark this reader's answers with. `whole` is the instance's status: an answer is current only if both
+    /// the generation and the instance are live. Call it before reading, so that no view is older than its mark.
     pub fn answer_state(&self, whole: &Status) -> AnswerState {
-        let own = self.shown().status.answer_state();
+        let own = self.generation().status.answer_state();
         match own.state {
             State::Live => AnswerState { state: whole.state(), ..own },
             _ => own,
@@ -53,10 +56,10 @@ impl CurrentReader {
 
     /// Returns the status of the generation that this reads.
     pub fn status(&self) -> &Status {
-        &self.shown().status
+        &self.generation().status
     }
 
-    fn shown(&self) -> &Shown {
+    fn generation(&self) -> &LiveGeneration {
         self.0.as_ref().expect("it was there when it was loaded")
     }
 }
@@ -65,6 +68,6 @@ impl Deref for CurrentReader {
     type Target = Reader;
 
     fn deref(&self) -> &Reader {
-        &self.shown().reader
+        &self.generation().reader
     }
 }

@@ -1,5 +1,5 @@
-//! The memory that bodies of responses may take until their clients have read them: all together, whoever asks. Small bodies
-//! are not counted, so that the reads that nearly all are pay nothing for it.
+//! The bound on the memory that bodies of responses take, all together, until their clients have read them. Small bodies
+//! are not counted, so that most reads pay nothing for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,28 +10,27 @@ use tokio::time::timeout;
 
 use super::errors::HttpError;
 
-/// How many bytes counted bodies may have that are under way: 64 MiB.
+/// Number of bytes that the counted bodies under way may have together: 64 MiB.
 pub const LIMIT: usize = 64 << 20;
 
-/// A body has more bytes than this to be counted. As many connections as there may be (`--max-connections`) can each have one
-/// that is not.
+/// The size in bytes up to which a body is not counted. Each of the connections (`--max-connections`) may have one such body.
 const SMALL: usize = 16 << 10;
 
-/// How long a request waits for room before it is refused.
+/// The time that a request waits for memory before it is refused.
 const REFUSED_AFTER: Duration = Duration::from_secs(5);
 
-/// Cheap to clone.
+/// The memory for bodies of responses. It is cheap to clone.
 #[derive(Clone)]
 pub struct ResponseMemory {
-    /// A permit is a byte.
-    room: Arc<Semaphore>,
+    /// The free memory, with one permit a byte.
+    available: Arc<Semaphore>,
     limit: usize,
-    refused: metrics::Counter,
-    held: metrics::Gauge,
+    refusals: metrics::Counter,
+    bytes_in_use: metrics::Gauge,
 }
 
 impl ResponseMemory {
-    /// Metrics are bound to the recorder that is installed by now.
+    /// Makes a memory of `limit` bytes. Its metrics are bound to the recorder that is installed at this moment.
     pub fn new(limit: usize) -> ResponseMemory {
         metrics::describe_counter!(
             "optview_http_memory_refusals_total",
@@ -42,111 +41,112 @@ impl ResponseMemory {
             "Bodies of responses, above 16 KiB each, that clients have not read yet"
         );
         ResponseMemory {
-            room: Arc::new(Semaphore::new(limit)),
+            available: Arc::new(Semaphore::new(limit)),
             limit,
-            refused: metrics::counter!("optview_http_memory_refusals_total"),
-            held: metrics::gauge!("optview_http_response_memory_bytes"),
+            refusals: metrics::counter!("optview_http_memory_refusals_total"),
+            bytes_in_use: metrics::gauge!("optview_http_response_memory_bytes"),
         }
     }
 
-    /// A body that counts as long as any of it is held.
+    /// Counts a body as long as any part of it is held.
     ///
     /// # Errors
-    /// 503, where there is no room for it now.
-    pub fn counted(&self, body: Bytes) -> Result<Bytes, HttpError> {
+    /// Returns a 503 if there is not enough memory for it now.
+    pub fn count(&self, body: Bytes) -> Result<Bytes, HttpError> {
         if body.len() <= SMALL {
             return Ok(body);
         }
-        let permit = Arc::clone(&self.room).try_acquire_many_owned(self.permits(body.len()));
+        let permit = Arc::clone(&self.available).try_acquire_many_owned(self.permits(body.len()));
         match permit {
-            Ok(permit) => Ok(self.held(permit).bytes(body)),
+            Ok(permit) => Ok(self.reservation(permit).into_bytes(body)),
             Err(_) => Err(self.refuse()),
         }
     }
 
-    /// Room for so many bytes, waited for. What asks for more than there is gets all.
+    /// Waits for `bytes` of memory. A request for more than the limit gets all of it.
     ///
     /// # Errors
-    /// 503, where there is none for long.
-    pub async fn room(&self, bytes: usize) -> Result<Room, HttpError> {
-        // Nearly always there is room, and no timer is needed.
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(self.permits(bytes)) {
-            return Ok(self.held(permit));
+    /// Returns a 503 if the memory does not become free in time.
+    pub async fn reserve(&self, bytes: usize) -> Result<MemoryReservation, HttpError> {
+        // Nearly always there is enough memory, and no timer is needed.
+        if let Ok(permit) = Arc::clone(&self.available).try_acquire_many_owned(self.permits(bytes)) {
+            return Ok(self.reservation(permit));
         }
-        let acquired = Arc::clone(&self.room).acquire_many_owned(self.permits(bytes));
+        let acquired = Arc::clone(&self.available).acquire_many_owned(self.permits(bytes));
         match timeout(REFUSED_AFTER, acquired).await {
-            Ok(permit) => Ok(self.held(permit.expect("the semaphore of responses is never closed"))),
+            Ok(permit) => Ok(self.reservation(permit.expect("the semaphore of responses is never closed"))),
             Err(_) => Err(self.refuse()),
         }
     }
 
-    /// How many of so many bytes can be asked for.
-    pub fn most(&self, bytes: usize) -> usize {
+    /// Returns the part of `bytes` that can be reserved at all.
+    pub fn at_most(&self, bytes: usize) -> usize {
         bytes.min(self.limit)
     }
 
     fn permits(&self, bytes: usize) -> u32 {
-        u32::try_from(self.most(bytes)).unwrap_or(u32::MAX)
+        u32::try_from(self.at_most(bytes)).unwrap_or(u32::MAX)
     }
 
-    fn held(&self, permit: OwnedSemaphorePermit) -> Room {
-        self.held.increment(permit.num_permits() as f64);
-        Room { permit, held: self.held.clone() }
+    fn reservation(&self, permit: OwnedSemaphorePermit) -> MemoryReservation {
+        self.bytes_in_use.increment(permit.num_permits() as f64);
+        MemoryReservation { permit, bytes_in_use: self.bytes_in_use.clone() }
     }
 
     fn refuse(&self) -> HttpError {
-        self.refused.increment(1);
+        self.refusals.increment(1);
         HttpError::unavailable(
             "too many large responses are under way that their clients do not read: ask again shortly",
         )
     }
 }
 
-/// Room that was got, given back when it is dropped.
-pub struct Room {
+/// Memory that is reserved for a body. It is given back when this is dropped.
+pub struct MemoryReservation {
     permit: OwnedSemaphorePermit,
-    held: metrics::Gauge,
+    bytes_in_use: metrics::Gauge,
 }
 
-impl Room {
-    /// How many bytes it is for.
-    pub fn bytes_held(&self) -> usize {
+impl MemoryReservation {
+    /// Number of bytes that are reserved.
+    pub fn bytes_reserved(&self) -> usize {
         self.permit.num_permits()
     }
 
-    /// Gives back what is not needed for `bytes`.
+    /// Gives back the memory that is not needed for `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let spare = self.permit.num_permits().saturating_sub(bytes);
         if let Some(permit) = self.permit.split(spare) {
-            drop(Room { permit, held: self.held.clone() });
+            drop(MemoryReservation { permit, bytes_in_use: self.bytes_in_use.clone() });
         }
     }
 
-    /// Takes in what another has.
-    pub fn merge(&mut self, mut other: Room) {
+    /// Adds the memory of another reservation to this one.
+    pub fn merge(&mut self, mut other: MemoryReservation) {
         if let Some(permit) = other.permit.split(other.permit.num_permits()) {
             self.permit.merge(permit);
         }
     }
 
-    /// The body that it is for.
-    pub fn bytes(self, body: impl AsRef<[u8]> + Send + 'static) -> Bytes {
-        Bytes::from_owner(Held { body, _room: self })
+    /// Ties the reservation to the body that it was made for.
+    pub fn into_bytes(self, body: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        Bytes::from_owner(ReservedBody { body, _reservation: self })
     }
 }
 
-impl Drop for Room {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
-        self.held.decrement(self.permit.num_permits() as f64);
+        self.bytes_in_use.decrement(self.permit.num_permits() as f64);
     }
 }
 
-struct Held<T> {
+/// A body with the reservation of its memory.
+struct ReservedBody<T> {
     body: T,
-    _room: Room,
+    _reservation: MemoryReservation,
 }
 
-impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+impl<T: AsRef<[u8]>> AsRef<[u8]> for ReservedBody<T> {
     fn as_ref(&self) -> &[u8] {
         self.body.as_ref()
     }
@@ -156,44 +156,44 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
 mod tests {
     use super::*;
 
-    fn room_left(memory: &ResponseMemory) -> usize {
-        memory.room.available_permits()
+    fn available(memory: &ResponseMemory) -> usize {
+        memory.available.available_permits()
     }
 
     #[test]
     fn large_bodies_together_have_as_many_bytes_as_may_be_and_small_ones_do_not_count() {
         let memory = ResponseMemory::new(100_000);
         let body = |len: usize| Bytes::from(vec![b'x'; len]);
-        let held = [60_000, 40_000].map(|len| memory.counted(body(len)).unwrap());
-        assert!(matches!(memory.counted(body(SMALL + 1)), Err(HttpError::Unavailable { .. })));
-        assert_eq!(memory.counted(body(SMALL)).unwrap().len(), SMALL);
+        let held = [60_000, 40_000].map(|len| memory.count(body(len)).unwrap());
+        assert!(matches!(memory.count(body(SMALL + 1)), Err(HttpError::Unavailable { .. })));
+        assert_eq!(memory.count(body(SMALL)).unwrap().len(), SMALL);
         let [first, second] = held;
         let part = first.slice(5..10);
         drop((first, second));
-        assert_eq!(room_left(&memory), 40_000, "a part of a body keeps all of it");
+        assert_eq!(available(&memory), 40_000, "a part of a body keeps all of it");
         drop(part);
-        assert_eq!(room_left(&memory), 100_000);
-        // One that is larger than the limit is given when there is no other.
-        let held = memory.counted(body(1_000_000)).unwrap();
-        assert_eq!((room_left(&memory), held.len()), (0, 1_000_000));
+        assert_eq!(available(&memory), 100_000);
+        // A body that is larger than the limit is accepted while there is no other.
+        let held = memory.count(body(1_000_000)).unwrap();
+        assert_eq!((available(&memory), held.len()), (0, 1_000_000));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_gets_it_when_another_is_done_or_is_refused() {
         let memory = ResponseMemory::new(100);
-        let mut first = memory.room(80).await.unwrap();
+        let mut first = memory.reserve(80).await.unwrap();
         let waiting = tokio::spawn({
             let memory = memory.clone();
-            async move { memory.room(60).await.map(|room| room.bytes_held()) }
+            async move { memory.reserve(60).await.map(|reservation| reservation.bytes_reserved()) }
         });
         tokio::task::yield_now().await;
         first.shrink(30);
         assert_eq!(waiting.await.unwrap().unwrap(), 60);
-        first.merge(memory.room(70).await.unwrap());
-        assert_eq!(first.bytes_held(), 100);
-        // The clock is the test's: it goes on by itself where nothing else can.
-        assert!(matches!(memory.room(1).await, Err(HttpError::Unavailable { .. })));
+        first.merge(memory.reserve(70).await.unwrap());
+        assert_eq!(first.bytes_reserved(), 100);
+        // Tokio's paused clock advances by itself while every task waits.
+        assert!(matches!(memory.reserve(1).await, Err(HttpError::Unavailable { .. })));
         drop(first);
-        assert_eq!(room_left(&memory), 100);
+        assert_eq!(available(&memory), 100);
     }
 }

@@ -1,10 +1,10 @@
-//! Takes connections, serves an app on them, and lets them end. Axum's own `serve` is not used: it bounds neither
-//! the connections, nor how long a head may take, nor how long the last requests may.
+//! The accept loop: it takes connections, serves an app on them, and ends them. Axum's own `serve` is not used, because it
+//! bounds neither the number of connections, nor the time for a head, nor the time for the last requests.
 //! Nor is hyper's own timeout for heads: it enters and leaves a shared timer with every request, which costs the
 //! reads by id several percent, and does not see a client that stops reading. `activity` bounds both.
 //!
-//! Knows nothing of what is served. Never ends by itself: what goes wrong with one connection, or with accepting
-//! one, is not the others' concern.
+//! The loop knows nothing of the app, and never ends by itself: a failure of one connection, or of accepting one, must not
+//! affect the others.
 
 mod activity;
 
@@ -28,20 +28,21 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::Service;
 
 use super::log_throttle::LogThrottle;
-use activity::{Activity, ActivityClock, TICK, watched};
+use activity::{Activity, ActivityClock, TICK, monitor};
 
-/// How many bytes of a request's head, and of a response that its client does not take, one connection holds at the most.
-/// Then nothing more of a body is asked for. hyper's own bound is 400 kB, which 10,000 connections would make 4 GB.
+/// Number of bytes of a request's head, and of a response that its client does not read, that one connection may buffer.
+/// When the buffer is full, nothing more of a body is polled. hyper's own bound is 400 kB, which makes 4 GB with 10,000
+/// connections.
 const CONNECTION_BUFFER: usize = 64 << 10;
 
-/// A connection that has been silent for less is not closed to make room for another.
+/// The time that a connection must have been silent before it may be closed to make room for another.
 const SILENT_BEFORE_CLOSED: Duration = Duration::from_secs(1);
 
-/// What answers requests: an Axum router, or what stands before one.
+/// A service that answers requests: an Axum router, or a service in front of one.
 pub trait App:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    /// What answers the requests of one connection, which comes from this address.
+    /// Returns the service for one connection, which comes from this address.
     fn for_peer(&self, _address: Option<IpAddr>) -> Self {
         self.clone()
     }
@@ -49,27 +50,27 @@ pub trait App:
 
 impl App for Router {}
 
-/// What one address takes upon itself.
+/// The limits of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How many connections may be open at the same time. Where one more comes, the one that has been silent for the
-    /// longest is closed, as other servers do; where none is silent, the new one waits.
+pub struct ConnectionLimits {
+    /// Number of connections that may be open at the same time. If one more comes, the one that has been silent for the
+    /// longest is closed, as other servers do; if none is silent, the new one waits.
     pub connections: usize,
-    /// How long it may take from a request's first byte, and from a connection's beginning, until the answer begins: a
-    /// head that trickles in gets no more.
+    /// The longest time from a request's first byte, and from a connection's beginning, until the answer begins. A
+    /// head that trickles in does not extend it.
     pub answer: Duration,
-    /// How long a client may leave an answer unread.
+    /// The longest time that a client may leave an answer unread.
     pub unread: Duration,
-    /// How long a connection is kept between two requests. It must outlast the idle timeout of what stands in front: a
-    /// balancer that sends a request just as its connection is closed answers 502.
+    /// The longest time that a connection is kept between two requests. It must outlast the idle timeout of a balancer in front,
+    /// which answers 502 if it sends a request just as its connection is closed.
     pub keep_alive: Duration,
-    /// How long the connections that are left may take, once told to stop, before they are cut off.
+    /// The time that the remaining connections get at shutdown before they are cut off.
     pub drain: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for ConnectionLimits {
+    fn default() -> ConnectionLimits {
+        ConnectionLimits {
             connections: 10_000,
             answer: Duration::from_secs(30),
             unread: Duration::from_secs(30),
@@ -79,34 +80,34 @@ impl Default for Limits {
     }
 }
 
-/// How the connections that were open at the end came to theirs.
+/// The numbers of connections that were open at shutdown, by the way they ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    /// Had been answered, or were idle.
+pub struct DrainOutcome {
+    /// Number of connections that were idle, or finished their answer.
     pub finished: usize,
-    /// Were still busy at the deadline.
+    /// Number of connections that were still busy at the deadline.
     pub cut_off: usize,
 }
 
-/// Serves until `shutdown` resolves, then drains.
+/// Serves until `shutdown` resolves, then lets the open connections finish within [`ConnectionLimits::drain`].
 pub async fn run(
     listener: TcpListener,
     app: impl App,
-    limits: Limits,
+    limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
-) -> Drained {
+) -> DrainOutcome {
     let mut connections = Connections::new(limits);
     let mut shutdown = std::pin::pin!(shutdown);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut may_accept = true;
-    // The connection that was accepted and has no room yet.
+    // The connection that was accepted and waits for one of the others to end.
     let mut waiting = None;
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            // First among the rest, so that what has ended does not pile up.
+            // This comes first among the rest, so that ended connections do not pile up.
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(&ended),
             _ = ticks.tick() => {
                 connections.clock.look();
@@ -116,13 +117,13 @@ pub async fn run(
                 Ok(stream) => waiting = Some(stream),
                 Err(error) => {
                     note_refused(&error);
-                    connections.end_the_most_silent();
+                    connections.close_most_silent();
                     may_accept = false;
                 }
             }
         }
         if connections.are_full() {
-            if waiting.is_some() && !connections.end_the_most_silent() {
+            if waiting.is_some() && !connections.close_most_silent() {
                 note_full();
             }
         } else if let Some(stream) = waiting.take() {
@@ -135,12 +136,12 @@ pub async fn run(
     connections.drain().await
 }
 
-/// Waits for the next connection. An error says that none can be accepted for now, for want of descriptors mostly.
+/// Waits for the next connection. An error means that none can be accepted for now, mostly for want of file descriptors.
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return Ok(stream),
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if concerns_one_connection(&error) => {}
             Err(error) => return Err(error),
         }
     }
@@ -164,30 +165,30 @@ fn note_full() {
     }
 }
 
-/// The client was gone before it was accepted: the next one may be fine.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Returns true if the client was gone before its connection was accepted. The next connection may be fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// The connections that are open.
+/// The open connections.
 struct Connections {
-    limits: Limits,
+    limits: ConnectionLimits,
     clock: Arc<ActivityClock>,
     tasks: JoinSet<()>,
-    /// Those that have not been told to end.
+    /// The connections that have not been asked to end.
     open: HashMap<Id, OpenConnection>,
 }
 
 struct OpenConnection {
-    /// Dropping it tells the connection to end. One each, because what is shared between all of them is locked whenever
-    /// any of them is polled.
+    /// Dropping the sender asks the connection to end. Each connection has its own channel, because a shared one would be locked
+    /// whenever any connection is polled.
     _stop: oneshot::Sender<()>,
     activity: Arc<Activity>,
 }
 
 impl Connections {
-    fn new(limits: Limits) -> Connections {
+    fn new(limits: ConnectionLimits) -> Connections {
         let clock = Arc::new(ActivityClock::start());
         Connections { limits, clock, tasks: JoinSet::new(), open: HashMap::new() }
     }
@@ -199,10 +200,10 @@ impl Connections {
     fn start(&mut self, stream: TcpStream, app: impl App) {
         let (stop, stopped) = oneshot::channel();
         let activity = Arc::new(Activity::begin(&self.clock));
-        let (limits, watched) = (self.limits, Arc::clone(&activity));
+        let (limits, monitored) = (self.limits, Arc::clone(&activity));
         let task = self.tasks.spawn(async move {
             let _counted = CountedConnection::new();
-            serve(stream, app, limits, watched, stopped).await;
+            serve(stream, app, limits, monitored, stopped).await;
         });
         self.open.insert(task.id(), OpenConnection { _stop: stop, activity });
     }
@@ -218,9 +219,9 @@ impl Connections {
         self.open.remove(&id);
     }
 
-    /// Tells the connection to end that has been silent for the longest: it closes at once where it is idle, and else
-    /// after its answer. False where none has been silent for a moment.
-    fn end_the_most_silent(&mut self) -> bool {
+    /// Asks the connection to end that has been silent for the longest: it closes at once if it is idle, else
+    /// after its answer. Returns false if none has been silent for [`SILENT_BEFORE_CLOSED`].
+    fn close_most_silent(&mut self) -> bool {
         let silent = self.open.iter().filter_map(|(id, open)| Some((open.activity.silent_since()?, *id)));
         let Some((since, id)) = silent.min_by_key(|(since, _)| *since) else { return false };
         if self.clock.elapsed_since(since) < SILENT_BEFORE_CLOSED {
@@ -231,19 +232,19 @@ impl Connections {
         true
     }
 
-    async fn drain(mut self) -> Drained {
+    async fn drain(mut self) -> DrainOutcome {
         let open = self.tasks.len();
         self.open.clear();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The result says no more than what is left does.
+        // The number of tasks that are left shows whether the time has run out.
         _ = timeout(self.limits.drain, all_ended).await;
         let cut_off = self.tasks.len();
         self.tasks.shutdown().await;
-        Drained { finished: open - cut_off, cut_off }
+        DrainOutcome { finished: open - cut_off, cut_off }
     }
 }
 
-/// Counts a connection while it lives, also where it ends by panicking or by being cut off.
+/// A count of one open connection. Dropping it ends the count, also after a panic or a cut-off.
 struct CountedConnection(metrics::Gauge);
 
 impl CountedConnection {
@@ -264,7 +265,7 @@ impl Drop for CountedConnection {
 async fn serve(
     stream: TcpStream,
     app: impl App,
-    limits: Limits,
+    limits: ConnectionLimits,
     activity: Arc<Activity>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -272,7 +273,7 @@ async fn serve(
         tracing::debug!(%error, "a connection is gone already");
         return;
     }
-    let socket = watched(stream, Arc::clone(&activity));
+    let socket = monitor(stream, Arc::clone(&activity));
     let connection = http1::Builder::new()
         .max_buf_size(CONNECTION_BUFFER)
         .serve_connection(socket, TowerToHyperService::new(app));
@@ -289,13 +290,13 @@ async fn serve(
     let ended = tokio::select! {
         biased;
         ended = ending => ended,
-        phase = activity.too_long(&limits) => {
+        phase = activity.until_overdue(&limits) => {
             tracing::debug!(?phase, "a connection was silent for too long");
             return;
         }
     };
     if let Err(error) = ended {
-        // Clients come and go; whoever looks for a certain one turns debug on.
+        // Clients come and go all the time, so this is logged for debugging only.
         tracing::debug!(%error, "a connection ended early");
     }
 }

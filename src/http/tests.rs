@@ -17,26 +17,26 @@ use crate::status::State;
 
 const NO_STORE: u16 = 503;
 
-trait Answers: Service<Request, Response = Response, Error = Infallible> + Clone {}
-impl<S: Service<Request, Response = Response, Error = Infallible> + Clone> Answers for S {}
+trait TestApp: Service<Request, Response = Response, Error = Infallible> + Clone {}
+impl<S: Service<Request, Response = Response, Error = Infallible> + Clone> TestApp for S {}
 
-struct Got {
+struct ReceivedResponse {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Got {
+impl ReceivedResponse {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-async fn send(app: &impl Answers, request: Request) -> Got {
+async fn send(app: &impl TestApp, request: Request) -> ReceivedResponse {
     let Ok(response) = app.clone().oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let got = Got { status: parts.status.as_u16(), headers: parts.headers, body };
+    let got = ReceivedResponse { status: parts.status.as_u16(), headers: parts.headers, body };
     assert!(got.headers.contains_key("x-correlation-id"));
     if got.status >= 400 {
         assert_eq!(got.headers["content-type"], "application/json");
@@ -57,12 +57,12 @@ fn request(path: &str, headers: &[(&str, &str)]) -> Request {
         .unwrap()
 }
 
-async fn get(app: &impl Answers, path: &str) -> Got {
+async fn get(app: &impl TestApp, path: &str) -> ReceivedResponse {
     send(app, request(path, &[])).await
 }
 
-/// The store is not open.
-fn early() -> ReadApi {
+/// Makes the read API of an instance whose store is not open yet.
+fn without_store() -> ReadApi {
     read_api(ReaderSource::default(), Status::new(1), Access::open(), Readiness::default())
 }
 
@@ -73,9 +73,9 @@ fn with_keys(toml: &str) -> Access {
 }
 
 #[tokio::test]
-async fn before_the_store_is_open_reads_are_told_when_to_come_back() {
+async fn before_the_store_is_open_reads_get_a_time_to_come_back() {
     for path in ["/optimizations/opt-1", "/optimizations"] {
-        let got = get(&early(), path).await;
+        let got = get(&without_store(), path).await;
         assert_eq!((got.status, &got.json()["error_code"]), (NO_STORE, &json!("SERVICE_UNAVAILABLE")));
         assert_eq!(got.headers["retry-after"], "5");
     }
@@ -85,7 +85,7 @@ async fn before_the_store_is_open_reads_are_told_when_to_come_back() {
 async fn what_cannot_be_there_is_a_404() {
     for path in ["/", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
     {
-        let got = get(&early(), path).await;
+        let got = get(&without_store(), path).await;
         assert_eq!((got.status, &got.json()["error_code"]), (404, &json!("NOT_FOUND")), "{path}");
     }
 }
@@ -102,7 +102,7 @@ async fn a_method_that_writes_is_a_405_on_a_resource_and_a_404_elsewhere() {
     ] {
         let mut request = request(path, &[]);
         *request.method_mut() = Method::POST;
-        let got = send(&early(), request).await;
+        let got = send(&without_store(), request).await;
         assert_eq!(got.status, expected, "{path}");
         assert_eq!(got.headers.contains_key("allow"), expected == 405);
     }
@@ -110,7 +110,7 @@ async fn a_method_that_writes_is_a_405_on_a_resource_and_a_404_elsewhere() {
 
 #[tokio::test]
 async fn a_list_with_mistakes_names_them_all() {
-    let got = get(&early(), "/optimizations?limit=0&offset=x&status=done").await;
+    let got = get(&without_store(), "/optimizations?limit=0&offset=x&status=done").await;
     assert_eq!(got.status, 422);
     let error = got.json();
     assert_eq!(error["error_code"], "VALIDATION_ERROR");
@@ -126,7 +126,7 @@ async fn a_list_with_mistakes_names_them_all() {
 }
 
 #[tokio::test]
-async fn without_a_key_nothing_is_told_but_health() {
+async fn without_a_key_nothing_is_answered_but_health() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");
     let router = read_api(ReaderSource::default(), Status::new(1), access, Readiness::default());
     for path in ["/optimizations/a", "/optimizations/", "/optimizations?limit=x", "/users/me"] {
@@ -169,11 +169,15 @@ async fn a_caller_learns_who_they_are() {
             json!({"id": "ada", "email": "ada@example.com", "authorized_organization": named}),
         ),
         (
-            &early(),
+            &without_store(),
             vec![organization],
             json!({"id": "anonymous", "email": null, "authorized_organization": named}),
         ),
-        (&early(), vec![key], json!({"id": "anonymous", "email": null, "authorized_organization": nobody})),
+        (
+            &without_store(),
+            vec![key],
+            json!({"id": "anonymous", "email": null, "authorized_organization": nobody}),
+        ),
     ] {
         let got = send(router, request("/users/me", &headers)).await;
         assert_eq!((got.status, got.json()), (200, expected));
@@ -188,7 +192,7 @@ async fn a_caller_learns_who_they_are() {
 #[tokio::test]
 async fn a_correlation_id_comes_back() {
     for path in ["/healthz", "/optimizations/a", "/elsewhere"] {
-        let got = send(&early(), request(path, &[("x-correlation-id", "trace-7")])).await;
+        let got = send(&without_store(), request(path, &[("x-correlation-id", "trace-7")])).await;
         assert_eq!(got.headers["x-correlation-id"], "trace-7");
     }
 }
@@ -207,10 +211,10 @@ async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
     let read = read_api(ReaderSource::default(), status.clone(), Access::open(), Readiness::default());
     let alive = get(&admin, "/healthz").await;
     let since = status.report().last_error_since.expect("an error stands");
-    let told = json!({
+    let expected = json!({
         "status": "ok", "state": "starting", "last_error": "wrong credentials", "last_error_since": since
     });
-    assert_eq!((alive.status, alive.json()), (200, told));
+    assert_eq!((alive.status, alive.json()), (200, expected));
     let ready = get(&admin, "/readyz").await;
     assert_eq!((ready.status, &ready.json()["detail"]["last_error"]), (503, &json!("wrong credentials")));
     // Anybody may ask there.
@@ -261,10 +265,10 @@ proptest! {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let headers = [("x-organization-id", &*organization), ("if-none-match", &*match_header)];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let by_id = runtime.block_on(send(&early(), request(&format!("/optimizations/{}", encoded(&id)), &headers)));
+        let by_id = runtime.block_on(send(&without_store(), request(&format!("/optimizations/{}", encoded(&id)), &headers)));
         prop_assert!([404, NO_STORE].contains(&by_id.status));
         let list = format!("/optimizations?limit={}&offset={}", encoded(&limit), encoded(&id));
-        let list = runtime.block_on(send(&early(), request(&list, &[])));
+        let list = runtime.block_on(send(&without_store(), request(&list, &[])));
         prop_assert!([422, NO_STORE].contains(&list.status));
     }
 }

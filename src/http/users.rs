@@ -1,17 +1,18 @@
-//! `GET /users/me`: who the server takes the caller for. Knows no users, only what the key or the gateway says.
+//! The resource `GET /users/me`: the caller as the server knows it from the API key or the gateway. There is no list of users.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
 use serde_json::json;
 
 use super::access::Scope;
-use super::edge::Answer;
+use super::endpoint::HandlerResult;
 use super::errors::HttpError;
 use super::{Api, to_json};
 
-/// The keys are always all there. Where access is open nobody was checked: the id is `anonymous`, the email null, and
-/// without `X-Organization-Id` the organization's id and name are null, for it is no single one.
-pub fn me(api: &Api, request: &Request) -> Answer {
+/// Answers with the caller's id, email and organization. All keys are always there. With open access nobody was checked: the id
+/// is `anonymous`, the email null, and without `X-Organization-Id` the organization's id and name are null, since it is not a
+/// single one.
+pub fn me(api: &Api, request: &Request) -> HandlerResult {
     let caller = api.access.caller(request.headers())?;
     let organization = match caller.scope {
         Scope::Everything => None,

@@ -1,11 +1,11 @@
-//! Keeps what could not be understood, and says so once, with its position.
+//! Dead letters: records that could not be understood, as they are kept and logged.
 
 use crate::codec::DecodeError;
 use crate::domain::dead_letter::{HEADERS_LIMIT, KEY_LIMIT, VALUE_LIMIT};
 use crate::domain::{DeadLetter, Record};
 use crate::source::TopicNames;
 
-/// What is kept of a record, whose value has `value_len` bytes.
+/// Makes the dead letter of a record whose value has `value_len` bytes.
 pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError) -> DeadLetter {
     let head = |bytes: Option<&[u8]>, limit: usize| bytes.map(|bytes| bytes[..bytes.len().min(limit)].to_vec());
     let mut room = HEADERS_LIMIT;
@@ -27,6 +27,7 @@ pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError) -> DeadLette
     }
 }
 
+/// Logs a dead letter with its position.
 pub fn log(dead_letter: &DeadLetter, topics: &TopicNames) {
     let DeadLetter { position, reason, .. } = dead_letter;
     tracing::warn!(

@@ -1,81 +1,53 @@
-//! Whether each partition is known to be read to its end, by the cluster's own word. That nothing more has come is believed
-//! only where the cluster was asked and said so: a consumer that hears nothing proves nothing. Decides by what it is given and
-//! by the time it is given, and asks nobody.
+//! The health of each partition: it is known to be read to its end by the cluster's own word only. That nothing more has come is
+//! believed only if the cluster was asked and answered so: a consumer that hears nothing proves nothing. Judges by what it is
+//! given and by the time it is given, and asks nobody.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+use super::moment::{Moment, shown};
 use crate::domain::Topic;
-use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicId};
+use crate::source::{ClusterHealth, PartitionObservation, StandingError, StopReason, TopicId};
 use crate::status::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
-/// How many observations of one partition wait at the most until what they say has been read. Beyond that every other goes.
+/// The most observations of one partition that wait until the end that they give has been read. Beyond that, every other one is
+/// dropped.
 const OBSERVATIONS_MAX: usize = 256;
 
-/// One moment on both clocks.
+/// The progress of the projector on one partition.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    pub now: Instant,
-    pub wall: DateTime<Utc>,
-}
-
-impl Moment {
-    pub fn now() -> Moment {
-        Moment { now: Instant::now(), wall: Utc::now() }
-    }
-
-    /// The wall clock's time at an instant.
-    pub fn wall_at(self, at: Instant) -> DateTime<Utc> {
-        let ago = TimeDelta::from_std(self.now.saturating_duration_since(at)).unwrap_or(TimeDelta::MAX);
-        self.wall.checked_sub_signed(ago).unwrap_or(DateTime::UNIX_EPOCH)
-    }
-
-    /// The instant of a record's timestamp. `None` where it lies in the future, or before 1970: that clock says nothing.
-    fn instant_of(self, millis: i64) -> Option<Instant> {
-        let age = u64::try_from(self.wall.timestamp_millis().checked_sub(millis)?).ok()?;
-        if millis > 0 { self.now.checked_sub(Duration::from_millis(age)) } else { None }
-    }
-}
-
-/// A time as `/status` shows it.
-pub fn shown(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// How far the projector has read one partition.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
+pub struct PartitionReading<'a> {
     pub topic: Topic,
     pub partition: i32,
     /// The next offset to be read.
     pub position: i64,
     /// The timestamp of the last record read, in milliseconds since 1970.
     pub time: Option<i64>,
-    pub stopped: Option<&'a str>,
+    pub stopped: Option<&'a StopReason>,
 }
 
-/// Why a partition that is read is not known to be read to its end.
+/// The reason for which a partition that is read is not known to be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
-    /// The cluster has never said where the partition ends.
+    /// The cluster has never answered where the partition ends.
     NeverAnswered,
-    /// It has not said so lately.
+    /// The cluster has not answered lately.
     NoAnswer,
-    /// There is more than has been read, and nothing of it comes.
+    /// The partition has more than has been read, and nothing of it comes.
     StandsStill,
-    /// There is more than has been read, and it comes too slowly.
+    /// The partition has more than has been read, and it comes too slowly.
     TooSlow,
     /// The partition ends before what has been read of it.
     Shorter,
-    /// The topic that the cluster has is another one of the same name.
+    /// The cluster has another topic of the same name.
     OtherTopic,
 }
 
-/// All that is known of the partitions' and the cluster's health.
+/// Everything that is known of the partitions' and the cluster's health.
 pub struct Health {
-    tracks: BTreeMap<(Topic, i32), Track>,
+    tracks: BTreeMap<(Topic, i32), PartitionTrack>,
     asked_since: Instant,
     live_since: Option<Instant>,
     pub cluster: ClusterHealth,
@@ -86,22 +58,23 @@ impl Health {
         Health { tracks: BTreeMap::new(), asked_since: now, live_since: None, cluster: ClusterHealth::default() }
     }
 
-    /// Takes in how the cluster is. From the first call with `is_live`, partitions have to be confirmed.
+    /// Takes in the cluster's health. From the first call with `is_live`, partitions have to be confirmed.
     pub fn observe_cluster(&mut self, moment: Moment, cluster: ClusterHealth, is_live: bool) {
         self.cluster = cluster;
-        self.live_since = is_live.then(|| self.live_since.unwrap_or(moment.now));
+        self.live_since = is_live.then(|| self.live_since.unwrap_or(moment.instant));
     }
 
-    /// Takes in how far a partition has been read, and what the cluster said of it last.
+    /// Takes in how far a partition has been read, and the cluster's last answer about it.
     pub fn observe(
         &mut self,
         moment: Moment,
-        reading: Reading<'_>,
+        reading: PartitionReading<'_>,
         observation: Option<PartitionObservation>,
         error: Option<StandingError>,
     ) {
         let key = (reading.topic, reading.partition);
-        let track = self.tracks.entry(key).or_insert_with(|| Track::new(moment.now, reading.position));
+        let track =
+            self.tracks.entry(key).or_insert_with(|| PartitionTrack::new(moment.instant, reading.position));
         track.take_reading(moment, reading);
         track.take_error(moment, error);
         if let Some(observation) = observation {
@@ -112,27 +85,27 @@ impl Health {
         }
     }
 
-    /// What `/status` says of a partition.
+    /// Returns what `/status` shows of a partition's freshness.
     pub fn freshness(&self, moment: Moment, topic: Topic, partition: i32) -> PartitionFreshness {
         self.tracks
             .get(&(topic, partition))
             .map_or_else(PartitionFreshness::default, |track| track.freshness(moment))
     }
 
-    /// The low watermark and the true high one, as the cluster said last.
+    /// Returns the low watermark and the true high one of the cluster's last answer.
     pub fn bounds(&self, topic: Topic, partition: i32) -> Option<(i64, i64)> {
         self.tracks.get(&(topic, partition))?.latest.map(|latest| (latest.low, latest.high))
     }
 
-    /// How many records can be read and have not been, by the cluster's last answer. `None` where that says nothing.
+    /// Number of records that can be read and have not been, by the cluster's last answer. `None` if that answer proves nothing.
     pub fn lag_records(&self, topic: Topic, partition: i32) -> Option<i64> {
         self.tracks.get(&(topic, partition))?.lag_records()
     }
 
-    /// What `/status` says of the cluster.
+    /// Returns what `/status` shows of the cluster.
     pub fn kafka(&self, moment: Moment) -> KafkaReport {
         let ClusterHealth { last_answer, error, renewals, last_renewal } = &self.cluster;
-        let is_lately = |at: Instant| moment.now.saturating_duration_since(at) <= KNOWN_FOR;
+        let is_lately = |at: Instant| moment.instant.saturating_duration_since(at) <= KNOWN_FOR;
         KafkaReport {
             up: last_answer.is_some_and(is_lately),
             cluster_id: None,
@@ -155,29 +128,29 @@ impl Health {
             .filter_map(|(key, track)| track.error.as_ref().map(|(error, _)| (*key, error)))
     }
 
-    /// When the first partition that is read becomes stale unless it is confirmed until then. `None` before it is live.
+    /// The instant at which the first partition becomes stale unless it is confirmed until then. `None` before all is live.
     pub fn stale_from(&self) -> Option<Instant> {
         let live_since = self.live_since?;
         let tracks = self.tracks.values().filter(|track| track.stopped.is_none());
         tracks.map(|track| track.stale_from(live_since)).min()
     }
 
-    /// The partitions whose views may be old, why, and since when.
+    /// The partitions whose views may be old, each with the reason and since when.
     pub fn doubts(&self, moment: Moment) -> Vec<((Topic, i32), Doubt, Instant)> {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
-        let doubtful = |(key, track): (&(Topic, i32), &Track)| {
+        let doubtful = |(key, track): (&(Topic, i32), &PartitionTrack)| {
             let since = track.counts_from(live_since);
-            let is_old = moment.now.saturating_duration_since(since) >= STALE_AFTER;
-            is_old.then(|| (*key, track.doubt(moment.now), track.confirmed.unwrap_or(since)))
+            let is_old = moment.instant.saturating_duration_since(since) >= STALE_AFTER;
+            is_old.then(|| (*key, track.doubt(moment.instant), track.confirmed.unwrap_or(since)))
         };
         read.filter_map(doubtful).collect()
     }
 
-    /// The partitions of which one open transaction has hidden records for long, how many, and since when.
+    /// The partitions of which one open transaction has hidden records for long, each with the number of records and since when.
     pub fn hidden(&self, moment: Moment) -> Vec<((Topic, i32), i64, Instant)> {
-        let long = |since: Instant| moment.now.saturating_duration_since(since) >= STALE_AFTER;
-        let of_track = |(key, track): (&(Topic, i32), &Track)| {
+        let long = |since: Instant| moment.instant.saturating_duration_since(since) >= STALE_AFTER;
+        let of_track = |(key, track): (&(Topic, i32), &PartitionTrack)| {
             let hidden = track.hidden?;
             long(hidden.since).then_some((*key, hidden.records, hidden.since))
         };
@@ -185,37 +158,37 @@ impl Health {
     }
 }
 
-/// One partition, as far as it and the cluster's answers about it are known.
-struct Track {
+/// One partition's progress, and the cluster's answers about it.
+struct PartitionTrack {
     found: Instant,
     position: i64,
-    /// When the position was first seen where it is.
+    /// The instant at which the position was first seen.
     moved: Instant,
     /// The timestamp of the last record read.
     time: Option<i64>,
-    stopped: Option<(String, DateTime<Utc>)>,
-    /// The id of the topic that is read: the first that the cluster gave.
+    stopped: Option<(StopReason, DateTime<Utc>)>,
+    /// The id of the topic that is read, which is the first that the cluster gave.
     topic_id: Option<TopicId>,
     latest: Option<PartitionObservation>,
-    /// Those whose end has not been read yet, the oldest first.
+    /// The observations whose end has not been read yet, the oldest first.
     ahead: VecDeque<PartitionObservation>,
     confirmed: Option<Instant>,
-    hidden: Option<Hidden>,
-    /// The error that stands, with when it was first seen here.
+    hidden: Option<HiddenRecords>,
+    /// The error that stands, with the instant at which it was first seen here.
     error: Option<(StandingError, Instant)>,
 }
 
-/// What lies behind a transaction that is open.
+/// The records behind a transaction that is open.
 #[derive(Clone, Copy)]
-struct Hidden {
+struct HiddenRecords {
     last_stable: i64,
     records: i64,
     since: Instant,
 }
 
-impl Track {
-    fn new(now: Instant, position: i64) -> Track {
-        Track {
+impl PartitionTrack {
+    fn new(now: Instant, position: i64) -> PartitionTrack {
+        PartitionTrack {
             found: now,
             position,
             moved: now,
@@ -230,20 +203,20 @@ impl Track {
         }
     }
 
-    fn take_reading(&mut self, moment: Moment, reading: Reading<'_>) {
+    fn take_reading(&mut self, moment: Moment, reading: PartitionReading<'_>) {
         if reading.position != self.position {
-            (self.position, self.moved) = (reading.position, moment.now);
+            (self.position, self.moved) = (reading.position, moment.instant);
         }
         self.time = reading.time.or(self.time);
         self.stopped = reading.stopped.map(|reason| match self.stopped.take() {
-            Some((_, since)) => (reason.to_owned(), since),
-            None => (reason.to_owned(), moment.wall),
+            Some((_, since)) => (reason.clone(), since),
+            None => (reason.clone(), moment.wall),
         });
     }
 
     fn take_error(&mut self, moment: Moment, error: Option<StandingError>) {
         self.error = error.map(|error| {
-            let seen = self.error.take().map_or(moment.now, |(_, seen)| seen);
+            let seen = self.error.take().map_or(moment.instant, |(_, seen)| seen);
             (error, seen)
         });
     }
@@ -265,17 +238,17 @@ impl Track {
         }
     }
 
-    /// What was there when the cluster was asked before, and cannot be read by now. The two ends of one observation are asked
-    /// for one after the other, so that what comes between the questions would look hidden.
-    fn still_hidden(&self, before: PartitionObservation, now: PartitionObservation) -> Option<Hidden> {
+    /// Returns the records that were there when the cluster was asked before, and cannot be read now. The two ends of one
+    /// observation are asked for one after the other, so what comes between the two questions would look hidden.
+    fn still_hidden(&self, before: PartitionObservation, now: PartitionObservation) -> Option<HiddenRecords> {
         let records = before.high.min(now.high) - now.last_stable;
-        // Where the end of what is stable moves, it is another transaction that is open.
-        let is_same = |hidden: &Hidden| hidden.last_stable == now.last_stable;
+        // If the last stable offset moves, another transaction is open.
+        let is_same = |hidden: &HiddenRecords| hidden.last_stable == now.last_stable;
         let since = self.hidden.filter(is_same).map_or(now.asked_at, |hidden| hidden.since);
-        (records > 0).then_some(Hidden { last_stable: now.last_stable, records, since })
+        (records > 0).then_some(HiddenRecords { last_stable: now.last_stable, records, since })
     }
 
-    /// Believes the latest observation of which all has been read.
+    /// Confirms the partition by the latest observation of which everything has been read.
     fn confirm(&mut self) {
         let reached = self.ahead.iter().filter(|observation| self.is_reached(observation));
         let Some(confirmed) = reached.map(|observation| observation.asked_at).max() else { return };
@@ -283,8 +256,8 @@ impl Track {
         self.confirmed = self.confirmed.max(Some(confirmed));
     }
 
-    /// Whether the partition was read to where an observation says that it ended. That it ends before that, when it was asked
-    /// after that had been read, is no confirmation: the topic has lost something, or is another.
+    /// Returns true if the partition was read to the end that an observation gives. An end before the position is no confirmation
+    /// if it was asked for after the position had been read: the topic has lost something, or is another.
     fn is_reached(&self, observation: &PartitionObservation) -> bool {
         let PartitionObservation { last_stable, asked_at, .. } = *observation;
         let is_there = last_stable == self.position || last_stable < self.position && asked_at <= self.moved;
@@ -298,7 +271,7 @@ impl Track {
     fn lag_records(&self) -> Option<i64> {
         let latest = self.latest.filter(|latest| self.is_same_topic(latest))?;
         let lag = latest.last_stable - self.position;
-        // Of one that has stopped, what lies before its position may be another topic's.
+        // What lies before the position of a stopped partition may be another topic's.
         let is_strange = lag <= 0 && self.stopped.is_some() || lag < 0 && latest.asked_at > self.moved;
         (!is_strange).then_some(lag.max(0))
     }
@@ -315,13 +288,13 @@ impl Track {
         }
     }
 
-    /// The time from which the partition's silence counts: its last confirmation; of one that was found while live, and was
-    /// never confirmed, when it was found.
+    /// The instant from which the partition's silence counts: its last confirmation, or, for a partition that was found while
+    /// live and never confirmed, the instant at which it was found.
     fn counts_from(&self, live_since: Instant) -> Instant {
         self.confirmed.unwrap_or(self.found).max(live_since)
     }
 
-    /// When it becomes stale unless it is confirmed until then, or its error ends.
+    /// The instant at which the partition becomes stale unless it is confirmed until then, or its error ends.
     fn stale_from(&self, live_since: Instant) -> Instant {
         let unconfirmed = self.counts_from(live_since);
         let failing = self.error.as_ref().map(|(_, seen)| (*seen).max(live_since));
@@ -330,13 +303,15 @@ impl Track {
 
     fn freshness(&self, moment: Moment) -> PartitionFreshness {
         let (error, error_code, error_since) = match (&self.stopped, &self.error) {
-            (Some((reason, since)), _) => (Some(reason.clone()), Some("Stopped".to_owned()), Some(shown(*since))),
+            (Some((reason, since)), _) => {
+                (Some(reason.text.clone()), Some("Stopped".to_owned()), Some(shown(*since)))
+            }
             (None, Some((error, _))) => {
                 (Some(error.text.clone()), Some(error.code.clone()), Some(shown(error.since)))
             }
             (None, None) => (None, None, None),
         };
-        // What is still to be read came after what has been read, and after the cluster said that there was no more.
+        // What is still to be read came after what has been read, and after the cluster answered that there was no more.
         let last_read = self.time.and_then(|millis| moment.instant_of(millis));
         PartitionFreshness {
             last_stable: self.latest.map(|latest| latest.last_stable),
@@ -347,6 +322,7 @@ impl Track {
             error,
             error_code,
             error_since,
+            stop_code: self.stopped.as_ref().map(|(reason, _)| reason.code.as_str()),
             topic_id: self.latest.and_then(|latest| latest.topic_id).map(|id| id.to_string()),
             instants: PartitionInstants {
                 found: Some(self.found),

@@ -1,21 +1,22 @@
-//! Notes events with numbers that JSON cannot say (NaN, infinities): the rest of such an event is folded, and readers are shown
-//! null for the number.
+//! Events with numbers that JSON cannot express (NaN, infinities). The rest of such an event is folded, and readers are shown null
+//! for the number.
 
 use std::time::Instant;
 
 use metrics::{Counter, counter, describe_counter};
 
-use super::log_throttle::LogThrottle;
-use super::losers::{Unpublished, event_place};
+use super::finding_throttle::FindingThrottle;
+use super::ineffective_events::{UnpublishedFindings, event_place};
 use crate::domain::{Body, Envelope, Stamp};
 use crate::source::TopicNames;
-use crate::status::{Found, NulledNumbers};
+use crate::status::{FindingCounter, NulledNumbers};
 
+/// Counts and logs such numbers, and keeps what is not in the status yet.
 pub struct NulledNumberReports {
     topics: TopicNames,
     numbers: Counter,
-    log: LogThrottle,
-    new: Unpublished<NulledEvent>,
+    log: FindingThrottle,
+    new: UnpublishedFindings<NulledEvent>,
 }
 
 /// An event with such numbers.
@@ -33,10 +34,15 @@ impl NulledNumberReports {
             "Numbers of events that are NaN, infinite or too large, and shown as null"
         );
         let numbers = counter!("optview_nulled_numbers_total");
-        NulledNumberReports { topics, numbers, log: LogThrottle::default(), new: Unpublished::default() }
+        NulledNumberReports {
+            topics,
+            numbers,
+            log: FindingThrottle::default(),
+            new: UnpublishedFindings::default(),
+        }
     }
 
-    /// Notes an event that has such numbers. `is_quiet`: it is neither counted by the metrics nor logged.
+    /// Notes an event that has such numbers. If `is_quiet`, it is neither counted by the metrics nor logged.
     pub fn note(&mut self, envelope: &Envelope<'_>, is_quiet: bool, now: Instant) {
         let numbers = envelope.nulled_numbers;
         let body = &envelope.event.body;
@@ -64,8 +70,8 @@ impl NulledNumberReports {
         self.new.add(NulledEvent { id: id.to_string(), kind: body.kind(), stamp, numbers });
     }
 
-    /// What was found since the last call.
-    pub fn take_news(&mut self) -> Found<NulledNumbers> {
+    /// Takes what was found since the last call.
+    pub fn take_news(&mut self) -> FindingCounter<NulledNumbers> {
         self.new.take(|NulledEvent { id, kind, stamp, numbers }| NulledNumbers {
             id,
             event: event_place(&self.topics, Some(kind), &stamp),

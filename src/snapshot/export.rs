@@ -1,4 +1,4 @@
-//! Writes a snapshot, under its name only once it is whole and on the disk.
+//! Writes a snapshot. The file gets its name only once it is complete and synced.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _};
@@ -6,49 +6,53 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::file::{Entries, Head, Kind, MAGIC};
-use super::{Room, SnapshotError, Summary, Watch};
-use crate::codec::stored;
+use super::file::{EntryKind, MAGIC, SnapshotHead, SnapshotWriter};
+use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
+use crate::codec::stored_record;
 use crate::disk::{self, TargetError};
 use crate::domain::Topic;
-use crate::store::{self, Copied, PartitionPosition, Reader};
+use crate::store::{self, ExportedRecord, PartitionPosition, Reader};
 
-/// How many records are written before anybody is told.
-const TOLD_EVERY: u64 = 1_024;
+/// Number of records between two reports of progress.
+const PROGRESS_EVERY: u64 = 1_024;
 
-/// A snapshot takes less than the store that it is of, where nothing is compressed and old versions stay for a while: an
-/// eighth of it, in what was measured.
+/// Estimated ratio of the store's size to the snapshot's. The store compresses nothing and keeps old versions for
+/// a while; snapshots took an eighth of it or less when measured.
 const STORE_BYTES_PER_BYTE: u64 = 8;
 
-/// What is to be exported.
-pub struct Exported<'a> {
+/// The generation to export, and how.
+pub struct ExportRequest<'a> {
     pub reader: &'a Reader,
     pub generation: String,
-    /// What the topics are called in the cluster.
+    /// The topics' names in the cluster.
     pub topic: &'a dyn Fn(Topic) -> String,
-    /// What the generation takes on disk.
+    /// Size of the generation on disk in bytes.
     pub store_bytes: u64,
-    pub room: Room,
-    /// Whether a file that is there may be replaced. It stays until the new one is whole.
+    pub room: DiskReserve,
+    /// True if an existing file may be replaced. It stays until the new one is complete.
     pub replace: bool,
 }
 
 /// Writes a snapshot to `file`.
 ///
 /// # Errors
-/// Where `file` is there and may not be replaced, or lies in a data directory; then nothing is made.
-pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Result<Summary, SnapshotError> {
-    let Exported { reader, generation, topic, store_bytes, room, replace } = exported;
+/// Returns an error and makes nothing if `file` exists and may not be replaced, or lies in a data directory.
+pub fn export(
+    exported: ExportRequest<'_>,
+    file: &Path,
+    watch: &mut ProgressSink<'_>,
+) -> Result<SnapshotSummary, SnapshotError> {
+    let ExportRequest { reader, generation, topic, store_bytes, room, replace } = exported;
     disk::check_target(file, replace)?;
     if let Some(data_dir) = store::data_dir_around(file)? {
         return Err(SnapshotError::InDataDir { path: file.to_owned(), data_dir });
     }
     room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
-    let copying = reader.begin_copy()?;
+    let copying = reader.begin_export()?;
     let positions = PartitionPosition::all(&copying.checkpoint);
     let optimizations = u64::from(reader.numbers());
-    let head = Head {
+    let head = SnapshotHead {
         checkpoint: copying.checkpoint.clone(),
         origins: copying.origins.clone(),
         topics: Topic::ALL.map(topic),
@@ -56,36 +60,36 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
         store_bytes,
     };
     let failed = |error| SnapshotError::io("write", &path)(error);
-    let mut entries = Entries::begin(&part).map_err(failed)?;
-    entries.put(Kind::Head, &[], &stored::encode(&head, "snapshot's head")?).map_err(failed)?;
+    let mut entries = SnapshotWriter::begin(&part).map_err(failed)?;
+    entries.put(EntryKind::Head, &[], &stored_record::encode(&head, "snapshot's head")?).map_err(failed)?;
     if let Some(id) = &copying.cluster {
-        entries.put(Kind::Cluster, &[], id.as_bytes()).map_err(failed)?;
+        entries.put(EntryKind::Cluster, &[], id.as_bytes()).map_err(failed)?;
     }
-    let ids = stored::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
-    entries.put(Kind::TopicIds, &[], &ids).map_err(failed)?;
+    let ids = stored_record::encode(&store::topic_ids(&copying.checkpoint), "list of topic ids")?;
+    entries.put(EntryKind::TopicIds, &[], &ids).map_err(failed)?;
     for missing in reader.missing_history()? {
-        let value = stored::encode(&missing, "missing history")?;
-        entries.put(Kind::MissingHistory, &[], &value).map_err(failed)?;
+        let value = stored_record::encode(&missing, "missing history")?;
+        entries.put(EntryKind::MissingHistory, &[], &value).map_err(failed)?;
     }
     if copying.was_live {
-        entries.put(Kind::Live, &[], &[]).map_err(failed)?;
+        entries.put(EntryKind::Live, &[], &[]).map_err(failed)?;
     }
     let (mut records, mut views) = (0, 0);
     copying.each(&mut |copied| {
         let put = match copied {
-            Copied::Job(id, job) => entries.put(Kind::Job, id, job),
-            Copied::Optimization(optimization) => {
-                views += u64::from(stored::layout(optimization)?.shown);
-                entries.put(Kind::Optimization, &[], optimization)
+            ExportedRecord::Job(id, job) => entries.put(EntryKind::Job, id, job),
+            ExportedRecord::Optimization(optimization) => {
+                views += u64::from(stored_record::layout(optimization)?.shown);
+                entries.put(EntryKind::Optimization, &[], optimization)
             }
-            Copied::DeadLetter(dead_letter) => entries.put(Kind::DeadLetter, &[], dead_letter),
+            ExportedRecord::DeadLetter(dead_letter) => entries.put(EntryKind::DeadLetter, &[], dead_letter),
         };
         put.map_err(failed)?;
         records += 1;
-        if records % TOLD_EVERY == 0 {
+        if records % PROGRESS_EVERY == 0 {
             room.check(file)?;
             if watch("copying", records, optimizations.max(records)).is_break() {
-                return Err(SnapshotError::ToldToEnd);
+                return Err(SnapshotError::Interrupted);
             }
         }
         Ok(())
@@ -94,21 +98,21 @@ pub fn export(exported: Exported<'_>, file: &Path, watch: &mut Watch<'_>) -> Res
     give_name(path, file, replace)?;
     let directory = disk::directory_of(file);
     disk::sync_directory(directory).map_err(SnapshotError::io("sync", directory))?;
-    Ok(Summary { file: file.to_owned(), generation, views, records, bytes, positions })
+    Ok(SnapshotSummary { file: file.to_owned(), generation, views, records, bytes, positions })
 }
 
-/// The file as it is written, which is removed where it does not get its name.
+/// Creates the temporary file, which is removed unless it gets its name.
 fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let path = PathBuf::from(name);
     let mut created = disk::open_regular(&path).map_err(SnapshotError::io("create", &path))?;
-    // Another that is being written there keeps it.
+    // The lock protects a file that another export is writing.
     created.try_lock().map_err(|error| SnapshotError::io("lock", &path)(error.into()))?;
     let mut begin = Vec::new();
     let read = created.by_ref().take(MAGIC.len() as u64).read_to_end(&mut begin);
     read.and_then(|_| created.rewind()).map_err(SnapshotError::io("read", &path))?;
-    // What a kill left of one begins as one does, as far as it goes.
+    // A killed export left a file that begins like a snapshot, as far as it goes.
     if !MAGIC.starts_with(&begin) {
         return Err(SnapshotError::OtherPart { path });
     }
@@ -117,7 +121,7 @@ fn create(file: &Path) -> Result<(File, TempPath), SnapshotError> {
     Ok((created, path))
 }
 
-/// Gives the file its name. What has come to be there meanwhile is treated as if it had been there before.
+/// Gives the file its name. A file that has appeared there meanwhile is treated like one that existed before.
 fn give_name(path: TempPath, file: &Path, replace: bool) -> Result<(), SnapshotError> {
     disk::check_target(file, replace)?;
     let named = if replace { path.persist(file) } else { path.persist_noclobber(file) };

@@ -1,4 +1,4 @@
-//! The file's layout. Never gives out a byte of a file that is not whole.
+//! The layout of a snapshot file. No byte of a damaged file is ever delivered.
 //!
 //! | what | bytes |
 //! |---|---|
@@ -8,8 +8,9 @@
 //! | `snapshot-ends-by`, the number of entries (8), the number of bytes before these (8) | 32 |
 //! | SHA-256 of all before it, in hexadecimal digits | 64 |
 //!
-//! Numbers are little endian. The first entry is the [`Head`]; the cluster's id follows it, where it is known, the ids of the
-//! topics, what the store is built without, and that the generation has been live, where it has.
+//! Numbers are little endian. The first entry is the [`SnapshotHead`]. The next ones are the cluster's id, if
+//! known, the ids of the topics, the histories that the store was built without, and the mark of a generation that
+//! has been live.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,8 +20,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
-use crate::codec::stored::FORMAT;
-use crate::source::archive::Checksummed;
+use crate::codec::stored_record::FORMAT;
+use crate::source::archive::ChecksumStream;
 use crate::store::Checkpoint;
 
 pub const MAGIC: &[u8; 16] = b"optview-snapshot";
@@ -31,72 +32,72 @@ const BEGIN_LEN: u64 = 18;
 const COUNTS_LEN: u64 = 32;
 const HASH_LEN: u64 = 64;
 
-/// Three is where zstd still is faster than a disk.
+/// The compression level. At 3, zstd is still faster than a disk.
 const LEVEL: i32 = 3;
 
-/// No stored value is as large: Kafka's records are not.
+/// Upper bound of the length of a stored value. Kafka's records are smaller.
 const VALUE_LIMIT: u32 = 1 << 30;
 
-/// What is known of the copy as a whole.
+/// The head of a snapshot, which describes the copy as a whole.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct SnapshotHead {
     pub checkpoint: Checkpoint,
     pub origins: BTreeMap<(String, i32), i64>,
-    /// What the topics are called, in the order of `Topic::ALL`.
+    /// The topics' names, in the order of `Topic::ALL`.
     pub topics: [String; 3],
-    /// How many optimizations there were when it was begun.
+    /// Number of optimizations when the snapshot was begun.
     pub optimizations: u64,
-    /// What the store took on disk.
+    /// Size of the store on disk in bytes.
     pub store_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     Head = 1,
     Job = 2,
     Optimization = 3,
     DeadLetter = 4,
-    /// Its id. Before it was noted, there was none.
+    /// The cluster's id. Snapshots of older versions have none.
     Cluster = 5,
-    /// The ids of the topics that the checkpoint is of.
+    /// The ids of the topics of the checkpoint.
     TopicIds = 6,
-    /// The records of one partition that the store is built without.
+    /// The records of one partition that the store was built without.
     MissingHistory = 7,
-    /// There where the generation has been live once.
+    /// The mark of a generation that has been live once.
     Live = 8,
 }
 
-impl Kind {
-    fn of(byte: u8) -> Option<Kind> {
+impl EntryKind {
+    fn of(byte: u8) -> Option<EntryKind> {
         let all = [
-            Kind::Head,
-            Kind::Job,
-            Kind::Optimization,
-            Kind::DeadLetter,
-            Kind::Cluster,
-            Kind::TopicIds,
-            Kind::MissingHistory,
-            Kind::Live,
+            EntryKind::Head,
+            EntryKind::Job,
+            EntryKind::Optimization,
+            EntryKind::DeadLetter,
+            EntryKind::Cluster,
+            EntryKind::TopicIds,
+            EntryKind::MissingHistory,
+            EntryKind::Live,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
-/// Writes entries.
-pub struct Entries<'a> {
-    file: zstd::Encoder<'static, BufWriter<Checksummed<&'a File>>>,
+/// A writer of snapshot entries.
+pub struct SnapshotWriter<'a> {
+    file: zstd::Encoder<'static, BufWriter<ChecksumStream<&'a File>>>,
     count: u64,
 }
 
-impl<'a> Entries<'a> {
-    pub fn begin(file: &'a File) -> io::Result<Entries<'a>> {
-        let mut file = BufWriter::with_capacity(1 << 16, Checksummed::new(file));
+impl<'a> SnapshotWriter<'a> {
+    pub fn begin(file: &'a File) -> io::Result<SnapshotWriter<'a>> {
+        let mut file = BufWriter::with_capacity(1 << 16, ChecksumStream::new(file));
         file.write_all(MAGIC)?;
         file.write_all(&[LAYOUT, FORMAT])?;
-        Ok(Entries { file: zstd::Encoder::new(file, LEVEL)?, count: 0 })
+        Ok(SnapshotWriter { file: zstd::Encoder::new(file, LEVEL)?, count: 0 })
     }
 
-    pub fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+    pub fn put(&mut self, kind: EntryKind, key: &[u8], value: &[u8]) -> io::Result<()> {
         let len = |part: &[u8]| u32::try_from(part.len()).map_err(io::Error::other);
         self.file.write_all(&[kind as u8])?;
         self.file.write_all(&len(key)?.to_le_bytes())?;
@@ -107,7 +108,7 @@ impl<'a> Entries<'a> {
         Ok(())
     }
 
-    /// Gives how many bytes the file has.
+    /// Finishes the file. Returns its size in bytes.
     pub fn finish(self) -> io::Result<u64> {
         let mut file = self.file.finish()?;
         file.flush()?;
@@ -123,16 +124,16 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// A file whose every byte is the one that was written.
-pub struct Whole {
+/// A snapshot file whose checksum is right.
+pub struct SnapshotFile {
     entries: zstd::Decoder<'static, BufReader<io::Take<File>>>,
     left: u64,
     pub bytes: u64,
 }
 
-impl Whole {
-    /// Reads all of the file once, and calls `watch` with how much of it has been read, which may end it.
-    pub fn open(path: &Path, watch: &mut super::Watch<'_>) -> Result<Whole, SnapshotError> {
+impl SnapshotFile {
+    /// Opens a file and reads all of it once to check it. `watch` receives the progress and may end the check.
+    pub fn open(path: &Path, watch: &mut super::ProgressSink<'_>) -> Result<SnapshotFile, SnapshotError> {
         let mut file = File::open(path).map_err(SnapshotError::io("open", path))?;
         let bytes = file.metadata().map_err(SnapshotError::io("read", path))?.len();
         check_begin(&mut file, path)?;
@@ -153,11 +154,11 @@ impl Whole {
             file.seek(SeekFrom::Start(BEGIN_LEN))?;
             zstd::Decoder::with_buffer(BufReader::with_capacity(1 << 16, file.take(of_entries)))
         })();
-        Ok(Whole { entries: entries.map_err(SnapshotError::io("read", path))?, left: number(16), bytes })
+        Ok(SnapshotFile { entries: entries.map_err(SnapshotError::io("read", path))?, left: number(16), bytes })
     }
 
-    /// The next entry, its key and value in these. `None` at the end.
-    pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<Option<Kind>> {
+    /// Reads the next entry into `key` and `value`. `None` at the end.
+    pub fn next(&mut self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> io::Result<Option<EntryKind>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -165,7 +166,7 @@ impl Whole {
         let mut head = [0; 9];
         self.entries.read_exact(&mut head)?;
         let [kind, a, b, c, d, rest @ ..] = head;
-        let kind = Kind::of(kind).ok_or_else(|| io::Error::other("an entry is of no kind that there is"))?;
+        let kind = EntryKind::of(kind).ok_or_else(|| io::Error::other("an entry is of no kind that there is"))?;
         for (part, len) in [(key, u32::from_le_bytes([a, b, c, d])), (value, u32::from_le_bytes(rest))] {
             if len > VALUE_LIMIT {
                 return Err(io::Error::other("an entry is larger than any can be"));
@@ -190,9 +191,14 @@ fn check_begin(file: &mut File, path: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-fn hash(file: &mut File, bytes: u64, path: &Path, watch: &mut super::Watch<'_>) -> Result<String, SnapshotError> {
+fn hash(
+    file: &mut File,
+    bytes: u64,
+    path: &Path,
+    watch: &mut super::ProgressSink<'_>,
+) -> Result<String, SnapshotError> {
     file.rewind().map_err(SnapshotError::io("read", path))?;
-    let mut hashed = Checksummed::new(file.take(bytes));
+    let mut hashed = ChecksumStream::new(file.take(bytes));
     let (mut buffer, mut done) = (vec![0; 1 << 20], 0);
     loop {
         let read = hashed.read(&mut buffer).map_err(SnapshotError::io("read", path))?;
@@ -201,7 +207,7 @@ fn hash(file: &mut File, bytes: u64, path: &Path, watch: &mut super::Watch<'_>) 
         }
         done += read as u64;
         if watch("checking", done, bytes).is_break() {
-            return Err(SnapshotError::ToldToEnd);
+            return Err(SnapshotError::Interrupted);
         }
     }
 }

@@ -1,96 +1,96 @@
-//! Makes a store of a snapshot. The file is proven first; the store is built aside, and moved into its place when it is
-//! whole and on the disk. Until then there is none.
+//! Makes a store of a snapshot. The file is checked first. The store is built in a directory of its own and moved
+//! into its place once it is complete and synced; until then there is none.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{Head, Kind, Whole};
-use super::{Room, SnapshotError, Summary, Watch};
-use crate::codec::stored;
+use super::file::{EntryKind, SnapshotFile, SnapshotHead};
+use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
+use crate::codec::stored_record;
 use crate::domain::{Commit, DeadLetter};
 use crate::source::TopicNames;
 use crate::store::{self, OpenStore, PartitionPosition};
 
-/// How many records are handed to the writer at once.
-const RECORDS_AT_ONCE: usize = 2_000;
+/// Number of records that the writer gets at once.
+const BATCH_RECORDS: usize = 2_000;
 
-/// How much of the store's pages is held in memory.
+/// Size of the store's page cache in bytes.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// The only generation of the directory that it is built in.
+/// The number of the only generation of the staging directory.
 const GENERATION: u64 = 1;
 
-/// Imports where there is no store yet. `None`: there is one, and the file was not even opened.
+/// Imports a snapshot if there is no store yet. `None` if there is one; then the file was not even opened.
 ///
 /// # Errors
-/// As for [`import`].
+/// Fails as [`import`] does.
 pub fn import_where_none(
     file: &Path,
     data_dir: &Path,
-    room: Room,
+    room: DiskReserve,
     topics: &TopicNames,
-    watch: &mut Watch<'_>,
-) -> Result<Option<Summary>, SnapshotError> {
+    watch: &mut ProgressSink<'_>,
+) -> Result<Option<SnapshotSummary>, SnapshotError> {
     match store::current(data_dir)? {
         Some(_) => Ok(None),
         None => import(file, data_dir, room, Some(topics), watch).map(Some),
     }
 }
 
-/// Makes the store of `data_dir`, which has none and is held by the caller. `topics` are those that it is to be kept up to date
-/// from, where that is known.
+/// Makes the store of `data_dir`, which has none and which the caller has locked. `topics` are the names of the
+/// topics that will keep it up to date, if known.
 ///
 /// # Errors
-/// Whatever is wrong with the file, before anything is made. What goes wrong later leaves nothing either.
+/// Returns an error in the file before anything is made. A later error leaves nothing either.
 pub fn import(
     file: &Path,
     data_dir: &Path,
-    room: Room,
+    room: DiskReserve,
     topics: Option<&TopicNames>,
-    watch: &mut Watch<'_>,
-) -> Result<Summary, SnapshotError> {
+    watch: &mut ProgressSink<'_>,
+) -> Result<SnapshotSummary, SnapshotError> {
     if store::current(data_dir)?.is_some() {
         return Err(SnapshotError::NotEmpty { path: data_dir.to_owned() });
     }
-    let mut whole = Whole::open(file, watch)?;
+    let mut whole = SnapshotFile::open(file, watch)?;
     let mut head = read_head(&mut whole, file)?;
     if let Some(difference) = topics.and_then(|topics| topics.difference(&head.topics)) {
         return Err(SnapshotError::OtherTopics { path: file.to_owned(), difference });
     }
     room.check_before(data_dir, "the store", head.store_bytes)?;
-    let aside = Aside::begin(data_dir)?;
+    let aside = StagingDir::begin(data_dir)?;
     let OpenStore { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
     store::note_topics(&path, |topic| names[topic as usize].clone());
     writer.note_topics(&names)?;
-    let mut batch = Batch::default();
+    let mut batch = ImportBatch::default();
     let mut commits = 0;
     let (mut key, mut value) = (Vec::new(), Vec::new());
     let (mut records, mut was_live) = (0, false);
     loop {
         let kind = whole.next(&mut key, &mut value).map_err(SnapshotError::io("read", file))?;
-        if kind.is_none() || batch.len() >= RECORDS_AT_ONCE {
+        if kind.is_none() || batch.len() >= BATCH_RECORDS {
             commits += 1;
-            let Batch { commit, dead_letters } = std::mem::take(&mut batch);
+            let ImportBatch { commit, dead_letters } = std::mem::take(&mut batch);
             writer.commit(commit, dead_letters, commits)?;
             room.check(data_dir)?;
             if watch("importing", records, head.optimizations.max(records)).is_break() {
-                return Err(SnapshotError::ToldToEnd);
+                return Err(SnapshotError::Interrupted);
             }
         }
         let Some(kind) = kind else { break };
         match kind {
-            Kind::Cluster => writer.note_cluster(&String::from_utf8_lossy(&value))?,
-            Kind::TopicIds => {
-                let ids = stored::decode(&value, "list of topic ids")?;
+            EntryKind::Cluster => writer.note_cluster(&String::from_utf8_lossy(&value))?,
+            EntryKind::TopicIds => {
+                let ids = stored_record::decode(&value, "list of topic ids")?;
                 store::add_topic_ids(&mut head.checkpoint, &ids);
             }
-            Kind::MissingHistory => {
-                writer.missing_history().copy(vec![stored::decode(&value, "missing history")?])?;
+            EntryKind::MissingHistory => {
+                writer.missing_history().copy(vec![stored_record::decode(&value, "missing history")?])?;
             }
-            Kind::Live => was_live = true,
+            EntryKind::Live => was_live = true,
             kind => {
                 batch.add(kind, &key, &value)?;
                 records += 1;
@@ -108,52 +108,59 @@ pub fn import(
     let reader = writer.reader();
     writer.finish()?;
     let views = reader.views();
-    // The database closes with the last that has it.
+    // The database closes with its last user.
     drop(reader);
     let generation = store::install(&aside.0, GENERATION, data_dir)?;
     let generation = format!("{generation:06}");
-    Ok(Summary { file: file.to_owned(), generation, views, records, bytes: whole.bytes, positions })
+    Ok(SnapshotSummary { file: file.to_owned(), generation, views, records, bytes: whole.bytes, positions })
 }
 
-fn read_head(whole: &mut Whole, file: &Path) -> Result<Head, SnapshotError> {
+fn read_head(whole: &mut SnapshotFile, file: &Path) -> Result<SnapshotHead, SnapshotError> {
     let (mut key, mut value) = (Vec::new(), Vec::new());
     match whole.next(&mut key, &mut value).map_err(SnapshotError::io("read", file))? {
-        Some(Kind::Head) => Ok(stored::decode(&value, "snapshot's head")?),
+        Some(EntryKind::Head) => Ok(stored_record::decode(&value, "snapshot's head")?),
         _ => Err(SnapshotError::NoSnapshot { path: file.to_owned() }),
     }
 }
 
-/// What is handed to the writer next.
+/// The records that the writer gets next.
 #[derive(Default)]
-struct Batch {
+struct ImportBatch {
     commit: Commit,
     dead_letters: Vec<DeadLetter>,
 }
 
-impl Batch {
+impl ImportBatch {
     fn len(&self) -> usize {
         self.commit.optimizations.len() + self.commit.jobs.len() + self.dead_letters.len()
     }
 
-    fn add(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), SnapshotError> {
+    fn add(&mut self, kind: EntryKind, key: &[u8], value: &[u8]) -> Result<(), SnapshotError> {
         match kind {
-            Kind::Optimization => self.commit.optimizations.push(Arc::new(stored::decode_optimization(value)?)),
-            Kind::Job => {
-                let id = Arc::from(String::from_utf8_lossy(key));
-                self.commit.jobs.push((id, Some(Arc::new(stored::decode_job(value)?))));
+            EntryKind::Optimization => {
+                self.commit.optimizations.push(Arc::new(stored_record::decode_optimization(value)?))
             }
-            Kind::DeadLetter => self.dead_letters.push(stored::decode_dead_letter(value)?),
-            Kind::Head | Kind::Cluster | Kind::TopicIds | Kind::MissingHistory | Kind::Live => {}
+            EntryKind::Job => {
+                let id = Arc::from(String::from_utf8_lossy(key));
+                self.commit.jobs.push((id, Some(Arc::new(stored_record::decode_job(value)?))));
+            }
+            EntryKind::DeadLetter => self.dead_letters.push(stored_record::decode_dead_letter(value)?),
+            EntryKind::Head
+            | EntryKind::Cluster
+            | EntryKind::TopicIds
+            | EntryKind::MissingHistory
+            | EntryKind::Live => {}
         }
         Ok(())
     }
 }
 
-/// Where the store is built. Removed at the end, and what a kill left at the next begin.
-struct Aside(PathBuf);
+/// The directory in which the store is built. It is removed at the end; one that a kill left is removed by the
+/// next import.
+struct StagingDir(PathBuf);
 
-impl Aside {
-    fn begin(data_dir: &Path) -> Result<Aside, SnapshotError> {
+impl StagingDir {
+    fn begin(data_dir: &Path) -> Result<StagingDir, SnapshotError> {
         let path = data_dir.join("importing");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -161,13 +168,13 @@ impl Aside {
             }
             _ => {}
         }
-        Ok(Aside(path))
+        Ok(StagingDir(path))
     }
 }
 
-impl Drop for Aside {
+impl Drop for StagingDir {
     fn drop(&mut self) {
-        // One that stays is removed by the next import.
+        // A directory that remains is removed by the next import.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,29 +1,29 @@
-//! An archive: the topics' records, byte for byte, in files that standard tools read.
+//! An archive holds the topics' records, byte for byte, in files that standard tools read.
 //!
-//! A directory of NDJSON files compressed with zstd, one line a record, and `MANIFEST.json`, which lists them: how many
-//! bytes of each are finished, their checksum, and which offsets are in them. What the manifest does not list is not
-//! there: a file grows by whole zstd frames, the manifest is replaced by a synced rename once they are on the disk, and a
-//! crash leaves at most a tail that nobody reads and the next export cuts off.
+//! It is a directory of NDJSON files compressed with zstd, one line a record, and `MANIFEST.json`, which lists for
+//! each file its finished bytes, their checksum, and the offsets in them. Bytes that the manifest does not list do
+//! not count: a file grows by whole zstd frames, a synced rename replaces the manifest once they are on the disk,
+//! and a crash leaves at most a tail that no reader reads and that the next export cuts off.
 //!
-//! Must never change a byte that the manifest lists, and never give a record that it does not list.
+//! This module never changes a byte that the manifest lists, and never delivers a record that it does not list.
 
 mod appender;
+mod archive_source;
+mod archive_then_topics;
 mod checksum;
-mod continued;
 mod directory;
 mod errors;
 mod line;
 mod manifest;
-mod play;
 mod reader;
-mod verify;
+mod verification;
 
 pub use appender::Appender;
-pub use checksum::Checksummed;
-pub use continued::{Continued, Mismatch, same_topic};
-pub use directory::{Archive, Identity};
+pub use archive_source::ArchiveSource;
+pub use archive_then_topics::{ArchiveThenTopics, gap_remedy};
+pub use checksum::ChecksumStream;
+pub use directory::{Archive, ArchiveIdentity};
 pub use errors::{ArchiveError, ReadError};
 pub use manifest::{ArchivedTopic, FileEntry, MANIFEST, Manifest, Span};
-pub use play::ArchiveSource;
-pub use reader::{Reader, last_records};
-pub use verify::{Verified, verify};
+pub use reader::{ArchiveReader, last_records};
+pub use verification::{VerificationReport, verify};

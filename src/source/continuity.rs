@@ -1,35 +1,20 @@
-//! Whether a partition still is the one that has been read. Positions mean nothing in another topic of the same name, and
-//! neither Kafka nor librdkafka says that a topic was deleted and created again.
+//! The continuity of a partition while it is read: it must stay the one that has been read. Positions mean nothing in another topic
+//! of the same name, and neither Kafka nor librdkafka reports that a topic was deleted and created again.
 
 use std::time::Instant;
 
 use super::PartitionObservation;
-use crate::domain::TopicId;
+use crate::domain::{Gap, TopicId};
 
-/// How many answers must say that a partition is shorter than what was read of it. A leader that has just been elected may
-/// say so once, until its followers have confirmed what it has.
+/// The number of answers in a row by which a partition counts as shorter than what was read of it. A leader that has just been
+/// elected may give one such answer, until its followers have confirmed what it has.
 const SHORTER_ANSWERS: u32 = 3;
 
-/// Why a partition is not the one that has been read. None of these says which partition it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Discontinuity {
-    #[error(
-        "the topic was deleted and created again: its id was {read} when it was read up to {position}, and is {found} now, so \
-         that other records have the offsets of those that were read"
-    )]
-    Recreated { read: TopicId, found: TopicId, position: i64 },
-    #[error(
-        "it was read up to {position}, and ends at {high} now: it was truncated, as by the election of a leader that did not \
-         have all records, or created again"
-    )]
-    Shorter { position: i64, high: i64 },
-}
-
-/// One partition, compared with what the cluster says of it as long as it is read.
+/// One partition, compared with the cluster's answers about it as long as it is read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Continuity {
     topic_id: Option<TopicId>,
-    /// How far it had been read, and when that was noted.
+    /// The offset up to which it had been read, and the instant at which that was noted.
     noted: Option<(i64, Instant)>,
     /// The last answer that was compared.
     compared: Option<Instant>,
@@ -37,7 +22,7 @@ pub struct Continuity {
 }
 
 impl Continuity {
-    /// A partition of the topic that had this id when it was read, where that is known.
+    /// Makes the continuity of a partition of the topic that had this id when it was read, if that is known.
     pub fn new(topic_id: Option<TopicId>) -> Continuity {
         Continuity { topic_id, ..Continuity::default() }
     }
@@ -47,23 +32,16 @@ impl Continuity {
         self.topic_id
     }
 
-    /// From now on it must be the topic of this id, if no other is known.
+    /// Expects the topic of this id from now on, if no other is known.
     pub fn adopt(&mut self, topic_id: Option<TopicId>) {
         self.topic_id = self.topic_id.or(topic_id);
     }
 
-    /// Compares what is known with an answer of the cluster. `position` is how far has been read by `now`; an answer to what
-    /// was asked before that may end earlier.
-    pub fn compare(
-        &mut self,
-        position: i64,
-        observed: &PartitionObservation,
-        now: Instant,
-    ) -> Result<(), Discontinuity> {
-        if let (Some(read), Some(found)) = (self.topic_id, observed.topic_id)
-            && read != found
-        {
-            return Err(Discontinuity::Recreated { read, found, position });
+    /// Compares what is known with an answer of the cluster. `position` is the offset up to which has been read by `now`; the
+    /// answer to an earlier question may end before it.
+    pub fn compare(&mut self, position: i64, observed: &PartitionObservation, now: Instant) -> Result<(), Gap> {
+        if let Some(gap) = Gap::between_ids(self.topic_id, observed.topic_id, position) {
+            return Err(gap);
         }
         let noted = self.noted.get_or_insert((position, now));
         if self.compared == Some(observed.asked_at) || observed.asked_at < noted.1 {
@@ -79,7 +57,7 @@ impl Continuity {
         self.shorter += 1;
         match self.shorter {
             0..SHORTER_ANSWERS => Ok(()),
-            _ => Err(Discontinuity::Shorter { position: read_before, high: observed.high }),
+            _ => Err(Gap::Shorter { next: read_before, high: observed.high }),
         }
     }
 }
@@ -103,10 +81,10 @@ mod tests {
         let now = Instant::now();
         let mut continuity = Continuity::new(id(1));
         assert_eq!(continuity.compare(3, &observed(id(1), 3, now), now), Ok(()));
-        assert_eq!(continuity.compare(3, &observed(None, 3, now), now), Ok(()), "the brokers have not said it");
+        assert_eq!(continuity.compare(3, &observed(None, 3, now), now), Ok(()), "the brokers have not given it");
         let found = continuity.compare(3, &observed(id(2), 500, now), now);
         let (read, found_id) = (id(1).unwrap(), id(2).unwrap());
-        assert_eq!(found, Err(Discontinuity::Recreated { read, found: found_id, position: 3 }));
+        assert_eq!(found, Err(Gap::Recreated { read, found: found_id, next: 3 }));
     }
 
     #[test]
@@ -138,6 +116,6 @@ mod tests {
             assert_eq!(continuity.compare(20, &observed(None, 5, at(second)), at(second + 1)), Ok(()));
         }
         let found = continuity.compare(20, &observed(None, 5, at(12)), at(13));
-        assert_eq!(found, Err(Discontinuity::Shorter { position: 20, high: 5 }));
+        assert_eq!(found, Err(Gap::Shorter { next: 20, high: 5 }));
     }
 }

@@ -1,24 +1,24 @@
 //! Apache Kafka: the only module that knows rdkafka.
 
 pub mod admin;
+mod assigned_partition;
 mod build_parts;
 mod client;
 mod consumer;
+mod consumer_watch;
 pub mod decompression;
 pub mod embedded;
+mod error_context;
 mod fetch_errors;
-pub mod look;
+pub mod metadata;
 mod observer;
-mod partition;
 pub mod producer;
 mod queries;
 mod queue;
-mod reasons;
 mod renewal;
 pub mod settings;
 pub mod topic_settings;
-mod wake;
-mod watch;
+mod wake_flag;
 pub mod yardstick;
 
 pub use consumer::KafkaSource;

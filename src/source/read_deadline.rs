@@ -1,5 +1,5 @@
-//! How long a tool that reads to an end waits for what does not come, and why it then ends. An error of a partition is told by
-//! its source as long as it stands; whoever waits without asking for it would wait for ever. Pure: the clock is given.
+//! The time limit of a tool that reads to an end. A source reports an error of a partition as long as the error
+//! stands; a tool that did not ask for it would wait for ever. Pure: the caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use super::{Source, StandingError};
 use crate::domain::Topic;
 
-/// Why a tool waits no longer.
+/// The reason for which a tool stops waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Overdue {
-    /// One partition cannot be read, whatever comes of the others.
+pub enum ReadTimeout {
+    /// One partition cannot be read. Records of other partitions do not help.
     Partition { topic: Topic, partition: i32, why: String },
-    /// Nothing has come of any partition.
+    /// No partition has delivered anything.
     Silence { why: String },
 }
 
-/// The time that a source has to give something.
+/// A time limit for a source that may deliver nothing.
 #[derive(Debug)]
 pub struct ReadDeadline {
     limit: Duration,
     heard: Instant,
-    /// The partitions with an error, and since when they have had one without a break.
+    /// The start of the uninterrupted error of each partition that has one.
     failing: BTreeMap<(Topic, i32), Instant>,
 }
 
@@ -30,59 +30,59 @@ impl ReadDeadline {
         ReadDeadline { limit, heard: now, failing: BTreeMap::new() }
     }
 
-    /// Something has come.
-    pub fn heard(&mut self, now: Instant) {
+    /// Restarts the time limit because something was delivered.
+    pub fn restart(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// Whether the time is over for these partitions, each of which has something that is still to be read.
-    pub fn look(
+    /// Returns a timeout if `awaited`, the partitions with records still to be read, have taken too long.
+    pub fn check(
         &mut self,
         source: &dyn Source,
         awaited: impl IntoIterator<Item = (Topic, i32)>,
         now: Instant,
-    ) -> Option<Overdue> {
+    ) -> Option<ReadTimeout> {
         let before = std::mem::take(&mut self.failing);
         let mut first = None;
         for (topic, partition) in awaited {
             let Some(error) = source.partition_error(topic, partition) else { continue };
             let since = before.get(&(topic, partition)).copied().unwrap_or(now);
             self.failing.insert((topic, partition), since);
-            if needs_somebody(&error) || now.saturating_duration_since(since) >= self.limit {
-                return Some(Overdue::Partition { topic, partition, why: error.text });
+            if needs_intervention(&error) || now.saturating_duration_since(since) >= self.limit {
+                return Some(ReadTimeout::Partition { topic, partition, why: error.text });
             }
-            first.get_or_insert(Overdue::Partition { topic, partition, why: error.text });
+            first.get_or_insert(ReadTimeout::Partition { topic, partition, why: error.text });
         }
         let is_silent = now.saturating_duration_since(self.heard) >= self.limit;
-        is_silent.then(|| first.unwrap_or_else(|| Overdue::Silence { why: trouble(source) }))
+        is_silent.then(|| first.unwrap_or_else(|| ReadTimeout::Silence { why: trouble(source) }))
     }
 }
 
-/// What keeps the whole source from giving anything.
+/// Returns the reason for which the whole source delivers nothing.
 pub fn trouble(source: &dyn Source) -> String {
     let of_cluster = || source.cluster_health().error.map(|error| error.text);
     source.trouble().or_else(of_cluster).unwrap_or_else(|| "the cluster does not answer".to_owned())
 }
 
-/// Whether an error stays until somebody changes something: a right that is not there does not come by itself.
-fn needs_somebody(error: &StandingError) -> bool {
+/// Returns true if the error stays until somebody acts: nobody gets a missing right by waiting.
+fn needs_intervention(error: &StandingError) -> bool {
     error.code.ends_with("AuthorizationFailed")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Polled, Watermarks};
+    use crate::source::{SourceEvent, StopReason, Watermarks};
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A source that gives nothing, with errors of some partitions of the jobs.
+    /// A source that delivers nothing and has these errors of partitions of the jobs topic.
     struct Silent(Vec<(i32, &'static str)>);
 
     impl Source for Silent {
-        fn poll(&mut self, _: Duration, _: &mut dyn FnMut(Polled)) {}
+        fn poll(&mut self, _: Duration, _: &mut dyn FnMut(SourceEvent)) {}
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 
@@ -109,8 +109,8 @@ mod tests {
         fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
     }
 
-    fn overdue(partition: i32, why: &str) -> Option<Overdue> {
-        Some(Overdue::Partition { topic: Topic::Jobs, partition, why: why.to_owned() })
+    fn overdue(partition: i32, why: &str) -> Option<ReadTimeout> {
+        Some(ReadTimeout::Partition { topic: Topic::Jobs, partition, why: why.to_owned() })
     }
 
     #[test]
@@ -120,8 +120,8 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut deadline = ReadDeadline::new(LIMIT, begin);
         let mut look = |source: &Silent, seconds| {
-            deadline.heard(at(seconds));
-            deadline.look(source, [(Topic::Jobs, 0), (Topic::Jobs, 1)], at(seconds))
+            deadline.restart(at(seconds));
+            deadline.check(source, [(Topic::Jobs, 0), (Topic::Jobs, 1)], at(seconds))
         };
         assert_eq!((look(&failing, 0), look(&failing, 59)), (None, None));
         assert_eq!(look(&well, 60), None);
@@ -134,9 +134,9 @@ mod tests {
         let failing = Silent(vec![(1, "TopicAuthorizationFailed")]);
         let now = Instant::now();
         let mut deadline = ReadDeadline::new(LIMIT, now);
-        assert_eq!(deadline.look(&failing, [(Topic::Jobs, 0)], now), None);
+        assert_eq!(deadline.check(&failing, [(Topic::Jobs, 0)], now), None);
         let both = [(Topic::Jobs, 0), (Topic::Jobs, 1)];
-        assert_eq!(deadline.look(&failing, both, now), overdue(1, "TopicAuthorizationFailed!"));
+        assert_eq!(deadline.check(&failing, both, now), overdue(1, "TopicAuthorizationFailed!"));
     }
 
     #[test]
@@ -144,13 +144,13 @@ mod tests {
         let begin = Instant::now();
         let mut deadline = ReadDeadline::new(LIMIT, begin);
         let jobs = [(Topic::Jobs, 0)];
-        assert_eq!(deadline.look(&Silent(Vec::new()), jobs, begin + LIMIT - Duration::from_secs(1)), None);
+        assert_eq!(deadline.check(&Silent(Vec::new()), jobs, begin + LIMIT - Duration::from_secs(1)), None);
         let why = "the cluster does not answer".to_owned();
-        let silence = Some(Overdue::Silence { why });
-        assert_eq!(deadline.look(&Silent(Vec::new()), jobs, begin + LIMIT), silence);
+        let silence = Some(ReadTimeout::Silence { why });
+        assert_eq!(deadline.check(&Silent(Vec::new()), jobs, begin + LIMIT), silence);
         let late = Silent(vec![(0, "LeaderNotAvailable")]);
-        assert_eq!(deadline.look(&late, jobs, begin + LIMIT), overdue(0, "LeaderNotAvailable!"));
-        deadline.heard(begin + LIMIT);
-        assert_eq!(deadline.look(&late, jobs, begin + LIMIT), None);
+        assert_eq!(deadline.check(&late, jobs, begin + LIMIT), overdue(0, "LeaderNotAvailable!"));
+        deadline.restart(begin + LIMIT);
+        assert_eq!(deadline.check(&late, jobs, begin + LIMIT), None);
     }
 }

@@ -1,5 +1,5 @@
-//! How far answers can be trusted, for whoever answers thousands of requests a second: read without a lock. The report
-//! says the same in full; this is kept in step with it by every change of it.
+//! The state that answers are marked with, in a form that thousands of requests a second can read without a lock. Every change
+//! of the report updates it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,23 +10,25 @@ use parking_lot::{ArcMutexGuard, RawMutex};
 
 use super::{Report, State};
 
-/// How far the answers of a generation can be trusted.
+/// The state that the answers of a generation are marked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerState {
     pub state: State,
-    /// The generation has been live before, in this process or in an earlier one: it has all that there was at some time.
+    /// True if the generation has been live before, in this process or in an earlier one: it was complete at some time.
     pub was_live: bool,
 }
 
 impl AnswerState {
-    /// Whether what is not found is not there. All others may have missed what came since, or have yet to read it.
+    /// Returns true if an id that is not found does not exist. In other states, the record with that id may not have been read
+    /// yet.
     pub fn is_current(self) -> bool {
         self.state == State::Live
     }
 }
 
-/// An answer state in one number, so that no half of a change is seen: the state's place in [`State::ALL`] (7 bits), whether
-/// the generation was live (1 bit), and when `live` becomes `stale` (microseconds after [`BEGIN`], plus one; 0: never).
+/// An answer state in one number, so that no reader sees half of a change: the state's index in [`State::ALL`] (7 bits), whether
+/// the generation was live (1 bit), and the moment at which `live` becomes `stale` (microseconds after [`BEGIN`], plus one; 0 for
+/// never).
 pub(super) struct AnswerStateCell(AtomicU64);
 
 const STATE: u64 = 0x7F;
@@ -46,16 +48,16 @@ impl AnswerStateCell {
         cell
     }
 
-    /// As it is at a moment, which is asked for only where it matters.
+    /// Returns the answer state at a moment. `now` is called only if the moment matters.
     pub fn get(&self, now: impl FnOnce() -> Instant) -> AnswerState {
-        let held = self.0.load(Ordering::Acquire);
-        let state = State::ALL[(held & STATE) as usize];
-        let stale_from = held >> STALE_FROM_SHIFT;
+        let packed = self.0.load(Ordering::Acquire);
+        let state = State::ALL[(packed & STATE) as usize];
+        let stale_from = packed >> STALE_FROM_SHIFT;
         let is_stale = state == State::Live && stale_from != 0 && micros(now()) >= stale_from - 1;
-        AnswerState { state: if is_stale { State::Stale } else { state }, was_live: held & WAS_LIVE != 0 }
+        AnswerState { state: if is_stale { State::Stale } else { state }, was_live: packed & WAS_LIVE != 0 }
     }
 
-    /// Notes that the generation has been live before. As every change, while the report is held.
+    /// Notes that the generation has been live before. The caller holds the report's lock, as for every change.
     pub fn set_was_live(&self) {
         self.0.fetch_or(WAS_LIVE, Ordering::AcqRel);
     }
@@ -68,7 +70,7 @@ impl AnswerStateCell {
     }
 }
 
-/// The report while it is read or changed. Dropped, it leaves the answer state as the report says.
+/// A lock on the report, for reading or changing it. When it is dropped, the answer state is set from the report.
 pub(super) struct ReportGuard {
     pub report: ArcMutexGuard<RawMutex, Report>,
     pub answer_state: Arc<AnswerStateCell>,
@@ -90,7 +92,7 @@ impl DerefMut for ReportGuard {
 
 impl Drop for ReportGuard {
     fn drop(&mut self) {
-        // Still under the report's lock, so that two changes leave the later one's.
+        // The report is still locked here, so that of two changes the later one's state stays.
         self.answer_state.set(&self.report);
     }
 }
@@ -151,7 +153,7 @@ mod tests {
         report.stale_from = None;
         cell.set(&report);
         assert_eq!(cell.get(|| after(86_400)).state, State::Live);
-        // No other state becomes it by itself.
+        // No other state becomes stale by itself.
         report.state = State::Stalled;
         report.stale_from = Some(begin);
         cell.set(&report);

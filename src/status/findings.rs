@@ -1,25 +1,25 @@
-//! What the projector has found in the records that somebody should look at: events that lost although they are newer,
-//! deletions that deleted nothing, numbers that are none, jobs that nothing links, and streams that are not understood. Counted since the process
-//! began, but for what says otherwise.
+//! The projector's findings in the records, which operators should look into: events that lost although they are newer,
+//! deletions that deleted nothing, numbers that JSON cannot express, jobs that no optimization links, and streams that are not
+//! understood. The counts begin with the process, unless a field states otherwise.
 
 use serde::Serialize;
 
 /// All findings, as `/status` shows them among its keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Findings {
-    pub outranked_events: Found<OutrankedEvent>,
-    pub deletions_without_effect: Found<EmptyDeletion>,
-    pub nulled_numbers: Found<NulledNumbers>,
-    /// `null` until they have been counted: once live, and then every hour.
+    pub outranked_events: FindingCounter<OutrankedEvent>,
+    pub deletions_without_effect: FindingCounter<EmptyDeletion>,
+    pub nulled_numbers: FindingCounter<NulledNumbers>,
+    /// The jobs that no optimization links; `null` until they are first counted, once live, and then every hour.
     pub orphan_jobs: Option<OrphanJobs>,
     pub streams: Vec<StreamReport>,
-    /// What had been understood, and what had not, of each stream by the projector whose place this one has taken.
+    /// The counts of understood and not understood records of each stream from the projector that this one has replaced.
     #[serde(skip)]
     streams_before: Vec<(u64, u64)>,
 }
 
 impl Findings {
-    /// What is known of the streams now. The counts are those of one projector.
+    /// Sets the reports of the streams. Their counts are those of one projector, to which those of earlier ones are added.
     pub fn set_streams(&mut self, mut streams: Vec<StreamReport>) {
         for (stream, (understood, not_understood)) in streams.iter_mut().zip(&self.streams_before) {
             stream.understood += understood;
@@ -28,20 +28,20 @@ impl Findings {
         self.streams = streams;
     }
 
-    /// Takes in what was found by the projector whose place another takes, which has counted nothing until now.
-    pub fn go_on_from(&mut self, before: Findings) {
+    /// Adds the findings of the projector that this one replaces. It has counted nothing until now.
+    pub fn continue_from(&mut self, before: Findings) {
         self.streams_before =
             before.streams.iter().map(|stream| (stream.understood, stream.not_understood)).collect();
         let streams = std::mem::take(&mut self.streams);
         self.set_streams(if streams.is_empty() { uncounted(before.streams) } else { streams });
-        self.outranked_events.go_on_from(before.outranked_events);
-        self.deletions_without_effect.go_on_from(before.deletions_without_effect);
-        self.nulled_numbers.go_on_from(before.nulled_numbers);
+        self.outranked_events.continue_from(before.outranked_events);
+        self.deletions_without_effect.continue_from(before.deletions_without_effect);
+        self.nulled_numbers.continue_from(before.nulled_numbers);
         self.orphan_jobs = self.orphan_jobs.take().or(before.orphan_jobs);
     }
 }
 
-/// What streams are, without what was counted of them.
+/// Resets the counts of these streams to zero.
 fn uncounted(mut streams: Vec<StreamReport>) -> Vec<StreamReport> {
     for stream in &mut streams {
         (stream.understood, stream.not_understood) = (0, 0);
@@ -49,27 +49,27 @@ fn uncounted(mut streams: Vec<StreamReport>) -> Vec<StreamReport> {
     streams
 }
 
-/// How often something was found, and the newest.
+/// The number of findings of one kind, with the newest one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Found<T> {
+pub struct FindingCounter<T> {
     pub count: u64,
     pub newest: Option<T>,
 }
 
-impl<T> Default for Found<T> {
-    fn default() -> Found<T> {
-        Found { count: 0, newest: None }
+impl<T> Default for FindingCounter<T> {
+    fn default() -> FindingCounter<T> {
+        FindingCounter { count: 0, newest: None }
     }
 }
 
-impl<T> Found<T> {
-    /// Adds what was found since.
-    pub fn add(&mut self, since: Found<T>) {
+impl<T> FindingCounter<T> {
+    /// Adds later findings.
+    pub fn add(&mut self, since: FindingCounter<T>) {
         self.count += since.count;
         self.newest = since.newest.or(self.newest.take());
     }
 
-    fn go_on_from(&mut self, before: Found<T>) {
+    fn continue_from(&mut self, before: FindingCounter<T>) {
         self.count += before.count;
         self.newest = self.newest.take().or(before.newest);
     }
@@ -78,17 +78,17 @@ impl<T> Found<T> {
 /// An event that changed nothing although it is newer than what it lost to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutrankedEvent {
-    /// The optimization or the job that it is of.
+    /// The id of the optimization or the job that the event belongs to.
     pub id: String,
     pub event: EventPlace,
     pub lost_to: EventPlace,
     pub why: String,
 }
 
-/// An event, and where its record lies.
+/// An event, and the position of its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EventPlace {
-    /// The kind of event; `null` where it is not known.
+    /// The kind of event; `null` if it is not known.
     pub kind: Option<&'static str>,
     /// The topic's name in the cluster.
     pub topic: String,
@@ -97,7 +97,7 @@ pub struct EventPlace {
     pub occurred_at: String,
     /// `null` for a record with a null value, which carries none.
     pub event_id: Option<String>,
-    /// 0: the producer has none.
+    /// The producer's sequence number; 0 if the producer has none.
     pub sequence: u64,
 }
 
@@ -106,25 +106,25 @@ pub struct EventPlace {
 pub struct EmptyDeletion {
     pub id: String,
     pub event: EventPlace,
-    /// What is odd about the id; `null` where nothing is.
+    /// A remark about an odd id; `null` if the id is not odd.
     pub hint: Option<String>,
 }
 
-/// An event with numbers that JSON cannot say (NaN, infinities), which are shown as null.
+/// An event with numbers that JSON cannot express (NaN, infinities), which are shown as null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NulledNumbers {
-    /// The optimization or the job that it is of.
+    /// The id of the optimization or the job that the event belongs to.
     pub id: String,
     pub event: EventPlace,
-    /// How many there are in the event.
+    /// Number of such numbers in the event.
     pub numbers: u32,
 }
 
-/// Jobs that no optimization has linked for `--orphan-retention`, since they were first found here.
+/// The jobs that no optimization has linked for `--orphan-retention` since they were first found here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OrphanJobs {
     pub count: u64,
-    /// Jobs that no optimization links, those too that have not waited so long.
+    /// Number of jobs that no optimization links, including those that have not waited so long.
     pub waiting: u64,
     pub longest: Option<OrphanJob>,
 }
@@ -135,16 +135,16 @@ pub struct OrphanJob {
     pub first_found_at: String,
 }
 
-/// How much of a stream was understood.
+/// The numbers of records of a stream that were understood and that were not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamReport {
-    /// What the topic means: `optimizations`, `jobs` or `multistart-runs`.
+    /// The stream's name: `optimizations`, `jobs` or `multistart-runs`.
     pub stream: &'static str,
     /// The topic's name in the cluster.
     pub topic: String,
     pub understood: u64,
     pub not_understood: u64,
-    /// Set while many of the latest records are not understood: what that means.
+    /// The meaning and the remedy, while many of the latest records are not understood.
     pub problem: Option<String>,
 }
 
@@ -164,26 +164,26 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_another_s_place_counts_on_from_what_that_had_counted() {
+    fn a_projector_that_replaces_another_continues_its_counts() {
         let mut before = Findings::default();
         before.set_streams(streams([(7, 1), (8, 2), (9, 3)]));
         before.outranked_events.count = 4;
         let mut after = Findings::default();
-        after.go_on_from(before.clone());
+        after.continue_from(before.clone());
         assert_eq!((&after.streams, after.outranked_events.count), (&before.streams, 4));
         after.set_streams(streams([(1, 0), (0, 1), (0, 0)]));
         assert_eq!(after.streams, streams([(8, 1), (8, 3), (9, 3)]));
         let mut next = Findings::default();
-        next.go_on_from(after);
+        next.continue_from(after);
         next.set_streams(streams([(1, 1), (1, 1), (1, 1)]));
         assert_eq!(next.streams, streams([(9, 2), (9, 4), (10, 4)]));
     }
 
     #[test]
-    fn the_first_projector_goes_on_from_nothing() {
+    fn the_first_projector_continues_no_counts() {
         let mut first = Findings::default();
         first.set_streams(streams([(7, 1), (8, 2), (9, 3)]));
-        first.go_on_from(Findings::default());
+        first.continue_from(Findings::default());
         assert_eq!(first.streams, streams([(7, 1), (8, 2), (9, 3)]));
     }
 }

@@ -1,5 +1,5 @@
-//! How fresh each partition is, and how the cluster answers. Ages are counted from instants whenever somebody asks, so that
-//! they grow also while nobody writes here. What is not known is `null`, never 0.
+//! The freshness of each partition, and the cluster's answers. Ages are computed from instants at each report, so that
+//! they grow also while nothing is written here. Values that are not known are `null`, never 0.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,31 @@ use serde::Serialize;
 
 use super::{PartitionReport, PartitionState, Report, State, Status};
 
-/// How long an answer of the cluster counts as what it would answer now. It is asked once a second.
+/// The time for which an answer of the cluster counts as current. It is asked once a second.
 pub const KNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// After how long without a confirmation, or with an error that stands, what is shown counts as stale.
+/// The time without a confirmation, or with a standing error, after which the views count as stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(30);
 
-/// What `/status` says of a partition beyond how far it has been read. All times are RFC 3339.
+/// The freshness of a partition, as `/status` shows it. All times are RFC 3339.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PartitionFreshness {
-    /// One past the newest offset that a reader of committed records may pass; `null` until the broker has said.
+    /// One past the newest offset that a reader of committed records may pass; `null` until the broker has answered.
     pub last_stable: Option<i64>,
-    /// How many offsets lie behind a transaction that is still open: nobody who reads committed records gets them yet.
+    /// Number of offsets behind a transaction that is still open: readers of committed records do not get them yet.
     pub hidden_records: Option<i64>,
-    /// Since when it is the same transaction that hides them; `null` where nothing is hidden.
+    /// The time since which the same transaction hides them; `null` if nothing is hidden.
     pub hidden_since: Option<String>,
-    /// When the cluster was last asked and answered that it had no more than had been read.
+    /// The time of the last question that the cluster answered with an end that had been reached.
     pub confirmed_at: Option<String>,
     pub confirmed_seconds_ago: Option<f64>,
-    /// What keeps the partition from being read.
+    /// The error that keeps the partition from being read.
     pub error: Option<String>,
-    /// One word for it: `Stopped`, or librdkafka's name of the error.
+    /// The error's code: `Stopped`, or librdkafka's name of the error.
     pub error_code: Option<String>,
     pub error_since: Option<String>,
+    /// The code of the reason for which the partition has stopped, by which the run book can be looked up; `null` while it is read.
+    pub stop_code: Option<&'static str>,
     /// The id of the topic that the cluster has now.
     #[serde(skip)]
     pub topic_id: Option<String>,
@@ -40,52 +42,52 @@ pub struct PartitionFreshness {
 /// The moments that a partition's ages are counted from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionInstants {
-    /// When the partition was found.
+    /// The moment at which the partition was found.
     pub found: Option<Instant>,
-    /// When the cluster was asked what it answered last.
+    /// The moment of the last question that the cluster has answered.
     pub asked: Option<Instant>,
     pub confirmed: Option<Instant>,
-    /// No record that is still to be read is older than this.
+    /// The moment than which no unread record is older.
     pub oldest_unread: Option<Instant>,
-    /// The begin of what `hidden_since` says.
+    /// The moment of `hidden_since`.
     pub hidden: Option<Instant>,
 }
 
 impl PartitionFreshness {
-    /// Seconds since the partition was confirmed, or since it was found where it never was.
+    /// Returns the seconds since the partition was last confirmed, or since it was found if it never was.
     pub fn seconds_unconfirmed(&self, now: Instant) -> Option<f64> {
         self.instants.confirmed.or(self.instants.found).map(|since| seconds(now, since))
     }
 
-    /// For how many seconds the same transaction has hidden records; 0 where none does.
+    /// Returns the seconds for which the same transaction has hidden records; 0 if none does.
     pub fn seconds_hidden(&self, now: Instant) -> f64 {
         self.instants.hidden.map_or(0.0, |since| seconds(now, since))
     }
 }
 
-/// What `/status` says of the cluster.
+/// The state of the cluster, as `/status` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KafkaReport {
-    /// Whether the cluster has answered lately.
+    /// True if the cluster has answered within [`KNOWN_FOR`].
     pub up: bool,
-    /// The cluster that the views are built from, by the id that it gave itself; `null` until it has said it.
+    /// The id of the cluster that the views are built from; `null` until the cluster has given it.
     pub cluster_id: Option<String>,
     pub last_answer_seconds_ago: Option<f64>,
     pub error: Option<String>,
     pub error_code: Option<String>,
     pub error_since: Option<String>,
-    /// How often the reading client was replaced because it had gone deaf.
+    /// Number of times that the reading client was replaced because it heard nothing any more.
     pub renewals: u64,
     pub last_renewal_at: Option<String>,
     #[serde(skip)]
     pub last_answer: Option<Instant>,
-    /// When it was asked for the first time.
+    /// The moment at which the cluster was first asked.
     #[serde(skip)]
     pub asked_since: Instant,
 }
 
 impl KafkaReport {
-    /// Seconds since the last answer, or since the cluster was first asked where it never answered.
+    /// Returns the seconds since the last answer, or since the cluster was first asked if it never answered.
     pub fn seconds_unanswered(&self, now: Instant) -> f64 {
         seconds(now, self.last_answer.unwrap_or(self.asked_since))
     }
@@ -96,20 +98,20 @@ impl KafkaReport {
     }
 }
 
-/// What a projector makes of all that it knows: told as one, so that a state is never seen without its reason.
+/// The projector's judgement of its whole state. It is set in one step, so that no reader sees a state without its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub state: State,
-    /// All that is wrong, and since when something has been, RFC 3339.
+    /// All errors that stand, and the time since when any has, RFC 3339.
     pub error: Option<(String, String)>,
     pub warnings: Vec<String>,
     pub kafka: KafkaReport,
-    /// When `live` becomes `stale` unless something is confirmed until then.
+    /// The moment at which `live` becomes `stale` unless every partition is confirmed before.
     pub stale_from: Option<Instant>,
 }
 
 impl Status {
-    /// How the projector is, all in all.
+    /// Sets the projector's judgement.
     pub fn judge(&self, judgement: Judgement) {
         let Judgement { state, error, warnings, kafka, stale_from } = judgement;
         let mut report = self.lock();
@@ -120,14 +122,14 @@ impl Status {
         }
     }
 
-    /// What another report says of the cluster.
+    /// Sets the cluster's state from another report.
     pub fn set_kafka(&self, kafka: Option<KafkaReport>) {
         self.lock().kafka = kafka;
     }
 }
 
 impl Report {
-    /// The same report as it is at `now`.
+    /// Computes the ages, and the state that follows from them, as of `now`.
     pub fn at(mut self, now: Instant) -> Report {
         self.partitions.iter_mut().for_each(|partition| partition.count_ages(now));
         if let Some(kafka) = &mut self.kafka {
@@ -136,12 +138,13 @@ impl Report {
         let is_any = !self.partitions.is_empty();
         self.lag_records =
             self.partitions.iter().map(|partition| partition.lag_records).sum::<Option<i64>>().filter(|_| is_any);
-        let greatest = |lag: f64, partition: &PartitionReport| Some(lag.max(partition.lag_seconds?));
-        self.lag_seconds = self.partitions.iter().try_fold(0.0, greatest).filter(|_| is_any);
+        self.lag_seconds = (self.partitions.iter())
+            .try_fold(0.0, |lag: f64, partition| Some(lag.max(partition.lag_seconds?)))
+            .filter(|_| is_any);
         let state = self.state_at(now);
         if state != self.state && self.last_error.is_none() {
             self.last_error = Some(format!(
-                "for {} s the projector has not said that a partition is read to its end: what is shown may be old; see \
+                "for {} s the projector has not confirmed that a partition is read to its end, so the views may be old: see \
                  `confirmed_at` of the partitions",
                 STALE_AFTER.as_secs()
             ));

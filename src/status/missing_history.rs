@@ -1,25 +1,26 @@
-//! What the views lack for ever: records that the topics no longer had when the generation began, and whose absence nobody has
-//! accepted. Everything that is there has been read all the same, so that a state says nothing of it.
+//! The history that the views lack for ever: records that the topics no longer had when the generation began, and whose absence
+//! nobody has accepted. Everything that is there has been read all the same, so this does not show in the state.
 
 use serde::Serialize;
 
 use super::{Report, Status};
 
-/// Records of one partition that the generation was built without.
+/// A range of records of one partition that the generation was built without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissingHistory {
     /// The topic's name in the cluster.
     pub topic: String,
     pub partition: i32,
-    /// The first offset that is missing, and the first that is there.
+    /// The first offset that is missing.
     pub from: i64,
+    /// The first offset after `from` that is there.
     pub to: i64,
-    /// When that was noted, RFC 3339.
+    /// The time at which this was noted, RFC 3339.
     pub since: String,
 }
 
 impl Status {
-    /// All that nobody has accepted. Where the last error is what was missing, it is what is missing now.
+    /// Sets the missing history that nobody has accepted. If the last error describes the missing history before, it is updated.
     pub fn set_missing_history(&self, missing_history: Vec<MissingHistory>) {
         let mut report = self.lock();
         let before = report.missing_history_text();
@@ -32,24 +33,25 @@ impl Status {
         }
     }
 
-    /// Whether records are missing that nobody has accepted to be missing: an id that is unknown may be one of theirs.
+    /// Returns true if records are missing whose absence nobody has accepted. An id that is not found may be in one of them.
     pub fn is_incomplete(&self) -> bool {
         self.lock().is_incomplete()
     }
 }
 
 impl Report {
+    /// Returns true if records are missing whose absence nobody has accepted.
     pub fn is_incomplete(&self) -> bool {
         !self.missing_history.is_empty()
     }
 
-    /// What is missing, and what to do; `None` where nothing is.
+    /// Describes the missing records and the remedy; `None` if none are missing.
     pub fn missing_history_text(&self) -> Option<String> {
         text(&self.missing_history)
     }
 }
 
-/// What is missing, and what to do; `None` where nothing is.
+/// Describes the missing records and the remedy; `None` if none are missing.
 pub fn text(missing_history: &[MissingHistory]) -> Option<String> {
     let ranges: Vec<String> = missing_history
         .iter()

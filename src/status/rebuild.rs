@@ -1,4 +1,4 @@
-//! What `/status` says of a rebuild that is under way: how far it is, and what it has found in the records, which counts
+//! The part of `/status` about a rebuild that is under way: its progress, and its findings in the records, which are counted
 //! nowhere else.
 
 use serde::{Deserialize, Serialize};
@@ -12,27 +12,27 @@ pub struct RebuildReport {
     /// `building`, `comparing` or `switching`.
     pub phase: String,
     pub records_done: u64,
-    /// The records of the phase; `null` where that is not known.
+    /// Number of records of the phase; `null` if it is not known.
     pub records_total: Option<u64>,
-    /// What keeps it from going on at the moment.
+    /// The thing that the rebuild waits for at the moment, if anything.
     pub waiting_for: Option<String>,
     #[serde(flatten)]
     pub counts: RebuildCounts,
 }
 
-/// What a generation has come to by the time at which it is to take the live one's place.
+/// The counts of a generation up to the moment at which it is to replace the live one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RebuildCounts {
     pub views: u64,
-    /// Records that could not be understood.
+    /// Number of records that could not be understood.
     pub dead_letters: u64,
-    /// Events that changed nothing although they are newer than what they lost to.
+    /// Number of events that changed nothing although they are newer than what they lost to.
     pub outranked_events: u64,
     pub deletions_without_effect: u64,
 }
 
 impl RebuildCounts {
-    /// The counts of a generation that readers do not see yet.
+    /// Takes the counts of a generation that readers do not see yet from its report.
     pub fn of(report: &Report) -> RebuildCounts {
         let found = &report.rebuild_findings;
         RebuildCounts {

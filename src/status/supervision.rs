@@ -1,5 +1,6 @@
-//! What others than the projector's thread say of it and of its topics. Kept apart from the projector's own report, so that
-//! it can be said while that thread is stuck, and stays where another generation becomes the live one.
+//! The parts of the status that other threads than the projector's write: the standstill, the topics' settings and the rebuild.
+//! They are kept apart from the projector's own report, so that they can be written while that thread is stuck, and stay when
+//! another generation becomes the live one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,80 +14,81 @@ use super::{RebuildReport, Report, State};
 pub struct StageStall {
     /// The stage's name.
     pub stage: &'static str,
-    /// When the piece of work began, RFC 3339.
+    /// The time at which the piece of work began, RFC 3339.
     pub since: String,
 }
 
 /// A standstill of the projector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standstill {
-    /// At least one. The first is the cause, as far as one is.
+    /// The stages that stand still, at least one. The first is the cause, as far as one is.
     pub stages: Vec<StageStall>,
-    /// What to say to a person.
+    /// The description for people.
     pub text: String,
 }
 
-/// How much longer a topic keeps its oldest record.
+/// The time up to which a topic keeps its oldest record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HistoryLeft {
-    /// The cluster has not said, or cannot be asked.
+pub enum HistoryExpiry {
+    /// The cluster has not answered, or cannot be asked.
     #[default]
     Unknown,
     /// The topic's settings remove nothing by age.
     ForEver,
-    /// From this moment on, in milliseconds since 1970, Kafka may remove it.
+    /// Kafka may remove the record from this moment on, in milliseconds since 1970.
     Until(i64),
     /// Kafka removes records as newer ones of the same key come.
     Compacted,
 }
 
-impl HistoryLeft {
-    /// Seconds until the oldest record may be removed: 0 where it may be gone already, NaN where that is not known.
+impl HistoryExpiry {
+    /// Returns the seconds until the oldest record may be removed: 0 if it may be gone already, NaN if that is not known.
     #[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
     pub fn seconds(self, now_millis: i64) -> f64 {
         match self {
-            HistoryLeft::Unknown => f64::NAN,
-            HistoryLeft::ForEver => f64::INFINITY,
-            HistoryLeft::Until(millis) => millis.saturating_sub(now_millis).max(0) as f64 / 1000.0,
-            HistoryLeft::Compacted => 0.0,
+            HistoryExpiry::Unknown => f64::NAN,
+            HistoryExpiry::ForEver => f64::INFINITY,
+            HistoryExpiry::Until(millis) => millis.saturating_sub(now_millis).max(0) as f64 / 1000.0,
+            HistoryExpiry::Compacted => 0.0,
         }
     }
 }
 
-/// What a topic's settings say of how long its records stay, as `/status` shows it. `null`: the cluster has not said.
+/// The settings of a topic about the time for which its records stay, as `/status` shows them. They are `null` until the cluster
+/// has answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TopicReport {
     /// The topic's name in the cluster.
     pub topic: String,
     pub cleanup_policy: Option<String>,
-    /// -1: for ever.
+    /// The milliseconds for which records stay; -1 if they stay for ever.
     pub retention_ms: Option<i64>,
-    /// The bytes that each partition keeps at most; -1: no limit.
+    /// Number of bytes that each partition keeps at most; -1 without a limit.
     pub retention_bytes: Option<i64>,
-    /// When the oldest record was written that the topic still has, RFC 3339; asked only where it will be removed.
+    /// The time at which the oldest record was written that the topic still has, RFC 3339; only known if it will be removed.
     pub oldest_record_at: Option<String>,
-    /// When Kafka may remove that record, RFC 3339.
+    /// The time from which Kafka may remove that record, RFC 3339.
     pub oldest_record_goes_at: Option<String>,
-    /// Why a rebuild may one day miss records of this topic, or why that is not known.
+    /// The reason for which a rebuild may one day miss records of this topic, or for which that is not known.
     pub warning: Option<String>,
     #[serde(skip)]
-    pub left: HistoryLeft,
+    pub expiry: HistoryExpiry,
     #[serde(skip)]
     pub limits: HistoryLimits,
 }
 
-/// Which settings of a topic remove records.
+/// The rules by which a topic removes records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Records are removed as they grow old.
+    /// True if records are removed as they grow old.
     pub age: bool,
-    /// The oldest records are removed as a partition grows.
+    /// True if the oldest records are removed as a partition grows.
     pub size: bool,
-    /// Records are removed as newer ones of the same key come.
+    /// True if records are removed as newer ones of the same key come.
     pub compaction: bool,
 }
 
-/// What is said beside the projector's own report.
+/// The parts of the status beside the projector's own report.
 #[derive(Debug, Default)]
 pub(super) struct Supervision {
     stands_still: AtomicBool,
@@ -97,9 +99,9 @@ pub(super) struct Supervision {
 
 impl Supervision {
     pub(super) fn set_standstill(&self, standstill: Option<Standstill>) {
-        let mut held = self.standstill.lock();
+        let mut guard = self.standstill.lock();
         self.stands_still.store(standstill.is_some(), Ordering::Release);
-        *held = standstill;
+        *guard = standstill;
     }
 
     pub(super) fn set_topics(&self, topics: Vec<TopicReport>) {
@@ -110,24 +112,24 @@ impl Supervision {
         *self.rebuild.lock() = rebuild;
     }
 
-    /// The state of a projector that says of itself that it is in `state`.
+    /// Returns the state of a projector whose own report has `state`.
     pub(super) fn state(&self, state: State) -> State {
         let stands_still = self.stands_still.load(Ordering::Acquire);
         if stands_still && state != State::Stopping { State::Stalled } else { state }
     }
 
-    /// Adds what is said here to the projector's own report.
+    /// Adds these parts to the projector's own report.
     pub(super) fn complete(&self, report: &mut Report) {
         report.topics.clone_from(&self.topics.lock());
         report.rebuild.clone_from(&self.rebuild.lock());
-        let held = self.standstill.lock();
-        let Some(standstill) = &*held else { return };
+        let guard = self.standstill.lock();
+        let Some(standstill) = &*guard else { return };
         if report.state != State::Stopping {
             report.state = State::Stalled;
         }
         report.stalled_stages.clone_from(&standstill.stages);
         let since = standstill.stages.first().map(|stall| stall.since.clone());
-        // All in one form, so that the earlier is the lesser.
+        // All times have one form, so that the earlier one is the lesser text.
         report.last_error_since = report.last_error_since.take().into_iter().chain(since).min();
         report.last_error = Some(match report.last_error.take() {
             Some(error) => format!("{}; besides: {error}", standstill.text),
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_projector_that_stands_still_is_stalled_whatever_it_says_of_itself() {
+    fn a_projector_that_stands_still_is_stalled_whatever_its_own_report_states() {
         let status = live();
         status.set_standstill(Some(standstill()));
         status.set_state(State::Live);
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_topics_and_stages_stays_where_another_generation_is_followed() {
+    fn reports_of_topics_and_stages_stay_when_another_generation_is_followed() {
         let (shown, next) = (live(), live());
         shown.set_standstill(Some(standstill()));
         shown.set_topics(vec![TopicReport { topic: "jobs".to_owned(), ..TopicReport::default() }]);
@@ -196,13 +198,13 @@ mod tests {
     #[test]
     fn what_is_left_of_a_history_is_never_less_than_nothing() {
         for (left, seconds) in [
-            (HistoryLeft::ForEver, f64::INFINITY),
-            (HistoryLeft::Until(12_500), 2.5),
-            (HistoryLeft::Until(1), 0.0),
-            (HistoryLeft::Compacted, 0.0),
+            (HistoryExpiry::ForEver, f64::INFINITY),
+            (HistoryExpiry::Until(12_500), 2.5),
+            (HistoryExpiry::Until(1), 0.0),
+            (HistoryExpiry::Compacted, 0.0),
         ] {
             assert_eq!(left.seconds(10_000).to_bits(), seconds.to_bits(), "{left:?}");
         }
-        assert!(HistoryLeft::Unknown.seconds(10_000).is_nan());
+        assert!(HistoryExpiry::Unknown.seconds(10_000).is_nan());
     }
 }

@@ -1,25 +1,29 @@
-//! What serves the lists, in memory: which optimizations there are, in every list that can be asked for, newest first, with
-//! status and kind; and which optimizations link a job. About 300 bytes an optimization.
+//! The catalog: the index in memory that serves the lists. It has every list that a query can select, newest first, with status
+//! and kind, and the optimizations that link a job. An optimization takes about 300 bytes.
 //!
-//! sled is what limits a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many
-//! (see `journal`), and this is rebuilt from the chunks at start.
+//! sled limits the speed of a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many (see
+//! `journal`), and the catalog is built from the chunks at start.
 //!
-//! It stands behind one lock, under which nobody walks a list: a reader takes a snapshot of the list and lets go of the lock.
+//! The catalog stands behind one lock, under which nobody walks a list: a reader takes a snapshot of the list and releases the
+//! lock.
 
-mod checking;
+pub mod chunk;
+mod consistency;
 mod facets;
+pub mod from_records;
 mod ids;
 mod list;
-mod loading;
+mod loader;
+mod maps;
 mod order;
 mod scopes;
 
-pub use checking::ListCheck;
+pub use consistency::ListCheck;
 pub use ids::Ids;
-pub use loading::Loading;
+pub use loader::CatalogLoader;
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, hash_map};
+use std::collections::hash_map;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,27 +32,27 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{Optimization, Status, Timestamp, view};
 use facets::{Facet, FacetFilter, Kinds};
-use order::{Order, Place};
+use maps::{Map, index};
+use order::Place;
 use scopes::Scopes;
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What the catalog knows of one stored optimization.
+/// The entry of one stored optimization in the catalog, as it is stored in a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<'a> {
-    /// The key of its record in sled, counted up from 0 as optimizations come. What changes together came together, so
-    /// that sled finds it together; ids are random, and random writes are what sled is slowest at.
+    /// The key of its record in sled, counted up from 0 as optimizations come. Records that change together came together,
+    /// so that sled finds them together; ids are random, and random writes are what sled is slowest at.
     pub number: u32,
     pub id: &'a str,
-    /// `None` where readers must not see it.
+    /// `None` if readers must not see it.
     #[serde(borrow)]
-    pub listed: Option<Listed<'a>>,
-    /// Hashes of the jobs that it links, now or before.
+    pub listed: Option<ListEntry<'a>>,
+    /// Hashes of the ids of the jobs that it links, now or before.
     pub jobs: SmallVec<[u64; 1]>,
 }
 
+/// The part of an entry that lists need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed<'a> {
+pub struct ListEntry<'a> {
     pub organization_id: &'a str,
     pub project_id: &'a str,
     pub kind: Option<&'a str>,
@@ -57,8 +61,9 @@ pub struct Listed<'a> {
 }
 
 impl Entry<'_> {
+    /// Makes the entry of an optimization.
     pub fn of(optimization: &Optimization, number: u32) -> Entry<'_> {
-        let listed = optimization.shown().map(|created| Listed {
+        let listed = optimization.visible_creation().map(|created| ListEntry {
             organization_id: &created.value.organization_id,
             project_id: &created.value.project_id,
             kind: created.value.kind.as_deref(),
@@ -70,14 +75,18 @@ impl Entry<'_> {
     }
 }
 
-/// What a job is looked up by. Two jobs of one hash do no harm: the records themselves name their jobs.
+/// Returns the hash by which a job is looked up. Two jobs of one hash do no harm: the records themselves name their jobs.
 pub fn job_hash(job_id: &str) -> u64 {
     xxh3_64(job_id.as_bytes())
 }
 
+/// The number that stands for the chunk of an entry that no chunk on disk holds.
+const NO_CHUNK: u64 = u64::MAX;
+
+/// All entries in memory, with the indexes by which they are found.
 #[derive(Default)]
 pub struct Catalog {
-    /// By number.
+    /// Slots by the number of the optimization.
     slots: Vec<Option<Slot>>,
     ids: Arc<Ids>,
     scopes: Scopes,
@@ -85,51 +94,51 @@ pub struct Catalog {
     jobs: Map<u64, SmallVec<[u32; 2]>>,
 }
 
-/// An entry, its texts shared.
+/// An entry in memory, which shares its texts with others.
 struct Slot {
     id: Arc<str>,
-    listed: Option<ListedSlot>,
+    listed: Option<ListSlot>,
     jobs: SmallVec<[u64; 1]>,
-    /// The chunk that holds its latest entry.
+    /// The number of the chunk that holds its latest entry, or [`NO_CHUNK`].
     chunk: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct ListedSlot {
+struct ListSlot {
     created_at: Timestamp,
     /// The number of its project's scope.
     project: u32,
     facet: Facet,
 }
 
-impl ListedSlot {
+impl ListSlot {
     fn place(self, number: u32) -> Place {
         Place { created_millis: self.created_at.millis(), number, facet: self.facet }
     }
 }
 
 impl Catalog {
-    /// How many optimizations readers may see.
+    /// Returns the number of optimizations that readers may see.
     pub fn listed(&self) -> u64 {
         self.order_of(None, None).map_or(0, |all| all.counts().all())
     }
 
-    /// How many optimizations there are, seen by readers or not.
+    /// Returns the number of optimizations, listed or not.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// The least number that none has.
+    /// Returns the number for the next new optimization.
     pub fn next_number(&self) -> u32 {
         index(self.slots.len())
     }
 
-    /// The keys of the optimizations' records, for who needs no more of the catalog.
+    /// Returns the numbers of the optimizations by id, which are looked up without the catalog's lock.
     pub fn ids(&self) -> Arc<Ids> {
         self.ids.clone()
     }
 
-    /// The key of an optimization's record.
+    /// Returns the number of an optimization, which is the key of its record.
     pub fn number(&self, id: &str) -> Option<u32> {
         self.ids.get(id)
     }
@@ -142,18 +151,18 @@ impl Catalog {
         self.slots.get(number as usize)?.as_ref()
     }
 
-    /// The optimizations that link a job, now or before; and, very rarely, others.
+    /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
         let numbers = self.jobs.get(&job_hash(job_id)).map(SmallVec::as_slice).unwrap_or_default();
         numbers.iter().filter_map(|&number| Some(self.slot(number)?.id.clone())).collect()
     }
 
-    /// The chunk that holds an optimization's latest entry.
+    /// Returns the number of the chunk that holds an optimization's latest entry. `None` if no chunk holds one.
     pub fn chunk_of(&self, number: u32) -> Option<u64> {
-        self.slot(number).map(|slot| slot.chunk)
+        self.slot(number).map(|slot| slot.chunk).filter(|chunk| *chunk != NO_CHUNK)
     }
 
-    /// Whether `entry` says anything new.
+    /// Returns true if `entry` differs from the slot of its optimization.
     pub fn differs(&self, entry: &Entry<'_>) -> bool {
         let Some(slot) = self.slot(entry.number) else { return true };
         if slot.jobs != entry.jobs {
@@ -172,12 +181,12 @@ impl Catalog {
         }
     }
 
-    fn has_facet(&self, listed: &Listed<'_>, facet: Facet) -> bool {
+    fn has_facet(&self, listed: &ListEntry<'_>, facet: Facet) -> bool {
         let kind = listed.kind.map(|kind| self.kinds.find(kind));
         kind != Some(None) && facet == Facet::new(listed.status, kind.flatten())
     }
 
-    /// Whether `entry` takes its optimization out of an organization's lists, where those who saw it may see it no more.
+    /// Returns true if `entry` takes its optimization out of an organization's lists: its readers may not see it any more.
     pub fn leaves(&self, entry: &Entry<'_>) -> bool {
         let listed = self.slot(entry.number).and_then(|slot| slot.listed);
         listed.is_some_and(|held| {
@@ -186,12 +195,12 @@ impl Catalog {
         })
     }
 
-    /// Takes an optimization out of the lists, until its entry is put.
+    /// Removes an optimization from the lists, until its entry is put.
     pub fn unlist(&mut self, number: u32) {
         self.relist(number, None);
     }
 
-    /// Takes an entry that stands in `chunk`.
+    /// Puts an entry of chunk `chunk` in the place of the last one of its optimization.
     pub fn put(&mut self, entry: &Entry<'_>, chunk: u64) {
         let listed = self.listed_slot(entry);
         match self.place_for(entry.number) {
@@ -206,9 +215,9 @@ impl Catalog {
         self.relist(entry.number, listed);
     }
 
-    /// An entry's part in the lists, for which there is a scope from now on.
-    fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListedSlot> {
-        entry.listed.as_ref().map(|listed| ListedSlot {
+    /// Returns the part of a slot that lists need, and adds the scopes and the kind that are missing for it.
+    fn listed_slot(&mut self, entry: &Entry<'_>) -> Option<ListSlot> {
+        entry.listed.as_ref().map(|listed| ListSlot {
             created_at: listed.created_at,
             project: self.scopes.find_or_add_project(listed.organization_id, listed.project_id),
             facet: Facet::new(listed.status, listed.kind.map(|kind| self.kinds.find_or_add(kind))),
@@ -241,20 +250,21 @@ impl Catalog {
         }
     }
 
-    fn relist(&mut self, number: u32, listed: Option<ListedSlot>) {
+    fn relist(&mut self, number: u32, listed: Option<ListSlot>) {
         let Some(slot) = &self.slots[number as usize] else { return };
         let held = slot.listed;
         if held == listed {
             return;
         }
-        let stays = |held: &ListedSlot| {
+        let stays = held.filter(|held| {
             listed.is_some_and(|new| new.project == held.project && new.created_at == held.created_at)
-        };
-        match (held.filter(stays), listed) {
+        });
+        match (stays, listed) {
             (Some(held), Some(new)) => {
-                let compare = |one, other| compared(&self.slots, one, other);
-                let set = |order: &mut Order| order.set_facet(held.place(number), new.facet, &compare);
-                self.scopes.each_order(held.project, set);
+                let compare = |one, other| compare_listed(&self.slots, one, other);
+                self.scopes.each_order(held.project, |order| {
+                    order.set_facet(held.place(number), new.facet, &compare);
+                });
                 self.set_listed(number, listed);
             }
             _ => self.move_place(number, held, listed),
@@ -265,19 +275,19 @@ impl Catalog {
         }
     }
 
-    fn move_place(&mut self, number: u32, held: Option<ListedSlot>, listed: Option<ListedSlot>) {
+    fn move_place(&mut self, number: u32, held: Option<ListSlot>, listed: Option<ListSlot>) {
         if let Some(held) = held {
-            let compare = |one, other| compared(&self.slots, one, other);
+            let compare = |one, other| compare_listed(&self.slots, one, other);
             self.scopes.each_order(held.project, |order| order.remove(held.place(number), &compare));
         }
         self.set_listed(number, listed);
         if let Some(new) = listed {
-            let compare = |one, other| compared(&self.slots, one, other);
+            let compare = |one, other| compare_listed(&self.slots, one, other);
             self.scopes.each_order(new.project, |order| order.insert(new.place(number), &compare));
         }
     }
 
-    fn set_listed(&mut self, number: u32, listed: Option<ListedSlot>) {
+    fn set_listed(&mut self, number: u32, listed: Option<ListSlot>) {
         if let Some(slot) = &mut self.slots[number as usize] {
             slot.listed = listed;
         }
@@ -292,8 +302,8 @@ impl Catalog {
     }
 }
 
-/// How two optimizations that are listed stand in every list: the newest first, then by id.
-fn compared(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
+/// Compares two listed optimizations by their order in every list: the newest first, then by id.
+fn compare_listed(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
     if one == other {
         return Ordering::Equal;
     }
@@ -302,11 +312,6 @@ fn compared(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
     let created_at = |slot: Option<&Slot>| slot.and_then(|slot| slot.listed).map(|listed| listed.created_at);
     let by_time = created_at(other).cmp(&created_at(one));
     by_time.then_with(|| one.map(|slot| &slot.id).cmp(&other.map(|slot| &slot.id)))
-}
-
-/// There are fewer than 2^32 of anything here: each takes 100 bytes and more.
-fn index(at: usize) -> u32 {
-    u32::try_from(at).expect("fewer than 2^32 optimizations fit into memory")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The checkpoint: how far each partition has been read, written after all that it covers has been synced.
+//! The checkpoint: the position of each partition, written after everything that it covers has been synced.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +7,32 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::StoreError;
 use super::keys::{CHECKPOINT, TOPIC_IDS, Trees};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::{Record, TopicId};
 
-/// By the topic's name in the cluster, so that a renamed topic is read from its beginning, and the partition.
+/// The checkpoints of all partitions, by the topic's name in the cluster (so that a renamed topic is read from its beginning) and
+/// the partition's number.
 pub type Checkpoint = BTreeMap<(String, i32), PartitionCheckpoint>;
 
+/// The checkpoint of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionCheckpoint {
     /// The next offset to read.
     pub next_offset: i64,
-    /// The last record read. `None` where none has been read yet.
+    /// The anchor of the last record read. `None` if none has been read yet.
     pub anchor: Option<Anchor>,
-    /// The id of the topic that was read. `None` where the brokers do not give ids, or the generation is of a version that
-    /// did not ask for them. Stored beside the checkpoint, which other versions read too, and not in it.
+    /// The id of the topic that was read. `None` if the brokers give no ids, or the generation is of a version that did not ask
+    /// for them. It is stored beside the checkpoint, which other versions read too, and not in it.
     #[serde(skip)]
     pub topic_id: Option<TopicId>,
 }
 
-/// The ids of the topics that a checkpoint is of, by the same keys.
+/// The ids of the topics in a checkpoint, by the same keys.
 pub type TopicIds = BTreeMap<(String, i32), TopicId>;
 
-/// The topic ids in a checkpoint, as they are stored beside it.
+/// Returns the topic ids in a checkpoint, which are stored beside it.
 pub fn topic_ids(checkpoint: &Checkpoint) -> TopicIds {
-    let id = |(key, held): (&(String, i32), &PartitionCheckpoint)| Some((key.clone(), held.topic_id?));
-    checkpoint.iter().filter_map(id).collect()
+    checkpoint.iter().filter_map(|(key, partition)| Some((key.clone(), partition.topic_id?))).collect()
 }
 
 /// Puts topic ids back into the checkpoint that they were stored beside.
@@ -41,29 +42,29 @@ pub fn add_topic_ids(checkpoint: &mut Checkpoint, ids: &TopicIds) {
     }
 }
 
-/// The last checkpoint written; an empty one where there is none.
+/// Reads the last checkpoint written. It is empty if there is none.
 pub(super) fn read(trees: &Trees) -> Result<Checkpoint, StoreError> {
     let Some(bytes) = trees.meta.get(CHECKPOINT)? else { return Ok(Checkpoint::new()) };
-    let mut checkpoint: Checkpoint = stored::decode(&bytes, "checkpoint")?;
+    let mut checkpoint: Checkpoint = stored_record::decode(&bytes, "checkpoint")?;
     if let Some(bytes) = trees.meta.get(TOPIC_IDS)? {
-        add_topic_ids(&mut checkpoint, &stored::decode(&bytes, "list of topic ids")?);
+        add_topic_ids(&mut checkpoint, &stored_record::decode(&bytes, "list of topic ids")?);
     }
     Ok(checkpoint)
 }
 
-/// Puts a checkpoint in the last one's place. The ids come first: a topic's id is the same as long as it is read, so that they
-/// are true of the checkpoint before as well.
+/// Writes a checkpoint in place of the last one. The ids come first: a topic's id is the same as long as it is read, so that they
+/// are also those of the checkpoint before.
 pub(super) fn write(trees: &Trees, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    let ids = stored::encode(&topic_ids(checkpoint), "list of topic ids")?;
+    let ids = stored_record::encode(&topic_ids(checkpoint), "list of topic ids")?;
     if trees.meta.get(TOPIC_IDS)?.is_none_or(|held| *held != *ids) {
         trees.meta.insert(TOPIC_IDS, ids)?;
     }
-    trees.meta.insert(CHECKPOINT, stored::encode(checkpoint, "checkpoint")?)?;
+    trees.meta.insert(CHECKPOINT, stored_record::encode(checkpoint, "checkpoint")?)?;
     Ok(())
 }
 
-/// Tells whether a topic is still the one that was read: a topic that was deleted and created again has other records
-/// at the same offsets, which neither Kafka nor librdkafka reports.
+/// The offset and the hash of a record, which prove that a topic is still the one that was read: a topic that was deleted and
+/// created again has other records at the same offsets, and neither Kafka nor librdkafka reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     pub offset: i64,
@@ -71,7 +72,7 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// Covers the record's timestamp, key and value.
+    /// Makes the anchor of a record. The hash covers its timestamp, key and value.
     pub fn of(record: &Record<'_>) -> Anchor {
         let seed = record.timestamp_millis.unwrap_or(-1).cast_unsigned();
         let hash = |part: Option<&[u8]>| part.map_or(1, |part| xxh3_64_with_seed(part, seed));
@@ -84,7 +85,7 @@ impl Anchor {
 mod tests {
     use super::*;
 
-    /// A partition's checkpoint as versions before this one write it.
+    /// A partition's checkpoint as versions without topic ids write it.
     #[derive(Serialize, Deserialize, Debug, PartialEq)]
     struct WithoutId {
         next_offset: i64,
@@ -97,10 +98,10 @@ mod tests {
         let topic_id = Some(TopicId { most_significant: 1, least_significant: 2 });
         let checkpoint =
             Checkpoint::from([(("jobs".to_owned(), 3), PartitionCheckpoint { next_offset: 7, anchor, topic_id })]);
-        let bytes = stored::encode(&checkpoint, "checkpoint").unwrap();
-        let theirs: BTreeMap<(String, i32), WithoutId> = stored::decode(&bytes, "checkpoint").unwrap();
+        let bytes = stored_record::encode(&checkpoint, "checkpoint").unwrap();
+        let theirs: BTreeMap<(String, i32), WithoutId> = stored_record::decode(&bytes, "checkpoint").unwrap();
         assert_eq!(theirs[&("jobs".to_owned(), 3)], WithoutId { next_offset: 7, anchor });
-        let mut ours: Checkpoint = stored::decode(&bytes, "checkpoint").unwrap();
+        let mut ours: Checkpoint = stored_record::decode(&bytes, "checkpoint").unwrap();
         assert_eq!(ours[&("jobs".to_owned(), 3)].topic_id, None);
         add_topic_ids(&mut ours, &topic_ids(&checkpoint));
         assert_eq!(ours, checkpoint);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use sled::IVec;
 
 use super::{Reader, StoreError, pieces};
-use crate::codec::stored::{self, Layout};
+use crate::codec::stored_record::{self, Layout};
 use crate::domain::{Job, Optimization, Shortfall};
 pub use parked::is_parked_alike;
 
@@ -70,7 +70,8 @@ impl StoredOptimization {
     }
 
     fn fields(&self) -> Result<Map<String, Value>, StoreError> {
-        let damaged = |error: serde_json::Error| stored::Damaged { what: "response", reason: error.to_string() };
+        let damaged =
+            |error: serde_json::Error| stored_record::CorruptValue { what: "response", reason: error.to_string() };
         let [response, objectives] = self.parts();
         let mut fields: Map<String, Value> = serde_json::from_slice(response).map_err(damaged)?;
         fields.insert("objectives".to_owned(), serde_json::from_slice(objectives).map_err(damaged)?);
@@ -110,7 +111,7 @@ fn shortfall(
         return shown_shortfall(old, new);
     }
     let registers = |held: Option<&StoredOptimization>| match held {
-        Some(held) => stored::decode_optimization(&held.stored),
+        Some(held) => stored_record::decode_optimization(&held.stored),
         None => Ok(Optimization::new(id.into())),
     };
     Ok(Shortfall::of(&registers(Some(old))?, &registers(new)?))
@@ -126,7 +127,7 @@ fn shown_shortfall(old: &StoredOptimization, new: Option<&StoredOptimization>) -
     }
     let Some(new) = new.filter(|new| new.layout.shown) else {
         let is_deleted = match new {
-            Some(new) => stored::decode_optimization(&new.stored)?.deleted.is_some(),
+            Some(new) => stored_record::decode_optimization(&new.stored)?.deleted.is_some(),
             None => false,
         };
         return Ok(Shortfall { view: !is_deleted, ..shortfall });
@@ -177,7 +178,7 @@ fn compare_held(
         (false, ..) if shown_only => ViewDiff::Neither,
         (_, _, old, new) => {
             let registers = |held: Option<StoredOptimization>| match held {
-                Some(held) => stored::decode_optimization(&held.stored),
+                Some(held) => stored_record::decode_optimization(&held.stored),
                 None => Ok(Optimization::new(id.into())),
             };
             ViewDiff::Unseen(differing_registers(&registers(old)?, &registers(new)?))
@@ -203,17 +204,17 @@ fn differing_registers(old: &Optimization, new: &Optimization) -> Vec<String> {
 impl Reader {
     /// From now on, what is written is remembered for [`Reader::take_changes`].
     pub fn watch_changes(&self) {
-        *self.done.changes.0.lock() = Some(ChangedIds::default());
+        *self.progress.changes.0.lock() = Some(ChangedIds::default());
     }
 
     /// Returns the ids of what was written since the last call.
     pub fn take_changes(&self) -> HashSet<Arc<str>> {
-        let mut changed = self.done.changes.0.lock();
+        let mut changed = self.progress.changes.0.lock();
         changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
     }
 
     pub fn end_watch(&self) {
-        *self.done.changes.0.lock() = None;
+        *self.progress.changes.0.lock() = None;
     }
 
     /// The ids of some optimizations, shown or not: of those numbered `from` on, `most` numbers. Empty at the end.
@@ -238,7 +239,7 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         Ok(Some(StoredOptimization { stored, layout }))
     }
 }

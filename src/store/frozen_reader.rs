@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::{Reader, StoreError};
-use crate::codec::stored::FORMAT;
+use crate::codec::stored_record::FORMAT;
 
 /// A generation that nobody writes to.
 pub struct FrozenGeneration {
@@ -33,7 +33,7 @@ impl Reader {
 
     /// Returns the first failure of a read as an error. If there is a writer, its check returns the same.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.done.failure.check()
+        self.progress.failure.check()
     }
 
     /// # Errors

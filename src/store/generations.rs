@@ -13,8 +13,8 @@ use sled::Db;
 #[cfg(test)]
 use super::keys::MARKER;
 use super::keys::Trees;
-use super::{GenerationManifest, StoreError, Writer, caught, damage_mark, preflight, writer};
-use crate::codec::stored::{Damaged, FORMAT, LAYOUT};
+use super::{GenerationManifest, StoreError, Writer, catch_sled_panic, damage_mark, preflight, writer};
+use crate::codec::stored_record::{CorruptValue, FORMAT, LAYOUT};
 use crate::disk;
 
 /// Milliseconds between two flushes by sled itself. It is never off, since that would turn off its garbage collection too.
@@ -208,7 +208,7 @@ pub(super) fn with_database<T>(
     cache_bytes: u64,
     with: impl FnOnce(&Db, u8) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let damaged = |reason: String| StoreError::from(Damaged { what: "generation", reason });
+    let damaged = |reason: String| StoreError::from(CorruptValue { what: "generation", reason });
     let held = wait_until_closed(path)?;
     let file = path.join("db");
     match fs::metadata(&file) {
@@ -226,7 +226,7 @@ pub(super) fn with_database<T>(
     preflight::check_log(path)?;
     remove_unfinished_snapshots(path)?;
     drop(held);
-    caught("generation", &format!("opening {}", path.display()), || {
+    catch_sled_panic("generation", &format!("opening {}", path.display()), || {
         let db = open_database(path, cache_bytes)?;
         let marker = Trees::marker(&db)?;
         match marker.as_deref() {
@@ -242,8 +242,9 @@ pub(super) fn with_database<T>(
 fn open_database(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     preflight::check_threads(path)?;
     let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MS));
-    let opened =
-        caught("generation", &format!("opening {}", path.display()), || Ok::<_, StoreError>(config.open()))?;
+    let opened = catch_sled_panic("generation", &format!("opening {}", path.display()), || {
+        Ok::<_, StoreError>(config.open())
+    })?;
     opened.map_err(|error| match error {
         sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
             StoreError::Held { path: path.to_owned() }

@@ -1,44 +1,80 @@
-//! The catalog on disk: chunks of entries, appended as optimizations change. The oldest chunks are retired as new ones
-//! come, what is still current of them written again, so that the chunks stay at most about twice what they must hold.
+//! The journal of the catalog on disk: chunks of entries, appended as optimizations change. The oldest chunks are retired as new
+//! ones come, and their current entries are written again, so that the chunks hold at most about twice the entries they must.
 
 use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::IVec;
 
-use super::catalog::{Catalog, Entry, Loading};
-use super::keys::VALUE_LIMIT;
+use super::catalog::{Catalog, CatalogLoader, Entry, chunk, from_records};
 use super::{StoreError, Trees};
-use crate::codec::stored;
+use crate::codec::stored_record::FORMAT;
 
-/// Number of entries that are taken into the catalog before whoever waits for it gets a turn. They take well below a millisecond.
+/// Number of entries that are put into the catalog before others that wait for its lock get a turn. They take well below a
+/// millisecond.
 const ENTRIES_A_TURN: usize = 64;
 
+/// Number of entries that are inserted between two syncs while all are written again: some megabytes.
+const ENTRIES_A_SYNC: usize = 1 << 16;
+
+/// The chunks on disk.
+#[derive(Default)]
 pub struct Journal {
-    /// Chunk number → how many entries it holds.
+    /// The number of entries of each chunk, by the chunk's number.
     chunks: BTreeMap<u64, u32>,
     next: u64,
     entries: u64,
 }
 
 impl Journal {
-    /// Reads all chunks into a catalog.
-    pub fn load(trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
-        let mut journal = Journal { chunks: BTreeMap::new(), next: 0, entries: 0 };
-        let mut loading = Loading::default();
-        for chunk in trees.catalog.iter().rev() {
-            let (key, value) = chunk?;
-            let number = chunk_number(&key)?;
-            let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
-            // As in the chunks: the newest last.
-            entries.iter().rev().for_each(|entry| loading.put(entry, number));
+    /// Reads all chunks into a catalog. Returns `None` if one of them is of another version: then the catalog must be made from the
+    /// records, which have everything that is in it.
+    pub fn load(trees: &Trees) -> Result<Option<(Journal, Catalog)>, StoreError> {
+        let mut journal = Journal::default();
+        let mut loader = CatalogLoader::default();
+        for stored in trees.catalog.iter().rev() {
+            let (key, value) = stored?;
+            let number = chunk::number(&key)?;
+            let Some(entries) = chunk::decode(&value)? else { return Ok(None) };
+            // The newest entry of a chunk is its last, as the newest chunk is.
+            entries.iter().rev().for_each(|entry| loader.put(entry, number));
             journal.note(number, entries.len());
         }
-        Ok((journal, loading.finish()))
+        Ok(Some((journal, loader.finish())))
     }
 
-    /// Writes what is new in `entries`, has `write` write the records that they name, and lets readers see them: a reader
-    /// must not find in a list what it cannot get, nor what it may no longer get.
+    /// Makes the catalog again from the records, and writes it in place of all chunks. `sync` brings what was inserted before it to
+    /// the disk: all new chunks are there before the first old one is removed. So a crash leaves chunks of another version until
+    /// the new ones are complete, and the next start makes the catalog again.
+    pub fn rebuild(
+        trees: &Trees,
+        sync: impl Fn() -> Result<(), StoreError>,
+    ) -> Result<(Journal, Catalog), StoreError> {
+        let old = trees.catalog.iter().keys().collect::<Result<Vec<IVec>, _>>()?;
+        let next = old.last().map_or(Ok(0), |key| chunk::number(key).map(|last| last + 1))?;
+        let mut journal = Journal { next, ..Journal::default() };
+        let mut loader = CatalogLoader::default();
+        let mut unsynced = 0;
+        from_records::each_batch(trees, FORMAT, |entries| {
+            for (number, entries) in journal.write(trees, entries)? {
+                entries.iter().for_each(|entry| loader.put(entry, number));
+            }
+            unsynced += entries.len();
+            if unsynced >= ENTRIES_A_SYNC {
+                unsynced = 0;
+                sync()?;
+            }
+            Ok(())
+        })?;
+        sync()?;
+        for key in old {
+            trees.catalog.remove(key)?;
+        }
+        Ok((journal, loader.finish()))
+    }
+
+    /// Writes the new ones of some entries, has `write` write the records that they name, and then puts them into the catalog: a
+    /// reader must not find in a list what it cannot get, or may no longer get.
     pub fn append(
         &mut self,
         trees: &Trees,
@@ -59,28 +95,22 @@ impl Journal {
             if !retired.is_empty() {
                 taken.extend(current.iter().map(|entry| entry.number));
             }
-            for (&number, chunk) in &retired {
-                let held = stored::decode::<Vec<Entry<'_>>>(chunk, "catalog chunk")?.into_iter();
-                let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
-                current.extend(held.filter(|entry| is_current(entry) && taken.insert(entry.number)));
+            for (&number, stored) in &retired {
+                // Every chunk has been of this version since the store was opened.
+                let entries = chunk::decode(stored)?.unwrap_or_default().into_iter();
+                current.extend(
+                    entries.filter(|entry| {
+                        catalog.chunk_of(entry.number) == Some(number) && taken.insert(entry.number)
+                    }),
+                );
             }
         }
-        let mut written = Vec::new();
-        let mut rest = &current[..];
-        while !rest.is_empty() {
-            let (chunk, taken) = encode_chunk(rest)?;
-            let number = self.next;
-            trees.catalog.insert(number.to_be_bytes(), chunk)?;
-            self.note(number, taken);
-            let (entries, later) = rest.split_at(taken);
-            written.push((number, entries));
-            rest = later;
-        }
+        let written = self.write(trees, &current)?;
         for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
         }
-        // What goes to another organization leaves the lists before its record does: a total must not count it longer than
-        // the caller may see it.
+        // An optimization that goes to another organization leaves the lists before its record is written: a total must not
+        // count it longer than the caller may see it.
         for turn in leaving.chunks(ENTRIES_A_TURN) {
             let mut catalog = catalog.write();
             turn.iter().for_each(|number| catalog.unlist(*number));
@@ -97,14 +127,34 @@ impl Journal {
         Ok(())
     }
 
+    /// Inserts entries as new chunks. Returns the entries of each chunk with its number.
+    fn write<'a, 'b>(
+        &mut self,
+        trees: &Trees,
+        entries: &'a [Entry<'b>],
+    ) -> Result<Vec<(u64, &'a [Entry<'b>])>, StoreError> {
+        let mut written = Vec::new();
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (chunk, count) = chunk::encode(rest)?;
+            let number = self.next;
+            trees.catalog.insert(number.to_be_bytes(), chunk)?;
+            self.note(number, count);
+            let (entries, later) = rest.split_at(count);
+            written.push((number, entries));
+            rest = later;
+        }
+        Ok(written)
+    }
+
     fn note(&mut self, number: u64, entries: usize) {
         self.chunks.insert(number, u32::try_from(entries).unwrap_or(u32::MAX));
         self.entries += entries as u64;
         self.next = self.next.max(number + 1);
     }
 
-    /// Takes the oldest chunks, `most` of them, where there is more in the chunks than need be. What is still current
-    /// in them is to be written again, and then they are to be removed.
+    /// Takes up to `most` of the oldest chunks, if the chunks hold more than need be. The caller writes their current entries
+    /// again, and then removes them.
     fn retire(&mut self, trees: &Trees, needed: u64, most: usize) -> Result<BTreeMap<u64, IVec>, StoreError> {
         let mut retired = BTreeMap::new();
         while retired.len() < most && self.is_wasteful(needed) {
@@ -120,25 +170,4 @@ impl Journal {
     fn is_wasteful(&self, needed: u64) -> bool {
         self.entries > 2 * needed + 4096 || self.chunks.len() as u64 > needed / 16 + 1024
     }
-}
-
-/// Returns as many of the entries as fit into one value, and their number, which is at least one.
-fn encode_chunk(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
-    // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
-    let mut take = entries.len().min(VALUE_LIMIT / 48);
-    loop {
-        let chunk = stored::encode(&&entries[..take], "catalog chunk")?;
-        if chunk.len() <= VALUE_LIMIT || take == 1 {
-            return Ok((chunk, take));
-        }
-        take = (take * VALUE_LIMIT / (chunk.len() + 256)).clamp(1, take - 1);
-    }
-}
-
-pub fn chunk_number(key: &[u8]) -> Result<u64, StoreError> {
-    let key = key.try_into().map_err(|_| stored::Damaged {
-        what: "catalog chunk",
-        reason: "its number is not eight bytes".to_owned(),
-    })?;
-    Ok(u64::from_be_bytes(key))
 }

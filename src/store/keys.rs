@@ -4,28 +4,28 @@ use sled::{Db, IVec, Tree};
 
 use crate::domain::Position;
 
-/// The largest value that is stored: above about 7 KB sled keeps values in files of their own, which it never syncs.
+/// Most bytes of a value in sled: above about 7 KB sled keeps values in files of their own, which it never syncs.
 pub const VALUE_LIMIT: usize = 6500;
 
-/// One sled tree a kind of record.
+/// The trees of a generation, one for each kind of record.
 #[derive(Clone)]
 pub struct Trees {
-    /// Optimization's number → stored optimization, or a reference to its pieces.
+    /// The stored optimizations, or references to their pieces, by the optimization's number.
     pub optimizations: Tree,
-    /// Job id → parked job, or a reference to its pieces.
+    /// The parked jobs, or references to their pieces, by the job's id.
     pub jobs: Tree,
-    /// Pieces of what is too large for one value: owner's key, its hash, number of the piece.
+    /// The pieces of large values. The key is the owner's tree and key, the hash of the value, and the number of the piece.
     pub pieces: Tree,
-    /// Chunk number → catalog entries.
+    /// The chunks of the catalog's entries, by their numbers.
     pub catalog: Tree,
-    /// Position → dead letter, or a reference to its pieces.
+    /// The dead letters, or references to their pieces, by position.
     pub dead_letters: Tree,
-    /// The marker of layout and format, the checkpoint, and what else is known of the whole.
+    /// Facts of the whole generation, such as the marker and the checkpoint, by the constants below.
     pub meta: Tree,
 }
 
 impl Trees {
-    /// What [`MARKER`] says of a database. Makes no tree, as it may be another version's.
+    /// Reads [`MARKER`] of a database. No tree is created, as the database may be another version's.
     pub fn marker(db: &Db) -> sled::Result<Option<IVec>> {
         let is_there = db.tree_names().iter().any(|name| &**name == META);
         if is_there { db.open_tree(META)?.get(MARKER) } else { Ok(None) }
@@ -43,38 +43,39 @@ impl Trees {
     }
 
     pub fn count_dead_letters(&self) -> sled::Result<u64> {
-        // Not by `len`: at damage, sled's iterator gives the same error for ever, and `len` counts on.
+        // sled's `len` never ends on damage: its iterator returns the same error for ever, and `len` counts on.
         self.dead_letters.iter().keys().try_fold(0, |count, key| key.map(|_| count + 1))
     }
 }
 
 const META: &[u8] = b"meta";
 
-/// In `meta`: the layout of the generation, and the format of its fold. Its absence tells a new file from an old one that was emptied.
+/// Key in `meta` of the generation's layout and of its fold format. A database without it was emptied by damage: a new one gets it first.
 pub const MARKER: &[u8] = b"format";
-/// In `meta`: the next offset to read of each partition.
+
+/// Key in `meta` of the checkpoint: the next offset to read of each partition.
 pub const CHECKPOINT: &[u8] = b"checkpoint";
 
-/// In `meta`: the ids of the topics that the checkpoint is of.
+/// Key in `meta` of the ids of the topics in the checkpoint.
 pub const TOPIC_IDS: &[u8] = b"topic-ids";
 
-/// In `meta`: of each partition, the offset from which it was read first.
+/// Key in `meta` of the offset from which each partition was read first.
 pub const ORIGINS: &[u8] = b"origins";
 
-/// In `meta`: the id of the cluster that it is built from.
+/// Key in `meta` of the id of the cluster that the generation is built from.
 pub const CLUSTER: &[u8] = b"cluster";
 
-/// In `meta`: of each partition that the generation lacks records of, which those are. The topic's name and the partition's
+/// Prefix of the keys in `meta` of the records that the generation lacks of a partition. The topic's name and the partition's
 /// number follow.
 pub const MISSING_HISTORY: &[u8] = b"missing-history/";
 
-/// In `meta`: what the topics that it is built from are called, in the order of `Topic::ALL`.
+/// Key in `meta` of the names of the topics that the generation is built from, in the order of `Topic::ALL`.
 pub const TOPICS: &[u8] = b"topics";
 
-/// In `meta`: there where the generation has been live once, so that all that there was then is in it, and on the disk.
+/// Key in `meta` that is there if the generation has been live once: everything that the topics held then is in it, and on the disk.
 pub const WAS_LIVE: &[u8] = b"was-live";
 
-/// By position, so that the same record is kept once.
+/// Returns the key of a dead letter: its position, so that the same record is stored once.
 pub fn dead_letter_key(position: Position) -> Vec<u8> {
     let mut key = vec![position.topic as u8];
     key.extend_from_slice(&position.partition.to_be_bytes());

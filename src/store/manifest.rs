@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use super::{MissingHistory, StoreError};
-use crate::codec::stored::FORMAT;
+use crate::codec::stored_record::FORMAT;
 use crate::disk;
 use crate::domain::{Timestamp, Topic};
 

@@ -11,7 +11,7 @@ use sled::Tree;
 
 use super::keys::{MISSING_HISTORY, Trees};
 use super::{FORMAT, GenerationManifest, Reader, StoreError, generations, manifest};
-use crate::codec::stored;
+use crate::codec::stored_record;
 
 /// Bytes of a store's pages that are held in memory while it is opened only for a note.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -117,7 +117,7 @@ impl MissingHistoryLedger {
         }
         let mut held = self.0.held.lock();
         for missing in noted {
-            self.0.meta.insert(missing.key(), stored::encode(&missing, "missing history")?)?;
+            self.0.meta.insert(missing.key(), stored_record::encode(&missing, "missing history")?)?;
             held.retain(|other| !other.is_of(&missing.topic, missing.partition));
             held.push(missing);
         }
@@ -132,7 +132,7 @@ impl Reader {
     /// The records that the generation is built without.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn missing_history(&self) -> Result<Vec<MissingHistory>, StoreError> {
         read(&self.trees.meta)
     }
@@ -140,7 +140,7 @@ impl Reader {
 
 fn read(meta: &Tree) -> Result<Vec<MissingHistory>, StoreError> {
     let values = meta.scan_prefix(MISSING_HISTORY).values();
-    values.map(|value| Ok(stored::decode(&value?, "missing history")?)).collect()
+    values.map(|value| Ok(stored_record::decode(&value?, "missing history")?)).collect()
 }
 
 /// Accepts what the live generation of a data directory is built without, which this process holds and has not open. Gives the

@@ -8,7 +8,7 @@ impl Reader {
     fn job(&self, id: &str) -> Result<Job, StoreError> {
         let mut job = self.parked_job(id)?.unwrap_or_default();
         for optimization_id in self.linking(id) {
-            let Some(kept) = self.kept(&optimization_id)? else { continue };
+            let Some(kept) = self.stored_record(&optimization_id)? else { continue };
             if kept.optimization.linked_job().is_some_and(|linked| **linked == *id) {
                 job.join(&kept.optimization.job);
             }
@@ -28,5 +28,5 @@ pub fn is_missing_job(old: &Reader, new: &Reader, id: &str) -> Result<bool, Stor
         held => held?,
     };
     let Some(held) = held else { return Ok(false) };
-    Ok(!Shortfall::of_job(&held, &new.job(id)?).is_none())
+    Ok(!Shortfall::of_job(&held, &new.job(id)?).is_empty())
 }

@@ -1,11 +1,11 @@
-//! What the operating system refused, and what helps against it. sled passes such an error on as an error, as the text of a
-//! panic, or as a copy that has only its text left; here each of them is told from damage, and its remedy is said.
+//! The refusals of the operating system, and their remedies. sled passes such an error on as an error, as the text of a panic, or
+//! as a copy that has only its text left; each of these is recognized here, so that it is not taken for damage.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// The error of the operating system that a text names, as `std::io::Error` prints one: `Os { code: 24, ...` or
+/// Returns the error of the operating system that a text names, as `std::io::Error` prints one: `Os { code: 24, ...` or
 /// `... (os error 24)`.
 pub fn named_in(text: &str) -> Option<Errno> {
     ["Os { code: ", "(os error "].into_iter().find_map(|before| {
@@ -15,7 +15,7 @@ pub fn named_in(text: &str) -> Option<Errno> {
     })
 }
 
-/// What to do against an error, as the end of a message. Empty where it is none of the operating system's.
+/// Returns the remedy of an error, as the end of a message. It is empty if the error is none of the operating system's.
 pub fn remedy(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => remedy_of(Errno::from_raw_os_error(number)),
@@ -23,13 +23,13 @@ pub fn remedy(error: &io::Error) -> String {
     }
 }
 
-/// What to do against the error that a text names, as the end of a message. Empty where it names none.
+/// Returns the remedy of the error that a text names, as the end of a message. It is empty if the text names none.
 pub fn remedy_in(text: &str) -> String {
     named_in(text).map(remedy_of).unwrap_or_default()
 }
 
-/// The same error once more: with its number, where it has one.
-pub fn again(error: &io::Error) -> io::Error {
+/// Makes a second copy of an error, with its number if it has one.
+pub fn duplicate(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::new(error.kind(), error.to_string()),
@@ -66,7 +66,7 @@ mod tests {
             assert!(remedy_in(&text).contains("ulimit -n"), "{text}");
         }
         assert!(remedy(&copied).contains("ulimit -n"));
-        assert!(remedy(&again(&error)).contains("ulimit -n"));
+        assert!(remedy(&duplicate(&error)).contains("ulimit -n"));
     }
 
     #[test]

@@ -1,28 +1,28 @@
-//! sled tells of damage by a panic as often as by an error. Such a panic is made an error here; one that is not sled's proves
-//! nothing about the store, and goes on.
+//! The conversion of sled's panics to errors: sled reports damage by a panic as often as by an error. A panic that is not sled's
+//! proves nothing about the store, and goes on.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use super::{StoreError, os_errors};
-use crate::codec::stored::Damaged;
+use crate::codec::stored_record::CorruptValue;
+use crate::panic_text::panic_text;
 
 thread_local! {
-    /// Whether the last panic of this thread began in sled's own source.
+    /// True if the last panic of this thread began in sled's own source.
     static IS_OF_SLED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does some work on the store. A panic of sled's that names an error of the operating system is that error; any other panic
-/// of sled's says that `what` is damaged.
+/// Does some work on the store. A panic of sled's that names an error of the operating system becomes that error; any other panic
+/// of sled's means that `what` is damaged.
 ///
 /// # Errors
-/// What the work fails at, and what sled's panic means.
+/// The error of the work, and the one that sled's panic stands for.
 ///
 /// # Panics
-/// Where the work panics outside of sled.
-pub fn caught<T, E: From<StoreError>>(
+/// If the work panics outside of sled.
+pub fn catch_sled_panic<T, E: From<StoreError>>(
     what: &'static str,
     doing: &str,
     work: impl FnOnce() -> Result<T, E>,
@@ -35,23 +35,18 @@ pub fn caught<T, E: From<StoreError>>(
     if !IS_OF_SLED.get() {
         resume_unwind(panic);
     }
-    Err(meaning(what, doing, text_of(&*panic)).into())
+    Err(interpret(what, doing, panic_text(&*panic)).into())
 }
 
-/// What a panic of sled's says.
-fn meaning(what: &'static str, doing: &str, text: &str) -> StoreError {
+/// Returns the error that the text of a panic of sled's stands for.
+fn interpret(what: &'static str, doing: &str, text: &str) -> StoreError {
     if os_errors::named_in(text).is_some() {
         return StoreError::Panicked { doing: doing.to_owned(), text: text.to_owned() };
     }
-    Damaged { what, reason: format!("sled panicked while {doing}: {text}") }.into()
+    CorruptValue { what, reason: format!("sled panicked while {doing}: {text}") }.into()
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
-}
-
-/// Has every panic from now on noted with its origin: what is caught later does not have that any more.
+/// Installs a hook that notes the origin of every panic: a caught panic does not have it any more.
 fn note_origins() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -63,7 +58,7 @@ fn note_origins() {
     });
 }
 
-/// Whether a file lies in sled's source: in the directory of a registry (`sled-0.34.7`), or in one of vendored crates.
+/// Returns true if a file lies in sled's source: in the directory of a registry (`sled-0.34.7`), or in one of vendored crates.
 fn is_of_sled(file: &str) -> bool {
     let mut directories = file.split(['/', '\\']);
     directories.any(|directory| directory == "sled" || directory.starts_with("sled-0"))
@@ -75,12 +70,13 @@ mod tests {
 
     #[test]
     fn only_a_panic_of_sled_without_an_error_of_the_system_is_damage() {
-        let damage = meaning("value", "reading it", "failed to deserialize data: Corruption { at: None, bt: () }");
+        let damage =
+            interpret("value", "reading it", "failed to deserialize data: Corruption { at: None, bt: () }");
         assert!(damage.is_damage(), "{damage}");
         for number in [5, 11, 12, 13, 24] {
             let error = std::io::Error::from_raw_os_error(number);
             let text = format!("called `Result::unwrap()` on an `Err` value: {error:?}");
-            let refused = meaning("generation", "opening it", &text);
+            let refused = interpret("generation", "opening it", &text);
             assert!(!refused.is_damage(), "{refused}");
             assert!(refused.to_string().contains("This is no damage"), "{refused}");
         }
@@ -88,9 +84,11 @@ mod tests {
 
     #[test]
     fn a_panic_of_ours_goes_on() {
-        let ours = || caught("value", "reading it", || -> Result<(), StoreError> { panic!("a mistake of ours") });
+        let ours = || {
+            catch_sled_panic("value", "reading it", || -> Result<(), StoreError> { panic!("a mistake of ours") })
+        };
         let panic = catch_unwind(ours).expect_err("it goes on");
-        assert_eq!(text_of(&*panic), "a mistake of ours");
+        assert_eq!(panic_text(&*panic), "a mistake of ours");
     }
 
     #[test]
@@ -98,10 +96,11 @@ mod tests {
         let file = "/home/user/.cargo/registry/src/index-0123/sled-0.34.7/src/pagecache/mod.rs";
         assert!(is_of_sled(file) && is_of_sled("vendor/sled/src/flusher.rs"));
         assert!(!is_of_sled("src/store/writer.rs") && !is_of_sled("src/store/sled_fsync.rs"));
-        // sled's own: a size of segments that is no power of two.
+        // sled panics at a size of segments that is no power of two.
         let config = || sled::Config::new().segment_size(3);
         #[expect(deprecated, reason = "it is what panics")]
-        let refused = caught("value", "opening it", || -> Result<_, StoreError> { Ok(config().build()) });
+        let refused =
+            catch_sled_panic("value", "opening it", || -> Result<_, StoreError> { Ok(config().build()) });
         let error = refused.expect_err("sled panics").to_string();
         assert!(error.contains("sled panicked while opening it"), "{error}");
     }

@@ -1,25 +1,25 @@
-//! Values of any size, none larger in sled than [`VALUE_LIMIT`]: a larger one is written as pieces under keys of their
-//! own, then the reference that makes them current, then the old pieces are removed. A reader that meets a reference
-//! whose pieces are gone reads again: the value has been replaced meanwhile, perhaps by what it was before.
+//! Values of any size, stored in pieces that are no larger than [`VALUE_LIMIT`]. For a larger value the pieces are written first,
+//! under keys of their own; then the reference that makes them current; then the old pieces are removed. A reader that finds a
+//! reference without its pieces reads again: the value has been replaced meanwhile, perhaps by an equal one.
 
 use sled::{IVec, Tree};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::keys::VALUE_LIMIT;
-use super::really_sync::wait_for_room;
-use super::{StoreError, Trees, caught};
-use crate::codec::stored::Damaged;
+use super::sled_fsync::wait_for_room;
+use super::{StoreError, Trees, catch_sled_panic};
+use crate::codec::stored_record::CorruptValue;
 
-/// A reference begins with this, which no encoded value does: those begin with their layout.
+/// The first byte of a reference. No encoded value begins with it: a value begins with its layout or its version.
 const REFERENCE: u8 = 0xFF;
 
-/// How often a value can have been replaced while it was read. Each time takes the writer longer than the reader.
+/// Number of times that a value is read again because it was replaced. A replacement takes the writer longer than a try the reader.
 const TRIES: usize = 100;
 
-/// Room for this many bytes is made before a value has been read; a damaged reference may claim more.
+/// Most bytes to reserve before the pieces have been read: a damaged reference may claim any length.
 const MOST_RESERVED: usize = 64 << 20;
 
-/// Puts a value of any size.
+/// Stores a value of any size.
 pub fn put(trees: &Trees, tree: &Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     wait_for_room();
     let old = if value.len() <= VALUE_LIMIT {
@@ -48,9 +48,9 @@ pub fn remove(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<(), StoreError> 
     }
 }
 
-/// Gets a value of any size.
+/// Reads a value of any size.
 pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    caught("value", "reading it", || find(trees, tree, key))
+    catch_sled_panic("value", "reading it", || find(trees, tree, key))
 }
 
 fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
@@ -64,17 +64,17 @@ fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreErr
         }
         std::thread::yield_now();
     }
-    Err(Damaged { what: "value", reason: "pieces of it are missing".to_owned() }.into())
+    Err(CorruptValue { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
-/// The tree's name and the key of the value that a piece belongs to, by the piece's key.
+/// Returns the name of the tree and the key of the value that a piece belongs to, from the piece's key.
 pub fn owner(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = piece.iter().position(|&byte| byte == 0)?;
     let (name, rest) = (&piece[..end], &piece[end + 1..]);
     Some((name, rest.get(..rest.len().checked_sub(12)?)?))
 }
 
-/// Whether what is stored under `key` refers to a piece.
+/// Returns true if `value`, which is stored under `key`, refers to a piece.
 pub fn refers_to(value: &[u8], tree: &Tree, key: &[u8], piece: &[u8]) -> Result<bool, StoreError> {
     if value.first() != Some(&REFERENCE) {
         return Ok(false);
@@ -112,13 +112,14 @@ struct Reference {
 
 impl Reference {
     fn of(value: &[u8]) -> Reference {
-        // Values are bounded far below 4 GiB: Kafka's records are.
+        // Kafka's records are bounded far below 4 GiB, and so are values.
         Reference { len: u32::try_from(value.len()).unwrap_or(u32::MAX), hash: xxh3_64(value) }
     }
 
     fn parse(bytes: &[u8]) -> Result<Reference, StoreError> {
-        let damaged = || Damaged { what: "value", reason: "its reference is cut short".to_owned() };
-        let rest: &[u8; 12] = bytes.get(1..).and_then(|rest| rest.try_into().ok()).ok_or_else(damaged)?;
+        let rest = bytes.get(1..).and_then(|rest| <&[u8; 12]>::try_from(rest).ok());
+        let rest =
+            rest.ok_or_else(|| CorruptValue { what: "value", reason: "its reference is cut short".to_owned() })?;
         let [a, b, c, d, hash @ ..] = *rest;
         Ok(Reference { len: u32::from_be_bytes([a, b, c, d]), hash: u64::from_be_bytes(hash) })
     }

@@ -1,6 +1,6 @@
-//! What must hold before sled opens a database: that the log it recovers from can be read, and that the process can start
-//! the threads that sled needs. sled takes an error of reading for the torn end of its log, forgets what follows, and
-//! overwrites it; and without its threads it waits for ever. So both are found out first, without changing anything.
+//! The checks before sled opens a database: the log that it recovers from can be read, and the process can start the threads
+//! that it needs. sled takes a failed read for the torn end of its log, forgets what follows, and overwrites it; and without its
+//! threads it waits for ever. These checks change nothing.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -12,28 +12,29 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 
-/// The size of the segments of sled's log: sled's own default, which is not changed.
+/// Size of a segment of sled's log: sled's default, which the store keeps.
 const SEGMENT_BYTES: u64 = 512 * 1024;
 
-/// The head of a segment: a checksum of 4 bytes, its log sequence number, another, all little endian.
+/// Length of the head of a segment: a checksum of 4 bytes, the segment's log sequence number, and another one, all little endian.
 const HEAD_BYTES: usize = 20;
 
-/// sled keeps a log sequence number with these bits turned.
+/// The bits that sled inverts in a stored log sequence number.
 const LSN_MASK: u64 = 0x7FFF_FFFF_FFFF_FFFF;
 
-/// Seven threads of sled's pool and its flusher, and the two of the writer.
+/// Number of threads of an open database: seven of sled's pool, its flusher, and the two of the writer.
 const THREADS: usize = 10;
 
-/// A process that serves takes about 30 beside the server's one for each core, while it rebuilds some more.
+/// Number of threads of a process that serves, beside one for each core: about 30, and some more during a rebuild.
 const THREADS_TO_SERVE: usize = 48;
 
-/// For how long threads that have ended may still count for the process's limit.
+/// Longest time for which threads that have ended still count for the process's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Checks that the process can start the threads that an open database takes. sled's pool is the process's, and stays.
+/// Checks that the process can start the threads that an open database takes. One check is enough for a process: sled's pool
+/// belongs to it, and stays.
 ///
 /// # Errors
-/// Where the operating system starts no more.
+/// The operating system's, if it starts no more threads.
 pub fn check_threads(path: &Path) -> Result<(), StoreError> {
     static ARE_THERE: AtomicBool = AtomicBool::new(false);
     if !ARE_THERE.load(Ordering::Acquire) {
@@ -43,12 +44,12 @@ pub fn check_threads(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks that a process can start the threads that it takes to serve the store in `path`: beside those of the store, the
-/// server's, a core each and some that wait for files, and those of clients of the cluster. Where one of these does not start,
-/// others wait for ever for it, panic, or abort the process. Called before any is started.
+/// Checks that a process can start the threads that it takes to serve the store in `path`: those of the store, the server's (one
+/// for each core, and some that wait for files), and those of the cluster's clients. If one of them did not start later, others
+/// would wait for it for ever, panic, or abort the process. The check comes before any of them is started.
 ///
 /// # Errors
-/// Where the operating system starts no more.
+/// The operating system's, if it starts no more threads.
 pub fn check_threads_to_serve(path: &Path) -> Result<(), StoreError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     start_threads(cores + THREADS_TO_SERVE).map_err(StoreError::io("start the threads for", path))
@@ -57,7 +58,7 @@ pub fn check_threads_to_serve(path: &Path) -> Result<(), StoreError> {
 fn start_threads(count: usize) -> io::Result<()> {
     let before = threads_of_process();
     let started = start_together(count);
-    // Those that have ended count for the limit a moment longer.
+    // Threads that have ended count for the limit a moment longer.
     let begin = Instant::now();
     while threads_of_process() > before && begin.elapsed() < ENDED_WITHIN {
         std::thread::sleep(Duration::from_millis(1));
@@ -65,7 +66,7 @@ fn start_threads(count: usize) -> io::Result<()> {
     started
 }
 
-/// How many threads the process has; 0 where that is not known.
+/// Returns the number of threads of the process, or 0 if it is unknown.
 fn threads_of_process() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
@@ -74,18 +75,18 @@ fn start_together(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         let closed = gate.lock();
-        let start = |_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()));
-        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
+        let started: io::Result<Vec<_>> =
+            (0..count).map(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()))).collect();
         drop(closed);
         started.map(drop)
     })
 }
 
-/// Checks that all can be read that sled reads of its log when it opens: the head of each segment, and each segment whole
-/// that was begun or written since sled's last snapshot. What was read is in the page cache when sled reads it again.
+/// Checks that sled can read the parts of its log that it reads when it opens: the head of each segment, and the whole of each
+/// segment that was begun or written since sled's last snapshot. They are in the page cache when sled reads them again.
 ///
 /// # Errors
-/// What reading fails at.
+/// The error of the read that fails.
 pub fn check_log(generation: &Path) -> Result<(), StoreError> {
     let read_from = last_snapshot(generation)? / SEGMENT_BYTES * SEGMENT_BYTES;
     let path = generation.join("db");
@@ -102,13 +103,13 @@ pub fn check_log(generation: &Path) -> Result<(), StoreError> {
     check_blobs(&generation.join("blobs"))
 }
 
-/// The log sequence number in a segment's head. One that makes no sense is the greatest, so that the segment is read.
+/// Returns the log sequence number in a segment's head. A head that is cut short counts as the greatest, so that the segment is read.
 fn lsn(segment: &[u8]) -> u64 {
     let bytes = segment.get(4..12).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(u64::MAX, |bytes| u64::from_le_bytes(bytes) ^ LSN_MASK)
 }
 
-/// Up to which log sequence number sled's last snapshot goes: its name says so.
+/// Returns the log sequence number at which sled's last snapshot ends, from the name of its file.
 fn last_snapshot(generation: &Path) -> Result<u64, StoreError> {
     let mut last = 0;
     for file in fs::read_dir(generation).map_err(StoreError::io("read", generation))? {
@@ -120,7 +121,7 @@ fn last_snapshot(generation: &Path) -> Result<u64, StoreError> {
     Ok(last)
 }
 
-/// Values that sled keeps in files of their own, of which it never has many here.
+/// Checks the values that sled keeps in files of their own. There are never many here.
 fn check_blobs(blobs: &Path) -> Result<(), StoreError> {
     let entries = match fs::read_dir(blobs) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::catalog::from_records;
 use super::checkpoint;
-use super::done::Done;
 use super::frozen_reader::FrozenGeneration;
 use super::journal::Journal;
 use super::keys::{TOPICS, Trees};
+use super::progress::WriterProgress;
 use super::{Checkpoint, FrozenMark, GenerationManifest, Reader, StoreError, generations};
-use crate::codec::stored::{self, FORMAT};
+use crate::codec::stored_record::{self, FORMAT};
 use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
@@ -59,13 +60,16 @@ fn read(
     let path = generations::directory(data_dir, generation);
     generations::with_database(&path, cache_bytes, |db, format| {
         let trees = Trees::open(db)?;
-        let (_, catalog) = Journal::load(&trees)?;
-        let done = Done::default();
+        let catalog = match Journal::load(&trees)? {
+            Some((_, catalog)) => catalog,
+            None => from_records::read(&trees, format)?,
+        };
+        let progress = WriterProgress::default();
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
-        done.caught_up.store(caught_up, Ordering::Release);
+        progress.caught_up.store(caught_up, Ordering::Release);
         let frozen =
             (is_frozen || format != FORMAT).then(|| Arc::new(FrozenGeneration { path: path.clone(), format }));
-        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(done));
+        let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(progress));
         let db = path.join("db");
         let file = FileIdentity::of(&db).map_err(StoreError::io("look at", &db))?;
         Ok((Reader { frozen, ..reader }, file))
@@ -92,7 +96,8 @@ pub fn read_position(
     generations::with_database(&path, cache_bytes, |db, _| {
         let trees = Trees::open(db)?;
         let checkpoint = checkpoint::read(&trees)?;
-        let topics = trees.meta.get(TOPICS)?.map(|bytes| stored::decode(&bytes, "topics' names")).transpose()?;
+        let topics =
+            trees.meta.get(TOPICS)?.map(|bytes| stored_record::decode(&bytes, "topics' names")).transpose()?;
         Ok(GenerationPosition { checkpoint, topics })
     })
 }

@@ -1,4 +1,4 @@
-//! Reads the store. Cheap to clone; cannot write; never waits for the writer.
+//! The reader of the store. It is cheap to clone, cannot write, and never waits for the writer.
 
 mod page;
 
@@ -12,31 +12,27 @@ use sled::IVec;
 
 use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
-use super::done::Done;
 use super::frozen_reader::FrozenGeneration;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
+use super::progress::WriterProgress;
 use super::{StoreError, pieces};
-use crate::codec::stored::{self, Filter};
+use crate::codec::stored_record::{self, Filter};
 use crate::domain::{Job, Optimization, Position, Status, Topic};
 pub use page::PageReader;
 
-/// How many more than a page holds are looked up, to take the place of those that changed meanwhile. Where more have, the
-/// page is shorter.
-const SPARE: usize = 32;
-
-/// Smaller records are not worth a copy of their response.
+/// Size from which a copy of the response may be worth its time.
 const WORTH_COPYING: usize = 16 << 10;
 
 /// An optimization's response, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// JSON of the 19 fields.
+    /// The JSON object of the 19 fields.
     pub body: Bytes,
-    /// Changes with the body and with nothing else.
+    /// A hash that changes with the body and with nothing else.
     pub etag: u64,
 }
 
-/// Which optimizations, and which page of them. `None` filters nothing.
+/// A query of a list: filters, and a page. `None` filters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery<'a> {
     pub organization_id: Option<&'a str>,
@@ -53,46 +49,47 @@ impl ListQuery<'_> {
     }
 }
 
-/// One page, newest `created_at` first, then by id.
+/// One page of a list, newest `created_at` first, then by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// `{"optimizations": [...], "total": n}`, the objectives filled in.
+    /// The JSON `{"optimizations": [...], "total": n}`, the objectives filled in.
     pub body: Bytes,
-    /// How many the filters let through, on all pages.
+    /// Number of optimizations on all pages together.
     pub total: u64,
 }
 
-/// All that is stored of one optimization.
+/// The stored record of one optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredRecord {
     pub optimization: Optimization,
-    /// What a reader gets; `None` where readers must not see it.
+    /// The response of a read by id; `None` if readers must not see the optimization.
     pub response: Option<Response>,
 }
 
+/// A reader of one generation.
 #[derive(Clone)]
 pub struct Reader {
     pub(super) trees: Trees,
     pub(super) catalog: Arc<RwLock<Catalog>>,
-    /// The catalog's, to be looked up without its lock.
+    /// The catalog's ids, which are looked up without its lock.
     pub(super) ids: Arc<Ids>,
-    pub(super) done: Arc<Done>,
-    /// Why nothing can be decoded that readers do not get, where it is of another format.
+    pub(super) progress: Arc<WriterProgress>,
+    /// Set if the generation is frozen.
     pub(super) frozen: Option<Arc<FrozenGeneration>>,
 }
 
 impl Reader {
-    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, done: Arc<Done>) -> Reader {
+    pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, progress: Arc<WriterProgress>) -> Reader {
         let ids = catalog.read().ids();
-        Reader { trees, catalog, ids, done, frozen: None }
+        Reader { trees, catalog, ids, progress, frozen: None }
     }
 
-    /// What a reader of this organization (`None`: of any) may see under this id.
+    /// Returns the response that a reader of an organization (`None`: of any) may see under an id.
     ///
     /// # Errors
-    /// Any error ends the projector too, and with it the process: memory may be ahead of the disk.
+    /// The store's. Any of them ends the projector too, and with it the process: memory may be ahead of the disk.
     pub fn get(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
-        self.done.failure.noting(self.find(id, organization_id))
+        self.progress.failure.note_error(self.find(id, organization_id))
     }
 
     fn find(&self, id: &str, organization_id: Option<&str>) -> Result<Option<Response>, StoreError> {
@@ -100,7 +97,7 @@ impl Reader {
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         let theirs =
             organization_id.is_none_or(|wanted| stored[layout.organization_id.clone()] == *wanted.as_bytes());
         if !layout.shown || !theirs {
@@ -109,81 +106,82 @@ impl Reader {
         Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
     }
 
-    /// What is stored of an optimization, readers may see it or not. For tools: it decodes, which reads never do.
+    /// Returns the record of an optimization, readers may see it or not. It is for tools: it decodes, which reads never do.
     ///
     /// # Errors
-    /// [`StoreError::OtherFormat`] where it is frozen. None of them ends the projector: it finds by itself what is wrong
-    /// with what it needs.
-    pub fn kept(&self, id: &str) -> Result<Option<Kept>, StoreError> {
+    /// [`StoreError::OtherFormat`] if the generation has another fold format. No error here ends the projector, which finds by
+    /// itself what is wrong with the records that it needs.
+    pub fn stored_record(&self, id: &str) -> Result<Option<StoredRecord>, StoreError> {
         self.check_format()?;
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         let Some(stored) = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
-        let optimization = stored::decode_optimization(&stored)?;
+        let layout = stored_record::layout(&stored)?;
+        let optimization = stored_record::decode_optimization(&stored)?;
         let body = layout.shown.then(|| response_of(stored, layout.response));
-        Ok(Some(Kept { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
+        Ok(Some(StoredRecord { optimization, response: body.map(|body| Response { body, etag: layout.etag }) }))
     }
 
-    /// The state that is parked under a job's id.
+    /// Returns the state that is parked under a job's id.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
-    /// The optimizations that link a job, now or before; and, very rarely, others.
+    /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
         self.catalog.read().linking(job_id)
     }
 
-    /// The last checkpoint written.
+    /// Returns the last checkpoint written.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         checkpoint::read(&self.trees)
     }
 
-    /// From which offset each partition, by its topic's name, was read first.
+    /// Returns the offset from which each partition, by its topic's name, was read first.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
-            Some(bytes) => Ok(stored::decode(&bytes, "origins")?),
+            Some(bytes) => Ok(stored_record::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
         }
     }
 
-    /// What the topics that it is built from are called, in the order of `Topic::ALL`. `None`: nothing was read yet, or a
-    /// version did that did not note it.
+    /// Returns the names of the topics that the generation is built from, in the order of `Topic::ALL`. `None` if nothing was
+    /// read yet, or a version read it that noted no names.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
         match self.trees.meta.get(TOPICS)? {
-            Some(bytes) => Ok(Some(stored::decode(&bytes, "topics' names")?)),
+            Some(bytes) => Ok(Some(stored_record::decode(&bytes, "topics' names")?)),
             None => Ok(None),
         }
     }
 
-    /// The id of the cluster that it is built from. `None`: nothing was read yet, or a version did that did not note it.
+    /// Returns the id of the cluster that the generation is built from. `None` if nothing was read yet, or a version read it that
+    /// noted no id.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored::decode(&bytes, "cluster's id")).transpose()?)
+        Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?)
     }
 
-    /// How many dead letters there are of these offsets of a partition.
+    /// Returns the number of dead letters in a range of offsets of a partition.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn dead_letters_among(
         &self,
         topic: Topic,
@@ -195,37 +193,22 @@ impl Reader {
         Ok(keys.collect::<Result<Vec<_>, _>>()?.len() as u64)
     }
 
-    /// Whether the generation has been live once: all that the topics held then is in it. Versions before fold format 3 did
-    /// not note it.
+    /// Returns true if the generation has been live once: everything that the topics held then is in it. Versions before fold
+    /// format 3 did not note it.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn was_live(&self) -> Result<bool, StoreError> {
         Ok(self.trees.meta.contains_key(WAS_LIVE)?)
     }
 
-    /// How many optimizations readers may see.
+    /// Returns the number of optimizations that readers may see.
     pub fn views(&self) -> u64 {
         self.catalog.read().listed()
     }
-
-    /// One page of a list, whole.
-    ///
-    /// # Errors
-    /// As for [`Reader::get`].
-    pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
-        let mut page = self.page(query);
-        let body = page.next_piece(usize::MAX)?;
-        Ok(Page { body: body.into(), total: page.total() })
-    }
-
-    /// One page of a list, to be read piece by piece.
-    pub fn page(&self, query: &ListQuery<'_>) -> PageReader {
-        PageReader::new(self, query)
-    }
 }
 
-/// The response within a stored record. It keeps the whole record in memory, unless the rest of it is the larger part.
+/// Returns the response within a stored record. It keeps the whole record in memory, unless the rest is the larger part.
 fn response_of(stored: IVec, response: Range<usize>) -> Bytes {
     if stored.len() > WORTH_COPYING && response.len() < stored.len() / 2 {
         return Bytes::copy_from_slice(&stored[response]);

@@ -1,16 +1,15 @@
-//! Proves a store, while it is written or not: that each record is what its registers say, that catalog and records agree
-//! both ways, and that nothing else in it fails to decode.
+//! The verification of a store, which may be written meanwhile. It proves that each record is what its registers give, that the
+//! catalog and the records agree both ways, and that everything else in the store can be decoded. It changes nothing.
 //!
-//! Works in slices and holds the catalog's lock for none longer than a read of it does. What is compared is read at two
-//! moments, between which it may change; so whatever does not agree is looked at again once the writer has ended what it
-//! was at, and counts only if it is then still as it was. Changes nothing.
+//! The work is done in slices, none of which holds the catalog's lock longer than a read does. Two things that are compared are
+//! read at two moments, between which they may change; so a disagreement is looked at again once the writer has ended what it
+//! was doing, and counts only if it is then unchanged.
 
 mod catalog;
 mod dead_letters;
 mod pieces;
 mod records;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,93 +20,86 @@ use serde::{Deserialize, Serialize};
 use sled::{IVec, Tree};
 
 use super::{Reader, StoreError};
-use crate::domain::TopicId;
+use crate::domain::Gap;
+pub use crate::domain::PartitionBounds;
+use crate::panic_text::panic_text;
 
-/// How many records are looked at before the process gets a rest.
+/// Number of records in a slice, after which the process gets a rest.
 const SLICE: usize = 256;
 
-/// How many problems are named; all are counted.
+/// Most problems that are named. All are counted.
 pub const NAMED: usize = 1_000;
 
-/// How often something that does not agree is looked at again while it changes.
+/// Number of times that a disagreement is looked at again while it changes.
 const TRIES: usize = 20;
 
-/// How long what the broker said may take to be told anew.
+/// Time after which the broker's bounds are newer than at the first look.
 const BOUNDS_AGAIN: Duration = Duration::from_millis(600);
 
-/// What was checked, in numbers, and what is wrong.
+/// The result of a verification: numbers of the things checked, and the problems found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verified {
-    /// Optimizations, each of which decoded, and whose response and registers were compared.
+pub struct VerifyReport {
+    /// Number of optimizations. Each was decoded, and its response was compared with its registers.
     pub records: u64,
-    /// Of those, the ones that readers see.
+    /// Number of optimizations that readers see.
     pub views: u64,
     pub parked_jobs: u64,
     pub dead_letters: u64,
-    /// Entries of the catalog on disk that are current.
+    /// Number of current entries of the catalog on disk.
     pub catalog_entries: u64,
-    /// Projects whose lists and totals were counted again.
+    /// Number of projects whose lists and totals were counted again.
     pub projects: u64,
-    /// Pieces of large values.
+    /// Number of pieces of large values.
     pub pieces: u64,
-    /// Of those, the ones that a kill left and that nothing refers to. They do no harm.
+    /// Number of pieces that a kill left and that nothing refers to. They do no harm.
     pub pieces_left_over: u64,
-    /// Partitions of the checkpoint.
+    /// Number of partitions of the checkpoint.
     pub partitions: u64,
-    /// Of those, the ones that were compared with what the broker has.
+    /// Number of partitions that were compared with the broker's bounds.
     pub partitions_bounded: u64,
-    /// What could not be compared because it would not stand still, or because a kill left it and the tail of the topics
-    /// has not been read again yet. No problem: look again later.
+    /// Number of things that could not be compared, because they kept changing, or because a kill left them and the tail of the
+    /// topics has not been read again yet. They are no problems: a later verification can compare them.
     pub unsettled: u64,
     pub problems_found: u64,
-    /// Of those, the ones of what cannot be read at all.
+    /// Number of problems of things that cannot be read at all.
     pub unreadable: u64,
-    /// The first thousand of them.
+    /// The first [`NAMED`] problems.
     pub problems: Vec<Problem>,
 }
 
-/// Something that is not as it must be.
+/// A thing in the store that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Of what kind the thing is.
+    /// The kind of the thing.
     pub of: String,
-    /// Which one: an id, a key, a number.
+    /// The name of the thing: an id, a key or a number.
     pub which: String,
     pub problem: String,
 }
 
-/// What the broker has of each partition, by the topic's name.
-pub type Bounds = BTreeMap<(String, i32), PartitionBounds>;
+/// The broker's bounds of each partition, by the topic's name.
+pub type TopicBounds = BTreeMap<(String, i32), PartitionBounds>;
 
-/// What the broker has of one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionBounds {
-    /// The oldest offset.
-    pub low: i64,
-    /// One past the newest.
-    pub high: i64,
-    /// Which topic it is of now; `None` where that is not known.
-    pub topic_id: Option<TopicId>,
-}
+/// A receiver of the progress: the phase, the number of things done, and the number of all, if it is known. It breaks if nobody
+/// waits for the result any more.
+pub type ProgressSink<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
 
-/// Is told what is looked at, how much of it is done, and how much there is. `Break`: nobody wants to know any more.
-pub type Watch<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
-
-/// How to go about it.
-pub struct Settings<'a> {
-    /// Others need the processor too: rest as long as it worked.
+/// The settings of a verification.
+pub struct VerifySettings<'a> {
+    /// True if the process has other work: then each slice is followed by a rest of the same length.
     pub gently: bool,
-    /// `None` where the broker is not asked. Called again where a position lies outside.
-    pub bounds: &'a dyn Fn() -> Option<Bounds>,
-    /// How far it is.
-    pub watch: &'a mut Watch<'a>,
+    /// Reads the bounds of the partitions; `None` if the broker is not asked. It is called again if a position lies outside.
+    pub bounds: &'a dyn Fn() -> Option<TopicBounds>,
+    /// The receiver of the progress.
+    pub watch: &'a mut ProgressSink<'a>,
 }
 
-/// Proves the store. `None` where `watch` breaks.
-pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified> {
-    let mut verifier = Verifier { reader, settings, phase: "", done: 0, total: None, found: Verified::default() };
-    type OneStep<'a> = (&'static str, fn(&mut Verifier<'a>) -> Step);
-    let steps: [OneStep<'a>; 6] = [
+/// Verifies a store. Returns `None` if `watch` breaks.
+pub fn verify<'a>(reader: &'a Reader, settings: VerifySettings<'a>) -> Option<VerifyReport> {
+    let mut verifier =
+        Verifier { reader, settings, phase: "", done: 0, total: None, report: VerifyReport::default() };
+    type Phase<'a> = (&'static str, fn(&mut Verifier<'a>) -> Step);
+    let steps: [Phase<'a>; 6] = [
         ("records", Verifier::records),
         ("catalog", Verifier::catalog),
         ("pieces", Verifier::pieces),
@@ -117,73 +109,70 @@ pub fn verify<'a>(reader: &'a Reader, settings: Settings<'a>) -> Option<Verified
     ];
     for (phase, step) in steps {
         (verifier.phase, verifier.done, verifier.total) = (phase, 0, None);
-        // sled tells of damage by a panic as often as by an error.
+        // sled reports damage by a panic as often as by an error.
         let ended = catch_unwind(AssertUnwindSafe(|| step(&mut verifier)));
-        match ended.unwrap_or_else(|panic| Err(Stop::Failed(format!("sled panicked: {}", text_of(&*panic))))) {
+        match ended
+            .unwrap_or_else(|panic| Err(Interruption::Failed(format!("sled panicked: {}", panic_text(&*panic)))))
+        {
             Ok(()) => {}
-            Err(Stop::NobodyWatches) => return None,
-            Err(Stop::Failed(why)) => verifier.unreadable(phase, "all that follows", why),
+            Err(Interruption::NobodyWatches) => return None,
+            Err(Interruption::Failed(why)) => verifier.unreadable(phase, "all that follows", why),
         }
     }
-    Some(verifier.found)
+    Some(verifier.report)
 }
 
-/// What is known of a store that cannot even be opened.
-pub fn unopened(why: &StoreError) -> Verified {
+/// Returns the report of a store that cannot be opened.
+pub fn report_unopenable(why: &StoreError) -> VerifyReport {
     let problem = Problem { of: "store".to_owned(), which: "generation".to_owned(), problem: why.to_string() };
-    Verified { problems_found: 1, unreadable: 1, problems: vec![problem], ..Verified::default() }
+    VerifyReport { problems_found: 1, unreadable: 1, problems: vec![problem], ..VerifyReport::default() }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
-}
-
-/// Why a step ends before its end.
-enum Stop {
+/// The reason for which a step ends before its end.
+enum Interruption {
     NobodyWatches,
     Failed(String),
 }
 
-type Step = Result<(), Stop>;
+type Step = Result<(), Interruption>;
 
-impl<E: Into<StoreError>> From<E> for Stop {
-    fn from(error: E) -> Stop {
-        Stop::Failed(error.into().to_string())
+impl<E: Into<StoreError>> From<E> for Interruption {
+    fn from(error: E) -> Interruption {
+        Interruption::Failed(error.into().to_string())
     }
 }
 
-/// Something that does not agree, as it was when it was looked at.
+/// A disagreement, as it was at one look.
 #[derive(PartialEq, Eq)]
 struct Finding {
     problem: String,
-    /// A hash of what was compared: another one shows that it has changed.
-    seen: u64,
-    /// A kill may have left it so, until the tail of the topics is read again.
-    may_be_left: bool,
+    /// Hash of the compared bytes: another hash shows that they have changed.
+    content_hash: u64,
+    /// True if a kill may have left it, and the tail of the topics will repair it.
+    may_be_crash_remnant: bool,
     unreadable: bool,
 }
 
 struct Verifier<'a> {
     reader: &'a Reader,
-    settings: Settings<'a>,
+    settings: VerifySettings<'a>,
     phase: &'static str,
     done: u64,
     total: Option<u64>,
-    found: Verified,
+    report: VerifyReport,
 }
 
 impl Verifier<'_> {
     fn problem(&mut self, of: &str, which: impl Into<String>, problem: String) {
-        self.found.problems_found += 1;
-        if self.found.problems.len() < NAMED {
-            self.found.problems.push(Problem { of: of.to_owned(), which: which.into(), problem });
+        self.report.problems_found += 1;
+        if self.report.problems.len() < NAMED {
+            self.report.problems.push(Problem { of: of.to_owned(), which: which.into(), problem });
         }
     }
 
-    /// A problem of what cannot even be read.
+    /// Notes a problem of a thing that cannot be read.
     fn unreadable(&mut self, of: &str, which: impl Into<String>, problem: String) {
-        self.found.unreadable += 1;
+        self.report.unreadable += 1;
         self.problem(of, which, problem);
     }
 
@@ -199,7 +188,7 @@ impl Verifier<'_> {
             let Some((last, _)) = slice.last() else { return Ok(()) };
             from.clear();
             from.extend_from_slice(last);
-            // The least key above it.
+            // The least key above the last one.
             from.push(0);
             let len = slice.len();
             self.slice(len, |verifier| {
@@ -208,13 +197,13 @@ impl Verifier<'_> {
         }
     }
 
-    /// Does a slice's work, tells how far that is, and rests.
+    /// Does the work of a slice, reports the progress, and rests.
     fn slice(&mut self, len: usize, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Step {
         let begin = Instant::now();
         work(self)?;
         self.done += len as u64;
         if (self.settings.watch)(self.phase, self.done, self.total).is_break() {
-            return Err(Stop::NobodyWatches);
+            return Err(Interruption::NobodyWatches);
         }
         if self.settings.gently {
             std::thread::sleep(begin.elapsed());
@@ -222,7 +211,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Notes what `check` finds, if that is still so when the writer has ended what it was at.
+    /// Notes the finding of `check`, if it is unchanged once the writer has ended what it was doing. Returns true if there is none.
     fn settle(
         &mut self,
         of: &str,
@@ -231,12 +220,12 @@ impl Verifier<'_> {
     ) -> Result<bool, StoreError> {
         let Some(mut finding) = check(self)? else { return Ok(true) };
         for _ in 0..TRIES {
-            // A writer that has failed changes nothing any more.
-            self.reader.done.wait_for_parts();
+            // The wait also ends if the writer has failed: then nothing changes any more.
+            self.reader.progress.wait_for_parts();
             let Some(again) = check(self)? else { return Ok(true) };
             if again == finding {
-                if finding.may_be_left && !self.reader.done.caught_up.load(Ordering::Acquire) {
-                    self.found.unsettled += 1;
+                if finding.may_be_crash_remnant && !self.reader.progress.caught_up.load(Ordering::Acquire) {
+                    self.report.unsettled += 1;
                 } else if finding.unreadable {
                     self.unreadable(of, which, finding.problem);
                 } else {
@@ -246,47 +235,30 @@ impl Verifier<'_> {
             }
             finding = again;
         }
-        self.found.unsettled += 1;
+        self.report.unsettled += 1;
         Ok(false)
     }
 
     fn checkpoint(&mut self) -> Step {
         let checkpoint = self.reader.checkpoint()?;
-        self.found.partitions = checkpoint.len() as u64;
+        self.report.partitions = checkpoint.len() as u64;
         let Some(mut bounds) = (self.settings.bounds)() else { return Ok(()) };
-        let outside = |bounds: &Bounds| {
+        let outside = |bounds: &TopicBounds| {
             let is = |(key, next): (&(String, i32), i64)| {
                 bounds.get(key).is_none_or(|held| next < held.low || next > held.high)
             };
             checkpoint.iter().any(|(key, held)| is((key, held.next_offset)))
         };
         if outside(&bounds) {
-            // It may be older than the checkpoint.
+            // The bounds may be older than the checkpoint.
             std::thread::sleep(BOUNDS_AGAIN);
             bounds = (self.settings.bounds)().unwrap_or(bounds);
         }
         for ((topic, partition), held) in &checkpoint {
-            let (which, next) = (format!("{topic}/{partition}"), held.next_offset);
-            let Some(&PartitionBounds { low, high, topic_id }) = bounds.get(&(topic.clone(), *partition)) else {
-                self.problem("checkpoint", which, "the cluster has no such partition".to_owned());
-                continue;
-            };
-            self.found.partitions_bounded += 1;
-            if let (Some(read), Some(found)) = (held.topic_id, topic_id)
-                && read != found
-            {
-                let problem = format!(
-                    "the topic was deleted and created again: its id was {read} when it was read up to {next}, and is {found} now"
-                );
-                self.problem("checkpoint", which, problem);
-            } else if next < low {
-                let problem = format!("{next} is to be read next, but the topic begins at {low}: history is lost");
-                self.problem("checkpoint", which, problem);
-            } else if next > high {
-                let problem = format!(
-                    "{next} is to be read next, but the topic ends at {high}: it was truncated or created again"
-                );
-                self.problem("checkpoint", which, problem);
+            let found = bounds.get(&(topic.clone(), *partition)).copied();
+            self.report.partitions_bounded += u64::from(found.is_some());
+            if let Some(gap) = Gap::find(held.next_offset, held.topic_id, found) {
+                self.problem("checkpoint", format!("{topic}/{partition}"), gap.to_string());
             }
         }
         Ok(())

@@ -1,13 +1,14 @@
-//! Writes the store. There is one writer; it is not `Clone`. Records are encoded and inserted on a thread of its own, so
-//! that the projector goes on folding. Plain inserts only, in an order that any prefix of them is safe:
+//! The writer of the store. There is one writer; it is not `Clone`. It encodes and inserts records on a thread of its own, so
+//! that the projector goes on folding. It makes plain inserts only, in an order of which any prefix is safe:
 //!
 //! dead letters, catalog entries (an optimization's record is found through its entry), parked jobs, optimizations
-//! (sorted: sled is faster so), jobs parked no longer; and the checkpoint only when all before it has been synced.
+//! (sorted, because sled is faster so), removals of jobs that are parked no longer; and the checkpoint only when everything before
+//! it has been synced.
 
 mod backlog;
-mod encoding;
-mod names;
-mod syncing;
+mod encoder;
+mod notes;
+mod sync_thread;
 #[cfg(test)]
 mod tests;
 
@@ -18,60 +19,65 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use sled::{Db, Tree};
 
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
-use super::done::Done;
 use super::journal::Journal;
-use super::keys::{CLUSTER, MARKER, ORIGINS, Trees, WAS_LIVE, dead_letter_key};
+use super::keys::{MARKER, Trees, dead_letter_key};
+use super::progress::WriterProgress;
 use super::{CloseRecord, MissingHistoryLedger, PartitionPosition, Reader, StoreError, manifest, pieces};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
-use backlog::{Backlog, EndsBacklog, Part, parts};
-use encoding::put_optimizations;
-use syncing::{Note, SyncThread, sync};
+use backlog::{Backlog, BacklogGuard, CommitPart, parts};
+use encoder::put_optimizations;
+use sync_thread::{SyncRequest, SyncThread, sync};
 
-/// How many parts of commits may wait: enough to keep both threads busy, few enough to bound memory.
+/// Number of parts of commits that may wait: enough to keep both threads busy, few enough to bound memory.
 const PARTS_AHEAD: usize = 16;
 
-enum Order {
-    Commit(Part),
+enum WriterCommand {
+    Commit(CommitPart),
     Checkpoint(Checkpoint),
     /// The note that the generation has been live.
     Live,
 }
 
+/// The writer of one generation.
 pub struct Writer {
     pub(super) trees: Trees,
-    /// Job id → when it was first found unlinked. Another version's store has no such tree, so [`Trees`] has none.
+    /// The times at which jobs were first found unlinked, by the job's id. Another version's store has no such tree, so [`Trees`] has none.
     pub(super) first_seen: Tree,
     catalog: Arc<RwLock<Catalog>>,
     ids: Arc<Ids>,
-    orders: Option<SyncSender<Order>>,
+    commands: Option<SyncSender<WriterCommand>>,
     thread: Option<JoinHandle<()>>,
-    done: Arc<Done>,
+    progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
     checkpoint: Checkpoint,
-    /// The generation's.
+    /// The generation's directory.
     directory: PathBuf,
-    /// The file that it was opened from.
+    /// The identity of the database's file at the opening.
     pub file: FileIdentity,
-    /// Hashes of the ids under which a job's state is, or has been, parked.
+    /// Hashes of the ids under which a job's state is or was parked.
     parked: Mutex<HashSet<u64>>,
     missing: MissingHistoryLedger,
 }
 
 impl Writer {
-    /// Over an open database, which lies in `directory`. Reads the catalog.
+    /// Starts the writer of an open database, which lies in `directory`, and reads the catalog.
     pub(super) fn new(db: &Db, directory: &Path) -> Result<Writer, StoreError> {
         let (file, directory) = (&directory.join("db"), directory.to_owned());
         let trees = Trees::open(db)?;
-        let (journal, catalog) = Journal::load(&trees)?;
+        let (journal, catalog) = match Journal::load(&trees)? {
+            Some(loaded) => loaded,
+            None => rebuild_catalog(db, file, &trees)?,
+        };
         let checkpoint = checkpoint::read(&trees)?;
         let mut parked = HashSet::new();
         for key in trees.jobs.iter().keys() {
@@ -80,22 +86,22 @@ impl Writer {
         let parked = Mutex::new(parked);
         let ids = catalog.ids();
         let catalog = Arc::new(RwLock::new(catalog));
-        let done = Arc::new(Done::default());
-        done.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
+        let progress = Arc::new(WriterProgress::default());
+        progress.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
             db: db.clone(),
             file: File::open(file).map_err(StoreError::io("open", file))?,
             trees: trees.clone(),
-            done: done.clone(),
+            progress: progress.clone(),
             backlog: backlog.clone(),
         };
         let thread = WriterThread {
             trees: trees.clone(),
             catalog: catalog.clone(),
             journal,
-            done: done.clone(),
+            progress: progress.clone(),
             backlog: backlog.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -108,9 +114,9 @@ impl Writer {
             first_seen: db.open_tree("unlinked")?,
             catalog,
             ids,
-            orders: Some(orders),
+            commands: Some(orders),
             thread: Some(thread),
-            done,
+            progress,
             backlog,
             checkpoint,
             file: FileIdentity::of(file).map_err(StoreError::io("look at", file))?,
@@ -119,144 +125,126 @@ impl Writer {
         })
     }
 
-    /// A reader of the same store.
+    /// Returns a reader of the same store.
     pub fn reader(&self) -> Reader {
-        Reader::new(self.trees.clone(), self.catalog.clone(), self.done.clone())
+        Reader::new(self.trees.clone(), self.catalog.clone(), self.progress.clone())
     }
 
-    /// The pulse of the projector that writes here, in which the store has two stages.
+    /// Returns the pulse of the projector that writes here, in which the store has two stages.
     pub fn pulse(&self) -> Pulse {
-        self.done.pulse.clone()
+        self.progress.pulse.clone()
     }
 
-    /// The checkpoint that the store held when it was opened.
+    /// Returns the checkpoint that the store held at the opening.
     pub fn checkpoint_at_open(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// What the store has of an optimization.
+    /// Reads the record of an optimization.
     pub fn optimization(&self, id: &str) -> Result<Option<Optimization>, StoreError> {
-        // The catalog names every stored optimization, and a look into memory is what a new one costs.
+        // The catalog names every stored optimization, so a new one costs only a look into memory.
         let Some(number) = self.ids.get(id) else { return Ok(None) };
         let stored = pieces::get(&self.trees, &self.trees.optimizations, &number.to_be_bytes())?;
-        Ok(stored.map(|stored| stored::decode_optimization(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_optimization(&stored)).transpose()?)
     }
 
-    /// The state that is parked under a job's id.
+    /// Reads the state that is parked under a job's id.
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
-        // Nearly no job is parked, and a look into memory is what the others cost.
+        // Nearly no job is parked, and the others cost only a look into memory.
         if !self.parked.lock().contains(&job_hash(id)) {
             return Ok(None);
         }
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
-        Ok(stored.map(|stored| stored::decode_job(&stored)).transpose()?)
+        Ok(stored.map(|stored| stored_record::decode_job(&stored)).transpose()?)
     }
 
-    /// The optimizations that link a job, now or before; and, very rarely, others.
+    /// Returns the ids of the optimizations that link a job, now or before; and, very rarely, others.
     pub fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
         self.catalog.read().linking(job_id)
     }
 
-    /// Hands over commit `number`. Waits where the writing thread, or the disk, is far behind.
+    /// Hands over commit `number`. Waits if the writing thread, or the disk, is far behind.
     ///
-    /// It is written in parts, so that none takes long: a record is whole by itself, so a commit need not be. What is
-    /// parked no longer is removed last, when the optimizations that took it in are written.
+    /// The commit is written in parts, so that none takes long: a record is whole by itself, so a commit need not be. Jobs that
+    /// are parked no longer are removed last, when the optimizations that took them in are written.
     pub fn commit(&self, commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> Result<(), StoreError> {
         self.parked.lock().extend(commit.jobs.iter().map(|(id, _)| job_hash(id)));
         for part in parts(commit, dead_letters, number) {
             self.backlog.enter(part.bytes);
-            self.order(Order::Commit(part))?;
+            self.send(WriterCommand::Commit(part))?;
         }
         Ok(())
     }
 
-    /// Asks for a checkpoint once everything handed over before has been synced.
+    /// Hands over a checkpoint, which is written once everything handed over before has been synced.
     pub fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StoreError> {
-        self.order(Order::Checkpoint(checkpoint))
+        self.send(WriterCommand::Checkpoint(checkpoint))
     }
 
-    fn order(&self, order: Order) -> Result<(), StoreError> {
-        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+    fn send(&self, order: WriterCommand) -> Result<(), StoreError> {
+        let sent = self.commands.as_ref().map(|orders| orders.send(order));
         self.check()?;
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(panicked()) }
     }
 
-    /// The first thing that failed, if anything did, here or at a reader.
+    /// Returns the first failure of the writer or of a reader, if there was one.
     pub fn check(&self) -> Result<(), StoreError> {
-        // Before `finish`, the thread ends by a failure, which it notes first, or by a panic.
+        // Before `finish`, the thread ends only by a failure, which it notes first, or by a panic.
         let has_ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
-        self.done.failure.check()?;
+        self.progress.failure.check()?;
         if has_ended { Err(panicked()) } else { Ok(()) }
     }
 
-    /// The number of the last commit that lies in the store whole.
+    /// Returns the number of the last commit that the store has whole.
     pub fn commits_written(&self) -> u64 {
-        self.done.commits.load(Ordering::Acquire)
+        self.progress.commits.load(Ordering::Acquire)
     }
 
-    /// How many optimizations and parked jobs have been written.
+    /// Returns the number of optimizations and parked jobs written.
     pub fn records_written(&self) -> u64 {
-        self.done.records.load(Ordering::Acquire)
+        self.progress.records.load(Ordering::Acquire)
     }
 
-    /// How many checkpoints have been written.
+    /// Returns the number of checkpoints written.
     pub fn checkpoints_written(&self) -> u64 {
-        self.done.checkpoints.load(Ordering::Acquire)
+        self.progress.checkpoints.load(Ordering::Acquire)
     }
 
-    /// How many optimizations readers may see.
+    /// Returns the number of optimizations that readers may see.
     pub fn views(&self) -> u64 {
         self.catalog.read().listed()
     }
 
+    /// Returns the number of dead letters in the store.
     pub fn dead_letters(&self) -> u64 {
-        self.done.dead_letters.load(Ordering::Relaxed)
+        self.progress.dead_letters.load(Ordering::Relaxed)
     }
 
-    /// Notes that all that was there when the store was opened has been read and written.
-    pub fn note_caught_up(&self) {
-        self.done.caught_up.store(true, Ordering::Release);
-    }
-
-    /// Notes that the generation is live: with everything handed over before on the disk, a later start knows that this store
-    /// was complete once.
-    pub fn note_live(&self) -> Result<(), StoreError> {
-        self.order(Order::Live)
-    }
-
-    /// Notes from where a partition, by its topic's name, is read first.
-    pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
-        let mut origins = self.reader().origins()?;
-        origins.entry(partition.clone()).or_insert(offset);
-        self.trees.meta.insert(ORIGINS, stored::encode(&origins, "origins")?)?;
-        self.missing.note(partition, offset)
-    }
-
-    /// The records that the generation is built without.
-    pub fn missing_history(&self) -> MissingHistoryLedger {
-        self.missing.clone()
-    }
-
-    /// Notes of which cluster the topics are. It is on the disk before any checkpoint is.
-    pub fn note_cluster(&self, id: &str) -> Result<(), StoreError> {
-        self.trees.meta.insert(CLUSTER, stored::encode(&id, "cluster's id")?)?;
-        Ok(())
-    }
-
-    /// Waits until all that was handed over is done.
+    /// Waits until everything that was handed over is written, and ends the threads.
     pub fn finish(mut self) -> Result<(), StoreError> {
-        self.orders = None;
+        self.commands = None;
         let ended = self.thread.take().map(JoinHandle::join);
         self.check()?;
         if let Some(Err(_)) = ended {
             return Err(panicked());
         }
         let positions = PartitionPosition::all(&self.reader().checkpoint()?);
-        let caught_up = self.done.caught_up.load(Ordering::Acquire);
+        let caught_up = self.progress.caught_up.load(Ordering::Acquire);
         let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(manifest::now()) };
         manifest::note_closed(&self.directory, closed);
         Ok(())
     }
+}
+
+/// Makes the catalog of an open database again from its records, because another version wrote it.
+fn rebuild_catalog(db: &Db, file: &Path, trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
+    let begin = Instant::now();
+    let opened = File::open(file).map_err(StoreError::io("open", file))?;
+    tracing::info!("another version wrote the catalog of this store: it is made again from the records");
+    let (journal, catalog) = Journal::rebuild(trees, || sync(db, &opened))?;
+    let seconds = begin.elapsed().as_secs_f32();
+    tracing::info!(optimizations = catalog.len(), seconds, "the catalog has been made again from the records");
+    Ok((journal, catalog))
 }
 
 fn panicked() -> StoreError {
@@ -267,93 +255,93 @@ struct WriterThread {
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
-    done: Arc<Done>,
+    progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
 }
 
 impl WriterThread {
-    fn run_caught(self, orders: &Receiver<Order>, syncer: SyncThread) {
-        let done = self.done.clone();
-        let _ends = EndsBacklog(self.backlog.clone());
-        done.failure.catching("writing it", || self.run(orders, syncer));
+    fn run_caught(self, orders: &Receiver<WriterCommand>, syncer: SyncThread) {
+        let progress = self.progress.clone();
+        let _ends = BacklogGuard(self.backlog.clone());
+        progress.failure.catch_panic("writing it", || self.run(orders, syncer));
     }
 
-    /// Ends with its last order, and with its syncer's.
-    fn run(mut self, orders: &Receiver<Order>, syncer: SyncThread) {
+    /// Carries out commands until there are no more and the syncing thread has ended.
+    fn run(mut self, orders: &Receiver<WriterCommand>, syncer: SyncThread) {
         std::thread::scope(|scope| {
             let (notes, received) = channel();
             let thread = std::thread::Builder::new().name("store-sync".to_owned());
             if let Err(error) = thread.spawn_scoped(scope, move || syncer.run_caught(&received)) {
                 return self
-                    .done
+                    .progress
                     .failure
                     .note(StoreError::io("start a thread that syncs", Path::new("the store"))(error));
             }
             for order in orders {
                 match order {
-                    Order::Commit(part) => {
-                        let _beat = self.done.pulse.begin(Stage::Store);
+                    WriterCommand::Commit(part) => {
+                        let _beat = self.progress.pulse.begin(Stage::Store);
                         if self.backlog.needs_sync() {
-                            // A syncer that has ended has noted why.
-                            drop(notes.send(Note::Nothing));
+                            // A syncing thread that has ended has noted the reason.
+                            drop(notes.send(SyncRequest::Nothing));
                         }
                         if !self.backlog.wait_for_disk() {
                             return;
                         }
-                        self.done.begin_part();
+                        self.progress.begin_part();
                         let bytes = part.bytes;
                         let ended = self.commit(part);
-                        self.done.end_part();
+                        self.progress.end_part();
                         match ended {
                             Ok(written) => self.backlog.leave(bytes, written),
-                            Err(error) => return self.done.failure.note(error),
+                            Err(error) => return self.progress.failure.note(error),
                         }
                     }
-                    // A syncer that has ended has noted why.
-                    Order::Checkpoint(checkpoint) => drop(notes.send(Note::Checkpoint(checkpoint))),
-                    Order::Live => drop(notes.send(Note::Live)),
+                    // A syncing thread that has ended has noted the reason.
+                    WriterCommand::Checkpoint(checkpoint) => drop(notes.send(SyncRequest::Checkpoint(checkpoint))),
+                    WriterCommand::Live => drop(notes.send(SyncRequest::Live)),
                 }
             }
         });
     }
 
-    /// Gives how many bytes of records have been written.
-    fn commit(&mut self, part: Part) -> Result<u64, StoreError> {
-        let Part { commit, dead_letters, number, .. } = part;
+    /// Writes a part of a commit. Returns the number of bytes of its records.
+    fn commit(&mut self, part: CommitPart) -> Result<u64, StoreError> {
+        let CommitPart { commit, dead_letters, number, .. } = part;
         let mut written = 0;
         for dead_letter in &dead_letters {
             written += self.put_dead_letter(dead_letter)?;
         }
         let records = commit.optimizations.len() + commit.jobs.len();
-        self.done.records.fetch_add(records as u64, Ordering::AcqRel);
+        self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = self.number(commit.optimizations);
         let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
         self.journal.append(&self.trees, &self.catalog, entries, || {
             for (id, job) in &commit.jobs {
                 if let Some(job) = job {
-                    let value = stored::encode_job(job)?;
+                    let value = stored_record::encode_job(job)?;
                     pieces::put(&self.trees, &self.trees.jobs, id.as_bytes(), &value)?;
                     written += value.len() as u64;
                 }
             }
-            self.done.parkings.note(&commit.jobs);
+            self.progress.parked_jobs.note(&commit.jobs);
             written += put_optimizations(&self.trees, &numbered)?;
             Ok(())
         })?;
-        self.done.changes.note(numbered.iter().map(|(_, optimization)| optimization));
+        self.progress.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;
             }
         }
-        self.done.changes.note_jobs(&commit.jobs);
+        self.progress.changes.note_jobs(&commit.jobs);
         if let Some(number) = number {
-            self.done.commits.store(number, Ordering::Release);
+            self.progress.commits.store(number, Ordering::Release);
         }
         Ok(written)
     }
 
-    /// With the numbers that they have or are given, sorted by them.
+    /// Returns the optimizations with their numbers, sorted by number. New ones get the next numbers.
     fn number(&self, optimizations: Vec<Arc<Optimization>>) -> Vec<(u32, Arc<Optimization>)> {
         let catalog = self.catalog.read();
         let mut next = catalog.next_number();
@@ -372,16 +360,16 @@ impl WriterThread {
     fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<u64, StoreError> {
         let key = dead_letter_key(dead_letter.position);
         if !self.trees.dead_letters.contains_key(&key)? {
-            self.done.dead_letters.fetch_add(1, Ordering::Relaxed);
+            self.progress.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
-        let value = stored::encode_dead_letter(dead_letter)?;
+        let value = stored_record::encode_dead_letter(dead_letter)?;
         pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;
         Ok(value.len() as u64)
     }
 }
 
-/// Marks a new database as ours, on the disk before anything else.
+/// Marks a new database as ours. The mark is on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored::LAYOUT, stored::FORMAT])?;
+    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
     sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
 }

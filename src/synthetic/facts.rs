@@ -1,4 +1,5 @@
-//! What events say: names, objectives, metrics, with the odd keys, tiny numbers and whole numbers that occur in practice.
+//! The contents of events: names, objectives and metrics, with the odd keys, tiny numbers and whole numbers that
+//! occur in practice.
 
 use std::borrow::Cow;
 
@@ -66,7 +67,7 @@ pub fn parameter_values(random: &mut Random) -> JsonObject<'static> {
     object(format!(r#"{{"D [m2.s-1]":{}}}"#, tiny(random)))
 }
 
-/// Diffusivities and the like, as JSON: in the shortest form, so the last digit is none to leave out.
+/// Returns a number like a diffusivity as JSON, in its shortest form: the last digit is never a zero.
 fn tiny(random: &mut Random) -> String {
     format!("{}.{}{}e-14", 1 + random.below(9), random.below(10), 1 + random.below(9))
 }

@@ -1,4 +1,4 @@
-//! One optimization under way: its plan, carried out event by event.
+//! The life of one optimization: its plan, carried out event by event.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,27 @@ use crate::domain::{Body, Event, Metadata, Timestamp};
 
 use super::HistorySettings;
 use super::facts;
-use super::plan::{Became, Change, Did, Fate, Plan, Step};
+use super::plan::{Fate, JobAction, OptimizationAction, Plan, PlanStep, RunAction};
 use super::random::Random;
 
 pub struct Life {
     id: String,
-    /// From 1; it also says to which project it belongs.
+    /// The number of the life, counted from 1. It also determines the project.
     number: u64,
     random: Random,
-    steps: std::vec::IntoIter<Step>,
+    steps: std::vec::IntoIter<PlanStep>,
     fate: Fate,
-    /// Of the optimization's last event.
+    /// Sequence number of the optimization's last event.
     sequence: u64,
-    /// As many as were linked.
-    jobs: Vec<Job>,
+    /// The jobs linked so far.
+    jobs: Vec<SyntheticJob>,
 }
 
-struct Job {
+struct SyntheticJob {
     id: String,
-    /// Of its last event.
+    /// Sequence number of the job's last event.
     sequence: u64,
-    /// Of each run's last event.
+    /// Sequence number of each run's last event.
     runs: Vec<u64>,
 }
 
@@ -50,16 +50,16 @@ impl Life {
         self.fate
     }
 
-    /// Whether nothing is left to happen.
+    /// Returns true if no event is left.
     pub fn is_over(&self) -> bool {
         self.steps.len() == 0
     }
 
     pub fn next(&mut self, settings: &HistorySettings, occurred_at: Timestamp) -> Option<Event<'static>> {
         let (sequence, body) = match self.steps.next()? {
-            Step::Job { job, became } => self.job_event(settings, job, became),
-            Step::Run { job, run, did } => self.run_event(settings, job, run, did),
-            Step::Optimization(change) => self.optimization_event(settings, change, occurred_at),
+            PlanStep::Job { job, became } => self.job_event(settings, job, became),
+            PlanStep::Run { job, run, did } => self.run_event(settings, job, run, did),
+            PlanStep::Optimization(change) => self.optimization_event(settings, change, occurred_at),
         };
         let event_id = Cow::Owned(self.random.uuid());
         Some(Event { metadata: Metadata { event_id, occurred_at, sequence }, body })
@@ -68,23 +68,25 @@ impl Life {
     fn optimization_event(
         &mut self,
         settings: &HistorySettings,
-        change: Change,
+        change: OptimizationAction,
         occurred_at: Timestamp,
     ) -> (u64, Body<'static>) {
         let change = match change {
-            Change::Created { links } => {
+            OptimizationAction::Created { links } => {
                 OptimizationChange::Created(Box::new(self.created(settings, links, occurred_at)))
             }
-            Change::Linked { job } => OptimizationChange::JobLinked { job_id: self.job_id(settings, job) },
-            Change::Renamed => OptimizationChange::DetailsChanged {
+            OptimizationAction::Linked { job } => {
+                OptimizationChange::JobLinked { job_id: self.job_id(settings, job) }
+            }
+            OptimizationAction::Renamed => OptimizationChange::DetailsChanged {
                 name: Some(Cow::Owned(facts::name(&mut self.random))),
                 description: self.random.percent(20).then_some(Cow::Borrowed("")),
             },
-            Change::DisplayNamesChanged => OptimizationChange::DisplayNamesChanged {
+            OptimizationAction::DisplayNamesChanged => OptimizationChange::DisplayNamesChanged {
                 cell_name: Some(Cow::Borrowed(facts::cell(&mut self.random))),
                 parameterized_model_name: None,
             },
-            Change::Deleted => OptimizationChange::Deleted,
+            OptimizationAction::Deleted => OptimizationChange::Deleted,
         };
         self.sequence += 1;
         (self.sequence, Body::Optimization { optimization_id: Cow::Owned(self.id.clone()), change })
@@ -113,21 +115,21 @@ impl Life {
         }
     }
 
-    fn job_event(&mut self, settings: &HistorySettings, job: usize, became: Became) -> (u64, Body<'static>) {
+    fn job_event(&mut self, settings: &HistorySettings, job: usize, became: JobAction) -> (u64, Body<'static>) {
         let job_id = self.job_id(settings, job);
         let random = &mut self.random;
         let change = match became {
-            Became::Pending => JobChange::Pending,
-            Became::Processing => JobChange::Processing,
-            Became::Waiting => JobChange::Waiting,
-            Became::Completed => JobChange::Completed { metrics: Some(facts::metrics(random)) },
-            Became::Failed => {
+            JobAction::Pending => JobChange::Pending,
+            JobAction::Processing => JobChange::Processing,
+            JobAction::Waiting => JobChange::Waiting,
+            JobAction::Completed => JobChange::Completed { metrics: Some(facts::metrics(random)) },
+            JobAction::Failed => {
                 let (code, text) = facts::failure(random);
-                // Now and then a worker dies without a word.
+                // Now and then a worker dies without an error text.
                 let error = random.percent(95).then_some(Cow::Borrowed(text));
                 JobChange::Failed { error, error_code: Some(Cow::Borrowed(code)) }
             }
-            Became::Canceled => JobChange::Canceled,
+            JobAction::Canceled => JobChange::Canceled,
         };
         let optimization_id = self.optimization_id_as_most_know_it();
         let sequence = &mut self.jobs[job].sequence;
@@ -135,19 +137,25 @@ impl Life {
         (*sequence, Body::Job { job_id, optimization_id, change })
     }
 
-    fn run_event(&mut self, settings: &HistorySettings, job: usize, run: u32, did: Did) -> (u64, Body<'static>) {
+    fn run_event(
+        &mut self,
+        settings: &HistorySettings,
+        job: usize,
+        run: u32,
+        did: RunAction,
+    ) -> (u64, Body<'static>) {
         let job_id = self.job_id(settings, job);
         let random = &mut self.random;
         let change = match did {
-            Did::Start => RunChange::Started,
-            Did::Complete => RunChange::Completed {
+            RunAction::Start => RunChange::Started,
+            RunAction::Complete => RunChange::Completed {
                 cost: Some(random.fraction(0, 2)),
                 parameter_values: Some(facts::parameter_values(random)),
                 iterations: Some(20 + random.below(200)),
                 evaluations: Some(80 + random.below(2000)),
             },
-            Did::Fail => RunChange::Failed { error: Some(Cow::Borrowed("diverged")) },
-            Did::Cancel => RunChange::Canceled,
+            RunAction::Fail => RunChange::Failed { error: Some(Cow::Borrowed("diverged")) },
+            RunAction::Cancel => RunChange::Canceled,
         };
         let optimization_id = self.optimization_id_as_most_know_it();
         let sequence = &mut self.jobs[job].runs[run as usize];
@@ -155,15 +163,20 @@ impl Life {
         (*sequence, Body::Run { job_id, run_index: run, optimization_id, change })
     }
 
-    /// Jobs are linked one after the other, so the next new one is made here.
+    /// Returns a job's id. Jobs are linked one after the other, so that the next new one is made here.
     fn job_id(&mut self, settings: &HistorySettings, job: usize) -> Cow<'static, str> {
         if job == self.jobs.len() {
-            self.jobs.push(Job { id: self.random.uuid(), sequence: 0, runs: vec![0; settings.runs as usize] });
+            self.jobs.push(SyntheticJob {
+                id: self.random.uuid(),
+                sequence: 0,
+                runs: vec![0; settings.runs as usize],
+            });
         }
         Cow::Owned(self.jobs[job].id.clone())
     }
 
-    /// Three producers in ten do not know for which optimization a job runs.
+    /// Returns the optimization's id in seven events of ten. The other producers do not know for which
+    /// optimization a job runs.
     fn optimization_id_as_most_know_it(&mut self) -> Option<Cow<'static, str>> {
         self.random.percent(70).then(|| Cow::Owned(self.id.clone()))
     }

@@ -1,14 +1,15 @@
-//! The generator of pseudo-random numbers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as Java's
-//! `SplittableRandom` and the seeding of xoshiro have it.
+//! The generator of pseudo-random numbers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), as used by Java's
+//! `SplittableRandom` and by the seeding of xoshiro.
 //!
-//! Written out because the stream is a promise: a seed must give the same history in every later version, so that
-//! figures stay comparable, and no crate that we looked at promises that for ranges and choices as well. Not for secrets.
+//! It is written out because its stream is a promise: a seed must give the same history in every later version, so
+//! that figures stay comparable, and no crate that we know of promises that for ranges and choices too. Not for
+//! secrets.
 
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Streams of one seed are independent of each other: whatever is born later changes nothing before it.
+    /// Creates one stream of a seed. Streams are independent: adding a later one does not change earlier ones.
     pub fn new(seed: u64, stream: u64) -> Random {
         let mut streams = Random(seed);
         let origin = streams.next();
@@ -24,9 +25,9 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// One of `0..bound`, or 0 where that is empty.
+    /// Returns one of `0..bound`, or 0 if that range is empty.
     pub fn below(&mut self, bound: u64) -> u64 {
-        // The high half of a product spreads the numbers as evenly as a bound far below 2^64 needs.
+        // The high half of a product distributes the numbers evenly enough for a bound far below 2^64.
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
@@ -42,13 +43,13 @@ impl Random {
         from[self.index(from.len())]
     }
 
-    /// Up to six digits after the point, as measurements come.
+    /// Returns a number with up to six digits after the point, like a measurement.
     pub fn fraction(&mut self, least: u64, most: u64) -> f64 {
         let millionths = least * 1_000_000 + self.below((most - least) * 1_000_000);
         millionths as f64 / 1e6
     }
 
-    /// Looks like a UUID of version 4.
+    /// Returns a text like a UUID of version 4.
     pub fn uuid(&mut self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let high = (self.next() & !0xf000) | 0x4000;
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_stream_is_that_of_splitmix64() {
-        // The reference implementation's first outputs for this seed.
+        // These are the reference implementation's first outputs for this seed.
         let mut random = Random(1_234_567);
         let reference = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(reference.map(|_| random.next()), reference);

@@ -14,7 +14,7 @@ fn events(settings: HistorySettings) -> Vec<Event<'static>> {
     History::new(settings).collect()
 }
 
-/// What the events say, taken in their order. Owes nothing to the plans, and nothing to the fold.
+/// The expectation recomputed from the events in their order, independently of the plans and of the fold.
 #[derive(Default)]
 struct Recount {
     linked: BTreeMap<String, Option<String>>,
@@ -113,7 +113,8 @@ fn a_seed_gives_the_same_bytes_in_every_version() {
         }
         hasher.digest()
     };
-    // Where this fails, published figures cannot be compared with new ones any more: say so in the change that does it.
+    // A failure here means that published figures can no longer be compared with new ones: the change that causes
+    // it must state that.
     assert_eq!(hash(1, Encoding::Json), JSON_OF_SEED_1);
     assert_ne!(hash(2, Encoding::Json), JSON_OF_SEED_1);
     assert_eq!(hash(1, Encoding::Protobuf), hash(1, Encoding::Protobuf));

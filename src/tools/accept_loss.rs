@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Outcome};
+use super::{ToolContext, ToolOutcome};
 use crate::store::{self, MissingHistory};
 
 /// The loss that was accepted.
@@ -13,7 +13,7 @@ pub struct AcceptedLoss {
     pub accepted: Vec<MissingHistory>,
 }
 
-pub fn accept(access: Access) -> anyhow::Result<Outcome> {
+pub fn accept(access: ToolContext) -> anyhow::Result<ToolOutcome> {
     access.reader()?;
     let (generation, accepted) = match &access.engine {
         Some(engine) => engine.accept_missing_history()?,
@@ -34,7 +34,7 @@ pub fn accept(access: Access) -> anyhow::Result<Outcome> {
             "it is accepted that the views are built without these records"
         );
     }
-    Outcome::new(&AcceptedLoss { generation: format!("{generation:06}"), accepted })
+    ToolOutcome::new(&AcceptedLoss { generation: format!("{generation:06}"), accepted })
 }
 
 impl AcceptedLoss {

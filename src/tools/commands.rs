@@ -1,4 +1,4 @@
-//! The commands as people and programs see them: the result as one line of JSON, or as a table.
+//! The commands that run tools. They print the result as one line of JSON, or as text for people.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,20 +7,20 @@ use anyhow::bail;
 use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
-use super::{Outcome, Tool, perform, print};
+use super::{Tool, ToolOutcome, perform, print};
 use crate::cli::Ended;
 use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
-use crate::progress::Shown;
+use crate::progress::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
 
-/// `optview explain`
+/// Runs `optview explain`.
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
-    show(config, &Tool::Explain { id: id.to_owned() }, Needs::default(), print::explanation)
+    show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), print::explanation)
 }
 
-/// `optview generations`
+/// Runs `optview generations`.
 pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ended> {
     let tool = match removal {
         Removal { generation: Some(generation), accept_loss } => {
@@ -32,20 +32,24 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ende
              accepted by `optview accept-loss`"
         ),
     };
-    show(config, &tool, Needs::default(), |generations: &Vec<_>| print::generations(generations))
+    show(config, &tool, ToolRequirements::default(), |generations: &Vec<_>| print::generations(generations))
 }
 
-/// `optview accept-loss`
+/// Runs `optview accept-loss`.
 pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
-    show(config, &Tool::AcceptLoss, Needs::default(), AcceptedLoss::text)
+    show(config, &Tool::AcceptLoss, ToolRequirements::default(), AcceptedLoss::text)
 }
 
-/// `optview rebuild`
+/// Runs `optview rebuild`.
 pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements {
+        projection: config.projection.as_ref(),
+        stop: Some(stop),
+        ..ToolRequirements::default()
+    };
     let tool = match config.asked {
         Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
+        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted_rebuild),
         Asked::Begin => Tool::Rebuild {
             options: RebuildOptions {
                 max_rate: config.max_rate,
@@ -61,49 +65,54 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
         },
     };
     match config.detach {
-        true => show(&config.tool, &tool, needs, print::begun),
-        false => show(&config.tool, &tool, needs, print::rebuilt),
+        true => show(&config.tool, &tool, needs, print::detached_rebuild),
+        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
     }
 }
 
-/// `optview rollback`
+/// Runs `optview rollback`.
 pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements {
+        projection: config.projection.as_ref(),
+        stop: Some(stop),
+        ..ToolRequirements::default()
+    };
     let RollbackConfig { to, keep, detach, frozen, .. } = *config;
     let tool = Tool::Rollback { to, keep, detach, frozen };
     match detach && !frozen {
-        true => show(&config.tool, &tool, needs, print::begun),
-        false => show(&config.tool, &tool, needs, print::rebuilt),
+        true => show(&config.tool, &tool, needs, print::detached_rebuild),
+        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
     }
 }
 
-/// `optview snapshot export`
+/// Runs `optview snapshot export`.
 pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
-    let needs = Needs { stop: Some(stop), ..Needs::default() };
+    let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
         min_free_disk: config.min_free_disk_bytes,
         force: config.force,
     };
-    show(&config.tool, &tool, needs, print::exported)
+    show(&config.tool, &tool, needs, print::export_summary)
 }
 
-/// What a tool needs besides the store, as far as no process serves that.
+/// The settings and the stop flag that a tool needs if no process serves the store.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Needs<'a> {
+pub(super) struct ToolRequirements<'a> {
     pub kafka: Option<&'a KafkaSettings>,
     pub projection: Option<&'a ProjectionConfig>,
-    /// Set when the tool is told to stop.
+    /// A flag that is set when the process is to stop.
     pub stop: Option<&'a AtomicBool>,
 }
 
 pub(super) fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
-    needs: Needs<'_>,
+    needs: ToolRequirements<'_>,
     print: impl Fn(&T) -> String,
 ) -> anyhow::Result<Ended> {
-    let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
+    let ToolOutcome { json, problem_found } =
+        perform_with_progress(config, tool, needs, config.json && tool.needs_engine())?;
     match config.json {
         true => output::print_json(json.get())?,
         false => output::print(&print(&serde_json::from_str(json.get())?))?,
@@ -111,28 +120,28 @@ pub(super) fn show<T: DeserializeOwned>(
     Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
 }
 
-/// Asks, and shows how far it is: to programs, where `tells_programs` says so.
-pub(super) fn ask(
+/// Runs a tool and shows its progress: on stdout as lines of JSON if `progress_as_json`, else on stderr for people.
+pub(super) fn perform_with_progress(
     config: &ToolConfig,
     tool: &Tool,
-    needs: Needs<'_>,
-    tells_programs: bool,
-) -> anyhow::Result<Outcome> {
-    let is_told_to_stop = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
-    let mut shown = Shown::new(tells_programs);
+    needs: ToolRequirements<'_>,
+    progress_as_json: bool,
+) -> anyhow::Result<ToolOutcome> {
+    let is_stopping = || needs.stop.is_some_and(|stop| stop.load(Ordering::Acquire));
+    let mut display = ProgressDisplay::new(progress_as_json);
     let outcome = perform(&config.data_dir, tool, needs.kafka, needs.projection, &mut |progress| {
-        shown.show(&progress);
-        if is_told_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        display.show(&progress);
+        if is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    shown.finish();
-    if is_told_to_stop() && tool.goes_on() {
+    display.finish();
+    if is_stopping() && tool.outlives_client() {
         bail!(
             "told to stop. Where a process serves the store, the rebuild goes on there: `optview rebuild --status` shows \
              it, `--abort` ends it. Where none does, it goes on when this command is given again, or `optview serve` starts"
         );
     }
-    if is_told_to_stop() && outcome.is_err() {
-        bail!("told to stop, so there is no result{}", tool.left_where_stopped());
+    if is_stopping() && outcome.is_err() {
+        bail!("told to stop, so there is no result{}", tool.aftermath());
     }
     outcome
 }

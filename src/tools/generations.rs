@@ -4,7 +4,7 @@
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Outcome};
+use super::{ToolContext, ToolOutcome};
 use crate::generation::plan_file;
 use crate::store::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 
@@ -36,11 +36,11 @@ pub struct Generation {
     pub holds_more: Option<Surplus>,
 }
 
-pub fn list(access: &Access) -> anyhow::Result<Outcome> {
+pub fn list(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
     let listed = store::list(&access.data_dir)?;
     let generations: anyhow::Result<Vec<Generation>> =
         listed.into_iter().map(|listed| generation(access, listed)).collect();
-    Outcome::new(&generations?)
+    ToolOutcome::new(&generations?)
 }
 
 /// Removes one that is not live.
@@ -48,7 +48,7 @@ pub fn list(access: &Access) -> anyhow::Result<Outcome> {
 /// # Errors
 /// Removes a generation. Refuses where the generation is needed, and, unless that loss is accepted, where it has more than
 /// the one that took its place.
-pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Result<Outcome> {
+pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyhow::Result<ToolOutcome> {
     let data_dir = &access.data_dir;
     if store::current(data_dir)? == Some(generation) {
         bail!("generation {generation:06} is the live one: readers see it");
@@ -77,7 +77,7 @@ pub fn remove(access: &Access, generation: u64, accept_loss: bool) -> anyhow::Re
     list(access)
 }
 
-fn generation(access: &Access, listed: GenerationListing) -> anyhow::Result<Generation> {
+fn generation(access: &ToolContext, listed: GenerationListing) -> anyhow::Result<Generation> {
     let GenerationListing { name, live, damage, bytes, about, path: _ } = listed;
     let mut generation = Generation {
         generation: name,

@@ -1,26 +1,26 @@
-//! Results as people read them: tables, and what is odd in words. Shows nothing that is not in the JSON.
+//! The results of tools as text for people: tables and sentences. The text contains nothing that is not in the JSON.
 
 use indicatif::HumanCount;
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::generations::Generation;
-use super::verify::{AgainstLog, Report};
-use crate::explain::{Cause, Explanation, FIELDS, Hidden, LinkedJob, Transition};
+use super::verify::{LogComparison, LogVerifyReport};
+use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
-use crate::snapshot::Summary;
+use crate::snapshot::SnapshotSummary;
 use crate::store::MissingHistory;
-use crate::store::verify::{Problem, Verified};
+use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
 
 pub fn explanation(explanation: &Explanation) -> String {
     let mut text = format!("optimization {}\n", explanation.id);
     match &explanation.hidden {
         None => {}
-        Some(Hidden::NotCreated) => {
+        Some(HiddenReason::NotCreated) => {
             text += "Readers do not see it: its `created` event has not been read yet.\n";
         }
-        Some(Hidden::Deleted { by }) => {
+        Some(HiddenReason::Deleted { by }) => {
             text += &format!("Readers do not see it: it was deleted by {}, {}.\n", by.place(), by.occurred_at);
         }
     }
@@ -42,16 +42,16 @@ pub fn explanation(explanation: &Explanation) -> String {
 fn fields(explanation: &Explanation) -> Vec<Vec<String>> {
     let view: Value =
         explanation.view.as_ref().and_then(|view| serde_json::from_str(view.get()).ok()).unwrap_or_default();
-    let row = |field: &&str| {
-        let value = if view.is_null() { "-".to_owned() } else { shortened(&view[*field].to_string()) };
-        let [event, place, occurred_at, event_id] = match &explanation.fields.get(*field).cloned().flatten() {
-            Some(cause) => cells(cause),
-            None => ["-"; 4].map(str::to_owned),
+    let mut rows = vec![["FIELD", "VALUE", "SET BY", "AT", "OCCURRED", "EVENT ID"].map(str::to_owned).to_vec()];
+    for field in FIELDS {
+        let value = if view.is_null() { "-".to_owned() } else { shortened(&view[field].to_string()) };
+        let [event, place, occurred_at, event_id] = match explanation.fields.get(field) {
+            Some(Some(cause)) => cells(cause),
+            _ => ["-"; 4].map(str::to_owned),
         };
-        vec![(*field).to_owned(), value, event, place, occurred_at, event_id]
-    };
-    let head = ["FIELD", "VALUE", "SET BY", "AT", "OCCURRED", "EVENT ID"].map(str::to_owned).to_vec();
-    [head].into_iter().chain(FIELDS.iter().map(row)).collect()
+        rows.push(vec![field.to_owned(), value, event, place, occurred_at, event_id]);
+    }
+    rows
 }
 
 fn cells(cause: &Cause) -> [String; 4] {
@@ -78,7 +78,7 @@ fn linked_job(job: &LinkedJob) -> String {
         }
     );
     if job.transitions.is_empty() {
-        return text + "  nothing was heard of it\n";
+        return text + "  no event of this job has been read\n";
     }
     text + &table(job.transitions.iter().map(transition).collect())
 }
@@ -89,31 +89,31 @@ fn transition(transition: &Transition) -> Vec<String> {
     vec![format!("  {}", transition.status), event, place, occurred_at, event_id, odd]
 }
 
-pub fn verified(verified: &Verified) -> String {
-    table(checked(verified)) + &problems(verified)
+pub fn verify_report(verified: &VerifyReport) -> String {
+    table(checked_rows(verified)) + &problems(verified)
 }
 
-/// With what the topics say.
-pub fn report(report: &Report) -> String {
-    let Report { verified, against_log } = report;
-    let mut rows = checked(verified);
+/// Formats a report of `verify --against-log`.
+pub fn log_verify_report(report: &LogVerifyReport) -> String {
+    let LogVerifyReport { verified, against_log } = report;
+    let mut rows = checked_rows(verified);
     if let Some(why) = &against_log.failed {
         return table(rows) + &problems(verified) + &format!("Not compared with the topics: {why}\n");
     }
-    let AgainstLog { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
+    let LogComparison { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
     let mut row = |count: &u64, what: &str, how: &str| rows.push(vec![count.to_string(), what.into(), how.into()]);
     row(records_replayed, "records replayed", "from the topics, into a store beside this one");
     row(same, "views the same", "in both, at the same positions");
     row(differing, "views differ", "from what the topics give");
     row(only_old, "views too many", "which the topics do not give");
     row(only_new, "views missing", "which the topics give");
-    row(unseen, "records differ", "in what readers are not shown");
+    row(unseen, "records differ", "in parts that readers do not see");
     table(rows) + &problems(verified)
 }
 
-/// What was looked at.
-fn checked(verified: &Verified) -> Vec<Vec<String>> {
-    let Verified { records, views, parked_jobs, dead_letters, .. } = verified;
+/// Makes the table's rows of everything that was checked.
+fn checked_rows(verified: &VerifyReport) -> Vec<Vec<String>> {
+    let VerifyReport { records, views, parked_jobs, dead_letters, .. } = verified;
     let rows = [
         (
             "records",
@@ -126,7 +126,7 @@ fn checked(verified: &Verified) -> Vec<Vec<String>> {
             "each is on disk as in memory, and has its record".to_owned(),
         ),
         ("projects", verified.projects, "lists and totals counted again".to_owned()),
-        ("pieces", verified.pieces, left_over(verified.pieces_left_over)),
+        ("pieces", verified.pieces, left_over_pieces(verified.pieces_left_over)),
         ("parked jobs", *parked_jobs, "each decodes".to_owned()),
         ("dead letters", *dead_letters, "each decodes".to_owned()),
         (
@@ -141,7 +141,7 @@ fn checked(verified: &Verified) -> Vec<Vec<String>> {
     rows.map(|(what, count, how)| vec![count.to_string(), what.to_owned(), how]).to_vec()
 }
 
-fn problems(verified: &Verified) -> String {
+fn problems(verified: &VerifyReport) -> String {
     let mut text = String::new();
     if verified.unsettled > 0 {
         text += &format!(
@@ -156,18 +156,20 @@ fn problems(verified: &Verified) -> String {
     let first =
         if shown < verified.problems_found { format!(", the first {shown} of them") } else { String::new() };
     text += &format!("\nProblems found: {}{first}\n", verified.problems_found);
-    let row = |problem: &Problem| vec![problem.of.clone(), problem.which.clone(), problem.problem.clone()];
-    text + &table(verified.problems.iter().map(row).collect())
+    let rows = verified.problems.iter();
+    text + &table(
+        rows.map(|Problem { of, which, problem }| vec![of.clone(), which.clone(), problem.clone()]).collect(),
+    )
 }
 
-fn left_over(pieces: u64) -> String {
+fn left_over_pieces(pieces: u64) -> String {
     match pieces {
         0 => "each belongs to a large value".to_owned(),
         pieces => format!("{pieces} were left over by a kill, which does no harm"),
     }
 }
 
-pub fn rebuilt(finished: &RebuildOutcome) -> String {
+pub fn rebuild_outcome(finished: &RebuildOutcome) -> String {
     let RebuildOutcome {
         generation,
         records,
@@ -183,7 +185,7 @@ pub fn rebuilt(finished: &RebuildOutcome) -> String {
     if *frozen {
         return format!(
             "Generation {generation} is what readers see, as it was left, also after a restart. It is not kept up to date, and \
-             is said to be frozen. `optview rebuild`, or `optview rollback` to another one, leads out of that.\n"
+             its state is `frozen`. `optview rebuild`, or `optview rollback` to another generation, ends that.\n"
         );
     }
     let mut text = match cut_over {
@@ -202,7 +204,7 @@ pub fn rebuilt(finished: &RebuildOutcome) -> String {
         );
     }
     if *unseen > 0 {
-        text += &format!(" Of {unseen} more records, what readers are not shown differs.");
+        text += &format!(" {unseen} more records differ in parts that readers do not see.");
     }
     if !losses.is_none() {
         let who = if *cut_over { "That had been accepted" } else { "Of what the live views show" };
@@ -218,11 +220,13 @@ pub fn rebuilt(finished: &RebuildOutcome) -> String {
         text += &format!(" The views were not compared: {why}.");
     }
     text.push('\n');
-    let row = |example: &Example| vec![example.id.clone(), example.how.clone(), example.fields.join(", ")];
-    text + &table(examples.iter().map(row).collect())
+    let rows = examples.iter();
+    text + &table(
+        rows.map(|Example { id, how, fields }| vec![id.clone(), how.clone(), fields.join(", ")]).collect(),
+    )
 }
 
-/// What was found in the records of a generation, where anything was.
+/// Describes the findings in the records of a generation; empty if there were none.
 fn found_text(found: &RebuildCounts) -> String {
     let counts = [
         (found.dead_letters, "could not be understood"),
@@ -233,13 +237,13 @@ fn found_text(found: &RebuildCounts) -> String {
     some.map(|(count, what)| format!("; {count} {what}")).collect()
 }
 
-pub fn rebuild_status(stands: &Value) -> String {
-    let generation = stands["generation"].as_str();
-    match (generation, stands["under_way"].as_bool()) {
+pub fn rebuild_status(status: &Value) -> String {
+    let generation = status["generation"].as_str();
+    match (generation, status["under_way"].as_bool()) {
         (None, _) => "No rebuild is under way, and none has ended since the process began.\n".to_owned(),
         (Some(generation), Some(true)) => {
-            let progress = &stands["progress"];
-            let found = serde_json::from_value(stands["found"].clone()).unwrap_or_default();
+            let progress = &status["progress"];
+            let found = serde_json::from_value(status["found"].clone()).unwrap_or_default();
             format!(
                 "Generation {generation} is under way: {}, {} of {} done{}{}.\n",
                 progress["phase"].as_str().unwrap_or("?"),
@@ -249,9 +253,9 @@ pub fn rebuild_status(stands: &Value) -> String {
                 progress["waiting_for"].as_str().map_or_else(String::new, |why| format!("; it waits: {why}"))
             )
         }
-        (Some(generation), _) => match serde_json::from_value(stands["finished"].clone()) {
-            Ok(finished) => rebuilt(&finished),
-            Err(_) => match stands["failed"].as_str() {
+        (Some(generation), _) => match serde_json::from_value(status["finished"].clone()) {
+            Ok(finished) => rebuild_outcome(&finished),
+            Err(_) => match status["failed"].as_str() {
                 Some(why) => format!("Generation {generation} was not made: {why}\n"),
                 None => format!("Generation {generation} waits: it goes on when `optview serve` starts.\n"),
             },
@@ -259,16 +263,17 @@ pub fn rebuild_status(stands: &Value) -> String {
     }
 }
 
-/// One that nobody waits for, unless it has ended by now.
-pub fn begun(told: &Value) -> String {
+/// Formats the answer to a rebuild that the command does not wait for. It may have ended already.
+pub fn detached_rebuild(answer: &Value) -> String {
     let not_yet =
         "It is under way: `optview rebuild --status` shows how far it is, `optview rebuild --abort` ends it.\n";
-    RebuildOutcome::deserialize(told).map_or_else(|_| not_yet.to_owned(), |finished| rebuilt(&finished))
+    RebuildOutcome::deserialize(answer).map_or_else(|_| not_yet.to_owned(), |finished| rebuild_outcome(&finished))
 }
 
-/// How it stands after it was aborted, or how it ended before that could be.
-pub fn aborted(told: &Value) -> String {
-    RebuildOutcome::deserialize(told).map_or_else(|_| rebuild_status(told), |finished| rebuilt(&finished))
+/// Formats the status of a rebuild after it was aborted, or its result if it ended before that.
+pub fn aborted_rebuild(answer: &Value) -> String {
+    RebuildOutcome::deserialize(answer)
+        .map_or_else(|_| rebuild_status(answer), |finished| rebuild_outcome(&finished))
 }
 
 pub fn generations(generations: &[Generation]) -> String {
@@ -288,9 +293,9 @@ pub fn generations(generations: &[Generation]) -> String {
             generation.format.map_or_else(unknown, |format| format.to_string()),
             generation.views.map_or_else(unknown, |views| views.to_string()),
             bytesize::ByteSize(generation.bytes).to_string(),
-            generation.created_at.as_deref().map_or_else(unknown, created),
+            generation.created_at.as_deref().map_or_else(unknown, creation_time),
             positions.unwrap_or_else(unknown),
-            missing(&generation.missing_history),
+            missing_history(&generation.missing_history),
             match (&generation.damage, &generation.holds_more) {
                 (Some(why), _) => format!("damaged: {why}"),
                 (None, Some(more)) => {
@@ -306,16 +311,16 @@ pub fn generations(generations: &[Generation]) -> String {
     table([head].into_iter().chain(generations.iter().map(row)).collect())
 }
 
-pub fn exported(summary: &Summary) -> String {
-    format!("Wrote {}, {}", summary.file.display(), held(summary))
+pub fn export_summary(summary: &SnapshotSummary) -> String {
+    format!("Wrote {}, {}", summary.file.display(), contents(summary))
 }
 
-pub fn imported(summary: &Summary) -> String {
-    format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), held(summary))
+pub fn import_summary(summary: &SnapshotSummary) -> String {
+    format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), contents(summary))
 }
 
-fn held(summary: &Summary) -> String {
-    let Summary { views, records, bytes, positions, .. } = summary;
+fn contents(summary: &SnapshotSummary) -> String {
+    let SnapshotSummary { views, records, bytes, positions, .. } = summary;
     let read: i64 = positions.iter().map(|at| at.next_offset).sum();
     format!(
         "{}: {} views, {} records, read up to {read} in {} partitions\n",
@@ -326,8 +331,8 @@ fn held(summary: &Summary) -> String {
     )
 }
 
-/// How many records a generation is built without, in how many partitions, and whether somebody has accepted that.
-fn missing(missing_history: &[MissingHistory]) -> String {
+/// Describes the missing history of a generation: the numbers of records and partitions, and whether it has been accepted.
+fn missing_history(missing_history: &[MissingHistory]) -> String {
     let records: i64 = missing_history.iter().map(|missing| missing.to - missing.from).sum();
     let is_accepted = missing_history.iter().all(|missing| missing.accepted_at.is_some());
     match (missing_history.len(), is_accepted) {
@@ -337,8 +342,8 @@ fn missing(missing_history: &[MissingHistory]) -> String {
     }
 }
 
-/// With how long ago that was.
-fn created(at: &str) -> String {
+/// Formats a time of creation together with its age.
+fn creation_time(at: &str) -> String {
     let age = chrono::DateTime::parse_from_rfc3339(at).ok().and_then(|at| {
         let seconds = chrono::Utc::now().signed_duration_since(at).num_seconds();
         Some(std::time::Duration::from_secs(u64::try_from(seconds).ok()?))
@@ -364,20 +369,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_waits_for_or_what_was_aborted_is_told_in_words() {
+    fn a_rebuild_that_nobody_waits_for_or_that_was_aborted_is_described() {
         let progress = json!({"phase": "building", "records_done": 0, "records_total": null});
-        assert!(begun(&progress).contains("`optview rebuild --status` shows how far it is"));
+        assert!(detached_rebuild(&progress).contains("`optview rebuild --status` shows how far it is"));
         let failed = json!({
             "generation": "000003", "under_way": false, "progress": null, "finished": null,
             "failed": "it was aborted; the live generation is as it was",
         });
-        let told = "Generation 000003 was not made: it was aborted; the live generation is as it was\n";
-        assert_eq!(aborted(&failed), told);
+        let expected = "Generation 000003 was not made: it was aborted; the live generation is as it was\n";
+        assert_eq!(aborted_rebuild(&failed), expected);
         let finished = json!({
             "phase": "done", "generation": "000003", "records": 2, "same": 1, "differing": 0, "only_old": 0, "only_new": 0,
             "unseen": 0, "examples": [], "cut_over": true, "kept_because": null,
         });
-        assert!(begun(&finished).starts_with("Generation 000003 is live."));
-        assert_eq!(aborted(&finished), begun(&finished));
+        assert!(detached_rebuild(&finished).starts_with("Generation 000003 is live."));
+        assert_eq!(aborted_rebuild(&finished), detached_rebuild(&finished));
     }
 }

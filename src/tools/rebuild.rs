@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::asking::CACHE_BYTES;
-use super::{Access, Outcome, Watch};
+use super::dispatch::CACHE_BYTES;
+use super::{ProgressCallback, ToolContext, ToolOutcome};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };
@@ -23,11 +23,11 @@ const TELL_EVERY: Duration = Duration::from_millis(500);
 const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
 pub fn build(
-    access: Access,
+    access: ToolContext,
     options: &RebuildOptions,
     detach: bool,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let is_asked = |plan: &Plan| plan.kind == RebuildKind::Build && plan.options == *options;
     let plan = || Plan::build(&access.data_dir, options.clone());
     let ticket = begin(&access, detach, is_asked, plan)?;
@@ -38,12 +38,12 @@ pub fn build(
 }
 
 pub fn go_back(
-    access: Access,
+    access: ToolContext,
     to: Option<u64>,
     keep: usize,
     detach: bool,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let is_asked = |plan: &Plan| plan.kind == RebuildKind::Rollback && to.is_none_or(|to| to == plan.generation);
     let plan = || {
         let plan = Plan::go_back(&access.data_dir, to, keep)?;
@@ -63,7 +63,7 @@ pub fn go_back(
 }
 
 /// Refuses a rollback before anything is begun, unless a rebuild is under way, which is the reason then.
-fn refuse_to_return(access: &Access, generation: u64) -> anyhow::Result<()> {
+fn refuse_to_return(access: &ToolContext, generation: u64) -> anyhow::Result<()> {
     let Some(engine) = access.engine.as_ref() else { return Ok(()) };
     if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
         return Ok(());
@@ -74,8 +74,8 @@ fn refuse_to_return(access: &Access, generation: u64) -> anyhow::Result<()> {
 }
 
 /// Shows an earlier generation as it was left.
-pub fn go_back_frozen(access: Access, to: Option<u64>) -> anyhow::Result<Outcome> {
-    let Access { data_dir, engine, reader, .. } = access;
+pub fn go_back_frozen(access: ToolContext, to: Option<u64>) -> anyhow::Result<ToolOutcome> {
+    let ToolContext { data_dir, engine, reader, .. } = access;
     // What it holds open could not be closed.
     drop(reader);
     let finished = match engine {
@@ -88,11 +88,11 @@ pub fn go_back_frozen(access: Access, to: Option<u64>) -> anyhow::Result<Outcome
 /// Builds a generation beside the live one only to compare the two, and removes it again: also where nobody waits for the
 /// result any more.
 pub fn replay(
-    access: Access,
+    access: ToolContext,
     max_rate: Option<f64>,
     examples: usize,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let plan = || Plan::scratch(&access.data_dir, max_rate, examples);
     let ticket = begin(&access, false, |_| false, plan)?;
     drop(access);
@@ -108,7 +108,7 @@ pub fn replay(
 }
 
 fn begin(
-    access: &Access,
+    access: &ToolContext,
     detach: bool,
     is_asked: impl Fn(&Plan) -> bool,
     plan: impl FnOnce() -> anyhow::Result<Plan>,
@@ -140,7 +140,7 @@ pub struct RebuildStatus {
     pub failed: Option<String>,
 }
 
-pub fn status(access: &Access) -> anyhow::Result<Outcome> {
+pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
     let ticket = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let stands = match ticket.as_ref().map(Ticket::look) {
         Some((progress, ended)) => RebuildStatus {
@@ -161,10 +161,10 @@ pub fn status(access: &Access) -> anyhow::Result<Outcome> {
             failed: None,
         },
     };
-    Outcome::new(&stands)
+    ToolOutcome::new(&stands)
 }
 
-pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+pub fn abort(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let Some(engine) = &access.engine else {
         return match plan_file::abandon(&access.data_dir)? {
             true => status(access),
@@ -187,14 +187,19 @@ pub fn abort(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> 
 }
 
 /// Waits for the end; with `detach` only until the plan is on the disk, or it is known why it will not be.
-fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+fn watched(
+    ticket: &Ticket,
+    data_dir: &Path,
+    detach: bool,
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     loop {
         let (progress, ended) = ticket.wait(if detach { PLANNED_EVERY } else { TELL_EVERY });
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
             None if detach && plan_file::is_written(data_dir, ticket.plan().generation) => {
-                return Outcome::new(&progress);
+                return ToolOutcome::new(&progress);
             }
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
@@ -206,7 +211,7 @@ fn watched(ticket: &Ticket, data_dir: &Path, detach: bool, watch: &mut Watch<'_>
 }
 
 /// A difference counts where that is what was asked for.
-fn outcome(finished: &RebuildOutcome) -> anyhow::Result<Outcome> {
+fn outcome(finished: &RebuildOutcome) -> anyhow::Result<ToolOutcome> {
     let problem_found = !finished.cut_over && finished.comparison.found_differences();
-    Ok(Outcome { problem_found, ..Outcome::new(finished)? })
+    Ok(ToolOutcome { problem_found, ..ToolOutcome::new(finished)? })
 }

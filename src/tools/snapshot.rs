@@ -1,28 +1,28 @@
-//! `optview snapshot`: a copy of the store in one file, and a store of such a file.
+//! The command `optview snapshot`: it copies a store into one file, and makes a store from such a file.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Access, Outcome, Watch, print};
+use super::{ProgressCallback, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
 use crate::config::SnapshotConfig;
 use crate::output;
-use crate::progress::{Progress, Shown};
-use crate::snapshot::{self, Exported, Room};
+use crate::progress::{Progress, ProgressDisplay};
+use crate::snapshot::{self, DiskReserve, ExportRequest};
 use crate::store;
 
-/// `optview snapshot export`, where the store is.
+/// Runs the export in the process that has the store open.
 pub fn export(
-    access: &Access,
+    access: &ToolContext,
     file: &Path,
     replace: bool,
-    room: Room,
-    watch: &mut Watch<'_>,
-) -> anyhow::Result<Outcome> {
+    room: DiskReserve,
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
-    let exported = Exported {
+    let exported = ExportRequest {
         reader,
         generation: format!("{:06}", access.generation.unwrap_or_default()),
         topic: &|topic| access.topics.get(topic).to_owned(),
@@ -32,24 +32,24 @@ pub fn export(
     };
     let summary =
         snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
-    Outcome::new(&summary?)
+    ToolOutcome::new(&summary?)
 }
 
-/// `optview snapshot import`
+/// Runs `optview snapshot import`.
 pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::lock_data_dir(data_dir)?;
-    let mut shown = Shown::new(false);
-    let room = Room { floor: config.min_free_disk_bytes };
+    let mut display = ProgressDisplay::new(false);
+    let room = DiskReserve { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
-        shown.show(&Progress::new(phase, done, Some(total)));
+        display.show(&Progress::new(phase, done, Some(total)));
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    shown.finish();
+    display.finish();
     let summary = summary?;
     match config.tool.json {
         true => output::print_json(&serde_json::to_string(&summary)?)?,
-        false => output::print(&print::imported(&summary))?,
+        false => output::print(&print::import_summary(&summary))?,
     }
     Ok(Ended::Done)
 }

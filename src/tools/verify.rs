@@ -1,59 +1,62 @@
-//! `optview verify`: proves the store, live or not; with `--against-log` also by building all of it anew from the topics,
-//! beside it, and comparing the two at the same positions. One report of both.
+//! The command `optview verify`: it checks a store, served or not. With `--against-log` it also builds the store anew from the
+//! topics, beside the old one, and compares the two at the same positions. There is one report of both.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::commands::{Needs, ask, show};
+use super::commands::{ToolRequirements, perform_with_progress, show};
 use super::rebuild::RebuildStatus;
-use super::{Access, Outcome, Tool, Watch, print};
+use super::{ProgressCallback, Tool, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
 use crate::config::VerifyConfig;
 use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
 use crate::progress::Progress;
-use crate::store::verify::{self, NAMED, Problem, Settings, Verified};
+use crate::store::verify::{self, NAMED, Problem, VerifyReport, VerifySettings};
 
-/// What was found, by the store's own checks and by the topics.
+/// The report of `verify --against-log`: the store's own checks, and the comparison with the topics.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct LogVerifyReport {
     #[serde(flatten)]
-    pub verified: Verified,
-    pub against_log: AgainstLog,
+    pub verified: VerifyReport,
+    pub against_log: LogComparison,
 }
 
-/// What the topics say of the store.
+/// The comparison of a store with one that was built from the topics.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct AgainstLog {
-    /// That were read from the topics.
+pub struct LogComparison {
+    /// Number of records that were read from the topics.
     pub records_replayed: u64,
     pub same: u64,
     pub differing: u64,
     pub only_old: u64,
     pub only_new: u64,
     pub unseen: u64,
-    /// Why nothing could be compared, where it could not.
+    /// The reason for which nothing could be compared, if so.
     pub failed: Option<String>,
 }
 
-/// `optview verify`
+/// Runs `optview verify`.
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
-    let needs = Needs { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
+    let needs =
+        ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
     if !against_log {
-        return show(tool, &Tool::Verify, needs, print::verified);
+        return show(tool, &Tool::Verify, needs, print::verify_report);
     }
     refuse_second(config, needs)?;
-    let verified: Verified = serde_json::from_str(ask(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
+    let verified: VerifyReport =
+        serde_json::from_str(perform_with_progress(tool, &Tool::Verify, needs, tool.json)?.json.get())?;
     let replayed = match verified.unreadable {
         0 => {
             let replay = Tool::Replay { max_rate: *max_rate, examples: NAMED };
-            ask(tool, &replay, needs, tool.json).and_then(|outcome| Ok(serde_json::from_str(outcome.json.get())?))
+            perform_with_progress(tool, &replay, needs, tool.json)
+                .and_then(|outcome| Ok(serde_json::from_str(outcome.json.get())?))
         }
-        // What keeps a store up to date moves aside what it cannot read, and nothing is to be changed here.
+        // The engine moves a store aside that it cannot read, and `verify` must not change anything.
         _ => Err(anyhow!("what cannot be read cannot be compared")),
     };
     if stop.load(Ordering::Acquire)
@@ -61,15 +64,20 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     {
         return Err(why);
     }
-    tell(&Report::new(verified, replayed), tool.json)
+    print_report(&LogVerifyReport::new(verified, replayed), tool.json)
 }
 
-/// Before anything is looked at for long.
-fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> {
-    // Where the topics begin and end is asked for by the checks themselves.
-    let stands = ask(&config.tool, &Tool::RebuildStatus, Needs { kafka: None, ..needs }, false)?;
-    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(stands.json.get())?;
-    // One that has not ended is under way, or waits for the next start.
+/// Refuses to begin while another rebuild is under way. This comes first, since the checks take long.
+fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::Result<()> {
+    // The cluster is not needed for this question: the checks ask it for the topics' bounds themselves.
+    let status = perform_with_progress(
+        &config.tool,
+        &Tool::RebuildStatus,
+        ToolRequirements { kafka: None, ..needs },
+        false,
+    )?;
+    let RebuildStatus { generation, finished, failed, .. } = serde_json::from_str(status.json.get())?;
+    // A rebuild that has not ended is under way, or waits for the next start.
     if let (Some(generation), None, None) = (generation, finished, failed) {
         bail!(
             "generation {generation} is being made already, by a rebuild or by another `verify --against-log`, and one \
@@ -79,10 +87,10 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
+fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Ended> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
-        false => output::print(&print::report(report))?,
+        false => output::print(&print::log_verify_report(report))?,
     }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
@@ -91,13 +99,16 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
     }
 }
 
-impl Report {
-    fn new(mut verified: Verified, replayed: anyhow::Result<RebuildOutcome>) -> Report {
+impl LogVerifyReport {
+    fn new(mut verified: VerifyReport, replayed: anyhow::Result<RebuildOutcome>) -> LogVerifyReport {
         let RebuildOutcome { records, comparison, .. } = match replayed {
             Ok(finished) => finished,
             Err(why) => {
                 let failed = Some(format!("{why:#}"));
-                return Report { verified, against_log: AgainstLog { failed, ..AgainstLog::default() } };
+                return LogVerifyReport {
+                    verified,
+                    against_log: LogComparison { failed, ..LogComparison::default() },
+                };
             }
         };
         let Comparison { same, differing, only_old, only_new, unseen, examples, losses: _ } = comparison;
@@ -105,8 +116,8 @@ impl Report {
         let left = NAMED.saturating_sub(verified.problems.len());
         verified.problems.extend(examples.into_iter().map(problem).take(left));
         let against_log =
-            AgainstLog { records_replayed: records, same, differing, only_old, only_new, unseen, failed: None };
-        Report { verified, against_log }
+            LogComparison { records_replayed: records, same, differing, only_old, only_new, unseen, failed: None };
+        LogVerifyReport { verified, against_log }
     }
 }
 
@@ -115,21 +126,21 @@ fn problem(example: Example) -> Problem {
     let (of, problem) = match how.as_str() {
         "only_old" => ("view", "the topics do not give it"),
         "only_new" => ("view", "the topics give it, and it is not shown"),
-        "unseen" => ("record", "what readers are shown is what the topics give, the rest is not"),
+        "unseen" => ("record", "readers see what the topics give, but other parts differ"),
         _ => ("view", "the topics give another"),
     };
     let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
     Problem { of: of.to_owned(), which: id, problem: format!("{problem}{fields}") }
 }
 
-/// The store's own checks, where it is.
-pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcome> {
+/// Runs the store's own checks in the process that has it open.
+pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let reader = match &access.reader {
-        // Where it is frozen, nothing in it can be held against its registers.
+        // The views of a frozen store cannot be compared with its registers, which this version cannot decode.
         Ok(reader) => reader.check_format().map(|()| reader)?,
-        Err(error) => return outcome(&verify::unopened(error)),
+        Err(error) => return outcome(&verify::report_unopenable(error)),
     };
-    let settings = Settings {
+    let settings = VerifySettings {
         gently: access.is_served,
         bounds: &access.bounds,
         watch: &mut |phase, records_done, records_total| watch(Progress::new(phase, records_done, records_total)),
@@ -140,6 +151,6 @@ pub fn of_store(access: &Access, watch: &mut Watch<'_>) -> anyhow::Result<Outcom
     }
 }
 
-fn outcome(verified: &Verified) -> anyhow::Result<Outcome> {
-    Ok(Outcome { problem_found: verified.problems_found > 0, ..Outcome::new(verified)? })
+fn outcome(verified: &VerifyReport) -> anyhow::Result<ToolOutcome> {
+    Ok(ToolOutcome { problem_found: verified.problems_found > 0, ..ToolOutcome::new(verified)? })
 }

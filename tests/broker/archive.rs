@@ -1,4 +1,4 @@
-//! What is archived of real topics is what they hold, and it comes back the same on others.
+//! An archive of real topics contains what they hold, and restores the same records on other topics.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::process::Output;
 
 use optview::domain::{OwnedRecord, Position, Topic};
 use optview::source::TopicNames;
-use optview::source::archive::{Manifest, Reader};
+use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::admin;
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
 use serde_json::Value;
 
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job};
 use crate::rig::{Rig, wait_until};
 use crate::transactions::{transaction, transactional};
@@ -62,9 +62,9 @@ fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &
     let directory = archive(rig, "archive");
     let refused = rig.optview(&["archive", "export", text(&directory), "--min-free-disk", "900PiB"]).output();
     let refused = refused.expect("a program to run");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("too little room on the disk") && said.contains("--min-free-disk"), "{said}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("too little room on the disk") && stderr.contains("--min-free-disk"), "{stderr}");
     assert!(!directory.exists(), "nothing was begun");
 
     let free = optview::disk::free_bytes(rig.directory.path()).expect("a disk");
@@ -76,8 +76,8 @@ fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &
     let file = std::fs::File::create(&others).expect("a file");
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).expect("room for it");
     assert_eq!(export.wait().code(), Some(1));
-    let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
-    assert!(said.contains("run it again when there is room"), "{said}");
+    let stderr = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("the file of stderr");
+    assert!(stderr.contains("run it again when there is room"), "{stderr}");
     std::fs::remove_file(others).expect("a file");
     rig.run(&["load", "--optimizations", "50", "--seed", "2"]);
     rig.run(&["archive", "export", text(&directory)]);
@@ -98,7 +98,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     assert_eq!(again["records"], 0);
     check_is_whole(rig, &directory, there);
 
-    // They hold records already, and these are the archive's own: all is done.
+    // The topics hold the archive's own records already, so nothing is left to do.
     let own = json(&rig.run(&["archive", "import", text(&directory), "--json"]));
     assert_eq!((own["records"].as_i64(), own["records_before"].as_i64()), (Some(0), Some(there)));
 
@@ -109,7 +109,7 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     };
     let imported = json(&other.run(&["archive", "import", text(&directory), "--json"]));
     assert_eq!((imported["records"].as_i64(), imported["records_before"].as_i64()), (Some(there), Some(0)));
-    // Nothing was removed here, so that even the offsets are the same.
+    // No record was removed here, so that even the offsets are equal.
     assert_eq!(consumed(&other), by_partition(&directory));
 
     put(&other, &[created("of-others").to(0)]);
@@ -119,9 +119,9 @@ fn what_is_archived_and_imported_is_what_was_there_to_the_byte(rig: &Rig) {
     assert!(error.contains("nothing was written") && error.contains("/0: holds"), "{error}");
 }
 
-/// Records as no event is: null, empty, no text, headers.
+/// Puts records that no event looks like: null, empty, not text, with headers.
 fn odd(rig: &Rig) {
-    let odd = |key: Option<&[u8]>, value: Option<&[u8]>| Put {
+    let odd = |key: Option<&[u8]>, value: Option<&[u8]>| PutRecord {
         topic: Topic::Jobs,
         partition: Some(2),
         key: key.map(<[u8]>::to_vec),
@@ -134,7 +134,7 @@ fn odd(rig: &Rig) {
             odd(None, None),
             odd(Some(b""), Some(b"")),
             odd(Some(b"\xff\xfe"), Some(b"\x00\x80")),
-            Put { content_type: None, ..odd(Some("ключ".as_bytes()), Some(b"{\"a\":\n\"\\u0000\"}")) },
+            PutRecord { content_type: None, ..odd(Some("ключ".as_bytes()), Some(b"{\"a\":\n\"\\u0000\"}")) },
         ],
     );
 }
@@ -149,7 +149,7 @@ fn an_import_of_an_archive_that_was_killed_goes_on_without_doubles(rig: &Rig) {
         directory: tempfile::tempdir().expect("a directory"),
     };
     other.create_topics(2);
-    // So small that it takes a while.
+    // The queue is so small that the import takes a while.
     let slow = ["--kafka-property", "queue.buffering.max.messages=20", "--kafka-property", "linger.ms=0"];
     let import = ["archive", "import", text(&directory), "--json"];
     for round in 1..=3 {
@@ -163,7 +163,7 @@ fn an_import_of_an_archive_that_was_killed_goes_on_without_doubles(rig: &Rig) {
     let before = imported["records_before"].as_u64().expect("a number");
     assert!(before > 4500 && before < there, "{before} of {there}");
     assert_eq!(imported["problems"], Value::Array(Vec::new()));
-    // Nothing was removed here, so that even the offsets are the same.
+    // No record was removed here, so that even the offsets are equal.
     assert_eq!(consumed(&other), by_partition(&directory));
 }
 
@@ -186,13 +186,13 @@ fn an_archive_that_follows_misses_nothing_through_kills_and_stops(rig: &Rig) {
 fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
-    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
+    let all = |records: &[PutRecord], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[job("a", "failed", 2)], false);
     let directory = archive(rig, "archive");
     let export = || json(&rig.run(&["archive", "export", text(&directory), "--json"]));
     assert_eq!(export()["records"], 2, "what was aborted never happened");
-    // All that was there goes, with the markers at its end: nothing of it was missed.
+    // All records are removed together with the markers at the end. The archive misses none of them.
     delete_records(rig, Topic::Jobs, 0, rig.end(Topic::Jobs));
     all(&[job("a", "processing", 3)], true);
     assert_eq!(export()["records"], 1);
@@ -202,7 +202,7 @@ fn transactions_leave_holes_that_an_archive_does_not_miss(rig: &Rig) {
 
 fn history_that_went_before_it_was_archived_is_named(rig: &Rig) {
     rig.create_topics(1);
-    let events: Vec<Put> = (1..=10).map(|sequence| job("a", "processing", sequence)).collect();
+    let events: Vec<PutRecord> = (1..=10).map(|sequence| job("a", "processing", sequence)).collect();
     put(rig, &events[..4]);
     put(rig, &[created("a")]);
     let directory = archive(rig, "archive");
@@ -225,7 +225,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     let directory = archive(rig, "archive");
     rig.run(&["archive", "export", text(&directory)]);
     delete_topic(rig, Topic::Jobs);
-    // It cannot be made while the old one is still being removed.
+    // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
     let refused = || {
         let output = rig.optview(&["archive", "export", text(&directory)]).output().expect("a program to run");
@@ -234,7 +234,7 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     };
     let error = refused();
     assert!(error.contains("had the id ") && error.contains("created again"), "{error}");
-    // An archive of a version that did not know ids is compared as well as can be.
+    // An archive of a version that did not know ids is compared as well as possible.
     let path = directory.join("MANIFEST.json");
     let manifest = std::fs::read(&path).expect("a manifest");
     let mut without: Value = serde_json::from_slice(&manifest).expect("JSON");
@@ -243,16 +243,16 @@ fn a_topic_that_was_created_again_is_not_taken_for_the_archived_one(rig: &Rig) {
     }
     std::fs::write(&path, without.to_string()).expect("a manifest");
     let error = refused();
-    assert!(error.contains("/0: 2 is to be read next, but the topic ends at 0"), "{error}");
+    assert!(error.contains("/0: it was read up to 2, and ends at 0 now"), "{error}");
     std::fs::write(&path, without.to_string()).expect("a manifest");
-    let others: Vec<Put> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=5).map(|sequence| job("b", "processing", sequence)).collect();
     put(rig, &others);
     let error = refused();
-    assert!(error.contains("/0: the record at 1 is not the one that was archived"), "{error}");
+    assert!(error.contains("/0: the record at 1 is not the one that was read there before"), "{error}");
     assert_eq!(Manifest::read(&directory).expect("a manifest").records(), 2);
 }
 
-/// Everything that the topics hold is there, once, in order, as a consumer gets it.
+/// Checks that the archive has every record of the topics once and in order, as a consumer gets it.
 fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
     let verified = json(&rig.run(&["archive", "verify", text(directory), "--json"]));
     assert_eq!(verified["problems"], Value::Array(Vec::new()));
@@ -260,7 +260,7 @@ fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
     assert_eq!(by_partition(directory), consumed(rig));
 }
 
-/// What the topics hold, read with nothing of optview's.
+/// Reads the topics with none of optview's code.
 fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for topic in Topic::ALL {
@@ -287,7 +287,7 @@ fn record(topic: Topic, message: &OwnedMessage) -> OwnedRecord {
 fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
     let manifest = Manifest::read(directory).expect("a manifest");
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for record in Reader::new(directory, &manifest) {
+    for record in ArchiveReader::new(directory, &manifest) {
         let record = record.expect("a record");
         partitions.entry((record.position.topic, record.position.partition)).or_default().push(record);
     }
@@ -308,7 +308,7 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 
-/// The last line.
+/// Parses the last line of the output.
 fn json(output: &Output) -> Value {
     let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
     serde_json::from_slice(last).expect("JSON")

@@ -1,4 +1,4 @@
-//! What the other tests take for granted of a broker that is killed.
+//! The behaviour of a killed broker that the other tests take for granted.
 
 use optview::domain::Topic;
 

@@ -1,5 +1,5 @@
-//! What an operator and other people's producers do to the topics: records of any bytes, topics deleted, records
-//! deleted, partitions added.
+//! Actions of an operator and of other producers on the topics: records of any bytes, deleted topics, deleted
+//! records, added partitions.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,37 +18,38 @@ use crate::rig::{DEADLINE, Rig, wait_until};
 
 /// A record as any producer may write it.
 #[derive(Clone, Debug)]
-pub struct Put {
+pub struct PutRecord {
     pub topic: Topic,
-    /// `None`: where the key says.
+    /// The partition; `None` for the one that the key selects.
     pub partition: Option<i32>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub content_type: Option<&'static str>,
 }
 
-impl Put {
-    pub fn new(topic: Topic, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Put {
-        Put { topic, partition: None, key: Some(key.into()), value: Some(value.into()), content_type: None }
+impl PutRecord {
+    pub fn new(topic: Topic, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> PutRecord {
+        PutRecord { topic, partition: None, key: Some(key.into()), value: Some(value.into()), content_type: None }
     }
 
-    pub fn to(self, partition: i32) -> Put {
-        Put { partition: Some(partition), ..self }
+    pub fn to(self, partition: i32) -> PutRecord {
+        PutRecord { partition: Some(partition), ..self }
     }
 }
 
-/// Puts records on the topics, and waits until they are there.
-pub fn put(rig: &Rig, records: &[Put]) {
+/// Puts records on the topics, and waits until they are delivered.
+pub fn put(rig: &Rig, records: &[PutRecord]) {
     let mut config = rig.settings.client_config();
     config.set("linger.ms", "5").set("message.timeout.ms", "60000");
-    let producer: BaseProducer<Delivered> = config.create_with_context(Delivered::default()).expect("a producer");
+    let producer: BaseProducer<DeliveryCount> =
+        config.create_with_context(DeliveryCount::default()).expect("a producer");
     records.iter().for_each(|record| send(rig, &producer, record));
     producer.flush(DEADLINE).expect("records that are delivered");
     assert_eq!(producer.context().0.load(Ordering::Relaxed), records.len(), "records that are delivered");
 }
 
-/// Waits where the queue is full.
-pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseProducer<C>, record: &Put) {
+/// Sends a record. Waits while the queue is full.
+pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseProducer<C>, record: &PutRecord) {
     let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(rig.settings.topics.get(record.topic));
     message.partition = record.partition;
     message.key = record.key.as_deref();
@@ -63,13 +64,13 @@ pub fn send<C: ProducerContext<DeliveryOpaque = ()>>(rig: &Rig, producer: &BaseP
     }
 }
 
-/// Counts the records that arrived.
+/// Counts the delivered records.
 #[derive(Default)]
-struct Delivered(AtomicUsize);
+struct DeliveryCount(AtomicUsize);
 
-impl ClientContext for Delivered {}
+impl ClientContext for DeliveryCount {}
 
-impl ProducerContext for Delivered {
+impl ProducerContext for DeliveryCount {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -77,14 +78,14 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// One of the three, where a test must not have them all.
+/// Creates one of the three topics, for a test that must not have all of them.
 pub fn create_topic(rig: &Rig, topic: Topic, partitions: i32) {
     let wanted = NewTopic::new(rig.settings.topics.get(topic), partitions, TopicReplication::Fixed(-1));
     let answers = block_on(client(rig).create_topics(&[wanted], &options())).expect("an answer");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
-/// Removes a topic, and waits until the cluster no longer tells of it.
+/// Removes a topic, and waits until the cluster no longer lists it.
 pub fn delete_topic(rig: &Rig, topic: Topic) {
     let name = rig.settings.topics.get(topic);
     let admin = client(rig);
@@ -96,7 +97,7 @@ pub fn delete_topic(rig: &Rig, topic: Topic) {
     });
 }
 
-/// Gives a topic more partitions: so many in all.
+/// Increases a topic's number of partitions to `in_all`.
 pub fn add_partitions(rig: &Rig, topic: Topic, in_all: usize) {
     let wanted = NewPartitions::new(rig.settings.topics.get(topic), in_all);
     let answers = block_on(client(rig).create_partitions(&[wanted], &options())).expect("an answer");
@@ -105,7 +106,7 @@ pub fn add_partitions(rig: &Rig, topic: Topic, in_all: usize) {
     wait_until("the new partitions have leaders", there);
 }
 
-/// As retention does: what lies below `offset` is gone.
+/// Deletes the records below `offset`, as retention does.
 pub fn delete_records(rig: &Rig, topic: Topic, partition: i32, offset: i64) {
     let mut below = TopicPartitionList::new();
     let name = rig.settings.topics.get(topic);
@@ -122,7 +123,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE))
 }
 
-/// The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+/// Waits for an answer. It comes on a thread of rdkafka's own, so that a bare runtime is enough.
 fn block_on<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(answer)
 }

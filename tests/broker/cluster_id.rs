@@ -1,4 +1,5 @@
-//! A store is not fed from another cluster than it was built from, though the topics there are called the same.
+//! A store never reads another cluster than the one it was built from, even if the topics there have the same
+//! names.
 
 use crate::cluster::put;
 use crate::events::{completed, created, job, wait_for_status};
@@ -23,7 +24,7 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
     assert_eq!(run(rig, &["snapshot", "export", file]).code, Some(0));
     assert!(server.stop().0.success());
 
-    // As many records, and more, of the same topics.
+    // The other cluster has as many records of the same topics, and more.
     let other = Kafka::start();
     let elsewhere = Rig::of(&other, rig);
     elsewhere.create_topics(1);
@@ -33,17 +34,19 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
 
     let check = |server: &Server| {
         let report = server.wait_for("refused", |report| report.state == "stalled");
-        let why = report.last_error.expect("it is said");
+        let why = report.last_error.expect("an error");
         for part in ["was built from the Kafka cluster ", "the brokers are of the cluster ", "--data-dir"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
         assert_eq!(report.partitions.len(), 0, "none is read");
-        // Whether there is one is not known while nothing is read.
+        // A store that reads nothing cannot know whether the optimization exists.
         assert_eq!(server.get("/optimizations/x").status, 503);
         assert_eq!(server.get("/optimizations/a").body["status"], "queued", "what there is is shown");
-        assert!(server.get_admin("/readyz").body["message"].as_str().is_some_and(|said| said.contains(&why)));
+        assert!(
+            server.get_admin("/readyz").body["message"].as_str().is_some_and(|message| message.contains(&why))
+        );
     };
-    // It comes when the store is open already.
+    // The broker becomes reachable after the store is open.
     let server = Server::start(rig, &["--brokers", address]);
     server.wait_for("no answer", |report| report.last_error.is_some());
     other.restart();
@@ -56,7 +59,7 @@ fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig:
         let refused = run(rig, &[tool, "--brokers", address]);
         assert!(refused.code == Some(1) && refused.error.contains("brokers are of the cluster"), "{refused:?}");
     }
-    // A snapshot remembers it.
+    // A snapshot contains the cluster's id.
     let replica = rig.directory.path().join("replica");
     let replica = replica.to_str().expect("text");
     let server = Server::start(rig, &["--brokers", address, "--data-dir", replica, "--from-snapshot", file]);

@@ -1,4 +1,4 @@
-//! What a process has taken of the processors. Of Linux's `/proc`.
+//! The processor time of a process, from Linux's `/proc`.
 
 use std::path::Path;
 

@@ -13,8 +13,8 @@ use optview::synthetic::{History, HistorySettings};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::shown::Shown;
 use crate::support::{MapStore, OwnedRecord};
+use crate::visible_views::VisibleViews;
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[Test {
@@ -24,7 +24,7 @@ pub const TESTS: &[Test] = &[Test {
 }];
 
 const KILLS: usize = 30;
-/// How many records a second flow in.
+/// Number of records a second that flow in.
 const RATE: usize = 3000;
 
 fn thirty_kills_at_random_moments_change_nothing(rig: &Rig) {
@@ -54,7 +54,7 @@ fn thirty_kills_at_random_moments_change_nothing(rig: &Rig) {
     let ids: std::collections::BTreeSet<&str> =
         events.iter().filter(|event| event.body.topic() == Topic::Optimizations).map(key).collect();
     assert_eq!(ids.len(), 3000);
-    let shown = Shown::of(&server);
+    let shown = VisibleViews::of(&server);
     for id in ids {
         shown.check(id, folded.response(id));
     }

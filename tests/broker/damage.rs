@@ -1,5 +1,5 @@
-//! A store that is damaged, or begun anew, while retention is at work. What the topics no longer have is missing in the views,
-//! and that is said until somebody accepts it.
+//! A store that is damaged, or begun anew, while retention is at work. Records that the topics no longer have are missing in the
+//! views, and that is reported until somebody accepts it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
-use crate::cluster::{Put, delete_records, put};
+use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
@@ -53,12 +53,12 @@ fn result(rig: &Rig, arguments: &[&str]) -> Value {
 
 fn put_views(rig: &Rig) {
     rig.create_topics(1);
-    let views: Vec<Put> = (0..VIEWS).map(|number| created(&format!("o{number}"))).collect();
+    let views: Vec<PutRecord> = (0..VIEWS).map(|number| created(&format!("o{number}"))).collect();
     put(rig, &views);
     put(rig, &[job("o999", "pending", 1), job("o999", "processing", 2)]);
 }
 
-/// As retention does: all but the last are gone.
+/// Removes all records but the last, as retention does.
 fn remove_the_first(rig: &Rig) {
     delete_records(rig, Topic::Optimizations, 0, VIEWS - LEFT);
 }
@@ -70,7 +70,7 @@ fn read_all_and_stop(rig: &Rig) {
     assert!(server.stop().0.success());
 }
 
-/// It is live, has what is left, and says on every way that this is not all.
+/// Checks that the instance is live, shows the views that are left, and reports everywhere that they are not complete.
 fn check_incomplete(rig: &Rig, server: &Server) {
     let topic = rig.settings.topics.get(Topic::Optimizations);
     let report = server.wait_for("live, and something missing", |report| {
@@ -111,7 +111,7 @@ fn check_whole(server: &Server) {
     });
 }
 
-/// What `generations` says that the live one is built without.
+/// Returns the missing history of the live generation from `generations`.
 fn missing_of_live(rig: &Rig) -> Vec<Value> {
     let generations = result(rig, &["generations"]);
     let live = generations.as_array().expect("a list").iter().find(|listed| listed["live"] == true);

@@ -7,7 +7,7 @@ impl Dice {
         Dice(seed)
     }
 
-    /// Less than `limit`, which must not be 0.
+    /// Returns a number less than `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }

@@ -1,4 +1,5 @@
-//! A partition's end is a position, whatever its last offsets are: markers of transactions may go, and nothing is lost.
+//! A partition's end is a position, whatever its last offsets are: transaction markers may be removed, and nothing
+//! is lost.
 
 use std::process::Output;
 
@@ -26,8 +27,8 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// The optimizations end in a commit's marker, the jobs in an aborted record and its marker; of the runs, nothing was ever
-/// committed.
+/// Puts records so that the optimizations end in a commit's marker, the jobs in an aborted record and its marker,
+/// and the runs have never had a committed record.
 fn put_ends(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
@@ -47,7 +48,7 @@ fn a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_i
     let arguments = ["--group-id", group.as_str()];
     let server = Server::start(rig, &arguments);
     server.wait_until_all_is_kept(rig).check();
-    // Lag tools see none: what the group has told is the end.
+    // Lag tools see no lag: the group's published offset is the end.
     for topic in Topic::ALL {
         let end = rig.end(topic);
         wait_until("the group's offset is the end", || (published(rig, &group, topic) == Some(end)).then_some(()));
@@ -79,7 +80,7 @@ fn an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_re
     let directory = directory.to_str().expect("text");
     let export = || rig.optview(&["archive", "export", directory]).output().expect("a program to run");
     check(&export());
-    // Nothing has come, and that is listed, too.
+    // No record has come, and the archive lists that too.
     check(&export());
     remove_all(rig);
     check(&export());

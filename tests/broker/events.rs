@@ -1,13 +1,13 @@
-//! Events written by hand, for tests that need a few.
+//! Hand-written events for tests that need a few.
 
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
-use crate::cluster::Put;
+use crate::cluster::PutRecord;
 use crate::server::Server;
 
-/// An optimization that links the job `j-ID`.
-pub fn created(id: &str) -> Put {
+/// Returns the creation of an optimization that links the job `j-ID`.
+pub fn created(id: &str) -> PutRecord {
     let created = json!({
         "organizationId": "org-1", "projectId": "prj-1", "name": "Fast charge", "kind": "optimize",
         "objectives": {"Fast charge": {"weight": 1}}, "jobId": format!("j-{id}"),
@@ -15,45 +15,45 @@ pub fn created(id: &str) -> Put {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "created": created}), 1)
 }
 
-pub fn renamed(id: &str, name: &str, sequence: u64) -> Put {
+pub fn renamed(id: &str, name: &str, sequence: u64) -> PutRecord {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "detailsChanged": {"name": name}}), sequence)
 }
 
-pub fn deleted(id: &str) -> Put {
+pub fn deleted(id: &str) -> PutRecord {
     of(Topic::Optimizations, id, json!({"optimizationId": id, "deleted": {}}), 9)
 }
 
-/// The job `j-ID` became this: `pending`, `processing`, ...
-pub fn job(id: &str, became: &str, sequence: u64) -> Put {
+/// Returns the event by which the job `j-ID` becomes `pending`, `processing`, ...
+pub fn job(id: &str, became: &str, sequence: u64) -> PutRecord {
     job_with(id, became, json!({}), sequence)
 }
 
-pub fn completed(id: &str, sequence: u64) -> Put {
+pub fn completed(id: &str, sequence: u64) -> PutRecord {
     job_with(id, "completed", json!({"metrics": {"Charge time [s]": 2874.918273}}), sequence)
 }
 
-pub fn failed(id: &str, sequence: u64) -> Put {
+pub fn failed(id: &str, sequence: u64) -> PutRecord {
     let outcome = json!({"error": "solver did not converge", "errorCode": "SOLVER_ERROR"});
     job_with(id, "failed", outcome, sequence)
 }
 
-fn job_with(id: &str, became: &str, outcome: Value, sequence: u64) -> Put {
+fn job_with(id: &str, became: &str, outcome: Value, sequence: u64) -> PutRecord {
     let job_id = format!("j-{id}");
     of(Topic::Jobs, &job_id, json!({"jobId": job_id, became: outcome}), sequence)
 }
 
-pub fn run_started(id: &str, run_index: u32) -> Put {
+pub fn run_started(id: &str, run_index: u32) -> PutRecord {
     let job_id = format!("j-{id}");
     let message = json!({"jobId": job_id.clone(), "runIndex": run_index, "started": {}});
     of(Topic::MultistartRuns, &job_id, message, 1 + u64::from(run_index))
 }
 
-fn of(topic: Topic, key: &str, mut message: Value, sequence: u64) -> Put {
+fn of(topic: Topic, key: &str, mut message: Value, sequence: u64) -> PutRecord {
     let event_id = format!("{topic}-{key}-{sequence}");
     message["metadata"] = json!({
         "eventId": event_id, "occurredAt": "2026-03-01T09:00:00Z", "sequence": sequence,
     });
-    Put::new(topic, key, serde_json::to_vec(&message).expect("JSON"))
+    PutRecord::new(topic, key, serde_json::to_vec(&message).expect("JSON"))
 }
 
 /// Waits until readers see this status.

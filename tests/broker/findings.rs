@@ -1,10 +1,10 @@
-//! What the records say of their producers, as an operator meets it: events that lose, deletions without effect, and topics
+//! Findings in the records about their producers, as operators meet them: events that lose, deletions without effect, and topics
 //! that are swapped.
 
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
-use crate::cluster::{Put, put};
+use crate::cluster::{PutRecord, put};
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
@@ -24,17 +24,17 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// The job `j-a` was completed later, by a producer that gives no sequence.
-fn completed_without_a_sequence() -> Put {
+fn completed_without_a_sequence() -> PutRecord {
     let message = json!({
         "metadata": {"eventId": "late", "occurredAt": "2026-03-01T09:00:05Z"}, "jobId": "j-a", "completed": {},
     });
-    Put::new(Topic::Jobs, "j-a", serde_json::to_vec(&message).expect("JSON"))
+    PutRecord::new(Topic::Jobs, "j-a", serde_json::to_vec(&message).expect("JSON"))
 }
 
 fn events_that_lose_and_deletions_without_effect_are_told_where_operators_look(rig: &Rig) {
     rig.create_topics(1);
     put(rig, &[created("a"), job("a", "pending", 1), completed_without_a_sequence()]);
-    let quoted = Put { value: None, ..Put::new(Topic::Optimizations, "\"a\"", "") };
+    let quoted = PutRecord { value: None, ..PutRecord::new(Topic::Optimizations, "\"a\"", "") };
     put(rig, &[quoted]);
     let server = Server::start(rig, &[]);
     wait_for_status(&server, "a", "queued");

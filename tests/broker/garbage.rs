@@ -1,4 +1,4 @@
-//! What nobody can understand is kept and counted, and everything else goes on.
+//! Records that cannot be decoded are kept and counted, and all others are processed.
 
 use optview::codec::encode::{encode, key};
 use optview::codec::{self, Encoding};
@@ -6,11 +6,11 @@ use optview::domain::record::Header;
 use optview::domain::{Event, Position, Record, Topic};
 use optview::synthetic::{History, HistorySettings};
 
-use crate::cluster::{Put, put};
+use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::shown::Shown;
+use crate::visible_views::VisibleViews;
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[Test {
@@ -28,14 +28,14 @@ fn a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters(rig
     let events: Vec<Event<'static>> = history.by_ref().collect();
     assert!(events.len() > GOOD, "{}", events.len());
     let mut dice = Dice::new(7);
-    let mut records: Vec<Put> = events.iter().map(|event| good(event, &mut dice)).collect();
+    let mut records: Vec<PutRecord> = events.iter().map(|event| good(event, &mut dice)).collect();
     for number in 0..GARBAGE {
         let put = garbage(number, &mut dice);
         assert!(!is_understood(&put), "garbage of kind {} is understood", number % KINDS);
         records.insert(dice.below(records.len() + 1), put);
     }
     rig.create_topics(3);
-    // Both ways of reading meet garbage: what is there at the start, and what comes while live.
+    // Garbage meets both modes of reading: some exists at the start, and some comes while live.
     let (there, to_come) = records.split_at(records.len() / 2);
     put(rig, there);
     let mut server = Server::start(rig, &[]);
@@ -45,7 +45,7 @@ fn a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters(rig
     report.check();
     assert_eq!(report.dead_letters, GARBAGE as u64);
     assert!(server.is_running());
-    Shown::of(&server).check_counts(history.expectation());
+    VisibleViews::of(&server).check_counts(history.expectation());
     let (ended, _) = server.stop();
     assert!(ended.success());
     let server = Server::start(rig, &[]);
@@ -54,14 +54,14 @@ fn a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters(rig
     assert_eq!(report.views, history.expectation().optimizations);
 }
 
-fn good(event: &Event<'_>, dice: &mut Dice) -> Put {
+fn good(event: &Event<'_>, dice: &mut Dice) -> PutRecord {
     let encoding = if dice.below(2) == 0 { Encoding::Json } else { Encoding::Protobuf };
     let mut value = Vec::new();
     encode(event, encoding, &mut value);
-    Put::new(event.body.topic(), key(event), value)
+    PutRecord::new(event.body.topic(), key(event), value)
 }
 
-fn is_understood(put: &Put) -> bool {
+fn is_understood(put: &PutRecord) -> bool {
     let content_type = put.content_type.map(|text| ("content-type", Some(text.as_bytes())));
     let headers: Vec<Header<'_>> = content_type.into_iter().collect();
     codec::decode(&Record {
@@ -76,10 +76,10 @@ fn is_understood(put: &Put) -> bool {
 
 const KINDS: usize = 20;
 
-fn garbage(number: usize, dice: &mut Dice) -> Put {
+fn garbage(number: usize, dice: &mut Dice) -> PutRecord {
     let topic = Topic::ALL[dice.below(3)];
     let key = format!("garbage-{number}");
-    let of = |topic, value: Vec<u8>| Put::new(topic, key.clone(), value);
+    let of = |topic, value: Vec<u8>| PutRecord::new(topic, key.clone(), value);
     let job = |job_id: &str, at: &str, rest: &str| {
         let metadata = format!(r#"{{"eventId":"garbage-{number}","occurredAt":"{at}","sequence":"1"}}"#);
         of(Topic::Jobs, format!(r#"{{"metadata":{metadata},"jobId":"{job_id}",{rest}}}"#).into_bytes())
@@ -97,10 +97,10 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
         4 => of(topic, br#"{"hello": "world"}"#.to_vec()),
         5 if number < 20 * KINDS => of(topic, noise(dice, 900_000)),
         5 => of(topic, noise(dice, 20)),
-        6 => Put { content_type: Some("application/avro"), ..job("j", now, r#""pending":{}"#) },
-        7 => Put { content_type: Some("application/json"), ..of(topic, noise(dice, 100)) },
-        8 => Put { content_type: Some("application/protobuf"), ..job("j", now, r#""pending":{}"#) },
-        // The magic byte of no wire format, and that of Confluent's with nothing after it.
+        6 => PutRecord { content_type: Some("application/avro"), ..job("j", now, r#""pending":{}"#) },
+        7 => PutRecord { content_type: Some("application/json"), ..of(topic, noise(dice, 100)) },
+        8 => PutRecord { content_type: Some("application/protobuf"), ..job("j", now, r#""pending":{}"#) },
+        // These are the magic byte of no wire format, and that of Confluent's with nothing after it.
         9 => of(topic, [&[0xff, 0, 0, 0, 7][..], &noise(dice, 30)].concat()),
         10 => of(topic, vec![0, 0, 0, 0]),
         11 => {
@@ -110,9 +110,9 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
             value[at + 9] = 0xff;
             put
         }
-        // A null value under a key that names nothing.
-        12 => Put { value: None, key: Some(vec![0xff, 0xfe]), ..of(Topic::Optimizations, Vec::new()) },
-        13 => Put { value: None, ..of(Topic::Jobs, Vec::new()) },
+        // This is a null value under a key that names nothing.
+        12 => PutRecord { value: None, key: Some(vec![0xff, 0xfe]), ..of(Topic::Optimizations, Vec::new()) },
+        13 => PutRecord { value: None, ..of(Topic::Jobs, Vec::new()) },
         14 => job("j", "+300000-01-01T00:00:00Z", r#""pending":{}"#),
         15 => job("j", now, r#""exploded":{}"#),
         16 => job(
@@ -126,15 +126,15 @@ fn garbage(number: usize, dice: &mut Dice) -> Put {
     }
 }
 
-/// Cut within its last field, or it could be a whole message.
+/// Returns a message that is cut within its last field, because otherwise it could be a whole message.
 fn truncated_protobuf(dice: &mut Dice) -> Vec<u8> {
-    // Field 2 (the job's id), of 200 bytes, of which there are fewer.
+    // Field 2 (the job's id) claims 200 bytes, of which there are fewer.
     let mut value = vec![0x12, 200, 1];
     value.extend(std::iter::repeat_n(b'j', dice.below(200)));
     value
 }
 
-/// Neither JSON nor protobuf: a field numbered 0 is in no message.
+/// Returns bytes that are neither JSON nor protobuf: no message has a field numbered 0.
 fn noise(dice: &mut Dice, len: usize) -> Vec<u8> {
     let mut noise = dice.bytes(len);
     noise[0] = 0x02;

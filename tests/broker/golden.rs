@@ -1,5 +1,5 @@
-//! The contract's golden cases hold through a real broker and a real HTTP client: in the order given, in others, with
-//! repetitions, as JSON and as protobuf, over one partition and over six.
+//! The contract's golden cases hold through a real broker and a real HTTP client: in the given order and in
+//! others, with repetitions, as JSON and as protobuf, over one partition and over six.
 
 use optview::codec::encode::encode;
 use optview::codec::{self, Encoding};
@@ -7,7 +7,7 @@ use optview::domain::{Position, Record};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, CaseRecord, cases};
-use crate::cluster::{Put, put};
+use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::{Answer, Server};
@@ -23,7 +23,7 @@ enum Order {
     Given,
     Reversed,
     Shuffled(u64),
-    /// Shuffled, and about half of the records twice and more.
+    /// The records are shuffled, and about half of them come twice or more.
     Repeated(u64),
 }
 
@@ -62,7 +62,7 @@ fn check(rig: &Rig, partitions: i32) {
     let json = variants(Encoding::Json);
     let protobuf = variants(Encoding::Protobuf);
     assert_eq!(json.len(), 14 * ORDERS.len());
-    // The one half is there before the start, the other comes while it runs.
+    // One half exists before the start, and the other comes while the server runs.
     put(rig, &records(&json, Encoding::Json));
     let server = Server::start(rig, &[]);
     server.wait_until_live();
@@ -77,7 +77,7 @@ fn check(rig: &Rig, partitions: i32) {
     assert_eq!(report.views, shown.len() as u64);
 }
 
-/// Each case in each order, under ids of its own, so that one server can hold them all.
+/// Returns each case in each order, under its own ids, so that one server can hold them all.
 fn variants(encoding: Encoding) -> Vec<Case> {
     let variant = |order: Order, case: Case| {
         let prefix = format!("{encoding:?}-{order:?}-").to_lowercase().replace(['(', ')'], ".");
@@ -86,7 +86,7 @@ fn variants(encoding: Encoding) -> Vec<Case> {
     ORDERS.into_iter().flat_map(|order| cases().into_iter().map(move |case| variant(order, case))).collect()
 }
 
-/// The same case of other aggregates.
+/// Returns the same case with other ids.
 fn with_ids(prefix: &str, mut case: Case) -> Case {
     case.name.insert_str(0, prefix);
     for record in &mut case.records {
@@ -108,18 +108,18 @@ fn prefix_ids(prefix: &str, value: &mut Value) {
                 "eventId" | "event_id" | "optimizationId" | "optimization_id" | "jobId" | "job_id",
                 Value::String(id),
             ) => id.insert_str(0, prefix),
-            // Free objects: what looks like an id there is none.
+            // In free objects, a text that looks like an id is none.
             ("objectives" | "metrics" | "parameterValues" | "parameter_values", _) => {}
             (_, field) => prefix_ids(prefix, field),
         }
     }
 }
 
-fn records(cases: &[Case], encoding: Encoding) -> Vec<Put> {
+fn records(cases: &[Case], encoding: Encoding) -> Vec<PutRecord> {
     cases.iter().flat_map(|case| case.records.iter().map(move |record| as_put(record, encoding))).collect()
 }
 
-fn as_put(record: &CaseRecord, encoding: Encoding) -> Put {
+fn as_put(record: &CaseRecord, encoding: Encoding) -> PutRecord {
     let topic = record.topic();
     let key = record.key.clone().into_bytes();
     let json = (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).expect("JSON"));
@@ -138,7 +138,7 @@ fn as_put(record: &CaseRecord, encoding: Encoding) -> Put {
             value
         }),
     };
-    Put { topic, partition: None, key: Some(key), value, content_type: None }
+    PutRecord { topic, partition: None, key: Some(key), value, content_type: None }
 }
 
 fn check_by_id(server: &Server, case: &Case) {
@@ -156,7 +156,7 @@ fn check_by_id(server: &Server, case: &Case) {
     }
 }
 
-/// The list has the same views, in its own order, with the objectives that they were created with.
+/// Checks that the list has the same views, in its own order, with the objectives that they were created with.
 fn check_list(server: &Server, shown: &[&Case]) {
     let Answer { status, body } = server.get("/optimizations?limit=1000");
     assert_eq!((status, &body["total"]), (200, &json!(shown.len())));

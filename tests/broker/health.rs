@@ -1,5 +1,5 @@
-//! What an instance says while a part of the cluster, or all of it, cannot be read: of which partition, since when, and until
-//! when. Readers are answered all the while.
+//! The reports of an instance while a part of the cluster, or all of it, cannot be read: the partitions, and the times of the
+//! errors' begin and end. Readers are answered all the while.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn partition<'r>(report: &'r Report, topic: &str, number: i32) -> &'r Partition 
     report.partitions.iter().find(is).expect("it is told of")
 }
 
-/// Whether nothing is wrong, and all is known to be read.
+/// Returns true if no error stands, and everything is known to be read.
 fn is_well(report: &Report) -> bool {
     report.state == "live" && report.lag_records == Some(0) && report.last_error.is_none()
 }

@@ -1,4 +1,5 @@
-//! `history` as a program, on a real log: what it tells at the end is what `serve` serves, and it ends where the log does.
+//! `history` as a program, on a real log: its last state is the one that `serve` serves, and it ends where the log
+//! ends.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use optview::domain::Topic;
 use serde_json::{Value, json};
 
 use crate::archive::{archive, text};
-use crate::cluster::{Put, delete_records, put};
+use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{completed, created, deleted, failed, job, run_started, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
@@ -36,7 +37,7 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// What programs get of `optview history`.
+/// Returns the JSON output of `optview history`.
 fn history(rig: &Rig, arguments: &[&str]) -> Value {
     let output = rig.run(&[&["history"], arguments, &["--json"]].concat());
     serde_json::from_slice(&output.stdout).expect("JSON on stdout, and no more")
@@ -58,12 +59,12 @@ fn history_ends_with_what_is_served_and_shows_the_view_as_it_was(rig: &Rig) {
         job("a", "pending", 3),
         completed("a", 4),
     ];
-    let of_others: Vec<Put> = (0..500)
+    let of_others: Vec<PutRecord> = (0..500)
         .flat_map(|number| [created(&format!("b{number}")), job(&format!("b{number}"), "pending", 1)])
         .collect();
     put(rig, &of_others);
     for record in &of_a {
-        // One after another, so that their times tell which came first.
+        // The records are sent one after another, so that their timestamps show their order.
         put(rig, std::slice::from_ref(record));
     }
     let server = Server::start(rig, &[]);
@@ -99,15 +100,15 @@ fn history_ends_with_what_is_served_and_shows_the_view_as_it_was(rig: &Rig) {
 fn history_reads_once_more_for_a_job_that_is_named_late(rig: &Rig) {
     rig.create_topics(1);
     let names_it = json!({"metadata": {"eventId": "last", "occurredAt": "2026-03-01T09:00:09Z"}, "jobId": "j-x", "optimizationId": "a", "waiting": {}});
-    let filler: Vec<Put> = (0..3000).map(|run_index| run_started("b", run_index)).collect();
+    let filler: Vec<PutRecord> = (0..3000).map(|run_index| run_started("b", run_index)).collect();
     put(rig, &filler);
     put(rig, &[created("a"), job("x", "pending", 1), run_started("x", 0)]);
-    put(rig, &[Put::new(Topic::Jobs, "j-x", names_it.to_string())]);
+    put(rig, &[PutRecord::new(Topic::Jobs, "j-x", names_it.to_string())]);
     put(rig, &filler);
     let answer = history(rig, &["a"]);
-    let mut told = events(&answer);
-    told.sort();
-    assert_eq!(told, ["created", "pending", "started", "waiting"], "{answer}");
+    let mut kinds = events(&answer);
+    kinds.sort();
+    assert_eq!(kinds, ["created", "pending", "started", "waiting"], "{answer}");
     let searched = answer["searched"].as_array().expect("a list of partitions");
     assert_eq!(searched.iter().filter_map(|partition| partition["records"].as_i64()).sum::<i64>(), 6004);
 }
@@ -126,23 +127,23 @@ fn history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster(rig: &Rig) {
         }
         command.output().expect("a program to run")
     };
-    let told = |arguments: &[&str]| -> Value {
+    let answer_to = |arguments: &[&str]| -> Value {
         serde_json::from_slice(&of_archive(&directory, arguments).stdout).expect("JSON on stdout, and no more")
     };
     let answer = history(rig, &["a"]);
-    assert_eq!(told(&[]), answer);
+    assert_eq!(answer_to(&[]), answer);
     let pending =
         answer["events"].as_array().and_then(|events| events.iter().find(|event| event["event"] == "pending"));
     let pending = pending.expect("it was pending once");
     let name = rig.settings.topics.get(Topic::Jobs);
     let place = format!("{name}:{}:{}", pending["partition"], pending["offset"]);
-    let then = told(&["--as-of", &place]);
+    let then = answer_to(&["--as-of", &place]);
     assert_eq!((&then, &then["view"]["status"]), (&history(rig, &["a", "--as-of", &place]), &json!("queued")));
 
-    // What was archived is still told where the topics have lost it.
+    // Records in the archive are still shown after the topics have lost them.
     let offset = pending["offset"].as_i64().expect("an offset");
     delete_records(rig, Topic::Jobs, pending["partition"].as_i64().expect("a number") as i32, offset + 1);
-    assert_eq!(told(&[]), answer);
+    assert_eq!(answer_to(&[]), answer);
     assert_ne!(history(rig, &["a"]), answer);
 
     let file = directory.join("000001.ndjson.zst");

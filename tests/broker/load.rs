@@ -1,4 +1,4 @@
-//! `load` puts on the topics what it says that it did.
+//! `load` puts on the topics exactly what its summary claims.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,10 +7,10 @@ use std::time::Instant;
 use optview::codec;
 use optview::domain::event::OptimizationChange;
 use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
-use optview::load::Loaded;
+use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
-use crate::rig::{Consumed, Rig, wait_until};
+use crate::rig::{ConsumedRecord, Rig, wait_until};
 use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
@@ -45,7 +45,8 @@ const PARTITIONS: i32 = 6;
 
 fn check(rig: &Rig, encoding: &str) {
     let output = rig.run(&["load", "--optimizations", "2000", "--partitions", "6", "--encoding", encoding]);
-    let loaded: Loaded = serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
+    let loaded: LoadSummary =
+        serde_json::from_slice(&output.stdout).expect("one line of JSON on stdout, and no more");
     let mut seen = Vec::new();
     for topic in Topic::ALL {
         let records = rig.consume(topic);
@@ -59,7 +60,7 @@ fn check(rig: &Rig, encoding: &str) {
     assert_eq!(recount(&seen), loaded.expectation);
 }
 
-fn each_key_is_in_one_partition_and_all_are_used(records: &[Consumed]) {
+fn each_key_is_in_one_partition_and_all_are_used(records: &[ConsumedRecord]) {
     let mut partition_of = BTreeMap::new();
     for record in records {
         assert_eq!(
@@ -80,9 +81,9 @@ fn a_load_that_was_killed_and_is_run_again_only_repeats_itself(rig: &Rig) {
     wait_until("some records are there", || (rig.count(Topic::Jobs) > 20).then_some(()));
     slow.kill();
     let before: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
-    let loaded: Loaded = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
+    let loaded: LoadSummary = serde_json::from_slice(&rig.run(&arguments).stdout).expect("one line of JSON");
     assert!((1..loaded.records as i64).contains(&before), "{before} of {}", loaded.records);
-    let seen: Vec<Seen> = Topic::ALL
+    let seen: Vec<SeenEvent> = Topic::ALL
         .iter()
         .flat_map(|&topic| rig.consume(topic).into_iter().map(move |record| read(topic, "json", &record)))
         .collect();
@@ -112,8 +113,8 @@ fn load_fails_where_no_broker_answers(rig: &Rig) {
     assert!(error.contains("127.0.0.1:1 does not answer"), "{error}");
 }
 
-/// What one record says, as far as counting needs it.
-struct Seen {
+/// The content of one record, as far as the recount needs it.
+struct SeenEvent {
     event_id: String,
     sequence: u64,
     what: What,
@@ -128,13 +129,13 @@ enum What {
     Nothing,
 }
 
-/// Per aggregate, the event of the greatest sequence; that is all that a reader needs to know of it.
-fn recount(seen: &[Seen]) -> Expectation {
+/// Recounts from the event with the greatest sequence of each aggregate, which is all that the views depend on.
+fn recount(seen: &[SeenEvent]) -> Expectation {
     let mut links: BTreeMap<&str, (u64, Option<&str>)> = BTreeMap::new();
     let mut statuses: BTreeMap<&str, (u64, Status)> = BTreeMap::new();
     let mut runs: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
     let mut deleted = BTreeSet::new();
-    for Seen { sequence, what, .. } in seen {
+    for SeenEvent { sequence, what, .. } in seen {
         match what {
             What::Created { id, job } => {
                 let link = links.entry(id).or_default();
@@ -162,8 +163,8 @@ fn recount(seen: &[Seen]) -> Expectation {
     expectation
 }
 
-/// The codec decides for itself how a record is encoded, so what was asked for is checked here.
-fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
+/// Decodes a record. It checks the encoding, because the codec would accept either one.
+fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> SeenEvent {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {
         position: Position { topic, partition: record.partition, offset: record.offset },
@@ -187,9 +188,9 @@ fn read(topic: Topic, encoding: &str, record: &Consumed) -> Seen {
             }
         }
         Body::Job { job_id, change, .. } => {
-            What::Job { job: job_id.into_owned(), status: job::status_of(&change).shown() }
+            What::Job { job: job_id.into_owned(), status: job::status_of(&change).view_status() }
         }
         Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
     };
-    Seen { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
+    SeenEvent { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
 }

@@ -1,4 +1,4 @@
-//! What only a real Apache Kafka can show. Ignored without one, so that `cargo test` needs Rust and a C toolchain only:
+//! The tests that need a real Apache Kafka. They are ignored without one, so that `cargo test` needs Rust and a C toolchain only:
 //!
 //! - `OPTVIEW_TEST_KAFKA=host:port` uses a broker that is there (it must let clients create topics);
 //! - `OPTVIEW_TEST_KAFKA=start` starts one with `tests/kafka/broker` (Java 17 or later, and Maven), for as long as the
@@ -17,7 +17,7 @@ mod cluster_id;
 mod cpu;
 mod crash;
 mod damage;
-mod deaf;
+mod deaf_client;
 mod dice;
 mod ends;
 mod events;
@@ -27,32 +27,32 @@ mod garbage;
 mod golden;
 mod health;
 mod history;
-mod history_lost;
 mod load;
+mod lost_history;
 mod orphans;
 mod outage;
 mod python_client;
 mod rebuild;
 mod recording;
-mod recreated;
+mod recreated_topic;
 mod rig;
 mod rights;
-mod secured;
 mod server;
-mod shown;
 mod snapshot;
 mod stop;
+mod tls_and_sasl;
 mod tools;
 mod topic_settings;
 mod topics;
 mod transactions;
 mod verify;
+mod visible_views;
 
 #[path = "../suite/cases.rs"]
 mod cases;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
-#[path = "../suite/made.rs"]
-mod made;
+#[path = "../suite/fixtures.rs"]
+mod fixtures;
 #[path = "../suite/other_version.rs"]
 mod other_version;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
@@ -94,14 +94,14 @@ const TESTS: &[&[Test]] = &[
     health::TESTS,
     rights::TESTS,
     outage::TESTS,
-    deaf::TESTS,
-    recreated::TESTS,
-    secured::TESTS,
+    deaf_client::TESTS,
+    recreated_topic::TESTS,
+    tls_and_sasl::TESTS,
     python_client::TESTS,
     garbage::TESTS,
     golden::TESTS,
     history::TESTS,
-    history_lost::TESTS,
+    lost_history::TESTS,
     damage::TESTS,
     transactions::TESTS,
     orphans::TESTS,
@@ -133,7 +133,7 @@ fn main() -> ExitCode {
             }
             let own = match test.needs {
                 Needs::BrokerOfItsOwn => Some(Kafka::start()),
-                Needs::SecuredBrokerOfItsOwn => Some(secured::broker()),
+                Needs::SecuredBrokerOfItsOwn => Some(tls_and_sasl::broker()),
                 Needs::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
                 Needs::Broker | Needs::BrokerAndPython | Needs::Recording => None,
             };

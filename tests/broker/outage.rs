@@ -1,4 +1,4 @@
-//! A broker that is away, or that refuses, is said and waited for; what was read before goes on being served.
+//! A broker that is away or refuses is reported and waited for, and views that were read before remain available.
 
 use std::time::Duration;
 
@@ -100,7 +100,8 @@ fn a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_i
     check_live(&server);
 }
 
-/// A `kill -9` may take what was read already; whoever reads it once more is told that it may be old.
+/// A `kill -9` may lose records that were read already. Until they are read again, answers are marked as possibly
+/// old.
 fn what_a_kill_took_is_marked_until_it_has_been_read_again(rig: &Rig) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(2);
@@ -108,7 +109,7 @@ fn what_a_kill_took_is_marked_until_it_has_been_read_again(rig: &Rig) {
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig);
     assert!(server.stop().0.success());
-    // What is read from now on is in no checkpoint.
+    // Records that are read from now on are in no checkpoint.
     let server = Server::start(rig, &["--sync-interval", "1h"]);
     server.wait_until_live();
     put(rig, &[job("a", "completed", 2), created("b")]);
@@ -120,7 +121,7 @@ fn what_a_kill_took_is_marked_until_it_has_been_read_again(rig: &Rig) {
     let server = Server::start(rig, &[]);
     server.wait_for("an error", |report| report.last_error.is_some());
     check_stale(&server);
-    // What came since may be there already, or again.
+    // Later records may be visible already, or again.
     let b = server.marks("/optimizations/b");
     assert!((b.status == 200 || b.status == 503) && b.state == "stale", "{b:?}");
     broker.restart();
@@ -130,7 +131,8 @@ fn what_a_kill_took_is_marked_until_it_has_been_read_again(rig: &Rig) {
     assert_eq!(server.get("/optimizations/b").body["status"], "queued");
 }
 
-/// It answers what it has, says of each answer that it may be old, and knows of nothing that it is not there.
+/// Checks that the server answers from its store, marks each answer as possibly old, and reports no optimization
+/// as missing.
 fn check_stale(server: &Server) {
     for ready in [server.get("/readyz"), server.get_admin("/readyz")] {
         assert_eq!(
@@ -139,7 +141,7 @@ fn check_stale(server: &Server) {
         );
     }
     assert!(server.get_admin("/readyz").body["last_error"].is_string());
-    // Anybody may ask there.
+    // That address needs no key.
     assert!(server.get("/readyz").body.get("last_error").is_none());
     let marks = |status, retry_after: Option<&str>| Marks {
         status,
@@ -153,7 +155,8 @@ fn check_stale(server: &Server) {
     assert_eq!(server.get_admin("/optimizations/never/why").status, 503);
 }
 
-/// It says that all is confirmed, and what is not there. On a busy machine that may take until the broker has answered again.
+/// Checks that the server marks its answers as confirmed, and reports missing optimizations. On a busy machine
+/// that may take until the broker has answered again.
 fn check_live(server: &Server) {
     for (path, status) in [("/optimizations/a", 200), ("/optimizations", 200), ("/optimizations/never", 404)] {
         let expected = Marks { status, state: "live".to_owned(), retry_after: None };
@@ -164,7 +167,7 @@ fn check_live(server: &Server) {
     wait_until("ready", || (server.get("/readyz").body["status"] == "ready").then_some(()));
 }
 
-/// That it lives, is not ready, says why, shows no secret, and stops when told to.
+/// Checks that the server lives, is not ready, shows the reason without a secret, and stops on SIGTERM.
 fn check_says_why(rig: &Rig, arguments: &[&str]) {
     rig.create_topics(1);
     let mut server = Server::start(rig, arguments);
@@ -176,7 +179,7 @@ fn check_says_why(rig: &Rig, arguments: &[&str]) {
     let message = ready.body["message"].as_str().expect("a message");
     assert!(message.contains(": "), "it says why: {message} ({why})");
     assert_eq!(server.get("/healthz").status, 200);
-    // Nothing is known yet, so nothing is said not to be there, and no list is empty.
+    // Nothing is known yet, so that no optimization is reported as missing and no list as empty.
     for path in ["/optimizations/any", "/optimizations"] {
         let marks = server.marks(path);
         assert_eq!(

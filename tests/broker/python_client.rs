@@ -1,7 +1,7 @@
 //! The platform's own Python client, unmodified, reads from `serve` what it reads from the platform.
 //!
-//! It comes from PyPI into a virtual environment that is kept beside the build's other artefacts. Where that cannot be
-//! had, the test is ignored and says why; with `OPTVIEW_TEST_PYTHON=required` it fails instead.
+//! It comes from PyPI into a virtual environment that is kept beside the build's other artefacts. If that cannot be
+//! made, the test is ignored with the reason; with `OPTVIEW_TEST_PYTHON=required` it fails instead.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

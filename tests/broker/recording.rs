@@ -1,9 +1,10 @@
-//! Records what Prometheus would have scraped during real outages, as input of the alerts' tests in
-//! `deploy/prometheus/tests`. Takes twenty minutes and seven brokers, so it runs only where it is asked for:
+//! Records the series that Prometheus would have scraped during real outages, as input of the alerts' tests in
+//! `deploy/prometheus/tests`. It takes twenty minutes and seven brokers, so that it runs only on request:
 //!
 //! `OPTVIEW_TEST_RECORD=all OPTVIEW_TEST_KAFKA=start cargo test --test broker -- outages_are_recorded`, or one of them by name.
 //!
-//! When each alert fires is written here, and not read from what was recorded: `promtool test rules` compares the two.
+//! The times at which alerts fire are written here and not derived from the recording: `promtool test rules` compares
+//! the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use optview::source::TopicNames;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::cluster::{Put, send};
+use crate::cluster::{PutRecord, send};
 use crate::events::{completed, created, job};
 use crate::health::{allow_all, broker_with_rights, deny_read, grant_read, patient_producer};
 use crate::rig::{Brokers, DEADLINE, Kafka, Rig};
@@ -26,18 +27,18 @@ pub const TESTS: &[Test] = &[Test {
     run: |_| record_all(),
 }];
 
-/// As in most configurations of Prometheus.
+/// The scrape interval of most configurations of Prometheus.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
-/// How many scrapes there are before each outage, and after it.
+/// Number of scrapes before each outage and after it.
 const SCRAPES_BEFORE: usize = 8;
 const SCRAPES_AFTER: usize = 12;
 const SCRAPES_A_MINUTE: usize = 4;
-/// The topic that some outages are about, as it is called by default.
+/// The default name of the topic that some outages are about.
 const JOBS: &str = "jobs";
 
-/// What goes wrong.
+/// The kind of an outage.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OutageKind {
     Nothing,
     OneOfThreeBrokersFrozen,
     ReadRevoked,
@@ -46,25 +47,25 @@ enum Kind {
 }
 
 struct Outage {
-    kind: Kind,
-    /// The file's name.
+    kind: OutageKind,
+    /// The name of the file.
     name: &'static str,
     title: &'static str,
     minutes: usize,
-    /// How long after its begin which alerts fire, and no others.
+    /// The alerts that fire, and no others, at each time after the beginning of the outage.
     firing: &'static [(&'static str, &'static [&'static str])],
 }
 
 const OUTAGES: &[Outage] = &[
     Outage {
-        kind: Kind::Nothing,
+        kind: OutageKind::Nothing,
         name: "all_is_well",
         title: "Nothing is wrong: events come, transactions are committed, and some partitions are idle",
         minutes: 12,
         firing: &[("5m", &[]), ("12m", &[])],
     },
     Outage {
-        kind: Kind::OneOfThreeBrokersFrozen,
+        kind: OutageKind::OneOfThreeBrokersFrozen,
         name: "one_of_three_brokers_frozen",
         title: "One of three brokers is frozen: its partitions stand still, the others are read",
         minutes: 8,
@@ -75,7 +76,7 @@ const OUTAGES: &[Outage] = &[
         ],
     },
     Outage {
-        kind: Kind::ReadRevoked,
+        kind: OutageKind::ReadRevoked,
         name: "read_revoked",
         title: "The right to read one topic is revoked while it is read",
         minutes: 8,
@@ -86,14 +87,14 @@ const OUTAGES: &[Outage] = &[
         ],
     },
     Outage {
-        kind: Kind::TransactionLeftOpen,
+        kind: OutageKind::TransactionLeftOpen,
         name: "transaction_left_open",
         title: "A producer dies with a transaction open that has 103 records",
         minutes: 6,
         firing: &[("1m", &[]), ("3m", &["OptviewTransactionOpen"]), ("6m", &["OptviewTransactionOpen"])],
     },
     Outage {
-        kind: Kind::ClusterAway,
+        kind: OutageKind::ClusterAway,
         name: "cluster_away",
         title: "The whole cluster is away for 12 minutes",
         minutes: 12,
@@ -116,14 +117,14 @@ fn record_all() {
     });
 }
 
-/// Makes one outage, and writes what was scraped before it, during it, and after it.
+/// Causes one outage, and writes the scrapes before it, during it, and after it.
 fn record(outage: &Outage) {
     let world = World::start(outage.kind);
     world.server.wait_at_most(10 * DEADLINE, "well", |report| {
         report.state == "live" && report.lag_records == Some(0) && report.last_error.is_none()
     });
     let recorded = std::thread::scope(|scope| {
-        let mut recorded = Recorded::default();
+        let mut recorded = Recording::default();
         let begin = Instant::now();
         let end = SCRAPES_BEFORE + outage.minutes * SCRAPES_A_MINUTE;
         let mut events = 0;
@@ -152,30 +153,30 @@ fn record(outage: &Outage) {
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/tests");
     std::fs::create_dir_all(&path).expect("a directory for the recordings");
-    let text = recorded.told(outage);
+    let text = recorded.test_file(outage);
     std::fs::write(path.join(outage.name).with_extension("yaml"), text).expect("a recording that can be written");
 }
 
-/// A cluster, an instance that reads it, and somebody who produces.
+/// A cluster, an instance that reads it, and a producer.
 struct World {
     server: Server,
     producer: BaseProducer,
-    cluster: Cluster,
+    cluster: OutageCluster,
 }
 
-/// What goes wrong where.
-struct Cluster {
-    kind: Kind,
+/// The cluster in which the outage happens.
+struct OutageCluster {
+    kind: OutageKind,
     rig: Rig,
     others: Vec<Kafka>,
     transactions: Option<BaseProducer>,
 }
 
 impl World {
-    fn start(kind: Kind) -> World {
-        let broker = if kind == Kind::ReadRevoked { broker_with_rights() } else { Kafka::start() };
+    fn start(kind: OutageKind) -> World {
+        let broker = if kind == OutageKind::ReadRevoked { broker_with_rights() } else { Kafka::start() };
         let others: Vec<Kafka> = match kind {
-            Kind::OneOfThreeBrokersFrozen => (0..2).map(|_| broker.join()).collect(),
+            OutageKind::OneOfThreeBrokersFrozen => (0..2).map(|_| broker.join()).collect(),
             _ => Vec::new(),
         };
         let mut rig = Rig::new("recording", Brokers::Started, Some(broker));
@@ -183,25 +184,25 @@ impl World {
         rig.settings.brokers =
             others.iter().fold(rig.settings.brokers, |all, other| format!("{all},{}", other.address));
         rig.create_topics(3);
-        if kind == Kind::ReadRevoked {
+        if kind == OutageKind::ReadRevoked {
             allow_all(rig.own_broker.as_ref().expect("it has one"), JOBS);
         }
         let mut config = rig.settings.client_config();
         let producer: BaseProducer = config.set("message.timeout.ms", "5000").create().expect("a producer");
-        let with_transactions = matches!(kind, Kind::Nothing | Kind::TransactionLeftOpen);
+        let with_transactions = matches!(kind, OutageKind::Nothing | OutageKind::TransactionLeftOpen);
         let transactions = with_transactions.then(|| patient_producer(&rig));
         let server = Server::start(&rig, &[]);
-        World { server, producer, cluster: Cluster { kind, rig, others, transactions } }
+        World { server, producer, cluster: OutageCluster { kind, rig, others, transactions } }
     }
 
-    /// Some events, of which those that a broker does not take are lost.
+    /// Sends some events. Those that a broker does not accept are lost.
     fn produce(&self, number: usize) {
         let id = format!("o-{number}");
         for put in [created(&id), job(&id, "pending", 1)] {
             self.send(&put);
         }
-        let Cluster { kind, rig, transactions, .. } = &self.cluster;
-        let Some(producer) = transactions.as_ref().filter(|_| *kind == Kind::Nothing) else {
+        let OutageCluster { kind, rig, transactions, .. } = &self.cluster;
+        let Some(producer) = transactions.as_ref().filter(|_| *kind == OutageKind::Nothing) else {
             return self.send(&completed(&id, 2));
         };
         producer.begin_transaction().expect("a transaction");
@@ -209,26 +210,26 @@ impl World {
         producer.commit_transaction(DEADLINE).expect("a transaction that ends");
     }
 
-    fn send(&self, put: &Put) {
+    fn send(&self, put: &PutRecord) {
         let name = self.cluster.rig.settings.topics.get(put.topic);
         let (key, value) = (put.key.as_deref().unwrap_or_default(), put.value.as_deref().unwrap_or_default());
-        // It is lost where the queue is full.
+        // The event is lost if the queue is full.
         let _ = self.producer.send(BaseRecord::to(name).key(key).payload(value));
         self.producer.poll(Duration::ZERO);
     }
 }
 
-impl Cluster {
+impl OutageCluster {
     fn own_broker(&self) -> &Kafka {
         self.rig.own_broker.as_ref().expect("each world has one")
     }
 
     fn break_it(&self) {
         match self.kind {
-            Kind::Nothing => {}
-            Kind::OneOfThreeBrokersFrozen => self.others[0].freeze(),
-            Kind::ReadRevoked => deny_read(self.own_broker(), JOBS),
-            Kind::TransactionLeftOpen => {
+            OutageKind::Nothing => {}
+            OutageKind::OneOfThreeBrokersFrozen => self.others[0].freeze(),
+            OutageKind::ReadRevoked => deny_read(self.own_broker(), JOBS),
+            OutageKind::TransactionLeftOpen => {
                 let producer = self.transactions.as_ref().expect("this world has one");
                 producer.begin_transaction().expect("a transaction");
                 (0..103).for_each(|number| {
@@ -236,38 +237,38 @@ impl Cluster {
                 });
                 producer.flush(DEADLINE).expect("records that are delivered");
             }
-            Kind::ClusterAway => self.own_broker().kill(),
+            OutageKind::ClusterAway => self.own_broker().kill(),
         }
     }
 
     fn mend_it(&self) {
         match self.kind {
-            Kind::Nothing => {}
-            Kind::OneOfThreeBrokersFrozen => self.others[0].thaw(),
-            Kind::ReadRevoked => grant_read(self.own_broker(), JOBS),
-            Kind::TransactionLeftOpen => {
+            OutageKind::Nothing => {}
+            OutageKind::OneOfThreeBrokersFrozen => self.others[0].thaw(),
+            OutageKind::ReadRevoked => grant_read(self.own_broker(), JOBS),
+            OutageKind::TransactionLeftOpen => {
                 let producer = self.transactions.as_ref().expect("this world has one");
                 producer.abort_transaction(DEADLINE).expect("a transaction that ends");
             }
-            Kind::ClusterAway => self.own_broker().restart(),
+            OutageKind::ClusterAway => self.own_broker().restart(),
         }
     }
 }
 
-/// Each series with its values by scrape.
+/// The values of each series by scrape.
 #[derive(Default)]
-struct Recorded {
+struct Recording {
     scrapes: usize,
     series: BTreeMap<String, BTreeMap<usize, String>>,
 }
 
-impl Recorded {
+impl Recording {
     fn add(&mut self, scrape: usize, text: &str) {
         self.scrapes = scrape + 1;
         let up = "up 1".to_owned();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).chain([&*up]) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            // Of how long requests take, and of quantiles, no alert about Kafka knows.
+            // No alert about Kafka uses durations of requests or quantiles.
             if series.contains("_duration_seconds") {
                 continue;
             }
@@ -276,7 +277,7 @@ impl Recorded {
         }
     }
 
-    fn told(&self, outage: &Outage) -> String {
+    fn test_file(&self, outage: &Outage) -> String {
         let mut text = format!(
             "# {}.\n# Recorded from a real cluster by tests/broker/recording.rs: the outage begins after the scrape at {}\n\
              # and ends {} later.\n\
@@ -302,7 +303,7 @@ impl Recorded {
     }
 }
 
-/// At a scrape, these alerts fire, and no others.
+/// Writes that these alerts fire at a scrape, and no others.
 fn expect(text: &mut String, scrape: usize, alerts: &[&str]) {
     let time = minutes(scrape);
     let expression = "group by (alertname) (ALERTS{alertstate=\"firing\"})";
@@ -315,7 +316,7 @@ fn expect(text: &mut String, scrape: usize, alerts: &[&str]) {
     }
 }
 
-/// The labels that Prometheus adds.
+/// Adds the labels that Prometheus adds.
 fn of_target(series: &str) -> String {
     const TARGET: &str = "instance=\"optview:9180\",job=\"optview\"";
     match series.split_once('{') {
@@ -324,12 +325,12 @@ fn of_target(series: &str) -> String {
     }
 }
 
-/// Milliseconds are enough.
+/// Rounds to milliseconds, which are precise enough.
 fn rounded(value: f64) -> String {
     if value.is_nan() { "NaN".to_owned() } else { ((value * 1000.0).round() / 1000.0).to_string() }
 }
 
-/// As promtool writes what repeats: `1x3` is four times 1.
+/// Writes repetitions as promtool does: `1x3` is four times 1.
 fn shortened(values: &[&str]) -> String {
     let mut runs: Vec<(&str, usize)> = Vec::new();
     for value in values {
@@ -338,14 +339,14 @@ fn shortened(values: &[&str]) -> String {
             _ => runs.push((value, 0)),
         }
     }
-    // NaN is the one number that promtool does not repeat.
-    let told = |(value, again): (&str, usize)| match again {
+    // promtool repeats every number but NaN.
+    let run_text = |(value, again): (&str, usize)| match again {
         0 => value.to_owned(),
         _ if value == "NaN" => vec![value; again + 1].join(" "),
         _ if value == "_" => format!("_x{}", again + 1),
         _ => format!("{value}x{again}"),
     };
-    runs.into_iter().map(told).collect::<Vec<_>>().join(" ")
+    runs.into_iter().map(run_text).collect::<Vec<_>>().join(" ")
 }
 
 fn minutes(scrapes: usize) -> String {
@@ -353,7 +354,7 @@ fn minutes(scrapes: usize) -> String {
     format!("{}m{}s", seconds / 60, seconds % 60)
 }
 
-/// How many scrapes come in a time like `2m30s`.
+/// Number of scrapes in a time like `2m30s`.
 fn scrapes(time: &str) -> usize {
     let (minutes, rest) = time.split_once('m').unwrap_or(("0", time));
     let seconds = rest.trim_end_matches('s');

@@ -1,4 +1,4 @@
-//! What the tests against a real Kafka share: a broker, topics and a directory of each test's own, records in and out,
+//! The rig that the tests against a real Kafka share: a broker, topics and a directory of each test's own, records in and out,
 //! the program itself as a process, and waiting for a condition instead of sleeping.
 
 use std::fs::File;
@@ -20,10 +20,10 @@ use tempfile::TempDir;
 
 use crate::cpu::cpu_seconds;
 
-/// How long anything may take that should take seconds.
+/// The longest wait for anything that should take seconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where the broker comes from.
+/// The origin of the broker.
 #[derive(Clone, Copy)]
 pub enum Brokers {
     There(&'static str),
@@ -61,9 +61,9 @@ pub fn stop_shared_broker() {
 pub struct Kafka {
     pub address: String,
     directory: TempDir,
-    /// What a client needs to be let in.
+    /// The client properties that the broker demands.
     properties: Vec<(String, String)>,
-    /// What the properties refer to.
+    /// The files that the properties refer to.
     certificates: Option<TempDir>,
 }
 
@@ -72,7 +72,7 @@ impl Kafka {
         Kafka::start_with(&[])
     }
 
-    /// With further properties, `KEY=VALUE`, of the server.
+    /// Starts a broker with further server properties, `KEY=VALUE`.
     pub fn start_with(properties: &[String]) -> Kafka {
         let directory = tempfile::tempdir().expect("a directory for the broker");
         let address = broker("start", directory.path(), properties).expect("a broker that starts");
@@ -86,12 +86,12 @@ impl Kafka {
 }
 
 impl Kafka {
-    /// As a crash would.
+    /// Kills the broker, as a crash would.
     pub fn kill(&self) {
         broker("kill", self.directory.path(), &[]).expect("a broker that can be killed");
     }
 
-    /// With the address and the data it had.
+    /// Starts the broker again, with its address and its data.
     pub fn restart(&self) {
         broker("start", self.directory.path(), &[]).expect("a broker that starts again");
     }
@@ -113,7 +113,7 @@ impl Kafka {
         broker("thaw", self.directory.path(), &[]).expect("a broker that can go on");
     }
 
-    /// With Kafka's own command for access control lists.
+    /// Changes rights with Kafka's own command for access control lists.
     pub fn change_rights(&self, arguments: &[&str]) {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         broker("acls", self.directory.path(), &arguments).expect("rights that can be changed");
@@ -160,7 +160,7 @@ fn broker(verb: &str, directory: &Path, properties: &[String]) -> Result<String,
 
 /// One test's own part of the world.
 pub struct Rig {
-    /// Of tests that need one of their own.
+    /// The broker of a test that needs one of its own.
     pub own_broker: Option<Kafka>,
     pub settings: KafkaSettings,
     /// Deleted with the rig.
@@ -168,7 +168,7 @@ pub struct Rig {
 }
 
 /// A record as a consumer gets it.
-pub struct Consumed {
+pub struct ConsumedRecord {
     pub partition: i32,
     pub offset: i64,
     pub key: String,
@@ -189,7 +189,7 @@ impl Rig {
         Rig { own_broker, settings, directory: tempfile::tempdir().expect("a directory for the test") }
     }
 
-    /// With topics of the same names as another's, on this broker.
+    /// Makes a rig on this broker, with topics of the same names as another rig's.
     pub fn of(broker: &Kafka, other: &Rig) -> Rig {
         let settings = KafkaSettings { brokers: broker.address.clone(), ..other.settings.clone() };
         Rig { own_broker: None, settings, directory: tempfile::tempdir().expect("a directory for the test") }
@@ -217,14 +217,14 @@ impl Rig {
         command
     }
 
-    /// Runs the program to its end; what it said on stderr is in the failure where it fails.
+    /// Runs the program to its end. If it fails, the panic contains its stderr.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let output = self.optview(arguments).output().expect("a program to run");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
     }
 
-    /// Starts the program. What it says is in `stdout` and `stderr` of the rig's directory.
+    /// Starts the program. Its output goes to the files `stdout` and `stderr` of the rig's directory.
     pub fn spawn(&self, arguments: &[&str]) -> Process {
         let file = |name: &str| File::create(self.directory.path().join(name)).expect("a file for its output");
         let mut command = self.optview(arguments);
@@ -241,19 +241,19 @@ impl Rig {
         assert_eq!(producer.finish().expect("records that are delivered"), records.len());
     }
 
-    /// How many records a topic has.
+    /// Returns the number of records in a topic.
     pub fn count(&self, topic: Topic) -> i64 {
         offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(low, high)| high - low).sum()
     }
 
-    /// Where a topic ends: the sum over its partitions.
+    /// Returns the sum of the end offsets of a topic's partitions.
     pub fn end(&self, topic: Topic) -> i64 {
         offsets(&self.consumer(), self.settings.topics.get(topic)).iter().map(|(_, high)| high).sum()
     }
 
     /// Every record of a topic, up to where it ends now.
-    pub fn consume(&self, topic: Topic) -> Vec<Consumed> {
-        let consumed = |message: OwnedMessage| Consumed {
+    pub fn consume(&self, topic: Topic) -> Vec<ConsumedRecord> {
+        let consumed = |message: OwnedMessage| ConsumedRecord {
             partition: message.partition(),
             offset: message.offset(),
             key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
@@ -304,7 +304,7 @@ impl Process {
         self.0.wait().expect("a process that ends");
     }
 
-    /// Until it ends by itself.
+    /// Waits until the process ends by itself.
     pub fn wait(mut self) -> ExitStatus {
         wait_until("it ends", || self.0.try_wait().expect("a child"))
     }
@@ -326,7 +326,7 @@ impl Drop for Process {
     }
 }
 
-/// What a condition gives once it holds. Never returns where it does not hold in time.
+/// Waits until a condition returns a value, and returns that. It panics if the condition does not hold in time.
 pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

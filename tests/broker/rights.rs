@@ -1,4 +1,5 @@
-//! A topic that may not be read: tools that read to an end say so and end; an archive that follows says so and waits.
+//! A topic that may not be read: tools that read to an end report it and end; an archive export that follows
+//! reports it and waits.
 
 use std::process::Output;
 
@@ -25,20 +26,20 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// The program, to its end.
+/// Runs the program to its end.
 fn output(rig: &Rig, arguments: &[&str]) -> Output {
     let ended = rig.spawn(arguments).wait();
-    let said = |name: &str| std::fs::read(rig.directory.path().join(name)).expect("what it said");
-    Output { status: ended, stdout: said("stdout"), stderr: said("stderr") }
+    let read = |name: &str| std::fs::read(rig.directory.path().join(name)).expect("an output file");
+    Output { status: ended, stdout: read("stdout"), stderr: read("stderr") }
 }
 
 fn check_names_the_right(rig: &Rig, arguments: &[&str]) {
     let output = output(rig, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.trim_end().lines().last().unwrap_or_default();
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.trim_end().lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
     let jobs = rig.settings.topics.get(Topic::Jobs);
-    assert!(last.contains(jobs) && last.contains("READ and DESCRIBE"), "{arguments:?}: {said}");
+    assert!(last.contains(jobs) && last.contains("READ and DESCRIBE"), "{arguments:?}: {stderr}");
 }
 
 fn a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing(rig: &Rig) {
@@ -53,7 +54,7 @@ fn a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing(rig: &
     deny_read(broker, jobs);
     check_names_the_right(rig, &["history", "a"]);
     check_names_the_right(rig, &["archive", "export", part]);
-    // It looks whether what the topics have is its own.
+    // An import reads the topics to check that their records are its own.
     check_names_the_right(rig, &["archive", "import", all]);
     grant_read(broker, jobs);
     rig.run(&["archive", "export", part]);
@@ -69,9 +70,10 @@ fn an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it
     let directory = archive(rig, "archive");
     let follow = rig.spawn(&["archive", "export", text(&directory), "--follow", "--commit-interval", "50ms"]);
     wait_until("it says why it waits", || {
-        let said = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("what it said");
-        let is_said = |line: &str| line.contains("does not grow") && line.contains(jobs) && line.contains("READ");
-        said.lines().any(is_said).then_some(())
+        let stderr = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("an output file");
+        let is_warning =
+            |line: &str| line.contains("does not grow") && line.contains(jobs) && line.contains("READ");
+        stderr.lines().any(is_warning).then_some(())
     });
     grant_read(broker, jobs);
     let records = || Manifest::read(&directory).ok().map(|manifest| manifest.records());

@@ -1,5 +1,5 @@
-//! `optview serve` as a process: started on a directory of the test's own and on free ports, asked over HTTP as any
-//! client asks, killed, or told to stop.
+//! `optview serve` as a process: started on a directory of the test's own and on free ports, read over HTTP as by any
+//! client, killed, or stopped.
 
 use std::cell::OnceCell;
 use std::fs::{self, File};
@@ -34,16 +34,16 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// What the headers of an answer say besides its body.
+/// The headers of an answer that tests compare.
 #[derive(Debug, PartialEq)]
 pub struct Marks {
     pub status: u16,
-    /// In which state whoever answered was.
+    /// The state of the instance that answered.
     pub state: String,
     pub retry_after: Option<String>,
 }
 
-/// What `/status` says, as far as tests look at it.
+/// The part of `/status` that tests look at.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
     pub state: String,
@@ -58,7 +58,7 @@ pub struct Report {
     pub partitions: Vec<Partition>,
 }
 
-/// How the cluster answers.
+/// The cluster's state in `/status`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Kafka {
     pub up: bool,
@@ -86,7 +86,7 @@ impl Report {
         self.partitions.iter().find(is).is_some_and(|partition| partition.state == "stopped")
     }
 
-    /// How many records the checkpoint covers, of topics of which nothing was deleted.
+    /// Returns the number of records that the checkpoint covers, in topics without deleted records.
     pub fn records_kept(&self) -> i64 {
         self.partitions.iter().map(|partition| partition.checkpoint.unwrap_or(0)).sum()
     }
@@ -95,7 +95,7 @@ impl Report {
         self.partitions.iter().map(|partition| partition.position).sum()
     }
 
-    /// What must be true at any moment of a healthy run.
+    /// Checks the conditions that hold at any moment of a healthy run.
     pub fn check(&self) {
         for partition in &self.partitions {
             assert!(partition.checkpoint.unwrap_or(0) <= partition.position, "{partition:?}");
@@ -105,7 +105,7 @@ impl Report {
 }
 
 impl Server {
-    /// With the rig's broker, topics and directory, and a short sync interval, so that what was read is soon kept.
+    /// Starts the server with the rig's broker, topics and directory, and a short sync interval, so that checkpoints come soon.
     pub fn start(rig: &Rig, arguments: &[&str]) -> Server {
         let number = fs::read_dir(rig.directory.path()).expect("the rig's directory").count();
         let log = rig.directory.path().join(format!("serve-{number}.log"));
@@ -119,12 +119,12 @@ impl Server {
             .stdout(File::create(log.with_extension("stdout")).expect("a file for its output"))
             .stderr(File::create(&log).expect("a file for its log"));
         let child = command.spawn().expect("a program to start");
-        // One that waits for ever would never say what it waits for.
+        // A client that waits for ever would never fail with a message.
         let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
         Server { child, log, addresses: OnceCell::new(), agent: config.build().into() }
     }
 
-    /// Where it listens; waits until it does.
+    /// Returns the addresses that the server listens on, once it does.
     pub fn addresses(&self) -> &Addresses {
         self.addresses.get_or_init(|| wait_until("serve listens", || self.listening()))
     }
@@ -135,12 +135,12 @@ impl Server {
         serde_json::from_str(line).ok()
     }
 
-    /// What it has said on stderr.
+    /// Reads the server's stderr.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("its log")
     }
 
-    /// Where it is said.
+    /// Returns the path of the file with the server's stderr.
     pub fn log_path(&self) -> PathBuf {
         self.log.clone()
     }
@@ -150,7 +150,7 @@ impl Server {
         self.ask(&self.addresses().read, path)
     }
 
-    /// From the read API, a 200: its bytes, and in which state they are said to be.
+    /// Reads a 200 from the read API: its body, and the state in its header.
     pub fn bytes(&self, path: &str) -> (Vec<u8>, Option<String>) {
         let answer = self.agent.get(format!("http://{}{path}", self.addresses().read)).call();
         let mut answer = answer.unwrap_or_else(|error| panic!("GET {path}: {error}"));
@@ -182,7 +182,7 @@ impl Server {
         Answer { status: answer.status().as_u16(), body: body.unwrap_or_else(|error| panic!("{path}: {error}")) }
     }
 
-    /// What the operators' address answers at `/status`.
+    /// Reads `/status` from the operators' address.
     pub fn report(&self) -> Report {
         let Answer { status, body } = self.ask(&self.addresses().admin, "/status");
         assert_eq!(status, 200);
@@ -235,7 +235,7 @@ impl Server {
         })
     }
 
-    /// Whether it has not ended.
+    /// Returns true if the server has not ended.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }
@@ -257,7 +257,7 @@ impl Server {
         (ended, start.elapsed())
     }
 
-    /// Until it ends by itself.
+    /// Waits until the server ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
         wait_until("serve ends", || self.child.try_wait().expect("a child"))
     }

@@ -1,4 +1,4 @@
-//! A snapshot of a store that `serve` holds, while records come; and a replica that begins with it.
+//! A snapshot of a store that `serve` holds while records come, and a replica that begins with it.
 
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,8 +30,8 @@ fn result(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// What is heard of each id, a part at a time.
-fn lives(part: u32) -> Vec<crate::cluster::Put> {
+/// Returns the records of one part of the life of each id.
+fn lives(part: u32) -> Vec<crate::cluster::PutRecord> {
     let life = |number: u32| {
         let id = format!("o{number}");
         match (part, number % 3) {
@@ -50,7 +50,7 @@ fn views(server: &Server) -> Vec<(u16, Value)> {
     let view = |number: u32| {
         let answer = server.get(&format!("/optimizations/o{number}"));
         let mut body = answer.body;
-        // Of an error.
+        // An error has an id of its own.
         body.as_object_mut().expect("an object").remove("correlation_id");
         (answer.status, body)
     };
@@ -105,8 +105,8 @@ fn a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows(rig: &Rig) {
         let replica = Server::start(rig, &["--data-dir", data_dir, "--from-snapshot", file]);
         replica.wait_until_all_is_kept(rig);
         assert!(views(&replica) == expected, "{data}");
-        let told = if data == "begun" { "has been made of a snapshot" } else { "--from-snapshot is ignored" };
-        assert!(replica.log().contains(told), "{}", replica.log());
+        let logged = if data == "begun" { "has been made of a snapshot" } else { "--from-snapshot is ignored" };
+        assert!(replica.log().contains(logged), "{}", replica.log());
         let verified = result(&tool(rig, data, &["verify"]));
         assert_eq!(verified["problems_found"], 0, "{verified}");
         assert!(replica.stop().0.success());

@@ -1,4 +1,4 @@
-//! Told to stop, it stops soon, and starts again where it was.
+//! A server that gets SIGTERM stops soon, and starts again where it was.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 const SOON: Duration = Duration::from_secs(10);
-/// So that the last checkpoint is the only one that can cover what was read while live.
+/// Options by which only the last checkpoint can cover the records that were read while live.
 const NO_SYNC: [&str; 2] = ["--sync-interval", "1h"];
 
 fn told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again(rig: &Rig) {

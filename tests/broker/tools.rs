@@ -30,7 +30,7 @@ fn data(rig: &Rig) -> PathBuf {
     rig.directory.path().join("data")
 }
 
-/// With a result for programs.
+/// Runs a tool with its result as JSON.
 fn tool(rig: &Rig, arguments: &[&str]) -> Output {
     rig.optview(arguments).arg("--json").arg("--data-dir").arg(data(rig)).output().expect("a program to run")
 }
@@ -41,7 +41,7 @@ fn result(rig: &Rig, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Without what changes on the disk by itself.
+/// Returns the result of `generations` without the values that change on the disk by themselves.
 fn generations(rig: &Rig) -> Value {
     let mut generations: Value = serde_json::from_str(&result(rig, &["generations"])).expect("JSON");
     for generation in generations.as_array_mut().expect("a list") {

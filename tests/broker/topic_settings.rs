@@ -1,4 +1,4 @@
-//! Topics that will lose history are told of, and those that the program makes itself lose none.
+//! Topics that will lose history cause a warning, and those that the program itself creates lose none.
 
 use optview::domain::Topic;
 use optview::source::kafka::admin;
@@ -79,7 +79,7 @@ fn serve_says_how_long_topics_keep_what_a_rebuild_would_need(rig: &Rig) {
     let server = Server::start(rig, &[]);
     server.wait_until_live();
     let name = |topic: Topic| rig.settings.topics.get(topic);
-    let told = |topic: Topic| {
+    let reported = |topic: Topic| {
         let topics = server.get_admin("/status").body["topics"].clone();
         topics
             .as_array()?
@@ -87,13 +87,13 @@ fn serve_says_how_long_topics_keep_what_a_rebuild_would_need(rig: &Rig) {
             .find(|held| held["topic"] == name(topic) && held["retention_ms"].is_number())
             .cloned()
     };
-    let optimizations = wait_until("the settings are told", || told(Topic::Optimizations));
+    let optimizations = wait_until("the settings are reported", || reported(Topic::Optimizations));
     assert_eq!(optimizations["retention_ms"], WEEK_MILLIS);
     assert_eq!(optimizations["retention_bytes"], 1_000_000_000);
     assert!(optimizations["oldest_record_goes_at"].is_string(), "{optimizations}");
-    let jobs = told(Topic::Jobs).expect("all are told at once");
+    let jobs = reported(Topic::Jobs).expect("all are reported at once");
     assert_eq!(jobs["cleanup_policy"], "compact");
-    let runs = told(Topic::MultistartRuns).expect("all are told at once");
+    let runs = reported(Topic::MultistartRuns).expect("all are reported at once");
     assert_eq!((&runs["retention_ms"], &runs["warning"]), (&Value::from(-1), &Value::Null));
 
     let left = |topic| value(&server, &format!("optview_topic_history_seconds_left{{topic=\"{}\"}}", name(topic)));
@@ -133,19 +133,19 @@ fn settings_that_may_not_be_seen_are_told_once_with_what_to_grant(rig: &Rig) {
         let topics = server.get_admin("/status").body["topics"].as_array()?.clone();
         (topics.len() == 3).then_some(topics)
     });
-    for told in &topics {
-        let warning = told["warning"].as_str();
-        assert_eq!(warning.is_some(), told["topic"] == jobs, "{told}");
-        assert!(warning.is_none_or(|text| text.contains("grant DescribeConfigs on it")), "{told}");
+    for reported in &topics {
+        let warning = reported["warning"].as_str();
+        assert_eq!(warning.is_some(), reported["topic"] == jobs, "{reported}");
+        assert!(warning.is_none_or(|text| text.contains("grant DescribeConfigs on it")), "{reported}");
     }
     let left = format!("optview_topic_history_seconds_left{{topic=\"{jobs}\"}}");
     assert!(value(&server, &left).is_nan());
-    let told = || server.log().lines().filter(|line| line.contains("grant DescribeConfigs")).count();
-    wait_until("it is logged", || (told() == 1).then_some(()));
+    let warnings = || server.log().lines().filter(|line| line.contains("grant DescribeConfigs")).count();
+    wait_until("it is logged", || (warnings() == 1).then_some(()));
     assert_eq!(server.get("/readyz").status, 200, "it is no error of the process");
 }
 
-/// The value of a metric, with its labels as they are shown.
+/// Returns the value of a metric, whose labels are written as in the exposition.
 fn value(server: &Server, name: &str) -> f64 {
     let answer = ureq::get(format!("http://{}/metrics", server.addresses().admin)).call();
     let text = answer.expect("an answer").body_mut().read_to_string().expect("text");

@@ -1,4 +1,4 @@
-//! Topics that are not there yet, and partitions that are new, are found without a restart.
+//! New topics and new partitions are found without a restart.
 
 use optview::domain::Topic;
 
@@ -55,7 +55,7 @@ fn partitions_that_are_added_are_read_without_a_restart(rig: &Rig) {
     for topic in Topic::ALL {
         add_partitions(rig, topic, 3);
     }
-    // Before they are found, so that reading must begin with them and not behind them.
+    // The records come before the partitions are found, so that reading must begin with them and not behind them.
     put(rig, &[created("b").to(2), job("b", "processing", 1).to(1), run_started("b", 0).to(2)]);
     wait_for_status(&server, "b", "running");
     let report = server.wait_until_all_is_kept(rig);

@@ -1,9 +1,9 @@
-//! Events of a transaction that was aborted never happened, and the markers that transactions leave are no records.
+//! Events of an aborted transaction never happened, and transaction markers are no records.
 
 use optview::domain::Topic;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
-use crate::cluster::{Put, put, send};
+use crate::cluster::{PutRecord, put, send};
 use crate::events::{created, deleted, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig};
 use crate::server::Server;
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
 fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end(rig: &Rig) {
     rig.create_topics(1);
     let producer = transactional(rig);
-    let all = |records: &[Put], commit: bool| transaction(rig, &producer, records, commit);
+    let all = |records: &[PutRecord], commit: bool| transaction(rig, &producer, records, commit);
     all(&[created("a"), job("a", "pending", 1)], true);
     all(&[deleted("a"), job("a", "failed", 2), created("never")], false);
     let server = Server::start(rig, &[]);
@@ -40,13 +40,13 @@ fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_it
     assert_eq!(server.get("/optimizations/never").status, 404);
     check_is_at_the_end(&server);
     assert!(server.stop().0.success());
-    // Once more, with a checkpoint that lies below the markers.
+    // The server starts again, with a checkpoint below the markers.
     let server = Server::start(rig, &[]);
     check_is_at_the_end(&server);
     assert_eq!(server.get("/optimizations").body["total"], 2);
 }
 
-/// Live, and with nothing left to read: an offset that no record has is no lag.
+/// Checks that the server is live without a lag: an offset that no record has is no lag.
 fn check_is_at_the_end(server: &Server) {
     let report =
         server.wait_for("live, without lag", |report| report.state == "live" && report.lag_records == Some(0));
@@ -68,8 +68,13 @@ fn a_transaction_under_way_keeps_nobody_from_becoming_live(rig: &Rig) {
     wait_for_status(&server, "a", "succeeded");
 }
 
-/// Puts these on the topics in one transaction, which is committed or aborted.
-pub fn transaction(rig: &Rig, producer: &BaseProducer<DefaultProducerContext>, records: &[Put], commit: bool) {
+/// Puts these records on the topics in one transaction, which is committed or aborted.
+pub fn transaction(
+    rig: &Rig,
+    producer: &BaseProducer<DefaultProducerContext>,
+    records: &[PutRecord],
+    commit: bool,
+) {
     producer.begin_transaction().expect("a transaction");
     records.iter().for_each(|record| send(rig, producer, record));
     producer.flush(DEADLINE).expect("records that are delivered");

@@ -1,9 +1,9 @@
-//! `verify --against-log`: what no look at the store alone can tell, the topics do, and nothing is left of what was built
-//! to compare with.
+//! `verify --against-log`: the comparison with the topics finds what no check of the store alone can find, and nothing is left
+//! of the generation that was built for it.
 
 use std::path::Path;
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::{Optimization, Topic};
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{Ran, data, generations, load, planned, run};
 use crate::rig::{Process, Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test, made};
+use crate::{Needs, Test, fixtures};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -58,11 +58,10 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     alter_parked(&data(rig));
     let by_itself = run(rig, &["verify", "--json"]);
     assert_eq!((by_itself.code, &by_itself.json["problems"]), (Some(0), &json!([])), "{by_itself:?}");
-    let waits =
-        "what readers are shown is what the topics give, the rest is not: a job that waits for an optimization";
+    let waits = "readers see what the topics give, but other parts differ: a job that waits for an optimization";
     let found = json!([
         {"of": "view", "which": "a", "problem": "the topics give another: name"},
-        {"of": "record", "which": "b", "problem": "what readers are shown is what the topics give, the rest is not: created"},
+        {"of": "record", "which": "b", "problem": "readers see what the topics give, but other parts differ: created"},
         {"of": "record", "which": "j-x", "problem": waits}, {"of": "record", "which": "j-y", "problem": waits},
     ]);
     let counted = json!({"records_replayed": 8, "same": 2, "differing": 1, "only_old": 0, "only_new": 0,
@@ -80,23 +79,24 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     assert_eq!(server.get("/optimizations/a").body["name"], "Slow charge", "it is as it was");
 }
 
-/// As nothing but a disk, a person, or a bug could: what is stored still agrees with itself.
+/// Changes a record as only a disk, a person, or a bug could: the store still agrees with itself.
 fn alter(data: &Path, id: &str, change: impl Fn(&mut Optimization)) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("optimizations").expect("a tree");
     let held = tree.iter().map(|entry| entry.expect("an entry"));
-    let decoded = held.map(|(key, value)| (key, stored::decode_optimization(&value).expect("an optimization")));
+    let decoded =
+        held.map(|(key, value)| (key, stored_record::decode_optimization(&value).expect("an optimization")));
     let (key, mut optimization) =
         decoded.into_iter().find(|(_, optimization)| *optimization.id == *id).expect("it is there");
     change(&mut optimization);
     let mut bytes = Vec::new();
-    stored::encode_optimization(&optimization, &mut bytes).expect("bytes");
+    stored_record::encode_optimization(&optimization, &mut bytes).expect("bytes");
     tree.insert(key, bytes).expect("it is written");
 }
 
 /// One job that waits is gone, and another is what a third is.
 fn alter_parked(data: &Path) {
-    let db = made::open_database(data);
+    let db = fixtures::open_database(data);
     let tree = db.open_tree("jobs").expect("a tree");
     let other = tree.get("j-z").expect("a store").expect("it is parked");
     assert!(
@@ -160,7 +160,7 @@ fn a_proof_that_nobody_waits_for_leaves_nothing(rig: &Rig) {
     assert!(said.contains("what was built to compare with is removed"), "{said}");
     wait_until("nothing is left of it", || nothing_left(rig).then_some(()));
 
-    // Nobody is there to tell.
+    // A killed process cannot remove what it has built.
     let killed = begin_slowly(rig);
     killed.kill();
     wait_until("nothing is left of it", || nothing_left(rig).then_some(()));

@@ -1,4 +1,5 @@
-//! An archive gives back every byte that was put in, finds every byte that changed, and goes on after a kill at any point.
+//! An archive returns every byte that was put in, detects every byte that changed, and continues after a kill at
+//! any point.
 
 mod chance;
 mod ends;
@@ -10,23 +11,24 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{OwnedRecord, Position, Record, Topic};
 use optview::source::archive::{
-    Appender, Archive, ArchiveError, ArchivedTopic, Identity, Manifest, Reader, Verified, verify,
+    Appender, Archive, ArchiveError, ArchiveIdentity, ArchiveReader, ArchivedTopic, Manifest, VerificationReport,
+    verify,
 };
 use optview::source::{Records, TopicNames};
 use proptest::prelude::*;
 
-use chance::{Then, records, then};
+use chance::{WriterAction, records, then};
 
 const PARTITIONS: i32 = 2;
 
-pub fn identity() -> Identity {
+pub fn identity() -> ArchiveIdentity {
     let topic = |stream: Topic| ArchivedTopic {
         stream,
         topic: names().get(stream).to_owned(),
         partitions: PARTITIONS,
         id: None,
     };
-    Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(topic).to_vec() }
+    ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(topic).to_vec() }
 }
 
 fn names() -> TopicNames {
@@ -38,7 +40,7 @@ pub fn open(directory: &Path) -> Archive {
     let begin = Instant::now();
     loop {
         match Archive::open(directory, identity()) {
-            Err(ArchiveError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => {
+            Err(ArchiveError::Locked { .. }) if begin.elapsed() < Duration::from_secs(20) => {
                 std::thread::yield_now()
             }
             opened => return opened.unwrap(),
@@ -78,14 +80,14 @@ fn partition(record: &OwnedRecord) -> (Topic, i32) {
 }
 
 fn read(directory: &Path) -> Vec<OwnedRecord> {
-    Reader::new(directory, &Manifest::read(directory).unwrap()).map(Result::unwrap).collect()
+    ArchiveReader::new(directory, &Manifest::read(directory).unwrap()).map(Result::unwrap).collect()
 }
 
-fn check(directory: &Path) -> Verified {
+fn check(directory: &Path) -> VerificationReport {
     verify(directory, &Manifest::read(directory).unwrap(), |_| {})
 }
 
-/// What a kill may leave: a tail of the last file, a file that is not listed, a manifest that is not whole.
+/// Leaves what a kill may leave: a tail of the last file, a file that is not listed, and an incomplete manifest.
 fn leave_unfinished(directory: &Path, len: u8) {
     let tail = vec![len; len.into()];
     if let Some(last) = Manifest::read(directory).unwrap().files.last() {
@@ -124,14 +126,14 @@ proptest! {
         while at < records.len() {
             write(&mut open, &records[at..=at]);
             at += 1;
-            match happens.next().unwrap_or(Then::Nothing) {
-                Then::Nothing => {}
-                Then::Commit => open.commit().unwrap(),
-                Then::Finish => {
+            match happens.next().unwrap_or(WriterAction::Nothing) {
+                WriterAction::Nothing => {}
+                WriterAction::Commit => open.commit().unwrap(),
+                WriterAction::Finish => {
                     open.finish().unwrap();
                     open = appender(directory.path());
                 }
-                Then::Kill(len) => {
+                WriterAction::Kill(len) => {
                     drop(open);
                     drop(self::open(directory.path()));
                     leave_unfinished(directory.path(), len);
@@ -163,7 +165,7 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         let problems = check(directory.path()).problems;
         prop_assert!(problems.iter().any(|problem| problem.starts_with(name.as_str())), "{:?}", problems);
-        let read: Vec<_> = Reader::new(directory.path(), &manifest).collect();
+        let read: Vec<_> = ArchiveReader::new(directory.path(), &manifest).collect();
         let sound: Vec<_> = read.iter().flatten().cloned().collect();
         prop_assert!(read.last().is_some_and(|last| last.is_err()));
         prop_assert_eq!(&sound[..], &records[..sound.len()], "nothing of what was damaged is given");
@@ -182,13 +184,13 @@ proptest! {
         cut.set_len(at.index(entry.bytes as usize) as u64).unwrap();
         let problems = check(directory.path()).problems;
         prop_assert!(problems.iter().any(|problem| problem.contains("it was cut")), "{:?}", problems);
-        prop_assert!(Reader::new(directory.path(), &manifest).any(|read| read.is_err()));
+        prop_assert!(ArchiveReader::new(directory.path(), &manifest).any(|read| read.is_err()));
         let Err(error) = Archive::open(directory.path(), identity()) else { panic!("it was opened") };
         prop_assert!(error.to_string().contains(&entry.name), "{}", error);
     }
 }
 
-/// The records, spread over files.
+/// Writes the records into three files.
 fn three_files(records: &[OwnedRecord]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for part in records.chunks(records.len().div_ceil(3)) {
@@ -243,7 +245,7 @@ fn a_commit_adds_to_the_file_and_a_restart_begins_another() {
     let manifest = first.finish().unwrap();
     assert_eq!(manifest.files.iter().map(|file| file.records).collect::<Vec<_>>(), [20]);
     let mut second = appender(directory.path());
-    // From its beginning, as a source that was asked for too much would give it.
+    // The records come from the beginning, as from a source that was assigned too early an offset.
     write(&mut second, &records);
     let manifest = second.finish().unwrap();
     let spans: Vec<_> = manifest.files.iter().map(|file| (file.spans[0].first, file.spans[0].next)).collect();
@@ -337,7 +339,7 @@ fn files_that_are_missing_or_twice_or_longer_are_found() {
 #[test]
 fn what_is_not_this_archive_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = |identity: Identity| Archive::open(directory.path(), identity).err().unwrap().to_string();
+    let refused = |identity: ArchiveIdentity| Archive::open(directory.path(), identity).err().unwrap().to_string();
     fs::write(directory.path().join("holiday.jpg"), "beach").unwrap();
     assert!(refused(identity()).contains("is not an archive"));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -348,7 +350,7 @@ fn what_is_not_this_archive_is_refused_and_left_as_it_is() {
     assert!(refused(identity()).contains("by another export"));
     first.finish().unwrap();
     let before = fs::read(directory.path().join("MANIFEST.json")).unwrap();
-    let other = Identity { cluster_id: "another".to_owned(), ..identity() };
+    let other = ArchiveIdentity { cluster_id: "another".to_owned(), ..identity() };
     assert!(refused(other).contains("of the cluster a-cluster, and this one is another"));
     let mut other = identity();
     other.topics[1].topic = "staging.jobs".to_owned();

@@ -1,4 +1,4 @@
-//! The contract's golden cases.
+//! The golden cases of the contract.
 
 use optview::domain::Topic;
 use serde::Deserialize;
@@ -8,9 +8,9 @@ use serde_json::Value;
 pub struct Case {
     pub name: String,
     pub records: Vec<CaseRecord>,
-    /// What a reader must get, or
+    /// The view that a reader must get, if there must be one.
     pub view: Option<Value>,
-    /// the id under which there must be nothing.
+    /// The id under which there must be no view, if there must be none.
     pub missing: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What a reader asks for.
+    /// Returns the id of the case.
     pub fn id(&self) -> &str {
         let id = self.missing.as_deref().or_else(|| self.view.as_ref()?["id"].as_str());
         id.expect("a case has either a view or a missing id")
@@ -40,7 +40,7 @@ impl CaseRecord {
     }
 }
 
-/// By its name where none is configured.
+/// Returns the topic with a default name.
 pub fn topic_named(name: &str) -> Topic {
     let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
     topic.expect("one of the three topics")

@@ -1,4 +1,4 @@
-//! What the program says and returns where it is used wrongly.
+//! The messages and exit codes of the program when it is used wrongly.
 
 use std::process::{Command, Output};
 

@@ -1,5 +1,5 @@
-//! A data directory belongs to the topics that it was built from, is shown as it was left where that is asked for, and is not
-//! written to once it has been taken away.
+//! A data directory belongs to the topics that it was built from, is shown as it was left on request, and is not written to once
+//! it has been taken away.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use optview::domain::Topic;
 use optview::store::{self, Checkpoint, PartitionCheckpoint};
 use serde_json::{Value, json};
 
-use crate::made;
+use crate::fixtures;
 
-/// How long anything may take that should take a second.
+/// Longest wait for anything that should take a second.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn optview(arguments: &[&str], data_dir: &Path) -> Command {
@@ -30,28 +30,28 @@ fn run(arguments: &[&str], data_dir: &Path) -> (Option<i32>, Value, String) {
     (status.code(), value, String::from_utf8(stderr).expect("text"))
 }
 
-/// No broker is there.
+/// The arguments of `serve` without a broker to connect to.
 const SERVE: [&str; 7] =
     ["serve", "--brokers", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
-/// An `optview serve` that is killed at the end.
-struct Serving {
+/// An `optview serve` that is killed when it is dropped.
+struct ServeProcess {
     child: Child,
     log: PathBuf,
 }
 
-impl Drop for Serving {
+impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Serving {
-    fn start(data_dir: &Path, log: PathBuf, arguments: &[&str]) -> Serving {
+impl ServeProcess {
+    fn start(data_dir: &Path, log: PathBuf, arguments: &[&str]) -> ServeProcess {
         let mut command = optview(&[&SERVE[..], &["--log-format", "json"], arguments].concat(), data_dir);
         command.stdout(Stdio::null()).stderr(fs::File::create(&log).expect("a file for its log"));
-        Serving { child: command.spawn().expect("a program to start"), log }
+        ServeProcess { child: command.spawn().expect("a program to start"), log }
     }
 
     fn log(&self) -> String {
@@ -84,7 +84,7 @@ impl Serving {
         self.until("it has opened its store", || self.log().contains("the store is open").then_some(()));
     }
 
-    /// What an address answers: the header that says in which state, and the body.
+    /// Gets a path from an address. Returns the state in the answer's header, and the body.
     fn get(&self, address: &str, path: &str) -> (Option<String>, Value) {
         let listening = |log: String| {
             let line = log.lines().find(|line| line.contains(r#""message":"listening""#))?.to_owned();
@@ -99,11 +99,11 @@ impl Serving {
     }
 }
 
-/// A store of one view, that was built from topics called `team.jobs` and so on.
-fn written() -> tempfile::TempDir {
+/// Makes a store of one view, built from topics named `team.jobs` and so on.
+fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    let opened = made::open(&data_dir);
+    let opened = fixtures::open(&data_dir);
     store::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     write_one_view(opened, "team.jobs");
@@ -111,8 +111,8 @@ fn written() -> tempfile::TempDir {
 }
 
 fn write_one_view(opened: store::OpenStore, jobs: &str) {
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     let held = PartitionCheckpoint { next_offset: 5, anchor: None, topic_id: None };
     opened.writer.checkpoint(Checkpoint::from([((jobs.to_owned(), 0), held)])).unwrap();
     opened.writer.finish().unwrap();
@@ -137,37 +137,37 @@ const SWAPPED: [&str; 6] = [
 
 #[test]
 fn a_store_of_other_topics_is_neither_read_into_nor_written_to_and_both_are_named() {
-    let directory = written();
+    let directory = written_store();
     let data_dir = directory.path().join("data");
     let about = data_dir.join("generations/000001/generation.json");
     let before = fs::read(&about).unwrap();
-    for (names, said) in [
+    for (names, messages) in [
         (&[][..], ["the optimizations from `team.optimizations`", "to be read from `optimizations`"]),
         (&SWAPPED[..], ["the jobs from `team.jobs`", "to be read from `team.multistart-runs`"]),
     ] {
-        let mut serving = Serving::start(&data_dir, directory.path().join("log"), names);
+        let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), names);
         assert_eq!(serving.ended(), Some(1), "{}", serving.log());
         let rebuild = [&["rebuild", "--brokers", "127.0.0.1:1"], names].concat();
         let rollback = [&["rollback", "--brokers", "127.0.0.1:1"], names].concat();
         let proof = [&["verify", "--against-log", "--brokers", "127.0.0.1:1"], names].concat();
         for text in [serving.log(), run(&rebuild, &data_dir).2, run(&rollback, &data_dir).2] {
-            for part in [said[0], said[1], "generation 000001", "--topic-jobs", "another --data-dir"] {
+            for part in [messages[0], messages[1], "generation 000001", "--topic-jobs", "another --data-dir"] {
                 assert!(text.contains(part), "no {part}: {text}");
             }
         }
         assert_ne!(run(&proof, &data_dir).0, Some(0));
         assert_eq!(fs::read(&about).unwrap(), before, "nothing was written");
     }
-    let serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+    let serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
     serving.wait_until_open();
 }
 
 #[test]
 fn the_store_itself_knows_its_topics_where_what_lies_beside_it_is_lost() {
-    let directory = written();
+    let directory = written_store();
     let data_dir = directory.path().join("data");
     fs::remove_file(data_dir.join("generations/000001/generation.json")).unwrap();
-    let mut serving = Serving::start(&data_dir, directory.path().join("log"), &SWAPPED);
+    let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), &SWAPPED);
     assert_eq!(serving.ended(), Some(1), "{}", serving.log());
     assert!(serving.log().contains("the jobs from `team.jobs`"), "{}", serving.log());
 }
@@ -176,19 +176,19 @@ fn the_store_itself_knows_its_topics_where_what_lies_beside_it_is_lost() {
 fn a_store_that_does_not_know_its_topics_has_at_least_read_no_others() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    write_one_view(made::open(&data_dir), "older.jobs");
-    let mut serving = Serving::start(&data_dir, directory.path().join("log"), &[]);
+    write_one_view(fixtures::open(&data_dir), "older.jobs");
+    let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), &[]);
     assert_eq!(serving.ended(), Some(1), "{}", serving.log());
     for part in ["was built from `older.jobs`", "`optimizations`, `jobs`", "another --data-dir"] {
         assert!(serving.log().contains(part), "no {part}: {}", serving.log());
     }
 }
 
-/// The live generation is the second, and the first has another view.
+/// Makes a store of two generations. The second is live, and the first has another view.
 fn two_generations() -> tempfile::TempDir {
-    let directory = written();
+    let directory = written_store();
     let data_dir = directory.path().join("data");
-    let opened = store::begin_beside(&data_dir, 2, made::CACHE_BYTES).unwrap();
+    let opened = store::begin_beside(&data_dir, 2, fixtures::CACHE_BYTES).unwrap();
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     opened.writer.finish().unwrap();
     store::make_current(&data_dir, 2).unwrap();
@@ -206,13 +206,13 @@ fn an_earlier_generation_is_shown_as_it_was_left_without_a_broker_and_after_each
     let explained = run(&["explain", "o1"], &data_dir);
     assert_eq!(explained.0, Some(0), "it can be decoded: {}", explained.2);
     for _ in 0..2 {
-        let serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+        let serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
         serving.wait_until_open();
         let (state, view) = serving.get("read", "/optimizations/o1");
         assert_eq!((state.as_deref(), &view["name"]), (Some("frozen"), &json!("a name")));
         let (_, status) = serving.get("admin", "/status");
         assert_eq!((&status["state"], &status["generation"]), (&json!("frozen"), &json!(1)), "{status}");
-        let why = status["last_error"].as_str().expect("it is said");
+        let why = status["last_error"].as_str().expect("a reason");
         for part in ["generation 000001 is shown as it was left", "rollback --frozen", "`optview rebuild`"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
@@ -222,8 +222,8 @@ fn an_earlier_generation_is_shown_as_it_was_left_without_a_broker_and_after_each
         let again = run(&["rollback", "--frozen", "--to", "1"], &data_dir);
         assert!(again.2.contains("is the live one already"), "{}", again.2);
     }
-    // By the process that serves it, and back to the other.
-    let serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+    // Through the process that serves it, back to the other generation.
+    let serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
     serving.wait_until_open();
     let (code, shown, why) = run(&["rollback", "--frozen", "--json"], &data_dir);
     assert_eq!((code, &shown["generation"]), (Some(0), &json!("000002")), "{why}");
@@ -237,9 +237,9 @@ fn a_mark_that_names_another_generation_than_the_live_one_means_nothing() {
     let directory = two_generations();
     let data_dir = directory.path().join("data");
     assert_eq!(run(&["rollback", "--frozen"], &data_dir).0, Some(0));
-    // As a crash leaves it, before or after `CURRENT` is replaced.
+    // A crash before or after the replacement of `CURRENT` leaves this.
     store::make_current(&data_dir, 2).unwrap();
-    let serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+    let serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
     serving.wait_until_open();
     assert_eq!(serving.get("admin", "/status").1["generation"], 2);
     assert_ne!(serving.get("admin", "/status").1["state"], "frozen");
@@ -275,14 +275,14 @@ fn what_was_left_to_show_an_earlier_one_is_removed_only_where_that_is_accepted()
     assert_eq!(run(&["rollback", "--frozen"], &data_dir).0, Some(0));
     let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
     assert!(code == Some(1) && why.contains("all that was read after generation 000001 was left"), "{why}");
-    // What cannot be told to have nothing more is not removed either.
+    // A generation that may have more, as nothing can be read of it, is not removed either.
     fs::write(store::directory(&data_dir, 2).join("generation.json"), "{").unwrap();
     let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
     assert!(code == Some(1) && why.contains("generation.json"), "{why}");
     assert!(data_dir.join("generations/000002").is_dir());
 }
 
-/// What uses it may make a file in it meanwhile.
+/// Deletes a directory, in which a process may make files meanwhile.
 fn delete(directory: &Path) {
     let begin = Instant::now();
     while directory.exists() {
@@ -299,18 +299,19 @@ fn a_data_directory_that_is_taken_away_ends_the_process_and_says_so() {
         ("without its generations", |data| delete(&data.join("generations"))),
         ("replaced", |data| {
             fs::rename(data, data.with_extension("moved")).unwrap();
-            drop(store::open(data, made::CACHE_BYTES).unwrap());
+            drop(store::open(data, fixtures::CACHE_BYTES).unwrap());
         }),
     ] {
-        let directory = written();
+        let directory = written_store();
         let data_dir = directory.path().join("data");
-        let mut serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+        let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
         serving.wait_until_open();
         take_away(&data_dir);
         assert_eq!(serving.ended(), Some(1), "{what}: {}", serving.log());
         let log = serving.log();
-        let said = |line: &&str| line.contains("ERROR") && line.contains("the store is no longer in");
-        assert!(log.lines().any(|line| said(&line)), "{what}: {log}");
+        let is_reported =
+            log.lines().any(|line| line.contains("ERROR") && line.contains("the store is no longer in"));
+        assert!(is_reported, "{what}: {log}");
     }
 }
 
@@ -319,7 +320,7 @@ fn a_frozen_generation_that_is_taken_away_ends_the_process_too() {
     let directory = two_generations();
     let data_dir = directory.path().join("data");
     assert_eq!(run(&["rollback", "--frozen"], &data_dir).0, Some(0));
-    let mut serving = Serving::start(&data_dir, directory.path().join("log"), &TEAM);
+    let mut serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
     serving.wait_until_open();
     delete(&data_dir);
     assert_eq!(serving.ended(), Some(1), "{}", serving.log());

@@ -1,4 +1,4 @@
-//! How many files the process may have open bounds its connections and nothing else: whatever readers do, the store,
+//! The limit of open files bounds the process's connections and nothing else: whatever readers do, the store,
 //! the clients of the cluster, the operators' address and the tools go on.
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -14,8 +14,8 @@ use crate::program::{World, after, next_line, positions};
 /// More than the limit of files has room for.
 const CONNECTIONS: usize = 1_100;
 
-/// What is left of a usual limit of 1,024 for connections of readers.
-const ROOM: f64 = 768.0;
+/// Number of connections of readers under the usual limit of 1,024 open files.
+const CONNECTIONS_MAX: f64 = 768.0;
 
 /// Connections to the read address that were used once, and stay open on this side.
 fn connect(address: &str, count: usize) -> Vec<TcpStream> {
@@ -33,7 +33,7 @@ fn connect(address: &str, count: usize) -> Vec<TcpStream> {
     (0..count).map(connect).collect()
 }
 
-/// Whether the other side has closed it.
+/// Returns true if the other side has closed the connection.
 fn is_closed(mut connection: &TcpStream) -> bool {
     connection.set_nonblocking(true).unwrap();
     !matches!(connection.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -50,7 +50,7 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
     let log = program.listening();
     program.wait_for("live", |status| status["state"] == "live");
     assert_eq!(program.metric("process_max_fds"), 1024.0);
-    assert_eq!(program.metric("optview_http_connections_max"), ROOM);
+    assert_eq!(program.metric("optview_http_connections_max"), CONNECTIONS_MAX);
 
     let idle = connect(&program.read, CONNECTIONS);
     // The read address answers, though each connection that it may have is taken.
@@ -59,10 +59,10 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
     }
     // As many as may be stay open: the others had been silent for longer.
     let closed = idle.iter().filter(|connection| is_closed(connection)).count();
-    assert!(closed >= CONNECTIONS - ROOM as usize && closed < CONNECTIONS / 2, "{closed} were closed");
+    assert!(closed >= CONNECTIONS - CONNECTIONS_MAX as usize && closed < CONNECTIONS / 2, "{closed} were closed");
     assert!(program.metric("optview_http_connections_closed_for_room_total") >= closed as f64);
     let open = program.metric("process_open_fds");
-    assert!(open > ROOM / 2.0 && open < 1024.0, "{open} files are open");
+    assert!(open > CONNECTIONS_MAX / 2.0 && open < 1024.0, "{open} files are open");
     // The operators' address, the tools, the cluster and the store do not notice.
     assert_eq!(program.ready().0, 200);
     let data_dir = world.directory.path().join("data");

@@ -1,10 +1,11 @@
-//! What the documents say of options and metrics is what the program has.
+//! The documents describe the options and metrics that the program has.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use optview::cli::Command;
+use optview::source::StopCode;
 
 fn document(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -79,6 +80,20 @@ fn the_run_book_has_every_alert() {
     let rows = book.lines().filter_map(|line| line.strip_prefix("| `Optview")?.split('`').next());
     let told: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
     assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
+}
+
+/// Whoever sees a partition that has stopped finds its code in the run book, with what to do, and finds no other there.
+#[test]
+fn the_run_book_has_every_stop_code() {
+    let book = document("docs/OPERATIONS.md");
+    let (_, table) = book.split_once("| code | text | means | what to do |\n|---|---|---|---|\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    let codes: Vec<String> = rows.iter().filter_map(|row| first(row)).collect();
+    assert_eq!(codes, StopCode::ALL.map(StopCode::as_str));
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
 }
 
 /// Flags in what is deployed are flags that there are.

@@ -1,30 +1,31 @@
-//! Why a view says what it says: each field names the event that made it so, in whatever order the events came.
+//! An explanation names for each field the event that set it, in whatever order the events came.
 
 use std::sync::Arc;
 
-use optview::codec::stored;
+use optview::codec::stored_record;
 use optview::domain::{Commit, Envelope};
 use optview::explain::{Explanation, FIELDS, explain};
 use optview::source::TopicNames;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::fixtures;
 use crate::fold::history;
-use crate::made;
 use crate::support::{MapStore, OwnedRecord};
 
 /// A store on disk that holds what `folded` holds.
 fn stored(folded: &MapStore) -> (tempfile::TempDir, optview::store::Writer) {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
-    let optimizations = folded.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap());
+    let writer = fixtures::open(directory.path()).writer;
+    let optimizations =
+        folded.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap());
     let parked = folded
         .jobs
         .iter()
-        .map(|(id, bytes)| (Arc::from(id.as_str()), Some(Arc::new(stored::decode_job(bytes).unwrap()))));
+        .map(|(id, bytes)| (Arc::from(id.as_str()), Some(Arc::new(stored_record::decode_job(bytes).unwrap()))));
     let commit = Commit { optimizations: optimizations.map(Arc::new).collect(), jobs: parked.collect() };
     writer.commit(commit, Vec::new(), 1).unwrap();
-    made::wait_until_written(&writer, 1);
+    fixtures::wait_until_written(&writer, 1);
     (directory, writer)
 }
 
@@ -165,7 +166,7 @@ fn what_was_never_heard_of_is_not_explained() {
     assert_eq!(explained(&resubmitted(), "j1"), None);
 }
 
-/// The position at which an event lies says which event it is.
+/// Checks that each cause names the event that lies at its position.
 fn check_against_history(explanation: &Explanation, history: &[Envelope<'_>]) -> Result<(), TestCaseError> {
     let causes = explanation.fields.values().flatten();
     let transitions = explanation.jobs.iter().flat_map(|job| &job.transitions).map(|at| &at.cause);

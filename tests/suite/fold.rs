@@ -1,4 +1,4 @@
-//! Any interleaving, any repetition and any batching of the same events gives the same records, byte for byte.
+//! Any interleaving, repetition and batching of the same events gives the same records, byte for byte.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::support::{MapStore, Then, fold_with_kills};
 
-/// Few ids, so that everything collides with everything.
+/// Generates few ids, so that events collide often.
 fn optimization_id() -> impl Strategy<Value = Cow<'static, str>> {
     prop_oneof![Just("o1"), Just("o2"), Just("o3")].prop_map(Cow::Borrowed)
 }
@@ -65,7 +65,7 @@ fn job_change() -> impl Strategy<Value = JobChange<'static>> {
     ]
 }
 
-/// Of more than one block, and often the same.
+/// Generates indexes of more than one block, often the same.
 fn run_index() -> impl Strategy<Value = u32> {
     prop_oneof![0..200u32, 198..200u32]
 }
@@ -98,19 +98,20 @@ fn body() -> impl Strategy<Value = Body<'static>> {
     ]
 }
 
-/// When a record was written: some of them long before their event says that it occurred.
+/// Generates the times at which records were written. Some lie long before the time that the event states.
 fn written_seconds() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![1 => Just(None), 3 => (-2_000..6i64).prop_map(Some), 3 => (0..6i64).prop_map(Some)]
 }
 
-/// What an event is made of: its body, sequence, time, when its record was written, and its partition.
-type Raw = (Body<'static>, u64, i64, Option<i64>, i32);
+/// The parts of a generated event: its body, sequence, time, the time at which its record was written, and its
+/// partition.
+type RawEvent = (Body<'static>, u64, i64, Option<i64>, i32);
 
-/// A history; sequences are often missing and times often the same, event ids never.
+/// Generates a history. Sequences are often missing and times often equal, but event ids are unique.
 pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
     let event = (body(), 0..4u64, 0..6i64, written_seconds(), 0..2i32);
     proptest::collection::vec(event, len).prop_map(|events| {
-        let envelope = |(number, (body, sequence, time, written, partition)): (i64, Raw)| {
+        let envelope = |(number, (body, sequence, time, written, partition)): (i64, RawEvent)| {
             let topic = body.topic();
             let metadata = Metadata {
                 event_id: Cow::Owned(format!("e{number}")),
@@ -182,7 +183,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Each record is written when it has not been touched for a while, without those that a job binds it to.
+    /// Each record is written when it has not been touched for a while, without the records that a job binds it
+    /// to.
     #[test]
     fn whenever_what_is_written_a_kill_changes_nothing(
         history in history(1..80),
@@ -192,7 +194,7 @@ proptest! {
     }
 }
 
-/// A job is pushed out of one optimization by later links and linked by another, and both are written by one commit.
+/// A job is pushed out of one optimization by later links and linked by another, and one commit writes both.
 #[test]
 fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
     let link = |optimization_id: &'static str, job_id: String| Body::Optimization {

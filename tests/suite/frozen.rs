@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use optview::codec::stored::{FORMAT, LAYOUT};
+use optview::codec::stored_record::{FORMAT, LAYOUT};
 use optview::domain::Commit;
 use optview::store::{self, Checkpoint, ListQuery, PartitionCheckpoint, ReadOnlyStore, StoreError};
 use serde_json::{Value, json};
 
-use crate::made;
+use crate::fixtures;
 use crate::other_version::{OTHER_FORMAT, fold_otherwise};
 
 const VIEWS: u64 = 40;
@@ -22,15 +22,15 @@ fn generation(directory: &Path) -> PathBuf {
 /// A store with views of all sizes, a job that waits, and a dead letter.
 fn written() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let view = |number: u64| {
-        let description = made::text(number, if number.is_multiple_of(10) { 20_000 } else { 100 });
-        made::optimization(&format!("o{number}"), number, format!("name {number}"), description)
+        let description = fixtures::text(number, if number.is_multiple_of(10) { 20_000 } else { 100 });
+        fixtures::optimization(&format!("o{number}"), number, format!("name {number}"), description)
     };
     writer
-        .commit(made::commit_of((0..VIEWS).map(view).collect()), vec![made::dead_letter(1, vec![1])], 1)
+        .commit(fixtures::commit_of((0..VIEWS).map(view).collect()), vec![fixtures::dead_letter(1, vec![1])], 1)
         .unwrap();
-    let jobs = vec![("early".into(), Some(std::sync::Arc::new(made::job(1))))];
+    let jobs = vec![("early".into(), Some(std::sync::Arc::new(fixtures::job(1))))];
     writer.commit(Commit { optimizations: Vec::new(), jobs }, Vec::new(), 2).unwrap();
     writer.note_cluster("a cluster").unwrap();
     let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id: None };
@@ -42,7 +42,7 @@ fn written() -> tempfile::TempDir {
 fn open(directory: &Path) -> ReadOnlyStore {
     let begin = std::time::Instant::now();
     loop {
-        match store::open_existing(directory, made::CACHE_BYTES) {
+        match store::open_existing(directory, fixtures::CACHE_BYTES) {
             Err(StoreError::Held { .. }) if begin.elapsed() < std::time::Duration::from_secs(20) => {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
@@ -54,7 +54,7 @@ fn open(directory: &Path) -> ReadOnlyStore {
 /// All that readers get.
 fn shown(existing: &ReadOnlyStore) -> Vec<store::Response> {
     let reader = &existing.reader;
-    let view = |number| reader.get(&format!("o{number}"), Some(made::ORGANIZATION)).unwrap().expect("a view");
+    let view = |number| reader.get(&format!("o{number}"), Some(fixtures::ORGANIZATION)).unwrap().expect("a view");
     let mut shown: Vec<_> = (0..VIEWS).map(view).collect();
     let list = reader.list(&ListQuery { limit: 1000, ..ListQuery::default() }).unwrap();
     shown.push(store::Response { body: list.body, etag: list.total });
@@ -85,9 +85,9 @@ fn a_store_of_another_fold_format_is_read_byte_for_byte_and_nothing_in_it_is_dec
     assert_eq!(existing.reader.checkpoint().unwrap().values().next().unwrap().next_offset, 77);
     assert_eq!(existing.reader.cluster().unwrap().as_deref(), Some("a cluster"));
     for refused in [
-        existing.reader.kept("o1").err(),
+        existing.reader.stored_record("o1").err(),
         existing.reader.parked_job("early").err(),
-        existing.reader.begin_copy().err(),
+        existing.reader.begin_export().err(),
     ] {
         assert!(matches!(refused, Some(StoreError::OtherFormat { found: OTHER_FORMAT, .. })), "{refused:?}");
     }
@@ -100,7 +100,7 @@ fn a_store_of_another_fold_format_is_neither_written_nor_moved_aside() {
     fold_otherwise(&generation(directory.path()));
     let about = fs::read(generation(directory.path()).join("generation.json")).unwrap();
     for _ in 0..2 {
-        let error = store::open(directory.path(), made::CACHE_BYTES).err().expect("nobody can write it");
+        let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("nobody can write it");
         assert!(matches!(error, StoreError::OtherFormat { found: OTHER_FORMAT, .. }), "{error}");
         assert!(!error.is_damage());
         assert_eq!(names(directory.path()), ["000001"]);
@@ -113,10 +113,10 @@ fn a_store_of_another_fold_format_is_neither_written_nor_moved_aside() {
 fn a_store_that_is_laid_out_otherwise_is_left_as_it_is_and_named() {
     for marker in [&[LAYOUT + 1][..], &[LAYOUT + 1, FORMAT], &[LAYOUT + 1, FORMAT, 7]] {
         let directory = written();
-        let db = made::open_database(directory.path());
+        let db = fixtures::open_database(directory.path());
         db.open_tree("meta").unwrap().insert("format", marker).unwrap();
         drop(db);
-        let error = store::open(directory.path(), made::CACHE_BYTES).err().expect("nobody can read it");
+        let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("nobody can read it");
         assert!(matches!(error, StoreError::OtherLayout { found, .. } if found == LAYOUT + 1), "{error}");
         let text = error.to_string();
         for part in ["laid out as 2", "knows 1 only", "left as it is", "--data-dir"] {
@@ -134,7 +134,7 @@ fn a_store_that_is_laid_out_otherwise_is_left_as_it_is_and_named() {
 #[test]
 fn the_marker_of_the_first_version_counts_as_its_layout_and_format() {
     let directory = written();
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     db.open_tree("meta").unwrap().insert("format", &[1]).unwrap();
     drop(db);
     assert_eq!(open(directory.path()).reader.frozen_format(), (FORMAT != 1).then_some(1));
@@ -170,7 +170,7 @@ fn tools_say_that_a_frozen_generation_is_one_and_what_they_cannot_do_with_it() {
 fn a_frozen_store_that_shows_damage_makes_room_for_a_new_one() {
     let directory = written();
     fold_otherwise(&generation(directory.path()));
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     let catalog = db.open_tree("catalog").unwrap();
     catalog.insert(0_u64.to_be_bytes(), &[LAYOUT, 0xEE]).unwrap();
     drop((catalog, db));

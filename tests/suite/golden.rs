@@ -1,4 +1,4 @@
-//! The contract's golden cases hold in every order, with every repetition.
+//! The contract's golden cases hold in every order and with every repetition.
 
 use optview::domain::Position;
 use proptest::prelude::*;

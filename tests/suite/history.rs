@@ -1,5 +1,5 @@
-//! What `history` tells is what the projector did: the same views, at the end and at every moment, of every event that
-//! there is, and of no other.
+//! The answers of `history` agree with the projector: they have the same views, at the end and at every moment, from every event
+//! of the optimization and from no other.
 
 mod log;
 
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::fold::history;
 use crate::support::MapStore;
-use log::{FIRST_MILLIS, Log, Written};
+use log::{FIRST_MILLIS, Log, LoggedRecord};
 
 /// Folds the records as the projector does; `None` where there is no such view.
-fn folded<'a>(records: impl IntoIterator<Item = &'a Written>, id: &str) -> Option<Value> {
+fn folded<'a>(records: impl IntoIterator<Item = &'a LoggedRecord>, id: &str) -> Option<Value> {
     let mut store = MapStore::default();
     records.into_iter().for_each(|written| store.fold(&written.record.decode()));
     store.write();
@@ -110,7 +110,7 @@ proptest! {
         let (position, time) = (middle.record.position, Timestamp::from_millis(middle.timestamp_millis).unwrap());
         for id in IDS {
             for as_of in [None, Some(AsOf::Position(position)), Some(AsOf::Time(time))] {
-                prop_assert_eq!(log::of_archive(archive.path(), id, as_of), log.tell(id, as_of, true), "{}", id);
+                prop_assert_eq!(log::of_archive(archive.path(), id, as_of), log.answer(id, as_of, true), "{}", id);
             }
         }
     }
@@ -144,7 +144,8 @@ fn an_archive_is_read_once_more_for_a_job_that_is_named_late_and_damage_is_named
     assert!(error.contains("000002.ndjson.zst: cannot be read"), "{error}");
 }
 
-/// The changes of all events, one after another, lead from nothing to the last view; and an event without changes says why.
+/// Checks that the changes of all events, one after another, lead from nothing to the last view, and that an event without changes
+/// has a reason.
 fn reached(events: &[Value], view: &Value) -> Result<(), String> {
     let mut fields = serde_json::Map::new();
     for event in events {
@@ -188,7 +189,7 @@ fn every_golden_case_ends_with_its_view() {
     }
 }
 
-/// An event's JSON; its id says of what it is, and its sequence is its time.
+/// Makes the JSON of an event whose sequence is its time.
 fn event(event_id: &str, at: u64, of: &Value) -> String {
     let mut message = of.clone();
     let occurred_at = format!("2026-03-01T09:00:{at:02}Z");
@@ -251,7 +252,7 @@ fn an_event_that_changed_nothing_says_why() {
     assert_eq!(answer["view"], Value::Null);
 }
 
-/// As a producer may write any character of a JSON string.
+/// Writes every character of a JSON string as an escape, as a producer may.
 fn escaped(text: &str) -> String {
     text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect()
 }
@@ -273,7 +274,7 @@ fn an_id_that_json_hides_behind_escapes_is_found() {
     assert_eq!((&answer["view"]["run_count"], &answer["view"]["name"]), (&json!(1), &json!("renamed")));
 }
 
-/// Only the last of the job's events names the optimization; jobs and runs are read once more for the earlier ones.
+/// Jobs and runs are read once more if only the last of a job's events names the optimization.
 #[test]
 fn a_job_that_only_its_own_events_name_is_told_from_its_first_event() {
     let mut log = Log::new(1);

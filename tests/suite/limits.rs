@@ -1,10 +1,10 @@
-//! What is too much of a thing is refused, and not a step before.
+//! Each limit refuses the first value above it, and accepts the one before.
 
 use optview::codec::{self, DecodeError};
 use optview::domain::record::RECORD_LIMIT;
 use optview::domain::{Position, Record, Topic};
 
-/// A job whose metrics nest so deep.
+/// Decodes a job whose metrics nest to this depth.
 fn completed(depth: usize) -> Result<(), DecodeError> {
     let metrics = format!("{}1{}", r#"{"a":["#.repeat(depth / 2), "]}".repeat(depth / 2));
     let value = format!(

@@ -11,9 +11,9 @@ use optview::store::{ListQuery, OpenStore, Reader, Writer};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::made;
+use crate::fixtures;
 
-/// What is said of an optimization; each time all of it is said anew.
+/// The facts of an optimization that lists depend on. Each change sets all of them anew.
 #[derive(Clone, Debug)]
 struct Facts {
     id: u32,
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Facts {
-    /// In an order that differs from that in which ids come.
+    /// Returns an id whose order differs from the order in which the optimizations come.
     fn id(&self) -> String {
         format!("optimization-{:02}", self.id * 37 % 100)
     }
@@ -84,7 +84,7 @@ impl Facts {
     fn optimization(&self) -> Optimization {
         let mut optimization = Optimization::new(Arc::from(self.id()));
         if self.created {
-            let mut created = made::created(1);
+            let mut created = fixtures::created(1);
             created.value.organization_id = self.organization().into();
             created.value.project_id = self.project().into();
             created.value.kind = self.kind().map(String::into_boxed_str);
@@ -92,9 +92,9 @@ impl Facts {
             created.value.objectives = Some(format!(r#"{{"of":"{}"}}"#, self.id()).into());
             optimization.created = Some(created);
         }
-        optimization.deleted = self.deleted.then(|| Register::new((), made::stamp(2)));
+        optimization.deleted = self.deleted.then(|| Register::new((), fixtures::stamp(2)));
         let Some(status) = self.status else { return optimization };
-        optimization.link(&Arc::from(format!("job-of-{}", self.id())), made::stamp(3));
+        optimization.link(&Arc::from(format!("job-of-{}", self.id())), fixtures::stamp(3));
         let change = match status {
             Status::Queued => JobChange::Pending,
             Status::Running => JobChange::Processing,
@@ -102,7 +102,7 @@ impl Facts {
             Status::Failed => JobChange::Failed { error: None, error_code: None },
             Status::Canceled => JobChange::Canceled,
         };
-        optimization.job.apply(&change, made::stamp(4));
+        optimization.job.apply(&change, fixtures::stamp(4));
         optimization
     }
 
@@ -128,7 +128,7 @@ struct Store {
 impl Store {
     fn new() -> Store {
         let directory = tempfile::tempdir().unwrap();
-        let OpenStore { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = fixtures::open(directory.path());
         Store { directory, writer, model: Model::new(), commits: 0 }
     }
 
@@ -136,7 +136,7 @@ impl Store {
         // A commit holds each optimization once.
         let latest: Model = facts.into_iter().map(|facts| (facts.id(), facts)).collect();
         self.commits += 1;
-        let commit = made::commit_of(latest.values().map(Facts::optimization).collect());
+        let commit = fixtures::commit_of(latest.values().map(Facts::optimization).collect());
         self.writer.commit(commit, Vec::new(), self.commits).unwrap();
         self.model.extend(latest);
     }
@@ -150,7 +150,7 @@ impl Store {
 
     fn reopen(self) -> Store {
         self.writer.finish().unwrap();
-        let OpenStore { writer, moved_aside, .. } = made::open(self.directory.path());
+        let OpenStore { writer, moved_aside, .. } = fixtures::open(self.directory.path());
         assert_eq!(moved_aside, None);
         Store { writer, commits: 0, ..self }
     }
@@ -216,7 +216,7 @@ proptest! {
 
 /// The chunks of the catalog on the disk, and their bytes.
 fn chunks(directory: &Path) -> (usize, usize) {
-    let db = made::open_database(directory);
+    let db = fixtures::open_database(directory);
     let chunks = db.open_tree("catalog").unwrap();
     let bytes = chunks.iter().map(|chunk| chunk.unwrap().1.len()).sum();
     (chunks.len(), bytes)
@@ -225,8 +225,8 @@ fn chunks(directory: &Path) -> (usize, usize) {
 #[test]
 fn the_catalog_on_the_disk_does_not_grow_with_changes_and_none_is_lost() {
     let mut store = Store::new();
-    let mut random = made::Random(1);
-    let facts = |id: u64, random: &mut made::Random| Facts {
+    let mut random = fixtures::Random(1);
+    let facts = |id: u64, random: &mut fixtures::Random| Facts {
         id: id as u32,
         organization: random.below(2) as u8,
         project: random.below(3) as u8,
@@ -236,7 +236,7 @@ fn the_catalog_on_the_disk_does_not_grow_with_changes_and_none_is_lost() {
         created: true,
         deleted: random.percent(5),
     };
-    // Most are said once and never again: they must be carried on from chunk to chunk.
+    // Most optimizations are written once and never again: their entries must be copied from chunk to chunk.
     store.commit((0..99).map(|id| facts(id, &mut random)).collect());
     let mut most = (0, 0);
     for round in 0..6 {
@@ -250,7 +250,7 @@ fn the_catalog_on_the_disk_does_not_grow_with_changes_and_none_is_lost() {
         writer.finish().unwrap();
         let (count, bytes) = chunks(directory.path());
         most = (most.0.max(count), most.1.max(bytes));
-        let OpenStore { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = fixtures::open(directory.path());
         store = Store { directory, writer, model, commits: 0 };
         store.check();
     }

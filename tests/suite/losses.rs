@@ -1,5 +1,5 @@
-//! What one store has and another has not is found view by view and job by job, also where the one was folded by another
-//! version and cannot be decoded.
+//! Losses of one store compared with another are found view by view and job by job, even if the other one was
+//! folded by another version and cannot be decoded.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use optview::domain::{Commit, Optimization, Shortfall};
 use optview::store::{self, ReadOnlyStore, Reader, StoreError, ViewDiff, compare, is_missing_job};
 
-use crate::made;
+use crate::fixtures;
 use crate::other_version::fold_otherwise;
 
 fn named(id: &str, sequence: u64) -> Optimization {
-    made::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
+    fixtures::optimization(id, sequence, format!("name {sequence}"), format!("described {sequence}"))
 }
 
-/// A closed store of these optimizations, and of jobs that wait: each with how many statuses it has taken.
+/// Writes a closed store of these optimizations, and of parked jobs, each with its number of statuses.
 fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
-    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(made::job(sequence).into()));
-    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..made::commit_of(optimizations) };
+    let writer = fixtures::open(directory.path()).writer;
+    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(fixtures::job(sequence).into()));
+    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..fixtures::commit_of(optimizations) };
     writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
     directory
@@ -28,7 +28,7 @@ fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::
 fn open(directory: &Path) -> Reader {
     let begin = Instant::now();
     loop {
-        match store::open_existing(directory, made::CACHE_BYTES) {
+        match store::open_existing(directory, fixtures::CACHE_BYTES) {
             Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(60) => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -42,7 +42,7 @@ fn open(directory: &Path) -> Reader {
 
 fn deleted(id: &str) -> Optimization {
     let mut optimization = named(id, 1);
-    optimization.deleted = Some(optview::domain::Register::new((), made::stamp(9)));
+    optimization.deleted = Some(optview::domain::Register::new((), fixtures::stamp(9)));
     optimization
 }
 
@@ -59,16 +59,16 @@ fn views_that_vanish_or_go_back_are_told_from_those_that_only_differ() {
     assert!(matches!(compared, ViewDiff::Differing(_)), "{compared:?}");
     assert_eq!(shortfall.fields, ["name", "description"]);
     let (compared, shortfall) = of("ahead");
-    assert!(matches!(compared, ViewDiff::Differing(_)) && shortfall.is_none(), "{compared:?} {shortfall:?}");
+    assert!(matches!(compared, ViewDiff::Differing(_)) && shortfall.is_empty(), "{compared:?} {shortfall:?}");
     let (compared, shortfall) = of("deleted");
-    assert!(compared == ViewDiff::OnlyOld && shortfall.is_none(), "an event took it away: {shortfall:?}");
+    assert!(compared == ViewDiff::OnlyOld && shortfall.is_empty(), "an event took it away: {shortfall:?}");
 }
 
 #[test]
 fn of_another_versions_records_what_is_shown_is_held_against_the_new_ones() {
     let unnamed = |id: &str| {
         let mut optimization = Optimization::new(id.into());
-        optimization.created = Some(made::created(0));
+        optimization.created = Some(fixtures::created(0));
         optimization
     };
     let old = written(["same", "gone", "nameless", "deleted"].map(|id| named(id, 5)).to_vec(), &[]);
@@ -77,17 +77,17 @@ fn of_another_versions_records_what_is_shown_is_held_against_the_new_ones() {
     let (old, new) = (open(old.path()), open(new.path()));
     assert!(old.check_format().is_err(), "it cannot be decoded");
     let of = |id: &str| compare(&old, &new, id).unwrap().1;
-    assert!(of("same").is_none());
+    assert!(of("same").is_empty());
     assert!(of("gone").view);
     assert_eq!(of("nameless").fields, ["description", "name"]);
-    assert!(of("deleted").is_none());
+    assert!(of("deleted").is_empty());
 }
 
 #[test]
 fn jobs_that_wait_are_missing_where_they_are_not_there_or_know_less() {
     let mut home = named("home", 1);
-    home.link(&"taken-in".into(), made::stamp(1));
-    home.job = made::job(5);
+    home.link(&"taken-in".into(), fixtures::stamp(1));
+    home.job = fixtures::job(5);
     let jobs = [("same", 5), ("gone", 5), ("older", 5), ("taken-in", 5)];
     let old = written(Vec::new(), &jobs);
     let new = written(vec![home], &[("same", 5), ("older", 4)]);

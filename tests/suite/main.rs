@@ -1,27 +1,29 @@
-//! What optview promises, one file a promise. Needs nothing but this machine.
+//! The tests of optview's promises, one file a promise. They need nothing but this machine.
 
+mod accepted_forms;
 mod architecture;
 mod archive;
 mod cases;
 mod command_line;
-mod currency;
 mod data_dir;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod documents;
 mod explain;
+mod fixtures;
 mod fold;
+mod freshness;
 mod frozen;
 mod golden;
 mod history;
-mod large;
+mod large_values;
 mod limits;
 mod lists;
 mod losses;
-mod made;
-mod moving;
 #[cfg(target_os = "linux")]
 mod no_damage;
+mod organization_moves;
+mod other_catalog;
 mod other_stream;
 mod other_version;
 #[cfg(target_os = "linux")]
@@ -36,16 +38,15 @@ mod private_files;
 #[cfg(target_os = "linux")]
 mod program;
 mod projector;
-mod published;
+mod published_events;
 mod recovery;
-mod refused;
+mod refusals;
 #[cfg(target_os = "linux")]
-mod seen_from_outside;
+mod regressions;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
 mod support;
 mod synthetic;
 mod tools;
-mod understood;
 mod verify;

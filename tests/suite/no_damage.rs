@@ -1,6 +1,6 @@
-//! What is no damage is not taken for damage. The operating system refuses the program one thing (permission, files,
-//! threads, a read): it ends with 1, and says what was refused, of which file, and what helps. Its store is left as it is, and
-//! the next start shows the same views. `refusing.c` is preloaded into the program and refuses.
+//! A refusal by the operating system is not taken for damage. It refuses the program one thing (permission, files, threads, a
+//! read): the program ends with 1, and names the refusal, the file and the remedy. Its store is left as it is, and the next
+//! start shows the same views. `refusing.c` is preloaded into the program and refuses.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -14,20 +14,20 @@ use optview::domain::Commit;
 use optview::store::{Checkpoint, OpenStore, PartitionCheckpoint};
 use rustix::io::Errno;
 
-use crate::made;
+use crate::fixtures;
 
 const VIEWS: u64 = 3_000;
-/// How long may take what takes some seconds on a machine with nothing else to do.
+/// Longest wait for anything that takes some seconds on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(240);
 
-/// What is refused.
+/// A refusal that the preloaded library makes.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     call: &'static str,
-    /// Part of the file's path.
+    /// A part of the file's path.
     path: &'static str,
     errno: Errno,
-    /// The first of these calls that is refused, and how many are.
+    /// The first of these calls that is refused, counted from 1, and the number of refusals.
     from: u32,
     count: u32,
 }
@@ -36,19 +36,19 @@ const fn refusal(call: &'static str, path: &'static str, errno: Errno) -> Refusa
     Refusal { call, path, errno, from: 1, count: 1_000_000 }
 }
 
-/// One such call only, as by a disk that fails once.
+/// Refuses one such call only, like a disk that fails once.
 const fn once(call: &'static str, path: &'static str, errno: Errno, from: u32) -> Refusal {
     Refusal { from, count: 1, ..refusal(call, path, errno) }
 }
 
-/// Everything from a call on.
+/// Refuses all such calls from one on.
 const fn from(call: &'static str, path: &'static str, errno: Errno, from: u32) -> Refusal {
     Refusal { from, ..refusal(call, path, errno) }
 }
 
 const DATABASE: &str = "generations/000001/db";
 
-/// The library to be preloaded.
+/// Builds the library that is preloaded, once.
 fn refusing() -> &'static Path {
     static BUILT: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
         let directory = tempfile::tempdir().unwrap();
@@ -63,18 +63,23 @@ fn refusing() -> &'static Path {
     &BUILT.1
 }
 
-/// A store that was opened twice, so that sled has a snapshot, and records beyond that.
-fn written() -> tempfile::TempDir {
+/// Makes a store that was opened twice, so that sled has a snapshot, and records beyond it.
+fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for sequence in 1..=2 {
-        let OpenStore { writer, .. } = made::open(directory.path());
+        let OpenStore { writer, .. } = fixtures::open(directory.path());
         for part in 0..3 {
             let numbers = (0..VIEWS).filter(|number| number % 3 == part);
             let made = |number: u64| {
-                let description = made::text(number, 600);
-                made::optimization(&format!("o{number}"), sequence, format!("{sequence} of {number}"), description)
+                let description = fixtures::text(number, 600);
+                fixtures::optimization(
+                    &format!("o{number}"),
+                    sequence,
+                    format!("{sequence} of {number}"),
+                    description,
+                )
             };
-            let commit: Commit = made::commit_of(numbers.map(made).collect());
+            let commit: Commit = fixtures::commit_of(numbers.map(made).collect());
             writer.commit(commit, Vec::new(), part + 1).unwrap();
         }
         let read = PartitionCheckpoint { next_offset: sequence as i64, anchor: None, topic_id: None };
@@ -84,7 +89,7 @@ fn written() -> tempfile::TempDir {
     directory
 }
 
-/// The program on a store, with nothing to read from.
+/// Starts the program on a store, without a broker to read from.
 fn serve(data_dir: &Path, errors: &Path, refusal: Option<(Refusal, Option<&Path>)>) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OPTVIEW_") || name == "RUST_LOG") {
@@ -111,7 +116,7 @@ fn serve(data_dir: &Path, errors: &Path, refusal: Option<(Refusal, Option<&Path>
     command.spawn().unwrap()
 }
 
-/// Until it ends by itself.
+/// Waits until the program ends by itself.
 fn wait(mut child: Child, what: &dyn std::fmt::Debug, errors: &Path) -> ExitStatus {
     let begin = Instant::now();
     loop {
@@ -127,12 +132,12 @@ fn wait(mut child: Child, what: &dyn std::fmt::Debug, errors: &Path) -> ExitStat
     }
 }
 
-/// The same generation, with every view and the last checkpoint, and nothing beside it.
+/// Checks that the store is the same generation, with every view and the last checkpoint, and has nothing beside it.
 fn check_untouched(data_dir: &Path, what: &dyn std::fmt::Debug) {
     let names: Vec<_> =
         fs::read_dir(data_dir.join("generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["000001"], "{what:?}");
-    let OpenStore { writer, generation, moved_aside, .. } = made::open(data_dir);
+    let OpenStore { writer, generation, moved_aside, .. } = fixtures::open(data_dir);
     assert_eq!((generation, moved_aside), (1, None), "{what:?}");
     assert_eq!(
         writer.checkpoint_at_open().values().map(|held| held.next_offset).collect::<Vec<_>>(),
@@ -150,19 +155,19 @@ fn check_untouched(data_dir: &Path, what: &dyn std::fmt::Debug) {
     writer.finish().unwrap();
 }
 
-/// Starts the program with the refusal, sees it end as it should, and sees the store as it was.
+/// Starts the program with the refusal, and checks that it ends as it should and leaves the store as it was.
 fn check(refusal: Refusal) {
-    let directory = written();
+    let directory = written_store();
     let data_dir = directory.path();
     let errors = directory.path().join("stderr");
     let ended = wait(serve(data_dir, &errors, Some((refusal, None))), &refusal, &errors);
-    let said = fs::read_to_string(&errors).unwrap();
-    assert_eq!(ended.code(), Some(1), "{refusal:?}: {said}");
-    let last = said.lines().last().expect("it says why");
+    let stderr = fs::read_to_string(&errors).unwrap();
+    assert_eq!(ended.code(), Some(1), "{refusal:?}: {stderr}");
+    let last = stderr.lines().last().expect("a last line");
     let reason = format!("(os error {})", refusal.errno.raw_os_error());
     let is_named =
         last.contains(&reason) || last.contains(&format!("Os {{ code: {}", refusal.errno.raw_os_error()));
-    assert!(is_named, "{refusal:?}: {said}");
+    assert!(is_named, "{refusal:?}: {stderr}");
     for part in [data_dir.to_str().unwrap(), "This is no damage: the store is left as it is"] {
         assert!(last.contains(part), "{refusal:?}: no {part:?} in: {last}");
     }
@@ -172,7 +177,7 @@ fn check(refusal: Refusal) {
 #[test]
 fn a_directory_or_a_file_that_may_not_be_entered_is_left_as_it_is() {
     for refusal in [
-        // As after a restore by root, with mode 000.
+        // A restore by root with mode 000 leaves this.
         refusal("stat", DATABASE, Errno::ACCESS),
         refusal("open", DATABASE, Errno::ACCESS),
         refusal("open", "/CURRENT", Errno::ACCESS),
@@ -198,7 +203,7 @@ fn too_few_files_at_the_start_leave_the_store_as_it_is() {
     }
 }
 
-/// sled starts seven threads and a flusher, and the store two more: whichever it is that does not start.
+/// sled starts seven threads and a flusher, and the store two more; each of them is refused in turn.
 #[test]
 fn too_few_threads_at_the_start_leave_the_store_as_it_is() {
     for at in [1, 5, 10, 18, 19, 20] {
@@ -217,41 +222,41 @@ fn a_disk_that_fails_once_while_the_store_is_opened_leaves_it_as_it_is() {
 
 #[test]
 fn a_disk_that_fails_once_while_the_store_is_read_ends_the_process_and_leaves_the_store_as_it_is() {
-    let directory = written();
+    let directory = written_store();
     let (errors, fails) = (directory.path().join("stderr"), directory.path().join("fails"));
     let refusal = once("read", DATABASE, Errno::IO, 1);
     let mut child = serve(directory.path(), &errors, Some((refusal, Some(&fails))));
     let begin = Instant::now();
     let address = loop {
-        let said = fs::read_to_string(&errors).unwrap();
-        let opened = said.lines().find(|line| line.contains("the store is open")).is_some();
-        let listening = said.lines().find(|line| line.contains(r#""message":"listening""#));
+        let stderr = fs::read_to_string(&errors).unwrap();
+        let opened = stderr.lines().find(|line| line.contains("the store is open")).is_some();
+        let listening = stderr.lines().find(|line| line.contains(r#""message":"listening""#));
         if let (true, Some(line)) = (opened, listening) {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             let read = line["read"].as_str().or_else(|| line["fields"]["read"].as_str());
             break read.expect("its address").to_owned();
         }
-        assert!(child.try_wait().unwrap().is_none() && begin.elapsed() < DEADLINE, "{said}");
+        assert!(child.try_wait().unwrap().is_none() && begin.elapsed() < DEADLINE, "{stderr}");
         std::thread::sleep(Duration::from_millis(5));
     };
     File::create(&fails).unwrap();
-    // Until one of them must be read from the disk. Once the process ends, nobody answers.
+    // One of these must be read from the disk, which fails. Nobody answers once the process ends.
     for number in (0..VIEWS).step_by(7) {
         if !answers(&address, &format!("/optimizations/o{number}")) {
             break;
         }
     }
     let ended = wait(child, &refusal, &errors);
-    let said = fs::read_to_string(&errors).unwrap();
-    assert_eq!(ended.code(), Some(1), "{said}");
-    let last = said.lines().last().expect("it says why");
+    let stderr = fs::read_to_string(&errors).unwrap();
+    assert_eq!(ended.code(), Some(1), "{stderr}");
+    let last = stderr.lines().last().expect("a last line");
     for part in [directory.path().to_str().unwrap(), "Input/output error", "This is no damage", "dmesg"] {
         assert!(last.contains(part), "no {part:?} in: {last}");
     }
     check_untouched(directory.path(), &refusal);
 }
 
-/// True if the address answers with the view.
+/// Returns true if the address answers with the view.
 fn answers(address: &str, path: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -260,7 +265,7 @@ fn answers(address: &str, path: &str) -> bool {
     asked.is_ok() && answer.starts_with("HTTP/1.1 200 ")
 }
 
-/// Before anything is started: what finds no thread later may wait for ever for it.
+/// The program checks its threads before it starts anything: work that found no thread later would wait for it for ever.
 #[test]
 fn a_process_that_cannot_start_the_threads_it_takes_to_serve_says_so_at_once() {
     for at in [1, 2, 30, 48] {
@@ -268,10 +273,10 @@ fn a_process_that_cannot_start_the_threads_it_takes_to_serve_says_so_at_once() {
     }
 }
 
-/// A tool takes what it may not look at for what it is, too.
+/// A tool distinguishes a file that it may not look at from a missing one, too.
 #[test]
 fn a_store_that_may_not_be_looked_at_is_not_one_that_is_not_there() {
-    let directory = written();
+    let directory = written_store();
     let tool = |name: &str, refusal: Refusal| {
         let output = Command::new(env!("CARGO_BIN_EXE_optview"))
             .args([name, "--data-dir"])
@@ -282,10 +287,10 @@ fn a_store_that_may_not_be_looked_at_is_not_one_that_is_not_there() {
             .env("REFUSE_ERRNO", refusal.errno.raw_os_error().to_string())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{name}, {refusal:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}, {refusal:?}: {stderr}");
         for part in ["CURRENT", "Permission denied", "chmod"] {
-            assert!(said.contains(part), "{name}, {refusal:?}: no {part}: {said}");
+            assert!(stderr.contains(part), "{name}, {refusal:?}: no {part}: {stderr}");
         }
     };
     for name in ["generations", "verify", "accept-loss"] {

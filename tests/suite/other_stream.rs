@@ -1,4 +1,4 @@
-//! An event that says, or shows, that it is another stream's is refused, also where it could be understood.
+//! An event that is marked as another stream's, or shows it, is refused, even if it could be understood.
 
 use optview::codec;
 use optview::domain::record::Header;
@@ -11,13 +11,13 @@ fn decode(topic: Topic, value: &str, headers: &[Header<'_>]) -> Result<(), Strin
     codec::decode(&record).map(drop).map_err(|error| error.to_string())
 }
 
-/// An event that can be understood as a job's and as a run's.
+/// An event that can be decoded as a job's and as a run's.
 const CANCELED: &str =
     r#"{"metadata":{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"},"jobId":"j","canceled":{}}"#;
 
 #[test]
 fn a_message_type_in_a_header_must_be_the_streams() {
-    let said: [(&str, &str, Topic); 6] = [
+    let markers: [(&str, &str, Topic); 6] = [
         ("ce_type", "optview.events.v1.JobEvent", Topic::Jobs),
         ("ce_type", "optview.events.v1.JobCanceled", Topic::Jobs),
         ("CE_Type", "type.googleapis.com/optview.events.v1.MultistartRunEvent", Topic::MultistartRuns),
@@ -29,19 +29,19 @@ fn a_message_type_in_a_header_must_be_the_streams() {
         ("content-type", "application/json;charset=utf-8; proto=JobEvent", Topic::Jobs),
         ("ce_type", "MultistartRunCanceled", Topic::MultistartRuns),
     ];
-    for (header, value, stream) in said {
+    for (header, value, stream) in markers {
         for topic in [Topic::Jobs, Topic::MultistartRuns] {
             let decoded = decode(topic, CANCELED, &[(header, Some(value.as_bytes()))]);
             if topic == stream {
                 assert_eq!(decoded, Ok(()), "{header}: {value}");
             } else {
-                let reason = decoded.expect_err("it says that it is another stream's");
+                let reason = decoded.expect_err("it is marked as another stream's");
                 assert!(reason.contains(&format!("a message of {stream}, ")), "{reason}");
                 assert!(reason.ends_with(&format!("is --topic-{topic} right?")), "{reason}");
             }
         }
     }
-    // What the contract does not name says nothing.
+    // Names that are not in the contract are ignored.
     for (header, value) in [("ce_type", "com.example.canceled"), ("content-type", "application/json; proto=Other")]
     {
         assert_eq!(decode(Topic::Jobs, CANCELED, &[(header, Some(value.as_bytes()))]), Ok(()));

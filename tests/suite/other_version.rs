@@ -1,18 +1,19 @@
-//! Makes of a store what another version, which folds otherwise, would have left.
+//! Turns a store into one of another version, which folds otherwise.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::codec::stored::{self, LAYOUT};
+use optview::codec::stored_record::{self, LAYOUT};
 use serde_json::Value;
 
-/// The format of its fold.
+/// The fold format of the other version.
 pub const OTHER_FORMAT: u8 = 99;
 
-/// What this version reads as a reference to pieces, and not as a record.
+/// The first byte of a reference to pieces, which is no record.
 const REFERENCE: u8 = 0xFF;
 
-/// Of a generation's directory that nobody has open. No register can be decoded any more, and no job that waits.
+/// Turns the generation in a directory, which nobody has open, into one of [`OTHER_FORMAT`]: no register and no parked job can be
+/// decoded any more.
 pub fn fold_otherwise(generation: &Path) {
     let db = open(generation);
     db.open_tree("meta").unwrap().insert("format", &[LAYOUT, OTHER_FORMAT]).unwrap();
@@ -22,11 +23,11 @@ pub fn fold_otherwise(generation: &Path) {
         if value[0] == REFERENCE {
             continue;
         }
-        let parts = stored::layout(&value).unwrap();
+        let parts = stored_record::layout(&value).unwrap();
         let registers = parts.objectives.map_or(parts.response.end, |objectives| objectives.end);
         let mut value = value.to_vec();
         value[registers..].fill(0xEE);
-        assert!(stored::decode_optimization(&value).is_err(), "no register is left");
+        assert!(stored_record::decode_optimization(&value).is_err(), "no register is left");
         tree.insert(key, value).unwrap();
         garbled += 1;
     }
@@ -43,7 +44,7 @@ pub fn fold_otherwise(generation: &Path) {
     std::fs::write(&path, about.to_string()).unwrap();
 }
 
-/// Whoever had it open lets go of it a moment later.
+/// Opens a generation's database. A process that had it open releases it only a moment after it has closed it.
 fn open(generation: &Path) -> sled::Db {
     let begin = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! What follows where stdout or stderr is full, or whoever read it has gone: nothing panics, a full stdout is an error that is
-//! said, a reader that has gone ends the command quietly, and what stderr is makes no difference.
+//! Nothing panics if stdout or stderr is full, or if its reader has gone. A full stdout is a reported error, a reader that has gone
+//! ends the command quietly, and the state of stderr makes no difference.
 
 use std::fs::File;
 use std::io::{Read as _, pipe};
@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use optview::domain::Topic;
 use optview::source::TopicNames;
-use optview::source::archive::{Manifest, Reader};
+use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::KafkaSettings;
 use optview::source::kafka::embedded::EmbeddedBroker;
 use tempfile::TempDir;
 
-use crate::made;
+use crate::fixtures;
 
 /// The code of a command whose answer nobody reads to its end.
 const READER_GONE: i32 = 141;
@@ -28,9 +28,9 @@ fn without_a_reader() -> Stdio {
     Stdio::from(writer)
 }
 
-/// How a command ended, and what it wrote where that was a pipe.
+/// The exit status of a command, and the text that it wrote to pipes.
 #[derive(Debug)]
-struct Ended {
+struct EndedCommand {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -46,9 +46,9 @@ impl World {
     fn new() -> World {
         let broker = EmbeddedBroker::start(TopicNames::default(), 1).unwrap();
         let world = World { broker, directory: tempfile::tempdir().unwrap() };
-        let opened = made::open(&world.path("data"));
-        let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-        opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+        let opened = fixtures::open(&world.path("data"));
+        let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+        opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
         opened.writer.note_caught_up();
         opened.writer.finish().unwrap();
         world
@@ -61,12 +61,12 @@ impl World {
     /// The id of an optimization that has been loaded.
     fn an_id(&self) -> String {
         let archive = self.path("archive");
-        let mut records = Reader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
+        let mut records = ArchiveReader::new(&archive, &Manifest::read(&archive).unwrap()).map(Result::unwrap);
         let record = records.find(|record| record.position.topic == Topic::Optimizations).expect("there is one");
         String::from_utf8(record.key.unwrap()).unwrap()
     }
 
-    fn run(&self, arguments: &[String], stdout: Stdio, stderr: Stdio) -> Ended {
+    fn run(&self, arguments: &[String], stdout: Stdio, stderr: Stdio) -> EndedCommand {
         let KafkaSettings { brokers, properties, .. } = self.broker.settings();
         let properties: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
@@ -89,7 +89,7 @@ impl World {
         if let Some(mut pipe) = child.stdout.take() {
             pipe.read_to_string(&mut stdout).unwrap();
         }
-        Ended { code: child.wait().unwrap().code(), stdout, stderr }
+        EndedCommand { code: child.wait().unwrap().code(), stdout, stderr }
     }
 
     /// Runs a command once in each way. `run` counts, for what can be made only once.

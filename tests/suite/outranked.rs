@@ -1,47 +1,46 @@
-//! An event that loses although it is newer is seen: when it is folded, and in what is stored, whatever the order.
+//! An event that loses although it is newer is noticed, by the fold and in the stored records, whatever the order.
 
 use std::collections::BTreeMap;
 
-use optview::codec::stored;
-use optview::domain::fold::Effects;
-use optview::domain::outranked::{is_newer, is_outranked, later};
-use optview::domain::{Body, Envelope, JobStatus, Outranked, Stamp, Topic};
+use optview::codec::stored_record;
+use optview::domain::outranking::{is_newer, is_outranked, later_of};
+use optview::domain::{Body, Envelope, JobStatus, Outranking, Stamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fold::{fold_all, history};
 use crate::support::{MapStore, OwnedRecord};
 
-/// Seconds after this, events occur.
+/// The second from which the events of these tests count.
 const BEGIN_SECONDS: i64 = 1_772_355_600;
 
-/// An event of a test: its stream, what it says, its sequence and its second.
-struct Told {
+/// An event of a test: its stream, its content, its sequence and its second.
+struct EventSpec {
     topic: Topic,
     change: Value,
     sequence: u64,
     second: i64,
 }
 
-fn job(change: &str, sequence: u64, second: i64) -> Told {
+fn job(change: &str, sequence: u64, second: i64) -> EventSpec {
     let change = json!({"jobId": "j1", change: {}});
-    Told { topic: Topic::Jobs, change, sequence, second }
+    EventSpec { topic: Topic::Jobs, change, sequence, second }
 }
 
-fn optimization(change: &str, value: Value, sequence: u64, second: i64) -> Told {
+fn optimization(change: &str, value: Value, sequence: u64, second: i64) -> EventSpec {
     let change = json!({"optimizationId": "o1", change: value});
-    Told { topic: Topic::Optimizations, change, sequence, second }
+    EventSpec { topic: Topic::Optimizations, change, sequence, second }
 }
 
-fn created(sequence: u64, second: i64) -> Told {
+fn created(sequence: u64, second: i64) -> EventSpec {
     let value = json!({"organizationId": "org", "projectId": "p", "name": "a", "jobId": "j1"});
     optimization("created", value, sequence, second)
 }
 
-/// Records at one offset after another of one partition a topic, each written when its event occurred, or at
-/// `written_second`, where that is earlier.
-fn records(events: &[Told], written_second: impl Fn(usize) -> Option<i64>) -> Vec<(OwnedRecord, i64)> {
-    let record = |(offset, event): (usize, &Told)| {
+/// Returns the records of events, at successive offsets of one partition a topic. Each is written when its event occurs, or in the
+/// second that `written_second` gives.
+fn records(events: &[EventSpec], written_second: impl Fn(usize) -> Option<i64>) -> Vec<(OwnedRecord, i64)> {
+    let record = |(offset, event): (usize, &EventSpec)| {
         let mut value = event.change.clone();
         let occurred_at = optview::domain::Timestamp::new(BEGIN_SECONDS + event.second, 0).unwrap();
         value["metadata"] = json!({
@@ -59,14 +58,16 @@ fn decoded((record, written_millis): &(OwnedRecord, i64)) -> Envelope<'_> {
     Envelope { written_millis: Some(*written_millis), ..record.decode() }
 }
 
-/// What each event's effects say of events that lost.
-fn lost(store: &mut MapStore, records: &[(OwnedRecord, i64)]) -> Vec<Option<Outranked>> {
-    let told = |effects: Effects| effects.outranked.map(|outranked| *outranked);
-    records.iter().map(|record| told(store.effects(&decoded(record)))).collect()
+/// Folds records, and returns the lost event of each one's effects.
+fn lost(store: &mut MapStore, records: &[(OwnedRecord, i64)]) -> Vec<Option<Outranking>> {
+    records.iter().map(|record| store.effects(&decoded(record)).outranked.map(|outranked| *outranked)).collect()
 }
 
-/// Folds the events; gives the kinds of those that lost, why the last did, and the status that readers see.
-fn folded(events: &[Told], written_second: impl Fn(usize) -> Option<i64>) -> (Vec<&'static str>, String, Value) {
+/// Folds events. Returns the kinds of those that lost, the reason for the last of them, and the status that readers see.
+fn folded(
+    events: &[EventSpec],
+    written_second: impl Fn(usize) -> Option<i64>,
+) -> (Vec<&'static str>, String, Value) {
     let records = records(events, written_second);
     let mut store = MapStore::default();
     let lost_at_first = lost(&mut store, &records);
@@ -79,8 +80,8 @@ fn folded(events: &[Told], written_second: impl Fn(usize) -> Option<i64>) -> (Ve
     }
     store.write();
     assert_eq!(store.optimizations, bytes);
-    let lost: Vec<Outranked> = lost_at_first.into_iter().flatten().collect();
-    let why = lost.last().map(|lost| optview::domain::outranked::why(&lost.event, &lost.winner));
+    let lost: Vec<Outranking> = lost_at_first.into_iter().flatten().collect();
+    let why = lost.last().map(|lost| optview::domain::outranking::explanation(&lost.event, &lost.winner));
     let status = store.response("o1").unwrap()["status"].clone();
     (lost.iter().map(|lost| lost.kind).collect(), why.unwrap_or_default(), status)
 }
@@ -90,7 +91,7 @@ fn as_it_occurred(_: usize) -> Option<i64> {
 }
 
 #[test]
-fn events_without_a_sequence_lose_to_one_that_has_one_and_are_told() {
+fn events_without_a_sequence_lose_to_one_that_has_one_and_are_noted() {
     let events = [created(0, 0), job("pending", 1, 1), job("processing", 0, 2), job("completed", 0, 3)];
     let (lost, why, status) = folded(&events, as_it_occurred);
     assert_eq!((lost, status), (vec!["processing", "completed"], json!("queued")));
@@ -98,7 +99,7 @@ fn events_without_a_sequence_lose_to_one_that_has_one_and_are_told() {
 }
 
 #[test]
-fn a_counter_that_begins_again_is_told() {
+fn a_counter_that_begins_again_is_noted() {
     let events = [
         created(1, 0),
         job("pending", 1, 1),
@@ -113,7 +114,7 @@ fn a_counter_that_begins_again_is_told() {
 }
 
 #[test]
-fn what_comes_after_the_greatest_sequence_is_told() {
+fn what_comes_after_the_greatest_sequence_is_noted() {
     let events = [created(1, 0), job("processing", u64::MAX, 1), job("completed", 2, 2)];
     let (lost, why, status) = folded(&events, as_it_occurred);
     assert_eq!((lost, status), (vec!["completed"], json!("running")));
@@ -121,7 +122,7 @@ fn what_comes_after_the_greatest_sequence_is_told() {
 }
 
 #[test]
-fn what_loses_to_a_clock_that_is_years_ahead_is_told() {
+fn an_event_that_loses_to_a_clock_that_is_years_ahead_is_noted() {
     let years = 3 * 365 * 86_400;
     let events = [created(0, 0), job("pending", 0, years), job("processing", 0, 2), job("completed", 0, 3)];
     let (lost, why, status) = folded(&events, |at| (at == 1).then_some(1));
@@ -130,7 +131,7 @@ fn what_loses_to_a_clock_that_is_years_ahead_is_told() {
 }
 
 #[test]
-fn names_links_and_creations_that_lose_are_told_too() {
+fn names_links_and_creations_that_lose_are_noted_too() {
     let events = [
         created(7, 0),
         optimization("detailsChanged", json!({"name": "b"}), 2, 1),
@@ -148,11 +149,11 @@ fn names_links_and_creations_that_lose_are_told_too() {
     ];
     let lost = lost(&mut store, &records(&events, as_it_occurred));
     let lost = lost[2].as_ref().expect("it was created again, for nothing");
-    assert!(optview::domain::outranked::why(&lost.event, &lost.winner).contains("had been deleted"));
+    assert!(optview::domain::outranking::explanation(&lost.event, &lost.winner).contains("had been deleted"));
 }
 
 #[test]
-fn what_is_as_it_should_be_is_not_told() {
+fn what_is_as_it_should_be_is_not_noted() {
     for events in [
         // A resubmission, and late events of what came before.
         vec![
@@ -163,11 +164,11 @@ fn what_is_as_it_should_be_is_not_told() {
             job("processing", 2, 2),
             job("completed", 4, 4),
         ],
-        // By clocks that differ a little.
+        // Clocks differ a little.
         vec![created(1, 5), job("pending", 1, 4), job("processing", 2, 3), job("completed", 3, 2)],
         // None has a sequence.
         vec![created(0, 0), job("pending", 0, 1), job("completed", 0, 9), job("processing", 0, 5)],
-        // Deleted, and what was under way.
+        // An optimization is deleted, and events of its job follow.
         vec![
             created(1, 0),
             job("pending", 1, 1),
@@ -181,28 +182,28 @@ fn what_is_as_it_should_be_is_not_told() {
 }
 
 #[test]
-fn a_deletion_of_what_is_not_there_is_told_and_one_of_what_is_gone_is_not() {
+fn a_deletion_of_what_is_not_there_is_noted_and_one_of_what_is_gone_is_not() {
     let events = [optimization("deleted", json!({}), 0, 1), optimization("deleted", json!({}), 0, 2)];
     let mut store = MapStore::default();
-    let told: Vec<bool> = records(&events, as_it_occurred)
+    let deleted_nothing: Vec<bool> = records(&events, as_it_occurred)
         .iter()
         .map(|record| store.effects(&decoded(record)).deleted_nothing)
         .collect();
-    assert_eq!(told, [true, false]);
+    assert_eq!(deleted_nothing, [true, false]);
     let mut store = MapStore::default();
     let events =
         [created(1, 0), optimization("deleted", json!({}), 2, 1), optimization("deleted", json!({}), 0, 2)];
-    let told = |record| store.effects(&decoded(record)).deleted_nothing;
-    assert!(!records(&events, as_it_occurred).iter().any(told));
+    let records = records(&events, as_it_occurred);
+    assert!(!records.iter().any(|record| store.effects(&decoded(record)).deleted_nothing));
 }
 
-/// The winner of some events, and the latest of them by time.
+/// Returns the winner of some events, and the latest of them by time.
 fn greatest(stamps: &[Stamp]) -> (Stamp, Stamp) {
     let winner = stamps.iter().max_by(|one, other| one.version.cmp(&other.version)).unwrap();
-    (winner.clone(), stamps.iter().fold(&stamps[0], |latest, stamp| later(latest, stamp)).clone())
+    (winner.clone(), stamps.iter().fold(&stamps[0], |latest, stamp| later_of(latest, stamp)).clone())
 }
 
-/// The stamps of what sets a job's status, and an optimization's creation, by their ids.
+/// Returns the stamps of the events that set the status of each job, and of those that create each optimization.
 fn stamps(history: &[Envelope<'_>]) -> (BTreeMap<String, Vec<Stamp>>, BTreeMap<String, Vec<Stamp>>) {
     use optview::domain::event::OptimizationChange;
     let (mut jobs, mut creations) = (BTreeMap::<_, Vec<Stamp>>::new(), BTreeMap::<_, Vec<Stamp>>::new());
@@ -227,7 +228,7 @@ fn stamps(history: &[Envelope<'_>]) -> (BTreeMap<String, Vec<Stamp>>, BTreeMap<S
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Whatever was folded in which order, and however it was loaded, it is what all the events together say.
+    /// The stored records note the same lost events for any order of the events and any pauses of the fold.
     #[test]
     fn what_is_stored_says_which_events_lost(
         history in history(1..80).prop_shuffle(),
@@ -236,9 +237,9 @@ proptest! {
         let folded = fold_all(history.iter(), &pauses);
         let (jobs, creations) = stamps(&history);
         let optimizations: Vec<_> =
-            folded.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap()).collect();
+            folded.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap()).collect();
         for (id, stamps) in &jobs {
-            let parked = folded.jobs.get(id).map(|bytes| stored::decode_job(bytes).unwrap());
+            let parked = folded.jobs.get(id).map(|bytes| stored_record::decode_job(bytes).unwrap());
             let home = optimizations.iter().find(|held| held.linked_job().is_some_and(|job| **job == *id.as_str()));
             let job = parked.as_ref().or(home.map(|home| &home.job)).expect("its state is somewhere");
             let (winner, latest) = greatest(stamps);
@@ -252,8 +253,8 @@ proptest! {
                 Some(deleted) => is_newer(&latest, &deleted.stamp),
                 None => is_outranked(&latest, &created),
             };
-            let told = held.outranked().find(|(part, ..)| *part == optview::domain::optimization::Part::Creation);
-            prop_assert_eq!(told.map(|(_, event, _)| event), expected.then_some(&latest));
+            let noted = held.outranked().find(|(part, ..)| *part == optview::domain::optimization::OptimizationPart::Creation);
+            prop_assert_eq!(noted.map(|(_, event, _)| event), expected.then_some(&latest));
         }
     }
 }

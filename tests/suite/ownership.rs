@@ -1,5 +1,5 @@
-//! Root leaves no files in a store that its user could not open, and what the system refuses names the file, its owner
-//! and what helps. What needs two users is tried where the tests run as root, as they do in containers.
+//! Root leaves no files in a store that its user could not open, and the message of a refusal names the file, its owner and the
+//! remedy. Tests that need two users do nothing unless they run as root, as they do in containers.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -7,16 +7,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::made;
+use crate::fixtures;
 use crate::program::{after, copy_after};
 
-/// A user that has no name here, as in containers.
+/// The id of a user without a name, as in containers.
 const USER: u32 = 54_321;
 
-fn written(data_dir: &Path) {
-    let writer = made::open(data_dir).writer;
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+fn write_store(data_dir: &Path) {
+    let writer = fixtures::open(data_dir).writer;
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     writer.finish().unwrap();
 }
 
@@ -27,7 +27,7 @@ fn give_to(path: &Path, user: u32) {
     }
 }
 
-/// Which files below do not belong to a user.
+/// Returns the files from a path on that do not belong to a user.
 fn not_of(path: &Path, user: u32) -> Vec<String> {
     let mut found = Vec::new();
     if fs::symlink_metadata(path).unwrap().uid() != user {
@@ -39,13 +39,13 @@ fn not_of(path: &Path, user: u32) -> Vec<String> {
     found
 }
 
-/// How a command ends, and what it says on stderr.
+/// Runs a command. Returns its exit code and its stderr.
 fn run(mut command: Command, arguments: &[&str], data_dir: &Path) -> (Option<i32>, String) {
-    let done = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
-    (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    let output = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// The program, run by the user, who may not reach the folder that it was built in.
+/// Returns a command that runs a copy of the program as [`USER`], who may not reach the folder that it was built in.
 fn as_user(directory: &Path) -> Command {
     let (built, program) = (env!("CARGO_BIN_EXE_optview"), directory.join("optview"));
     if !program.exists() {
@@ -60,7 +60,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// A directory that any user may pass.
+/// Makes a directory that any user may pass.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -76,7 +76,7 @@ fn root_writes_to_no_store_of_another_user_and_says_how_it_is_done() {
     }
     let directory = directory();
     let data_dir = directory.path().join("data");
-    written(&data_dir);
+    write_store(&data_dir);
     give_to(&data_dir, USER);
     let file = directory.path().join("file");
     let file = file.to_str().unwrap();
@@ -102,14 +102,14 @@ fn root_writes_to_no_store_of_another_user_and_says_how_it_is_done() {
         }
         assert_eq!(not_of(&data_dir, USER), Vec::<String>::new(), "{arguments:?}");
     }
-    // Also where there is no store yet.
+    // The same holds if there is no store yet.
     let empty = directory.path().join("empty");
     fs::create_dir(&empty).unwrap();
     give_to(&empty, USER);
     let (code, why) = run(after("true"), &["snapshot", "import", "/nowhere"], &empty);
     assert!(code == Some(1) && why.contains(&format!("{} belongs to uid {USER}", empty.display())), "{why}");
     assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
-    // The user itself may, and root may where it is root's.
+    // The user may use its own store, and root may use root's.
     assert_eq!(run(as_user(directory.path()), &["explain", "o1"], &data_dir).0, Some(0));
     assert_eq!(not_of(&data_dir, USER), Vec::<String>::new());
     give_to(&data_dir, 0);
@@ -124,7 +124,7 @@ fn a_volume_of_roots_that_a_group_may_write_to_takes_the_store_of_a_user_of_the_
     let directory = directory();
     let data_dir = directory.path().join("volume");
     fs::create_dir(&data_dir).unwrap();
-    // As Kubernetes does with fsGroup.
+    // Kubernetes does this with fsGroup.
     chown(&data_dir, Some(0), Some(USER)).unwrap();
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o2775)).unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--brokers", "127.0.0.1:1"];
@@ -154,7 +154,7 @@ fn what_the_system_refuses_names_the_file_its_owner_its_mode_and_what_helps() {
     let data_dir = directory.path().join("data");
     for refused in ["LOCK", "CURRENT", "generations", "generations/000001", "generations/000001/db"] {
         let _ = fs::remove_dir_all(&data_dir);
-        written(&data_dir);
+        write_store(&data_dir);
         fs::write(data_dir.join("LOCK"), "").unwrap();
         give_to(&data_dir, USER);
         let path = data_dir.join(refused);

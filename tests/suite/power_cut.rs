@@ -1,7 +1,7 @@
 //! A power cut never leaves a checkpoint ahead of the views.
 //!
-//! A process writes a store while a shim notes what it does to its files. From that, disks are made as a power cut may
-//! leave them, and each is opened. sled's flush is no sync, so the same must go wrong where our syncs do not count.
+//! A process writes a store while a shim notes what it does to its files. From these notes the test makes disks that a power cut
+//! may leave, and opens each. sled's flush is no sync, so that the same must fail if our syncs do not count.
 
 mod disk;
 
@@ -16,18 +16,18 @@ use std::sync::LazyLock;
 use optview::domain::Commit;
 use optview::store::{self, Checkpoint, OpenStore, PartitionCheckpoint};
 
-use crate::made::{self, Random};
-use disk::{Call, Done};
+use crate::fixtures::{self, Random};
+use disk::{Call, FileStep};
 
 const ROUNDS: u64 = 240;
 const OPTIMIZATIONS: u64 = 600;
-/// How many optimizations change in a round.
+/// Number of changes of optimizations in a round.
 const CHANGES: u64 = 120;
-/// With these before them, a name's and a checkpoint's rounds are found again in what was written.
+/// The texts before the round in a name and in a checkpoint, by which they are found again in the bytes written.
 const ROUND: &str = "round-";
 const COVERS: &str = "covers-";
 
-/// The numbers of the optimizations that a round changes. Later rounds know of more.
+/// Returns the numbers of the optimizations that a round changes. Later rounds know more optimizations.
 fn changed_in(round: u64) -> Vec<u64> {
     let mut random = Random(round);
     let known = (40 + round * 5).min(OPTIMIZATIONS);
@@ -45,10 +45,10 @@ fn name_of(round: u64, number: u64) -> String {
     format!("{ROUND}{round:06}-of-{number:06}")
 }
 
-/// Now and then too large for one value.
+/// Returns a description, which now and then is too large for one value.
 fn description_of(round: u64, number: u64) -> String {
     let len = if (round + number).is_multiple_of(97) { 15_000 } else { 900 };
-    made::text(round * OPTIMIZATIONS + number, len)
+    fixtures::text(round * OPTIMIZATIONS + number, len)
 }
 
 fn has_checkpoint(round: u64) -> bool {
@@ -69,20 +69,20 @@ fn checkpoint_of(round: u64) -> Checkpoint {
 #[ignore = "the other tests run it, in a process of its own"]
 fn writes_a_store() {
     let directory = std::env::var_os("OPTVIEW_TEST_WATCHED").expect("run by the other tests");
-    let OpenStore { writer, .. } = store::open(Path::new(&directory), made::CACHE_BYTES).unwrap();
+    let OpenStore { writer, .. } = store::open(Path::new(&directory), fixtures::CACHE_BYTES).unwrap();
     let mut checkpoints = 0;
     for round in 1..=ROUNDS {
         let optimizations = changed_in(round).into_iter().map(|number| {
-            made::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
+            fixtures::optimization(&id_of(number), round, name_of(round, number), description_of(round, number))
         });
-        let jobs = vec![(format!("job-{round}").into(), Some(made::job(round).into()))];
-        let commit = Commit { jobs, ..made::commit_of(optimizations.collect()) };
-        let dead_letter = made::dead_letter(i64::try_from(round).unwrap(), vec![0; 300]);
+        let jobs = vec![(format!("job-{round}").into(), Some(fixtures::job(round).into()))];
+        let commit = Commit { jobs, ..fixtures::commit_of(optimizations.collect()) };
+        let dead_letter = fixtures::dead_letter(i64::try_from(round).unwrap(), vec![0; 300]);
         writer.commit(commit, vec![dead_letter], round).unwrap();
         if has_checkpoint(round) {
             writer.checkpoint(checkpoint_of(round)).unwrap();
             checkpoints += 1;
-            // However slow the disk is, not all may become one.
+            // On a slow disk all checkpoints would become one, so every second one is waited for.
             while checkpoints % 2 == 0 && writer.checkpoints_written() < checkpoints {
                 writer.check().unwrap();
                 std::thread::sleep(std::time::Duration::from_millis(1));
@@ -92,8 +92,8 @@ fn writes_a_store() {
     writer.finish().unwrap();
 }
 
-/// All that such a process did.
-static DONE: LazyLock<Vec<Done>> = LazyLock::new(|| {
+/// The calls of such a process.
+static STEPS: LazyLock<Vec<FileStep>> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().canonicalize().unwrap();
     let (shim, journal, watched) = (root.join("shim.so"), root.join("journal"), root.join("data"));
@@ -126,50 +126,50 @@ fn is_database(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "db")
 }
 
-/// What was found of what a power cut left.
+/// The state of a store after a power cut.
 #[derive(Debug, PartialEq)]
-enum Found {
-    /// A checkpoint of this round, and all that it covers.
+enum StateAfterCut {
+    /// There is a checkpoint of this round, and everything that it covers.
     Whole(u64),
-    /// The store said that it is no use, and begins anew.
+    /// The store was damaged, was moved aside, and begins anew.
     MovedAside,
-    /// Without a checkpoint: Kafka is read from the beginning.
+    /// There is no checkpoint: Kafka is read from the beginning.
     Empty,
     Violation(String),
 }
 
-fn open_after_cut(files: &BTreeMap<PathBuf, Vec<u8>>) -> Found {
+fn open_after_cut(files: &BTreeMap<PathBuf, Vec<u8>>) -> StateAfterCut {
     let directory = tempfile::tempdir().unwrap();
     for (path, bytes) in files {
         let path = directory.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let found = catch_unwind(|| look(directory.path()));
-    found.unwrap_or_else(|_| Found::Violation("a panic escapes".to_owned()))
+    let found = catch_unwind(|| examine(directory.path()));
+    found.unwrap_or_else(|_| StateAfterCut::Violation("a panic escapes".to_owned()))
 }
 
-fn look(directory: &Path) -> Found {
-    let opened = match store::open(directory, made::CACHE_BYTES) {
+fn examine(directory: &Path) -> StateAfterCut {
+    let opened = match store::open(directory, fixtures::CACHE_BYTES) {
         Ok(opened) => opened,
-        Err(error) => return Found::Violation(format!("does not open: {error}")),
+        Err(error) => return StateAfterCut::Violation(format!("does not open: {error}")),
     };
     let checkpoint = opened.writer.checkpoint_at_open().clone();
     let found = match (opened.moved_aside.is_some(), checkpoint.is_empty()) {
-        (true, true) => Found::MovedAside,
-        (true, false) => Found::Violation("moved aside, with a checkpoint".to_owned()),
-        (false, true) => Found::Empty,
+        (true, true) => StateAfterCut::MovedAside,
+        (true, false) => StateAfterCut::Violation("moved aside, with a checkpoint".to_owned()),
+        (false, true) => StateAfterCut::Empty,
         (false, false) => match covered(&opened, &checkpoint) {
-            Ok(round) => Found::Whole(round),
-            Err(violation) => Found::Violation(violation),
+            Ok(round) => StateAfterCut::Whole(round),
+            Err(violation) => StateAfterCut::Violation(violation),
         },
     };
-    // Fails where reading has shown damage, which has been found already.
+    // This fails if reading has shown damage, which is among the findings already.
     let _ = opened.writer.finish();
     found
 }
 
-/// The round that the checkpoint covers, or what of it is missing.
+/// Returns the round that the checkpoint covers, or the part of it that is missing.
 fn covered(opened: &OpenStore, checkpoint: &Checkpoint) -> Result<u64, String> {
     let OpenStore { writer, .. } = opened;
     let partition = checkpoint.values().next().unwrap();
@@ -207,18 +207,21 @@ fn covered(opened: &OpenStore, checkpoint: &Checkpoint) -> Result<u64, String> {
     Ok(round)
 }
 
-/// What the `image`th power cut leaves, at a random moment after the first checkpoint was written and synced.
-fn cut(image: u64, counts: impl Fn(&Path, Call) -> bool) -> Found {
+/// Makes the `image`th power cut, at a random moment after the first checkpoint was written and synced, and opens its disk.
+fn cut(image: u64, counts: impl Fn(&Path, Call) -> bool) -> StateAfterCut {
     let written =
-        DONE.iter().position(|step| !written(step, COVERS).is_empty()).expect("a checkpoint was written");
-    let synced = |step: &Done| matches!(step, Done::Sync { path, .. } if is_database(path));
-    let first = written + DONE[written..].iter().position(synced).expect("it was synced") + 1;
+        STEPS.iter().position(|step| !numbers_after(step, COVERS).is_empty()).expect("a checkpoint was written");
+    let synced = STEPS[written..]
+        .iter()
+        .position(|step| matches!(step, FileStep::Sync { path, .. } if is_database(path)))
+        .expect("it was synced");
+    let first = written + synced + 1;
     let mut random = Random(image);
-    let cut = first + random.below((DONE.len() - first) as u64 + 1) as usize;
-    open_after_cut(&disk::after_power_cut(&DONE, cut, &mut random, &counts))
+    let cut = first + random.below((STEPS.len() - first) as u64 + 1) as usize;
+    open_after_cut(&disk::after_power_cut(&STEPS, cut, &mut random, &counts))
 }
 
-/// How many power cuts are tried: more where there is time.
+/// Returns the number of power cuts, which a variable raises.
 fn images() -> u64 {
     std::env::var("OPTVIEW_TEST_POWER_CUTS").map_or(40, |number| number.parse().unwrap())
 }
@@ -227,67 +230,67 @@ fn images() -> u64 {
 fn all_that_a_checkpoint_covers_is_there_after_a_power_cut() {
     for image in 0..images() {
         let found = cut(image, |_, _| true);
-        assert!(matches!(found, Found::Whole(_)), "power cut {image}: {found:?}");
+        assert!(matches!(found, StateAfterCut::Whole(_)), "power cut {image}: {found:?}");
     }
 }
 
 #[test]
 fn without_our_syncs_a_checkpoint_is_ahead_of_the_views() {
     let mut found = (0..1_000).map(|image| cut(image, |path, _| !is_database(path)));
-    let ahead = found.find(|found| matches!(found, Found::Violation(_)));
+    let ahead = found.find(|found| matches!(found, StateAfterCut::Violation(_)));
     assert!(ahead.is_some(), "a thousand power cuts do not show what the syncs are for");
 }
 
 #[test]
 fn sled_never_takes_sync_file_range_for_a_sync() {
     let with = |wanted| {
-        let is = |step: &&Done| matches!(step, Done::Sync { path, with } if is_database(path) && *with == wanted);
-        DONE.iter().filter(is).count()
+        let is = |step: &&FileStep| matches!(step, FileStep::Sync { path, with } if is_database(path) && *with == wanted);
+        STEPS.iter().filter(is).count()
     };
     assert_eq!(with(Call::SyncFileRange), 0);
     assert!(with(Call::Fdatasync) > 100, "sled syncs what it writes");
 }
 
-/// The numbers behind `text` in what was written.
-fn written(step: &Done, text: &str) -> Vec<(u64, usize)> {
-    let Done::Write { data, .. } = step else { return Vec::new() };
+/// Returns the numbers that follow `text` in the bytes of a write, each with the index behind it.
+fn numbers_after(step: &FileStep, text: &str) -> Vec<(u64, usize)> {
+    let FileStep::Write { data, .. } = step else { return Vec::new() };
     let number = |at: usize| std::str::from_utf8(data.get(at..at + 6)?).ok()?.parse().ok();
     let places = data.windows(text.len()).enumerate().filter(|(_, window)| *window == text.as_bytes());
     places.filter_map(|(at, _)| Some((number(at + text.len())?, at + text.len() + 6))).collect()
 }
 
-/// The rounds whose checkpoints were written before all that they cover was written and then synced.
-fn checkpoints_too_early(done: &[Done], counts: impl Fn(Call) -> bool) -> Vec<u64> {
-    // What of a round has been synced, of what was written.
+/// Returns the rounds whose checkpoints were written before everything that they cover was written and then synced.
+fn checkpoints_too_early(steps: &[FileStep], counts: impl Fn(Call) -> bool) -> Vec<u64> {
+    // Rounds with the numbers of their changes.
     let mut unsynced = BTreeSet::new();
     let mut synced = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut early = Vec::new();
-    for step in done {
-        for (round, _) in written(step, COVERS) {
+    for step in steps {
+        for (round, _) in numbers_after(step, COVERS) {
             let covered = |round: u64| changed_in(round).into_iter().map(move |number| (round, number));
             if seen.insert(round) && (1..=round).flat_map(covered).any(|change| !synced.contains(&change)) {
                 early.push(round);
             }
         }
-        for (round, at) in written(step, ROUND) {
-            let Done::Write { data, .. } = step else { continue };
+        for (round, at) in numbers_after(step, ROUND) {
+            let FileStep::Write { data, .. } = step else { continue };
             let number = std::str::from_utf8(&data[at + 4..at + 10]).unwrap().parse::<u64>().unwrap();
             unsynced.insert((round, number));
         }
-        if matches!(step, Done::Sync { path, with } if is_database(path) && counts(*with)) {
+        if matches!(step, FileStep::Sync { path, with } if is_database(path) && counts(*with)) {
             synced.append(&mut unsynced);
         }
     }
-    // Where several wait for the disk, the last of them is written.
-    let asked: BTreeSet<u64> = (1..=ROUNDS).filter(|round| has_checkpoint(*round)).collect();
-    assert!(seen.len() >= asked.len() / 2 && seen.last() == asked.last(), "{seen:?} of {asked:?}");
+    // Of several checkpoints that wait for the disk, only the last is written.
+    let requested: BTreeSet<u64> = (1..=ROUNDS).filter(|round| has_checkpoint(*round)).collect();
+    assert!(seen.len() >= requested.len() / 2 && seen.last() == requested.last(), "{seen:?} of {requested:?}");
     early
 }
 
 #[test]
 fn a_checkpoint_is_written_only_after_all_that_it_covers_has_been_synced() {
-    assert_eq!(checkpoints_too_early(&DONE, |call| call == Call::Fsync), Vec::<u64>::new());
-    let without = checkpoints_too_early(&DONE, |_| false);
+    assert_eq!(checkpoints_too_early(&STEPS, |call| call == Call::Fsync), Vec::<u64>::new());
+    let without = checkpoints_too_early(&STEPS, |_| false);
     assert!(without.len() > 5, "the check sees what is not synced");
 }

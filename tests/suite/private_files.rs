@@ -1,11 +1,11 @@
-//! What optview writes is its user's only, whatever the umask; and nothing that is no file of its own is ever replaced.
+//! The files that optview writes are its user's only, whatever the umask; and nothing but its own files is ever replaced.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::made;
+use crate::fixtures;
 use crate::program::{World, after};
 
 /// Every file and directory below, and the directory itself, with what each lets whom do.
@@ -70,9 +70,9 @@ fn export(data_dir: &Path, file: &Path, arguments: &[&str]) -> Output {
 }
 
 fn written(data_dir: &Path) {
-    let writer = made::open(data_dir).writer;
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let writer = fixtures::open(data_dir).writer;
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     writer.finish().unwrap();
 }
 

@@ -14,10 +14,10 @@ use optview::source::kafka::producer::Producer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long anything may take that should take seconds.
+/// The longest wait for anything that should take seconds.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// What the program writes to stderr, as far as it was not read yet.
+/// The program's stderr from the first byte that has not been read.
 pub type Log = BufReader<ChildStderr>;
 
 /// A cluster of one partition a topic, and a data directory.
@@ -135,7 +135,7 @@ pub struct Program {
     child: Child,
     pub read: String,
     admin: String,
-    /// As far as it has not been given to the test.
+    /// The program's log, unless the test has taken it.
     log: Option<Log>,
     agent: ureq::Agent,
 }
@@ -197,7 +197,7 @@ impl Program {
         self.get_of(&self.admin, path)
     }
 
-    /// What one of its addresses answers, on a connection that no request was sent on before.
+    /// Reads from one of the program's addresses, on a new connection.
     pub fn get_of(&self, address: &str, path: &str) -> (u16, String) {
         let request = self.agent.get(format!("http://{address}{path}")).header("connection", "close");
         let mut answer = request.call().unwrap();
@@ -262,12 +262,12 @@ impl Program {
         self.child.try_wait().unwrap()
     }
 
-    /// Until it ends.
+    /// Waits until the program ends.
     pub fn wait(&mut self) -> ExitStatus {
         self.wait_while(|_| std::thread::sleep(Duration::from_millis(20)))
     }
 
-    /// Until it ends, doing something again and again meanwhile.
+    /// Waits until the program ends, and calls `again` over and over meanwhile.
     pub fn wait_while(&mut self, again: impl Fn(&Program)) -> ExitStatus {
         let begin = Instant::now();
         loop {
@@ -288,7 +288,7 @@ impl Drop for Program {
     }
 }
 
-/// What is left of a log, once the program has ended.
+/// Reads the rest of a log, once the program has ended.
 pub fn rest_of(mut log: Log) -> String {
     let mut text = String::new();
     log.read_to_string(&mut text).unwrap();
@@ -309,7 +309,7 @@ pub fn next_line(log: Log, is: impl Fn(&Value) -> bool + Send + 'static) -> Valu
     line.recv_timeout(DEADLINE).expect("a line of the log")
 }
 
-/// How far a topic's one partition was read, and is on the disk.
+/// Returns the position and the checkpoint of a topic's only partition.
 pub fn positions(status: &Value, topic: &str) -> Option<(i64, Option<i64>)> {
     let partitions = status["partitions"].as_array()?;
     let partition = partitions.iter().find(|partition| partition["topic"] == topic)?;

@@ -10,6 +10,7 @@ mod health;
 mod live;
 mod missing_history;
 mod script;
+mod stepped;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,16 +25,17 @@ use optview::synthetic::{History, HistorySettings};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::made;
+use crate::fixtures;
 use crate::support::MapStore;
 use script::{Partition, Playing, Run, partitions, project};
+use stepped::{A_REPORT, Clock, Stepped};
 
 pub fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
     History::new(HistorySettings { seed, optimizations, runs: 3, concurrent: 12, ..HistorySettings::default() })
         .collect()
 }
 
-/// What one undisturbed fold of all records shows, apart from those in `except`.
+/// The result of one undisturbed fold of all records, apart from those in `except`.
 pub fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bool) -> MapStore {
     let mut store = MapStore::default();
     for partition in partitions {
@@ -49,7 +51,7 @@ pub fn expected(partitions: &[Partition], except: impl Fn(&Partition, i64) -> bo
 
 /// Every view, the lists' total, and what is parked, as the store has them after a restart.
 pub fn check(directory: &Path, expected: &MapStore) {
-    let writer = made::open(directory).writer;
+    let writer = fixtures::open(directory).writer;
     let reader = writer.reader();
     let mut shown = 0;
     for (id, bytes) in &expected.optimizations {
@@ -58,14 +60,14 @@ pub fn check(directory: &Path, expected: &MapStore) {
         shown += u64::from(view.is_some());
         let stored = writer.optimization(id).unwrap().expect("it is stored, shown or not");
         let mut again = Vec::new();
-        optview::codec::stored::encode_optimization(&stored, &mut again).unwrap();
+        optview::codec::stored_record::encode_optimization(&stored, &mut again).unwrap();
         assert_eq!(again, *bytes, "{id}");
     }
     assert!(shown > 0);
     assert_eq!(reader.list(&ListQuery { limit: 1, ..ListQuery::default() }).unwrap().total, shown);
     for (id, bytes) in &expected.jobs {
         let parked = writer.parked_job(id).unwrap().expect("it is parked");
-        assert_eq!(optview::codec::stored::encode_job(&parked).unwrap(), *bytes, "{id}");
+        assert_eq!(optview::codec::stored_record::encode_job(&parked).unwrap(), *bytes, "{id}");
     }
     writer.finish().unwrap();
 }
@@ -185,8 +187,10 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     let report = status.report();
     assert!(report.last_error.as_deref().is_some_and(|error| error.contains("the script says so")), "{report:?}");
     let stopped = report.partitions.iter().filter(|held| held.state == PartitionState::Stopped);
-    let stopped: Vec<_> = stopped.map(|held| (held.topic.as_str(), held.partition, held.position)).collect();
-    assert_eq!(stopped, [("jobs", number, at)], "the record at which it failed is still to be read");
+    let stopped: Vec<_> =
+        stopped.map(|held| (&*held.topic, held.partition, held.position, held.freshness.stop_code)).collect();
+    let expected_stop = ("jobs", number, at, Some("unreadable"));
+    assert_eq!(stopped, [expected_stop], "the record at which it failed is still to be read");
     let lost = |partition: &Partition, offset: i64| {
         (partition.topic, partition.number) == (topic, number) && offset >= at
     };
@@ -197,7 +201,7 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     check(directory.path(), &expected(&partitions, |_, _| false));
 }
 
-/// What a metric has counted at the end.
+/// The count of a metric at the end of a run.
 pub fn counted(metric: &str, run: impl FnOnce()) -> u64 {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
@@ -212,7 +216,7 @@ pub fn counted(metric: &str, run: impl FnOnce()) -> u64 {
 fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     let partitions = partitions(&history(5, 60));
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let opened = directories.each_ref().map(|directory| made::open(directory.path()));
+    let opened = directories.each_ref().map(|directory| fixtures::open(directory.path()));
     let readers = opened.each_ref().map(|opened| opened.writer.reader());
     let controls = [Arc::new(PauseHandle::default()), Arc::new(PauseHandle::default())];
     let patience = Duration::from_secs(20);
@@ -263,7 +267,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
     }
 }
 
-/// Of one that the history creates.
+/// The id of an optimization that the history creates.
 fn optimization_id(partitions: &[Partition], number: usize) -> String {
     let optimizations = partitions.iter().filter(|held| held.topic == Topic::Optimizations);
     let mut ids: Vec<_> = optimizations.flat_map(|held| held.records.iter().map(|record| &record.key)).collect();
@@ -272,7 +276,7 @@ fn optimization_id(partitions: &[Partition], number: usize) -> String {
     String::from_utf8(ids[number % ids.len()].clone()).unwrap()
 }
 
-/// On a disk in memory, which others hardly write to meanwhile.
+/// Runs on a disk in memory, which others hardly write to meanwhile.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_room() {
@@ -289,7 +293,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     let ballast = directory.path().join("ballast");
     std::fs::write(&ballast, vec![0; 24 << 20]).unwrap();
     let floor = free() - 4 * MIB;
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
@@ -319,22 +323,16 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
 fn nothing_is_read_while_the_disk_is_too_full() {
     let partitions = partitions(&history(4, 5));
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
-    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
+    let writer = fixtures::open(directory.path()).writer;
+    let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| projector::run(&mut source, writer, settings, status.clone(), &control));
-        // The state is told after the reason for it.
-        while status.report().state != State::Stalled && !running.is_finished() {
-            std::thread::yield_now();
-        }
-        let report = status.report();
-        control.stop();
-        running.join().unwrap().unwrap();
-        assert_eq!(report.state, State::Stalled);
-        assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
-    });
+    let mut stepped = Stepped::new(writer, settings, source, status, &control, clock);
+    let report = stepped.turn_until("stalled", |report| report.state == State::Stalled);
+    assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
+    (0..100).for_each(|_| stepped.turn(A_REPORT));
+    let source = stepped.finish();
     assert_eq!((source.polls, source.delivered), (0, 0));
-    assert!(made::open(directory.path()).writer.checkpoint_at_open().is_empty());
+    assert!(fixtures::open(directory.path()).writer.checkpoint_at_open().is_empty());
 }

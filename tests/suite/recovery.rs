@@ -1,5 +1,5 @@
-//! Opening recovers by itself: what a kill left is cleared away, and what is damaged is moved aside, said, and begun
-//! anew. Never a crash loop, a panic, or a view that is silently wrong or missing.
+//! Opening recovers by itself: the remains of a kill are cleared away, and a damaged store is moved aside, reported, and begun
+//! anew. There is never a crash loop, a panic, or a view that is silently wrong or missing.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use optview::domain::{Commit, Timestamp};
 use optview::store::{self, Checkpoint, ListQuery, OpenStore, PartitionCheckpoint, StoreError};
 
-use crate::made::{self, Random};
+use crate::fixtures::{self, Random};
 
 const VIEWS: u64 = 400;
 const JOBS: u64 = 50;
@@ -22,9 +22,9 @@ fn name_of(number: u64, sequence: u64) -> String {
     format!("{sequence} of {number}")
 }
 
-/// Some are too large for one value.
+/// Returns a description. Some are too large for one value.
 fn description_of(number: u64, sequence: u64) -> String {
-    made::text(sequence * VIEWS + number, if number.is_multiple_of(50) { 20_000 } else { 600 })
+    fixtures::text(sequence * VIEWS + number, if number.is_multiple_of(50) { 20_000 } else { 600 })
 }
 
 fn checkpoint_of(sequence: u64) -> Checkpoint {
@@ -37,20 +37,20 @@ fn checkpoint_of(sequence: u64) -> Checkpoint {
 
 const COMMITS: u64 = 12;
 
-/// Writes a store: in several goes, so that sled has a snapshot, old pages, and free segments.
+/// Writes a store in several goes, so that sled has a snapshot, old pages, and free segments.
 fn write(directory: &Path) {
     for go in 0..3 {
-        let OpenStore { writer, .. } = made::open(directory);
+        let OpenStore { writer, .. } = fixtures::open(directory);
         for commit in 1..=COMMITS / 3 {
             let sequence = go * COMMITS / 3 + commit;
             let optimization = |number: u64| {
                 let (name, description) = (name_of(number, sequence), description_of(number, sequence));
-                made::optimization(&id_of(number), sequence, name, description)
+                fixtures::optimization(&id_of(number), sequence, name, description)
             };
             let optimizations = (0..VIEWS).map(optimization).collect();
-            let jobs = (0..JOBS).map(|job| (format!("job-{job}").into(), Some(made::job(sequence).into())));
-            let commit = Commit { jobs: jobs.collect(), ..made::commit_of(optimizations) };
-            let dead_letters = (0..DEAD_LETTERS as i64).map(|offset| made::dead_letter(offset, vec![1; 9000]));
+            let jobs = (0..JOBS).map(|job| (format!("job-{job}").into(), Some(fixtures::job(sequence).into())));
+            let commit = Commit { jobs: jobs.collect(), ..fixtures::commit_of(optimizations) };
+            let dead_letters = (0..DEAD_LETTERS as i64).map(|offset| fixtures::dead_letter(offset, vec![1; 9000]));
             writer.commit(commit, dead_letters.collect(), sequence).unwrap();
             writer.checkpoint(checkpoint_of(sequence)).unwrap();
         }
@@ -58,8 +58,8 @@ fn write(directory: &Path) {
     }
 }
 
-/// A store written once, to be copied by each test.
-fn written() -> tempfile::TempDir {
+/// Returns a copy of a store that is written once.
+fn written_store() -> tempfile::TempDir {
     static WRITTEN: std::sync::LazyLock<tempfile::TempDir> = std::sync::LazyLock::new(|| {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path());
@@ -86,19 +86,20 @@ fn generation(directory: &Path) -> PathBuf {
     directory.join("generations").join("000001")
 }
 
+/// The state of a store that was opened.
 #[derive(Debug, PartialEq)]
-enum Found {
-    /// All that the checkpoint covers is there, and right.
+enum StoreState {
+    /// Everything that the checkpoint covers is there, and right.
     Whole(u64),
-    /// A new generation, empty; why, where it was said.
+    /// A new generation was begun, which is empty; with the reason, if one was given.
     New(Option<String>),
-    /// It opened, and an error shows later, by which the process ends and condemns the generation.
+    /// The store opened, and an error showed later, at which the process ends and condemns the generation.
     ShowsLater(String),
 }
 
-/// Opens, and reads everything.
-fn open(directory: &Path) -> Found {
-    let OpenStore { writer, generation, moved_aside, path } = made::open(directory);
+/// Opens a store, and reads everything.
+fn open(directory: &Path) -> StoreState {
+    let OpenStore { writer, generation, moved_aside, path } = fixtures::open(directory);
     let current = fs::read_to_string(directory.join("CURRENT")).unwrap();
     assert_eq!(current, format!("{generation:06}\n"));
     assert!(path.ends_with(current.trim()));
@@ -106,14 +107,14 @@ fn open(directory: &Path) -> Found {
         assert!(writer.checkpoint_at_open().is_empty(), "Kafka must be read from the beginning");
         assert_eq!((writer.views(), writer.dead_letters()), (0, 0));
         writer.finish().unwrap();
-        return Found::New(moved_aside);
+        return StoreState::New(moved_aside);
     }
     assert_eq!(moved_aside, None);
     let found = match read(&writer) {
-        Ok(covered) => Found::Whole(covered),
+        Ok(covered) => StoreState::Whole(covered),
         Err(error) => {
             assert!(error.is_damage(), "{error}");
-            Found::ShowsLater(error.to_string())
+            StoreState::ShowsLater(error.to_string())
         }
     };
     drop(writer.finish());
@@ -132,7 +133,7 @@ fn read(writer: &store::Writer) -> Result<u64, StoreError> {
         assert_eq!(view["description"], description_of(number, sequence));
     };
     for number in 0..VIEWS {
-        let response = reader.get(&id_of(number), Some(made::ORGANIZATION))?.expect("the view is there");
+        let response = reader.get(&id_of(number), Some(fixtures::ORGANIZATION))?.expect("the view is there");
         is_right(&serde_json::from_slice(&response.body).unwrap(), number);
     }
     let query = ListQuery { limit: 1000, ..ListQuery::default() };
@@ -142,52 +143,52 @@ fn read(writer: &store::Writer) -> Result<u64, StoreError> {
     for job in 0..JOBS {
         let parked = writer.parked_job(&format!("job-{job}"))?.expect("the parked job is there");
         let last = parked.history().last().expect("it took a status");
-        assert!(last.stamp.version.occurred_at >= heard(covered), "a view of a job before {covered}");
+        assert!(last.stamp.version.occurred_at >= occurred_at(covered), "a view of a job before {covered}");
     }
     assert_eq!(writer.dead_letters(), DEAD_LETTERS);
     Ok(covered)
 }
 
-fn heard(sequence: u64) -> Timestamp {
-    made::stamp(sequence).version.occurred_at
+fn occurred_at(sequence: u64) -> Timestamp {
+    fixtures::stamp(sequence).version.occurred_at
 }
 
-/// A new generation whose reason contains `text`, with the old one beside it.
+/// Checks that a new generation is begun for a reason that contains `text`, with the old one beside it.
 fn check_moved_aside(directory: &Path, text: &str) {
-    let Found::New(Some(why)) = open(directory) else { panic!("nothing was moved aside") };
+    let StoreState::New(Some(why)) = open(directory) else { panic!("nothing was moved aside") };
     assert!(why.contains(text), "{why}");
     let aside = generation(directory).with_extension("damaged-1");
     assert!(why.contains(&aside.display().to_string()), "{why}");
     assert!(aside.is_dir());
     assert!(!generation(directory).exists());
-    // And that is the end of it.
-    assert_eq!(open(directory), Found::New(None));
+    // The next start finds the new generation sound.
+    assert_eq!(open(directory), StoreState::New(None));
 }
 
 #[test]
 fn what_was_written_is_there_again() {
-    assert_eq!(open(written().path()), Found::Whole(COMMITS));
+    assert_eq!(open(written_store().path()), StoreState::Whole(COMMITS));
 }
 
 #[test]
 fn a_snapshot_that_was_not_finished_is_removed() {
-    let directory = written();
+    let directory = written_store();
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"half a snap").unwrap();
-    assert_eq!(open(directory.path()), Found::Whole(COMMITS));
+    assert_eq!(open(directory.path()), StoreState::Whole(COMMITS));
     assert!(!unfinished.exists());
 }
 
 #[test]
 fn a_database_cut_to_nothing_is_moved_aside() {
-    let directory = written();
+    let directory = written_store();
     fs::File::create(generation(directory.path()).join("db")).unwrap();
     check_moved_aside(directory.path(), "could not be used");
 }
 
 #[test]
 fn a_database_of_nothing_at_all_is_moved_aside() {
-    let directory = written();
+    let directory = written_store();
     fs::remove_dir_all(generation(directory.path())).unwrap();
     fs::create_dir(generation(directory.path())).unwrap();
     fs::File::create(generation(directory.path()).join("db")).unwrap();
@@ -196,31 +197,31 @@ fn a_database_of_nothing_at_all_is_moved_aside() {
 
 #[test]
 fn a_database_that_is_gone_is_moved_aside() {
-    let directory = written();
+    let directory = written_store();
     fs::remove_file(generation(directory.path()).join("db")).unwrap();
     check_moved_aside(directory.path(), "is not there");
 }
 
 #[test]
 fn a_generation_that_is_gone_is_begun_anew() {
-    let directory = written();
+    let directory = written_store();
     fs::remove_dir_all(generation(directory.path())).unwrap();
-    let Found::New(Some(why)) = open(directory.path()) else { panic!("it must be said") };
+    let StoreState::New(Some(why)) = open(directory.path()) else { panic!("a reason must be given") };
     assert!(why.contains("is not there") && !why.contains("moved to"), "{why}");
 }
 
 #[test]
 fn a_condemned_generation_is_moved_aside() {
-    let directory = written();
-    store::condemn(&generation(directory.path()), "a test says so").unwrap();
-    check_moved_aside(directory.path(), "a test says so");
+    let directory = written_store();
+    store::condemn(&generation(directory.path()), "a test wants it").unwrap();
+    check_moved_aside(directory.path(), "a test wants it");
 }
 
 #[test]
 fn a_generation_without_its_marker_is_moved_aside() {
     for marker in [None, Some(&[][..])] {
-        let directory = written();
-        let db = made::open_database(directory.path());
+        let directory = written_store();
+        let db = fixtures::open_database(directory.path());
         let meta = db.open_tree("meta").unwrap();
         match marker {
             None => meta.remove("format").unwrap(),
@@ -233,38 +234,38 @@ fn a_generation_without_its_marker_is_moved_aside() {
 
 #[test]
 fn a_store_that_another_holds_is_left_alone() {
-    let directory = written();
-    let OpenStore { writer, .. } = made::open(directory.path());
+    let directory = written_store();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"being written by who holds it").unwrap();
     store::condemn(&generation(directory.path()), "by who holds it").unwrap();
-    let error = store::open(directory.path(), made::CACHE_BYTES).err().expect("one at a time");
+    let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("one at a time");
     assert!(matches!(error, StoreError::Held { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("held by another process: stop it, or use another --data-dir"), "{text}");
     assert!(unfinished.exists(), "its files are its own");
     fs::remove_file(generation(directory.path()).join("CONDEMNED")).unwrap();
     writer.finish().unwrap();
-    assert_eq!(open(directory.path()), Found::Whole(COMMITS));
+    assert_eq!(open(directory.path()), StoreState::Whole(COMMITS));
 }
 
 #[test]
 fn without_a_usable_current_a_new_generation_is_begun() {
     for garbage in [None, Some(&b""[..]), Some(b"not a number"), Some(b"\xFF\xFE"), Some(b"18446744073709551615")]
     {
-        let directory = written();
+        let directory = written_store();
         let current = directory.path().join("CURRENT");
         match garbage {
             None => fs::remove_file(&current).unwrap(),
             Some(garbage) => fs::write(&current, garbage).unwrap(),
         }
-        let Found::New(why) = open(directory.path()) else { panic!("{garbage:?}") };
+        let StoreState::New(why) = open(directory.path()) else { panic!("{garbage:?}") };
         assert!(why.is_some_and(|why| why.contains("write 000001 into it")), "{garbage:?}");
         assert!(generation(directory.path()).exists(), "nothing is lost");
     }
 }
 
-/// Damages a file at random, and says how.
+/// Damages a file at random. Returns a description of the damage.
 fn damage(path: &Path, random: &mut Random) -> String {
     let mut bytes = fs::read(path).unwrap();
     let len = bytes.len() as u64;
@@ -301,24 +302,24 @@ fn damage_never_shows_what_never_was() {
     let (mut whole, mut new, mut later, mut stale, mut wrong) = (0, 0, 0, 0, Vec::new());
     for seed in 0..seeds {
         let mut random = Random(seed);
-        let directory = written();
+        let directory = written_store();
         let entries = fs::read_dir(generation(directory.path())).unwrap().map(|entry| entry.unwrap().path());
         let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
         files.sort();
-        // Most of what can be damaged is in the database's own file.
+        // Nearly all data are in the database's own file.
         files.retain(|file| file.ends_with("db") || seed % 4 == 0);
         let how = damage(&files[random.below(files.len() as u64) as usize], &mut random);
         match catch_unwind(AssertUnwindSafe(|| open(directory.path()))) {
-            Ok(Found::Whole(_)) => whole += 1,
-            Ok(Found::New(why)) => {
-                assert!(why.is_some(), "seed {seed}, {how}: nothing was said");
+            Ok(StoreState::Whole(_)) => whole += 1,
+            Ok(StoreState::New(why)) => {
+                assert!(why.is_some(), "seed {seed}, {how}: no reason was given");
                 new += 1;
             }
-            Ok(Found::ShowsLater(_)) => later += 1,
+            Ok(StoreState::ShowsLater(_)) => later += 1,
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
-                // sled passes over a part of its log that does not fit its checksum, and shows what was there before: a
-                // disk that loses what it had synced can set single views back, until their next event.
+                // sled skips a part of its log that does not fit its checksum, and shows the state before it: a disk that
+                // loses synced data can set single views back, until their next event.
                 if text.as_ref().is_some_and(|text| text.starts_with("a view of")) {
                     stale += 1;
                     continue;

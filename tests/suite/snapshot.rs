@@ -1,22 +1,22 @@
-//! A snapshot is taken while its store goes on, and a store made of it gives the same views. A file that is not whole makes
-//! none, and changes nothing.
+//! A snapshot is taken while its store is being written to, and a store made of it gives the same views. A damaged
+//! file makes none, and changes nothing.
 
 mod file;
 
 use std::sync::Arc;
 
-use optview::codec::stored;
-use optview::domain::fold::{self, Step};
-use optview::domain::{Commit, Envelope, Key, WorkingSet};
-use optview::store::{Checkpoint, Copied, PartitionCheckpoint, StoreError, Writer};
+use optview::codec::stored_record;
+use optview::domain::fold::{self, FoldStep};
+use optview::domain::{Commit, Envelope, RecordKey, WorkingSet};
+use optview::store::{Checkpoint, ExportedRecord, PartitionCheckpoint, StoreError, Writer};
 use proptest::prelude::*;
 
+use crate::fixtures;
 use crate::fold::{fold_all, history, then};
-use crate::made;
 use crate::support::{MapStore, Then};
 
-/// A projector's doings, one by one, on a real store.
-struct Live<'a> {
+/// A projector's actions, one by one, on a real store.
+struct LiveStore<'a> {
     history: &'a [Envelope<'static>],
     at: usize,
     writer: Writer,
@@ -25,9 +25,9 @@ struct Live<'a> {
     checkpoints: u64,
 }
 
-impl<'a> Live<'a> {
-    fn new(history: &'a [Envelope<'static>], at: usize, writer: Writer) -> Live<'a> {
-        Live { history, at, writer, working: WorkingSet::default(), epoch: 0, checkpoints: 0 }
+impl<'a> LiveStore<'a> {
+    fn new(history: &'a [Envelope<'static>], at: usize, writer: Writer) -> LiveStore<'a> {
+        LiveStore { history, at, writer, working: WorkingSet::default(), epoch: 0, checkpoints: 0 }
     }
 
     fn step(&mut self, then: Then) {
@@ -49,9 +49,9 @@ impl<'a> Live<'a> {
     fn fold(&mut self, envelope: &Envelope<'_>) {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(_) => return,
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
-                Step::Needs(Key::Job(id)) => self.load_job(&id),
+                FoldStep::Done(_) => return,
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.load_optimization(&id),
+                FoldStep::Needs(RecordKey::Job(id)) => self.load_job(&id),
             }
         }
     }
@@ -71,7 +71,7 @@ impl<'a> Live<'a> {
         let commit = self.working.take_changes(before_epoch);
         let number = self.working.commits();
         self.writer.commit(commit, Vec::new(), number).unwrap();
-        made::wait_until_written(&self.writer, number);
+        fixtures::wait_until_written(&self.writer, number);
     }
 
     fn checkpoint(&mut self) {
@@ -85,7 +85,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Folds the rest. What was left parked of a job that lives in an optimization goes when it is next looked at.
+    /// Folds the remaining events. A state that was left parked of a job with a home is removed when the job is
+    /// next touched.
     fn finish(&mut self) {
         while self.at < self.history.len() {
             self.step(Then::Nothing);
@@ -95,12 +96,12 @@ impl<'a> Live<'a> {
     }
 }
 
-/// A store of what was copied.
+/// Writes a store of the copied records.
 fn store_of(copied: Commit, directory: &std::path::Path) -> Writer {
-    let writer = made::open(directory).writer;
+    let writer = fixtures::open(directory).writer;
     writer.commit(copied, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
-    made::open(directory).writer
+    fixtures::open(directory).writer
 }
 
 fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError> {
@@ -108,11 +109,11 @@ fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError
     for (id, bytes) in &expected.optimizations {
         let optimization = writer.optimization(id).unwrap().expect("it is there");
         let mut again = Vec::new();
-        stored::encode_optimization(&optimization, &mut again).unwrap();
+        stored_record::encode_optimization(&optimization, &mut again).unwrap();
         prop_assert_eq!(&again, bytes, "{}", id);
     }
     for id in (0..12).map(|number| format!("j{number}")) {
-        let parked = writer.parked_job(&id).unwrap().map(|job| stored::encode_job(&job).unwrap());
+        let parked = writer.parked_job(&id).unwrap().map(|job| stored_record::encode_job(&job).unwrap());
         prop_assert_eq!(parked.as_ref(), expected.jobs.get(&id), "{}", id);
     }
     Ok(())
@@ -121,7 +122,7 @@ fn is_the_same(writer: &Writer, expected: &MapStore) -> Result<(), TestCaseError
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// Between any two records that are copied, any number of events is folded, and what changed is written or not.
+    /// Between any two copied records, any number of events is folded, and the changes may or may not be written.
     #[test]
     fn whatever_is_written_while_it_is_copied_the_copy_catches_up_to_the_same(
         history in history(1..80),
@@ -130,21 +131,21 @@ proptest! {
         between in proptest::collection::vec(0..12usize, 1..24),
     ) {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let mut live = Live::new(&history, 0, made::open(directories[0].path()).writer);
+        let mut live = LiveStore::new(&history, 0, fixtures::open(directories[0].path()).writer);
         then.iter().take(before).for_each(|then| live.step(*then));
-        let copying = live.writer.reader().begin_copy().unwrap();
+        let copying = live.writer.reader().begin_export().unwrap();
         let from = copying.checkpoint.values().map(|held| held.next_offset).max().unwrap_or(0);
         let (mut copied, mut pauses) = (Commit::default(), between.iter().cycle());
         copying.each::<StoreError>(&mut |record| {
             match record {
-                Copied::Optimization(bytes) => {
-                    copied.optimizations.push(Arc::new(stored::decode_optimization(bytes)?));
+                ExportedRecord::Optimization(bytes) => {
+                    copied.optimizations.push(Arc::new(stored_record::decode_optimization(bytes)?));
                 }
-                Copied::Job(id, bytes) => {
+                ExportedRecord::Job(id, bytes) => {
                     let id = String::from_utf8_lossy(id).as_ref().into();
-                    copied.jobs.push((id, Some(Arc::new(stored::decode_job(bytes)?))));
+                    copied.jobs.push((id, Some(Arc::new(stored_record::decode_job(bytes)?))));
                 }
-                Copied::DeadLetter(_) => unreachable!("there is none"),
+                ExportedRecord::DeadLetter(_) => unreachable!("there is none"),
             }
             for _ in 0..*pauses.next().unwrap_or(&0) {
                 live.step(then.get(live.at).copied().unwrap_or(Then::Nothing));
@@ -152,7 +153,7 @@ proptest! {
             Ok(())
         }).unwrap();
         let expected = fold_all(history.iter(), &[]);
-        let mut replica = Live::new(&history, from as usize, store_of(copied, directories[1].path()));
+        let mut replica = LiveStore::new(&history, from as usize, store_of(copied, directories[1].path()));
         for one in [&mut live, &mut replica] {
             one.finish();
             is_the_same(&one.writer, &expected)?;

@@ -27,7 +27,7 @@ fn held_syncs(directory: &Path) -> PathBuf {
     shim
 }
 
-/// Whether the topics `optimizations` and `jobs` were each read up to `read`, and are on the disk up to `kept`.
+/// Returns true if the topics `optimizations` and `jobs` were each read up to `read`, and are on the disk up to `kept`.
 fn are_at(status: &Value, read: i64, kept: i64) -> bool {
     ["optimizations", "jobs"].iter().all(|topic| positions(status, topic) == Some((read, Some(kept))))
 }
@@ -77,7 +77,7 @@ fn a_disk_that_does_not_sync_is_told_goes_on_when_it_does_and_cannot_hold_up_the
     let said = log.lines().last().unwrap();
     for part in [
         "--drain-deadline (100ms) and --write-deadline (2s)",
-        "the stage `sync` stands still since ",
+        "the stage `sync` has stood still since ",
         "optimizations/0: read up to 7, on the disk up to 6",
         "jobs/0: read up to 7, on the disk up to 6",
     ] {
@@ -113,7 +113,7 @@ fn told_to_stop_once_more_it_waits_no_longer_for_a_disk_that_does_not_sync() {
     });
     assert_eq!(ended.code(), Some(1));
     let log = rest_of(log);
-    assert!(log.lines().last().unwrap().contains("told to stop while it was ending already"), "{log}");
+    assert!(log.lines().last().unwrap().contains("told to stop a second time"), "{log}");
 }
 
 /// A pipe whose reader is there and does not read: it is full after 64 KiB.
@@ -150,10 +150,10 @@ fn a_reader_that_reads_again_is_told_how_many_lines_were_lost() {
     program.wait_for("all is read", |status| {
         positions(status, "jobs").is_some_and(|(read, _)| read == GARBAGE as i64 + 5)
     });
-    // Until it is told, so that nothing depends on how soon: a process that is told to stop waits for its log for a second.
-    let is_told =
+    // The test waits for this line, so that nothing depends on timing: a process that stops waits for its log for a second.
+    let is_reported =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("log lines were lost"));
-    let told = next_line(log, is_told);
+    let told = next_line(log, is_reported);
     assert!(told["lines"].as_u64().is_some_and(|lost| lost > 0), "{told}");
     program.tell_to_stop();
     assert_eq!(program.wait().code(), Some(0));
@@ -207,7 +207,7 @@ fn what_runs_on_what_is_said_at_the_start_and_by_the_status() {
     let status = {
         let log = program.listening();
         let status = program.wait_for("live", |status| status["state"] == "live");
-        // What librdkafka says of itself once a second is 3 KB and more.
+        // The statistics that librdkafka logs once a second have 3 KB and more.
         program.wait_for("it has run for some time", |status| {
             status["kafka"]["last_answer_seconds_ago"].as_f64().is_some()
         });
@@ -226,7 +226,7 @@ fn what_runs_on_what_is_said_at_the_start_and_by_the_status() {
 
 #[test]
 fn a_request_that_fails_is_logged_with_its_correlation_id() {
-    // So that nothing can be said of what is not there.
+    // Without a broker, no log line depends on what a broker has.
     let world = World::without_broker();
     let mut program = world.serve(&[], &[], Stdio::piped());
     let log = program.listening();
@@ -245,7 +245,7 @@ fn a_request_that_fails_is_logged_with_its_correlation_id() {
     }
 }
 
-/// It cannot say where it listens, so it is told, and told another where somebody else has the port.
+/// Starts a program that cannot log its address. So it gets a port, and another one if somebody else has that.
 fn started_without_a_log(world: &World, stderr: &dyn Fn() -> Stdio) -> Program {
     for _ in 0..20 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

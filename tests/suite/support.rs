@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use optview::codec::{self, stored};
-use optview::domain::fold::{self, Effects, Step};
-use optview::domain::{Commit, Envelope, Job, Key, Optimization, Position, Record, WorkingSet};
+use optview::codec::{self, stored_record};
+use optview::domain::fold::{self, Effects, FoldStep};
+use optview::domain::{Commit, Envelope, Job, Optimization, Position, Record, RecordKey, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -13,7 +13,11 @@ pub struct MapStore {
     pub optimizations: BTreeMap<String, Vec<u8>>,
     pub jobs: BTreeMap<String, Vec<u8>>,
     working: WorkingSet,
+    folded: u64,
 }
+
+/// The number of events after each of which the working set is checked; then it is checked once in so many.
+const CHECKED_EVENTS: u64 = 512;
 
 impl MapStore {
     pub fn fold(&mut self, envelope: &Envelope<'_>) {
@@ -24,10 +28,21 @@ impl MapStore {
     pub fn effects(&mut self, envelope: &Envelope<'_>) -> Effects {
         loop {
             match fold::apply(&mut self.working, envelope) {
-                Step::Done(effects) => return effects,
-                Step::Needs(Key::Optimization(id)) => self.load_optimization(&id),
-                Step::Needs(Key::Job(id)) => self.load_job(&id),
+                FoldStep::Done(effects) => {
+                    self.check_now_and_then();
+                    return effects;
+                }
+                FoldStep::Needs(RecordKey::Optimization(id)) => self.load_optimization(&id),
+                FoldStep::Needs(RecordKey::Job(id)) => self.load_job(&id),
             }
+        }
+    }
+
+    /// Checks the working set after each event while it is small, and after some of them when it is large.
+    fn check_now_and_then(&mut self) {
+        self.folded += 1;
+        if self.folded < CHECKED_EVENTS || self.folded.is_multiple_of(CHECKED_EVENTS) {
+            self.working.check();
         }
     }
 
@@ -35,17 +50,18 @@ impl MapStore {
         for optimization_id in self.linking(id) {
             self.load_optimization(&optimization_id);
         }
-        let parked = self.jobs.get(&**id).map(|bytes| stored::decode_job(bytes).unwrap());
+        let parked = self.jobs.get(&**id).map(|bytes| stored_record::decode_job(bytes).unwrap());
         self.working.load_job(id, parked);
     }
 
     fn load_optimization(&mut self, id: &Arc<str>) {
-        let held = self.optimizations.get(&**id).map(|bytes| stored::decode_optimization(bytes).unwrap());
+        let held = self.optimizations.get(&**id).map(|bytes| stored_record::decode_optimization(bytes).unwrap());
         self.working.load_optimization(id, held);
     }
 
     fn linking(&self, job_id: &str) -> Vec<Arc<str>> {
-        let optimizations = self.optimizations.values().map(|bytes| stored::decode_optimization(bytes).unwrap());
+        let optimizations =
+            self.optimizations.values().map(|bytes| stored_record::decode_optimization(bytes).unwrap());
         let linking = optimizations.filter(|optimization| optimization.links_job(job_id));
         linking.map(|optimization| optimization.id.clone()).collect()
     }
@@ -58,12 +74,13 @@ impl MapStore {
     /// Takes what has changed and was last touched before `epoch`, in the order in which the store's writer puts it.
     fn take(&mut self, before_epoch: Option<u32>) -> Vec<Put> {
         let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
+        self.working.check();
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
-            Put::Job(id.to_string(), job.as_ref().map(|job| stored::encode_job(job).unwrap()))
+            Put::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
         };
         let optimization = |optimization: &Arc<Optimization>| {
             let mut bytes = Vec::new();
-            stored::encode_optimization(optimization, &mut bytes).unwrap();
+            stored_record::encode_optimization(optimization, &mut bytes).unwrap();
             Put::Optimization(optimization.id.to_string(), bytes)
         };
         let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
@@ -85,13 +102,14 @@ impl MapStore {
         let epoch = self.working.next_epoch();
         let commits = self.working.commits();
         self.working.evict(epoch, commits);
+        self.working.check();
         assert_eq!(self.working.weight(), 0, "everything is written, so everything can go");
     }
 
-    /// What a reader gets.
+    /// Returns the response that a reader gets.
     pub fn response(&self, id: &str) -> Option<Value> {
         let bytes = self.optimizations.get(id)?;
-        let layout = stored::layout(bytes).unwrap();
+        let layout = stored_record::layout(bytes).unwrap();
         layout.shown.then(|| serde_json::from_slice(&bytes[layout.response]).unwrap())
     }
 }
@@ -103,16 +121,16 @@ enum Put {
     Job(String, Option<Vec<u8>>),
 }
 
-/// What happens after an event.
+/// An action after an event.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
     Nothing,
     /// An epoch ends.
     Epoch,
-    /// What was last touched so many epochs ago is written, and let go of.
+    /// Writes the records that were last touched this many epochs ago, and drops them from memory.
     Write(u32),
     Checkpoint,
-    /// Of what was written since the checkpoint, so much survives, in 256ths: any prefix may.
+    /// Loses a suffix of the writes since the checkpoint: this many 256ths of them survive, as any prefix may.
     Kill(u8),
 }
 
@@ -136,6 +154,7 @@ pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
                 }
                 let commits = store.working.commits();
                 store.working.evict(before, commits);
+                store.working.check();
             }
             Then::Checkpoint => {
                 store.write();

@@ -1,5 +1,5 @@
-//! The synthetic history is what real producers would write: it decodes to the events that it was made of, and folds to
-//! what it says must be shown.
+//! The synthetic history is like that of real producers: it decodes to the events that it was made of, and folds
+//! to its own expectation.
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
@@ -34,7 +34,7 @@ fn every_event_decodes_to_what_it_was() {
     }
     for (event, record) in events.iter().zip(records(&events, Encoding::Protobuf)) {
         let decoded = record.decode();
-        // A Struct sorts names and makes every number a double, so free objects differ.
+        // A Struct sorts names and makes every number a double, so that free objects differ.
         assert_eq!(decoded.event.metadata, event.metadata);
         assert_eq!(decoded.event.body.topic(), event.body.topic());
         assert_eq!(key(&decoded.event), key(event));
@@ -56,7 +56,7 @@ fn the_fold_shows_what_is_expected_in_whatever_order_the_topics_are_read() {
     }
 }
 
-/// What readers get, counted.
+/// Counts the views that readers get.
 fn shown(records: &[OwnedRecord], events: &[Event<'_>]) -> Expectation {
     let mut store = MapStore::default();
     for record in records {

@@ -8,7 +8,7 @@ use optview::domain::Topic;
 use optview::store::{self, StoreError};
 use serde_json::{Value, json};
 
-use crate::made;
+use crate::fixtures;
 
 fn optview(arguments: &[&str], directory: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_optview"));
@@ -24,7 +24,7 @@ fn json(arguments: &[&str], directory: &Path) -> (Option<i32>, Value) {
     (output.status.code(), value.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
-/// What it says on stderr where it fails.
+/// Runs a tool that must fail, and returns its stderr.
 fn failure(arguments: &[&str], directory: &Path) -> String {
     let output = optview(arguments, directory);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
@@ -34,10 +34,10 @@ fn failure(arguments: &[&str], directory: &Path) -> String {
 
 fn written() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let opened = made::open(directory.path());
+    let opened = fixtures::open(directory.path());
     store::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
-    let optimization = made::optimization("o1", 4, "a name".to_owned(), String::new());
-    opened.writer.commit(made::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
+    let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
+    opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     opened.writer.note_caught_up();
     opened.writer.finish().unwrap();
     directory
@@ -63,7 +63,7 @@ fn verify_ends_with_3_where_it_finds_a_problem() {
     let directory = written();
     let (code, verified) = json(&["verify"], directory.path());
     assert_eq!((code, &verified["records"], &verified["problems"]), (Some(0), &json!(1), &json!([])));
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     db.open_tree("optimizations").unwrap().insert(0_u32.to_be_bytes(), b"\x01").unwrap();
     drop(db);
     let (code, verified) = json(&["verify"], directory.path());
@@ -86,7 +86,7 @@ fn verify_compares_nothing_with_the_log_where_it_cannot_read_or_is_not_told_wher
         "its own checks are told all the same"
     );
 
-    let db = made::open_database(directory.path());
+    let db = fixtures::open_database(directory.path());
     db.open_tree("optimizations").unwrap().insert(0_u32.to_be_bytes(), b"\x01").unwrap();
     drop(db);
     let text = optview(&["verify", "--against-log"], directory.path());
@@ -119,10 +119,10 @@ fn generations_are_listed_with_those_that_were_moved_aside() {
         (&first["generation"], &first["live"], &first["views"]),
         (&json!("000001"), &json!(true), &json!(1))
     );
-    assert_eq!(first["format"], optview::codec::stored::FORMAT);
+    assert_eq!(first["format"], optview::codec::stored_record::FORMAT);
     assert!(first["bytes"].as_u64().unwrap() > 0 && first["created_at"].is_string(), "{first}");
     store::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
-    made::open(directory.path()).writer.finish().unwrap();
+    fixtures::open(directory.path()).writer.finish().unwrap();
     let (_, listed) = json(&["generations"], directory.path());
     let named: Vec<_> =
         listed.as_array().unwrap().iter().map(|held| (&held["generation"], &held["live"])).collect();
@@ -148,11 +148,11 @@ fn a_directory_without_a_store_is_said_to_have_none_and_gets_none() {
 #[test]
 fn an_id_that_is_unknown_or_a_jobs_is_said_to_be() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(directory.path()).writer;
-    let mut optimization = made::optimization("o1", 1, String::new(), String::new());
-    optimization.link(&"j1".into(), made::stamp(1));
-    let mut commit = made::commit_of(vec![optimization]);
-    commit.jobs.push(("j2".into(), Some(Arc::new(made::job(7)))));
+    let writer = fixtures::open(directory.path()).writer;
+    let mut optimization = fixtures::optimization("o1", 1, String::new(), String::new());
+    optimization.link(&"j1".into(), fixtures::stamp(1));
+    let mut commit = fixtures::commit_of(vec![optimization]);
+    commit.jobs.push(("j2".into(), Some(Arc::new(fixtures::job(7)))));
     writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
     let waits = failure(&["explain", "j2"], directory.path());
@@ -165,7 +165,7 @@ fn an_id_that_is_unknown_or_a_jobs_is_said_to_be() {
 #[test]
 fn looking_opens_no_store_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
-    let missing = store::open_existing(directory.path(), made::CACHE_BYTES).err();
+    let missing = store::open_existing(directory.path(), fixtures::CACHE_BYTES).err();
     assert!(matches!(missing, Some(StoreError::Missing { .. })));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

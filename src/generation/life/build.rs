@@ -5,17 +5,18 @@ use core::time::Duration;
 use super::action::{
     Action, BuildProgress, Facts, FileAction, FrozenGeneration, LiveProgress, NewProgress, Order,
 };
+use super::approach::Approach;
+use super::course::Course;
 use super::ending::{NotCompared, Reason};
 use super::losses::Losses;
 use super::meeting::Meeting;
 use super::obstacle::Obstacle;
-use super::{Course, RebuildKind, State, Step};
+use super::plan::RebuildKind;
+use super::state::{State, Step};
 use crate::projector::Positions;
 
 /// Time between two looks at a build.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Time for which the new generation may read nothing, though nothing is wrong, on its way to where the frozen one stands.
-const MAY_STAND_STILL: Duration = Duration::from_secs(30);
 
 /// The generation and the positions that the new one is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,6 @@ impl Basis {
             (_, Some(_)) => Basis::WhereFrozen,
         }
     }
-}
-
-/// The new generation on its way to where the frozen one stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Approach {
-    /// Number of records that were read at the last look.
-    read: u64,
-    /// The last time at which that was another number, or something was wrong.
-    moved_at: Duration,
 }
 
 impl Course {
@@ -79,7 +71,7 @@ impl Course {
 
     pub(super) fn started(self, now: Duration) -> Step {
         match Basis::of(&self) {
-            Basis::WhereFrozen => self.approach(Approach { read: 0, moved_at: now }),
+            Basis::WhereFrozen => self.approach(Approach::begin(now)),
             // Nobody expects a rollback to be compared with a live generation that is kept up to date.
             Basis::Nothing(why) if self.facts.live.frozen().is_some() => {
                 Course { not_compared: Some(why), ..self }.act(State::LookAtBuild, Action::LookAtBuild)
@@ -100,12 +92,10 @@ impl Course {
         if let Err(reason) = check(progress, order) {
             return self.fail(reason);
         }
-        let has_moved = progress.records != approach.read || progress.has_trouble;
-        let moved_at = if has_moved { now } else { approach.moved_at };
-        if now.saturating_sub(moved_at) > MAY_STAND_STILL {
-            return self.leave_frozen(NotCompared::NotReached);
+        match approach.look(progress, now) {
+            Some(approach) => self.approach(approach),
+            None => self.leave_frozen(NotCompared::NotReached),
         }
-        self.approach(Approach { read: progress.records, moved_at })
     }
 
     fn approach(self, approach: Approach) -> Step {

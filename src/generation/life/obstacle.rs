@@ -43,7 +43,7 @@ impl Obstacle {
     /// Returns what keeps a generation with this status from the `target`, if anything does.
     pub fn of(side: Side, report: &Report, target: &Positions, names: &TopicNames) -> Option<Obstacle> {
         let wanted = |held: &PartitionReport| {
-            let topic = names.called(&held.topic)?;
+            let topic = names.topic_of(&held.topic)?;
             target.get(&(topic, held.partition)).copied().filter(|target| held.position < *target)
         };
         let behind = report.partitions.iter().filter_map(|held| Some((held, wanted(held)?)));

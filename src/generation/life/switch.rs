@@ -2,7 +2,8 @@
 //! of the new live generation is on the disk before it, and nothing of the old one is removed before it.
 
 use super::action::{Action, FileAction};
-use super::{Course, RebuildKind};
+use super::course::Course;
+use super::plan::RebuildKind;
 
 /// A step of the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

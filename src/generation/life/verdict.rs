@@ -1,8 +1,10 @@
 //! The verdict whether readers are to see the new generation, once both are paused and compared.
 
 use super::action::FrozenGeneration;
+use super::course::Course;
 use super::ending::{NotSwitched, Reason};
-use super::{Course, Outcome, RebuildKind, Step};
+use super::plan::RebuildKind;
+use super::state::{Outcome, Step};
 use crate::projector::Positions;
 
 impl Course {

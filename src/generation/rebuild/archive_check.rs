@@ -6,10 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::domain::{OwnedRecord, Topic};
-use crate::source::archive::{ArchiveSource, Manifest, Mismatch, Span, last_records, same_topic};
+use crate::domain::{Gap, OwnedRecord, PartitionBounds, Topic};
+use crate::source::Watermarks;
+use crate::source::archive::{ArchiveSource, Manifest, Span, gap_remedy, last_records};
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::look::{Cluster, look, records_at};
+use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 
 type Partition = (Topic, i32);
 
@@ -40,7 +41,7 @@ pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSo
 /// # Errors
 /// It does not, or the cluster cannot be asked.
 pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
-    let cluster = look(kafka)?;
+    let cluster = cluster_metadata(kafka)?;
     if cluster.id != archive.cluster_id {
         bail!(
             "the archive is of the cluster {}, and this one is {}, whose records are others at the same offsets. Give an \
@@ -50,40 +51,40 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
             cluster.id
         );
     }
-    let goes_on = |(key, span): (Partition, Span)| {
-        let same = same_topic(archive.topic_id(key.0), cluster.topic_ids.get(&key.0).copied());
-        let goes_on = same.and_then(|()| span.goes_on_in(cluster.partitions.get(&key).copied()));
-        Some((key, goes_on.err()?))
+    let gap = |(key, span): (Partition, Span)| {
+        let topic_id = cluster.topic_ids.get(&key.0).copied();
+        let bounds = |there: &Watermarks| PartitionBounds { low: there.low, high: there.high, topic_id };
+        let gap = Gap::find(span.next, archive.topic_id(key.0), cluster.partitions.get(&key).map(bounds));
+        Some((key, gap?))
     };
-    let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(goes_on).collect();
+    let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(gap).collect();
     if wrong.is_empty() {
         let last = last_records(directory, archive)
             .context("the archive cannot be read: `optview archive verify` tells all that is wrong")?;
         wrong = others(kafka, &cluster, last)?;
     }
     let Some((_, first)) = wrong.first() else { return Ok(()) };
-    let told = wrong
-        .iter()
-        .map(|((topic, partition), mismatch)| format!("{}/{partition}: {mismatch}", kafka.topics.get(*topic)));
+    let told =
+        wrong.iter().map(|((topic, partition), gap)| format!("{}/{partition}: {gap}", kafka.topics.get(*topic)));
     bail!(
         "the topics do not go on where the archive ends, and nothing was built:\n  {}\n{}",
         told.collect::<Vec<_>>().join("\n  "),
-        first.remedy()
+        gap_remedy(first)
     );
 }
 
 /// Returns the last archived records that the topics still have, but with other content.
 fn others(
     kafka: &KafkaSettings,
-    cluster: &Cluster,
+    cluster: &ClusterMetadata,
     mut last: BTreeMap<Partition, OwnedRecord>,
-) -> anyhow::Result<Vec<(Partition, Mismatch)>> {
+) -> anyhow::Result<Vec<(Partition, Gap)>> {
     last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));
     let offsets = last.iter().map(|(key, last)| (*key, last.position.offset)).collect();
     let there = records_at(kafka, &offsets)?;
     let is_other = |(key, archived): (Partition, OwnedRecord)| {
         let (found, offset) = (there.get(&key)?, archived.position.offset);
-        (found.position == archived.position && *found != archived).then_some((key, Mismatch::Other { offset }))
+        (found.position == archived.position && *found != archived).then_some((key, Gap::OtherRecord { offset }))
     };
     Ok(last.into_iter().filter_map(is_other).collect())
 }

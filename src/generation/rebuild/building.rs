@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::generation::life::action::{BuildProgress, LiveProgress, NewProgress};
 use crate::generation::runtime::GenerationRuntime;
 use crate::generation::{Engine, frozen_keeper};
@@ -35,7 +35,7 @@ impl BuildMeter {
         let (records, total) = records(&report, &new.reader.origins()?);
         let at_first = *self.records_at_first.get_or_insert(records);
         let rate = records.saturating_sub(at_first) as f64 / self.begin.elapsed().as_secs_f64().max(0.001);
-        let progress = Progress::new("building", records, total).at(rate);
+        let progress = Progress::new("building", records, total).with_rate(rate);
         shared.show_progress(Progress { waiting_for: waiting_for(&report, &live), ..progress });
         if live.state == State::Frozen {
             frozen_keeper::follow(&engine.status, &report);

@@ -9,8 +9,10 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::building::BuildMeter;
 use super::diff::{GenerationDiff, compare};
+use super::outcome::RebuildOutcome;
 use super::pair::PausedPair;
-use super::{RebuildOutcome, Shared, archive_check, at_frozen, preflight, survey, switching};
+use super::shared::Shared;
+use super::{archive_check, at_frozen, preflight, survey, switching};
 use crate::disk;
 use crate::generation::life::action::{Action, Answer, Input};
 use crate::generation::life::ending::{Ending, Failure};

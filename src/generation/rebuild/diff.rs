@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::domain::Shortfall;
 use crate::generation::life::comparison::{Comparison, Example};
 use crate::store::{self, Reader, StoreError, ViewDiff};

@@ -10,7 +10,7 @@ use crate::config::ProjectionConfig;
 use crate::domain::{Position, Topic, TopicId};
 use crate::source::Watermarks;
 use crate::source::archive::{Manifest, Span};
-use crate::source::kafka::look;
+use crate::source::kafka::metadata;
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
 /// A topic's name in the cluster, and the number of a partition.
@@ -85,13 +85,13 @@ impl MissingFromTopics {
         archive: Option<&Manifest>,
     ) -> anyhow::Result<MissingFromTopics> {
         let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
-        let there = look::watermarks(&config.kafka, topics)?;
+        let there = metadata::watermarks(&config.kafka, topics)?;
         let archived = archive.map(first_offsets).unwrap_or_default();
         let gone = checkpoint.iter().filter_map(|(key, held)| {
             let origin = origins.get(key).copied().unwrap_or(0);
             let begins = |low: i64| archived.get(key).copied().unwrap_or(low).min(low);
             let gone = match there.get(key) {
-                _ if config.kafka.topics.called(&key.0).is_none() => MissingRecords::Unnamed,
+                _ if config.kafka.topics.topic_of(&key.0).is_none() => MissingRecords::Unnamed,
                 None => MissingRecords::Partition,
                 Some(Watermarks { high, .. }) if *high < held.next_offset => {
                     MissingRecords::End { high: *high, next_offset: held.next_offset }
@@ -112,14 +112,14 @@ impl MissingFromTopics {
     /// Compares the ids of the topics, which decide where they are known on both sides.
     fn look_at_ids(&mut self, config: &ProjectionConfig, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         let read = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
-            Some(((config.kafka.topics.called(&key.0)?, key.1), held.topic_id?))
+            Some(((config.kafka.topics.topic_of(&key.0)?, key.1), held.topic_id?))
         };
         let read: BTreeMap<(Topic, i32), TopicId> =
             checkpoint.iter().filter(|(key, _)| !self.0.contains_key(*key)).filter_map(read).collect();
         if read.is_empty() {
             return Ok(());
         }
-        let found = look::topic_ids(&config.kafka)?;
+        let found = metadata::topic_ids(&config.kafka)?;
         for (key, read) in read {
             let Some(&found) = found.get(&key.0).filter(|found| **found != read) else { continue };
             let key = (config.kafka.topics.get(key.0).to_owned(), key.1);
@@ -140,12 +140,12 @@ impl MissingFromTopics {
                 return None;
             }
             let (anchor, Watermarks { low, high }) = (held.anchor?, *there.get(key)?);
-            let topic = config.kafka.topics.called(&key.0)?;
+            let topic = config.kafka.topics.topic_of(&key.0)?;
             (low..high).contains(&anchor.offset).then_some(((topic, key.1), anchor))
         };
         let anchors: BTreeMap<(Topic, i32), Anchor> = checkpoint.iter().filter_map(anchor).collect();
         let offsets = anchors.iter().map(|(key, anchor)| (*key, anchor.offset)).collect();
-        let found = look::records_at(&config.kafka, &offsets)
+        let found = metadata::records_at(&config.kafka, &offsets)
             .context("the topics cannot be compared with what was read of them before")?;
         for ((topic, partition), anchor) in anchors {
             // If there is no record at the offset any more, it proves nothing.
@@ -179,7 +179,7 @@ impl MissingFromTopics {
 
 /// The first offset that an archive has of each partition, by the topic's name in the cluster.
 fn first_offsets(archive: &Manifest) -> BTreeMap<TopicPartition, i64> {
-    let names = archive.names();
+    let names = archive.topic_names();
     let first =
         |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
     archive.spans().into_iter().map(first).collect()

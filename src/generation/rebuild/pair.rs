@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::generation::life::action::Answer;
 use crate::generation::life::obstacle::{Obstacle, Side};
 use crate::projector::{PauseError, PauseHandle, Positions};

@@ -10,7 +10,7 @@ use crate::domain::{Job, Optimization, Position};
 use crate::generation::choice;
 use crate::generation::life::RebuildKind;
 use crate::source::archive::Manifest;
-use crate::source::kafka::{KafkaSettings, look};
+use crate::source::kafka::{KafkaSettings, metadata};
 use crate::source::other_cluster;
 use crate::store::{GenerationPosition, Reader};
 
@@ -86,7 +86,7 @@ impl AffectedViews {
         for from in (0..live.numbers()).step_by(A_STEP as usize) {
             go_on()?;
             for id in live.ids(from, A_STEP) {
-                let Some(kept) = live.kept(&id)?.filter(|kept| kept.response.is_some()) else { continue };
+                let Some(kept) = live.stored_record(&id)?.filter(|kept| kept.response.is_some()) else { continue };
                 let created = kept.optimization.created.as_ref().map(|created| created.stamp.source);
                 if created.as_ref().is_some_and(is_lost) {
                     touched.lost += 1;
@@ -149,7 +149,7 @@ pub fn refuse_to_return(
 /// Where the brokers are another cluster's than the live generation was built from.
 pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Result<()> {
     let Some(built_from) = live.cluster()? else { return Ok(()) };
-    match look::cluster_id(kafka)? {
+    match metadata::cluster_id(kafka)? {
         Some(found) if found != built_from => bail!(other_cluster(&built_from, &found)),
         _ => Ok(()),
     }

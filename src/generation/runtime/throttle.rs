@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::{Record, Topic};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
+};
 
 /// The limits of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,7 +36,7 @@ pub struct ThrottledSource<S> {
     restraint: Throttle,
     freedom: Arc<ThrottleRelease>,
     /// Events that were read too early, in their order.
-    early: VecDeque<Polled>,
+    early: VecDeque<SourceEvent>,
     /// The time at which the next records may be given.
     due: Instant,
 }
@@ -46,7 +48,7 @@ impl<S: Source> ThrottledSource<S> {
 }
 
 impl<S: Source> Source for ThrottledSource<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let Throttle { max_rate, until_millis, .. } = self.restraint;
         let max_rate = max_rate.filter(|_| !self.freedom.is_built.load(Ordering::Acquire));
         if max_rate.is_none() && until_millis.is_none() && self.early.is_empty() {
@@ -58,12 +60,12 @@ impl<S: Source> Source for ThrottledSource<S> {
             let early = &mut self.early;
             self.source.poll(wait, &mut |polled| {
                 let polled = match (polled, until_millis) {
-                    (Polled::Records(records), Some(until)) => {
-                        EarlyRecords::of(records, until).map(Polled::Records)
+                    (SourceEvent::Records(records), Some(until)) => {
+                        EarlyRecords::of(records, until).map(SourceEvent::Records)
                     }
                     // Records may have been left out before it, so that nothing was read up to there.
-                    (Polled::Ended { topic, partition, .. }, Some(_)) => {
-                        Some(Polled::Ended { topic, partition, position: 0 })
+                    (SourceEvent::Ended { topic, partition, .. }, Some(_)) => {
+                        Some(SourceEvent::Ended { topic, partition, position: 0 })
                     }
                     (polled, _) => Some(polled),
                 };
@@ -71,7 +73,7 @@ impl<S: Source> Source for ThrottledSource<S> {
             });
         }
         while let Some(polled) = self.early.pop_front() {
-            if let (Polled::Records(records), Some(rate)) = (&polled, max_rate) {
+            if let (SourceEvent::Records(records), Some(rate)) = (&polled, max_rate) {
                 let now = Instant::now();
                 if self.due > now {
                     self.early.push_front(polled);
@@ -93,7 +95,7 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         self.source.assign(topic, partition, offset)
     }
 
@@ -187,14 +189,14 @@ mod tests {
     }
 
     impl Source for Flood {
-        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+        fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
             if !std::mem::replace(&mut self.0, true) {
-                (0..10).for_each(|batch| take(Polled::Records(Box::new(Ten(batch)))));
-                take(Polled::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
+                (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
+                take(SourceEvent::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
             }
         }
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 
@@ -247,7 +249,7 @@ mod tests {
     fn polled(source: &mut ThrottledSource<Flood>) -> Vec<i64> {
         let mut offsets = Vec::new();
         source.poll(Duration::ZERO, &mut |polled| match polled {
-            Polled::Records(records) => {
+            SourceEvent::Records(records) => {
                 offsets.extend((0..records.len()).map(|at| records.record(at).position.offset))
             }
             _ => offsets.push(-1),

@@ -1,4 +1,4 @@
-//! The end that asks. Blocks: whoever asks has nothing else to do.
+//! The client of the control socket. It blocks, since a command has nothing else to do.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -14,12 +14,12 @@ use hyper_util::rt::TokioIo;
 
 use super::{PATH, socket};
 
-/// A connection to the process that holds a data directory. `None`: none listens there.
+/// Connects to the process that holds a data directory. Returns `None` if no process listens there.
 pub fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
     socket::connect(data_dir)
 }
 
-/// Sends a request, and gives each line of the answer, without its end, to `take`, until that breaks.
+/// Sends a request, and gives each line of the answer, without its line break, to `take`, until that breaks.
 pub fn ask(
     process: UnixStream,
     request: Vec<u8>,

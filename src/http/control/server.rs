@@ -1,5 +1,5 @@
-//! The end that answers. A request runs on a blocking thread of its own; what it says goes out as it comes. Nothing is
-//! bounded as on the two addresses: only the owner can connect.
+//! The server of the control socket. Each request runs on a blocking thread of its own, and its lines go out as they come.
+//! Nothing is bounded as on the two addresses, since only the owner can connect.
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -20,19 +20,19 @@ use tokio::sync::mpsc;
 
 use super::{PATH, Socket};
 
-/// Answers a request, line by line. `Break` says that nobody listens any more.
-pub type Answer = Arc<dyn Fn(&[u8], &mut dyn FnMut(Vec<u8>) -> ControlFlow<()>) + Send + Sync>;
+/// A function that answers a request line by line. `Break` means that nobody reads the answer any more.
+pub type RequestHandler = Arc<dyn Fn(&[u8], &mut dyn FnMut(Vec<u8>) -> ControlFlow<()>) + Send + Sync>;
 
 static LINES_OF_JSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// How many lines may wait for whoever reads them.
+/// Number of lines of an answer that may wait for the client.
 const LINES_AHEAD: usize = 16;
 
-/// How long answers under way may take to notice that they are to end.
+/// The longest time that answers under way get to notice that they are to end.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// Answers until `shutdown` resolves; then the socket is gone, and what is under way is told to end.
-pub async fn run(socket: Socket, answer: Answer, shutdown: impl Future<Output = ()>) {
+/// Answers requests until `shutdown` resolves. Then it removes the socket, and ends the requests that are under way.
+pub async fn run(socket: Socket, answer: RequestHandler, shutdown: impl Future<Output = ()>) {
     let Socket { listener, file } = socket;
     let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
@@ -41,22 +41,22 @@ pub async fn run(socket: Socket, answer: Answer, shutdown: impl Future<Output = 
         }
     };
     let ending = Arc::new(AtomicBool::new(false));
-    let told = ending.clone();
-    let app = Router::new().route(PATH, post(async move |request: Bytes| begin(answer, request, told)));
+    let is_ending = ending.clone();
+    let app = Router::new().route(PATH, post(async move |request: Bytes| begin(answer, request, is_ending)));
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving =
         tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(async { drop(ended.await) }).into_future());
     shutdown.await;
-    // Whoever comes now waits for the process to end.
+    // A tool that comes now finds no socket, and waits for the process to end.
     drop(file);
     ending.store(true, Ordering::Release);
     drop(end);
-    // What is left at the deadline ends with the process.
+    // Requests that are left at the deadline end with the process.
     let _ = tokio::time::timeout(END_WITHIN, serving).await;
 }
 
-fn begin(answer: Answer, request: Bytes, ending: Arc<AtomicBool>) -> Response {
-    let (lines, said) = mpsc::channel(LINES_AHEAD);
+fn begin(answer: RequestHandler, request: Bytes, ending: Arc<AtomicBool>) -> Response {
+    let (lines, received) = mpsc::channel(LINES_AHEAD);
     tokio::task::spawn_blocking(move || {
         answer(&request, &mut |mut line| {
             line.push(b'\n');
@@ -66,15 +66,15 @@ fn begin(answer: Answer, request: Bytes, ending: Arc<AtomicBool>) -> Response {
             }
         });
     });
-    let mut response = Response::new(Body::new(Lines(said)));
+    let mut response = Response::new(Body::new(LinesBody(received)));
     response.headers_mut().insert(CONTENT_TYPE, LINES_OF_JSON.clone());
     response
 }
 
-/// A body of lines as they come. Dropped when the client goes, by which whoever says them learns of it.
-struct Lines(mpsc::Receiver<Vec<u8>>);
+/// A body of lines as they come. It is dropped when the client goes, which closes the channel for the handler.
+struct LinesBody(mpsc::Receiver<Vec<u8>>);
 
-impl HttpBody for Lines {
+impl HttpBody for LinesBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 

@@ -1,5 +1,6 @@
-//! The socket's file: made so that nobody but its owner can ever connect, and removed when it is let go. Whoever makes
-//! it must hold the data directory: what is there before is then a killed process's, and is replaced.
+//! The file of the control socket. It is made so that nobody but its owner can ever connect, and removed when it is dropped.
+//! The process that makes it must hold the data directory: a file that is there before was left by a killed process, and is
+//! replaced.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -10,24 +11,24 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "control.sock";
 
-/// Where it is made before it gets its name.
+/// The directory in which the socket is made before it gets its name.
 const NEW: &str = "control.new";
 
-/// What an address of a socket can hold everywhere: 108 bytes on Linux, 104 elsewhere, with the byte that ends it.
+/// Number of bytes that a socket's address can hold on every system: Linux allows 108, others 104, with the byte that ends it.
 const ADDRESS_LIMIT: usize = 103;
 
-/// A socket that listens.
+/// A listening control socket.
 #[derive(Debug)]
 pub struct Socket {
     pub(super) listener: UnixListener,
-    pub(super) file: Removed,
+    pub(super) file: SocketFile,
 }
 
 impl Socket {
     /// Listens in a data directory that this process holds.
     pub fn bind(data_dir: &Path) -> io::Result<Socket> {
-        // Between being made and being closed to others, a socket is open to whomever the umask lets in. So it is made
-        // where nobody else can reach it, and moved; which also leaves no moment without one or the other.
+        // Between its creation and the change of its mode, a socket is open to everybody whom the umask lets in. So it is made
+        // where nobody else can reach it, and moved into place, where it replaces an older one without a gap.
         let (new, path) = (data_dir.join(NEW), data_dir.join(NAME));
         if new.exists() {
             fs::remove_dir_all(&new)?;
@@ -39,22 +40,22 @@ impl Socket {
         fs::rename(&made, &path)?;
         fs::remove_dir(&new)?;
         listener.set_nonblocking(true)?;
-        Ok(Socket { listener, file: Removed(path) })
+        Ok(Socket { listener, file: SocketFile(path) })
     }
 }
 
-/// Removes the file when it goes.
+/// The socket's path, which is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Removed(PathBuf);
+pub(super) struct SocketFile(PathBuf);
 
-impl Drop for Removed {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One that stays is replaced by the next process.
+        // A file that stays is replaced by the next process.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Connects to the process that listens in a data directory. `None`: none does.
+/// Connects to the process that listens in a data directory. Returns `None` if none does.
 pub(super) fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
     match at_short_path(&data_dir.join(NAME), |short| UnixStream::connect(short)) {
         Ok(stream) => Ok(Some(stream)),
@@ -65,7 +66,7 @@ pub(super) fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-/// Does something with a socket's path, or, where that is too long for an address, with a short name of the same file.
+/// Calls `with` with a socket's path, or, if that is too long for an address, with a short name of the same file.
 fn at_short_path<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     if path.as_os_str().len() <= ADDRESS_LIMIT {
         return with(path);

@@ -4,7 +4,7 @@ use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Commit, Created, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
+use crate::domain::{Commit, CreationFacts, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
 use crate::store::{ListQuery, OpenStore};
 
 const DESCRIPTION: usize = 40_000;
@@ -13,7 +13,7 @@ fn optimization(number: usize) -> Optimization {
     let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence: 1 };
     let stamp = Stamp::new(&metadata, 0, Position { topic: Topic::Optimizations, partition: 0, offset: 0 });
     let mut optimization = Optimization::new(Shared::from(format!("opt-{number:03}")));
-    let created = Created {
+    let created = CreationFacts {
         organization_id: "org-1".into(),
         project_id: "prj-1".into(),
         name: None,
@@ -32,7 +32,7 @@ fn optimization(number: usize) -> Optimization {
     optimization
 }
 
-/// A store of so many views of 40 kB.
+/// Makes a store of `count` views of 40 kB each.
 fn store(count: usize) -> (TempDir, OpenStore) {
     let directory = tempfile::tempdir().unwrap();
     let opened = crate::store::open(directory.path(), 1 << 20).unwrap();

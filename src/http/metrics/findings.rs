@@ -1,4 +1,5 @@
-//! Gauges of what the projector has found in the records. What is counted event by event is counted where it is found.
+//! The gauges of the projector's findings in the records. Findings that are counted event by event have counters in the
+//! projector.
 
 use metrics::{describe_gauge, gauge};
 

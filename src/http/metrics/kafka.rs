@@ -1,5 +1,5 @@
-//! What Prometheus is told of the partitions and of the cluster: how far each is read, how fresh that is, and what stands in
-//! the way. What is not known is NaN, which no alert's comparison matches, so the ages are never NaN while something is read.
+//! The metrics of the partitions and of the cluster: how far each partition is read, how fresh that is, and which errors stand.
+//! Values that are not known are NaN, which no alert's comparison matches, so the ages are never NaN while something is read.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::of_offset;
 use crate::status::{KafkaReport, PartitionReport, PartitionState, Report};
 
-/// The errors that were ever told, by topic, partition and code. One that is over has to be told as 0, or it would stand in
-/// Prometheus for ever.
+/// The errors and the stops that were ever recorded, by topic, partition and code, each with whether it still stands. One that is
+/// over has to be recorded as 0, or it would stand in Prometheus for ever.
 #[derive(Default)]
 pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 
@@ -19,9 +19,10 @@ pub struct RecordedErrors(Mutex<BTreeMap<ErrorLabels, bool>>);
 enum ErrorLabels {
     Cluster { code: String },
     Partition { topic: String, partition: String, code: String },
+    Stop { topic: String, partition: String, code: &'static str },
 }
 
-/// Sets what the report says of the partitions and the cluster, as it is at `now`.
+/// Sets the metrics of the partitions and of the cluster from the report, with ages as of `now`.
 pub fn record_kafka(report: &Report, errors: &RecordedErrors, now: Instant) {
     match &report.kafka {
         Some(kafka) => record_cluster(kafka, now),
@@ -62,28 +63,35 @@ fn record_partition(report: &PartitionReport, now: Instant) {
 impl RecordedErrors {
     fn record(&self, report: &Report) {
         let mut recorded = self.0.lock();
-        recorded.values_mut().for_each(|stands| *stands = false);
+        recorded.values_mut().for_each(|is_standing| *is_standing = false);
         recorded.extend(standing(report).map(|labels| (labels, true)));
-        for (labels, &stands) in &*recorded {
+        for (labels, &is_standing) in &*recorded {
             let gauge = match labels.clone() {
                 ErrorLabels::Cluster { code } => gauge!("optview_kafka_error", "code" => code),
                 ErrorLabels::Partition { topic, partition, code } => {
                     gauge!("optview_partition_error", "topic" => topic, "partition" => partition, "code" => code)
                 }
+                ErrorLabels::Stop { topic, partition, code } => {
+                    gauge!("optview_partition_stop_reason", "topic" => topic, "partition" => partition, "code" => code)
+                }
             };
-            gauge.set(if stands { 1.0 } else { 0.0 });
+            gauge.set(if is_standing { 1.0 } else { 0.0 });
         }
     }
 }
 
+/// Returns the labels of all errors that stand.
 fn standing(report: &Report) -> impl Iterator<Item = ErrorLabels> {
-    let of_partition = |held: &PartitionReport| {
-        let code = held.freshness.error_code.clone()?;
-        Some(ErrorLabels::Partition { topic: held.topic.clone(), partition: held.partition.to_string(), code })
-    };
     let of_cluster = report.kafka.iter().filter_map(|kafka| kafka.error_code.clone());
-    let of_cluster = of_cluster.map(|code| ErrorLabels::Cluster { code });
-    report.partitions.iter().filter_map(of_partition).chain(of_cluster)
+    let of_partitions = report.partitions.iter().filter_map(|one| {
+        let code = one.freshness.error_code.clone()?;
+        Some(ErrorLabels::Partition { topic: one.topic.clone(), partition: one.partition.to_string(), code })
+    });
+    let stops = report.partitions.iter().filter_map(|one| {
+        let code = one.freshness.stop_code?;
+        Some(ErrorLabels::Stop { topic: one.topic.clone(), partition: one.partition.to_string(), code })
+    });
+    of_partitions.chain(stops).chain(of_cluster.map(|code| ErrorLabels::Cluster { code }))
 }
 
 pub fn describe_kafka() {
@@ -91,12 +99,12 @@ pub fn describe_kafka() {
     describe_gauge!(
         "optview_kafka_seconds_since_answer",
         Unit::Seconds,
-        "Since the cluster's last answer, or since it was first asked where it never answered"
+        "Time since the cluster's last answer, or since it was first asked if it never answered"
     );
     describe_gauge!("optview_kafka_error", "1 while an error with the cluster stands, by its code");
     describe_counter!(
         "optview_kafka_client_renewals_total",
-        "How often the client that reads was replaced because it had gone deaf"
+        "Number of times that the reading client was replaced because it heard nothing any more"
     );
     describe_gauge!("optview_partition_position", "The next offset to be read");
     describe_gauge!("optview_partition_checkpoint", "The next offset to be read after a restart");
@@ -113,7 +121,7 @@ pub fn describe_kafka() {
     describe_gauge!(
         "optview_partition_hidden_seconds",
         Unit::Seconds,
-        "For how long the same transaction has hidden records; 0 where none does"
+        "Time for which the same transaction has hidden records; 0 if none does"
     );
     describe_gauge!(
         "optview_partition_lag_records",
@@ -122,14 +130,18 @@ pub fn describe_kafka() {
     describe_gauge!(
         "optview_partition_lag_seconds",
         Unit::Seconds,
-        "The greatest age of a record that may be there and has not been read; 0 where the broker says that there is none"
+        "The greatest possible age of an unread record; 0 if the broker answers that there is none"
     );
     describe_gauge!(
         "optview_partition_seconds_since_confirmed",
         Unit::Seconds,
-        "Since the cluster was asked and had no more than was read, or since the partition was found where that never was"
+        "Time since the cluster last confirmed that everything was read, or since the partition was found if it never did"
     );
     describe_gauge!("optview_partition_error", "1 while an error stands that keeps the partition from being read");
+    describe_gauge!(
+        "optview_partition_stop_reason",
+        "1 while the partition has stopped for the reason with this code"
+    );
     describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
 }
 
@@ -185,9 +197,9 @@ mod tests {
         recorder.handle().render()
     }
 
-    fn says(text: &str, lines: &[&str]) {
+    fn assert_lines(text: &str, lines: &[&str]) {
         for line in lines {
-            assert!(text.lines().any(|said| said == *line), "no line {line:?} in:\n{text}");
+            assert!(text.lines().any(|candidate| candidate == *line), "no line {line:?} in:\n{text}");
         }
     }
 
@@ -196,7 +208,7 @@ mod tests {
         let begin = Instant::now();
         let report = report(begin);
         let text = scraped(|| record_kafka(&report, &RecordedErrors::default(), begin + Duration::from_secs(720)));
-        says(
+        assert_lines(
             &text,
             &[
                 "optview_kafka_up 0",
@@ -225,7 +237,7 @@ mod tests {
             report.kafka.as_mut().unwrap().error_code = None;
             record_kafka(&report, &errors, begin);
         });
-        says(
+        assert_lines(
             &text,
             &[
                 r#"optview_partition_error{topic="jobs",partition="0",code="TopicAuthorizationFailed"} 0"#,
@@ -239,6 +251,6 @@ mod tests {
     fn a_cluster_that_nobody_asks_is_neither_up_nor_down() {
         let status = Status::new(1);
         let text = scraped(|| record_kafka(&status.report(), &RecordedErrors::default(), Instant::now()));
-        says(&text, &["optview_kafka_up NaN", "optview_kafka_seconds_since_answer NaN"]);
+        assert_lines(&text, &["optview_kafka_up NaN", "optview_kafka_seconds_since_answer NaN"]);
     }
 }

@@ -1,28 +1,28 @@
-//! What Prometheus is told of how long the topics keep their records.
+//! The metrics of the time for which the topics keep their records.
 
 use metrics::{Unit, describe_gauge, gauge};
 
-use crate::status::{HistoryLeft, HistoryLimits, TopicReport};
+use crate::status::{HistoryExpiry, HistoryLimits, TopicReport};
 
 pub(super) fn describe() {
     describe_gauge!(
         "optview_topic_history_seconds_left",
         Unit::Seconds,
-        "How long until Kafka may remove the oldest record that a rebuild would need"
+        "Time until Kafka may remove the oldest record that a rebuild would need"
     );
     describe_gauge!(
         "optview_topic_history_limited",
-        "1 where the topic's settings remove records, by what they do it"
+        "1 if the topic's settings remove records by age, size or compaction, else 0"
     );
 }
 
-/// Sets the gauges to what was asked last, as of now.
+/// Sets the gauges from the topics' last known settings, as of now.
 pub(super) fn record_topics(topics: &[TopicReport]) {
     let now = chrono::Utc::now().timestamp_millis();
     for topic in topics {
         let name = &topic.topic;
-        gauge!("optview_topic_history_seconds_left", "topic" => name.clone()).set(topic.left.seconds(now));
-        let is_known = topic.left != HistoryLeft::Unknown;
+        gauge!("optview_topic_history_seconds_left", "topic" => name.clone()).set(topic.expiry.seconds(now));
+        let is_known = topic.expiry != HistoryExpiry::Unknown;
         let HistoryLimits { age, size, compaction } = topic.limits;
         for (by, is_limited) in [("age", age), ("size", size), ("compaction", compaction)] {
             let value = if is_known { f64::from(u8::from(is_limited)) } else { f64::NAN };
@@ -40,16 +40,16 @@ mod tests {
     fn a_scrape_says_how_long_each_topic_keeps_its_oldest_record() {
         let report = |topic: &str, left, limited| TopicReport {
             topic: topic.to_owned(),
-            left,
+            expiry: left,
             limits: HistoryLimits { age: limited, ..HistoryLimits::default() },
             ..TopicReport::default()
         };
         let recorder = builder().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             record_topics(&[
-                report("a", HistoryLeft::ForEver, false),
-                report("b", HistoryLeft::Until(0), true),
-                report("c", HistoryLeft::Unknown, false),
+                report("a", HistoryExpiry::ForEver, false),
+                report("b", HistoryExpiry::Until(0), true),
+                report("c", HistoryExpiry::Unknown, false),
             ]);
         });
         let text = recorder.handle().render();

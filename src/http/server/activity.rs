@@ -1,6 +1,6 @@
-//! A socket that remembers when its connection was last active and what it waits for, and the watch that ends what has
-//! waited for too long. A request pays for a load and a store of an atomic number or two, and for no look at the clock:
-//! the accept loop looks at it for all connections.
+//! A socket that records when its connection was last active and what it waits for, and the watch that ends a connection that
+//! has waited for too long. A request pays for a load and a store of an atomic number or two, and for no reading of the clock:
+//! the accept loop reads it for all connections.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::Limits;
+use super::ConnectionLimits;
 
-/// How often the clock of all connections is looked at: they end so much later than their limits say.
+/// The interval at which the clock of all connections is read. A connection may end this much later than its limits demand.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// The time since the server began, as it was when somebody last looked.
+/// The time since the server began, as of the last reading by the accept loop.
 pub struct ActivityClock {
     begin: Instant,
-    /// In ticks.
+    /// The last reading, in ticks.
     seen: AtomicU64,
 }
 
@@ -31,12 +31,13 @@ impl ActivityClock {
         ActivityClock { begin: Instant::now(), seen: AtomicU64::new(0) }
     }
 
+    /// Reads the clock for all connections.
     pub fn look(&self) {
         let ticks = self.begin.elapsed().as_millis() / TICK.as_millis();
         self.seen.store(u64::try_from(ticks).unwrap_or(u64::MAX >> 2), Ordering::Relaxed);
     }
 
-    /// How long ago a tick was, by the last look.
+    /// Returns the time between a tick and the last reading.
     pub fn elapsed_since(&self, tick: u64) -> Duration {
         ticks(self.seen.load(Ordering::Relaxed).saturating_sub(tick))
     }
@@ -46,28 +47,28 @@ fn ticks(count: u64) -> Duration {
     TICK.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// What a connection waits for.
+/// The thing that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The client's next request: all that it asked for was sent.
+    /// The client's next request. All answers have been sent.
     Idle,
-    /// The rest of a request, or its answer. A connection begins with it.
-    Asked,
-    /// The client: it does not read what it asked for.
+    /// The rest of a request, or its answer. A connection begins in this phase.
+    Busy,
+    /// The client, which does not read its answer.
     Unread,
 }
 
-/// Since when a connection has waited for what.
+/// The phase of a connection, and the time at which it began.
 pub struct Activity {
     clock: Arc<ActivityClock>,
-    /// The tick, and the phase in the last two bits.
+    /// The tick at which the phase began, with the phase in the last two bits.
     state: AtomicU64,
 }
 
 impl Activity {
     pub fn begin(clock: &Arc<ActivityClock>) -> Activity {
         let activity = Activity { clock: Arc::clone(clock), state: AtomicU64::new(0) };
-        activity.enter(Phase::Asked);
+        activity.enter(Phase::Busy);
         activity
     }
 
@@ -79,33 +80,33 @@ impl Activity {
         let state = self.state.load(Ordering::Relaxed);
         let phase = match state & 3 {
             0 => Phase::Idle,
-            1 => Phase::Asked,
+            1 => Phase::Busy,
             _ => Phase::Unread,
         };
         (state >> 2, phase)
     }
 
-    /// The tick since which nothing has been sent or begun. `None`: the client has not read its answer, so that the
-    /// connection cannot end without cutting that off.
+    /// Returns the tick since which nothing has been sent or received. Returns `None` if the client has not read its answer, so
+    /// that the connection cannot end without cutting that off.
     pub fn silent_since(&self) -> Option<u64> {
         match self.state() {
             (_, Phase::Unread) => None,
-            (since, Phase::Idle | Phase::Asked) => Some(since),
+            (since, Phase::Idle | Phase::Busy) => Some(since),
         }
     }
 
-    /// Resolves when the connection has waited for one thing for longer than it may.
-    pub async fn too_long(&self, limits: &Limits) -> Phase {
-        // No wait is missed that begins after a look and is over before the next.
+    /// Waits until the connection has been in one phase for longer than its limit, and returns the phase.
+    pub async fn until_overdue(&self, limits: &ConnectionLimits) -> Phase {
+        // With the shortest limit as the interval, no phase can begin and pass its limit between two checks.
         let look_every = limits.answer.min(limits.unread).min(limits.keep_alive);
         loop {
             let (since, phase) = self.state();
             let limit = match phase {
                 Phase::Idle => limits.keep_alive,
-                Phase::Asked => limits.answer,
+                Phase::Busy => limits.answer,
                 Phase::Unread => limits.unread,
             };
-            // It may have begun at the end of the tick.
+            // The phase may have begun at the end of the tick.
             let end = self.clock.begin + ticks(since + 1) + limit;
             let now = Instant::now();
             if now >= end {
@@ -118,7 +119,7 @@ impl Activity {
     fn read_some(&self) {
         // A head that trickles in does not begin again with each piece.
         if self.state().1 == Phase::Idle {
-            self.enter(Phase::Asked);
+            self.enter(Phase::Busy);
         }
     }
 
@@ -131,17 +132,17 @@ impl Activity {
     }
 }
 
-/// The socket, as hyper wants it.
-pub struct Watched {
+/// A socket in hyper's form that notes its activity.
+pub struct MonitoredStream {
     stream: TokioIo<TcpStream>,
     activity: Arc<Activity>,
 }
 
-pub fn watched(stream: TcpStream, activity: Arc<Activity>) -> Watched {
-    Watched { stream: TokioIo::new(stream), activity }
+pub fn monitor(stream: TcpStream, activity: Arc<Activity>) -> MonitoredStream {
+    MonitoredStream { stream: TokioIo::new(stream), activity }
 }
 
-impl Read for Watched {
+impl Read for MonitoredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -155,7 +156,7 @@ impl Read for Watched {
     }
 }
 
-impl Write for Watched {
+impl Write for MonitoredStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.activity.wrote(&written);

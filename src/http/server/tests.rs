@@ -13,11 +13,11 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<Drained>,
+    ended: JoinHandle<DrainOutcome>,
 }
 
 impl Server {
-    async fn start(app: Router, limits: Limits) -> Server {
+    async fn start(app: Router, limits: ConnectionLimits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -29,22 +29,22 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn stop(self) -> Drained {
+    async fn stop(self) -> DrainOutcome {
         self.stop.send(()).unwrap();
         self.ended.await.unwrap()
     }
 }
 
-fn limits() -> Limits {
+fn limits() -> ConnectionLimits {
     let long = Duration::from_secs(20);
-    Limits { connections: 10, answer: long, unread: long, keep_alive: long, drain: long }
+    ConnectionLimits { connections: 10, answer: long, unread: long, keep_alive: long, drain: long }
 }
 
 fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-/// A handler whose answer is held back until it is released, what releases it, and what tells that it was asked.
+/// A handler whose answer is held back until it is released, the sender that releases it, and the receiver that reports its call.
 fn held() -> (MethodRouter, watch::Sender<bool>, mpsc::Receiver<()>) {
     let (release, released) = watch::channel(false);
     let (entered, enters) = mpsc::channel(1);
@@ -108,7 +108,7 @@ async fn a_connection_serves_one_request_after_another() {
     for _ in 0..3 {
         assert!(ask(&mut connection).await.starts_with("HTTP/1.1 200 OK"));
     }
-    assert_eq!(server.stop().await, Drained { finished: 1, cut_off: 0 });
+    assert_eq!(server.stop().await, DrainOutcome { finished: 1, cut_off: 0 });
     assert!(closed(&mut connection).await.is_empty());
 }
 
@@ -127,7 +127,7 @@ async fn a_request_that_is_under_way_is_answered_before_the_end() {
     }
     release.send(true).unwrap();
     assert!(answer(&mut connection).await.contains("connection: close"));
-    assert_eq!(drained.await.unwrap(), Drained { finished: 1, cut_off: 0 });
+    assert_eq!(drained.await.unwrap(), DrainOutcome { finished: 1, cut_off: 0 });
 }
 
 #[tokio::test]
@@ -141,11 +141,12 @@ async fn a_request_that_never_ends_is_cut_off_at_the_deadline() {
         }
     };
     let drain = Duration::from_millis(50);
-    let server = Server::start(Router::new().route("/", get(endless)), Limits { drain, ..limits() }).await;
+    let server =
+        Server::start(Router::new().route("/", get(endless)), ConnectionLimits { drain, ..limits() }).await;
     let mut connection = server.connect().await;
     write(&connection, REQUEST).await;
     enters.recv().await.unwrap();
-    assert_eq!(server.stop().await, Drained { finished: 0, cut_off: 1 });
+    assert_eq!(server.stop().await, DrainOutcome { finished: 0, cut_off: 1 });
     assert!(closed(&mut connection).await.is_empty());
 }
 
@@ -170,7 +171,7 @@ async fn trickle(connection: &TcpStream) {
 #[tokio::test]
 async fn a_head_that_trickles_in_ends_its_connection_also_where_it_is_the_second() {
     let answer = Duration::from_millis(300);
-    let server = Server::start(hello(), Limits { answer, ..limits() }).await;
+    let server = Server::start(hello(), ConnectionLimits { answer, ..limits() }).await;
     for answered_before in [false, true] {
         let mut connection = server.connect().await;
         if answered_before {
@@ -186,7 +187,7 @@ async fn a_head_that_trickles_in_ends_its_connection_also_where_it_is_the_second
 #[tokio::test]
 async fn an_idle_connection_is_kept_as_long_as_was_asked_for_and_no_longer() {
     let keep_alive = Duration::from_millis(1500);
-    let server = Server::start(hello(), Limits { keep_alive, ..limits() }).await;
+    let server = Server::start(hello(), ConnectionLimits { keep_alive, ..limits() }).await;
     let mut connection = server.connect().await;
     // The second answer comes when half of the time since the first is over, which is when a count of the times that
     // were looked at would go wrong.
@@ -204,7 +205,7 @@ async fn an_idle_connection_is_kept_as_long_as_was_asked_for_and_no_longer() {
 async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
     let app = hello().route("/large", get(async || vec![b' '; 64 << 20]));
     let unread = Duration::from_millis(300);
-    let server = Server::start(app, Limits { connections: 1, unread, ..limits() }).await;
+    let server = Server::start(app, ConnectionLimits { connections: 1, unread, ..limits() }).await;
     let unread = server.connect().await;
     write(&unread, b"GET /large HTTP/1.1\r\nhost: test\r\n\r\n").await;
     let mut next = server.connect().await;
@@ -214,7 +215,7 @@ async fn a_client_that_does_not_read_makes_room_for_one_that_does() {
 
 #[tokio::test]
 async fn a_connection_too_many_closes_the_one_that_was_silent_for_the_longest() {
-    let server = Server::start(hello(), Limits { connections: 3, ..limits() }).await;
+    let server = Server::start(hello(), ConnectionLimits { connections: 3, ..limits() }).await;
     // One that never asked, one that was answered long ago, and one that was answered last.
     let mut unused = server.connect().await;
     tokio::time::sleep(2 * TICK).await;
@@ -231,14 +232,14 @@ async fn a_connection_too_many_closes_the_one_that_was_silent_for_the_longest() 
     for connection in [&mut last, &mut next, &mut another] {
         ask(connection).await;
     }
-    assert_eq!(server.stop().await, Drained { finished: 3, cut_off: 0 });
+    assert_eq!(server.stop().await, DrainOutcome { finished: 3, cut_off: 0 });
 }
 
 #[tokio::test]
 async fn a_request_that_is_under_way_is_answered_before_its_connection_makes_room() {
     let (held, release, mut enters) = held();
     let app = hello().route("/slow", held);
-    let server = Server::start(app, Limits { connections: 1, ..limits() }).await;
+    let server = Server::start(app, ConnectionLimits { connections: 1, ..limits() }).await;
     let mut first = server.connect().await;
     write(&first, b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await;
     enters.recv().await.unwrap();

@@ -1,8 +1,9 @@
-//! What is believed of a partition, and for how long, with a clock that only moves when it is told to.
+//! The health of partitions, judged with a clock that the tests step.
 
 use super::*;
-use crate::projector::partitions::{Found, Partitions};
-use crate::source::{TopicNames, Watermarks};
+use crate::projector::checkpoints::Checkpoints;
+use crate::projector::partitions::{FoundPartition, Partitions};
+use crate::source::{StopCode, StopReason, TopicNames, Watermarks};
 use crate::store::{Anchor, Checkpoint};
 
 const TOPIC: Topic = Topic::Jobs;
@@ -19,33 +20,32 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let begin = Moment { now: Instant::now(), wall: "2026-11-28T10:00:00Z".parse().unwrap() };
-        let mut health = Health::new(begin.now);
+        let begin = Moment { instant: Instant::now(), wall: "2026-11-28T10:00:00Z".parse().unwrap() };
+        let mut health = Health::new(begin.instant);
         health.observe_cluster(begin, ClusterHealth::default(), true);
         World { health, begin, seconds: 0, time: None, error: None, topic_id: None }
     }
 
     fn moment(&self) -> Moment {
-        let passed = Duration::from_secs(self.seconds);
-        Moment { now: self.begin.now + passed, wall: self.begin.wall + passed }
+        self.begin.after(Duration::from_secs(self.seconds))
     }
 
-    /// The projector is at `position`, and the cluster, asked now, says that the partition ends at `last_stable` and `high`.
+    /// The projector is at `position`, and the cluster, asked now, answers that the partition ends at `last_stable` and `high`.
     fn sees(&mut self, position: i64, last_stable: i64, high: i64) {
-        let asked_at = self.moment().now;
+        let asked_at = self.moment().instant;
         let observation = PartitionObservation { topic_id: self.topic_id, low: 0, last_stable, high, asked_at };
         self.observe(position, None, Some(observation));
     }
 
-    /// The projector is at `position`, and the cluster says nothing.
+    /// The projector is at `position`, and the cluster does not answer.
     fn hears_nothing(&mut self, position: i64) {
         self.observe(position, None, None);
     }
 
-    fn observe(&mut self, position: i64, stopped: Option<&str>, observation: Option<PartitionObservation>) {
+    fn observe(&mut self, position: i64, stopped: Option<&StopReason>, observation: Option<PartitionObservation>) {
         let moment = self.moment();
         self.health.observe_cluster(moment, ClusterHealth::default(), true);
-        let reading = Reading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
+        let reading = PartitionReading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
         self.health.observe(moment, reading, observation, self.error.clone());
     }
 
@@ -60,11 +60,11 @@ impl World {
     /// The age of what is served, in whole seconds, where something may be unread.
     fn age(&self) -> Option<u64> {
         let since = self.freshness().instants.oldest_unread?;
-        Some(self.moment().now.saturating_duration_since(since).as_secs())
+        Some(self.moment().instant.saturating_duration_since(since).as_secs())
     }
 
     fn is_stale(&self) -> bool {
-        self.health.stale_from().is_some_and(|from| self.moment().now >= from)
+        self.health.stale_from().is_some_and(|from| self.moment().instant >= from)
     }
 
     fn doubt(&self) -> Option<Doubt> {
@@ -81,7 +81,7 @@ fn error() -> StandingError {
 }
 
 #[test]
-fn a_partition_whose_broker_says_nothing_becomes_stale_and_is_confirmed_again_by_an_answer_only() {
+fn a_partition_whose_broker_does_not_answer_becomes_stale_and_is_confirmed_again_by_an_answer_only() {
     let mut world = World::new();
     world.sees(9, 9, 9);
     assert_eq!((world.age(), world.is_stale()), (Some(0), false));
@@ -123,8 +123,8 @@ fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
         world.sees(5, 5, 5);
         let moment = world.moment();
         let unread =
-            PartitionObservation { topic_id: None, low: 0, last_stable: 9, high: 9, asked_at: moment.now };
-        let reading = Reading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
+            PartitionObservation { topic_id: None, low: 0, last_stable: 9, high: 9, asked_at: moment.instant };
+        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
         world.health.observe(moment, reading, Some(unread), None);
     };
     world.sees(5, 5, 5);
@@ -139,12 +139,13 @@ fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
 #[test]
 fn what_was_read_since_the_cluster_was_asked_is_below_its_end() {
     let mut world = World::new();
-    let mut partitions = Partitions::new(Checkpoint::new(), TopicNames::default());
+    let mut partitions = Partitions::new(TopicNames::default());
+    let checkpoints = Checkpoints::new(Checkpoint::new(), Duration::ZERO, Duration::ZERO, world.begin.instant);
     let watermarks = Watermarks { low: 0, high: 5 };
-    partitions.begin(Found { topic: TOPIC, partition: 0, watermarks, topic_id: None });
+    partitions.begin(FoundPartition { topic: TOPIC, partition: 0, watermarks, topic_id: None }, None);
     world.sees(5, 5, 5);
     partitions.advance(TOPIC, 0, Anchor { offset: 7, hash: 0 }, None);
-    let reports = partitions.reports(&world.health, world.moment(), |_, _| None);
+    let reports = partitions.reports(&checkpoints, &world.health, world.moment(), |_, _| None);
     assert_eq!((reports[0].position, reports[0].high), (8, Some(8)));
 }
 
@@ -270,7 +271,7 @@ fn an_answer_that_was_asked_for_before_more_was_read_confirms() {
 }
 
 #[test]
-fn what_one_open_transaction_hides_is_told_with_since_when_and_makes_nothing_stale() {
+fn what_one_open_transaction_hides_is_shown_with_since_when_and_makes_nothing_stale() {
     let mut world = World::new();
     for _ in 0..40 {
         world.sees(1, 1, 104);
@@ -281,11 +282,11 @@ fn what_one_open_transaction_hides_is_told_with_since_when_and_makes_nothing_sta
     assert_eq!((freshness.last_stable, freshness.hidden_records), (Some(1), Some(103)));
     assert_eq!(freshness.hidden_since.as_deref(), Some("2026-11-28T10:00:01.000Z"));
     let hidden = world.health.hidden(world.moment());
-    assert_eq!(hidden, [((TOPIC, 0), 103, world.begin.now + Duration::from_secs(1))]);
+    assert_eq!(hidden, [((TOPIC, 0), 103, world.begin.instant + Duration::from_secs(1))]);
     // It ended, and another is open: that is how a producer works that is well.
     world.sees(50, 50, 104);
     assert_eq!(world.health.hidden(world.moment()), []);
-    assert_eq!(world.freshness().seconds_hidden(world.moment().now), 0.0);
+    assert_eq!(world.freshness().seconds_hidden(world.moment().instant), 0.0);
     world.pass(1);
     world.sees(104, 104, 104);
     assert_eq!((world.freshness().hidden_records, world.freshness().hidden_since), (Some(0), None));
@@ -307,15 +308,16 @@ fn a_partition_that_stopped_is_not_confirmed_and_its_reason_stands_as_an_error()
     let mut world = World::new();
     world.sees(9, 9, 9);
     world.pass(100);
+    let stopped = StopReason::new(StopCode::Recreated, "it was created again");
     for (end, age) in [(3, 100), (9, 101)] {
-        let asked_at = world.moment().now;
+        let asked_at = world.moment().instant;
         let observation = PartitionObservation { topic_id: None, low: 0, last_stable: end, high: end, asked_at };
-        world.observe(9, Some("it was created again"), Some(observation));
+        world.observe(9, Some(&stopped), Some(observation));
         assert_eq!((world.age(), world.health.lag_records(TOPIC, 0)), (Some(age), None), "it ends at {end}");
         world.pass(1);
     }
     let freshness = world.freshness();
-    assert_eq!(freshness.error_code.as_deref(), Some("Stopped"));
+    assert_eq!((freshness.error_code.as_deref(), freshness.stop_code), (Some("Stopped"), Some("recreated")));
     assert_eq!(freshness.error_since.as_deref(), Some("2026-11-28T10:01:40.000Z"));
     assert_eq!(world.health.stale_from(), None, "the state says stalled");
 }
@@ -328,11 +330,11 @@ fn one_partition_of_many_makes_the_whole_stale() {
         world.pass(1);
         let moment = world.moment();
         let observation =
-            PartitionObservation { topic_id: None, low: 0, last_stable: 4, high: 4, asked_at: moment.now };
-        let reading = Reading { topic: TOPIC, partition: 1, position: 4, time: None, stopped: None };
+            PartitionObservation { topic_id: None, low: 0, last_stable: 4, high: 4, asked_at: moment.instant };
+        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 4, time: None, stopped: None };
         world.health.observe(moment, reading, Some(observation), None);
     }
     assert!(world.is_stale());
     let doubts = world.health.doubts(world.moment());
-    assert_eq!(doubts, [((TOPIC, 0), Doubt::NoAnswer, world.begin.now)]);
+    assert_eq!(doubts, [((TOPIC, 0), Doubt::NoAnswer, world.begin.instant)]);
 }

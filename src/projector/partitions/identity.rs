@@ -1,47 +1,35 @@
-//! Whether a partition still is the one that the store was built from: by its topic's id, which decides where it is known on
-//! both sides, and else by the record that was read last.
+//! The identity of a partition: whether it still is the one that the store was built from. The topic's id decides if it is known
+//! on both sides, and else the record that was read last.
 
 use std::time::Instant;
 
-use super::{Partition, Partitions};
-use crate::domain::{Topic, TopicId};
-use crate::source::{Discontinuity, PartitionObservation, remedies};
-use crate::store::PartitionCheckpoint;
-
-/// Why a partition of a topic with this id is not the one that a checkpoint is of, where that is known.
-pub(super) fn recreated(held: &PartitionCheckpoint, found: Option<TopicId>) -> Option<String> {
-    let (read, found) = (held.topic_id?, found?);
-    let position = held.next_offset;
-    (read != found).then(|| told(Discontinuity::Recreated { read, found, position }))
-}
-
-fn told(discontinuity: Discontinuity) -> String {
-    format!("{discontinuity}. {}", remedies::CREATED_AGAIN)
-}
+use super::{PartitionProgress, Partitions};
+use crate::domain::Topic;
+use crate::source::PartitionObservation;
 
 impl Partitions {
-    /// Compares each partition with the cluster's last word about it. One that is another topic's now, or shorter than what
-    /// was read of it, stops for good.
+    /// Compares each partition with the cluster's last answer about it. A partition that is another topic's now, or shorter than
+    /// what was read of it, stops for good.
     pub fn compare(&mut self, observe: impl Fn(Topic, i32) -> Option<PartitionObservation>, now: Instant) {
-        let mut others = Vec::new();
+        let mut gaps = Vec::new();
         for partition in self.held.iter_mut().filter(|partition| partition.stopped.is_none()) {
             let Some(observed) = observe(partition.topic, partition.number) else { continue };
             if partition.expected.is_none() {
                 partition.continuity.adopt(observed.topic_id);
             }
-            if let Err(other) = partition.continuity.compare(partition.next_offset, &observed, now) {
-                others.push((partition.topic, partition.number, told(other)));
+            if let Err(gap) = partition.continuity.compare(partition.next_offset, &observed, now) {
+                gaps.push((partition.topic, partition.number, gap));
             }
         }
-        for (topic, partition, reason) in others {
-            self.fail(topic, partition, reason);
+        for (topic, partition, gap) in gaps {
+            self.fail(topic, partition, gap.into());
         }
     }
 }
 
-impl Partition {
-    /// The record that was read last is no longer there, so that nothing can be compared with it. Where the ids are not
-    /// known on both sides, nothing else can prove the topic.
+impl PartitionProgress {
+    /// Takes note that the record that was read last is no longer there to be compared. Nothing else can prove the topic if its id
+    /// is not known on both sides.
     pub(super) fn note_no_anchor(&mut self, name: &str) {
         if let Some(anchor) = self.expected.take()
             && !self.is_proven

@@ -1,12 +1,13 @@
-//! Appends records to an archive. Lines are made on the caller's thread, and compressed, hashed and synced on one of its
-//! own. Nothing counts before it is committed: the frame is finished and synced, and then the manifest lists it.
+//! Appends records to an archive. The caller's thread makes the lines; a thread of the appender's own compresses,
+//! hashes and syncs them. A record counts only once it is committed: its frame is finished and synced, and then
+//! the manifest lists it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::checksum::Checksummed;
+use super::checksum::ChecksumStream;
 use super::directory::Archive;
 use super::errors::ArchiveError;
 use super::line;
@@ -14,32 +15,32 @@ use super::manifest::{FileEntry, Manifest, Span, file_name, number_of, sync_dire
 use crate::domain::Topic;
 use crate::source::{Records, TopicNames};
 
-/// A file ends once its lines have so many bytes.
+/// Uncompressed size at which a file ends.
 const FILE_BYTES: usize = 64 << 20;
-/// So many bytes of lines are handed over at a time,
+/// Size of one chunk of lines that is handed to the thread.
 const CHUNK_BYTES: usize = 1 << 20;
-/// and so many times, before the caller waits.
+/// Number of chunks that may wait before the caller does.
 const CHUNKS_WAITING: usize = 8;
-/// zstd's own default.
+/// The compression level, which is zstd's own default.
 const LEVEL: i32 = 3;
 
 pub struct Appender {
     topics: TopicNames,
     lines: Vec<u8>,
-    /// Of the file's lines, those not handed over included.
+    /// Uncompressed size of the current file, pending lines included.
     file_bytes: usize,
-    /// Where each partition goes on.
+    /// The next offset of each partition.
     next: BTreeMap<(Topic, i32), i64>,
-    /// What was written since the last commit.
+    /// The records written since the last commit.
     spans: BTreeMap<(Topic, i32), Span>,
-    orders: SyncSender<Order>,
-    /// Chunks that were compressed, to be filled again.
+    orders: SyncSender<AppenderCommand>,
+    /// Compressed chunks that come back to be refilled.
     spare: Receiver<Vec<u8>>,
-    /// Until it has ended.
+    /// The writing thread; `None` once it has ended.
     thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>,
 }
 
-enum Order {
+enum AppenderCommand {
     Lines(Vec<u8>),
     Commit { spans: Vec<Span>, file_ends: bool },
 }
@@ -49,19 +50,21 @@ impl Appender {
         let next = archive.manifest.spans().into_iter().map(|(partition, span)| (partition, span.next)).collect();
         let (orders, to_do) = sync_channel(CHUNKS_WAITING);
         let (done_with, spare) = channel();
-        let thread = Some(thread::spawn(move || Press::new(archive).work(&to_do, &done_with)));
+        let thread = Some(thread::spawn(move || Compressor::new(archive).work(&to_do, &done_with)));
         let (lines, spans) = (Vec::new(), BTreeMap::new());
         Appender { topics, lines, file_bytes: 0, next, spans, orders, spare, thread }
     }
 
-    /// Where the partition's records go on; where nothing of it is there yet, they begin at `low`.
+    /// Returns the offset at which the partition's records continue: `low` if the archive has none of the
+    /// partition.
     pub fn begin(&mut self, topic: Topic, partition: i32, low: i64) -> i64 {
         *self.next.entry((topic, partition)).or_insert(low)
     }
 
-    /// Records of a partition that was begun. Those that are there already are passed over. Gives how many were not.
+    /// Writes records of a partition that was begun, skips those that the archive has, and returns the number
+    /// written.
     ///
-    /// An error is the reason why nothing more can be written.
+    /// An error is final: nothing more can be written.
     pub fn write(&mut self, records: &dyn Records) -> Result<u64, ArchiveError> {
         let position = records.record(0).position;
         let partition = (position.topic, position.partition);
@@ -76,33 +79,33 @@ impl Appender {
             (next, count) = (record.position.offset + 1, count + 1);
         }
         self.file_bytes += self.lines.len() - before;
-        self.passed(partition, next, count);
+        self.extend_span(partition, next, count);
         if self.lines.len() >= CHUNK_BYTES {
             self.hand_over()?;
         }
         Ok(count)
     }
 
-    /// True if it is time for a commit, with which the file ends.
+    /// Returns true if it is time for a commit that ends the file.
     pub fn is_full(&self) -> bool {
         self.file_bytes >= FILE_BYTES
     }
 
-    /// Up to this offset, there is nothing more of the partition: what lies between are no records.
+    /// Notes that the partition has no records below offset `at` beyond those written.
     pub fn ended(&mut self, topic: Topic, partition: i32, at: i64) {
         if self.next.get(&(topic, partition)).is_some_and(|next| *next < at) {
-            self.passed((topic, partition), at, 0);
+            self.extend_span((topic, partition), at, 0);
         }
     }
 
-    /// How many records the next commit lists.
+    /// Number of records that the next commit will list.
     pub fn uncommitted(&self) -> u64 {
         self.spans.values().map(|span| span.records).sum()
     }
 
-    /// Has all that was written until now finished and listed, without waiting for it.
+    /// Orders all that was written so far to be finished and listed, without waiting for it.
     pub fn commit(&mut self) -> Result<(), ArchiveError> {
-        // How far a partition is known to have no more records is worth as much as records.
+        // The offset up to which a partition is known to have no more records is worth a commit too.
         if self.spans.is_empty() {
             return Ok(());
         }
@@ -112,10 +115,10 @@ impl Appender {
         if file_ends {
             self.file_bytes = 0;
         }
-        self.order(Order::Commit { spans, file_ends })
+        self.order(AppenderCommand::Commit { spans, file_ends })
     }
 
-    /// Commits, and waits until all is done. What is dropped without it was not committed.
+    /// Commits and waits for the end of the thread. Dropping the appender instead loses all that is not committed.
     pub fn finish(mut self) -> Result<Manifest, ArchiveError> {
         self.commit()?;
         let Appender { orders, thread, .. } = self;
@@ -123,7 +126,7 @@ impl Appender {
         ended(thread)
     }
 
-    fn passed(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
+    fn extend_span(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
         let held = self.next.entry((stream, partition)).or_insert(next);
         let passed = Span { stream, partition, first: *held, next, records };
         *held = next;
@@ -133,25 +136,25 @@ impl Appender {
     fn hand_over(&mut self) -> Result<(), ArchiveError> {
         let empty = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES * 5 / 4));
         let lines = std::mem::replace(&mut self.lines, empty);
-        self.order(Order::Lines(lines))
+        self.order(AppenderCommand::Lines(lines))
     }
 
-    fn order(&mut self, order: Order) -> Result<(), ArchiveError> {
+    fn order(&mut self, order: AppenderCommand) -> Result<(), ArchiveError> {
         if self.orders.send(order).is_ok() {
             return Ok(());
         }
-        // It ends by itself only where it has failed.
+        // The thread ends by itself only if it has failed.
         Err(ended(self.thread.take()).err().unwrap_or(ArchiveError::AppenderGone))
     }
 }
 
-/// How the thread ended.
+/// Joins the thread and returns its result.
 fn ended(thread: Option<JoinHandle<Result<Manifest, ArchiveError>>>) -> Result<Manifest, ArchiveError> {
     thread.and_then(|thread| thread.join().ok()).unwrap_or(Err(ArchiveError::AppenderGone))
 }
 
-/// What the thread does: presses lines into files.
-struct Press {
+/// The state of the writing thread, which compresses lines into files.
+struct Compressor {
     archive: Archive,
     open: Option<OpenFile>,
     last_number: u32,
@@ -159,26 +162,30 @@ struct Press {
 
 struct OpenFile {
     entry: FileEntry,
-    encoder: zstd::Encoder<'static, Checksummed<File>>,
+    encoder: zstd::Encoder<'static, ChecksumStream<File>>,
 }
 
-impl Press {
-    fn new(archive: Archive) -> Press {
+impl Compressor {
+    fn new(archive: Archive) -> Compressor {
         let numbers = archive.manifest.files.iter().filter_map(|file| number_of(&file.name));
         let last_number = numbers.max().unwrap_or(0);
-        Press { archive, open: None, last_number }
+        Compressor { archive, open: None, last_number }
     }
 
-    fn work(mut self, orders: &Receiver<Order>, spare: &Sender<Vec<u8>>) -> Result<Manifest, ArchiveError> {
+    fn work(
+        mut self,
+        orders: &Receiver<AppenderCommand>,
+        spare: &Sender<Vec<u8>>,
+    ) -> Result<Manifest, ArchiveError> {
         for order in orders {
             match order {
-                Order::Lines(mut lines) => {
+                AppenderCommand::Lines(mut lines) => {
                     self.compress(&lines)?;
                     lines.clear();
-                    // The caller may have gone, and then the lines are as good as never written.
+                    // If the caller is gone, nobody needs the buffer.
                     let _ = spare.send(lines);
                 }
-                Order::Commit { spans, file_ends } => self.commit(&spans, file_ends)?,
+                AppenderCommand::Commit { spans, file_ends } => self.commit(&spans, file_ends)?,
             }
         }
         Ok(self.archive.manifest)
@@ -212,9 +219,9 @@ impl Press {
     }
 }
 
-impl Press {
-    /// Lists how far partitions are known to have no more records, where no file is open to be written to: with the last one,
-    /// or with an empty one where there is none.
+impl Compressor {
+    /// Lists the offsets up to which partitions are known to have no more records while no file is open: with the
+    /// last file, or with a new, empty one.
     fn commit_ends(&mut self, spans: &[Span]) -> Result<(), ArchiveError> {
         let mut entry = match self.archive.manifest.files.last() {
             Some(last) => last.clone(),
@@ -236,12 +243,12 @@ impl Archive {
     fn create(&self, number: u32) -> Result<OpenFile, ArchiveError> {
         let name = file_name(number);
         let file = File::create_new(self.directory.join(&name)).map_err(self.io("create", &name))?;
-        let encoder = frame(Checksummed::new(file)).map_err(self.io("write", &name))?;
+        let encoder = frame(ChecksumStream::new(file)).map_err(self.io("write", &name))?;
         let entry = FileEntry { name, bytes: 0, sha256: String::new(), records: 0, spans: Vec::new() };
         Ok(OpenFile { entry, encoder })
     }
 
-    /// Lists a file's state, all of which is on the disk.
+    /// Lists the state of a file whose listed bytes are on the disk.
     fn list(&mut self, entry: &FileEntry) -> Result<(), ArchiveError> {
         match self.manifest.files.last_mut().filter(|last| last.name == entry.name) {
             Some(last) => last.clone_from(entry),
@@ -250,7 +257,7 @@ impl Archive {
                 self.manifest.files.push(entry.clone());
             }
         }
-        self.manifest.know_partitions_of(entry);
+        self.manifest.extend_partitions(entry);
         self.manifest.write(&self.directory)
     }
 
@@ -261,7 +268,7 @@ impl Archive {
 }
 
 impl FileEntry {
-    /// Takes in what was finished.
+    /// Adds finished spans to the entry.
     fn add(&mut self, spans: &[Span]) {
         for added in spans {
             self.records += added.records;
@@ -274,8 +281,8 @@ impl FileEntry {
     }
 }
 
-/// One frame after another is a whole file to zstd.
-fn frame(file: Checksummed<File>) -> std::io::Result<zstd::Encoder<'static, Checksummed<File>>> {
+/// Begins a zstd frame. zstd reads consecutive frames as one file.
+fn frame(file: ChecksumStream<File>) -> std::io::Result<zstd::Encoder<'static, ChecksumStream<File>>> {
     let mut encoder = zstd::Encoder::new(file, LEVEL)?;
     encoder.include_checksum(true)?;
     Ok(encoder)

@@ -1,53 +1,53 @@
-//! Counts and hashes bytes on their way, with what `sha256sum` prints.
+//! Counts and hashes bytes as they pass. The hash is the one that `sha256sum` prints.
 
 use std::io::{self, Read, Write};
 
 use itertools::Itertools as _;
 use sha2::{Digest as _, Sha256};
 
-pub struct Checksummed<T> {
+pub struct ChecksumStream<T> {
     inner: T,
     bytes: u64,
     hash: Sha256,
 }
 
-impl<T> Checksummed<T> {
-    pub fn new(inner: T) -> Checksummed<T> {
-        Checksummed { inner, bytes: 0, hash: Sha256::new() }
+impl<T> ChecksumStream<T> {
+    pub fn new(inner: T) -> ChecksumStream<T> {
+        ChecksumStream { inner, bytes: 0, hash: Sha256::new() }
     }
 
     pub fn inner(&self) -> &T {
         &self.inner
     }
 
-    /// How many bytes have passed.
+    /// Number of bytes that have passed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Of those bytes, in hexadecimal digits.
+    /// SHA-256 of those bytes, in hexadecimal digits.
     pub fn sha256(&self) -> String {
         format!("{:02x}", self.hash.clone().finalize().iter().format(""))
     }
 
-    fn pass(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.hash.update(bytes);
     }
 }
 
-impl<R: Read> Read for Checksummed<R> {
+impl<R: Read> Read for ChecksumStream<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
-        self.pass(&into[..count]);
+        self.update(&into[..count]);
         Ok(count)
     }
 }
 
-impl<W: Write> Write for Checksummed<W> {
+impl<W: Write> Write for ChecksumStream<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
-        self.pass(&bytes[..count]);
+        self.update(&bytes[..count]);
         Ok(count)
     }
 

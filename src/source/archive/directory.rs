@@ -1,4 +1,5 @@
-//! The directory of an archive that is to be written to: made, held against others, and rid of what a crash left.
+//! The directory of an archive that is written to: creating it, checking whose it is, and removing what a crash
+//! left.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,12 +9,12 @@ use super::manifest::{ArchivedTopic, MANIFEST, Manifest, NEW_MANIFEST, VERSION, 
 use crate::disk;
 use crate::domain::Topic;
 
-/// Locked while the archive is written to. It is empty.
+/// Name of the empty file that is locked while the archive is written to.
 const LOCK: &str = "LOCK";
 
-/// What an archive is of: one cluster's topics, and of no others.
+/// The cluster and the topics that an archive belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ArchiveIdentity {
     pub cluster_id: String,
     pub topics: Vec<ArchivedTopic>,
 }
@@ -23,13 +24,13 @@ pub struct Archive {
     pub(super) directory: PathBuf,
     pub(super) manifest: Manifest,
     proven: Vec<Topic>,
-    // Dropping it lets others write.
+    // Dropping the lock lets other processes write.
     _lock: File,
 }
 
 impl Archive {
-    /// Opens the archive, or begins one where there is nothing. Changes nothing in an archive of something else.
-    pub fn open(directory: &Path, identity: Identity) -> Result<Archive, ArchiveError> {
+    /// Opens the archive, or creates one in an empty directory. An archive of other topics stays unchanged.
+    pub fn open(directory: &Path, identity: ArchiveIdentity) -> Result<Archive, ArchiveError> {
         fs::create_dir_all(directory).map_err(ArchiveError::io("create", directory))?;
         let manifest = directory.join(MANIFEST);
         let is_there = manifest.try_exists().map_err(ArchiveError::io("look at", &manifest))?;
@@ -39,11 +40,11 @@ impl Archive {
         disk::check_owner(directory, if is_there { &manifest } else { directory })?;
         let lock = lock(directory)?;
         let (manifest, proven) = match Manifest::read(directory) {
-            Ok(held) => of_same(directory, held, identity)?,
+            Ok(held) => check_identity(directory, held, identity)?,
             Err(ArchiveError::NoArchive { .. }) => (begin(directory, identity)?, Vec::new()),
             Err(error) => return Err(error),
         };
-        tidy(directory, &manifest)?;
+        remove_unfinished(directory, &manifest)?;
         Ok(Archive { directory: directory.to_owned(), manifest, proven, _lock: lock })
     }
 
@@ -51,7 +52,7 @@ impl Archive {
         &self.manifest
     }
 
-    /// Whether the topic is known by its id to be the one that was archived before.
+    /// Returns true if the topic's id proves that it is the one that was archived before.
     pub fn is_proven(&self, stream: Topic) -> bool {
         self.proven.contains(&stream)
     }
@@ -63,27 +64,29 @@ fn lock(directory: &Path) -> Result<File, ArchiveError> {
     let file = file.map_err(ArchiveError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::Held { directory: directory.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::Locked { directory: directory.to_owned() }),
         Err(TryLockError::Error(why)) => Err(ArchiveError::io("lock", &path)(why)),
     }
 }
 
-/// Where it is, a manifest is written at once: a crash in the first file must not leave what looks like someone else's.
-fn begin(directory: &Path, identity: Identity) -> Result<Manifest, ArchiveError> {
-    let Identity { cluster_id, topics } = identity;
+/// Writes the first manifest at once: a crash during the first file must not leave a directory that looks like
+/// somebody else's.
+fn begin(directory: &Path, identity: ArchiveIdentity) -> Result<Manifest, ArchiveError> {
+    let ArchiveIdentity { cluster_id, topics } = identity;
     let manifest = Manifest { version: VERSION, cluster_id, topics, files: Vec::new() };
     manifest.write(directory)?;
-    // Its own name is in the directory above.
+    // The directory's own name lies in its parent.
     let whole = fs::canonicalize(directory).map_err(ArchiveError::io("look at", directory))?;
     whole.parent().map_or(Ok(()), sync_directory)?;
     Ok(manifest)
 }
 
-/// Takes over how many partitions there are by now, and the topics' ids. Gives which topics are proven by their ids.
-fn of_same(
+/// Checks the identity, and takes over the present number of partitions and the topics' ids. Also returns the
+/// topics that are proven by their ids.
+fn check_identity(
     directory: &Path,
     mut held: Manifest,
-    mut identity: Identity,
+    mut identity: ArchiveIdentity,
 ) -> Result<(Manifest, Vec<Topic>), ArchiveError> {
     let mut proven = Vec::new();
     let directory = || directory.to_owned();
@@ -99,7 +102,7 @@ fn of_same(
                 return Err(ArchiveError::Recreated { topic, archived, found });
             }
             (Some(_), Some(_)) => proven.push(found.stream),
-            // What is known of it once is not forgotten.
+            // An id that was known once is kept.
             (was, is) => found.id = is.or(was),
         }
         if archived.topic != found.topic {
@@ -116,33 +119,33 @@ fn of_same(
 }
 
 fn is_empty(directory: &Path) -> Result<bool, ArchiveError> {
-    // What a crash leaves of an archive that was being begun.
+    // A crash while an archive was being created leaves these files.
     let names = names(directory)?;
     Ok(names.iter().all(|name| [LOCK, NEW_MANIFEST].contains(&name.as_str())))
 }
 
-/// Cuts off and removes what an export had not finished.
-fn tidy(directory: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
+/// Cuts off and removes the bytes and files that an export had not finished.
+fn remove_unfinished(directory: &Path, manifest: &Manifest) -> Result<(), ArchiveError> {
     for file in &manifest.files {
         let path = directory.join(&file.name);
         let open = File::options().write(true).open(&path).map_err(ArchiveError::io("open", &path))?;
         let len = open.metadata().map_err(ArchiveError::io("look at", &path))?.len();
         if len < file.bytes {
             let why = format!(
-                "{len} bytes, where the manifest lists {}: it was cut; restore it from a copy, or export anew into \
+                "{len} bytes, where the manifest lists {}: it was cut; restore it from a copy, or export into \
                  another directory",
                 file.bytes
             );
             return Err(ReadError::File { file: file.name.clone(), why }.into());
         }
         if len > file.bytes {
-            tracing::warn!(file = file.name, bytes = len - file.bytes, "cutting off what was not finished");
+            tracing::warn!(file = file.name, bytes = len - file.bytes, "cutting off the unfinished end of a file");
             open.set_len(file.bytes).map_err(ArchiveError::io("cut", &path))?;
         }
     }
     let listed = |name: &str| manifest.files.iter().any(|file| file.name == name);
     for name in names(directory)?.iter().filter(|name| number_of(name).is_some() && !listed(name)) {
-        tracing::warn!(file = name, "removing a file that was not finished");
+        tracing::warn!(file = name, "removing an unfinished file");
         let path = directory.join(name);
         fs::remove_file(&path).map_err(ArchiveError::io("remove", &path))?;
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with an archive, in words that say what to do.
+//! Errors of archives, with messages that state what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::manifest::{MANIFEST, VERSION};
 use crate::disk;
 use crate::domain::TopicId;
 
-// `why` and not `source`: each message has it already, and a chain of errors is printed whole.
+// The field is `why` and not `source`, because each message contains it and error chains are printed whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("{} is not an archive: it has no {MANIFEST}; is the path right?", .directory.display())]
@@ -19,7 +19,7 @@ pub enum ArchiveError {
     )]
     NotEmpty { directory: PathBuf },
     #[error("{} is being written to by another export; wait for it, or stop it", .directory.display())]
-    Held { directory: PathBuf },
+    Locked { directory: PathBuf },
     #[error("{} is of version {version}, and this optview knows up to {VERSION}; use a newer one", .path.display())]
     Newer { path: PathBuf, version: u32 },
     #[error("{} cannot be understood: {why}; restore it from a copy", .path.display())]
@@ -61,7 +61,7 @@ impl ArchiveError {
     }
 }
 
-/// What is damaged, and where.
+/// A damaged place of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     #[error("{file}, line {line}: {why}")]

@@ -1,7 +1,7 @@
-//! A record as a line of JSON, and back: exactly the same bytes.
+//! A record as one line of JSON, and back: the bytes are exactly the same.
 //!
-//! Bytes that are UTF-8 are written as text (`"key": "..."`), others in base64 (`"key_base64": "..."`), and what is null
-//! as `"key": null`, so that null and empty stay apart and `jq` reads what people wrote.
+//! UTF-8 is written as text (`"key": "..."`), other bytes in base64 (`"key_base64": "..."`), and null as `"key":
+//! null`. So null and empty stay distinct, and `jq` shows what people wrote.
 
 use std::borrow::Cow;
 
@@ -23,12 +23,12 @@ struct Line<'a> {
     partition: i32,
     offset: i64,
     timestamp_millis: Option<i64>,
-    #[serde(default, skip_serializing_if = "Text::is_absent")]
-    key: Text<'a>,
+    #[serde(default, skip_serializing_if = "LineText::is_absent")]
+    key: LineText<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key_base64: Option<String>,
-    #[serde(default, skip_serializing_if = "Text::is_absent")]
-    value: Text<'a>,
+    #[serde(default, skip_serializing_if = "LineText::is_absent")]
+    value: LineText<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
     headers: Vec<HeaderLine<'a>>,
@@ -39,44 +39,44 @@ struct Line<'a> {
 struct HeaderLine<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Text::is_absent")]
-    value: Text<'a>,
+    #[serde(default, skip_serializing_if = "LineText::is_absent")]
+    value: LineText<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
 }
 
-/// What stands under a name without `_base64`.
+/// The value of a field without the suffix `_base64`.
 #[derive(Default)]
-enum Text<'a> {
+enum LineText<'a> {
     #[default]
     Absent,
     Null,
     Of(Cow<'a, str>),
 }
 
-impl Text<'_> {
+impl LineText<'_> {
     fn is_absent(&self) -> bool {
-        matches!(self, Text::Absent)
+        matches!(self, LineText::Absent)
     }
 }
 
-impl Serialize for Text<'_> {
+impl Serialize for LineText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Text::Absent | Text::Null => serializer.serialize_none(),
-            Text::Of(text) => serializer.serialize_str(text),
+            LineText::Absent | LineText::Null => serializer.serialize_none(),
+            LineText::Of(text) => serializer.serialize_str(text),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Text<'_> {
+impl<'de> Deserialize<'de> for LineText<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        Ok(text.map_or(Text::Null, |text| Text::Of(Cow::Owned(text))))
+        Ok(text.map_or(LineText::Null, |text| LineText::Of(Cow::Owned(text))))
     }
 }
 
-/// Appends the record's line, with its end. `topic` is what its topic is called in the cluster.
+/// Appends the record's line, its line feed included. `topic` is the topic's name in the cluster.
 pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_json::Result<()> {
     let (key, key_base64) = written(record.key);
     let (value, value_base64) = written(record.value);
@@ -98,7 +98,8 @@ pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_js
     Ok(())
 }
 
-/// The record of a line, and what its topic is called in the cluster. An error says what is wrong with the line.
+/// Decodes a line into its record and its topic's name in the cluster. An error describes what is wrong with the
+/// line.
 pub fn decode(line: &[u8]) -> Result<(OwnedRecord, Cow<'_, str>), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
     let header = |header: HeaderLine<'_>| {
@@ -119,22 +120,22 @@ fn header_line<'a>(&(name, value): &Header<'a>) -> HeaderLine<'a> {
     HeaderLine { name: Cow::Borrowed(name), value, value_base64 }
 }
 
-fn written(bytes: Option<&[u8]>) -> (Text<'_>, Option<String>) {
+fn written(bytes: Option<&[u8]>) -> (LineText<'_>, Option<String>) {
     match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => (Text::Null, None),
-        Some((_, Ok(text))) => (Text::Of(Cow::Borrowed(text)), None),
-        Some((bytes, Err(_))) => (Text::Absent, Some(BASE64.encode(bytes))),
+        None => (LineText::Null, None),
+        Some((_, Ok(text))) => (LineText::Of(Cow::Borrowed(text)), None),
+        Some((bytes, Err(_))) => (LineText::Absent, Some(BASE64.encode(bytes))),
     }
 }
 
-fn read(what: &str, text: Text<'_>, base64: Option<String>) -> Result<Option<Vec<u8>>, String> {
+fn read(what: &str, text: LineText<'_>, base64: Option<String>) -> Result<Option<Vec<u8>>, String> {
     match (text, base64) {
-        (Text::Null, None) => Ok(None),
-        (Text::Of(text), None) => Ok(Some(text.into_owned().into_bytes())),
-        (Text::Absent, Some(base64)) => {
+        (LineText::Null, None) => Ok(None),
+        (LineText::Of(text), None) => Ok(Some(text.into_owned().into_bytes())),
+        (LineText::Absent, Some(base64)) => {
             BASE64.decode(base64).map(Some).map_err(|error| format!("{what} is not base64: {error}"))
         }
-        (Text::Absent, None) => Err(format!("{what} is missing")),
+        (LineText::Absent, None) => Err(format!("{what} is missing")),
         (_, Some(_)) => Err(format!("{what} is there as text and in base64")),
     }
 }

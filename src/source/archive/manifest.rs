@@ -1,4 +1,4 @@
-//! The list of what an archive holds.
+//! The manifest, which lists the contents of an archive.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,9 +13,9 @@ use crate::source::TopicNames;
 
 /// The name of the file that lists all others of an archive.
 pub const MANIFEST: &str = "MANIFEST.json";
-/// One that is being written, as [`disk::replace`] names it; it takes the other's place when it is whole.
+/// The name of a manifest that is being written, as [`disk::replace`] names it.
 pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
-/// Of the files and of the manifest. It changes where an older optview would misunderstand them.
+/// The version of the files and of the manifest. It changes when an older optview would misunderstand them.
 pub(super) const VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Manifest {
     pub version: u32,
     pub cluster_id: String,
     pub topics: Vec<ArchivedTopic>,
-    /// In the order in which they were written, which is the order to read them in.
+    /// The files in the order in which they were written, which is the order to read them in.
     pub files: Vec<FileEntry>,
 }
 
@@ -31,10 +31,11 @@ pub struct Manifest {
 pub struct ArchivedTopic {
     #[serde(with = "stream")]
     pub stream: Topic,
-    /// What it is called in the cluster.
+    /// The topic's name in the cluster.
     pub topic: String,
     pub partitions: i32,
-    /// Its id in the cluster. `None` where the brokers do not give ids, or the archive was begun by an older optview.
+    /// The topic's id in the cluster. `None` if the brokers do not give ids, or if an older optview created the
+    /// archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<TopicId>,
 }
@@ -42,22 +43,23 @@ pub struct ArchivedTopic {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
     pub name: String,
-    /// So much of the file is finished. More may follow, of an export that is under way or was killed.
+    /// Number of bytes that are finished. An export that is running or was killed may have left more.
     pub bytes: u64,
-    /// Of those bytes, in hexadecimal digits.
+    /// SHA-256 of those bytes, in hexadecimal digits.
     pub sha256: String,
     pub records: u64,
     pub spans: Vec<Span>,
 }
 
-/// All that one partition had from one offset up to another. Offsets have holes, so there may be fewer records.
+/// All records of one partition from one offset up to another. There may be fewer records than offsets, because
+/// offsets have holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     #[serde(with = "stream")]
     pub stream: Topic,
     pub partition: i32,
     pub first: i64,
-    /// One past the last.
+    /// One past the last offset.
     pub next: i64,
     pub records: u64,
 }
@@ -69,7 +71,7 @@ impl Manifest {
             std::io::ErrorKind::NotFound => ArchiveError::NoArchive { directory: directory.to_owned() },
             _ => ArchiveError::io("read", &path)(why),
         })?;
-        // Before the rest, which another version may write in another way.
+        // The version is read first, because another version may write the rest in another way.
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -87,7 +89,7 @@ impl Manifest {
         }
     }
 
-    /// Puts it in the old one's place, so that a crash leaves one or the other.
+    /// Replaces the old manifest, so that a crash leaves one of the two.
     pub(super) fn write(&self, directory: &Path) -> Result<(), ArchiveError> {
         let path = directory.join(MANIFEST);
         let written = || {
@@ -102,12 +104,12 @@ impl Manifest {
         self.files.iter().map(|file| file.records).sum()
     }
 
-    /// Of the files, as they are on the disk.
+    /// Total size of the files on the disk.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// What is there of each partition, all files together. Of a partition that is not among them, nothing is.
+    /// The span of each partition over all files. A partition that is missing has no records.
     pub fn spans(&self) -> BTreeMap<(Topic, i32), Span> {
         let mut spans = BTreeMap::new();
         for span in self.files.iter().flat_map(|file| &file.spans) {
@@ -119,13 +121,13 @@ impl Manifest {
         spans
     }
 
-    /// Every partition of every topic, those without records too.
+    /// All partitions of all topics, those without records included.
     pub fn partitions(&self) -> impl Iterator<Item = (Topic, i32)> {
         self.topics.iter().flat_map(|held| (0..held.partitions).map(|partition| (held.stream, partition)))
     }
 
-    /// A topic may be given more partitions while it is archived.
-    pub(super) fn know_partitions_of(&mut self, file: &FileEntry) {
+    /// Raises the number of partitions to those in `file`: a topic may get more partitions while it is archived.
+    pub(super) fn extend_partitions(&mut self, file: &FileEntry) {
         for topic in &mut self.topics {
             let spans = file.spans.iter().filter(|span| span.stream == topic.stream);
             let known = spans.map(|span| span.partition + 1).max().unwrap_or(0);
@@ -133,8 +135,8 @@ impl Manifest {
         }
     }
 
-    /// What the topics are called in the cluster, those that it does not list by their default names.
-    pub fn names(&self) -> TopicNames {
+    /// The topics' names in the cluster, and the default names of topics that the manifest does not list.
+    pub fn topic_names(&self) -> TopicNames {
         let name = |stream: Topic| match self.topic(stream) {
             Some(held) => held.topic.clone(),
             None => stream.default_name().to_owned(),
@@ -143,19 +145,19 @@ impl Manifest {
         TopicNames::new(optimizations, jobs, multistart_runs)
     }
 
-    /// The id that the topic has in the cluster.
+    /// The topic's id in the cluster.
     pub fn topic_id(&self, stream: Topic) -> Option<TopicId> {
         self.topic(stream).and_then(|held| held.id)
     }
 
-    /// What the topic is called in the cluster.
+    /// The entry of the topic of this stream.
     pub fn topic(&self, stream: Topic) -> Option<&ArchivedTopic> {
         self.topics.iter().find(|held| held.stream == stream)
     }
 }
 
 impl Span {
-    /// Takes in what follows it.
+    /// Extends the span by the one that follows it.
     pub(super) fn extend(&mut self, following: &Span) {
         self.next = following.next;
         self.records += following.records;
@@ -172,24 +174,24 @@ pub(super) fn file_name(number: u32) -> String {
     format!("{number:06}.ndjson.zst")
 }
 
-/// `None` where it is not the name of a file of records.
+/// The number in the name of a file of records; `None` for any other name.
 pub(super) fn number_of(name: &str) -> Option<u32> {
     let number = name.strip_suffix(".ndjson.zst")?.parse().ok()?;
     (file_name(number) == name).then_some(number)
 }
 
-/// Makes the names in it as durable as what they name.
+/// Syncs a directory, so that the names in it are as durable as the files.
 pub(super) fn sync_directory(path: &Path) -> Result<(), ArchiveError> {
     disk::sync_directory(path).map_err(ArchiveError::io("sync", path))
 }
 
-/// A stream as archives name it: as its topic is called by default.
+/// Serializes a stream by its topic's default name.
 pub(super) mod stream {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     use crate::domain::Topic;
 
-    // The signature is serde's.
+    // serde defines the signature.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub fn serialize<S: Serializer>(stream: &Topic, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(stream.default_name())

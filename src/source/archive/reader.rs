@@ -1,20 +1,21 @@
-//! Reads what an archive lists, in the order in which it was written: one file, or all of them.
+//! Readers of the records that an archive lists, in the order in which they were written: of one file, or of all.
 //!
-//! All of them are read only as far as they are sound: a file's checksum is looked at before the first of its records is
-//! given, so that nobody acts on what was damaged, and the first file that is not what the manifest says ends it.
+//! A reader of all files delivers only sound records: it checks a file's checksum before it delivers the file's
+//! first record, so that nobody acts on damaged data, and it ends at the first file that is not what the manifest
+//! lists.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Take};
 use std::path::{Path, PathBuf};
 
-use super::checksum::Checksummed;
+use super::checksum::ChecksumStream;
 use super::errors::ReadError;
 use super::line;
 use super::manifest::{FileEntry, Manifest};
 use crate::domain::{OwnedRecord, Topic};
 
-/// The finished part of one file.
+/// A reader of the finished part of one file.
 pub struct FileReader {
     name: String,
     lines: BufReader<zstd::Decoder<'static, BufReader<Take<File>>>>,
@@ -25,21 +26,21 @@ pub struct FileReader {
 impl FileReader {
     pub fn open(directory: &Path, entry: &FileEntry) -> Result<FileReader, ReadError> {
         let name = entry.name.clone();
-        let cannot = |error: io::Error| cannot_read(&entry.name, &error);
+        let cannot = |error: io::Error| read_error(&entry.name, &error);
         let file = File::open(directory.join(&name)).map_err(cannot)?;
         let lines = BufReader::new(zstd::Decoder::new(file.take(entry.bytes)).map_err(cannot)?);
         Ok(FileReader { name, lines, line: Vec::new(), number: 0 })
     }
 
-    /// The next record, and what its topic is called in the cluster. After a line that is not sound, others may follow;
-    /// after a [`ReadError::File`], none do.
+    /// Returns the next record and its topic's name in the cluster. After an error in one line, more records may
+    /// follow; after a [`ReadError::File`], none do.
     pub fn next(&mut self) -> Option<Result<(OwnedRecord, std::borrow::Cow<'_, str>), ReadError>> {
         self.line.clear();
         self.number += 1;
         match self.lines.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
             Ok(_) if self.line.pop_if(|end| *end == b'\n').is_none() => {
-                Some(Err(self.wrong("has no end".to_owned())))
+                Some(Err(self.line_error("has no end".to_owned())))
             }
             Ok(_) => {
                 let (file, line) = (&self.name, self.number);
@@ -53,31 +54,31 @@ impl FileReader {
         }
     }
 
-    /// The line that was read last is wrong.
-    pub fn wrong(&self, why: String) -> ReadError {
+    /// Returns an error about the line that was read last.
+    pub fn line_error(&self, why: String) -> ReadError {
         ReadError::Line { file: self.name.clone(), line: self.number, why }
     }
 }
 
-pub(super) fn cannot_read(name: &str, error: &io::Error) -> ReadError {
+pub(super) fn read_error(name: &str, error: &io::Error) -> ReadError {
     ReadError::File { file: name.to_owned(), why: format!("cannot be read: {error}") }
 }
 
-/// All records of an archive.
-pub struct Reader {
+/// An iterator over all records of an archive. It ends after the first error.
+pub struct ArchiveReader {
     directory: PathBuf,
     files: VecDeque<FileEntry>,
     open: Option<(FileEntry, FileReader, u64)>,
 }
 
-impl Reader {
-    pub fn new(directory: &Path, manifest: &Manifest) -> Reader {
-        Reader::of(directory, manifest.files.iter().cloned().collect())
+impl ArchiveReader {
+    pub fn new(directory: &Path, manifest: &Manifest) -> ArchiveReader {
+        ArchiveReader::of_files(directory, manifest.files.iter().cloned().collect())
     }
 
-    /// Of some of its files.
-    pub(super) fn of(directory: &Path, files: VecDeque<FileEntry>) -> Reader {
-        Reader { directory: directory.to_owned(), files, open: None }
+    /// Creates a reader of some of the archive's files.
+    pub(super) fn of_files(directory: &Path, files: VecDeque<FileEntry>) -> ArchiveReader {
+        ArchiveReader { directory: directory.to_owned(), files, open: None }
     }
 
     fn read(&mut self) -> Result<Option<OwnedRecord>, ReadError> {
@@ -101,8 +102,7 @@ impl Reader {
     }
 }
 
-/// Ends after the first error.
-impl Iterator for Reader {
+impl Iterator for ArchiveReader {
     type Item = Result<OwnedRecord, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -115,24 +115,25 @@ impl Iterator for Reader {
     }
 }
 
-/// The last record of each partition that the last file has some of: a topic is known by it.
+/// Returns the last record of each partition that the last file has records of. A topic is recognized by that
+/// record.
 pub fn last_records(
     directory: &Path,
     manifest: &Manifest,
 ) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, ReadError> {
     let mut last = BTreeMap::new();
-    for record in Reader::of(directory, manifest.files.last().cloned().into_iter().collect()) {
+    for record in ArchiveReader::of_files(directory, manifest.files.last().cloned().into_iter().collect()) {
         let record = record?;
         last.insert((record.position.topic, record.position.partition), record);
     }
     Ok(last)
 }
 
-/// Whether the finished part of a file is the one that the manifest lists.
+/// Checks that the finished part of a file has the length and the checksum that the manifest lists.
 pub(super) fn check_bytes(directory: &Path, entry: &FileEntry) -> Result<(), ReadError> {
-    let cannot = |error| cannot_read(&entry.name, &error);
+    let cannot = |error| read_error(&entry.name, &error);
     let file = File::open(directory.join(&entry.name)).map_err(cannot)?;
-    let mut bytes = Checksummed::new(file.take(entry.bytes));
+    let mut bytes = ChecksumStream::new(file.take(entry.bytes));
     check_len(entry, io::copy(&mut bytes, &mut io::sink()).map_err(cannot)?)?;
     let found = bytes.sha256();
     if found == entry.sha256 {

@@ -1,4 +1,5 @@
-//! Makes topics, for trials (`load` and the tests) and for an archive that is imported, which `serve` never does.
+//! Creates topics for trials (`load` and the tests) and for an archive that is imported. `serve` never creates
+//! any.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,12 +11,12 @@ use rdkafka::error::KafkaError;
 use crate::domain::Topic;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 use super::topic_settings::KEEP_ALL;
 
-/// How long the cluster may take to say what topics there are.
+/// Time limit of a request for the list of topics.
 const METADATA_DEADLINE: Duration = Duration::from_secs(10);
-/// How long it may take to create some, and then to have a leader for each partition.
+/// Time limit of the creation of topics, and then of the election of a leader for each partition.
 const CREATION_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -28,29 +29,30 @@ pub enum TopicError {
     NoLeaders { topics: Vec<String> },
 }
 
-type Admin = AdminClient<Reasons>;
+type Admin = AdminClient<ErrorContext>;
 
 fn admin(settings: &KafkaSettings) -> Result<Admin, TopicError> {
-    let context = Reasons::default();
+    let context = ErrorContext::default();
     settings
         .client_config()
         .create_with_context(context)
         .map_err(|error| TopicError::Unreachable { brokers: settings.brokers.clone(), why: error.to_string() })
 }
 
-/// A request that nobody answers runs out of time; why nobody does, librdkafka tells beside.
+/// Explains a request that timed out by the reason that librdkafka reported separately.
 fn unreachable(settings: &KafkaSettings, admin: &Admin, error: &KafkaError) -> TopicError {
     let why = admin.inner().context().explain(error);
     TopicError::Unreachable { brokers: settings.brokers.clone(), why }
 }
 
-/// Creates those of the three topics that are missing, with so many partitions, the cluster's own replication factor, and
-/// settings that keep all records: views are built from the whole history. Those that are there stay as they are. Returns how many partitions each topic has, which for one that was there already is what it had.
+/// Creates those of the three topics that are missing, with this number of partitions, the cluster's default
+/// replication factor, and settings that keep all records, since views are built from the whole history. Existing
+/// topics stay as they are. Returns the number of partitions of each topic.
 pub fn ensure_topics(settings: &KafkaSettings, partitions: i32) -> Result<BTreeMap<Topic, i32>, TopicError> {
     ensure_topics_with(settings, &Topic::ALL.map(|topic| (topic, partitions)), KEEP_ALL)
 }
 
-/// Creates those that are missing, each with its own number of partitions, and with these settings.
+/// Creates the missing topics, each with its own number of partitions, and with these settings.
 pub fn ensure_topics_with(
     settings: &KafkaSettings,
     wanted: &[(Topic, i32)],
@@ -84,7 +86,7 @@ fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)
         AdminOptions::new().operation_timeout(Some(CREATION_DEADLINE)).request_timeout(Some(CREATION_DEADLINE));
     let names = || missing.iter().map(|(name, _)| *name).join(", ");
     let refused = |topic: &str, why: String| Err(TopicError::Refused { topic: topic.to_owned(), why });
-    // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+    // A thread of rdkafka's own receives the answer, so that a bare runtime is enough to wait for it.
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
         Err(error) => return refused(&names(), error.to_string()),
@@ -102,7 +104,7 @@ fn create(admin: &Admin, missing: &[(&str, i32)], topic_settings: &[(&str, &str)
     Ok(())
 }
 
-/// A topic that was just created is not everywhere at once; what is sent too early would only be tried again and again.
+/// Waits until each partition of a new topic has a leader. Records that are sent earlier would only be retried.
 fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<String, i32>, TopicError> {
     let start = Instant::now();
     while start.elapsed() < CREATION_DEADLINE {
@@ -115,7 +117,8 @@ fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<Stri
     Err(TopicError::NoLeaders { topics: created.iter().map(|(name, _)| (*name).to_owned()).collect() })
 }
 
-/// Of every topic: asking for one by its name may create it, where the brokers are set so.
+/// Returns the number of partitions with a leader for every topic. Asking for one topic by its name could create
+/// it, because brokers may be configured so.
 fn partitions_with_leaders(admin: &Admin) -> Result<BTreeMap<String, i32>, KafkaError> {
     let metadata = admin.inner().fetch_metadata(None, METADATA_DEADLINE)?;
     let count = |topic: &rdkafka::metadata::MetadataTopic| {

@@ -1,5 +1,6 @@
-//! The parts that librdkafka can be built without (TLS, SCRAM, Kerberos, OpenID Connect), and the settings that need one. Its own
-//! errors name neither what is missing nor how to get it, and some come only when a connection fails.
+//! The parts that librdkafka can be built without (TLS, SCRAM, Kerberos, OpenID Connect), and the settings that
+//! need them. librdkafka's own errors name neither the missing part nor the way to get it, and some come only when
+//! a connection fails.
 
 use std::sync::LazyLock;
 
@@ -7,7 +8,7 @@ use rdkafka::ClientConfig;
 
 /// A part of librdkafka that a build may leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum BuildPart {
     Tls,
     Scram,
     OauthBearer,
@@ -15,58 +16,60 @@ enum Part {
     Kerberos,
 }
 
-impl Part {
+impl BuildPart {
     /// The part's name in librdkafka's `builtin.features`.
     const fn builtin_name(self) -> &'static str {
         match self {
-            Part::Tls => "ssl",
-            Part::Scram => "sasl_scram",
-            Part::OauthBearer => "sasl_oauthbearer",
-            Part::Oidc => "oidc",
-            Part::Kerberos => "sasl_gssapi",
+            BuildPart::Tls => "ssl",
+            BuildPart::Scram => "sasl_scram",
+            BuildPart::OauthBearer => "sasl_oauthbearer",
+            BuildPart::Oidc => "oidc",
+            BuildPart::Kerberos => "sasl_gssapi",
         }
     }
 
-    /// Continues "KEY needs ...": what is missing, and how to get it.
+    /// Returns the missing part and the way to get it. The text continues the sentence "KEY needs ...".
     const fn remedy(self) -> &'static str {
         match self {
-            Part::Tls => {
+            BuildPart::Tls => {
                 "TLS, which this binary was built without: build with `--features tls`, as `bash deploy/build` and \
                  deploy/Dockerfile do"
             }
-            Part::Scram => {
+            BuildPart::Scram => {
                 "SCRAM, which comes with TLS, and this binary was built without that: build with `--features tls`, as \
                  `bash deploy/build` and deploy/Dockerfile do"
             }
-            Part::OauthBearer => {
+            BuildPart::OauthBearer => {
                 "OAUTHBEARER, which comes with TLS, and this binary was built without that: build with `--features tls`, or \
                  `--features oidc` for tokens from an OpenID provider"
             }
-            Part::Oidc => {
+            BuildPart::Oidc => {
                 "OpenID Connect, which this binary was built without: build with `--features oidc` (which needs the headers of \
                  libcurl and OpenSSL), as deploy/Dockerfile does"
             }
-            Part::Kerberos => {
+            BuildPart::Kerberos => {
                 "Kerberos (GSSAPI), which optview is never built with: use SCRAM, OAUTHBEARER or a client's certificate"
             }
         }
     }
 }
 
-/// Why this setting cannot be had with this binary, where it cannot. Continues the sentence "KEY ...".
+/// Returns the reason for which this binary cannot apply the setting, or `None` if it can. The text continues the
+/// sentence "KEY ...".
 pub fn missing_for(key: &str, value: &str) -> Option<String> {
     let part = needed_by(key, value)?;
     (!is_built_in(part)).then(|| format!("needs {}", part.remedy()))
 }
 
-/// What is wrong with settings that are right one by one. `get` gives the value of a key that is set.
+/// Returns the contradiction between settings that are valid one by one, if any. `get` returns the value of a key
+/// that is set.
 pub fn contradiction<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let protocol = get("security.protocol")?;
     if !protocol.to_ascii_lowercase().starts_with("sasl_") {
         return None;
     }
     let Some(mechanism) = get("sasl.mechanism").or_else(|| get("sasl.mechanisms")) else {
-        // librdkafka would take GSSAPI.
+        // Without a mechanism, librdkafka would choose GSSAPI.
         return Some(
             "security.protocol asks for SASL, and sasl.mechanism is missing: give PLAIN, SCRAM-SHA-256, \
                      SCRAM-SHA-512 or OAUTHBEARER"
@@ -81,27 +84,27 @@ pub fn contradiction<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<String
     })
 }
 
-/// The part that a setting needs.
-fn needed_by(key: &str, value: &str) -> Option<Part> {
+/// Returns the part that a setting needs.
+fn needed_by(key: &str, value: &str) -> Option<BuildPart> {
     match key {
         "security.protocol" => {
-            matches!(value.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl").then_some(Part::Tls)
+            matches!(value.to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl").then_some(BuildPart::Tls)
         }
         "sasl.mechanism" | "sasl.mechanisms" => match value {
-            "GSSAPI" => Some(Part::Kerberos),
-            "OAUTHBEARER" => Some(Part::OauthBearer),
-            scram if scram.starts_with("SCRAM-") => Some(Part::Scram),
+            "GSSAPI" => Some(BuildPart::Kerberos),
+            "OAUTHBEARER" => Some(BuildPart::OauthBearer),
+            scram if scram.starts_with("SCRAM-") => Some(BuildPart::Scram),
             _ => None,
         },
-        "sasl.oauthbearer.config" | "enable.sasl.oauthbearer.unsecure.jwt" => Some(Part::OauthBearer),
-        _ if key.starts_with("sasl.kerberos.") => Some(Part::Kerberos),
-        _ if key.starts_with("sasl.oauthbearer.") || key.starts_with("https.ca.") => Some(Part::Oidc),
-        _ if key.starts_with("ssl.") || key == "enable.ssl.certificate.verification" => Some(Part::Tls),
+        "sasl.oauthbearer.config" | "enable.sasl.oauthbearer.unsecure.jwt" => Some(BuildPart::OauthBearer),
+        _ if key.starts_with("sasl.kerberos.") => Some(BuildPart::Kerberos),
+        _ if key.starts_with("sasl.oauthbearer.") || key.starts_with("https.ca.") => Some(BuildPart::Oidc),
+        _ if key.starts_with("ssl.") || key == "enable.ssl.certificate.verification" => Some(BuildPart::Tls),
         _ => None,
     }
 }
 
-fn is_built_in(part: Part) -> bool {
+fn is_built_in(part: BuildPart) -> bool {
     static BUILT_IN: LazyLock<String> = LazyLock::new(|| {
         let config = ClientConfig::new().create_native_config();
         config.and_then(|config| config.get("builtin.features")).unwrap_or_default()
@@ -141,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn sasl_without_a_mechanism_or_without_tokens_is_said() {
-        let said = |settings: &[(&'static str, &'static str)]| {
+    fn sasl_without_a_mechanism_or_without_tokens_is_a_contradiction() {
+        let contradiction_of = |settings: &[(&'static str, &'static str)]| {
             contradiction(|key| settings.iter().find(|(held, _)| *held == key).map(|(_, value)| *value))
         };
         let sasl = ("security.protocol", "SASL_SSL");
         let oauth = ("sasl.mechanism", "OAUTHBEARER");
-        assert!(said(&[sasl]).unwrap().contains("sasl.mechanism is missing"));
-        assert!(said(&[sasl, oauth]).unwrap().contains("sasl.oauthbearer.method=oidc"));
+        assert!(contradiction_of(&[sasl]).unwrap().contains("sasl.mechanism is missing"));
+        assert!(contradiction_of(&[sasl, oauth]).unwrap().contains("sasl.oauthbearer.method=oidc"));
         for right in [
             &[][..],
             &[("security.protocol", "ssl")],
@@ -156,7 +159,7 @@ mod tests {
             &[sasl, oauth, ("sasl.oauthbearer.method", "oidc")],
             &[sasl, oauth, ("enable.sasl.oauthbearer.unsecure.jwt", "true")],
         ] {
-            assert_eq!(said(right), None, "{right:?}");
+            assert_eq!(contradiction_of(right), None, "{right:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A client of the cluster that closes without holding anybody up: closing waits for brokers, and those may never answer.
+//! A client of the cluster whose closing delays nobody: closing waits for brokers, which may never answer.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 
-/// How long the end of the source waits for its client to be closed: the group's offsets go out meanwhile.
+/// Time that the end of the source waits for its client to close. The group's offsets are sent meanwhile.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Client<C: ConsumerContext + 'static> {
-    /// `None` only while it is dropped.
+    /// The wrapped consumer; `None` only while the client is being dropped.
     consumer: Option<BaseConsumer<C>>,
     is_replaced: AtomicBool,
 }
@@ -21,8 +21,9 @@ impl<C: ConsumerContext + 'static> Client<C> {
         Client { consumer: Some(consumer), is_replaced: AtomicBool::new(false) }
     }
 
-    /// Another one has taken its place, so nobody waits for its end. Records that it gave keep it until they are folded.
-    pub fn replace(&self) {
+    /// Notes that another client has taken this one's place, so that nobody waits for its end. Records that it
+    /// delivered keep it alive until they are folded.
+    pub fn mark_replaced(&self) {
         self.is_replaced.store(true, Ordering::Release);
     }
 }
@@ -41,10 +42,10 @@ impl<C: ConsumerContext + 'static> Drop for Client<C> {
         let (closed, is_closed) = channel();
         let close = move || {
             drop(consumer);
-            // Nobody may be waiting.
+            // The waiting side may be gone.
             let _ = closed.send(());
         };
-        // Where no thread can be started, it has been closed here.
+        // If no thread can be started, the failed call has dropped the closure, which closes the consumer here.
         let thread = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(close);
         if thread.is_ok() && !self.is_replaced.load(Ordering::Acquire) {
             let _ = is_closed.recv_timeout(CLOSED_WITHIN);

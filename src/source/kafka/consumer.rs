@@ -1,8 +1,8 @@
-//! Records from Kafka: one consumer, a queue a partition, our own offsets. Never subscribes, never stores offsets, never
-//! lets librdkafka choose where to begin.
+//! The source that reads records from Kafka: one consumer, one queue a partition, and offsets of our own. It never
+//! subscribes, never stores offsets, and never lets librdkafka choose where to begin.
 //!
-//! What the cluster says of the topics comes by another client (`observer.rs`). Where the consumer has gone deaf by that, it
-//! is replaced by a new one, which goes on where each partition stands.
+//! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
+//! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,48 +15,51 @@ use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::assigned_partition::AssignedPartition;
 use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
 use super::decompression;
-use super::observer::{Found, Observer};
-use super::partition::Partition;
-use super::renewal::{Cure, Sight, Watchdog};
+use super::observer::{FoundPartition, Observer};
+use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
-use super::wake::Wake;
-use super::watch::Watch;
+use super::wake_flag::WakeFlag;
 use crate::domain::{Position, Record, Topic};
-use crate::source::{ClusterHealth, PartitionObservation, Polled, Records, Source, StandingError, Watermarks};
+use crate::source::{
+    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopCode, StopReason,
+    Watermarks,
+};
 
-/// How many records are given by one poll, about.
+/// Approximate maximum number of records that one poll delivers.
 const RECORDS_A_POLL: usize = 2048;
-/// How many bytes of records are given by one poll, about. What is taken out of librdkafka's queues counts no more there, and
-/// is fetched again.
+/// Approximate maximum number of bytes that one poll delivers. Records that are taken out of librdkafka's queues
+/// no longer count there, so that as many are fetched again.
 const BYTES_A_POLL: usize = 8 << 20;
-/// How often it is looked whether the consumer is deaf.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The observer's client is answered where it has heard something within this time.
-const HEARS: Duration = Duration::from_secs(10);
+/// Interval of the checks for a deaf consumer.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Age of the observer's last answer up to which the cluster counts as answering.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct KafkaSource {
-    // Before `consumer`: queues must be gone when it closes.
-    partitions: Vec<Partition>,
-    consumer: Arc<Client<Watch>>,
+    // The partitions are declared before `consumer`, because their queues must be gone when it closes.
+    partitions: Vec<AssignedPartition>,
+    consumer: Arc<Client<ConsumerWatch>>,
     observer: Observer,
     settings: KafkaSettings,
     group_id: String,
-    wake: Arc<Wake>,
-    /// What came while nothing was to be given.
-    strays: Vec<Polled>,
+    wake: Arc<WakeFlag>,
+    /// Events that came while nothing could be delivered.
+    strays: Vec<SourceEvent>,
     watchdog: Watchdog,
-    last_look: Instant,
+    last_check: Instant,
     renewals: u64,
     last_renewal: Option<DateTime<Utc>>,
 }
 
 impl KafkaSource {
-    /// Does not wait for the cluster: what is wrong with it is told by [`Source::trouble`].
+    /// Creates a source without waiting for the cluster. [`Source::trouble`] reports errors of the cluster.
     pub fn new(settings: &KafkaSettings, group_id: &str) -> Result<KafkaSource, KafkaError> {
-        let wake = Arc::new(Wake::default());
-        let watch = Watch::new(settings.topics.clone());
+        let wake = Arc::new(WakeFlag::default());
+        let watch = ConsumerWatch::new(settings.topics.clone());
         let consumer = Arc::new(connect(settings, group_id, watch)?);
         let observer = {
             let wake = wake.clone();
@@ -72,19 +75,19 @@ impl KafkaSource {
             wake,
             strays: Vec::new(),
             watchdog: Watchdog::new(now),
-            last_look: now,
+            last_check: now,
             renewals: 0,
             last_renewal: None,
         })
     }
 
-    /// Has the cluster asked at once which topics there are, without waiting for the answers.
+    /// Asks the cluster at once for its topics, without waiting for the answers.
     pub fn ask_now(&self) {
         self.observer.ask_now();
     }
 
-    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so: all that was given
-    /// before is of the topic of [`Source::observation`].
+    /// Returns true if the cluster has confirmed the topic's identity in answer to a request after `time`, or
+    /// never gives ids. Then all earlier records are of the topic in [`Source::observation`].
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
         self.observer.is_confirmed_since(topic, time)
     }
@@ -93,17 +96,17 @@ impl KafkaSource {
         self.settings.topics.get(topic)
     }
 
-    /// Serves callbacks. No records come here, since each partition has its own queue before it is assigned; if some did,
-    /// none may be lost.
-    fn serve_main_queue(&mut self, take: &mut dyn FnMut(Polled)) {
+    /// Serves callbacks. No records arrive here, since each partition gets its own queue before it is assigned;
+    /// should some arrive, none may be lost.
+    fn serve_main_queue(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(message) => {
-                    if let Some(topic) = self.settings.topics.called(message.topic()) {
+                    if let Some(topic) = self.settings.topics.topic_of(message.topic()) {
                         let (number, next) = (message.partition(), message.offset() + 1);
-                        take(Polled::Records(Box::new(Stray { topic, message: message.detach() })));
-                        let is = |held: &&mut Partition| (held.topic, held.number) == (topic, number);
-                        // What lies between the two is still in the partition's queue.
+                        take(SourceEvent::Records(Box::new(StrayRecord { topic, message: message.detach() })));
+                        let is = |held: &&mut AssignedPartition| (held.topic, held.number) == (topic, number);
+                        // Records between the two offsets are still in the partition's queue.
                         if let Some(partition) = self.partitions.iter_mut().find(is)
                             && partition.position + 1 == next
                         {
@@ -112,7 +115,8 @@ impl KafkaSource {
                     }
                 }
                 Err(error) => match error.rdkafka_error_code() {
-                    // The records before it came with it, and its partition's queue tells of the next end.
+                    // The records before the end were delivered with it, and the partition's queue reports the
+                    // next end.
                     Some(RDKafkaErrorCode::PartitionEOF) | None => {}
                     Some(code) => self.consumer.context().trouble(code, ""),
                 },
@@ -120,26 +124,35 @@ impl KafkaSource {
         }
     }
 
-    /// The partition whose records are the oldest, of those that may have some.
+    fn try_assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+        let key = (topic, partition);
+        let partition = AssignedPartition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
+        let list = self.list(std::iter::once(&partition))?;
+        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        self.partitions.push(partition);
+        Ok(())
+    }
+
+    /// Returns the partition with the oldest records, among those that may have some.
     fn most_behind(&self) -> Option<usize> {
         let ready = self.partitions.iter().enumerate().filter(|(_, partition)| partition.is_ready());
         ready.min_by_key(|(_, partition)| partition.time).map(|(at, _)| at)
     }
 
-    /// Heals what has gone deaf.
-    fn look_after_consumer(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.last_look) < LOOK_EVERY {
+    /// Checks for a deaf consumer or partition, and heals it.
+    fn check_consumer(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last_check) < CHECK_INTERVAL {
             return;
         }
-        self.last_look = now;
+        self.last_check = now;
         for held in &self.partitions {
-            let &Partition { topic, number: partition, .. } = held;
-            if let Some(reason) = held.out_of_range(self.observer.observation(topic, partition)) {
-                self.strays.push(Polled::Failed { topic, partition, reason });
+            let &AssignedPartition { topic, number: partition, .. } = held;
+            if let Some(gap) = held.out_of_range(self.observer.observation(topic, partition)) {
+                self.strays.push(SourceEvent::Failed { topic, partition, reason: gap.into() });
             }
         }
         let watch = self.consumer.context();
-        let sight = |held: &Partition| Sight {
+        let sight = |held: &AssignedPartition| PartitionProgress {
             topic: held.topic,
             partition: held.number,
             position: held.position.max(watch.fetched(held.topic, held.number).unwrap_or(i64::MIN)),
@@ -147,16 +160,16 @@ impl KafkaSource {
             end: self.observer.watermarks(held.topic, held.number).map(|held| held.high),
             has_error: held.error.is_some(),
         };
-        let seen: Vec<Sight> = self.partitions.iter().map(sight).collect();
-        let others_hear = self.observer.has_heard_within(HEARS);
-        match self.watchdog.look(now, watch.last_answer(), others_hear, &seen) {
-            Cure::Nothing => {}
-            Cure::Reassign(partitions) => self.reassign(&partitions),
-            Cure::Renew(why) => self.renew(&why),
+        let seen: Vec<PartitionProgress> = self.partitions.iter().map(sight).collect();
+        let others_hear = self.observer.has_answered_within(ANSWERED_WITHIN);
+        match self.watchdog.check(now, watch.last_answer(), others_hear, &seen) {
+            WatchdogAction::Nothing => {}
+            WatchdogAction::Reassign(partitions) => self.reassign(&partitions),
+            WatchdogAction::Renew(why) => self.renew(&why),
         }
     }
 
-    /// Has some partitions fetched anew, from where they stand. What is in their queues is fetched again.
+    /// Assigns partitions anew at their positions. Records in their queues are fetched again.
     fn reassign(&mut self, which: &[(Topic, i32)]) {
         let held = || self.partitions.iter().filter(|held| which.contains(&(held.topic, held.number)));
         let assigned = self.list(held()).and_then(|list| {
@@ -169,24 +182,24 @@ impl KafkaSource {
                 if held().any(|held| held.error.is_none()) {
                     tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
                 }
-                held().for_each(Partition::look_again);
+                held().for_each(AssignedPartition::mark_ready);
             }
-            // Half of it may have been done, so that it cannot be tried again on the same client.
+            // Part of it may have been done, so that it cannot be repeated on the same client.
             Err(error) => self.renew(&format!("partitions cannot be assigned anew: {error}")),
         }
     }
 
-    /// Puts a new consumer into the place of the one that reads. Each partition goes on where it stands: what was taken of
-    /// its old queue has been given, and what was not is fetched again.
+    /// Replaces the reading consumer by a new one. Each partition continues at its position: records taken out of
+    /// its old queue were delivered, and the others are fetched again.
     fn renew(&mut self, why: &str) {
         match self.successor() {
             Ok((consumer, partitions)) => {
                 tracing::warn!("the Kafka client that reads was replaced by a new one: {why}");
                 let old = std::mem::replace(&mut self.consumer, consumer);
-                // The old queues go before their consumer.
+                // The old queues must go before their consumer.
                 self.partitions = partitions;
-                old.context().replace();
-                old.replace();
+                old.context().mark_replaced();
+                old.mark_replaced();
                 self.renewals += 1;
                 self.last_renewal = Some(Utc::now());
             }
@@ -198,25 +211,28 @@ impl KafkaSource {
         }
     }
 
-    fn successor(&self) -> Result<(Arc<Client<Watch>>, Vec<Partition>), String> {
+    fn successor(&self) -> Result<(Arc<Client<ConsumerWatch>>, Vec<AssignedPartition>), String> {
         let consumer = connect(&self.settings, &self.group_id, self.consumer.context().successor());
         let consumer = Arc::new(consumer.map_err(|error| error.to_string())?);
-        let split = |held: &Partition| {
+        let split = |held: &AssignedPartition| {
             let (key, name) = ((held.topic, held.number), self.name(held.topic));
-            let mut split = Partition::split(&consumer, name, key, held.position, &self.wake)?;
+            let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
             (split.time, split.error) = (held.time, held.error.clone());
             Ok(split)
         };
-        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<Partition>, String>>()?;
+        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<AssignedPartition>, String>>()?;
         let list = self.list(partitions.iter())?;
         consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         Ok((consumer, partitions))
     }
 
-    /// Partitions with the offsets to be read next.
-    fn list<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> Result<TopicPartitionList, String> {
+    /// Returns the partitions with the offsets to be read next.
+    fn list<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a AssignedPartition>,
+    ) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::new();
-        for &Partition { topic, number, position, .. } in partitions {
+        for &AssignedPartition { topic, number, position, .. } in partitions {
             let added = list.add_partition_offset(self.name(topic), number, Offset::Offset(position));
             added.map_err(|error| error.to_string())?;
         }
@@ -225,11 +241,11 @@ impl KafkaSource {
 }
 
 impl Source for KafkaSource {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
-        for Found { topic, partition, watermarks } in self.observer.found() {
-            take(Polled::Found { topic, partition, watermarks });
+        for FoundPartition { topic, partition, watermarks } in self.observer.take_found() {
+            take(SourceEvent::Found { topic, partition, watermarks });
         }
         if self.most_behind().is_none() {
             self.wake.wait(wait);
@@ -240,11 +256,11 @@ impl Source for KafkaSource {
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            let (records, bytes_given) = partition.turn(self.consumer.context(), take);
+            let (records, bytes_given) = partition.take_batch(self.consumer.context(), take);
             (given, bytes) = (given + records, bytes + bytes_given);
             self.partitions.push(partition);
         }
-        self.look_after_consumer(Instant::now());
+        self.check_consumer(Instant::now());
     }
 
     fn rest(&mut self, wait: Duration) {
@@ -254,13 +270,8 @@ impl Source for KafkaSource {
         std::thread::sleep(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let key = (topic, partition);
-        let partition = Partition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
-        let list = self.list(std::iter::once(&partition))?;
-        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
-        self.partitions.push(partition);
-        Ok(())
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
+        self.try_assign(topic, partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {
@@ -293,7 +304,7 @@ impl Source for KafkaSource {
     }
 
     fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let is = |held: &&Partition| (held.topic, held.number) == (topic, partition);
+        let is = |held: &&AssignedPartition| (held.topic, held.number) == (topic, partition);
         let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.as_ref());
         of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
     }
@@ -310,33 +321,38 @@ impl Source for KafkaSource {
                 tracing::debug!(%topic, partition, offset, %error, "cannot publish an offset");
             }
         }
-        // For lag tools only: nothing depends on it, so a failure is no more than noted.
+        // The offsets are for lag tools only, so a failure is only logged.
         if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
             tracing::debug!(%error, "the group's offsets were not published");
         }
     }
 }
 
-fn connect(settings: &KafkaSettings, group_id: &str, watch: Watch) -> Result<Client<Watch>, KafkaError> {
+fn connect(
+    settings: &KafkaSettings,
+    group_id: &str,
+    watch: ConsumerWatch,
+) -> Result<Client<ConsumerWatch>, KafkaError> {
     let mut config = consumer_config(settings, group_id);
-    // The watch looks at them. Nobody else may ask for any: the crate's own contexts log them as a whole.
+    // The watch evaluates the statistics. No other client may request them, because the crate's own contexts log
+    // them as a whole.
     config.set("statistics.interval.ms", "1000");
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
-/// A record that came by the main queue.
-struct Stray {
+/// A record that arrived through the main queue.
+struct StrayRecord {
     topic: Topic,
     message: OwnedMessage,
 }
 
-impl Records for Stray {
+impl Records for StrayRecord {
     fn len(&self) -> usize {
         1
     }
 
     fn record(&self, _: usize) -> Record<'_> {
-        let Stray { topic, message } = self;
+        let StrayRecord { topic, message } = self;
         let headers = message.headers().into_iter().flat_map(|held| {
             (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
         });
@@ -354,7 +370,8 @@ impl Records for Stray {
     }
 }
 
-/// The settings that the projector's correctness rests on come last, so that nothing overrides them.
+/// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so
+/// that nothing overrides them.
 pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
@@ -362,11 +379,11 @@ pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> Clien
         ("queued.min.messages", "10000"),
         ("queued.max.messages.kbytes", "4096"),
         ("fetch.queue.backoff.ms", "20"),
-        // A fetch that asks only partitions without news is held by the broker for this long (by default 500 ms), and no
-        // other is sent meanwhile: none for a partition whose queue has just been emptied.
+        // A broker holds a fetch of partitions without new records for this long (500 ms by default), and no other
+        // fetch is sent meanwhile, not even for a partition whose queue has just been emptied.
         ("fetch.wait.max.ms", "20"),
         ("reconnect.backoff.max.ms", "2000"),
-        // A broker may close a connection that idles; that is no error.
+        // A broker may close an idle connection, which is no error.
         ("log.connection.close", "false"),
     ] {
         config.set(key, value);

@@ -1,12 +1,13 @@
-//! Decompresses batches of records in librdkafka's place, so that what comes out has a bound. librdkafka itself takes what a
-//! gzip or LZ4 batch becomes, whatever that is (389 kB on the wire were seen to become 400 MB, and 1 MB can become 1 GB),
-//! and refuses a zstd batch above `receive.message.max.bytes`, so that its partition can never be read on.
+//! Decompresses batches of records in librdkafka's place, so that the result has a bound. librdkafka itself
+//! accepts any size of an uncompressed gzip or LZ4 batch (389 kB on the wire were seen to become 400 MB, and 1 MB
+//! can become 1 GB), and refuses a zstd batch above `receive.message.max.bytes`, so that its partition can never
+//! be read on.
 //!
-//! A batch within [`BATCH_LIMIT`] is given as it is. Of a larger one, records are cut short until the rest fits; each of
-//! those says so (see [`cut_from`]), keeps its position, and becomes a dead letter.
+//! A batch within [`BATCH_LIMIT`] is passed on unchanged. In a larger one, records are cut short until the rest
+//! fits; each of those carries a mark (see [`cut_from`]), keeps its position, and becomes a dead letter.
 //!
-//! The linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`), on Linux; hence the unsafe code here.
-//! A batch in snappy is left to librdkafka: it grows to 22 times its size at the most.
+//! On Linux, the linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`), which is
+//! why this module has unsafe code. A snappy batch is left to librdkafka: it grows to at most 22 times its size.
 
 mod batch;
 
@@ -18,19 +19,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::bindings::rd_kafka_resp_err_t;
 
-use batch::{Chunks, within};
+use batch::{Chunks, read_within};
 pub use batch::{cut_from, has_cut};
 
-/// How many bytes a batch of records may become: 128 MiB.
+/// Maximum uncompressed size of a batch of records, in bytes: 128 MiB.
 pub const BATCH_LIMIT: usize = 128 << 20;
 
-/// How many bytes of LZ4 a byte can become.
+/// Maximum number of bytes that one byte of LZ4 can become.
 const LZ4_RATIO: usize = 255;
 
 static LIMIT: AtomicUsize = AtomicUsize::new(BATCH_LIMIT);
 
-/// Lets batches become as large as they are, from now on, in this process: for an archive, which must have every record
-/// whole.
+/// Removes the limit for this process: an archive must contain every record whole.
 pub fn lift_limit() {
     LIMIT.store(usize::MAX, Ordering::Relaxed);
 }
@@ -49,10 +49,10 @@ unsafe extern "C" {
     ) -> rd_kafka_resp_err_t;
 }
 
-/// Stands for librdkafka's `rd_gz_decompress`.
+/// Replaces librdkafka's `rd_gz_decompress`.
 ///
 /// # Safety
-/// As for that: `compressed` has `compressed_len` bytes, and `out_len` may be written.
+/// The rules of the replaced function hold: `compressed` has `compressed_len` bytes, and `out_len` may be written.
 #[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_gz_decompress(
@@ -65,7 +65,7 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
         unsafe { slice::from_raw_parts(compressed.cast::<u8>(), usize::try_from(compressed_len).unwrap_or(0)) };
     match decompress("gzip", || Ok(flate2::bufread::GzDecoder::new(compressed))) {
         Some((begin, len)) => {
-            // SAFETY: librdkafka's own variable.
+            // SAFETY: the pointer is to librdkafka's own variable.
             unsafe { *out_len = len as u64 };
             begin
         }
@@ -73,10 +73,11 @@ unsafe extern "C" fn __wrap_rd_gz_decompress(
     }
 }
 
-/// Stands for librdkafka's `rd_kafka_zstd_decompress`.
+/// Replaces librdkafka's `rd_kafka_zstd_decompress`.
 ///
 /// # Safety
-/// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
+/// The rules of the replaced function hold: `compressed` has `compressed_len` bytes, and `out` and `out_len` may
+/// be written.
 #[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
@@ -89,14 +90,16 @@ unsafe extern "C" fn __wrap_rd_kafka_zstd_decompress(
     // SAFETY: librdkafka gives the length with the pointer, and keeps the bytes during the call.
     let compressed = unsafe { slice::from_raw_parts(compressed.cast::<u8>(), compressed_len) };
     let decompressed = decompress("zstd", || zstd::stream::read::Decoder::with_buffer(compressed));
-    // SAFETY: librdkafka's own variables.
-    unsafe { give(decompressed, out, out_len) }
+    // SAFETY: the pointers are to librdkafka's own variables.
+    unsafe { hand_to_librdkafka(decompressed, out, out_len) }
 }
 
-/// Stands for librdkafka's `rd_kafka_lz4_decompress`, which it calls for what cannot become too much: nearly always.
+/// Replaces librdkafka's `rd_kafka_lz4_decompress`, and calls it for a batch that cannot exceed the limit, which
+/// nearly all are.
 ///
 /// # Safety
-/// As for that: `compressed` has `compressed_len` bytes, and `out` and `out_len` may be written.
+/// The rules of the replaced function hold: `compressed` has `compressed_len` bytes, and `out` and `out_len` may
+/// be written.
 #[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rd_kafka_lz4_decompress(
@@ -118,13 +121,13 @@ unsafe extern "C" fn __wrap_rd_kafka_lz4_decompress(
     // SAFETY: librdkafka gives the length with the pointer, and keeps the bytes during the call.
     let compressed = unsafe { slice::from_raw_parts(compressed.cast::<u8>(), compressed_len) };
     let decompressed = decompress("LZ4", || Ok(lz4_flex::frame::FrameDecoder::new(compressed)));
-    // SAFETY: librdkafka's own variables.
-    unsafe { give(decompressed, out, out_len) }
+    // SAFETY: the pointers are to librdkafka's own variables.
+    unsafe { hand_to_librdkafka(decompressed, out, out_len) }
 }
 
 /// # Safety
 /// `out` and `out_len` may be written.
-unsafe fn give(
+unsafe fn hand_to_librdkafka(
     decompressed: Option<(*mut c_void, usize)>,
     out: *mut *mut c_void,
     out_len: *mut usize,
@@ -132,7 +135,7 @@ unsafe fn give(
     let Some((begin, len)) = decompressed else {
         return rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
     };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that both may be written.
     unsafe {
         *out = begin;
         *out_len = len;
@@ -140,10 +143,10 @@ unsafe fn give(
     rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Decompresses what `open` begins to read, once or twice. `None` where that fails, having said why.
+/// Decompresses the data that `open` opens, in one pass or two. Logs an error and returns `None` if that fails.
 fn decompress<R: Read>(codec: &str, open: impl Fn() -> io::Result<R>) -> Option<(*mut c_void, usize)> {
     // Nothing may unwind into librdkafka.
-    let decompressed = catch_unwind(AssertUnwindSafe(|| within(LIMIT.load(Ordering::Relaxed), open)));
+    let decompressed = catch_unwind(AssertUnwindSafe(|| read_within(LIMIT.load(Ordering::Relaxed), open)));
     match decompressed.unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
         Ok(chunks) => to_c(chunks),
         Err(error) => {
@@ -153,21 +156,22 @@ fn decompress<R: Read>(codec: &str, open: impl Fn() -> io::Result<R>) -> Option<
     }
 }
 
-/// Copies into memory that librdkafka frees. With a zero behind it, as librdkafka's own has.
+/// Copies the chunks into memory that librdkafka frees, with a zero behind them, as librdkafka's own function
+/// appends one.
 fn to_c(chunks: Chunks) -> Option<(*mut c_void, usize)> {
     let len = chunks.len();
-    // SAFETY: any size may be asked for.
+    // SAFETY: `malloc` accepts any size.
     let begin = unsafe { malloc(len + 1) }.cast::<u8>();
     if begin.is_null() {
         return None;
     }
     let mut at = 0;
     for chunk in chunks {
-        // SAFETY: together the chunks have `len` bytes, and as many and one are there.
+        // SAFETY: together the chunks have `len` bytes, and `len + 1` are allocated.
         unsafe { begin.add(at).copy_from_nonoverlapping(chunk.as_ptr(), chunk.len()) };
         at += chunk.len();
     }
-    // SAFETY: the last byte.
+    // SAFETY: the last of the `len + 1` bytes is written.
     unsafe { begin.add(len).write(0) };
     Some((begin.cast(), len))
 }

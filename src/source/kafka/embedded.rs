@@ -1,7 +1,7 @@
-//! A broker in this process, for the demo and for tests: librdkafka's mock cluster, with a real TCP listener.
+//! A broker in this process, for the demo and for tests: librdkafka's mock cluster with a real TCP listener.
 //!
-//! It keeps 5 MiB of each partition and drops the oldest without a word, and it keeps nothing on disk: never use it for
-//! anything that must be there tomorrow.
+//! It keeps 5 MiB of each partition and silently drops the oldest records, and it keeps nothing on disk: never use
+//! it for data that must be there tomorrow.
 
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -16,14 +16,14 @@ use super::KafkaSettings;
 #[error("the in-process broker failed: {0}")]
 pub struct EmbeddedError(KafkaError);
 
-/// Runs until it is dropped. It cannot leave the thread that made it; clients may be anywhere.
+/// A broker that runs until it is dropped. It cannot leave the thread that made it; its clients may be anywhere.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
     topics: TopicNames,
 }
 
 impl EmbeddedBroker {
-    /// With the three topics, each of so many partitions.
+    /// Starts a broker with the three topics, each with this number of partitions.
     pub fn start(topics: TopicNames, partitions: i32) -> Result<EmbeddedBroker, EmbeddedError> {
         let cluster = MockCluster::new(1).map_err(EmbeddedError)?;
         for topic in Topic::ALL {
@@ -32,12 +32,12 @@ impl EmbeddedBroker {
         Ok(EmbeddedBroker { cluster, topics })
     }
 
-    /// How clients reach it.
+    /// Returns the settings with which clients reach the broker.
     pub fn settings(&self) -> KafkaSettings {
         KafkaSettings {
             brokers: self.cluster.bootstrap_servers(),
             topics: self.topics.clone(),
-            // An empty fetch waits this long here even where records arrive meanwhile.
+            // The mock cluster holds an empty fetch for this long even if records arrive meanwhile.
             properties: vec![("fetch.wait.max.ms".to_owned(), "10".to_owned())],
         }
     }

@@ -1,110 +1,109 @@
-//! What an error of a partition's fetch means: one table with every code that librdkafka knows, and what follows from it. Never
-//! passes over a record for an error.
+//! The meaning of errors of a partition's fetch: one table with every code that librdkafka knows, and the
+//! consequence of each. No error makes optview skip a record.
 //!
-//! What librdkafka does with a broker's code is in its `rd_kafka_fetch_reply_handle_partition_error`: some it handles without
-//! a word, an offset out of range becomes [`RDKafkaErrorCode::AutoOffsetReset`], and all others come here as they are. After
-//! each of them it fetches again at the same offset. Only what it cannot parse (`rdkafka_msgset_reader.c`) is passed over.
+//! librdkafka's `rd_kafka_fetch_reply_handle_partition_error` handles some broker codes silently, turns an offset
+//! out of range into [`RDKafkaErrorCode::AutoOffsetReset`], and reports all others unchanged. After each of them
+//! it fetches again at the same offset. It skips only data that it cannot parse (`rdkafka_msgset_reader.c`).
 
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
-use crate::source::remedies;
+use crate::source::{StopCode, StopReason, remedies};
 
-/// How long an error of the meaning [`Meaning::NeedsRestart`] stands before its partition stops: longer than a rolling update
-/// of the brokers or a change of the topic's settings takes.
+/// Time after which an error with the meaning [`Meaning::NeedsRestart`] stops its partition: longer than a rolling
+/// update of the brokers or a change of the topic's settings takes.
 pub const LASTING_AFTER: Duration = Duration::from_secs(600);
 
-/// What a code means for the partition whose fetch it comes from.
+/// The meaning of a code for the partition whose fetch it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// Nothing is skipped, and the fetch is tried again until it succeeds, however long that takes.
     Passes,
-    /// Nothing is skipped, and it is tried again; what may mend it is a right that somebody gives.
+    /// Nothing is skipped, and the fetch is tried again. It succeeds once somebody gives the missing right.
     NeedsRight,
-    /// Nothing is skipped, and it is tried again. Where it lasts, only other settings or another version of this program mend it.
+    /// Nothing is skipped, and the fetch is tried again. If the error lasts, only other settings or another
+    /// version of this program solve it.
     NeedsRestart,
-    /// The offset is not there, by one broker's word. It is tried again unless the cluster's bounds prove it.
+    /// One broker reported that the offset does not exist. The fetch is tried again unless the cluster's bounds
+    /// prove it.
     OutOfRange,
-    /// The records behind what was read are not those that were there, by the epochs of the partition's leaders.
+    /// The epochs of the partition's leaders show that the records behind those that were read have changed.
     Diverged,
-    /// librdkafka has passed over something, or may have. The partition must not be read on.
+    /// librdkafka has skipped data, or may have. The partition must not be read on.
     Skips,
 }
 
 impl Meaning {
-    /// Whether the brokers alone may mend it at any moment.
+    /// Returns true if the brokers alone may solve the error at any moment.
     pub fn is_passing(self) -> bool {
         matches!(self, Meaning::Passes | Meaning::OutOfRange)
     }
 }
 
-/// What follows from an error of a fetch.
+/// The consequence of an error of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// The fetch is tried again at the same offset, by librdkafka or by a new assignment. Until it succeeds, this is why the
-    /// partition is not read.
+    /// The fetch is tried again at the same offset, by librdkafka or by a new assignment. Until it succeeds, the
+    /// text is the reason for which the partition is not read.
     Stands(String),
-    /// The partition must not be read on, or cannot be without a restart.
-    Stops(String),
+    /// The partition must not be read on, or cannot be without a restart. The text is the reason.
+    Stops(StopReason),
 }
 
-/// What follows from this error, which has stood for so long. `text` is what librdkafka says beside the code.
+/// Returns the consequence of an error that has stood for the time `stood`. `text` is librdkafka's text beside the
+/// code.
 pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Consequence {
-    let told = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
+    let cause = if text.is_empty() { code.to_string() } else { format!("{code}: {text}") };
     match meaning(code) {
-        Meaning::Passes | Meaning::OutOfRange => Consequence::Stands(told),
+        Meaning::Passes | Meaning::OutOfRange => Consequence::Stands(cause),
         Meaning::NeedsRight => Consequence::Stands(format!(
-            "{told}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
+            "{cause}. Give optview's user the right to read the topic (operations READ and DESCRIBE); it is tried again"
         )),
-        Meaning::NeedsRestart if stood >= LASTING_AFTER => Consequence::Stops(format!(
-            "{told}. It has lasted for {}: mend it (`--kafka-property`, the topic's settings, or a newer optview), and \
-             restart this process",
-            humantime::format_duration(LASTING_AFTER)
+        Meaning::NeedsRestart if stood >= LASTING_AFTER => Consequence::Stops(StopReason::new(
+            StopCode::NeedsRestart,
+            format!(
+                "{cause}. This error has lasted for {}: remove its cause (`--kafka-property`, the topic's settings, \
+                 or a newer optview), and restart this process",
+                humantime::format_duration(LASTING_AFTER)
+            ),
         )),
-        Meaning::NeedsRestart => Consequence::Stands(told),
-        Meaning::Diverged => Consequence::Stops(format!(
-            "{told}. The log behind what was read is another one than it was: it was truncated or created again. {}",
-            remedies::CREATED_AGAIN
+        Meaning::NeedsRestart => Consequence::Stands(cause),
+        Meaning::Diverged => Consequence::Stops(StopReason::new(
+            StopCode::Diverged,
+            format!(
+                "{cause}. The records that follow those that were read have changed: the log was truncated, or the \
+                 topic created again. {}",
+                remedies::CREATED_AGAIN
+            ),
         )),
-        Meaning::Skips => Consequence::Stops(format!(
-            "{told}. librdkafka has passed over what it could not read, or does not say that it has not, so nothing more is \
-             read of this partition. A restart reads it again; a batch that is damaged on the broker must be mended there"
+        Meaning::Skips => Consequence::Stops(StopReason::new(
+            StopCode::Unreadable,
+            format!(
+                "{cause}. librdkafka has skipped data that it could not read, or may have, so this partition is no \
+                 longer read. A restart reads it again; a batch that is damaged on the broker must be repaired there"
+            ),
         )),
     }
 }
 
-/// Why a partition stops whose offset is not there any more.
-pub fn out_of_range(position: i64, low: i64, high: i64) -> String {
-    let why = match position < low {
-        true => format!("the records from {position} to {low} were removed before they were read"),
-        false => {
-            format!(
-                "{position} is to be read next, but the topic ends at {high}: it was truncated or created again"
-            )
-        }
-    };
-    let remedy = if position < low { remedies::REMOVED } else { remedies::CREATED_AGAIN };
-    format!("{why}. {remedy}")
-}
-
-/// The code of this number. Brokers may be newer than librdkafka, and librdkafka gives their codes as they are.
+/// Returns the code of this number. Brokers may be newer than librdkafka, which passes their codes on unchanged.
 pub fn code_of(number: i32) -> RDKafkaErrorCode {
     RDKafkaRespErr::try_from(number).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }
 
-/// What a code means. One that is not in the table is a broker's, or a librdkafka's, that is newer than this program: what it
-/// means is not known, and brokers' codes skip nothing.
+/// Returns the meaning of a code. A code that is missing in the table comes from a newer broker or a newer
+/// librdkafka; its meaning is unknown, but brokers' codes skip nothing.
 pub fn meaning(code: RDKafkaErrorCode) -> Meaning {
     let is_of_broker = code as i32 > RDKafkaErrorCode::End as i32;
     listed(code).unwrap_or(if is_of_broker { Meaning::Passes } else { Meaning::Skips })
 }
 
-/// The table.
+/// The table of codes.
 fn listed(code: RDKafkaErrorCode) -> Option<Meaning> {
     use RDKafkaErrorCode as Code;
     Some(match code {
-        // What librdkafka says where it could not parse, or does not know how to: it goes on behind that.
+        // librdkafka reports these for data that it cannot parse, and then continues behind that data.
         Code::BadMessage
         | Code::BadCompression
         | Code::NotImplemented
@@ -115,7 +114,7 @@ fn listed(code: RDKafkaErrorCode) -> Option<Meaning> {
         | Code::ValueDeserialization
         | Code::KeySerialization
         | Code::ValueSerialization => Meaning::Skips,
-        // The client as a whole is broken, or nobody knows what has happened to the queue.
+        // The client as a whole is broken, or the state of the queue is unknown.
         Code::Fatal
         | Code::Fail
         | Code::CriticalSystemResource
@@ -137,7 +136,7 @@ fn listed(code: RDKafkaErrorCode) -> Option<Meaning> {
         | Code::Outdated
         | Code::NotConfigured
         | Code::UnknownProtocol => Meaning::Skips,
-        // Groups, which optview does not join, and rebalances, which it does not have.
+        // These belong to groups, which optview does not join, and to rebalances, which it does not have.
         Code::ExistingSubscription
         | Code::AssignPartitions
         | Code::RevokePartitions
@@ -148,7 +147,7 @@ fn listed(code: RDKafkaErrorCode) -> Option<Meaning> {
         | Code::Fenced => Meaning::Skips,
         Code::LogTruncation => Meaning::Diverged,
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Meaning::OutOfRange,
-        // librdkafka's own errors after which it sends the same fetch again.
+        // After these errors of its own, librdkafka sends the same fetch again.
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
         | Code::BrokerDestroy
@@ -170,23 +169,24 @@ fn listed(code: RDKafkaErrorCode) -> Option<Meaning> {
         | Code::Retry
         | Code::InProgress
         | Code::PreviousInProgress => Meaning::Passes,
-        // No error.
+        // These are no errors.
         Code::PartitionEOF | Code::NoError | Code::Begin | Code::End | Code::EndAll => Meaning::Passes,
         code => return of_broker(code),
     })
 }
 
-/// The part of the table with the codes that brokers answer: they come instead of records, and leave the fetch where it was.
+/// The part of the table with the codes that brokers answer to a fetch. They come instead of records, and leave
+/// the fetch at its offset.
 fn of_broker(code: RDKafkaErrorCode) -> Option<Meaning> {
     use RDKafkaErrorCode as Code;
     Some(match code {
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Meaning::NeedsRight,
-        // The record does not fit into an answer, or needs what this program does not have.
+        // The record does not fit into an answer, or needs a feature that this program lacks.
         Code::MessageSizeTooLarge
         | Code::UnsupportedVersion
         | Code::UnsupportedForMessageFormat
         | Code::UnsupportedCompressionType => Meaning::NeedsRestart,
-        // A broker that fails, is about to end or to begin, leads no more, or does not yet know what the client knows.
+        // The broker fails, is starting or ending, no longer leads, or does not yet know what the client knows.
         Code::Unknown
         | Code::InvalidMessage
         | Code::InvalidMessageSize
@@ -222,7 +222,7 @@ fn of_broker(code: RDKafkaErrorCode) -> Option<Meaning> {
         | Code::ThrottlingQuotaExceeded
         | Code::ResourceNotFound
         | Code::RebootstrapRequired => Meaning::Passes,
-        // Signing in, which is tried again with each connection.
+        // These belong to authentication, which is tried again with each connection.
         Code::UnsupportedSASLMechanism
         | Code::IllegalSASLState
         | Code::SaslAuthenticationFailed
@@ -237,8 +237,8 @@ fn of_broker(code: RDKafkaErrorCode) -> Option<Meaning> {
     })
 }
 
-/// The part of the table with the codes that brokers answer to other requests. Where one comes to a fetch all the same, it comes
-/// instead of records, as any other of theirs.
+/// The part of the table with the codes that brokers answer to other requests. If a fetch is answered by one
+/// nevertheless, it comes instead of records, like any other broker code.
 fn of_other_requests(code: RDKafkaErrorCode) -> Option<Meaning> {
     use RDKafkaErrorCode as Code;
     Some(match code {
@@ -304,7 +304,7 @@ fn of_other_requests(code: RDKafkaErrorCode) -> Option<Meaning> {
 mod tests {
     use super::*;
 
-    /// Every code that librdkafka knows.
+    /// Returns every code that librdkafka knows.
     fn codes() -> impl Iterator<Item = RDKafkaErrorCode> {
         (-300..=1000).filter_map(|number| RDKafkaRespErr::try_from(number).ok()).map(RDKafkaErrorCode::from)
     }
@@ -332,8 +332,7 @@ mod tests {
         let stops = |code: &RDKafkaErrorCode| matches!(meaning(*code), Meaning::Skips | Meaning::Diverged);
         for code in codes().filter(|code| !stops(code)) {
             let lasts = consequence(code, "why", LASTING_AFTER);
-            let stops =
-                matches!(&lasts, Consequence::Stops(text) if text.contains("10m") && text.contains("restart"));
+            let stops = matches!(&lasts, Consequence::Stops(reason) if reason.text.contains("10m") && reason.code == StopCode::NeedsRestart);
             assert_eq!(stops, meaning(code) == Meaning::NeedsRestart, "{code:?}: {lasts:?}");
             let soon = consequence(code, "why", LASTING_AFTER - Duration::from_secs(1));
             assert!(matches!(soon, Consequence::Stands(_)), "{code:?}: {soon:?}");
@@ -344,13 +343,15 @@ mod tests {
     fn what_would_skip_a_record_stops_at_once() {
         use RDKafkaErrorCode as Code;
         for code in [Code::BadMessage, Code::BadCompression, Code::NotImplemented, Code::Underflow, Code::Fatal] {
-            let Consequence::Stops(text) = consequence(code, "at offset 7", Duration::ZERO) else {
+            let Consequence::Stops(StopReason { code, text }) = consequence(code, "at offset 7", Duration::ZERO)
+            else {
                 panic!("{code:?} stands")
             };
+            assert_eq!(code, StopCode::Unreadable);
             assert!(text.contains("at offset 7") && text.contains("restart"), "{text}");
         }
         let truncated = consequence(Code::LogTruncation, "why", Duration::ZERO);
-        assert!(matches!(truncated, Consequence::Stops(text) if text.contains("optview rebuild")));
+        assert!(matches!(truncated, Consequence::Stops(reason) if reason.text.contains("optview rebuild")));
     }
 
     #[test]
@@ -361,11 +362,5 @@ mod tests {
         assert_eq!(code_of(3), RDKafkaErrorCode::UnknownTopicOrPartition);
         assert_eq!(code_of(-199), RDKafkaErrorCode::BadMessage);
         assert_eq!(meaning(code_of(103)), Meaning::Passes);
-    }
-
-    #[test]
-    fn an_offset_that_is_not_there_is_explained_by_the_bounds() {
-        assert!(out_of_range(5, 9, 20).contains("from 5 to 9 were removed"));
-        assert!(out_of_range(25, 9, 20).contains("ends at 20"));
     }
 }

@@ -1,8 +1,9 @@
-//! Asks the cluster itself about the topics: which partitions there are, where each ends, and whether a topic still is the
-//! same. By a client of its own, since the one that reads may be deaf, or believe an older topic's offsets.
+//! Asks the cluster itself about the topics: which partitions there are, where each ends, and whether a topic is
+//! still the same. It uses a client of its own, because the one that reads may be deaf or believe an older topic's
+//! offsets.
 //!
-//! Two threads: one looks for partitions, which may take long where a broker does not answer; the other asks about those that
-//! are known, once a second, and takes what has been answered after [`ANSWER_WITHIN`].
+//! There are two threads. One looks for partitions, which may take long if a broker does not answer. The other
+//! asks about the known partitions once a second, and collects the answers that come within [`ANSWER_TIMEOUT`].
 
 mod finder;
 mod identity;
@@ -20,89 +21,89 @@ use rdkafka::error::KafkaError;
 
 use super::KafkaSettings;
 use super::consumer::consumer_config;
-use super::queries::{Answer, Asking, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries};
-use super::reasons::Reasons;
+use super::consumer_watch::TroubleLog;
+use super::error_context::ErrorContext;
+use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
 use super::renewal::Silence;
-use super::wake::Wake;
-use super::watch::LogThrottle;
+use super::wake_flag::WakeFlag;
 use crate::domain::Topic;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
-pub use state::Found;
-use state::{Round, State};
+pub use state::FoundPartition;
+use state::{ClusterState, Round};
 
-/// How often the known partitions are asked about.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// How long an answer may take; one that comes later is none.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// How often the topics are looked at for new partitions, and, before all were found, for themselves.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// A client that believes an older topic's epochs is replaced, but none that is younger.
-const OLD_ENOUGH: Duration = Duration::from_secs(10);
+/// Interval of the requests about known partitions.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit of an answer. A later one is dropped.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval of the scans for new partitions.
+const SCAN_INTERVAL: Duration = Duration::from_secs(5);
+const SCAN_RETRY: Duration = Duration::from_millis(250);
+/// Age below which a client that believes an older topic's epochs is not replaced yet.
+const RENEWAL_MIN_AGE: Duration = Duration::from_secs(10);
 
-/// Ends its threads when it is dropped.
+/// The observer of the cluster. Dropping it ends its threads.
 pub struct Observer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
-struct Shared {
+struct SharedState {
     settings: KafkaSettings,
     group_id: String,
-    client: Mutex<Arc<Asking>>,
-    state: Mutex<State>,
-    /// Wakes the thread that asks, and the one that looks for partitions.
-    ask: Wake,
-    look: Wake,
-    logged: Mutex<LogThrottle>,
+    client: Mutex<Arc<QueryClient>>,
+    state: Mutex<ClusterState>,
+    /// Wakes the thread that asks about known partitions.
+    ask: WakeFlag,
+    look: WakeFlag,
+    logged: Mutex<TroubleLog>,
     is_over: AtomicBool,
 }
 
 impl Observer {
-    /// Does not wait for the cluster. `wake` is called when a partition can be read that was not known.
+    /// Starts the threads without waiting for the cluster. `wake` is called when a new partition becomes readable.
     pub fn start(
         settings: &KafkaSettings,
         group_id: &str,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Observer, KafkaError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             client: Mutex::new(Arc::new(client(settings, group_id)?)),
             settings: settings.clone(),
             group_id: group_id.to_owned(),
-            state: Mutex::new(State::new(settings.topics.clone())),
-            ask: Wake::default(),
-            look: Wake::default(),
+            state: Mutex::new(ClusterState::new(settings.topics.clone())),
+            ask: WakeFlag::default(),
+            look: WakeFlag::default(),
             logged: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
-        // Dropped where the second thread cannot be started, it ends the first.
+        // If the second thread cannot be started, dropping the observer ends the first.
         let observer = Observer { shared: shared.clone() };
         let looking = shared.clone();
-        thread("kafka-look", move || look_for_partitions(&looking))?;
-        thread("kafka-observe", move || ask_about_partitions(&shared, &wake))?;
+        thread("kafka-look", move || find_partitions(&looking))?;
+        thread("kafka-observe", move || poll_partitions(&shared, &wake))?;
         Ok(observer)
     }
 
-    /// What was found since the last call.
-    pub fn found(&self) -> Vec<Found> {
+    /// Takes the partitions that were found since the last call.
+    pub fn take_found(&self) -> Vec<FoundPartition> {
         self.shared.state.lock().take_found()
     }
 
-    /// Whether all partitions of all topics had been found, at some time, and were given by [`Observer::found`].
+    /// Returns true once all partitions of all topics were found and returned by [`Observer::take_found`].
     pub fn is_complete(&self) -> bool {
         self.shared.state.lock().is_complete()
     }
 
-    /// The cluster's id, once it has said it.
+    /// Returns the cluster's id, once known.
     pub fn cluster_id(&self) -> Option<String> {
         self.shared.state.lock().cluster_id()
     }
 
-    /// What keeps partitions from being found.
+    /// Returns the error that keeps partitions from being found.
     pub fn trouble(&self) -> Option<String> {
         self.shared.state.lock().trouble()
     }
 
-    /// The cluster's last answer about a partition.
+    /// Returns the cluster's last answer about a partition.
     pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
         self.shared.state.lock().observation(topic, partition)
     }
@@ -112,29 +113,30 @@ impl Observer {
         self.shared.ask.wake();
     }
 
-    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
+    /// Returns true if the cluster has confirmed the topic's id in answer to a request after `time`, or never
+    /// gives ids.
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
         self.shared.state.lock().is_confirmed_since(topic, time)
     }
 
-    /// Where a partition begins and ends for a reader of committed records.
+    /// Returns the bounds of a partition for a reader of committed records.
     pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;
         Some(Watermarks { low, high: last_stable })
     }
 
-    /// Why the cluster says nothing about a partition.
+    /// Returns the error for which the cluster does not answer about a partition.
     pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
         self.shared.state.lock().partition_error(topic, partition)
     }
 
-    /// Whether the cluster answers the client that asks.
+    /// Returns the state of the connection between the observing client and the cluster.
     pub fn health(&self) -> ClusterHealth {
         self.shared.state.lock().health()
     }
 
-    /// True if the cluster has answered within the last `time`.
-    pub fn has_heard_within(&self, time: Duration) -> bool {
+    /// Returns true if the cluster has answered within the last `time`.
+    pub fn has_answered_within(&self, time: Duration) -> bool {
         self.shared.state.lock().last_answer().is_some_and(|at| at.elapsed() < time)
     }
 }
@@ -152,56 +154,56 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaEr
     started.map(drop).map_err(|error| KafkaError::ClientCreation(format!("a thread cannot be started: {error}")))
 }
 
-/// A client that reads nothing.
-fn client(settings: &KafkaSettings, group_id: &str) -> Result<Asking, KafkaError> {
+/// Creates a client that reads nothing.
+fn client(settings: &KafkaSettings, group_id: &str) -> Result<QueryClient, KafkaError> {
     let mut config = consumer_config(settings, group_id);
     let id = format!("{}-observer", config.get("client.id").unwrap_or("optview"));
     config.set("client.id", id);
-    Ok(Asking::new(config.create_with_context(Reasons::default())?))
+    Ok(QueryClient::new(config.create_with_context(ErrorContext::default())?))
 }
 
-fn look_for_partitions(shared: &Shared) {
+fn find_partitions(shared: &SharedState) {
     while !shared.is_over.load(Ordering::Acquire) {
         let client = shared.client.lock().clone();
-        let look = finder::look(&client, &shared.settings.topics);
-        let wait = if look.troubles.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+        let look = finder::scan_topics(&client, &shared.settings.topics);
+        let wait = if look.troubles.is_empty() { SCAN_INTERVAL } else { SCAN_RETRY };
         if !look.troubles.is_empty() {
             shared.logged.lock().warn("topics", &look.troubles.join("; "));
         }
-        if shared.state.lock().take_look(look, Instant::now()) {
+        if shared.state.lock().take_scan(look, Instant::now()) {
             shared.ask.wake();
         }
         shared.look.wait(wait);
     }
 }
 
-fn ask_about_partitions(shared: &Shared, wake: &dyn Fn()) {
-    let mut asker = Asker::new(shared);
+fn poll_partitions(shared: &SharedState, wake: &dyn Fn()) {
+    let mut asker = Poller::new(shared);
     while !shared.is_over.load(Ordering::Acquire) {
         let begin = Instant::now();
         asker.round(shared);
         wake();
-        shared.ask.wait(ASK_EVERY.saturating_sub(begin.elapsed()));
+        shared.ask.wait(POLL_INTERVAL.saturating_sub(begin.elapsed()));
     }
 }
 
-/// Asks, and makes a new client where the one that it has hears nothing.
-struct Asker {
+/// The poller of known partitions, which replaces its client when that receives no answers.
+struct Poller {
     queries: Queries,
     since: Instant,
     silence: Silence,
-    /// Which of the brokers is asked for the ids first: the last that has answered without an error.
+    /// Index of the broker that is asked for ids first: the last one that answered without an error.
     broker: usize,
 }
 
-impl Asker {
-    fn new(shared: &Shared) -> Asker {
+impl Poller {
+    fn new(shared: &SharedState) -> Poller {
         let now = Instant::now();
         let queries = Queries::new(shared.client.lock().clone());
-        Asker { queries, since: now, silence: Silence::new(now), broker: 0 }
+        Poller { queries, since: now, silence: Silence::new(now), broker: 0 }
     }
 
-    fn round(&mut self, shared: &Shared) {
+    fn round(&mut self, shared: &SharedState) {
         let (partitions, topics, brokers) = {
             let state = shared.state.lock();
             let asked = if state.wants_second_opinion() { ID_REQUESTS_MAX } else { 1 };
@@ -209,8 +211,8 @@ impl Asker {
         };
         let mut is_old = false;
         if !partitions.is_empty() {
-            let round = self.ask(&shared.settings.topics, &partitions, &topics, &brokers);
-            is_old = round.is_of_older_epoch() && self.since.elapsed() > OLD_ENOUGH;
+            let round = self.poll_wake(&shared.settings.topics, &partitions, &topics, &brokers);
+            is_old = round.is_of_older_epoch() && self.since.elapsed() > RENEWAL_MIN_AGE;
             if round.is_misdirected() {
                 shared.look.wake();
             }
@@ -220,25 +222,25 @@ impl Asker {
             }
             shared.state.lock().take_round(&round, reasons.last(), Instant::now(), Utc::now());
         }
-        // Callbacks say why nobody answers.
+        // Callbacks record the reasons of failures.
         while self.queries.client().poll(Duration::ZERO).is_some() {}
         if let Some(heard) = shared.state.lock().last_answer() {
-            self.silence.heard(heard);
+            self.silence.note_answer(heard);
         }
         if self.silence.is_too_long(Instant::now(), false) || is_old {
             self.renew(shared);
         }
     }
 
-    /// A client may never connect again, or believe what an older topic's leaders have said.
-    fn renew(&mut self, shared: &Shared) {
+    /// Replaces the client, which may never connect again, or may believe an older topic's leaders.
+    fn renew(&mut self, shared: &SharedState) {
         let now = Instant::now();
-        self.silence.renewed(now);
+        self.silence.note_renewal(now);
         match client(&shared.settings, &shared.group_id) {
             Ok(client) => {
                 let client = Arc::new(client);
                 self.queries = Queries::new(client.clone());
-                std::mem::replace(&mut *shared.client.lock(), client).replace();
+                std::mem::replace(&mut *shared.client.lock(), client).mark_replaced();
                 self.since = now;
                 tracing::debug!("the client that observes the cluster was made anew");
             }
@@ -246,7 +248,7 @@ impl Asker {
         }
     }
 
-    fn ask(
+    fn poll_wake(
         &mut self,
         names: &TopicNames,
         partitions: &[(Topic, i32)],
@@ -258,14 +260,14 @@ impl Asker {
         let asked: Vec<(&str, i32)> =
             partitions.iter().map(|&(topic, partition)| (names.get(topic), partition)).collect();
         for bound in Bound::ALL {
-            self.queries.ask_offsets(bound, &asked, ANSWER_WITHIN);
+            self.queries.ask_offsets(bound, &asked, ANSWER_TIMEOUT);
         }
         let asked: Vec<&str> = topics.iter().map(|&topic| names.get(topic)).collect();
         for (request, broker) in brokers.iter().enumerate() {
-            self.queries.ask_ids(request, &asked, *broker, ANSWER_WITHIN);
+            self.queries.ask_ids(request, &asked, *broker, ANSWER_TIMEOUT);
         }
-        // Each of them is answered in time, by an error where by nobody else.
-        let deadline = round.asked_at + 2 * ANSWER_WITHIN;
+        // librdkafka answers each request in time, with an error if no broker does.
+        let deadline = round.asked_at + 2 * ANSWER_TIMEOUT;
         for _ in 0..Bound::ALL.len() + brokers.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.queries.next(left) {
@@ -273,7 +275,7 @@ impl Asker {
                     take_offsets(&mut round, names, partitions, bound, answers)
                 }
                 Some(Answer::Ids(request, Ok(ids))) => {
-                    let id = |(name, id): (String, _)| Some((names.called(&name)?, brokers[request], id));
+                    let id = |(name, id): (String, _)| Some((names.topic_of(&name)?, brokers[request], id));
                     round.ids.extend(ids.into_iter().filter_map(id));
                 }
                 Some(Answer::Ids(request, Err(code))) => {
@@ -289,7 +291,8 @@ impl Asker {
     }
 }
 
-/// Which brokers are asked for the ids: `count` of them, beginning with number `first`. `None`: whichever librdkafka takes.
+/// Returns the brokers to ask for ids: `count` of them, beginning with number `first`. `None` lets librdkafka
+/// choose.
 fn brokers_to_ask(brokers: &[i32], first: usize, count: usize) -> Vec<Option<i32>> {
     if brokers.is_empty() {
         return vec![None];
@@ -307,7 +310,7 @@ fn take_offsets(
     let answers: BTreeMap<(Topic, i32), _> = match answers {
         Ok(answers) => {
             let of =
-                |(name, partition, answer): (String, i32, _)| Some(((names.called(&name)?, partition), answer));
+                |(name, partition, answer): (String, i32, _)| Some(((names.topic_of(&name)?, partition), answer));
             answers.into_iter().filter_map(of).collect()
         }
         Err(code) => asked.iter().map(|&partition| (partition, Err(code))).collect(),

@@ -1,5 +1,6 @@
-//! Puts records on the topics, for trials (`load`, `demo` and the tests) and from an archive. Each record is there once, in the order sent
-//! within its partition, or [`Producer::finish`] says which one is not.
+//! Puts records on the topics, for trials (`load`, `demo` and the tests) and from an archive. Each record arrives
+//! once, and those of a partition in the order in which they were sent; otherwise [`Producer::finish`] names the
+//! one that did not arrive.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,14 @@ use crate::domain::{Record, Topic};
 use crate::source::TopicNames;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 
-// `why` and not `source`: each message has it already, and a chain of errors is printed whole.
+// The field is `why` and not `source`, because each message contains it and error chains are printed whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
     #[error("cannot make a producer: {0}")]
     Setup(KafkaError),
-    /// `record` counts from 0, in the order sent.
+    /// `record` counts from 0 in the order of sending.
     #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {why}")]
     Undelivered { record: usize, topic: String, partition: i32, why: String },
     #[error("record {record} of those sent, to {topic}, was not taken: {why}")]
@@ -32,29 +33,29 @@ pub enum ProduceError {
 }
 
 pub struct Producer {
-    inner: BaseProducer<FirstFailure>,
+    inner: BaseProducer<DeliveryContext>,
     topics: TopicNames,
     failure: Arc<Mutex<Option<ProduceError>>>,
     sent: usize,
     deliveries: Mutex<Deliveries>,
 }
 
-/// How long the last records may take once all are sent, and how long none may be delivered before that. librdkafka itself gives up
-/// on each after less, unless it is told otherwise (`message.timeout.ms`) or has lost its brokers for good. A producer that took this
-/// one's place could not know which of the records that wait are there already.
+/// Time limit of the last deliveries once all records are sent, and of a pause in deliveries before that.
+/// librdkafka itself gives up on each record earlier, unless `message.timeout.ms` differs or it has lost its
+/// brokers for good. A second producer could not know which of the waiting records have arrived.
 const FINISH_DEADLINE: Duration = Duration::from_secs(90);
 
 impl Producer {
     pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
         let failure = Arc::new(Mutex::new(None));
-        let context = FirstFailure { failure: failure.clone(), reasons: Reasons::default() };
+        let context = DeliveryContext { failure: failure.clone(), reasons: ErrorContext::default() };
         let inner = config(settings).create_with_context(context).map_err(ProduceError::Setup)?;
         let deliveries = Mutex::new(Deliveries { delivered: 0, since: Instant::now() });
         Ok(Producer { inner, topics: settings.topics.clone(), failure, sent: 0, deliveries })
     }
 
-    /// Waits where the queue is full. `None` as a value is a null one. Fails with the first record that could not be
-    /// delivered, which may be one sent long before.
+    /// Sends a record. Waits while the queue is full. The value `None` is null. Fails with the first record that
+    /// could not be delivered, which may be an earlier one.
     pub fn send(&mut self, topic: Topic, key: &str, value: Option<&[u8]>) -> Result<(), ProduceError> {
         self.put(topic, |record| {
             record.key = Some(key.as_bytes());
@@ -62,11 +63,12 @@ impl Producer {
         })
     }
 
-    /// As [`Producer::send`], with all that the record has: its partition, its time, its headers, and null where it is null.
+    /// Sends a record with its own partition, timestamp, headers and null values, like [`Producer::send`]
+    /// otherwise.
     pub fn copy(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
         self.put(record.position.topic, |copy| {
             copy.partition = Some(record.position.partition);
-            // Without one, librdkafka would take the time of now; -1 is Kafka's word for none.
+            // Without a timestamp, librdkafka would use the present time; -1 is Kafka's value for none.
             copy.timestamp = Some(record.timestamp_millis.unwrap_or(-1));
             copy.key = record.key;
             copy.payload = record.value;
@@ -85,7 +87,7 @@ impl Producer {
         let name = self.topics.get(topic);
         let mut record = BaseRecord::with_opaque_to(name, self.sent);
         fill(&mut record);
-        // Rarely enough to cost nothing, often enough that a failure is seen while it matters.
+        // The interval is long enough to cost nothing, and short enough for a failure to be seen while it matters.
         if self.sent.is_multiple_of(1024) {
             self.poll(Duration::ZERO)?;
         }
@@ -106,20 +108,20 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits for so long, lets librdkafka report, and fails with the first record that was not delivered.
+    /// Waits for the time `wait`, lets librdkafka report, and fails with the first record that was not delivered.
     pub fn poll(&self, wait: Duration) -> Result<(), ProduceError> {
-        // Not by the crate, which waits for whole milliseconds, and asks again and again for the rest.
+        // The crate's own wait rounds to whole milliseconds and polls busily for the rest.
         std::thread::sleep(wait);
         self.inner.poll(Duration::ZERO);
         self.failure.lock().take().map_or(Ok(()), Err)?;
         let waiting = self.waiting();
-        match self.deliveries.lock().stand_still(self.sent, waiting, Instant::now()) {
+        match self.deliveries.lock().have_stalled(self.sent, waiting, Instant::now()) {
             true => Err(self.unfinished(self.inner.context().reasons.last().map(|(_, why)| why))),
             false => Ok(()),
         }
     }
 
-    /// How many records are not known to be delivered.
+    /// Number of records that are not known to be delivered.
     fn waiting(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
@@ -129,7 +131,7 @@ impl Producer {
         ProduceError::Unfinished { waiting: self.waiting(), after: FINISH_DEADLINE, why }
     }
 
-    /// Waits until everything is delivered. Returns how many records that were.
+    /// Waits until every record is delivered. Returns the number of records.
     pub fn finish(self) -> Result<usize, ProduceError> {
         let flushed = self.inner.flush(FINISH_DEADLINE);
         if let Some(failure) = self.failure.lock().take() {
@@ -142,15 +144,15 @@ impl Producer {
     }
 }
 
-/// How many records have been delivered, and since when it has been no more than that.
+/// The number of delivered records, and the time at which it last grew.
 struct Deliveries {
     delivered: usize,
     since: Instant,
 }
 
 impl Deliveries {
-    /// Whether records have waited for too long without any of them being delivered.
-    fn stand_still(&mut self, sent: usize, waiting: usize, now: Instant) -> bool {
+    /// Returns true if records have waited for [`FINISH_DEADLINE`] without a single delivery.
+    fn have_stalled(&mut self, sent: usize, waiting: usize, now: Instant) -> bool {
         let delivered = sent.saturating_sub(waiting);
         if waiting == 0 || delivered != self.delivered {
             *self = Deliveries { delivered, since: now };
@@ -160,7 +162,7 @@ impl Deliveries {
 }
 
 fn config(settings: &KafkaSettings) -> ClientConfig {
-    // The defaults for bulk, which users may override: big batches cost the broker least.
+    // Users may override these defaults for bulk: big batches cost the broker least.
     let mut config = ClientConfig::new();
     config
         .set("linger.ms", "20")
@@ -174,20 +176,20 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
     }
     config
         .set("bootstrap.servers", &settings.brokers)
-        // With it comes acks=all; a retry neither repeats a record nor lets it pass another.
+        // This implies acks=all. A retry neither repeats a record nor lets it overtake another.
         .set("enable.idempotence", "true")
-        // One call back a record costs more than the record: those that arrive say nothing.
+        // A callback for each record costs more than the record, so that successes are not reported.
         .set("delivery.report.only.error", "true");
     config
 }
 
-/// Keeps the first delivery that failed; those after it follow from it.
-struct FirstFailure {
+/// The context of a producer. It keeps the first failed delivery, because later ones follow from it.
+struct DeliveryContext {
     failure: Arc<Mutex<Option<ProduceError>>>,
-    reasons: Reasons,
+    reasons: ErrorContext,
 }
 
-impl ClientContext for FirstFailure {
+impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.reasons.log(level, facility, message);
     }
@@ -197,7 +199,7 @@ impl ClientContext for FirstFailure {
     }
 }
 
-impl ProducerContext for FirstFailure {
+impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
@@ -221,12 +223,12 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut deliveries = Deliveries { delivered: 0, since: begin };
-        assert!(!deliveries.stand_still(0, 0, at(1_000)), "nothing waits");
-        assert!(!deliveries.stand_still(10, 10, at(1_089)));
-        assert!(!deliveries.stand_still(20, 19, at(1_089)), "one has arrived");
-        assert!(!deliveries.stand_still(200, 199, at(1_178)));
-        assert!(deliveries.stand_still(300, 299, at(1_179)), "more are sent, and none of them arrives");
-        assert!(!deliveries.stand_still(300, 298, at(1_180)));
-        assert!(!deliveries.stand_still(300, 0, at(2_000)));
+        assert!(!deliveries.have_stalled(0, 0, at(1_000)), "nothing waits");
+        assert!(!deliveries.have_stalled(10, 10, at(1_089)));
+        assert!(!deliveries.have_stalled(20, 19, at(1_089)), "one has arrived");
+        assert!(!deliveries.have_stalled(200, 199, at(1_178)));
+        assert!(deliveries.have_stalled(300, 299, at(1_179)), "more are sent, and none of them arrives");
+        assert!(!deliveries.have_stalled(300, 298, at(1_180)));
+        assert!(!deliveries.have_stalled(300, 0, at(2_000)));
     }
 }

@@ -1,7 +1,7 @@
-//! Requests to a cluster that the crate has no calls for: the ids of topics, and the bounds of many partitions at once. An
-//! answer never waits for another one, so that a broker that is away costs only its own.
+//! Requests to a cluster for which the crate has no calls: the ids of topics, and the bounds of many partitions at
+//! once. No answer waits for another one, so that a broker that is away delays only its own.
 //!
-//! Hence the unsafe code here: calls into librdkafka as its header documents them.
+//! This module has unsafe code, because it calls librdkafka as its header documents.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
@@ -14,14 +14,14 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Client;
+use super::error_context::ErrorContext;
 use super::fetch_errors::code_of;
-use super::reasons::Reasons;
 use crate::domain::TopicId;
 
-/// A client that asks and never reads.
-pub type Asking = Client<Reasons>;
+/// A client that sends requests and never reads.
+pub type QueryClient = Client<ErrorContext>;
 
-/// Which bound of partitions is asked for.
+/// The bound of partitions that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Bound {
     /// The offset of the oldest record.
@@ -36,54 +36,55 @@ impl Bound {
     pub const ALL: [Bound; 3] = [Bound::Low, Bound::LastStable, Bound::High];
 }
 
-/// What one partition's leader says, or why it says nothing.
+/// The answer of one partition's leader, or the error.
 pub type OffsetAnswer = Result<i64, RDKafkaErrorCode>;
 
-/// What the leaders of some partitions say, by the topic's name in the cluster; or why nobody could be asked.
+/// The answers of some partitions' leaders by the topic's name in the cluster, or an error of the whole request.
 pub type OffsetAnswers = Result<Vec<(String, i32, OffsetAnswer)>, RDKafkaErrorCode>;
 
-/// What the cluster says of one topic: its id, `None` where its brokers do not give ids.
+/// The cluster's answer about one topic: its id, or `None` if its brokers do not give ids.
 pub type IdAnswer = Result<Option<TopicId>, RDKafkaErrorCode>;
 
 /// An answer to one request.
 pub enum Answer {
     Offsets(Bound, OffsetAnswers),
-    /// Which of the round's requests for ids it answers, counted from 0; by the topic's name in the cluster.
+    /// The answer to the n-th of the round's requests for ids, counted from 0, by the topic's name in the cluster.
     Ids(usize, Result<Vec<(String, IdAnswer)>, RDKafkaErrorCode>),
 }
 
-/// Requests of one client, and the queue that their answers come to.
+/// The requests of one client, and the queue for their answers.
 pub struct Queries {
     queue: NonNull<rd::rd_kafka_queue_t>,
-    /// Which round of questions this is: an answer to an earlier one comes too late.
+    /// The number of the present round. Answers to earlier rounds come too late.
     round: usize,
     // The queue is part of the client.
-    client: Arc<Asking>,
+    client: Arc<QueryClient>,
 }
 
 // SAFETY: librdkafka's queues may be used on any thread.
 unsafe impl Send for Queries {}
 
-/// What the first request for ids carries beside its round, and the next ones more; one for offsets carries its bound.
+/// The number that distinguishes the first request for ids within a round; the next requests have the numbers
+/// after it. A request for offsets has the number of its bound.
 const IDS: usize = 3;
-/// How many brokers a round may ask for ids.
+/// Maximum number of brokers that a round may ask for ids.
 pub const ID_REQUESTS_MAX: usize = 2;
-/// So many different requests a round may have.
+/// Maximum number of different requests of a round.
 const REQUESTS: usize = IDS + ID_REQUESTS_MAX;
 
 impl Queries {
-    pub fn new(client: Arc<Asking>) -> Queries {
+    pub fn new(client: Arc<QueryClient>) -> Queries {
         // SAFETY: the client lives as long as `client`, of which a clone is kept.
         let queue = unsafe { rd::rd_kafka_queue_new(client.client().native_ptr()) };
         Queries { queue: NonNull::new(queue).expect("librdkafka makes a queue"), round: 0, client }
     }
 
-    /// From now on, only what is asked from now on is answered.
+    /// Begins a round: only requests after this call are answered.
     pub fn begin_round(&mut self) {
         self.round += 1;
     }
 
-    pub fn client(&self) -> &Asking {
+    pub fn client(&self) -> &QueryClient {
         &self.client
     }
 
@@ -95,7 +96,7 @@ impl Queries {
         };
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
-            // Both of these offsets can be asked for.
+            // Both of these offsets are valid in a list.
             let _ = list.add_partition_offset(topic, *partition, of);
         }
         let options = self.options(rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, within, bound as usize);
@@ -118,8 +119,8 @@ impl Queries {
         }
     }
 
-    /// Asks for the ids of topics, one broker where it is named, else the one that librdkafka takes for the controller. `request`
-    /// is which of the round's requests for ids this is, below [`ID_REQUESTS_MAX`].
+    /// Asks for the ids of topics. The broker is the given one, or the one that librdkafka takes for the
+    /// controller. `request` numbers the round's requests for ids, below [`ID_REQUESTS_MAX`].
     pub fn ask_ids(&self, request: usize, topics: &[&str], broker: Option<i32>, within: Duration) {
         let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
@@ -137,31 +138,32 @@ impl Queries {
         }
     }
 
-    /// The next answer, where one comes within `wait`. Each request is answered once: by an error where nobody else does.
+    /// Returns the next answer that comes within `wait`. Each request is answered once, with an error if no broker
+    /// answers.
     pub fn next(&self, wait: Duration) -> Option<Answer> {
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();
             let left = c_int::try_from(left).unwrap_or(c_int::MAX);
             // SAFETY: the queue is alive; the event is ours to destroy, which `Event` does.
-            let event = Event(NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), left) })?);
+            let event = QueueEvent(NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), left) })?);
             if let Some(answer) = event.answer_in(self.round) {
                 return Some(answer);
             }
         }
     }
 
-    fn options(&self, request: rd::rd_kafka_admin_op_t, within: Duration, what: usize) -> Options {
+    fn options(&self, request: rd::rd_kafka_admin_op_t, within: Duration, what: usize) -> RequestOptions {
         let number = self.round * REQUESTS + what;
         let within = c_int::try_from(within.as_millis()).unwrap_or(c_int::MAX);
         let mut error: [c_char; 256] = [0; 256];
-        // SAFETY: the client is alive; the options are ours to destroy, which `Options` does. The opaque pointer is a number
-        // that nobody follows.
+        // SAFETY: the client is alive; the options are ours to destroy, which `RequestOptions` does. The opaque
+        // pointer is a number that nobody dereferences.
         unsafe {
             let options = rd::rd_kafka_AdminOptions_new(self.client.client().native_ptr(), request);
             rd::rd_kafka_AdminOptions_set_request_timeout(options, within, error.as_mut_ptr(), error.len());
             rd::rd_kafka_AdminOptions_set_opaque(options, std::ptr::without_provenance_mut::<c_void>(number));
-            Options(options)
+            RequestOptions(options)
         }
     }
 }
@@ -173,20 +175,20 @@ impl Drop for Queries {
     }
 }
 
-struct Options(*mut rd::rd_kafka_AdminOptions_t);
+struct RequestOptions(*mut rd::rd_kafka_AdminOptions_t);
 
-impl Drop for Options {
+impl Drop for RequestOptions {
     fn drop(&mut self) {
-        // SAFETY: it was made by `Queries::options`, and nobody else destroys it.
+        // SAFETY: `Queries::options` made it, and nobody else destroys it.
         unsafe { rd::rd_kafka_AdminOptions_destroy(self.0) }
     }
 }
 
-/// One answer as librdkafka gives it.
-struct Event(NonNull<rd::rd_kafka_event_t>);
+/// One answer as librdkafka delivers it.
+struct QueueEvent(NonNull<rd::rd_kafka_event_t>);
 
-impl Event {
-    /// `None` where it answers an earlier round.
+impl QueueEvent {
+    /// Returns the answer, or `None` if it belongs to an earlier round.
     fn answer_in(&self, round: usize) -> Option<Answer> {
         let event = self.0.as_ptr();
         // SAFETY: the event is alive.
@@ -204,7 +206,7 @@ impl Event {
 
     fn offsets(&self) -> Vec<(String, i32, OffsetAnswer)> {
         let mut count = 0;
-        // SAFETY: the event is alive as long as what is read of it; the list has as many elements as it says.
+        // SAFETY: the event outlives all that is read of it, and the list has `count` elements.
         let infos = unsafe {
             let result = rd::rd_kafka_event_ListOffsets_result(self.0.as_ptr());
             if result.is_null() {
@@ -214,15 +216,15 @@ impl Event {
             elements(infos.cast_const(), count)
         };
         let offset = |info: &*const rd::rd_kafka_ListOffsetsResultInfo_t| {
-            // SAFETY: as above. The code is read as a number, since a broker that is newer than librdkafka may have given one
-            // that its enum does not have.
+            // SAFETY: the event outlives the element, as above. The code is read as a number, since a broker that
+            // is newer than librdkafka may have sent one that its enum lacks.
             let (name, partition, offset, error) = unsafe {
                 let held = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
                 let error = (&raw const (*held).err).cast::<i32>().read();
                 (text((*held).topic), (*held).partition, (*held).offset, error)
             };
             let answer = match code_of(error) {
-                // librdkafka's answer for a leader that gave none.
+                // librdkafka answers so for a leader that gave none.
                 RDKafkaErrorCode::NoError if offset < 0 => Err(RDKafkaErrorCode::OperationTimedOut),
                 RDKafkaErrorCode::NoError => Ok(offset),
                 code => Err(code),
@@ -234,7 +236,7 @@ impl Event {
 
     fn ids(&self) -> Vec<(String, IdAnswer)> {
         let mut count = 0;
-        // SAFETY: the event is alive as long as what is read of it; the list has as many elements as it says.
+        // SAFETY: the event outlives all that is read of it, and the list has `count` elements.
         let topics = unsafe {
             let result = rd::rd_kafka_event_DescribeTopics_result(self.0.as_ptr());
             if result.is_null() {
@@ -244,7 +246,7 @@ impl Event {
             elements(topics.cast_const(), count)
         };
         let id = |topic: &*const rd::rd_kafka_TopicDescription_t| {
-            // SAFETY: as above.
+            // SAFETY: the event outlives the element, as above.
             unsafe {
                 let error = rd::rd_kafka_TopicDescription_error(*topic);
                 let name = text(rd::rd_kafka_TopicDescription_name(*topic));
@@ -261,29 +263,29 @@ impl Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for QueueEvent {
     fn drop(&mut self) {
         // SAFETY: it was given to us, and nothing of it is borrowed any more.
         unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) }
     }
 }
 
-/// Brokers before Kafka 2.8 have no ids, for which librdkafka gives zeros.
+/// Converts an id. Brokers before Kafka 2.8 have no ids, for which librdkafka gives zeros.
 ///
 /// # Safety
-/// `id` is null, or alive.
+/// `id` is null or alive.
 unsafe fn topic_id(id: *const rd::rd_kafka_Uuid_t) -> Option<TopicId> {
     if id.is_null() {
         return None;
     }
-    // SAFETY: it is alive.
+    // SAFETY: the pointer is not null, so the caller guarantees that it is alive.
     let (most_significant, least_significant) =
         unsafe { (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id)) };
     let id = TopicId { most_significant, least_significant };
     (id != TopicId { most_significant: 0, least_significant: 0 }).then_some(id)
 }
 
-/// librdkafka's lists may be null where they are empty.
+/// Returns a slice of librdkafka's list, whose pointer may be null if it is empty.
 ///
 /// # Safety
 /// `first` points to `count` elements that live as long as the slice is used, or `count` is 0.
@@ -291,12 +293,12 @@ unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     if first.is_null() || count == 0 {
         return &[];
     }
-    // SAFETY: the caller says so.
+    // SAFETY: the caller guarantees it.
     unsafe { std::slice::from_raw_parts(first, count) }
 }
 
 fn text(name: *const c_char) -> String {
-    // SAFETY: librdkafka's names end with a zero, and live as long as what they are the name of.
+    // SAFETY: librdkafka's names end with a zero, and live as long as the object that they name.
     unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }
 
@@ -312,7 +314,8 @@ mod tests {
     #[test]
     fn bounds_and_ids_are_given_topic_by_topic_and_those_of_an_earlier_round_are_not() {
         let broker = EmbeddedBroker::start(TopicNames::default(), 2).unwrap();
-        let client = consumer_config(&broker.settings(), "test").create_with_context(Reasons::default()).unwrap();
+        let client =
+            consumer_config(&broker.settings(), "test").create_with_context(ErrorContext::default()).unwrap();
         let mut queries = Queries::new(Arc::new(Client::new(client)));
         queries.ask_offsets(Bound::Low, &[("jobs", 0)], WITHIN);
         queries.begin_round();

@@ -1,8 +1,8 @@
 //! A partition's queue in librdkafka, emptied many records at a time.
 //!
-//! The crate's own `PartitionQueue` takes one record a call: a lock, an event to be allocated and freed, and two looks
-//! at the clock for each, which came to a fifth of the projector's time in a catch-up. Hence the unsafe code here, all
-//! of optview's: calls into librdkafka as its header documents them.
+//! The crate's own `PartitionQueue` takes one record a call. Each call takes a lock, allocates and frees an event,
+//! and reads the clock twice, which came to a fifth of the projector's time in a catch-up. Hence the unsafe code
+//! here, which calls librdkafka as its header documents.
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::NonNull;
@@ -13,14 +13,14 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
 use super::decompression;
 use super::fetch_errors::code_of;
-use super::watch::Watch;
 use crate::domain::record::Header;
 use crate::domain::{Position, Record, Topic};
 use crate::source::Records;
 
-/// How many records are taken by one call.
+/// Maximum number of records that one call takes.
 const BATCH: usize = 512;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
@@ -28,14 +28,14 @@ type Callback = Box<dyn Fn() + Send + Sync>;
 pub struct Queue {
     raw: NonNull<rd::rd_kafka_queue_t>,
     batch: Vec<*mut rd::rd_kafka_message_t>,
-    // Called by librdkafka until the queue is dropped; boxed twice, for a thin pointer that stays where it is.
+    // librdkafka calls this until the queue is dropped. It is boxed twice, for a thin pointer to a fixed address.
     nonempty: Box<Callback>,
     // The queue is part of the consumer.
-    consumer: Arc<Client<Watch>>,
+    consumer: Arc<Client<ConsumerWatch>>,
 }
 
-/// What was in a queue.
-pub enum Taken {
+/// An item of a queue.
+pub enum QueueItem {
     Messages(Messages),
     /// The end of the partition, at this offset.
     End(i64),
@@ -43,10 +43,10 @@ pub enum Taken {
 }
 
 impl Queue {
-    /// Takes a partition's records out of the consumer's main queue, from now on. `nonempty` is called on librdkafka's
-    /// threads when the queue stops being empty. `None` where librdkafka does not know the partition.
+    /// Redirects a partition's records from the consumer's main queue to a queue of its own. librdkafka's threads
+    /// call `nonempty` when the queue becomes non-empty. `None` if librdkafka does not know the partition.
     pub fn split(
-        consumer: &Arc<Client<Watch>>,
+        consumer: &Arc<Client<ConsumerWatch>>,
         name: &str,
         partition: i32,
         nonempty: impl Fn() + Send + Sync + 'static,
@@ -60,15 +60,15 @@ impl Queue {
             let raw = rd::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition);
             let raw = NonNull::new(raw)?;
             rd::rd_kafka_queue_forward(raw.as_ptr(), std::ptr::null_mut());
-            rd::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(call), opaque.cast_mut().cast());
+            rd::rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(call_nonempty), opaque.cast_mut().cast());
             raw
         };
         Some(Queue { raw, batch: vec![std::ptr::null_mut(); BATCH], nonempty, consumer: consumer.clone() })
     }
 
-    /// Gives what is in the queue, at most a batch, without waiting. Gives how many those were, and how many bytes their
-    /// values have.
-    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(Taken)) -> (usize, usize) {
+    /// Passes at most one batch of the queue's items to `give`, without waiting. Returns their number, and the
+    /// size of their values in bytes.
+    pub fn take(&mut self, topic: Topic, mut give: impl FnMut(QueueItem)) -> (usize, usize) {
         // SAFETY: the queue is alive, and `batch` has room for as many pointers as are asked for.
         let taken = unsafe {
             rd::rd_kafka_consume_batch_queue(self.raw.as_ptr(), 0, self.batch.as_mut_ptr(), self.batch.len())
@@ -86,30 +86,31 @@ impl Queue {
                 }
                 Some((code, text)) => {
                     if !messages.held.is_empty() {
-                        give(Taken::Messages(std::mem::replace(&mut messages, none())));
+                        give(QueueItem::Messages(std::mem::replace(&mut messages, none())));
                     }
                     give(match code {
-                        RDKafkaErrorCode::PartitionEOF => Taken::End(message.offset()),
-                        code => Taken::Error(code, text),
+                        RDKafkaErrorCode::PartitionEOF => QueueItem::End(message.offset()),
+                        code => QueueItem::Error(code, text),
                     });
                 }
             }
         }
         if !messages.held.is_empty() {
-            give(Taken::Messages(messages));
+            give(QueueItem::Messages(messages));
         }
         (taken, bytes)
     }
 
-    /// Whether one call can have left something in the queue.
-    pub fn is_batch(taken: usize) -> bool {
+    /// Returns true if a call that took this number of items may have left some in the queue.
+    pub fn is_full_batch(taken: usize) -> bool {
         taken >= BATCH
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: the queue is alive until here. Without the callback first, librdkafka might call one that is gone.
+        // SAFETY: the queue is alive until here. The callback is removed first, because librdkafka might call it
+        // after it is gone.
         unsafe {
             rd::rd_kafka_queue_cb_event_enable(self.raw.as_ptr(), None, std::ptr::null_mut());
             rd::rd_kafka_queue_destroy(self.raw.as_ptr());
@@ -118,18 +119,18 @@ impl Drop for Queue {
     }
 }
 
-unsafe extern "C" fn call(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
+unsafe extern "C" fn call_nonempty(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the callback that `split` boxed, which lives as long as it may be called.
     let callback = unsafe { &*opaque.cast::<Callback>() };
     callback();
 }
 
-/// Messages of one partition, one after another.
+/// Consecutive messages of one partition.
 pub struct Messages {
     topic: Topic,
     held: Vec<Message>,
-    // They are gone before it is.
-    _consumer: Arc<Client<Watch>>,
+    // The messages are dropped before the consumer.
+    _consumer: Arc<Client<ConsumerWatch>>,
 }
 
 impl Records for Messages {
@@ -146,17 +147,17 @@ impl Records for Messages {
     }
 }
 
-/// One of librdkafka's messages, ours to destroy.
+/// One of librdkafka's messages, which is ours to destroy.
 struct Message(NonNull<rd::rd_kafka_message_t>);
 
 // SAFETY: librdkafka's messages may be read and destroyed on any thread, on one at a time, as the crate's own are.
 unsafe impl Send for Message {}
 
 impl Message {
-    /// Set where it is not a record but says why there is none.
+    /// Returns the error that the message stands for, or `None` if it is a record.
     fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // SAFETY: the message is alive until it is dropped. The code is read as a number, since a broker that is newer than
-        // librdkafka may have given one that its enum does not have.
+        // SAFETY: the message is alive until it is dropped. The code is read as a number, since a broker that is
+        // newer than librdkafka may have sent one that its enum lacks.
         let (number, payload, len) = unsafe {
             let message = self.0.as_ptr();
             ((&raw const (*message).err).cast::<i32>().read(), (*message).payload, (*message).len)
@@ -178,7 +179,7 @@ impl Message {
         unsafe { self.0.as_ref() }.len
     }
 
-    /// The position, where it says that the partition ends.
+    /// The offset of the record, or the position of the end of the partition.
     fn offset(&self) -> i64 {
         // SAFETY: the message is alive until it is dropped.
         unsafe { self.0.as_ref() }.offset
@@ -223,7 +224,7 @@ impl Message {
         }
     }
 
-    /// A part of the message; `None` where it is null, which is not the same as empty.
+    /// Returns a part of the message; `None` if it is null, which differs from empty.
     fn bytes(&self, begin: *const c_void, len: usize) -> Option<&[u8]> {
         // SAFETY: librdkafka gives the length with the pointer, and keeps the bytes as long as the message.
         (!begin.is_null()).then(|| unsafe { std::slice::from_raw_parts(begin.cast(), len) })

@@ -1,23 +1,23 @@
-//! When a client that hears nothing is replaced by a new one, and when a partition that stands still is assigned anew.
-//! librdkafka 2.12 can lose its connections and never try another (confluentinc/librdkafka#5301); a client made anew heals
-//! that, and whatever else is of its kind, since the offsets are ours. Pure: the clock is given.
+//! Decides when a silent client is replaced by a new one, and when a partition that stands still is assigned anew.
+//! librdkafka 2.12 can lose its connections and never try another (confluentinc/librdkafka#5301). A new client
+//! solves that and all failures of its kind, since the offsets are ours. Pure: the caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::Topic;
 
-/// How long a client may hear nothing, and a partition stand still.
+/// Time that a client may receive nothing, and that a partition may stand still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// How long an error of a partition's fetch stands before the partition is assigned anew, and again each time: well below the
-/// time after which its views count as stale, so that an error that has passed by then is never seen there.
+/// Age at which an error of a partition's fetch leads to a new assignment, and the interval of further ones. It is
+/// well below the age at which views count as stale, so that an error that has passed by then never shows there.
 pub const ERROR_PATIENCE: Duration = Duration::from_secs(10);
-/// How long new clients are waited for, at most, where they hear nothing either.
+/// Maximum pause between new clients while they receive nothing either.
 pub const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
-/// Who has not been looked after for this long has not been reading: nothing can be said of that time.
+/// Pause between two checks after which the client was not being read, so that its silence means nothing.
 const NOT_READING: Duration = Duration::from_secs(5);
 
-/// How long one client has heard nothing.
+/// The time for which one client has received nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
     since: Instant,
@@ -29,67 +29,67 @@ impl Silence {
         Silence { since: now, patience: PATIENCE }
     }
 
-    /// The cluster has answered it.
-    pub fn heard(&mut self, at: Instant) {
+    /// Notes that the cluster answered at the time `at`.
+    pub fn note_answer(&mut self, at: Instant) {
         if at > self.since {
             *self = Silence::new(at);
         }
     }
 
-    /// Whether a new client is due. Each that is replaced in vain doubles the time until the next, but not while another
-    /// client is answered (`others_hear`): then it is this client that is deaf.
+    /// Returns true if a new client is due. Each one that is replaced in vain doubles the time until the next,
+    /// unless the cluster answers another client (`others_hear`): then this client is the deaf one.
     pub fn is_too_long(&self, now: Instant, others_hear: bool) -> bool {
         let patience = if others_hear { PATIENCE } else { self.patience };
         now.saturating_duration_since(self.since) >= patience
     }
 
-    /// A new client has taken its place.
-    pub fn renewed(&mut self, now: Instant) {
+    /// Notes that a new client has taken this one's place.
+    pub fn note_renewal(&mut self, now: Instant) {
         *self = Silence { since: now, patience: (self.patience * 2).min(LONGEST_PATIENCE) };
     }
 
-    /// Nothing can be said of the time before.
-    fn begin_anew(&mut self, now: Instant) {
+    /// Restarts the measurement, because the time before means nothing.
+    fn restart(&mut self, now: Instant) {
         self.since = self.since.max(now);
     }
 }
 
-/// One partition as it is seen from outside.
+/// The progress of one partition as the watchdog sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight {
+pub struct PartitionProgress {
     pub topic: Topic,
     pub partition: i32,
-    /// How far it has come: the next offset to be given, or that librdkafka will fetch where that is beyond it.
+    /// The next offset to deliver, or the next one that librdkafka will fetch if that is greater.
     pub position: i64,
-    /// Whether records of it are there to be taken.
+    /// True if the queue may hold records of the partition.
     pub has_records: bool,
-    /// The partition's end, by the cluster's own word.
+    /// The partition's end in the cluster's last answer.
     pub end: Option<i64>,
-    /// Whether an error stands.
+    /// True if an error of the partition's fetch stands.
     pub has_error: bool,
 }
 
-/// What heals.
+/// The action that the watchdog asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub enum WatchdogAction {
     Nothing,
-    /// These partitions are assigned anew, where they stand.
+    /// Assign these partitions anew at their positions.
     Reassign(Vec<(Topic, i32)>),
-    /// A new client takes the place of the one that reads; why.
+    /// Replace the reading client by a new one, for this reason.
     Renew(String),
 }
 
-/// Looks after the client that reads, about once a second.
+/// Watches the reading client. It is called about once a second.
 pub struct Watchdog {
     silence: Silence,
-    last_look: Instant,
-    still: BTreeMap<(Topic, i32), Still>,
-    /// When a client was last replaced because a partition stood still, and how long it is waited until the next time.
+    last_check: Instant,
+    standstills: BTreeMap<(Topic, i32), Standstill>,
+    /// The time of the last replacement for a partition that stood still, and the wait until the next one.
     renewed_for_partition: Option<(Instant, Duration)>,
 }
 
-/// A partition that does not move.
-struct Still {
+/// A partition whose position does not change.
+struct Standstill {
     position: i64,
     since: Instant,
     reassigned: u32,
@@ -99,50 +99,58 @@ impl Watchdog {
     pub fn new(now: Instant) -> Watchdog {
         Watchdog {
             silence: Silence::new(now),
-            last_look: now,
-            still: BTreeMap::new(),
+            last_check: now,
+            standstills: BTreeMap::new(),
             renewed_for_partition: None,
         }
     }
 
-    /// What is to be done now. `heard` is when a broker last answered the client that reads, `others_hear` whether the cluster
-    /// answers another client.
-    pub fn look(&mut self, now: Instant, heard: Option<Instant>, others_hear: bool, seen: &[Sight]) -> Cure {
-        let was_reading = now.saturating_duration_since(self.last_look) < NOT_READING;
-        self.last_look = now;
+    /// Returns the action that is due. `heard` is the time of the last answer to the reading client. `others_hear`
+    /// is true if the cluster answers another client.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        heard: Option<Instant>,
+        others_hear: bool,
+        seen: &[PartitionProgress],
+    ) -> WatchdogAction {
+        let was_reading = now.saturating_duration_since(self.last_check) < NOT_READING;
+        self.last_check = now;
         if let Some(heard) = heard {
-            self.silence.heard(heard);
+            self.silence.note_answer(heard);
         }
-        // Who is assigned nothing asks nobody anything.
+        // A client without assigned partitions sends no requests.
         if !was_reading || seen.is_empty() {
-            self.silence.begin_anew(now);
-            self.still.clear();
-            return Cure::Nothing;
+            self.silence.restart(now);
+            self.standstills.clear();
+            return WatchdogAction::Nothing;
         }
         if self.silence.is_too_long(now, others_hear) {
             let silent = now.saturating_duration_since(self.silence.since).as_secs();
-            self.silence.renewed(now);
-            self.still.clear();
-            let others = if others_hear { ", though they answer others" } else { "" };
-            return Cure::Renew(format!("no broker has answered the client that reads for {silent} s{others}"));
+            self.silence.note_renewal(now);
+            self.standstills.clear();
+            let others = if others_hear { ", although brokers answer another client" } else { "" };
+            return WatchdogAction::Renew(format!(
+                "no broker has answered the reading client for {silent} s{others}"
+            ));
         }
-        self.look_at_partitions(now, seen)
+        self.check_partitions(now, seen)
     }
 
-    fn look_at_partitions(&mut self, now: Instant, seen: &[Sight]) -> Cure {
-        self.still.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
+    fn check_partitions(&mut self, now: Instant, seen: &[PartitionProgress]) -> WatchdogAction {
+        self.standstills.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
         let mut reassign = Vec::new();
         let mut renew = None;
         for sight in seen {
             let key = (sight.topic, sight.partition);
-            let begin = Still { position: sight.position, since: now, reassigned: 0 };
-            let still = self.still.entry(key).or_insert(begin);
+            let begin = Standstill { position: sight.position, since: now, reassigned: 0 };
+            let still = self.standstills.entry(key).or_insert(begin);
             let has_more = sight.end.is_some_and(|end| end > sight.position);
             if still.position != sight.position || sight.has_records || !(has_more || sight.has_error) {
-                *still = Still { position: sight.position, since: now, reassigned: 0 };
+                *still = Standstill { position: sight.position, since: now, reassigned: 0 };
                 continue;
             }
-            // Where assigning it anew has not helped, something else may be slow: it is given more time each time.
+            // If a new assignment has not helped, something else may be slow. Each further one waits longer.
             let patience = match sight.has_error {
                 true => ERROR_PATIENCE,
                 false => (PATIENCE * 2u32.pow(still.reassigned.min(4))).min(LONGEST_PATIENCE),
@@ -159,17 +167,17 @@ impl Watchdog {
         }
         match renew {
             Some((sight, time)) if self.may_renew_for_partition(now) => {
-                self.still.clear();
-                let Sight { topic, partition, position, end, .. } = *sight;
+                self.standstills.clear();
+                let PartitionProgress { topic, partition, position, end, .. } = *sight;
                 let end = end.unwrap_or(position);
-                Cure::Renew(format!(
-                    "{topic}/{partition} has records from {position} to {end}, and none of them has come for {} s, though \
-                     it was assigned anew",
+                WatchdogAction::Renew(format!(
+                    "{topic}/{partition} has records from {position} to {end}, and none of them has arrived for {} s, \
+                     although the partition was assigned anew",
                     time.as_secs()
                 ))
             }
-            _ if reassign.is_empty() => Cure::Nothing,
-            _ => Cure::Reassign(reassign),
+            _ if reassign.is_empty() => WatchdogAction::Nothing,
+            _ => WatchdogAction::Reassign(reassign),
         }
     }
 
@@ -190,27 +198,27 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn sight(position: i64, end: i64) -> Sight {
+    fn sight(position: i64, end: i64) -> PartitionProgress {
         let end = Some(end);
-        Sight { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
+        PartitionProgress { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
     }
 
-    /// Looks once a second, for so many of them; gives what was to be done, with the second.
+    /// Checks once a second for a number of seconds. Returns the actions with their seconds.
     fn looked(
         watchdog: &mut Watchdog,
         from: Instant,
         seconds: std::ops::Range<u32>,
-        see: impl Fn(Instant) -> (Option<Instant>, bool, Sight),
-    ) -> Vec<(u32, Cure)> {
+        see: impl Fn(Instant) -> (Option<Instant>, bool, PartitionProgress),
+    ) -> Vec<(u32, WatchdogAction)> {
         let look = |second: u32| {
             let now = from + SECOND * second;
             let (heard, others_hear, sight) = see(now);
-            (second, watchdog.look(now, heard, others_hear, &[sight]))
+            (second, watchdog.check(now, heard, others_hear, &[sight]))
         };
-        seconds.map(look).filter(|(_, cure)| *cure != Cure::Nothing).collect()
+        seconds.map(look).filter(|(_, cure)| *cure != WatchdogAction::Nothing).collect()
     }
 
-    fn seconds(cures: &[(u32, Cure)]) -> Vec<u32> {
+    fn seconds(cures: &[(u32, WatchdogAction)]) -> Vec<u32> {
         cures.iter().map(|(second, _)| *second).collect()
     }
 
@@ -220,7 +228,10 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..200, |_| (None, true, sight(5, 5)));
         assert_eq!(seconds(&cures), [30, 60, 90, 120, 150, 180]);
-        assert!(matches!(&cures[0].1, Cure::Renew(why) if why.contains("answer others")), "{cures:?}");
+        assert!(
+            matches!(&cures[0].1, WatchdogAction::Renew(why) if why.contains("answer another client")),
+            "{cures:?}"
+        );
     }
 
     #[test]
@@ -229,7 +240,7 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..1400, |_| (None, false, sight(5, 5)));
         assert_eq!(seconds(&cures), [30, 90, 210, 450, 750, 1050, 1350]);
-        // One answer, and all begins anew.
+        // One answer restarts the whole schedule.
         let heard = begin + SECOND * 1400;
         let cures = looked(&mut watchdog, begin, 1400..1440, |_| (Some(heard), false, sight(5, 5)));
         assert_eq!(seconds(&cures), [1430]);
@@ -249,9 +260,9 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..100, |now| (Some(now), true, sight(5, 9)));
         assert_eq!(seconds(&cures), [30, 90], "{cures:?}");
-        assert_eq!(cures[0].1, Cure::Reassign(vec![(Topic::Jobs, 0)]));
+        assert_eq!(cures[0].1, WatchdogAction::Reassign(vec![(Topic::Jobs, 0)]));
         assert!(
-            matches!(&cures[1].1, Cure::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
+            matches!(&cures[1].1, WatchdogAction::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
             "{cures:?}"
         );
     }
@@ -260,10 +271,10 @@ mod tests {
     fn an_error_that_stands_is_tried_again_though_the_partition_has_nothing_more() {
         let begin = Instant::now();
         let mut watchdog = Watchdog::new(begin);
-        let see = |now| (Some(now), true, Sight { has_error: true, ..sight(5, 5) });
+        let see = |now| (Some(now), true, PartitionProgress { has_error: true, ..sight(5, 5) });
         let cures = looked(&mut watchdog, begin, 0..45, see);
         assert_eq!(seconds(&cures), [10, 20, 30, 40]);
-        assert!(cures.iter().all(|(_, cure)| matches!(cure, Cure::Reassign(_))), "{cures:?}");
+        assert!(cures.iter().all(|(_, cure)| matches!(cure, WatchdogAction::Reassign(_))), "{cures:?}");
     }
 
     #[test]
@@ -275,7 +286,7 @@ mod tests {
             (Some(now), true, sight(position, 1000))
         };
         assert_eq!(looked(&mut watchdog, begin, 0..500, moves), []);
-        let waits = |now| (Some(now), true, Sight { has_records: true, ..sight(99, 1000) });
+        let waits = |now| (Some(now), true, PartitionProgress { has_records: true, ..sight(99, 1000) });
         assert_eq!(looked(&mut watchdog, begin, 500..1000, waits), []);
     }
 
@@ -287,9 +298,9 @@ mod tests {
         for _ in 0..20 {
             for _ in 0..20 {
                 now += SECOND;
-                assert_eq!(watchdog.look(now, None, true, &[sight(5, 9)]), Cure::Nothing);
+                assert_eq!(watchdog.check(now, None, true, &[sight(5, 9)]), WatchdogAction::Nothing);
             }
-            // It held, or rested.
+            // The reader paused in between.
             now += 10 * SECOND;
         }
     }

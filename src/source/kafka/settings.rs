@@ -1,4 +1,4 @@
-//! How to reach a cluster, and librdkafka's settings: which of them users may give.
+//! The settings of the connection to a cluster, and the rules for librdkafka's settings that users may give.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,18 +8,18 @@ use rdkafka::ClientConfig;
 use super::build_parts;
 use crate::source::TopicNames;
 
-/// Which cluster, which topics, and any other librdkafka setting (TLS, SASL, ...), as pairs.
+/// The cluster, the topics, and any other librdkafka settings (TLS, SASL, ...) as pairs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
-    /// `host:port,host:port`
+    /// The bootstrap servers, as `host:port,host:port`.
     pub brokers: String,
     pub topics: TopicNames,
-    /// Each one passed [`check_property`].
+    /// Further settings, each of which passed [`check_property`].
     pub properties: Vec<(String, String)>,
 }
 
 impl KafkaSettings {
-    /// What every client starts from. A client's own settings go on top, and win.
+    /// Returns the settings common to all clients. A client's own settings are set later and win.
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (key, value) in &self.properties {
@@ -30,7 +30,7 @@ impl KafkaSettings {
     }
 }
 
-/// Shows no property's value: any may be a secret, and this ends in logs.
+/// Shows the properties without their values: any may be a secret, and the text ends in logs.
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let properties: Vec<&str> = self.properties.iter().map(|(key, _)| key.as_str()).collect();
@@ -42,25 +42,22 @@ impl fmt::Debug for KafkaSettings {
     }
 }
 
-/// Settings that are not the user's to choose, with what they would break.
+/// The settings that users may not choose, each with the reason or the option to use instead.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["bootstrap.servers", "metadata.broker.list"], "use --brokers"),
     (&["group.id"], "use --group-id"),
     (
         &["enable.auto.commit", "auto.commit.enable", "auto.commit.interval.ms"],
-        "optview tells the group's offsets itself, and only those that its store has on disk",
+        "optview commits the group's offsets itself, and only those that its store has on disk",
     ),
     (
         &["enable.auto.offset.store", "offset.store.method", "offset.store.path", "offset.store.sync.interval.ms"],
         "the checkpoint lies beside the views, so that the two cannot disagree",
     ),
-    (
-        &["auto.offset.reset"],
-        "history that is gone must be seen and said, not skipped or read anew without a word",
-    ),
+    (&["auto.offset.reset"], "missing history must be reported, and not silently skipped or read again"),
     (&["isolation.level"], "events of a transaction that was aborted never happened"),
     (&["enable.partition.eof"], "it is how optview knows that it has caught up"),
-    (&["check.crcs"], "a damaged batch must be seen, or its events are lost without a word"),
+    (&["check.crcs"], "a damaged batch must be detected, or its events are silently lost"),
     (&["allow.auto.create.topics"], "a mistyped topic must be an error, not a new and empty topic"),
     (&["topic.blacklist"], "the three topics are needed, and no other is read"),
     (
@@ -79,13 +76,13 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (&["transactional.id"], "optview writes in no transaction"),
     (&["delivery.report.only.error"], "`load` counts what was delivered"),
-    (&["enabled_events", "log.queue"], "it is how optview hears what librdkafka has to say"),
-    (&["statistics.interval.ms"], "it is how optview notices that its connections have gone deaf"),
+    (&["enabled_events", "log.queue"], "optview needs them to receive the reports of librdkafka"),
+    (&["statistics.interval.ms"], "optview needs them to notice that its connections have gone deaf"),
     (&["test.mock.num.brokers"], "it puts an empty cluster in the place of yours"),
 ];
 
-/// Whether users may give this setting, and librdkafka takes it. An error continues the sentence "KEY ..."; it does
-/// not repeat the value, which may be a secret.
+/// Checks that users may give this setting, and that librdkafka accepts it. An error continues the sentence "KEY
+/// ..."; it does not repeat the value, which may be a secret.
 pub fn check_property(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() {
         return Err("is no name; give KEY=VALUE".to_owned());
@@ -106,7 +103,8 @@ pub fn check_property(key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// Whether settings that are right one by one go together. An error is a whole sentence, and repeats no secret.
+/// Checks that settings that are valid one by one fit together. An error is a whole sentence and repeats no
+/// secret.
 pub fn check_together(properties: &BTreeMap<String, String>) -> Result<(), String> {
     build_parts::contradiction(|key| properties.get(key).map(String::as_str)).map_or(Ok(()), Err)
 }
@@ -119,7 +117,8 @@ mod tests {
     fn every_refused_setting_is_one_that_librdkafka_has() {
         let defaults = ClientConfig::new().create_native_config().unwrap();
         let known = |key: &str| {
-            // A setting of topics cannot be read back from a client's settings; setting it tells as well.
+            // A setting of topics cannot be read back from a client's settings, but setting it shows that it
+            // exists.
             let taken = |value: &str| ClientConfig::new().set(key, value).create_native_config().is_ok();
             defaults.get(key).is_ok() || ["1", "earliest"].into_iter().any(taken)
         };

@@ -1,5 +1,5 @@
-//! How long the three topics keep their records, as the cluster says. Views are built from the whole history, so settings
-//! that remove any of it are worth a warning. Only asks: it alters nothing.
+//! The settings of the three topics that decide for how long records are kept. Views are built from the whole
+//! history, so that settings that remove any of it deserve a warning. This module only asks; it alters nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaSettings;
-use super::reasons::Reasons;
+use super::error_context::ErrorContext;
 use crate::domain::Topic;
 
-/// How long the cluster may take to answer.
+/// Time limit of the cluster's answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Settings of a topic that keeps all of its records, whatever the cluster's defaults are.
+/// The settings of a topic that keeps all of its records, whatever the cluster's defaults are.
 pub const KEEP_ALL: &[(&str, &str)] =
     &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 
@@ -30,14 +30,14 @@ pub enum SettingsError {
 /// The settings of one topic that remove records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// `delete`, `compact`, or both, as the cluster writes it.
+    /// The policy as the cluster writes it: `delete`, `compact`, or both.
     pub cleanup_policy: String,
     pub compacts: bool,
-    /// Whether records are removed as they grow old, or too many.
+    /// True if records are removed for their age or for the size of the partition.
     deletes: bool,
-    /// -1: for ever.
+    /// Maximum age of a record in milliseconds; -1 for no limit.
     pub retention_millis: i64,
-    /// The bytes that each partition keeps at most; -1: no limit.
+    /// Maximum size of each partition in bytes; -1 for no limit.
     pub retention_bytes: i64,
 }
 
@@ -53,31 +53,29 @@ impl TopicSettings {
         }
     }
 
-    /// `None` where the cluster did not show them.
+    /// Returns the settings of one topic, or `None` if the cluster did not show them.
     fn of(resource: &ConfigResource) -> Option<TopicSettings> {
         let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
         let number = |name: &str| text(name)?.parse().ok();
         Some(TopicSettings::new(text("cleanup.policy")?, number("retention.ms")?, number("retention.bytes")?))
     }
 
-    /// The age in milliseconds at which records are removed, where they are because of their age.
+    /// The age in milliseconds at which records are removed; `None` if age removes none.
     pub fn removes_by_age(&self) -> Option<i64> {
         (self.deletes && self.retention_millis >= 0).then_some(self.retention_millis)
     }
 
-    /// Whether the oldest records of a partition are removed as it grows.
+    /// Returns true if the oldest records of a partition are removed as it grows.
     pub fn removes_by_size(&self) -> bool {
         self.deletes && self.retention_bytes >= 0
     }
 
-    /// What these settings mean for views that are to be built from the topic, and what to do; `None` where all is kept.
+    /// Describes the effect of these settings on views that are built from the topic, and what to do; `None` if
+    /// they keep all records.
     pub fn warning(&self, topic: &str) -> Option<String> {
         let mut found = Vec::new();
         if self.compacts {
-            found.push(format!(
-                "cleanup.policy={}: of the events of one key, the last alone is kept",
-                self.cleanup_policy
-            ));
+            found.push(format!("cleanup.policy={}: only the last event of each key is kept", self.cleanup_policy));
         }
         if let Some(millis) = self.removes_by_age() {
             let age = humantime::format_duration(Duration::from_millis(millis.unsigned_abs()));
@@ -91,18 +89,18 @@ impl TopicSettings {
         }
         (!found.is_empty()).then(|| {
             format!(
-                "the topic `{topic}` will lose history ({}): what is gone is missing from a rebuild, and from an instance \
-                 that was away for too long. Set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on it; or keep \
-                 an archive (`optview archive export --follow`), which `optview rebuild --from-archive` reads, and take this as \
-                 it is",
+                "the topic `{topic}` will lose history ({}): removed records are missing from a rebuild, and \
+                 from an instance that was down for too long. Set cleanup.policy=delete, retention.ms=-1 and \
+                 retention.bytes=-1 on it; or keep an archive (`optview archive export --follow`), which \
+                 `optview rebuild --from-archive` reads, and accept this warning",
                 found.join("; ")
             )
         })
     }
 }
 
-/// The settings of each of the three topics. Those that are not there, and those whose settings this client may not see, are
-/// missing: the cluster's answer does not tell the two apart.
+/// Returns the settings of each of the three topics. A topic that does not exist, or whose settings this client
+/// may not see, is missing: the cluster's answer does not distinguish the two.
 pub fn topic_settings(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
     topic_settings_within(settings, DEADLINE)
 }
@@ -112,10 +110,11 @@ fn topic_settings_within(
     deadline: Duration,
 ) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
     let brokers = || settings.brokers.clone();
-    let admin: AdminClient<Reasons> = settings
-        .client_config()
-        .create_with_context(Reasons::default())
-        .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
+    let admin: AdminClient<ErrorContext> =
+        settings
+            .client_config()
+            .create_with_context(ErrorContext::default())
+            .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let wanted = Topic::ALL.map(|topic| ResourceSpecifier::Topic(settings.topics.get(topic)));
     let options = AdminOptions::new().request_timeout(Some(deadline));
     let failed = |error: &KafkaError| match error.rdkafka_error_code() {
@@ -124,19 +123,21 @@ fn topic_settings_within(
         }
         _ => SettingsError::Unreachable { brokers: brokers(), why: admin.inner().context().explain(error) },
     };
-    // The answer comes on a thread of rdkafka's own, so a bare runtime is all that waiting for it takes.
+    // A thread of rdkafka's own receives the answer, so that a bare runtime is enough to wait for it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let answers = runtime.block_on(admin.describe_configs(&wanted, &options)).map_err(|error| failed(&error))?;
     let of_topic = |resource: &ConfigResource| match &resource.specifier {
-        OwnedResourceSpecifier::Topic(name) => Some((settings.topics.called(name)?, TopicSettings::of(resource)?)),
+        OwnedResourceSpecifier::Topic(name) => {
+            Some((settings.topics.topic_of(name)?, TopicSettings::of(resource)?))
+        }
         _ => None,
     };
     Ok(answers.iter().flatten().filter_map(of_topic).collect())
 }
 
-/// Warns of topics that are there and will lose history. For who has just put records onto them; alters nothing.
+/// Logs a warning for each existing topic that will lose history, for a command that has just put records there.
 pub fn warn_of_losses(settings: &KafkaSettings) {
     match topic_settings(settings) {
         Ok(held) => {

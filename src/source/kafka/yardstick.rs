@@ -1,5 +1,5 @@
-//! What there is to compare with: bare librdkafka, with the projector's settings, reading and throwing away. For
-//! benchmarks only.
+//! The yardstick for benchmarks: bare librdkafka with the projector's settings, which reads records and drops
+//! them.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::domain::Topic;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many records the topics hold; `None` where they are not there, or empty.
+/// Number of records in the topics; `None` if the topics are missing or empty.
 pub fn records(settings: &KafkaSettings) -> Option<u64> {
     let consumer: BaseConsumer = consumer_config(settings, "optview-yardstick").create().ok()?;
     let records: i64 = partitions(&consumer, settings)?.iter().map(|(_, _, low, high)| high - low).sum();
     u64::try_from(records).ok().filter(|records| *records > 0)
 }
 
-/// Reads all that the topics hold. Gives how many records those were.
+/// Reads all records of the topics. Returns their number.
 ///
 /// # Panics
-/// Where the topics cannot be read: there is nothing to compare with then.
+/// Panics if the topics cannot be read, because there is nothing to compare with then.
 pub fn drain(settings: &KafkaSettings) -> u64 {
     let consumer: BaseConsumer =
         consumer_config(settings, "optview-yardstick").create().expect("librdkafka takes the settings");
@@ -47,7 +47,7 @@ pub fn drain(settings: &KafkaSettings) -> u64 {
     records
 }
 
-/// (topic, partition, low, high) of each.
+/// Returns (topic, partition, low, high) of each partition.
 fn partitions(consumer: &BaseConsumer, settings: &KafkaSettings) -> Option<Vec<(String, i32, i64, i64)>> {
     let mut partitions = Vec::new();
     for topic in Topic::ALL {

@@ -1,10 +1,10 @@
-//! What lists filter by: the status and the kind of an optimization, as one number, and how many there are of each.
+//! Facets: the status and the kind of an optimization as one number, by which lists filter, and counts of optimizations by facet.
 
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Map, index};
+use super::maps::{Map, index};
 use crate::domain::Status;
 
 /// The bits of a facet that hold the status.
@@ -45,7 +45,7 @@ fn first_of_kind(kind: Option<u32>) -> Facet {
     Facet(kind.map_or(0, |kind| kind + 1) << STATUS_BITS)
 }
 
-/// Which facets a list lets through. `None` filters nothing.
+/// A filter of a list by facets. `None` filters nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FacetFilter {
     pub status: Option<Status>,
@@ -60,11 +60,11 @@ impl FacetFilter {
     }
 }
 
-/// How many optimizations there are of each facet. No filter has to add up more than a few of the numbers.
+/// Numbers of optimizations by facet. No filter has to add up more than a few of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FacetCounts {
     by_status: [u32; STATUSES],
-    /// In the order of the facets, and none of them with 0.
+    /// Sorted by facet. No count is 0.
     by_facet: Vec<(Facet, u32)>,
 }
 
@@ -111,7 +111,7 @@ impl FacetCounts {
         self.by_status.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// How many of them a filter lets through.
+    /// Returns the number of optimizations that pass a filter.
     pub fn passing(&self, filter: FacetFilter) -> u64 {
         let Some(kind) = filter.kind else {
             return match filter.status {
@@ -125,7 +125,7 @@ impl FacetCounts {
     }
 }
 
-/// The kinds that optimizations have, by numbers.
+/// The kinds of the optimizations, each with a number.
 #[derive(Default)]
 pub struct Kinds {
     texts: Slab<Arc<str>>,

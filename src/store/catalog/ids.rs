@@ -1,8 +1,8 @@
-//! The number of each id, which every read by id looks up. It is no part of what the catalog's lock guards: no read by id waits
-//! for a list, or for a change of the lists.
+//! The numbers of the optimizations by their ids, which every read by id looks up. The catalog's lock does not guard them: no
+//! read by id waits for a list, or for a change of the lists.
 //!
-//! It is many maps instead of one, so that none takes long to grow. None is locked for longer than one look-up, one insertion
-//! or the growth of one map takes.
+//! There are many maps instead of one, so that none takes long to grow. None is locked for longer than one look-up, one
+//! insertion or the growth of one map takes.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
-use super::Map;
+use super::maps::Map;
 
-/// How many maps there are. With a million ids, one that grows moves a thousand.
+/// Number of maps. With a million ids, a map that grows moves a thousand.
 const MAPS: usize = 1024;
 
 pub struct Ids {
@@ -41,9 +41,9 @@ impl Ids {
         }
     }
 
-    /// Makes room for so many more.
+    /// Makes room for `more` ids.
     pub fn reserve(&self, more: usize) {
-        // They are spread by chance, so that some maps get a little more than their share.
+        // Hashes spread ids by chance, so that some maps get a little more than their share.
         let share = more / MAPS;
         self.maps.iter().for_each(|map| map.write().reserve(share + share / 8));
     }

@@ -1,4 +1,4 @@
-//! One list, as it is asked for and as it was when it was asked for.
+//! A list as a query selects it: a snapshot of its order, and a filter.
 
 use super::Catalog;
 use super::facets::FacetFilter;
@@ -13,11 +13,11 @@ pub struct List {
 }
 
 impl Catalog {
-    /// The list that a query asks for, its page aside.
+    /// Returns the list that a query selects. The page of the query is ignored.
     pub fn list(&self, query: &ListQuery<'_>) -> List {
         let Some(order) = self.order_of(query.organization_id, query.project_id) else { return List::default() };
         let kind = match query.kind.map(|kind| self.kinds.find(kind)) {
-            // No optimization has it.
+            // No optimization has this kind.
             Some(None) => return List::default(),
             kind => kind.flatten(),
         };
@@ -31,12 +31,12 @@ impl Catalog {
 }
 
 impl List {
-    /// How many the filters let through.
+    /// Returns the number of optimizations that pass the filters.
     pub fn total(&self) -> u64 {
         self.order.counts().passing(self.filter)
     }
 
-    /// The numbers of at most `most` optimizations, from the one at `offset` on.
+    /// Returns the numbers of at most `most` optimizations, from the one at `offset` on.
     pub fn page(&self, offset: usize, most: usize) -> Vec<u32> {
         self.order.page(self.filter, offset, most)
     }

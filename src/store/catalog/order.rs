@@ -1,9 +1,9 @@
-//! The order of one list: a B+ tree that knows of each part how many it holds of each facet, so that an offset is found in
-//! logarithmic time under any filter.
+//! The order of one list: a B+ tree whose nodes count their places by facet, so that an offset is found in logarithmic time
+//! under any filter.
 //!
-//! A clone is a snapshot and costs nothing: parts are shared until one of the two changes them, and then only the path to the
-//! change is copied. So a list is walked without a lock. The newest come first; of what was created in one millisecond, whoever
-//! changes a list says how it compares.
+//! A clone is a snapshot and costs nothing: nodes are shared until one of the two orders changes them, and then only the path to
+//! the change is copied. So a list is walked without a lock. The newest places come first. A caller that changes an order passes
+//! the comparison of places that were created in the same millisecond.
 
 use std::cmp::Ordering;
 use std::mem;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use super::facets::{Facet, FacetCounts, FacetFilter};
 
-/// The most places in a leaf, and the most children of any other node. Tests have small ones, so that few places make a deep tree.
+/// The most places in a leaf, and the most children of any other node. They are small in tests, so that few places make a deep tree.
 const LEAF_MAX: usize = if cfg!(test) { 8 } else { 256 };
 const CHILDREN_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
-/// An optimization in a list. It holds what filters look at, so that a walk reads nothing else, and when it was created, so that
-/// most places are compared without a look elsewhere.
+/// The place of an optimization in a list. It holds the facet, so that a walk reads nothing else, and the time of creation, so
+/// that most places are compared without a look elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub created_millis: i64,
@@ -25,7 +25,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The newest come first. `compare` compares two numbers that were created in the same millisecond.
+    /// Compares two places: the newer one is less. `compare` compares two numbers that were created in the same millisecond.
     fn compare(&self, other: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> Ordering {
         other.created_millis.cmp(&self.created_millis).then_with(|| compare(self.number, other.number))
     }
@@ -43,7 +43,7 @@ struct Node {
 #[derive(Clone)]
 enum Body {
     Leaf(Vec<Place>),
-    /// None of them is empty.
+    /// Children, none of which is empty.
     Inner(Vec<Child>),
 }
 
@@ -61,7 +61,7 @@ struct Child {
 }
 
 impl Order {
-    /// Places that are in order already.
+    /// Builds an order from places that are sorted already.
     pub fn from_sorted(places: &[Place]) -> Order {
         let share = |max: usize| max - max / 4;
         let mut nodes: Vec<Node> =
@@ -80,12 +80,12 @@ impl Order {
         self.0.is_empty()
     }
 
-    /// How many places there are of each facet.
+    /// Returns the numbers of places by facet.
     pub fn counts(&self) -> &FacetCounts {
         &self.0.counts
     }
 
-    /// Puts in a place. `compare` is for two numbers that were created in the same millisecond, and knows that of the place.
+    /// Inserts a place. `compare` compares two numbers that were created in the same millisecond, the inserted one included.
     pub fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
         if let Some(right) = Arc::make_mut(&mut self.0).insert(place, compare) {
             let left = Child { first: self.0.first(), node: mem::take(&mut self.0) };
@@ -93,7 +93,7 @@ impl Order {
         }
     }
 
-    /// Takes out a place. `compare` must still know its number as it did when it was put in.
+    /// Removes a place. `compare` must still compare its number as it did at the insertion.
     pub fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
         Arc::make_mut(&mut self.0).remove(place, compare);
         while let Body::Inner(children) = &self.0.body
@@ -103,12 +103,12 @@ impl Order {
         }
     }
 
-    /// Changes the facet of a place, which stays where it is.
+    /// Changes the facet of a place, which keeps its position.
     pub fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) {
         Arc::make_mut(&mut self.0).set_facet(place, facet, compare);
     }
 
-    /// Whether it has exactly this place.
+    /// Returns true if the order has exactly this place.
     pub fn contains(&self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let mut node = &self.0;
         loop {
@@ -119,7 +119,7 @@ impl Order {
         }
     }
 
-    /// The numbers of at most `most` optimizations that pass, from the one at `offset` among those that pass.
+    /// Returns the numbers of at most `most` optimizations that pass the filter, from the one at `offset` among these.
     pub fn page(&self, filter: FacetFilter, offset: usize, most: usize) -> Vec<u32> {
         self.walk(filter, offset, most).numbers
     }
@@ -132,12 +132,12 @@ impl Order {
         walk
     }
 
-    /// Some of the places that come after a point in the order, in order. Empty at the end.
+    /// Returns some of the places that follow a point in the order, sorted. The slice is empty at the end.
     pub fn some_after(&self, is_after: &impl Fn(u32) -> bool) -> &[Place] {
         self.0.some_after(is_after).unwrap_or_default()
     }
 
-    /// Whether the counts of every part are those of its places.
+    /// Returns true if the counts of every node are those of its places.
     pub fn is_counted_right(&self) -> bool {
         self.0.is_counted_right()
     }
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// Its first place. It has one.
+    /// Returns the first place of a node that is not empty.
     fn first(&self) -> Place {
         match &self.body {
             Body::Leaf(places) => places[0],
@@ -167,7 +167,7 @@ impl Node {
         }
     }
 
-    /// How full it is, in sixteenths.
+    /// Returns the fill of the node in sixteenths.
     fn fill(&self) -> usize {
         match &self.body {
             Body::Leaf(places) => 16 * places.len() / LEAF_MAX,
@@ -175,7 +175,7 @@ impl Node {
         }
     }
 
-    /// Gives what is to stand right of it, where it became too large.
+    /// Inserts a place below the node. Returns the node that is to stand right of it if it had to be split.
     fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> Option<Node> {
         self.counts.add(place.facet, 1);
         let right = match &mut self.body {
@@ -198,7 +198,7 @@ impl Node {
         Some(right)
     }
 
-    /// False where it does not have the place.
+    /// Removes a place below the node. Returns false if there is no such place.
     fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let is_removed = match &mut self.body {
             Body::Leaf(places) => {
@@ -219,7 +219,7 @@ impl Node {
         is_removed
     }
 
-    /// False where it does not have the place.
+    /// Sets the facet of a place below the node. Returns false if there is no such place.
     fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
         let is_set = match &mut self.body {
             Body::Leaf(places) => {
@@ -242,7 +242,7 @@ impl Node {
         is_set
     }
 
-    /// Puts what stands right of it into it.
+    /// Appends the content of the node right of it.
     fn append(&mut self, right: Node) {
         self.counts.add_all(&right.counts);
         match (&mut self.body, right.body) {
@@ -280,18 +280,18 @@ impl Child {
     }
 }
 
-/// The child below which a place stands, or belongs.
+/// Returns the index of the child below which a place stands, or belongs.
 fn child_for(children: &[Child], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
     leading(children, |child| child.first.compare(place, compare).is_le()).saturating_sub(1)
 }
 
-/// Where a place stands in a leaf, or belongs.
+/// Returns the index at which a place stands in a leaf, or belongs.
 fn position(places: &[Place], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
     leading(places, |held| held.compare(place, compare).is_lt())
 }
 
-/// How many items at the beginning are so; none that follows is. What changes is mostly new and stands in front, so it is looked
-/// for there first.
+/// Returns the number of items at the beginning for which `is_so` holds; it holds for no later one. The search begins in front,
+/// because most changes are of new places, which stand there.
 fn leading<T>(items: &[T], is_so: impl Fn(&T) -> bool) -> usize {
     let mut end = 1;
     while end <= items.len() && is_so(&items[end - 1]) {
@@ -301,7 +301,7 @@ fn leading<T>(items: &[T], is_so: impl Fn(&T) -> bool) -> usize {
     begin + items[begin..items.len().min(end)].partition_point(is_so)
 }
 
-/// The right part of what became larger than `max`. What always grows at one end leaves full parts behind it.
+/// Splits items that became more than `max`, and returns the right part. Items that always grow at one end leave full nodes behind.
 fn split_off<T>(items: &mut Vec<T>, max: usize, grown_at: usize) -> Option<Vec<T>> {
     let len = items.len();
     if len <= max {
@@ -318,7 +318,7 @@ fn split_off<T>(items: &mut Vec<T>, max: usize, grown_at: usize) -> Option<Vec<T
     Some(right)
 }
 
-/// Sets right what removing a place from a child made wrong. One that is nearly empty is put together with a neighbour.
+/// Repairs the list of children after a place was removed below child `at`. A child that is nearly empty is merged with a neighbour.
 fn tidy(children: &mut Vec<Child>, at: usize) {
     if children[at].node.is_empty() {
         children.remove(at);
@@ -338,14 +338,14 @@ fn tidy(children: &mut Vec<Child>, at: usize) {
     }
 }
 
-/// A walk along an order that collects a page. It enters no part that the page has nothing of.
+/// A walk along an order that collects a page. It enters no node without a place of the page.
 struct Walk {
     filter: FacetFilter,
-    /// How many that pass are still to be passed over.
+    /// Number of passing places that are still to be skipped.
     skip: u64,
     most: usize,
     numbers: Vec<u32>,
-    /// How many nodes it has entered, which is what it costs.
+    /// Number of nodes entered, which is the cost of the walk.
     entered: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The lists that there are: one of everything, and one for each organization, each project, and each name of projects, which
-//! several organizations may use. One that became empty is forgotten.
+//! The scopes, each with its list: one of everything, and one for each organization, each project, and each project's name, which
+//! several organizations may use. A scope that became empty is forgotten.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::index;
+use super::maps::index;
 use super::order::Order;
 
-/// One list, and what all of it has in common. `None`: it has any.
+/// One list, and the ids that all of its optimizations have. `None` stands for any.
 pub struct Scope {
     pub organization_id: Option<Arc<str>>,
     pub project_id: Option<Arc<str>>,
     pub order: Order,
-    /// The scopes around a project's, which have all that it has. Other scopes name none.
+    /// The numbers of the scopes around a project's scope, which list all that it lists. Other scopes have none.
     around: SmallVec<[u32; 3]>,
 }
 
-/// Scopes, found by what they have in common and by number.
+/// All scopes, found by their ids and by number.
 #[derive(Default)]
 pub struct Scopes {
     by_number: Slab<Scope>,
@@ -34,23 +34,23 @@ impl Scopes {
         self.by_number.get(scope as usize)
     }
 
-    /// The scope that an optimization's entry names by its number.
+    /// Returns the scope that an optimization's slot names by its number.
     pub fn project(&self, project: u32) -> &Scope {
         &self.by_number[project as usize]
     }
 
-    /// One more than the number of any scope.
+    /// Returns one more than the greatest number of a scope.
     pub fn end(&self) -> u32 {
         index(self.by_number.capacity())
     }
 
     pub fn find(&self, organization_id: Option<&str>, project_id: Option<&str>) -> Option<u32> {
         let hash = self.hasher.hash_one((organization_id, project_id));
-        let is_it = |scope: &u32| {
+        let found = self.numbers.find(hash, |scope| {
             let scope = &self.by_number[*scope as usize];
             scope.organization_id.as_deref() == organization_id && scope.project_id.as_deref() == project_id
-        };
-        self.numbers.find(hash, is_it).copied()
+        });
+        found.copied()
     }
 
     pub fn find_or_add_project(&mut self, organization_id: &str, project_id: &str) -> u32 {
@@ -60,7 +60,7 @@ impl Scopes {
         let organization = self.find_or_add(Some(organization_id), None);
         let name = self.find_or_add(None, Some(project_id));
         let all = self.find_or_add(None, None);
-        // Each text is in memory once.
+        // The scopes share each text, so that it is in memory once.
         let organization_id = self.by_number[organization as usize].organization_id.clone();
         let project_id = self.by_number[name as usize].project_id.clone();
         self.add(organization_id, project_id, SmallVec::from([all, organization, name]))
@@ -89,13 +89,13 @@ impl Scopes {
         number
     }
 
-    /// The numbers of a project's scope and of those around it.
+    /// Returns the numbers of a project's scope and of those around it.
     pub fn with_those_around(&self, project: u32) -> SmallVec<[u32; 4]> {
         let around = self.by_number.get(project as usize).map(|scope| scope.around.as_slice()).unwrap_or_default();
         around.iter().copied().chain([project]).collect()
     }
 
-    /// Changes the order of a project's scope, and of those around it.
+    /// Changes the orders of a project's scope and of those around it.
     pub fn each_order(&mut self, project: u32, mut change: impl FnMut(&mut Order)) {
         for scope in self.with_those_around(project) {
             change(&mut self.by_number[scope as usize].order);
@@ -106,7 +106,7 @@ impl Scopes {
         &mut self.by_number[scope as usize].order
     }
 
-    /// Forgets a project's scope, and those around it, where they are empty.
+    /// Forgets those that are empty of a project's scope and the scopes around it.
     pub fn forget_if_empty(&mut self, project: u32) {
         for scope in self.with_those_around(project) {
             if self.by_number.get(scope as usize).is_some_and(|scope| scope.order.is_empty()) {

@@ -1,5 +1,5 @@
-//! The catalog's lists are what a naive model says, whatever is put and unlisted; what nobody is in any more is forgotten; and
-//! no list is in the way of anybody.
+//! Tests of the catalog: its lists equal those of a naive model after any changes, empty lists are forgotten, and no list holds
+//! up a reader or the writer.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::reader::ListQuery;
 
-/// What is said of one optimization.
+/// The properties of one optimization that lists depend on.
 #[derive(Clone, Debug, PartialEq)]
 struct Facts {
     organization: &'static str,
@@ -50,13 +50,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// In another order than the numbers.
+/// Returns an id. The ids sort in another order than the numbers.
 fn id(number: u32) -> String {
     format!("optimization-{:02}", number * 37 % 100)
 }
 
 fn entry<'a>(number: u32, id: &'a str, facts: Option<&Facts>) -> super::Entry<'a> {
-    let listed = facts.map(|facts| Listed {
+    let listed = facts.map(|facts| ListEntry {
         organization_id: facts.organization,
         project_id: facts.project,
         kind: facts.kind,
@@ -66,7 +66,7 @@ fn entry<'a>(number: u32, id: &'a str, facts: Option<&Facts>) -> super::Entry<'a
     super::Entry { number, id, listed, jobs: SmallVec::from([u64::from(number % 7)]) }
 }
 
-/// By number; `None` where it is known and not listed.
+/// The properties of each optimization by its number; `None` if it is known and not listed.
 type Model = BTreeMap<u32, Option<Facts>>;
 
 fn put(catalog: &mut Catalog, model: &mut Model, number: u32, facts: Option<Facts>) {
@@ -82,10 +82,10 @@ fn put(catalog: &mut Catalog, model: &mut Model, number: u32, facts: Option<Fact
 }
 
 fn reloaded(model: &Model) -> Catalog {
-    let mut loading = Loading::default();
+    let mut loading = CatalogLoader::default();
     for (number, facts) in model {
         loading.put(&entry(*number, &id(*number), facts.as_ref()), 5);
-        // An entry that is older, and counts for nothing.
+        // An older entry is ignored.
         loading.put(&entry(*number, &id(*number), None), 4);
     }
     loading.finish()
@@ -215,7 +215,7 @@ fn a_job_that_nobody_links_any_more_is_forgotten() {
 fn what_stands_wrong_in_a_list_is_found() {
     let (mut catalog, mut model) = (Catalog::default(), Model::new());
     (0..40).for_each(|number| put(&mut catalog, &mut model, number, Some(default_facts("a"))));
-    let other = Some(ListedSlot {
+    let other = Some(ListSlot {
         facet: Facet::new(Some(Status::Failed), None),
         ..catalog.slot(9).unwrap().listed.unwrap()
     });

@@ -23,7 +23,7 @@ impl Reader {
     /// The ids of the next `most` parked jobs after one, in their order. Empty at the end.
     ///
     /// # Errors
-    /// As for [`Reader::kept`].
+    /// As for [`Reader::stored_record`].
     pub fn parked_ids_after(&self, id: Option<&str>, most: usize) -> Result<Vec<Arc<str>>, StoreError> {
         let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()));
         let keys = self.trees.jobs.range::<&[u8], _>((from, Bound::Unbounded)).keys().take(most);
@@ -32,6 +32,12 @@ impl Reader {
 
     /// The jobs that were parked, or are parked no longer, since the last call. See [`Reader::watch_changes`].
     pub fn take_changed_jobs(&self) -> HashSet<Arc<str>> {
-        self.done.changes.0.lock().as_mut().map(|changed| std::mem::take(&mut changed.jobs)).unwrap_or_default()
+        self.progress
+            .changes
+            .0
+            .lock()
+            .as_mut()
+            .map(|changed| std::mem::take(&mut changed.jobs))
+            .unwrap_or_default()
     }
 }

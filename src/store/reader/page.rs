@@ -1,25 +1,45 @@
-//! One page of a list, read record by record: a page may hold a thousand views of a megabyte, and is never in memory as a
-//! whole.
+//! The reader of one page of a list, record by record: a page may hold a thousand views of a megabyte, and is never in memory as
+//! a whole.
 //!
-//! The page is chosen by the catalog and read from the records, which may have changed in between: each is checked against
-//! the whole query before it is given. In place of those that no longer belong there come those that follow.
+//! The catalog chooses the page, and the records may have changed when they are read: each is checked against the whole query
+//! before it goes out. Records that no longer belong to the list are replaced by those that follow.
 
 use std::vec;
 
 use sled::IVec;
 
-use super::{ListQuery, Reader, SPARE};
-use crate::codec::stored::{self, Filter, Layout};
+use super::{ListQuery, Page, Reader};
+use crate::codec::stored_record::{self, Filter, Layout};
 use crate::store::{StoreError, pieces};
 
-/// A page that is being read. It gives its body piece by piece: `{"optimizations": [...], "total": n}`, the objectives
-/// filled in.
+/// Number of optimizations that are looked up beyond a page, to take the places of those that changed meanwhile. If more have
+/// changed, the page is shorter.
+const SPARE: usize = 32;
+
+impl Reader {
+    /// Reads one page of a list as a whole.
+    ///
+    /// # Errors
+    /// As for [`Reader::get`].
+    pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
+        let mut page = self.page(query);
+        let body = page.next_piece(usize::MAX)?;
+        Ok(Page { body: body.into(), total: page.total() })
+    }
+
+    /// Begins to read one page of a list piece by piece.
+    pub fn page(&self, query: &ListQuery<'_>) -> PageReader {
+        PageReader::new(self, query)
+    }
+}
+
+/// A reader of one page. Its pieces are together `{"optimizations": [...], "total": n}`, the objectives filled in.
 pub struct PageReader {
     reader: Reader,
     filter: Filter,
     numbers: vec::IntoIter<u32>,
     limit: usize,
-    /// How many more views it may give.
+    /// Number of views that the page may still hold.
     left: usize,
     total: u64,
     is_begun: bool,
@@ -27,7 +47,7 @@ pub struct PageReader {
 }
 
 impl PageReader {
-    pub(super) fn new(reader: &Reader, query: &ListQuery<'_>) -> PageReader {
+    fn new(reader: &Reader, query: &ListQuery<'_>) -> PageReader {
         let list = reader.catalog.read().list(query);
         let (numbers, total) = (list.page(query.offset, query.limit + SPARE), list.total());
         PageReader {
@@ -42,25 +62,25 @@ impl PageReader {
         }
     }
 
-    /// How many the filters let through, on all pages, as far as is known by now: those that were found not to belong there
-    /// any more are not counted.
+    /// Returns the number of optimizations on all pages, as far as is known by now: records that were found not to belong to the
+    /// list any more are not counted.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Whether all of the body was given.
+    /// Returns true if the body has been read to its end.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// The next piece of the body: `len` bytes, and what is left of the view that goes beyond them. Less at the end, and
-    /// nothing behind it.
+    /// Reads the next piece of the body: `len` bytes, and the rest of the view that goes beyond them. The last piece is shorter,
+    /// and all after it are empty.
     ///
     /// # Errors
     /// As for [`Reader::get`].
     pub fn next_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
-        let done = self.reader.done.clone();
-        done.failure.noting(self.read_piece(len))
+        let progress = self.reader.progress.clone();
+        progress.failure.note_error(self.read_piece(len))
     }
 
     fn read_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
@@ -94,13 +114,13 @@ impl PageReader {
         Ok(piece)
     }
 
-    /// A record that still is what is asked for, and its layout.
+    /// Reads a record that the query still selects, and its layout.
     fn checked(&self, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
         let trees = &self.reader.trees;
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             return Ok(None);
         };
-        let layout = stored::layout(&stored)?;
+        let layout = stored_record::layout(&stored)?;
         Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
     }
 }

@@ -1,10 +1,10 @@
-//! Lists where the records are ahead of the catalog, as they are for a moment whenever something is written.
+//! Tests of lists while the records are ahead of the catalog, as they are for a moment at every write.
 
 use serde_json::Value;
 
 use super::*;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, Created, Metadata, Position, Register, Stamp, Timestamp, Topic};
+use crate::domain::{Commit, CreationFacts, Metadata, Position, Register, Stamp, Timestamp, Topic};
 use crate::store::OpenStore;
 
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ fn stamp(sequence: u64) -> Stamp {
 fn optimization(number: u32, facts: &Facts) -> Optimization {
     let id = format!("opt-{number:03}");
     let mut optimization = Optimization::new(Arc::from(id.as_str()));
-    let value = Created {
+    let value = CreationFacts {
         organization_id: facts.organization.into(),
         project_id: facts.project.into(),
         name: None,
@@ -50,7 +50,7 @@ fn optimization(number: u32, facts: &Facts) -> Optimization {
     optimization
 }
 
-/// A store of so many that say [`BEFORE`].
+/// Makes a store of `count` optimizations with the properties of [`BEFORE`].
 fn store(count: u32) -> (tempfile::TempDir, OpenStore) {
     let directory = tempfile::tempdir().unwrap();
     let opened = crate::store::open(directory.path(), 1 << 20).unwrap();
@@ -63,10 +63,10 @@ fn store(count: u32) -> (tempfile::TempDir, OpenStore) {
     (directory, opened)
 }
 
-/// Writes a record as the writer does, and stops before the catalog is told.
+/// Writes a record as the writer does, but leaves the catalog as it is.
 fn put_ahead(reader: &Reader, number: u32, facts: &Facts) {
     let mut value = Vec::new();
-    stored::encode_optimization(&optimization(number, facts), &mut value).unwrap();
+    stored_record::encode_optimization(&optimization(number, facts), &mut value).unwrap();
     pieces::put(&reader.trees, &reader.trees.optimizations, &number.to_be_bytes(), &value).unwrap();
 }
 
@@ -128,7 +128,7 @@ fn those_that_follow_take_the_place_of_those_that_are_left_out() {
     let expected = (5..).filter(|number| !left_out(number)).take(20);
     assert_eq!(ids(&page), expected.map(|number| format!("opt-{number:03}")).collect::<Vec<_>>());
     assert_eq!(page.total, 190);
-    // The last page has none to follow.
+    // Nothing follows the last page.
     let last = reader.list(&ListQuery { limit: 100, offset: 0, organization_id: Some("org-2"), ..ALL }).unwrap();
     assert_eq!(
         (ids(&last).len(), last.total),

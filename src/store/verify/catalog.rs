@@ -1,10 +1,8 @@
-//! The catalog: what is on disk of it is what is in memory, and its lists and totals are those of its entries.
+//! The verification of the catalog: its entries on disk equal those in memory, and its lists and totals are those of its entries.
 
 use super::{Finding, Step, Verifier};
-use crate::codec::stored;
 use crate::store::StoreError;
-use crate::store::catalog::{Entry, ListCheck};
-use crate::store::journal::chunk_number;
+use crate::store::catalog::{Entry, ListCheck, chunk};
 
 impl Verifier<'_> {
     pub(super) fn catalog(&mut self) -> Step {
@@ -12,9 +10,11 @@ impl Verifier<'_> {
         let mut met = vec![false; numbers as usize];
         let tree = self.reader.trees.catalog.clone();
         self.each(&tree, |verifier, key, value| {
-            let number = chunk_number(key)?;
-            match stored::decode::<Vec<Entry<'_>>>(&value, "catalog chunk") {
-                Ok(entries) => verifier.chunk(number, &entries, &mut met),
+            let number = chunk::number(key)?;
+            match chunk::decode(&value) {
+                Ok(Some(entries)) => verifier.chunk(number, &entries, &mut met),
+                // The catalog of another version: the one in memory was made from the records.
+                Ok(None) => {}
                 Err(damaged) => verifier.unreadable("catalog", format!("chunk {number}"), damaged.to_string()),
             }
             Ok(())
@@ -22,32 +22,37 @@ impl Verifier<'_> {
         for (number, _) in met.iter().enumerate().filter(|(_, met)| !**met) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             if self.settle("catalog", &format!("number {number}"), |verifier| verifier.entry_on_disk(number))? {
-                self.found.catalog_entries += 1;
+                self.report.catalog_entries += 1;
             }
         }
         self.lists()
     }
 
-    /// Ticks off the entries of a chunk that are current, and as in memory.
+    /// Ticks off the entries of a chunk that are current, and equal those in memory.
     fn chunk(&mut self, chunk: u64, entries: &[Entry<'_>], met: &mut [bool]) {
         let catalog = self.reader.catalog.read();
-        // Where an optimization stands in it twice, the last counts.
+        // The last entry of an optimization counts.
         for entry in entries.iter().rev() {
             let Some(met) = met.get_mut(entry.number as usize).filter(|met| !**met) else { continue };
             if catalog.chunk_of(entry.number) == Some(chunk) && is_same(&catalog, entry) {
                 *met = true;
-                self.found.catalog_entries += 1;
+                self.report.catalog_entries += 1;
             }
         }
     }
 
-    /// What is wrong with the entry on disk that is current by what is in memory.
+    /// Compares the current entry of an optimization on disk with the one in memory.
     fn entry_on_disk(&self, number: u32) -> Result<Option<Finding>, StoreError> {
         let chunk = self.reader.catalog.read().chunk_of(number);
         let finding = |problem: &str, seen: u64| {
-            Ok(Some(Finding { problem: problem.to_owned(), seen, may_be_left: false, unreadable: false }))
+            Ok(Some(Finding {
+                problem: problem.to_owned(),
+                content_hash: seen,
+                may_be_crash_remnant: false,
+                unreadable: false,
+            }))
         };
-        // A number that no optimization has, or not yet.
+        // No optimization has this number, or not yet; or the catalog was made from the records.
         let Some(chunk) = chunk else { return Ok(None) };
         let Some(value) = self.reader.trees.catalog.get(chunk.to_be_bytes())? else {
             return finding(
@@ -55,7 +60,7 @@ impl Verifier<'_> {
                 chunk,
             );
         };
-        let entries: Vec<Entry<'_>> = stored::decode(&value, "catalog chunk")?;
+        let entries = chunk::decode(&value)?.unwrap_or_default();
         let entry = entries.iter().rev().find(|entry| entry.number == number);
         match entry {
             None => finding("its entry is not in the chunk that should hold it", chunk),
@@ -66,7 +71,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// The lists, those of projects and those of more: their places and their totals.
+    /// Verifies the places and the totals of all lists.
     fn lists(&mut self) -> Step {
         let end = self.reader.catalog.read().lists_end();
         (0..end).try_for_each(|list| self.list(list))
@@ -74,7 +79,7 @@ impl Verifier<'_> {
 
     fn list(&mut self, list: u32) -> Step {
         let name = self.reader.catalog.read().list_name(list);
-        // A number that no list has, or has any more.
+        // No list has this number, or not any more.
         let Some((name, is_project)) = name else { return Ok(()) };
         let snapshot = self.reader.catalog.read().snapshot(list);
         if !snapshot.is_counted_right() {
@@ -91,7 +96,7 @@ impl Verifier<'_> {
                 false
             });
         }
-        self.found.projects += u64::from(is_project);
+        self.report.projects += u64::from(is_project);
         Ok(())
     }
 }

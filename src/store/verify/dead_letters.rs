@@ -1,7 +1,7 @@
-//! What else is stored: jobs that are parked, and records that could not be understood.
+//! The verification of parked jobs and dead letters.
 
 use super::{Step, Verifier};
-use crate::codec::stored::{self, Damaged};
+use crate::codec::stored_record::{self, CorruptValue};
 use crate::domain::{Position, Topic};
 use crate::store::StoreError;
 use crate::store::keys::dead_letter_key;
@@ -10,9 +10,9 @@ impl Verifier<'_> {
     pub(super) fn parked_jobs(&mut self) -> Step {
         let tree = self.reader.trees.jobs.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.parked_jobs += 1;
+            verifier.report.parked_jobs += 1;
             verifier.value("parked job", &String::from_utf8_lossy(key), &tree, key, |value| {
-                let again = stored::encode_job(&stored::decode_job(value)?)?;
+                let again = stored_record::encode_job(&stored_record::decode_job(value)?)?;
                 if again == value { Ok(()) } else { Err(odd("parked job", "it is not what its registers give")) }
             })
         })
@@ -21,9 +21,9 @@ impl Verifier<'_> {
     pub(super) fn dead_letters(&mut self) -> Step {
         let tree = self.reader.trees.dead_letters.clone();
         self.each(&tree.clone(), |verifier, key, _| {
-            verifier.found.dead_letters += 1;
+            verifier.report.dead_letters += 1;
             verifier.value("dead letter", &place(key), &tree, key, |value| {
-                let dead_letter = stored::decode_dead_letter(value)?;
+                let dead_letter = stored_record::decode_dead_letter(value)?;
                 let is_its = dead_letter_key(dead_letter.position) == **key;
                 if is_its { Ok(()) } else { Err(odd("dead letter", "it is of another position than its key")) }
             })
@@ -31,7 +31,7 @@ impl Verifier<'_> {
     }
 }
 
-/// The position that a key stands for.
+/// Returns the position that the key of a dead letter stands for, as text.
 fn place(key: &[u8]) -> String {
     let topic = key.first().and_then(|&at| Topic::ALL.get(usize::from(at)));
     let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
@@ -43,5 +43,5 @@ fn place(key: &[u8]) -> String {
 }
 
 fn odd(what: &'static str, reason: &str) -> StoreError {
-    Damaged { what, reason: reason.to_owned() }.into()
+    CorruptValue { what, reason: reason.to_owned() }.into()
 }

@@ -1,4 +1,5 @@
-//! Pieces of large values: each belongs to a value that is there. That values are whole shows where they are read.
+//! The verification of the pieces of large values: each belongs to a value that is there. Missing pieces show where the values
+//! are read.
 
 use sled::Tree;
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,17 +11,17 @@ impl Verifier<'_> {
     pub(super) fn pieces(&mut self) -> Step {
         let tree = self.reader.trees.pieces.clone();
         self.each(&tree, |verifier, key, _| {
-            verifier.found.pieces += 1;
+            verifier.report.pieces += 1;
             match pieces::owner(key) {
                 Some((name, owner)) if verifier.tree(name).is_some() => {
                     if verifier.is_referred_to(name, owner, key)? {
                         return Ok(());
                     }
-                    // Pieces are written before what refers to them, and removed after.
-                    verifier.reader.done.wait_for_parts();
+                    // Pieces are written before the reference to them, and removed after it.
+                    verifier.reader.progress.wait_for_parts();
                     let is_left = !verifier.is_referred_to(name, owner, key)?
                         && verifier.reader.trees.pieces.contains_key(key)?;
-                    verifier.found.pieces_left_over += u64::from(is_left);
+                    verifier.report.pieces_left_over += u64::from(is_left);
                 }
                 _ => verifier.problem(
                     "piece",
@@ -40,13 +41,13 @@ impl Verifier<'_> {
         }
     }
 
-    /// A tree whose values may be in pieces.
+    /// Returns the tree with a name, if its values may be in pieces.
     fn tree(&self, name: &[u8]) -> Option<&Tree> {
         let trees = &self.reader.trees;
         [&trees.optimizations, &trees.jobs, &trees.dead_letters].into_iter().find(|tree| tree.name() == name)
     }
 
-    /// What is stored under a key of a tree, whatever its size, once it stands still.
+    /// Checks the value under a key of a tree, whatever its size, once it stands still.
     pub(super) fn value(
         &mut self,
         of: &str,
@@ -63,12 +64,18 @@ impl Verifier<'_> {
             });
             match found {
                 Ok(None) => Ok(None),
-                Ok(Some((error, seen))) => {
-                    Ok(Some(Finding { problem: error.to_string(), seen, may_be_left: false, unreadable: true }))
-                }
-                Err(error) if error.is_damage() => {
-                    Ok(Some(Finding { problem: error.to_string(), seen: 0, may_be_left: false, unreadable: true }))
-                }
+                Ok(Some((error, seen))) => Ok(Some(Finding {
+                    problem: error.to_string(),
+                    content_hash: seen,
+                    may_be_crash_remnant: false,
+                    unreadable: true,
+                })),
+                Err(error) if error.is_damage() => Ok(Some(Finding {
+                    problem: error.to_string(),
+                    content_hash: 0,
+                    may_be_crash_remnant: false,
+                    unreadable: true,
+                })),
                 Err(error) => Err(error),
             }
         })?;

@@ -1,9 +1,9 @@
-//! Each stored optimization: what is stored is what its registers give, and the catalog has it as it is.
+//! The verification of the stored optimizations: each is what its registers give, and the catalog agrees with it.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Finding, Step, Verifier};
-use crate::codec::stored;
+use crate::codec::stored_record;
 use crate::domain::Optimization;
 use crate::store::catalog::Entry;
 use crate::store::{StoreError, pieces};
@@ -12,7 +12,7 @@ impl Verifier<'_> {
     pub(super) fn records(&mut self) -> Step {
         let numbers = self.reader.catalog.read().next_number();
         self.total = Some(numbers.into());
-        // Those whose records were met; of the others the catalog names records that may not be there.
+        // Numbers whose records were met. The catalog may name others, whose records are missing.
         let mut met = vec![false; numbers as usize];
         let tree = self.reader.trees.optimizations.clone();
         self.each(&tree, |verifier, key, _| {
@@ -23,7 +23,7 @@ impl Verifier<'_> {
             if let Some(met) = met.get_mut(number as usize) {
                 *met = true;
             }
-            verifier.found.records += 1;
+            verifier.report.records += 1;
             verifier.record(number)
         })?;
         for (number, _) in met.iter().enumerate().filter(|(_, met)| !**met) {
@@ -42,7 +42,7 @@ impl Verifier<'_> {
                 shown = is_shown;
                 Ok(true)
             }
-            // What cannot be read does not come right by waiting.
+            // A record that cannot be read does not become readable by waiting.
             Err(error) if error.is_damage() => {
                 self.unreadable("record", self.name_of(number), error.to_string());
                 Ok(false)
@@ -53,7 +53,7 @@ impl Verifier<'_> {
                 self.settle("record", &self.name_of(number), |verifier| Ok(verifier.look_at(number)?.0))
             }
         };
-        self.found.views += u64::from(shown);
+        self.report.views += u64::from(shown);
         settled.map(|_| ())
     }
 
@@ -62,30 +62,41 @@ impl Verifier<'_> {
         id.map_or_else(|| format!("number {number}"), |id| id.to_string())
     }
 
-    /// What does not agree, and whether readers see it.
+    /// Looks at one record. Returns what does not agree, and true if readers see the optimization.
     fn look_at(&self, number: u32) -> Result<(Option<Finding>, bool), StoreError> {
         let trees = &self.reader.trees;
         let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
             let problem = "the catalog has it, and there is no record of it".to_owned();
-            return Ok((Some(Finding { problem, seen: 0, may_be_left: true, unreadable: false }), false));
+            return Ok((
+                Some(Finding { problem, content_hash: 0, may_be_crash_remnant: true, unreadable: false }),
+                false,
+            ));
         };
-        let shown = stored::layout(&stored)?.shown;
-        let optimization = stored::decode_optimization(&stored)?;
+        let shown = stored_record::layout(&stored)?.shown;
+        let optimization = stored_record::decode_optimization(&stored)?;
         let mut again = Vec::with_capacity(stored.len());
-        stored::encode_optimization(&optimization, &mut again)?;
+        stored_record::encode_optimization(&optimization, &mut again)?;
         let seen = xxh3_64(&stored);
         if *again != *stored {
             let problem = "the stored response or head is not what its registers give".to_owned();
-            return Ok((Some(Finding { problem, seen, may_be_left: false, unreadable: false }), shown));
+            return Ok((
+                Some(Finding { problem, content_hash: seen, may_be_crash_remnant: false, unreadable: false }),
+                shown,
+            ));
         }
         let finding = self.disagreement(&optimization, number);
         Ok((
-            finding.map(|(problem, may_be_left)| Finding { problem, seen, may_be_left, unreadable: false }),
+            finding.map(|(problem, may_be_left)| Finding {
+                problem,
+                content_hash: seen,
+                may_be_crash_remnant: may_be_left,
+                unreadable: false,
+            }),
             shown,
         ))
     }
 
-    /// How the catalog has it otherwise than the record, and whether a kill may have left that so.
+    /// Returns the way in which the catalog disagrees with a record, and true if a kill may have left it so.
     fn disagreement(&self, optimization: &Optimization, number: u32) -> Option<(String, bool)> {
         let catalog = self.reader.catalog.read();
         match catalog.number(&optimization.id) {

@@ -1,5 +1,5 @@
-//! How many bytes are on their way to the disk, and what waits where they are too many: the projector, so that no more is
-//! read than can be written. Where the disk does not answer, nothing grows.
+//! The backlog: the bytes that are on their way to the disk. If they are too many, the projector waits, so that no more is read
+//! than can be written. If the disk does not answer, nothing grows.
 
 use std::sync::Arc;
 
@@ -7,34 +7,34 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 
-/// How many bytes may wait to be written.
+/// Most bytes that may wait to be written.
 const QUEUED_LIMIT: u64 = 32 << 20;
-/// How many bytes may be in sled's hands without being known to be on the disk. sled itself would take any number.
+/// Most bytes that sled may hold without their being known to be on the disk. sled itself would take any number.
 const UNSYNCED_LIMIT: u64 = 64 << 20;
-/// How many bytes a part of a commit has at the most, unless one record has more.
+/// Most bytes of a part of a commit, unless one record has more.
 const PART_BYTES: u64 = 4 << 20;
-/// How many optimizations a part has at the most: writing one takes some milliseconds.
+/// Most optimizations of a part of a commit, so that writing it takes some milliseconds.
 const PART_LIMIT: usize = 2_000;
-/// What a record in memory takes beside its texts, about.
+/// Approximate number of bytes that a record takes in memory beside its texts.
 const RECORD_BYTES: u64 = 2_500;
 
 /// A part of a commit.
-pub(super) struct Part {
+pub(super) struct CommitPart {
     pub commit: Commit,
     pub dead_letters: Vec<DeadLetter>,
-    /// The number that is done once this part is, where it is the last of a commit.
+    /// The number of the commit, if this is its last part.
     pub number: Option<u64>,
-    /// What it takes in memory, about.
+    /// Approximate number of bytes that the part takes in memory.
     pub bytes: u64,
 }
 
-impl Part {
-    fn new(commit: Commit, dead_letters: Vec<DeadLetter>, number: Option<u64>) -> Part {
+impl CommitPart {
+    fn new(commit: Commit, dead_letters: Vec<DeadLetter>, number: Option<u64>) -> CommitPart {
         let parked = commit.jobs.iter().filter_map(|(_, job)| job.as_deref());
         let bytes = commit.optimizations.iter().map(|optimization| bytes_of(optimization)).sum::<u64>()
             + parked.map(bytes_of_job).sum::<u64>()
             + dead_letters.iter().map(|dead_letter| dead_letter.size() as u64).sum::<u64>();
-        Part { commit, dead_letters, number, bytes }
+        CommitPart { commit, dead_letters, number, bytes }
     }
 }
 
@@ -46,12 +46,16 @@ fn bytes_of_job(job: &Job) -> u64 {
     RECORD_BYTES + job.text_len() as u64
 }
 
-/// The parts of commit `number`, in the order in which they are to be written: what is parked first, then the optimizations,
-/// last what is parked no longer.
-pub(super) fn parts(commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) -> impl Iterator<Item = Part> {
+/// Returns the parts of commit `number` in the order in which they are to be written: the jobs that are parked first, then the
+/// optimizations, last the jobs that are parked no longer.
+pub(super) fn parts(
+    commit: Commit,
+    dead_letters: Vec<DeadLetter>,
+    number: u64,
+) -> impl Iterator<Item = CommitPart> {
     let Commit { optimizations, jobs } = commit;
     let (parked, removed) = jobs.into_iter().partition(|(_, job)| job.is_some());
-    let first = Part::new(Commit { optimizations: Vec::new(), jobs: parked }, dead_letters, None);
+    let first = CommitPart::new(Commit { optimizations: Vec::new(), jobs: parked }, dead_letters, None);
     let mut left = optimizations.into_iter().peekable();
     let middle = std::iter::from_fn(move || {
         left.peek()?;
@@ -60,9 +64,9 @@ pub(super) fn parts(commit: Commit, dead_letters: Vec<DeadLetter>, number: u64) 
             bytes += bytes_of(&optimization);
             part.push(optimization);
         }
-        Some(Part::new(Commit { optimizations: part, jobs: Vec::new() }, Vec::new(), None))
+        Some(CommitPart::new(Commit { optimizations: part, jobs: Vec::new() }, Vec::new(), None))
     });
-    let last = Part::new(Commit { optimizations: Vec::new(), jobs: removed }, Vec::new(), Some(number));
+    let last = CommitPart::new(Commit { optimizations: Vec::new(), jobs: removed }, Vec::new(), Some(number));
     std::iter::once(first).chain(middle).chain(std::iter::once(last))
 }
 
@@ -70,28 +74,29 @@ fn has_room(part: &[Arc<Optimization>], bytes: u64, next: &Optimization) -> bool
     part.is_empty() || (part.len() < PART_LIMIT && bytes + bytes_of(next) <= PART_BYTES)
 }
 
+/// The counts of the backlog, with a condition that is notified when they shrink.
 #[derive(Default)]
 pub(super) struct Backlog {
-    bytes: Mutex<Bytes>,
+    bytes: Mutex<ByteCounts>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Bytes {
-    /// Handed over and not written yet.
+struct ByteCounts {
+    /// Bytes handed over and not written yet.
     queued: u64,
-    /// Given to sled since the store was opened.
+    /// Bytes given to sled since the store was opened.
     written: u64,
-    /// Of those, how many are on the disk.
+    /// Bytes of `written` that are known to be on the disk.
     synced: u64,
-    /// A sync was asked for, for the sake of these bytes alone, and has not begun.
+    /// True while a sync that only makes room has been asked for and has not begun.
     sync_is_due: bool,
-    /// One of the threads has ended: nobody may wait for it.
+    /// True once one of the threads has ended: nobody may wait for it.
     is_over: bool,
 }
 
 impl Backlog {
-    /// Waits until so many bytes more may wait to be written.
+    /// Waits until `bytes` more may wait to be written.
     pub(super) fn enter(&self, bytes: u64) {
         let mut held = self.bytes.lock();
         self.changed
@@ -99,7 +104,7 @@ impl Backlog {
         held.queued += bytes;
     }
 
-    /// Bytes that had entered are written, and have become `written` in sled.
+    /// Notes that `bytes` which had entered are written, and have become `written` bytes in sled.
     pub(super) fn leave(&self, bytes: u64, written: u64) {
         let mut held = self.bytes.lock();
         held.queued = held.queued.saturating_sub(bytes);
@@ -107,7 +112,7 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// Whether a sync is to be asked for, so that there is room again before it is needed.
+    /// Returns true, once, if a sync should be asked for so that there is room again before it is needed.
     pub(super) fn needs_sync(&self) -> bool {
         let mut held = self.bytes.lock();
         let needs = held.written - held.synced > UNSYNCED_LIMIT / 2 && !held.sync_is_due;
@@ -115,38 +120,38 @@ impl Backlog {
         needs
     }
 
-    /// Waits until sled may be given more. False where nobody brings anything to the disk any more.
+    /// Waits until sled may be given more. Returns false if one of the threads has ended.
     pub(super) fn wait_for_disk(&self) -> bool {
         let mut held = self.bytes.lock();
         self.changed.wait_while(&mut held, |held| !held.is_over && held.written - held.synced > UNSYNCED_LIMIT);
         !held.is_over
     }
 
-    /// What a sync that begins now brings to the disk.
+    /// Returns the number of bytes that a sync that begins now covers.
     pub(super) fn begin_sync(&self) -> u64 {
         let mut held = self.bytes.lock();
         held.sync_is_due = false;
         held.written
     }
 
-    /// A sync has ended that began when so many had been written.
+    /// Notes the end of a sync that covers `written` bytes.
     pub(super) fn end_sync(&self, written: u64) {
         let mut held = self.bytes.lock();
         held.synced = held.synced.max(written);
         self.changed.notify_all();
     }
 
-    /// Lets go whoever waits, now and later.
+    /// Releases all that wait, now and later.
     pub(super) fn end(&self) {
         self.bytes.lock().is_over = true;
         self.changed.notify_all();
     }
 }
 
-/// Ends a backlog when the thread that holds this ends, also by a panic.
-pub(super) struct EndsBacklog(pub(super) Arc<Backlog>);
+/// A guard that ends the backlog when the thread that holds it ends, also by a panic.
+pub(super) struct BacklogGuard(pub(super) Arc<Backlog>);
 
-impl Drop for EndsBacklog {
+impl Drop for BacklogGuard {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -159,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs `work` on a thread; gives what says whether it has ended, after another thread had all the time it needs.
+    /// Runs `work` on a thread. The receiver gets a message when it has ended.
     fn waits(
         backlog: &Arc<Backlog>,
         work: impl FnOnce(&Backlog) + Send + 'static,
@@ -184,7 +189,7 @@ mod tests {
         third.recv().unwrap();
         assert_eq!(backlog.bytes.lock().queued, 2);
         backlog.leave(2, 0);
-        // One that has more than may wait goes alone.
+        // A part that is larger than the limit goes alone.
         backlog.enter(3 * QUEUED_LIMIT);
     }
 
@@ -214,7 +219,7 @@ mod tests {
             waits(&backlog, |backlog| backlog.enter(1)),
             waits(&backlog, |backlog| assert!(!backlog.wait_for_disk())),
         ];
-        drop(EndsBacklog(backlog));
+        drop(BacklogGuard(backlog));
         waiting.into_iter().for_each(|waiting| waiting.recv().unwrap());
     }
 }

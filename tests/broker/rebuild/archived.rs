@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::marker::Marker;
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
 use crate::archive::{archive, text};
-use crate::cluster::{Put, delete_records, delete_topic, put};
+use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::dice::Dice;
 use crate::events::{created, job, renamed, wait_for_status};
 use crate::rig::{Rig, wait_until};
@@ -59,7 +59,7 @@ fn remove_what_was_archived(rig: &Rig, directory: &Path) {
     }
 }
 
-/// Returns the number of records that there ever were, since all partitions begin at 0.
+/// Number of records that the topics ever had, since their offsets begin at 0.
 fn ever(rig: &Rig) -> i64 {
     Topic::ALL.iter().map(|&topic| rig.end(topic)).sum()
 }
@@ -152,7 +152,7 @@ fn a_rebuild_from_an_archive_goes_on_after_kills(rig: &Rig) {
     });
 }
 
-/// Returns the progress of the rebuild that is under way, once it reads; `Some(None)` if none is.
+/// Number of records that the running rebuild has read, once it reads; `Some(None)` if none is running.
 fn records_done(rig: &Rig) -> Option<Option<u64>> {
     let status = run(rig, &["rebuild", "--status", "--json"]).json;
     if status["under_way"] == false && planned(rig).is_none() {
@@ -195,7 +195,7 @@ fn archived_and_served(rig: &Rig) -> (PathBuf, Server) {
     (directory, server)
 }
 
-/// Checks that the error has all of these parts, and that all is as it was.
+/// Checks that a rebuild is refused with all of these parts in its error, and changes nothing.
 fn check_refused(rig: &Rig, directory: &Path, parts: &[&str]) {
     let refused = run(rig, &["rebuild", "--from-archive", text(directory)]);
     for part in parts {
@@ -238,18 +238,20 @@ fn an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_bui
     fs::remove_file(cut.join("000001.ndjson.zst")).expect("a file that is there");
     check_refused(rig, &cut, &["000001.ndjson.zst: cannot be read", "restore it from a copy"]);
     delete_records(rig, Topic::Jobs, 0, 4);
-    let gap = format!("{jobs}/0: the archive ends at 3, and the topic begins at 4");
+    let gap = format!("{jobs}/0: the records from 3 to 4 were removed before they were read");
     check_refused(rig, &directory, &["nothing was built", &gap, "--accept-loss"]);
     put(rig, &[job("b", "completed", 3)]);
     wait_for_status(&server, "b", "succeeded");
 
     delete_topic(rig, Topic::Jobs);
     rig.create_topics(1);
-    let is_another =
-        [format!("{jobs}/0: the topic's id was "), "it was deleted and created again since".to_owned()];
+    let is_another = [
+        format!("{jobs}/0: the topic was deleted and created again: its id was "),
+        "so that other records have the offsets of those that were read".to_owned(),
+    ];
     let [id, why] = &is_another;
     check_refused(rig, &directory, &[id, why, "an archive of the topics that there are now"]);
-    let others: Vec<Put> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
+    let others: Vec<PutRecord> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
     put(rig, &others);
     // As many records as there were make no difference.
     check_refused(rig, &directory, &["nothing was built", id, why]);

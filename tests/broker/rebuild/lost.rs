@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
 use crate::cluster::{delete_records, delete_topic, put};
 use crate::events::{completed, created, job, renamed, wait_for_status};
-use crate::made;
+use crate::fixtures;
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::Server;
 use crate::{Needs, Test};
@@ -132,12 +132,12 @@ fn what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared(rig: 
     server.wait_until_all_is_kept(rig);
     assert!(server.stop().0.success());
     // What a topic had once and has no more, as after compaction: nothing at its ends shows that.
-    let writer = made::open(&data(rig)).writer;
+    let writer = fixtures::open(&data(rig)).writer;
     let mut renamed = writer.optimization("b").expect("a store").expect("an optimization");
     let name = "a later name".to_owned().into_boxed_str();
-    renamed.name = Some(Register::new(name, made::stamp(50)));
-    let vanishing = made::optimization("vanishing", 1, "a name".to_owned(), String::new());
-    writer.commit(made::commit_of(vec![renamed, vanishing]), Vec::new(), 1).expect("a store");
+    renamed.name = Some(Register::new(name, fixtures::stamp(50)));
+    let vanishing = fixtures::optimization("vanishing", 1, "a name".to_owned(), String::new());
+    writer.commit(fixtures::commit_of(vec![renamed, vanishing]), Vec::new(), 1).expect("a store");
     writer.finish().expect("a store");
 
     let server = Server::start(rig, &[]);

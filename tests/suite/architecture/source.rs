@@ -1,183 +1,205 @@
-//! The source as the checks of its architecture see it: each file without comments and literals, and the names in it.
+//! The source files as the checks of the architecture see them: parsed by `syn`, so that comments and literals are out of the
+//! way, and flattened to tokens, so that the names in a macro's body count like all others.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// A file under `src/`.
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{ItemMod, ItemUse, Macro, UseTree};
+
+/// A Rust file of this crate.
 pub struct Source {
+    /// The path below the crate's root, with `/`.
     pub path: String,
-    /// Without comments, and with empty literals.
-    pub code: String,
-    pub lines: usize,
+    pub text: String,
+    pub file: syn::File,
+    /// Identifiers and punctuation in their order. Literals and comments are left out; groups keep their brackets.
+    tokens: Vec<String>,
+    /// The full path of each name that a `use` brings in.
+    imports: Vec<Vec<String>>,
 }
 
 impl Source {
-    pub fn of(path: &str, text: &str) -> Source {
-        Source { path: path.to_owned(), code: code_of(text), lines: text.lines().count() }
+    /// Parses a file.
+    pub fn parse(path: &str, text: &str) -> Source {
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{path} does not parse: {error}"));
+        let mut imports = Imports::default();
+        imports.visit_file(&file);
+        // An empty token comes first, so that each name has one before it.
+        let mut tokens = vec![String::new()];
+        push_all(text.parse().expect("a file that parses has tokens"), &mut tokens);
+        Source { path: path.to_owned(), text: text.to_owned(), file, tokens, imports: imports.paths }
     }
 
-    /// The module under the root that it is of; none for the root itself and the program.
+    /// Returns the module under the root that the file belongs to: none for the root itself and the program.
     pub fn module(&self) -> Option<&str> {
         let name = self.path.strip_prefix("src/")?.split('/').next()?;
         let name = name.strip_suffix(".rs").unwrap_or(name);
         (!matches!(name, "lib" | "main")).then_some(name)
     }
 
-    /// How many modules it lies under the root.
-    fn depth(&self) -> usize {
-        self.path.matches('/').count()
+    /// Returns true if the code has this path or word, and not only as a part of a longer identifier. The paths of `use`
+    /// count as written and as expanded.
+    pub fn names(&self, word: &str) -> bool {
+        let wanted = tokens(word.parse().expect("a word of the tables has tokens"));
+        let has = |tokens: &[String]| tokens.windows(wanted.len()).any(|window| window == wanted);
+        has(&self.tokens) || self.imports.iter().any(|path| has(&with_colons(path)))
+    }
+
+    /// Returns the modules under the root that the file names by `crate::`, a `use` with braces included.
+    pub fn modules_named(&self) -> Vec<&str> {
+        let written = self.tokens.windows(5).filter_map(|window| match window {
+            [before, root, a, b, name] if root == "crate" && a == ":" && b == ":" && before != "$" => {
+                Some(&name[..])
+            }
+            _ => None,
+        });
+        let imported = self.imports.iter().filter(|path| path[0] == "crate").filter_map(|path| path.get(1));
+        // An opening brace stands before the names of a `use`, which are among the imports.
+        let mut found: Vec<&str> =
+            written.filter(|name| *name != "{").chain(imported.map(String::as_str)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Returns true if a chain of `super` leads out of the module under the root.
+    pub fn climbs_to_the_root(&self) -> bool {
+        let mut climb = Climb { depth: self.path.matches('/').count(), climbs: false };
+        climb.visit_file(&self.file);
+        climb.climbs
     }
 }
 
-pub fn sources() -> Vec<Source> {
-    let mut sources = Vec::new();
+/// Reads the Rust files below some folders of the crate's root.
+pub fn sources(folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("src")];
+    let mut folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap();
-                sources.push(Source::of(name, &fs::read_to_string(&path).unwrap()));
+                sources.push(Source::parse(name, &fs::read_to_string(&path).unwrap()));
             }
         }
     }
     assert!(sources.len() > 50, "the source is all there");
+    sources.sort_by(|one, other| one.path.cmp(&other.path));
     sources
 }
 
-/// The first names after every `crate::`, those in braces included.
-pub fn names_of_ours(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with(is_of_name) || code[..at].ends_with('$') {
-            continue;
-        }
-        let rest = &code[at + "crate::".len()..];
-        let Some(group) = rest.strip_prefix('{') else {
-            found.insert(name_at(rest));
-            continue;
-        };
-        let mut depth = 1;
-        let mut begins = true;
-        for (at, character) in group.char_indices() {
-            match character {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                ',' if depth == 1 => begins = true,
-                _ if begins && is_of_name(character) => {
-                    found.insert(name_at(&group[at..]));
-                    begins = false;
-                }
-                _ => {}
-            }
-            if depth == 0 {
-                break;
+/// Returns the tokens of a stream and of the groups in it.
+pub fn tokens(stream: TokenStream) -> Vec<String> {
+    let mut tokens = Vec::new();
+    push_all(stream, &mut tokens);
+    tokens
+}
+
+/// Appends the tokens of a stream and of the groups in it. A literal becomes an empty token, so that what stands on its two
+/// sides stays apart.
+fn push_all(stream: TokenStream, tokens: &mut Vec<String>) {
+    for token in stream {
+        match token {
+            TokenTree::Ident(ident) => tokens.push(ident.to_string()),
+            TokenTree::Punct(punct) => tokens.push(punct.as_char().to_string()),
+            TokenTree::Literal(_) => tokens.push(String::new()),
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::None => ("", ""),
+                };
+                tokens.push(open.to_owned());
+                push_all(group.stream(), tokens);
+                tokens.push(close.to_owned());
             }
         }
     }
-    found
 }
 
-fn name_at(text: &str) -> String {
-    text.chars().take_while(|&character| is_of_name(character)).collect()
+fn with_colons(path: &[String]) -> Vec<String> {
+    let colon = || ":".to_owned();
+    path.iter().flat_map(|name| [colon(), colon(), name.clone()]).skip(2).collect()
 }
 
-/// Whether a chain of `super` leads out of the module under the root.
-pub fn climbs_to_the_root(source: &Source) -> bool {
-    let mut deeper = 0;
-    for line in source.code.lines() {
-        let declared = line.trim_start().trim_start_matches("pub ");
-        deeper += usize::from(declared.starts_with("mod ") && declared.contains('{'));
-        let mut rest = line;
-        while let Some(at) = rest.find("super::") {
-            let chain = &rest[at..];
-            let mut left = chain;
-            let mut steps = 0;
-            while let Some(next) = left.strip_prefix("super::") {
-                (left, steps) = (next, steps + 1);
-            }
-            if steps >= source.depth() + deeper {
-                return true;
-            }
-            rest = left;
+/// Collects the paths of all `use` of a file.
+#[derive(Default)]
+struct Imports {
+    paths: Vec<Vec<String>>,
+}
+
+impl<'ast> Visit<'ast> for Imports {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        expand(&item.tree, &mut Vec::new(), &mut |path, _| self.paths.push(path.to_vec()));
+    }
+}
+
+/// Gives each path of a `use` to `found`, with the name by which the file knows it: `*` for a glob.
+pub fn expand(tree: &UseTree, before: &mut Vec<String>, found: &mut impl FnMut(&[String], &str)) {
+    let depth = before.len();
+    let name = match tree {
+        UseTree::Path(path) => {
+            before.push(path.ident.to_string());
+            expand(&path.tree, before, found);
+            before.truncate(depth);
+            return;
         }
+        UseTree::Group(group) => return group.items.iter().for_each(|tree| expand(tree, before, found)),
+        UseTree::Glob(_) => return found(before, "*"),
+        UseTree::Name(name) => (&name.ident, &name.ident),
+        UseTree::Rename(rename) => (&rename.ident, &rename.rename),
+    };
+    let (ident, known_as) = (name.0.to_string(), name.1.to_string());
+    if ident == "self" {
+        let known_as = if known_as == "self" { before[depth - 1].clone() } else { known_as };
+        return found(before, &known_as);
     }
-    false
+    before.push(ident);
+    found(before, &known_as);
+    before.truncate(depth);
 }
 
-/// Whether the code has this path or word, and not only as a part of a longer one.
-pub fn names(code: &str, word: &str) -> bool {
-    code.match_indices(word).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        let after = code[at + word.len()..].chars().next();
-        !before.is_some_and(is_of_name) && (word.ends_with(':') || !after.is_some_and(is_of_name))
-    })
+/// Looks for a chain of `super` that is as long as the place is deep.
+struct Climb {
+    /// Number of modules between the place and the root.
+    depth: usize,
+    climbs: bool,
 }
 
-fn is_of_name(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
+impl Climb {
+    fn look_at<T: PartialEq<str>>(&mut self, path: impl Iterator<Item = T>) {
+        self.climbs |= path.take_while(|name| *name == *"super").count() >= self.depth;
+    }
 }
 
-/// Rust without its comments, and with nothing in its texts.
-fn code_of(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        let skipped = match character {
-            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            '"' => quoted_len(rest, '"'),
-            'r' if !code.ends_with(is_of_name) => raw_len(rest),
-            '\'' => char_len(rest),
-            _ => 0,
-        };
-        if skipped > 0 {
-            // What stood on two sides of it stays apart, and lines stay lines.
-            code.extend([" "].into_iter().chain(rest[..skipped].matches('\n')));
-            rest = &rest[skipped..];
-        } else {
-            code.push(character);
-            rest = &rest[character.len_utf8()..];
+impl<'ast> Visit<'ast> for Climb {
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        self.depth += 1;
+        visit::visit_item_mod(self, item);
+        self.depth -= 1;
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.look_at(path.segments.iter().map(|segment| segment.ident.to_string()));
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        expand(&item.tree, &mut Vec::new(), &mut |path, _| self.look_at(path.iter().cloned()));
+    }
+
+    fn visit_macro(&mut self, called: &'ast Macro) {
+        let tokens = tokens(called.tokens.clone());
+        for at in 0..tokens.len() {
+            let chain = tokens[at..].chunks(3).take_while(|step| step[0] == "super" && step[1..] == [":", ":"]);
+            self.climbs |= chain.count() >= self.depth;
         }
-    }
-    code
-}
-
-/// With both quotes.
-fn quoted_len(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if character == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Of a raw text; 0 where there is none.
-fn raw_len(text: &str) -> usize {
-    let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
-    let begin = 1 + hashes;
-    if !text[begin..].starts_with('"') {
-        return 0;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    text[begin + 1..].find(&end).map_or(text.len(), |at| begin + 1 + at + end.len())
-}
-
-/// Of a character's literal; 0 for a lifetime.
-fn char_len(text: &str) -> usize {
-    let mut characters = text.char_indices().skip(1);
-    match (characters.next(), characters.next()) {
-        (Some((_, '\\')), _) => quoted_len(text, '\''),
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 0,
+        visit::visit_macro(self, called);
     }
 }

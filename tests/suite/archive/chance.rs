@@ -1,4 +1,4 @@
-//! Records of any bytes, and what happens to those who write them.
+//! Records of any bytes, and the fates of their writers.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::{PARTITIONS, partition};
 
-/// Bytes as producers write them, and as they do not: null, empty, text, what looks like an escape, and none of these.
+/// Generates bytes as producers write them, and others: null, empty, text, text that looks like an escape, and any
+/// bytes.
 fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
     let text = |text: &str| Just(Some(text.as_bytes().to_vec()));
     prop_oneof![
@@ -38,7 +39,7 @@ fn record() -> impl Strategy<Value = OwnedRecord> {
     )
 }
 
-/// With offsets that grow within each partition, and have holes.
+/// Generates records with offsets that grow within each partition and have holes.
 pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<OwnedRecord>> {
     proptest::collection::vec(record(), count).prop_map(|mut records| {
         let mut next = BTreeMap::new();
@@ -51,21 +52,21 @@ pub fn records(count: impl Into<SizeRange>) -> impl Strategy<Value = Vec<OwnedRe
     })
 }
 
-/// What happens after a record is written.
+/// The writer's next action after a record is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Then {
+pub enum WriterAction {
     Nothing,
     Commit,
     Finish,
-    /// The process is killed, and what is unfinished has so much of it on the disk.
+    /// Kill the process, with this much of the unfinished bytes on the disk.
     Kill(u8),
 }
 
-pub fn then() -> impl Strategy<Value = Then> {
+pub fn then() -> impl Strategy<Value = WriterAction> {
     prop_oneof![
-        6 => Just(Then::Nothing),
-        2 => Just(Then::Commit),
-        1 => Just(Then::Finish),
-        2 => any::<u8>().prop_map(Then::Kill),
+        6 => Just(WriterAction::Nothing),
+        2 => Just(WriterAction::Commit),
+        1 => Just(WriterAction::Finish),
+        2 => any::<u8>().prop_map(WriterAction::Kill),
     ]
 }

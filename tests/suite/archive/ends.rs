@@ -1,4 +1,5 @@
-//! What a manifest says beside records: how far a partition is known to have nothing more, and which topic it is.
+//! The manifest's entries beside records: the offset up to which a partition is known to have no more records, and
+//! the topic's identity.
 
 use optview::domain::{OwnedRecord, Position, Topic};
 use optview::source::archive::{Appender, Archive};
@@ -20,7 +21,7 @@ fn how_far_a_partition_is_known_to_have_nothing_is_listed_without_a_record() {
         assert_eq!((next(Topic::Jobs), next(Topic::MultistartRuns)), (Some((0, jobs)), Some((0, runs))));
         assert_eq!(check(directory.path()).problems, Vec::<String>::new());
     };
-    // No file, none that is open, and one with records.
+    // The appender has in turn no file, no open file, and one with records.
     ends(3, 2);
     ends(3, 5);
     let mut appender = appender(directory.path());

@@ -9,33 +9,33 @@ use optview::config::{AsOf, HistoryConfig, LogOf};
 use optview::domain::{Envelope, Position, Record, Topic};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
-use optview::source::archive::{Appender, Archive, ArchiveSource, ArchivedTopic, Identity};
+use optview::source::archive::{Appender, Archive, ArchiveIdentity, ArchiveSource, ArchivedTopic};
 use optview::source::kafka::KafkaSettings;
-use optview::source::{Polled, Records, Source, TopicNames, Watermarks};
+use optview::source::{Records, Source, SourceEvent, StopReason, TopicNames, Watermarks};
 use serde_json::Value;
 
-use crate::made::Random;
+use crate::fixtures::Random;
 use crate::support::OwnedRecord;
 
 /// The first record's timestamp; each record has one millisecond more than the one before it.
 pub const FIRST_MILLIS: i64 = 1_772_355_600_000;
 
 #[derive(Clone)]
-pub struct Written {
+pub struct LoggedRecord {
     pub record: OwnedRecord,
     pub timestamp_millis: i64,
 }
 
 pub struct Log {
-    /// As they were written, over all partitions.
-    records: Vec<Written>,
+    /// The records of all partitions, in the order in which they were written.
+    records: Vec<LoggedRecord>,
     partitions: i32,
     /// Below this, the topic's partitions have lost their records.
     low: Vec<(Topic, i64)>,
 }
 
 /// The answer to `--as-of` for programs.
-pub struct Shown {
+pub struct ViewAnswer {
     pub view: Value,
     /// It was an error too.
     pub failed: bool,
@@ -70,41 +70,41 @@ impl Log {
     fn push(&mut self, topic: Topic, partition: i32, key: Vec<u8>, value: Option<Vec<u8>>) {
         let position = Position { topic, partition, offset: self.high(topic, partition) };
         let timestamp_millis = FIRST_MILLIS + self.records.len() as i64;
-        self.records.push(Written { record: OwnedRecord { position, key, value }, timestamp_millis });
+        self.records.push(LoggedRecord { record: OwnedRecord { position, key, value }, timestamp_millis });
     }
 
-    /// As retention does.
+    /// Removes the records below an offset, as retention does.
     pub fn remove_below(&mut self, topic: Topic, offset: i64) {
         self.low.push((topic, offset));
     }
 
-    pub fn records(&self) -> impl Iterator<Item = &Written> {
+    pub fn records(&self) -> impl Iterator<Item = &LoggedRecord> {
         self.records.iter()
     }
 
-    /// What programs get of all events.
+    /// Returns the answer for programs with all events.
     pub fn history(&self, id: &str) -> Result<Value, String> {
-        let (out, told) = self.tell(id, None, true);
-        told.map(|()| serde_json::from_slice(&out).unwrap())
+        let (out, outcome) = self.answer(id, None, true);
+        outcome.map(|()| serde_json::from_slice(&out).unwrap())
     }
 
     /// Whatever was printed, an error or not.
-    pub fn as_of(&self, id: &str, as_of: AsOf) -> Shown {
-        let (out, told) = self.tell(id, Some(as_of), true);
-        Shown { view: serde_json::from_slice(&out).unwrap(), failed: told.is_err() }
+    pub fn as_of(&self, id: &str, as_of: AsOf) -> ViewAnswer {
+        let (out, outcome) = self.answer(id, Some(as_of), true);
+        ViewAnswer { view: serde_json::from_slice(&out).unwrap(), failed: outcome.is_err() }
     }
 
     pub fn try_as_of(&self, id: &str, as_of: AsOf) -> Result<(), String> {
-        self.tell(id, Some(as_of), true).1
+        self.answer(id, Some(as_of), true).1
     }
 
-    /// What people get.
+    /// Returns the answer for people.
     pub fn text(&self, id: &str) -> String {
-        String::from_utf8(self.tell(id, None, false).0).unwrap()
+        String::from_utf8(self.answer(id, None, false).0).unwrap()
     }
 
     pub fn text_as_of(&self, id: &str, as_of: AsOf) -> String {
-        String::from_utf8(self.tell(id, Some(as_of), false).0).unwrap()
+        String::from_utf8(self.answer(id, Some(as_of), false).0).unwrap()
     }
 
     /// All of it as an archive, in several files.
@@ -114,24 +114,25 @@ impl Log {
             let topic = stream.default_name().to_owned();
             ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
         };
-        let identity = Identity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
+        let identity =
+            ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
         for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {
             let archive = Archive::open(directory.path(), identity.clone()).unwrap();
             let mut appender = Appender::new(archive, TopicNames::default());
             for written in part {
                 appender.begin(written.record.position.topic, written.record.position.partition, 0);
-                appender.write(&Given(vec![written.clone()])).unwrap();
+                appender.write(&LoggedBatch(vec![written.clone()])).unwrap();
             }
             appender.finish().unwrap();
         }
         directory
     }
 
-    pub fn tell(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
+    pub fn answer(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
         let kafka =
             KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
-        let mut source = Reading { log: self, found: false, next: Vec::new() };
-        tell(&mut source, LogOf::Topics(kafka), id, as_of, json)
+        let mut source = LogSource { log: self, found: false, next: Vec::new() };
+        answer(&mut source, LogOf::Topics(kafka), id, as_of, json)
     }
 
     fn high(&self, topic: Topic, partition: i32) -> i64 {
@@ -142,23 +143,23 @@ impl Log {
         self.low.iter().find(|(held, _)| *held == topic).map_or(0, |(_, low)| *low)
     }
 
-    fn of_partition(&self, topic: Topic, partition: i32) -> impl Iterator<Item = &Written> {
+    fn of_partition(&self, topic: Topic, partition: i32) -> impl Iterator<Item = &LoggedRecord> {
         self.records.iter().filter(move |written| {
             (written.record.position.topic, written.record.position.partition) == (topic, partition)
         })
     }
 }
 
-/// What an archive says, for programs.
+/// Returns the answer for programs from an archive.
 pub fn of_archive(directory: &Path, id: &str, as_of: Option<AsOf>) -> (Vec<u8>, Result<(), String>) {
     let mut source = match ArchiveSource::open(directory) {
         Ok(source) => source,
         Err(error) => return (Vec::new(), Err(error.to_string())),
     };
-    tell(&mut source, LogOf::Archive(directory.to_owned()), id, as_of, true)
+    answer(&mut source, LogOf::Archive(directory.to_owned()), id, as_of, true)
 }
 
-fn tell(
+fn answer(
     source: &mut dyn Source,
     log_of: LogOf,
     id: &str,
@@ -168,53 +169,53 @@ fn tell(
     let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
     let config = HistoryConfig { log_of, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
     let mut out = Vec::new();
-    let told = history::tell(source, &config, &mut out);
-    (out, told.map_err(|error| error.to_string()))
+    let outcome = history::write_answer(source, &config, &mut out);
+    (out, outcome.map_err(|error| error.to_string()))
 }
 
-struct Reading<'a> {
+struct LogSource<'a> {
     log: &'a Log,
     found: bool,
-    /// Of each partition that is read.
+    /// The next offset of each partition that is read.
     next: Vec<(Topic, i32, i64)>,
 }
 
-struct Given(Vec<Written>);
+struct LoggedBatch(Vec<LoggedRecord>);
 
-impl Records for Given {
+impl Records for LoggedBatch {
     fn len(&self) -> usize {
         self.0.len()
     }
 
     fn record(&self, at: usize) -> Record<'_> {
-        let Written { record, timestamp_millis } = &self.0[at];
+        let LoggedRecord { record, timestamp_millis } = &self.0[at];
         Record { timestamp_millis: Some(*timestamp_millis), ..record.record() }
     }
 }
 
-impl Source for Reading<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+impl Source for LogSource<'_> {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 for partition in 0..self.log.partitions {
                     let watermarks = self.watermarks(topic, partition).unwrap();
-                    take(Polled::Found { topic, partition, watermarks });
+                    take(SourceEvent::Found { topic, partition, watermarks });
                 }
             }
         }
         const BATCH: usize = 3;
         for (topic, partition, next) in &mut self.next {
             let unread = self.log.of_partition(*topic, *partition).skip(*next as usize);
-            let batch: Vec<Written> = unread.take(BATCH).cloned().collect();
+            let batch: Vec<LoggedRecord> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
             match batch.is_empty() {
-                true => take(Polled::Ended { topic: *topic, partition: *partition, position: *next }),
-                false => take(Polled::Records(Box::new(Given(batch)))),
+                true => take(SourceEvent::Ended { topic: *topic, partition: *partition, position: *next }),
+                false => take(SourceEvent::Records(Box::new(LoggedBatch(batch)))),
             }
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         assert!(
             self.next.iter().all(|(held, number, _)| (*held, *number) != (topic, partition)),
             "it is read already"

@@ -1,4 +1,4 @@
-//! What is folded from an archive is what is folded from the topics.
+//! A fold of an archive gives the same as a fold of the topics.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use optview::domain::{OwnedRecord, Topic};
 use optview::projector::{self, PauseHandle};
 use optview::source::archive::{ArchiveSource, Manifest};
-use optview::source::{Polled, Source, Watermarks};
+use optview::source::{Source, SourceEvent, Watermarks};
 use optview::status::{State, Status};
 
 use super::script::{self, Partition, Run, partitions, project};
 use super::{check, expected, history, room_for};
-use crate::{archive, made};
+use crate::{archive, fixtures};
 
 /// The partitions' records, ten of each in turn, in several files.
 pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
@@ -32,9 +32,9 @@ pub fn archived(partitions: &[Partition]) -> tempfile::TempDir {
     directory
 }
 
-/// Runs the projector over an archive until the status says so. Gives the report's last error.
+/// Runs the projector over an archive until its state is as it should be. Returns the report's last error.
 fn project_archive(archive: &Path, data: &Path, until: fn(State) -> bool) -> Option<String> {
-    let opened = made::open(data);
+    let opened = fixtures::open(data);
     let mut source = ArchiveSource::open(archive).unwrap();
     let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, room_for(1000));
@@ -94,10 +94,10 @@ fn what_was_read_of_an_archive_is_not_given_again() {
     let mut found = Vec::new();
     while ended < partitions.len() {
         source.poll(Duration::from_millis(10), &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) => given += records.len(),
-            Polled::Ended { .. } => ended += 1,
-            Polled::Failed { reason, .. } => panic!("{reason}"),
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Records(records) => given += records.len(),
+            SourceEvent::Ended { .. } => ended += 1,
+            SourceEvent::Failed { reason, .. } => panic!("{reason}"),
         });
         for (topic, partition, Watermarks { low, high }) in found.drain(..) {
             assert_eq!(low, 0);

@@ -1,20 +1,21 @@
 //! A store is kept up to date from the cluster that it was built from, and from no other.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use optview::domain::Topic;
-use optview::projector::{self, PauseHandle};
-use optview::source::{Polled, Source, Watermarks};
+use optview::projector::PauseHandle;
+use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
-use crate::made;
+use super::stepped::{Clock, Stepped};
+use crate::fixtures;
 
 /// A cluster with three empty topics.
 struct Named {
     id: Option<&'static str>,
-    /// That it turns into once its partitions are read.
+    /// The id that it has once its partitions are read.
     later: Option<&'static str>,
     found: bool,
     assigned: Vec<Topic>,
@@ -22,18 +23,17 @@ struct Named {
 }
 
 impl Source for Named {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         } else if !self.assigned.is_empty() {
             self.id = self.later.or(self.id);
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, _: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, _: i32, _: i64) -> Result<(), StopReason> {
         self.assigned.push(topic);
         Ok(())
     }
@@ -61,49 +61,38 @@ impl Source for Named {
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
 }
 
-/// Runs the projector until its state is this one.
+/// Turns the projector until its state is this one.
 fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, until: State) -> (Report, Named) {
-    let opened = made::open(data);
-    let mut source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
+    let opened = fixtures::open(data);
+    let source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
     let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, 1 << 20);
-    let begin = Instant::now();
-    let report = std::thread::scope(|scope| {
-        let running =
-            scope.spawn(|| projector::run(&mut source, opened.writer, settings, status.clone(), &control));
-        while status.state() != until && !running.is_finished() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", status.report());
-            std::thread::yield_now();
-        }
-        let report = status.report();
-        control.stop();
-        running.join().unwrap().unwrap();
-        report
-    });
-    (report, source)
+    let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, Clock::new());
+    let report = stepped.turn_until("the state", |report| report.state == until);
+    (report, stepped.finish())
 }
 
-fn kept(data: &Path) -> Option<String> {
-    made::open(data).writer.reader().cluster().unwrap()
+fn stored_cluster(data: &Path) -> Option<String> {
+    fixtures::open(data).writer.reader().cluster().unwrap()
 }
 
 #[test]
 fn a_store_adopts_the_first_cluster_that_has_a_name_and_refuses_every_other() {
     let data = tempfile::tempdir().unwrap();
     assert_eq!(project(data.path(), None, None, State::Live).1.assigned, Topic::ALL);
-    assert_eq!(kept(data.path()), None, "it has no name");
+    assert_eq!(stored_cluster(data.path()), None, "it has no name");
     for _ in 0..2 {
         let (report, source) = project(data.path(), Some("one"), None, State::Live);
         assert_eq!((report.last_error, source.assigned.as_slice()), (None, &Topic::ALL[..]));
-        assert_eq!(kept(data.path()).as_deref(), Some("one"));
+        assert_eq!(stored_cluster(data.path()).as_deref(), Some("one"));
     }
     let (report, source) = project(data.path(), Some("other"), None, State::Stalled);
     assert_eq!(source.assigned, [], "nothing is read");
-    let why = report.last_error.expect("it is said");
+    let why = report.last_error.expect("the report names it");
     for part in ["cluster one", "cluster other", "--brokers", "--data-dir"] {
         assert!(why.contains(part), "no {part}: {why}");
     }
-    assert_eq!(kept(data.path()).as_deref(), Some("one"));
+    assert_eq!(stored_cluster(data.path()).as_deref(), Some("one"));
     project(data.path(), Some("one"), None, State::Live);
 }
 
@@ -113,7 +102,8 @@ fn an_address_that_leads_to_another_cluster_by_now_is_not_read_any_further() {
     let (report, source) = project(data.path(), Some("one"), Some("other"), State::Stalled);
     assert_eq!(source.assigned, Topic::ALL);
     assert!(report.last_error.is_some_and(|why| why.contains("cluster other")));
-    assert_eq!(report.partitions.len(), 3);
+    let codes: Vec<_> = report.partitions.iter().map(|held| held.freshness.stop_code).collect();
+    assert_eq!(codes, [Some("other_cluster"); 3]);
     let mut stopped = source.stopped;
     stopped.sort();
     assert_eq!(stopped, Topic::ALL);

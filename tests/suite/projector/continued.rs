@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, PauseHandle, Positions};
-use optview::source::archive::{ArchiveSource, Continued, Manifest};
-use optview::source::{Polled, Source, Watermarks};
+use optview::source::archive::{ArchiveSource, ArchiveThenTopics, Manifest};
+use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::Status;
 use optview::store::OpenStore;
 use proptest::prelude::*;
@@ -18,9 +18,9 @@ use proptest::prelude::*;
 use super::archived::archived;
 use super::script::{self, Killed, Partition, Playing, Run, partitions};
 use super::{check, expected, history, room_for};
-use crate::{archive, made};
+use crate::{archive, fixtures};
 
-/// How much of each partition is archived, and how much of that the topics have lost, in percent.
+/// Percentages of each partition: what is archived, and what of that the topics have lost.
 type Split = [(usize, usize); 6];
 
 fn split() -> impl Strategy<Value = Split> {
@@ -45,9 +45,14 @@ fn endless(seed: u64, most_in_a_batch: u64) -> Run {
     Run { most_in_a_batch, until: |_| false, ..Run::to_the_end(seed) }
 }
 
-fn continued<'a>(archive: &Path, topics: &'a [Partition], run: Run, next: &Positions) -> Continued<Playing<'a>> {
+fn continued<'a>(
+    archive: &Path,
+    topics: &'a [Partition],
+    run: Run,
+    next: &Positions,
+) -> ArchiveThenTopics<Playing<'a>> {
     let topics = Playing::new(topics, run, Status::new(1), Arc::new(PauseHandle::default()));
-    Continued::new(ArchiveSource::open(archive).unwrap(), topics, next)
+    ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), topics, next)
 }
 
 /// Reads until so many records were given, or to the end. From `next` on, or one record earlier, as who wants to know
@@ -64,26 +69,26 @@ fn read(
         assert!(begin.elapsed() < Duration::from_secs(60), "it does not end: {} given", given.len());
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(1), &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
-            Polled::Records(records) => {
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Records(records) => {
                 let records = (0..records.len()).map(|at| records.record(at));
                 given.extend(records.map(|Record { position, key, .. }| (position, key.unwrap().to_vec())));
             }
-            Polled::Ended { .. } => ended += 1,
-            Polled::Failed { reason, .. } => failed = Some(reason),
+            SourceEvent::Ended { .. } => ended += 1,
+            SourceEvent::Failed { reason, .. } => failed = Some(reason.text),
         });
         for (topic, partition, Watermarks { low, .. }) in found {
             let from = next.get(&(topic, partition)).copied();
             let from = from.map(|at| if again && at > low { at - 1 } else { at }).unwrap_or(low);
             reading += 1;
-            source.assign(topic, partition, from)?;
+            source.assign(topic, partition, from).map_err(|reason| reason.text)?;
         }
         failed.map_or(Ok(()), Err)?;
     }
     Ok(given)
 }
 
-/// Of each partition, the first of what was given, and one past the last, where it is all that is between in its order.
+/// The first offset of each partition that was given, and one past the last. All between them must have been given, in order.
 fn runs(given: &[(Position, Vec<u8>)]) -> BTreeMap<(Topic, i32), (i64, i64)> {
     let mut runs = BTreeMap::new();
     for (Position { topic, partition, offset }, _) in given {
@@ -131,17 +136,17 @@ proptest! {
 struct Killing<S>(S, Option<usize>);
 
 impl<S: Source> Source for Killing<S> {
-    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let left = &mut self.1;
         self.0.poll(wait, &mut |polled| {
-            if let (Polled::Records(records), Some(left)) = (&polled, &mut *left) {
+            if let (SourceEvent::Records(records), Some(left)) = (&polled, &mut *left) {
                 *left = left.checked_sub(records.len()).unwrap_or_else(|| resume_unwind(Box::new(Killed)));
             }
             take(polled);
         });
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         self.0.assign(topic, partition, offset)
     }
 
@@ -168,7 +173,7 @@ impl<S: Source> Source for Killing<S> {
 
 /// Projects until live, or killed.
 fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_after: Option<usize>) {
-    let OpenStore { writer, path, .. } = made::open(data);
+    let OpenStore { writer, path, .. } = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let names = optview::source::TopicNames::default();
     let position = |((name, partition), held): (&(String, i32), &optview::store::PartitionCheckpoint)| {
@@ -177,7 +182,7 @@ fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_a
     };
     let next = writer.checkpoint_at_open().iter().map(position).collect();
     let playing = Playing::new(topics, run, status.clone(), control.clone());
-    let source = Continued::new(ArchiveSource::open(archive).unwrap(), playing, &next);
+    let source = ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), playing, &next);
     let mut source = Killing(source, killed_after);
     let settings = script::settings(&path, room_for(20));
     let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -216,7 +221,7 @@ proptest! {
 
 const HALF: Split = [(50, 50); 6];
 
-/// Why it cannot be read, where the topics are not those that were archived.
+/// Changes the topics after they were archived. Returns the reason for which they cannot be read.
 fn refused(change: impl FnOnce(&mut Vec<Partition>)) -> String {
     let (archive, mut topics) = divide(3, HALF);
     change(&mut topics);
@@ -238,15 +243,15 @@ fn what_the_cluster_says_of_the_topics_is_heard_through_the_archive() {
 fn what_neither_has_is_not_passed_over() {
     let archived = |held: &Partition| held.records.len() as i64 / 2;
     let why = refused(|topics| topics[2].low = archived(&topics[2]) + 1);
-    assert!(why.contains("what was between is in neither") && why.contains("--accept-loss"), "{why}");
+    assert!(why.contains("were removed before they were read") && why.contains("--accept-loss"), "{why}");
     let why = refused(|topics| {
         let end = archived(&topics[2]) as usize - 1;
         topics[2].low = 0;
         topics[2].records.truncate(end);
     });
-    assert!(why.contains("was created again since") && why.contains("or none"), "{why}");
+    assert!(why.contains("or created again") && why.contains("or none"), "{why}");
     let why = refused(|topics| drop(topics.remove(3)));
-    assert!(why.contains("the archive has it, and the topic has not"), "{why}");
+    assert!(why.contains("the cluster has no such partition now"), "{why}");
 }
 
 #[test]
@@ -257,7 +262,7 @@ fn a_topic_with_other_records_is_known_by_the_one_that_was_archived_last() {
         topics[4].records[last].value = None;
     });
     let (_, topics) = divide(3, HALF);
-    let expected = format!("the record at {} is not the one that was archived", last(&topics[4]));
+    let expected = format!("the record at {} is not the one that was read there before", last(&topics[4]));
     assert!(why.contains(&expected), "{why}");
 }
 
@@ -275,7 +280,7 @@ fn a_topic_with_another_id_than_the_archived_one_is_not_read() {
         let mut playing = Playing::new(&topics, endless(1, 20), Status::new(1), Arc::new(PauseHandle::default()));
         playing.topic_id = topic_id;
         let next = Positions::new();
-        let mut source = Continued::new(ArchiveSource::open(archive.path()).unwrap(), playing, &next);
+        let mut source = ArchiveThenTopics::new(ArchiveSource::open(archive.path()).unwrap(), playing, &next);
         read(&mut source, &next, usize::MAX, false)
     };
     let records = topics.iter().map(|held| held.records.len()).sum();
@@ -343,7 +348,7 @@ fn damage_stops_what_is_read_and_nothing_of_the_topics_is_given_instead() {
     let mut source = continued(archive.path(), &topics, endless(1, 20), &Positions::new());
     let why = read(&mut source, &Positions::new(), usize::MAX, false).unwrap_err();
     assert!(why.contains(&name) && why.contains("archive verify"), "{why}");
-    source.poll(Duration::from_millis(1), &mut |_| panic!("nothing more is told"));
+    source.poll(Duration::from_millis(1), &mut |_| panic!("nothing more comes"));
     assert!(!source.is_complete());
 
     bytes.truncate(middle);

@@ -1,4 +1,4 @@
-//! Where a partition ends and which topic it is of, as the cluster says it: positions that no record has, and topics that were
+//! The end of a partition and the topic that it is of, as the cluster answers: positions that no record has, and topics that were
 //! created again.
 
 use std::collections::VecDeque;
@@ -8,22 +8,23 @@ use std::time::{Duration, Instant};
 
 use optview::domain::{Position, Record, Topic, TopicId};
 use optview::projector::{self, PauseHandle, Positions};
-use optview::source::{PartitionObservation, Polled, Records, Source, Watermarks};
+use optview::source::{PartitionObservation, Records, Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
 use super::script;
-use crate::made;
+use super::stepped::{Clock, Stepped};
+use crate::fixtures;
 use crate::support::OwnedRecord;
 
 const JOBS: (Topic, i32) = (Topic::Jobs, 0);
 
-/// What one poll gives of the jobs.
+/// The result of one poll of the jobs.
 #[derive(Clone)]
 enum Step {
     Records(Vec<i64>),
     Ended(i64),
-    /// From now on the cluster says that the topic has this id, and ends here.
+    /// From now on the cluster answers that the topic has this id, and ends here.
     Observed(Option<TopicId>, i64),
 }
 
@@ -35,6 +36,8 @@ struct Scripted {
     found: bool,
     assigned: Vec<i64>,
     stopped: bool,
+    /// The clock of a projector that the test turns itself.
+    clock: Option<Clock>,
 }
 
 impl Scripted {
@@ -46,6 +49,7 @@ impl Scripted {
             found: false,
             assigned: Vec::new(),
             stopped: false,
+            clock: None,
         }
     }
 }
@@ -71,28 +75,28 @@ fn batch(offsets: &[i64]) -> Batch {
 }
 
 impl Source for Scripted {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let (topic, partition) = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.0 { self.watermarks } else { nothing };
-                take(Polled::Found { topic, partition, watermarks });
+                take(SourceEvent::Found { topic, partition, watermarks });
             }
             return;
         }
         if self.assigned.is_empty() || self.stopped {
-            return std::thread::sleep(Duration::from_millis(1));
+            return;
         }
         match self.steps.pop_front() {
-            Some(Step::Records(offsets)) => take(Polled::Records(Box::new(batch(&offsets)))),
-            Some(Step::Ended(position)) => take(Polled::Ended { topic, partition, position }),
+            Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
+            Some(Step::Ended(position)) => take(SourceEvent::Ended { topic, partition, position }),
             Some(Step::Observed(id, high)) => self.observed = (id, high),
-            None => std::thread::sleep(Duration::from_millis(1)),
+            None => {}
         }
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
         if topic == JOBS.0 {
             self.assigned.push(offset);
         }
@@ -117,7 +121,8 @@ impl Source for Scripted {
 
     fn observation(&self, topic: Topic, _: i32) -> Option<PartitionObservation> {
         let (topic_id, high) = if topic == JOBS.0 { self.observed } else { (None, 0) };
-        Some(PartitionObservation { topic_id, low: 0, last_stable: high, high, asked_at: Instant::now() })
+        let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
+        Some(PartitionObservation { topic_id, low: 0, last_stable: high, high, asked_at })
     }
 
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
@@ -127,31 +132,15 @@ fn id(number: i64) -> Option<TopicId> {
     Some(TopicId { most_significant: 3, least_significant: number })
 }
 
-/// Projects until it holds of the status, does something, and ends. Gives the last status.
-fn project(
-    data: &Path,
-    mut source: Scripted,
-    until: impl Fn(&Report) -> bool,
-    then: impl FnOnce(&PauseHandle),
-) -> (Report, Scripted) {
-    let opened = made::open(data);
-    let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
+/// Turns the projector until the report is as it should be, and ends it. Returns that report, and the source.
+fn project(data: &Path, mut source: Scripted, until: impl Fn(&Report) -> bool) -> (Report, Scripted) {
+    let opened = fixtures::open(data);
+    let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let settings = script::settings(&opened.path, 1 << 20);
-    let begin = Instant::now();
-    let report = std::thread::scope(|scope| {
-        let running =
-            scope.spawn(|| projector::run(&mut source, opened.writer, settings, status.clone(), &control));
-        while !until(&status.report()) && !running.is_finished() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", status.report());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let report = status.report();
-        then(&control);
-        control.stop();
-        running.join().unwrap().unwrap();
-        report
-    });
-    (report, source)
+    source.clock = Some(clock.clone());
+    let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, clock);
+    let report = stepped.turn_until("the report", until);
+    (report, stepped.finish())
 }
 
 fn position(report: &Report) -> Option<i64> {
@@ -163,28 +152,32 @@ fn is_live_at(at: i64) -> impl Fn(&Report) -> bool {
     move |report| report.state == State::Live && position(report) == Some(at)
 }
 
+fn stop_code(report: &Report) -> Option<&'static str> {
+    report.partitions.iter().find(|held| held.topic == "jobs")?.freshness.stop_code
+}
+
 fn is_stalled(report: &Report) -> bool {
     report.state == State::Stalled
 }
 
-fn kept(data: &Path) -> PartitionCheckpoint {
-    made::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
+fn stored_checkpoint(data: &Path) -> PartitionCheckpoint {
+    fixtures::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
 }
 
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
 fn read_to_5(id: Option<TopicId>) -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     let source = Scripted::new((0, 5), id, &[Step::Records(vec![0, 1]), Step::Ended(5)]);
-    project(data.path(), source, is_live_at(5), |_| {});
+    project(data.path(), source, is_live_at(5));
     data
 }
 
 #[test]
 fn the_position_at_which_a_partition_ends_is_kept_and_what_was_before_it_may_go() {
     let data = read_to_5(id(1));
-    let held = kept(data.path());
+    let held = stored_checkpoint(data.path());
     assert_eq!((held.next_offset, held.anchor.map(|anchor| anchor.offset)), (5, Some(1)));
-    let (report, source) = project(data.path(), Scripted::new((5, 5), id(1), &[]), is_live_at(5), |_| {});
+    let (report, source) = project(data.path(), Scripted::new((5, 5), id(1), &[]), is_live_at(5));
     assert_eq!((report.last_error, source.assigned), (None, vec![5]));
 }
 
@@ -194,7 +187,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let data = tempfile::tempdir().unwrap();
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
         let source = Scripted::new((0, 3), None, &steps);
-        let opened = made::open(data.path());
+        let opened = fixtures::open(data.path());
         let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;
@@ -227,18 +220,21 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
 #[test]
 fn a_topic_with_another_id_is_not_read_whatever_it_has() {
     let data = read_to_5(id(1));
-    assert_eq!(kept(data.path()).topic_id, id(1));
+    assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     for watermarks in [(0, 3), (0, 5), (0, 500), (400, 500)] {
-        let (report, source) = project(data.path(), Scripted::new(watermarks, id(2), &[]), is_stalled, |_| {});
-        let why = report.last_error.expect("it is said");
+        let (report, source) = project(data.path(), Scripted::new(watermarks, id(2), &[]), is_stalled);
+        let why = report.last_error.expect("the report names it");
         for part in ["jobs/0", "deleted and created again", &id(1).unwrap().to_string(), "optview rebuild"] {
             assert!(why.contains(part), "no {part}: {why}");
         }
         assert!(source.assigned.is_empty(), "{watermarks:?}");
-        assert_eq!((kept(data.path()).topic_id, kept(data.path()).next_offset), (id(1), 5));
+        assert_eq!(
+            (stored_checkpoint(data.path()).topic_id, stored_checkpoint(data.path()).next_offset),
+            (id(1), 5)
+        );
     }
     // The one that it was is read on.
-    project(data.path(), Scripted::new((0, 5), id(1), &[]), is_live_at(5), |_| {});
+    project(data.path(), Scripted::new((0, 5), id(1), &[]), is_live_at(5));
 }
 
 #[test]
@@ -247,9 +243,9 @@ fn an_anchor_that_cannot_be_compared_leaves_it_to_the_id() {
     let steps = [Step::Records(vec![2, 6]), Step::Ended(7)];
     for (was, is) in [(id(1), id(1)), (None, id(1)), (id(1), None), (None, None)] {
         let data = read_to_5(was);
-        let (report, _) = project(data.path(), Scripted::new((0, 7), is, &steps), is_live_at(7), |_| {});
+        let (report, _) = project(data.path(), Scripted::new((0, 7), is, &steps), is_live_at(7));
         assert_eq!(report.last_error, None, "{was:?}, {is:?}");
-        assert_eq!(kept(data.path()).topic_id, was.or(is), "from now on it must be this one");
+        assert_eq!(stored_checkpoint(data.path()).topic_id, was.or(is), "from now on it must be this one");
     }
 }
 
@@ -259,19 +255,22 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
     let steps =
         [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(id(2), 5), Step::Records(vec![3, 4])];
     let source = Scripted::new((0, 3), id(1), &steps);
-    let (report, source) = project(data.path(), source, is_stalled, |_| {});
-    let why = report.last_error.expect("it is said");
+    let (report, source) = project(data.path(), source, is_stalled);
+    let stop_code = stop_code(&report);
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("deleted and created again") && why.contains("optview rebuild"), "{why}");
-    assert_eq!(kept(data.path()).topic_id, id(1));
+    assert_eq!(stop_code, Some("recreated"));
+    assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     drop(source);
-    project(data.path(), Scripted::new((0, 500), id(2), &[]), is_stalled, |_| {});
+    project(data.path(), Scripted::new((0, 500), id(2), &[]), is_stalled);
 }
 
 #[test]
 fn a_partition_that_is_shorter_than_what_was_read_stops_though_there_are_no_ids() {
     let data = tempfile::tempdir().unwrap();
     let steps = [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(None, 1)];
-    let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled, |_| {});
-    let why = report.last_error.expect("it is said");
+    let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled);
+    assert_eq!(stop_code(&report), Some("shorter"));
+    let why = report.last_error.expect("the report names it");
     assert!(why.contains("read up to 3, and ends at 1") && why.contains("optview rebuild"), "{why}");
 }

@@ -1,4 +1,4 @@
-//! What the projector finds in the records is counted, and told in the status, once.
+//! The findings of the projector in the records are counted, and shown by the status, once.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,9 +14,10 @@ use optview::status::{Findings, RebuildCounts, State, Status};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::script::{self, Partition, Playing, Run, partitions, project};
+use super::script::{self, Partition, Playing, Run, partitions, play, project};
+use super::stepped::{Clock, Stepped};
 use super::{check, counted, expected, history};
-use crate::made;
+use crate::fixtures;
 
 fn partition(partitions: &mut [Partition], topic: Topic) -> &mut Partition {
     partitions.iter_mut().find(|partition| partition.topic == topic).unwrap()
@@ -45,7 +46,7 @@ fn second(second: i64) -> Timestamp {
 }
 
 #[test]
-fn events_that_lose_are_counted_once_and_the_newest_is_told() {
+fn events_that_lose_are_counted_once_and_the_newest_is_shown() {
     let mut partitions = partitions(&history(3, 5));
     let jobs = partition(&mut partitions, Topic::Jobs);
     for (change, sequence, at) in
@@ -84,7 +85,7 @@ fn with_findings() -> Vec<Partition> {
     partitions
 }
 
-/// What is logged meanwhile.
+/// Returns the log of a run.
 fn logged(run: impl FnOnce()) -> String {
     let log = Log::default();
     let writing = log.clone();
@@ -110,18 +111,20 @@ impl Write for Log {
 /// Projects as a rebuild does, beside a generation that readers see.
 fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
-    let opened = made::open(directory.path());
+    let opened = fixtures::open(directory.path());
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let settings = script::settings(&opened.path, 0);
-    projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap();
+    let source = play(Stepped::new(opened.writer, settings, source, status.clone(), &control, clock));
     assert!(source.delivered > 0);
     status
 }
 
-/// What the projector of the generation that readers see counts and logs.
+/// The metrics and log lines of a projector whose generation readers see.
 const COUNTED: [&str; 6] = [
     "optview_records_total",
     "optview_dead_letters_total",
@@ -186,7 +189,7 @@ fn what_was_found_before_readers_saw_a_generation_is_not_counted_once_they_do() 
 }
 
 #[test]
-fn deletions_that_delete_nothing_are_told_with_what_is_odd_about_the_key() {
+fn deletions_that_delete_nothing_are_shown_with_what_is_odd_about_the_key() {
     let mut partitions = partitions(&history(3, 5));
     let optimizations = partition(&mut partitions, Topic::Optimizations);
     let known = String::from_utf8(optimizations.records[0].key.clone()).unwrap();
@@ -204,7 +207,7 @@ fn deletions_that_delete_nothing_are_told_with_what_is_odd_about_the_key() {
 }
 
 #[test]
-fn numbers_that_are_none_are_counted_and_the_newest_event_is_told() {
+fn numbers_that_are_none_are_counted_and_the_newest_event_is_shown() {
     let mut partitions = partitions(&history(3, 5));
     let jobs = partition(&mut partitions, Topic::Jobs);
     for (id, metrics) in
@@ -226,7 +229,7 @@ fn numbers_that_are_none_are_counted_and_the_newest_event_is_told() {
 }
 
 #[test]
-fn jobs_that_nothing_links_are_kept_however_old_and_told_of_once_they_have_waited() {
+fn jobs_that_nothing_links_are_kept_however_old_and_counted_once_they_have_waited() {
     let mut partitions = partitions(&history(3, 5));
     for topic in [Topic::Optimizations, Topic::MultistartRuns] {
         assert!(!partition(&mut partitions, topic).records.is_empty());
@@ -268,7 +271,7 @@ fn jobs_that_nothing_links_are_kept_however_old_and_told_of_once_they_have_waite
 
 /// A link that comes late finds all that was heard of its job.
 #[test]
-fn a_job_that_is_linked_at_last_is_shown_and_told_of_no_more() {
+fn a_job_that_is_linked_at_last_is_shown_and_counted_no_more() {
     let mut partitions = partitions(&history(3, 5));
     let (key, value) = unlinked("job-1", JobChange::Failed { error: None, error_code: None }, 1, second(0));
     partition(&mut partitions, Topic::Jobs).push(key, value);
@@ -292,14 +295,14 @@ fn a_job_that_is_linked_at_last_is_shown_and_told_of_no_more() {
     let is_counted = |playing: &Playing<'_>| playing.status.report().findings.orphan_jobs.is_some();
     let after = orphans(is_counted, &partitions);
     assert_eq!((after.waiting, after.count), (before - 1, before - 1));
-    let writer = made::open(directory.path()).writer;
+    let writer = fixtures::open(directory.path()).writer;
     let view = writer.reader().get("late", None).unwrap().expect("it is shown");
     assert_eq!(serde_json::from_slice::<Value>(&view.body).unwrap()["status"], "failed");
     writer.finish().unwrap();
 }
 
 #[test]
-fn topics_that_are_swapped_are_told_and_a_restart_does_not_forget_it() {
+fn topics_that_are_swapped_are_named_and_a_restart_does_not_forget_it() {
     let mut partitions = partitions(&history(3, 40));
     for partition in &mut partitions {
         partition.topic = match partition.topic {
@@ -319,13 +322,13 @@ fn topics_that_are_swapped_are_told_and_a_restart_does_not_forget_it() {
         };
         assert!(problem("jobs").is_some(), "{:?}", report.findings.streams);
         assert_eq!(problem("optimizations"), None);
-        let told = report.last_error.as_deref().expect("it is told");
-        assert!(told.contains("events of jobs") && told.contains("--topic-jobs"), "{told}");
+        let error = report.last_error.as_deref().expect("the report names it");
+        assert!(error.contains("events of jobs") && error.contains("--topic-jobs"), "{error}");
     }
     drop(status);
     let directory = tempfile::tempdir().unwrap();
-    let told = findings(directory.path(), &partitions);
-    let problem = told.streams.iter().find(|held| held.stream == "jobs").unwrap().problem.clone().unwrap();
+    let found = findings(directory.path(), &partitions);
+    let problem = found.streams.iter().find(|held| held.stream == "jobs").unwrap().problem.clone().unwrap();
     let advice = "most of those that were tried are events of multistart-runs: is `jobs` the topic that was meant by \
                   --topic-jobs, and `multistart-runs` by --topic-multistart-runs?";
     assert!(problem.contains(advice), "{problem}");

@@ -1,21 +1,22 @@
-//! What the status says of a partition and of the cluster is what the cluster says, as long as it says so: an error that was
-//! told once stands until its own proof has come, and what is not known is not taken for nothing.
+//! The status shows of a partition and of the cluster what the cluster answers, as long as it answers so: an error stands until its
+//! own proof has come, and what is not known is not taken for nothing.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use optview::domain::Topic;
-use optview::projector::{self, PauseHandle};
-use optview::source::{ClusterHealth, PartitionObservation, Polled, Source, StandingError, Watermarks};
+use optview::projector::PauseHandle;
+use optview::source::{
+    ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,
+};
 use optview::status::{PartitionReport, Report, State, Status};
-use parking_lot::Mutex;
 
 use super::script;
-use crate::made;
+use super::stepped::{Clock, Stepped};
+use crate::fixtures;
 
-/// What a cluster says of its partitions when it is asked.
-#[derive(Clone, Default)]
-struct Said {
+/// The answers of a cluster that is asked about its partitions.
+#[derive(Default)]
+struct Answers {
     /// The low watermark, the last stable offset and the high watermark of `jobs`.
     jobs: Option<(i64, i64, i64)>,
     jobs_error: Option<StandingError>,
@@ -23,23 +24,23 @@ struct Said {
     trouble: Option<String>,
 }
 
-/// Three empty topics, and a cluster that says what the test wants.
+/// Three empty topics, and a cluster that answers as the test wants.
 struct Cluster {
-    said: Arc<Mutex<Said>>,
+    answers: Answers,
+    clock: Clock,
     is_found: bool,
 }
 
 impl Source for Cluster {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
-                take(Polled::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
 
-    fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), String> {
+    fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
         Ok(())
     }
 
@@ -50,7 +51,7 @@ impl Source for Cluster {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.said.lock().trouble.clone()
+        self.answers.trouble.clone()
     }
 
     fn is_complete(&self) -> bool {
@@ -58,49 +59,40 @@ impl Source for Cluster {
     }
 
     fn observation(&self, topic: Topic, _: i32) -> Option<PartitionObservation> {
-        let said = if topic == Topic::Jobs { self.said.lock().jobs } else { Some((0, 0, 0)) };
-        let (low, last_stable, high) = said?;
-        Some(PartitionObservation { topic_id: None, low, last_stable, high, asked_at: Instant::now() })
+        let answer = if topic == Topic::Jobs { self.answers.jobs } else { Some((0, 0, 0)) };
+        let (low, last_stable, high) = answer?;
+        let asked_at = self.clock.instant();
+        Some(PartitionObservation { topic_id: None, low, last_stable, high, asked_at })
     }
 
     fn partition_error(&self, topic: Topic, _: i32) -> Option<StandingError> {
-        self.said.lock().jobs_error.clone().filter(|_| topic == Topic::Jobs)
+        self.answers.jobs_error.clone().filter(|_| topic == Topic::Jobs)
     }
 
     fn cluster_health(&self) -> ClusterHealth {
-        self.said.lock().cluster.clone()
+        self.answers.cluster.clone()
     }
 
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
 }
 
 /// A projector that is live, and the cluster that it asks.
-struct World {
-    said: Arc<Mutex<Said>>,
-    status: Status,
-}
+struct World<'a>(Stepped<'a, Cluster>);
 
-impl World {
-    fn says(&self, change: impl FnOnce(&mut Said)) {
-        change(&mut self.said.lock());
+impl World<'_> {
+    /// Changes the cluster's answers.
+    fn set(&mut self, change: impl FnOnce(&mut Answers)) {
+        change(&mut self.0.source.answers);
     }
 
-    /// Waits until the report is as it should be.
-    fn wait_for(&self, what: &str, is: impl Fn(&Report) -> bool) -> Report {
-        let begin = Instant::now();
-        loop {
-            let report = self.status.report();
-            if is(&report) {
-                return report;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(120), "still not: {what}: {report:?}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    /// Turns the projector until the report is as it should be.
+    fn turn_until(&mut self, what: &str, is: impl Fn(&Report) -> bool) -> Report {
+        self.0.turn_until(what, is)
     }
 }
 
 fn jobs(report: &Report) -> &PartitionReport {
-    report.partitions.iter().find(|held| held.topic == "jobs").expect("it is told of")
+    report.partitions.iter().find(|held| held.topic == "jobs").expect("the report has it")
 }
 
 fn error(code: &str, text: &str) -> Option<StandingError> {
@@ -108,47 +100,38 @@ fn error(code: &str, text: &str) -> Option<StandingError> {
     Some(StandingError { code: code.to_owned(), text: text.to_owned(), since })
 }
 
-/// Runs a projector as long as the test looks at it.
-fn with_live_projector(test: impl FnOnce(&World)) {
+fn with_live_projector(test: impl FnOnce(&mut World<'_>)) {
     let data = tempfile::tempdir().unwrap();
-    let opened = made::open(data.path());
+    let opened = fixtures::open(data.path());
     let settings = script::settings(&opened.path, 1 << 20);
-    let (status, control) = (Status::new(1), PauseHandle::default());
-    let said = Arc::new(Mutex::new(Said { jobs: Some((0, 0, 0)), ..Said::default() }));
-    let mut source = Cluster { said: said.clone(), is_found: false };
-    /// Also where the test fails: the projector would go on for ever.
-    struct Stop<'a>(&'a PauseHandle);
-    impl Drop for Stop<'_> {
-        fn drop(&mut self) {
-            self.0.stop();
-        }
-    }
-    std::thread::scope(|scope| {
-        scope.spawn(|| projector::run(&mut source, opened.writer, settings, status.clone(), &control).unwrap());
-        let _stop = Stop(&control);
-        let world = World { said, status: status.clone() };
-        world.wait_for("live", |report| report.state == State::Live);
-        test(&world);
-    });
+    let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
+    let answers = Answers { jobs: Some((0, 0, 0)), ..Answers::default() };
+    let source = Cluster { answers, clock: clock.clone(), is_found: false };
+    let mut world = World(Stepped::new(opened.writer, settings, source, status, &control, clock));
+    world.turn_until("live", |report| report.state == State::Live);
+    test(&mut world);
+    world.0.finish();
 }
 
 #[test]
 fn what_the_broker_of_one_partition_does_not_say_is_unknown_of_that_one_and_of_the_whole() {
     with_live_projector(|world| {
-        world.wait_for("all confirmed", |report| report.lag_records == Some(0) && report.lag_seconds == Some(0.0));
-        world.says(|said| said.jobs = Some((0, 7, 7)));
-        let behind = world.wait_for("behind", |report| report.lag_records == Some(7));
+        world.turn_until("all confirmed", |report| {
+            report.lag_records == Some(0) && report.lag_seconds == Some(0.0)
+        });
+        world.set(|answers| answers.jobs = Some((0, 7, 7)));
+        let behind = world.turn_until("behind", |report| report.lag_records == Some(7));
         assert_eq!((jobs(&behind).high, jobs(&behind).freshness.last_stable), (Some(7), Some(7)));
         assert!(jobs(&behind).lag_seconds.is_some(), "{behind:?}");
         let first = jobs(&behind).freshness.confirmed_at.clone();
-        world.says(|said| said.jobs = Some((0, 0, 0)));
-        let back = world.wait_for("confirmed again", |report| report.lag_records == Some(0));
+        world.set(|answers| answers.jobs = Some((0, 0, 0)));
+        let back = world.turn_until("confirmed again", |report| report.lag_records == Some(0));
         assert_eq!(back.last_error, None);
-        world.wait_for("a later time", |report| jobs(report).freshness.confirmed_at > first);
+        world.turn_until("a later time", |report| jobs(report).freshness.confirmed_at > first);
         // As of a cluster that answers about the others only.
-        world.says(|said| said.jobs = None);
+        world.set(|answers| answers.jobs = None);
         let is_known = |report: &Report| (report.partitions[0].lag_records, jobs(report).lag_records);
-        let unknown = world.wait_for("unknown", |report| is_known(report) == (Some(0), None));
+        let unknown = world.turn_until("unknown", |report| is_known(report) == (Some(0), None));
         assert_eq!(unknown.lag_records, None, "not the sum of what is known");
     });
 }
@@ -156,51 +139,53 @@ fn what_the_broker_of_one_partition_does_not_say_is_unknown_of_that_one_and_of_t
 #[test]
 fn an_error_of_one_partition_stands_while_the_others_are_read_and_ends_by_its_own_proof() {
     with_live_projector(|world| {
-        world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
-        let failing = world.wait_for("an error", |report| report.last_error.is_some());
+        world.set(|answers| answers.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
+        let failing = world.turn_until("an error", |report| report.last_error.is_some());
         assert_eq!(failing.last_error.as_deref(), Some("jobs/0: not allowed to read"));
-        world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "jobs/0: still not"));
-        let named = world.wait_for("the next", |report| report.last_error != failing.last_error);
+        world.set(|answers| answers.jobs_error = error("TopicAuthorizationFailed", "jobs/0: still not"));
+        let named = world.turn_until("the next", |report| report.last_error != failing.last_error);
         assert_eq!(named.last_error.as_deref(), Some("jobs/0: still not"), "it is named once");
-        world.says(|said| said.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
-        world.wait_for("the first again", |report| report.last_error == failing.last_error);
+        world.set(|answers| answers.jobs_error = error("TopicAuthorizationFailed", "not allowed to read"));
+        world.turn_until("the first again", |report| report.last_error == failing.last_error);
         assert_eq!(failing.last_error_since.as_deref(), Some("2026-11-28T10:00:00.500Z"));
         let freshness = &jobs(&failing).freshness;
         assert_eq!(freshness.error_code.as_deref(), Some("TopicAuthorizationFailed"));
         assert_eq!(freshness.error_since.as_deref(), Some("2026-11-28T10:00:00.500Z"));
         assert_eq!(failing.partitions[0].freshness.error, None);
         // The cluster's trouble comes and goes; the partition's stays.
-        world.says(|said| said.cluster.error = error("AllBrokersDown", "3/3 brokers are down"));
+        world.set(|answers| answers.cluster.error = error("AllBrokersDown", "3/3 brokers are down"));
         let both =
-            world.wait_for("both", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.error.is_some()));
+            world.turn_until("both", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.error.is_some()));
         assert_eq!(both.last_error.as_deref(), Some("jobs/0: not allowed to read; 3/3 brokers are down"));
-        world.says(|said| said.cluster.error = None);
-        let one = world.wait_for("one", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.error.is_none()));
+        world.set(|answers| answers.cluster.error = None);
+        let one =
+            world.turn_until("one", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.error.is_none()));
         assert_eq!(one.last_error.as_deref(), Some("jobs/0: not allowed to read"));
-        world.says(|said| said.jobs_error = None);
-        let none = world.wait_for("none", |report| report.last_error.is_none());
+        world.set(|answers| answers.jobs_error = None);
+        let none = world.turn_until("none", |report| report.last_error.is_none());
         assert_eq!((none.last_error_since, none.state), (None, State::Live));
     });
 }
 
 #[test]
-fn the_status_says_how_the_cluster_answers() {
+fn the_status_shows_how_the_cluster_answers() {
     with_live_projector(|world| {
-        let never = world.wait_for("told of", |report| report.kafka.is_some()).kafka.unwrap();
+        let never = world.turn_until("a report of the cluster", |report| report.kafka.is_some()).kafka.unwrap();
         assert_eq!((never.up, never.last_answer_seconds_ago, never.renewals), (false, None, 0));
         let renewed = "2026-11-28T11:00:00Z".parse().unwrap();
-        world.says(|said| {
-            said.cluster.last_answer = Some(Instant::now());
-            (said.cluster.renewals, said.cluster.last_renewal) = (2, Some(renewed));
+        let now = world.0.clock.instant();
+        world.set(|answers| {
+            answers.cluster.last_answer = Some(now);
+            (answers.cluster.renewals, answers.cluster.last_renewal) = (2, Some(renewed));
         });
         let up =
-            world.wait_for("renewed", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.renewals == 2));
+            world.turn_until("renewed", |report| report.kafka.as_ref().is_some_and(|kafka| kafka.renewals == 2));
         let up = up.kafka.unwrap();
         assert_eq!(up.last_renewal_at.as_deref(), Some("2026-11-28T11:00:00.000Z"));
         assert!(up.last_answer_seconds_ago.is_some());
-        let long_ago = Instant::now() - Duration::from_secs(720);
-        world.says(|said| said.cluster.last_answer = Some(long_ago));
-        let down = world.wait_for("down", |report| report.kafka.as_ref().is_some_and(|kafka| !kafka.up));
+        let long_ago = world.0.clock.instant() - Duration::from_secs(720);
+        world.set(|answers| answers.cluster.last_answer = Some(long_ago));
+        let down = world.turn_until("down", |report| report.kafka.as_ref().is_some_and(|kafka| !kafka.up));
         assert!(down.kafka.unwrap().last_answer_seconds_ago.is_some_and(|age| age >= 720.0));
     });
 }
@@ -208,25 +193,25 @@ fn the_status_says_how_the_cluster_answers() {
 #[test]
 fn what_an_open_transaction_hides_is_seen_and_is_no_lag() {
     with_live_projector(|world| {
-        world.says(|said| said.jobs = Some((0, 0, 103)));
-        let hidden = world.wait_for("hidden", |report| {
+        world.set(|answers| answers.jobs = Some((0, 0, 103)));
+        let hidden = world.turn_until("hidden", |report| {
             jobs(report).freshness.hidden_records == Some(103) && jobs(report).lag_records == Some(0)
         });
         assert_eq!((jobs(&hidden).high, jobs(&hidden).freshness.last_stable), (Some(103), Some(0)));
         assert!(jobs(&hidden).freshness.hidden_since.is_some());
         assert_eq!(hidden.last_error, None);
-        world.says(|said| said.jobs = Some((0, 0, 0)));
-        world.wait_for("nothing hidden", |report| jobs(report).freshness.hidden_since.is_none());
+        world.set(|answers| answers.jobs = Some((0, 0, 0)));
+        world.turn_until("nothing hidden", |report| jobs(report).freshness.hidden_since.is_none());
     });
 }
 
 #[test]
-fn a_trouble_of_the_source_stands_since_it_was_first_told() {
+fn a_trouble_of_the_source_stands_since_it_was_first_reported() {
     with_live_projector(|world| {
-        world.says(|said| said.trouble = Some("attempt 1 failed".to_owned()));
-        let first = world.wait_for("an error", |report| report.last_error.is_some());
-        world.says(|said| said.trouble = Some("attempt 2 failed".to_owned()));
-        let second = world.wait_for("the next", |report| report.last_error != first.last_error);
+        world.set(|answers| answers.trouble = Some("attempt 1 failed".to_owned()));
+        let first = world.turn_until("an error", |report| report.last_error.is_some());
+        world.set(|answers| answers.trouble = Some("attempt 2 failed".to_owned()));
+        let second = world.turn_until("the next", |report| report.last_error != first.last_error);
         assert_eq!(second.last_error.as_deref(), Some("attempt 2 failed"));
         assert_eq!((second.last_error_since.is_some(), &second.last_error_since), (true, &first.last_error_since));
     });

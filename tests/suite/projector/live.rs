@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use optview::projector::{self, PauseHandle};
+use optview::projector::PauseHandle;
 use optview::status::{State, Status};
 
-use super::script::{Playing, Run, partitions, project, settings};
+use super::script::{Playing, Run, partitions, play, project, settings};
+use super::stepped::{Clock, Stepped};
 use super::{check, expected, history};
-use crate::made;
+use crate::fixtures;
 
 fn was_live(directory: &Path) -> bool {
-    let writer = made::open(directory).writer;
+    let writer = fixtures::open(directory).writer;
     let was_live = writer.reader().was_live().unwrap();
     writer.finish().unwrap();
     was_live
@@ -43,7 +44,7 @@ fn a_store_of_which_a_partition_stopped_in_the_first_reading_was_not_live() {
 }
 
 fn has_reported(playing: &Playing<'_>, state: State) -> bool {
-    // The count of views says that a report was made, by the thread that asks.
+    // The count of views shows that a report was made, by the thread that asks.
     playing.status.report().views == 1 && playing.status.state() == state
 }
 
@@ -54,16 +55,17 @@ fn without_a_broker_a_store_that_was_live_is_stale_and_another_is_starting() {
     let is_stale = run(|playing| has_reported(playing, State::Stale));
     for (was_live, run) in [(false, is_starting), (true, is_stale)] {
         let directory = tempfile::tempdir().unwrap();
-        let writer = made::open(directory.path()).writer;
-        let view = made::optimization("a", 1, String::new(), String::new());
-        writer.commit(made::commit_of(vec![view]), Vec::new(), 1).unwrap();
-        made::wait_until_written(&writer, 1);
+        let writer = fixtures::open(directory.path()).writer;
+        let view = fixtures::optimization("a", 1, String::new(), String::new());
+        writer.commit(fixtures::commit_of(vec![view]), Vec::new(), 1).unwrap();
+        fixtures::wait_until_written(&writer, 1);
         let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         if was_live {
             status.set_was_live();
         }
         // No partition is ever found.
-        let mut source = Playing::new(&[], run, status.clone(), control.clone());
-        projector::run(&mut source, writer, settings(directory.path(), 1 << 20), status, &control).unwrap();
+        let source = Playing::new(&[], run, status.clone(), control.clone());
+        let settings = settings(directory.path(), 1 << 20);
+        play(Stepped::new(writer, settings, source, status, &control, Clock::new()));
     }
 }

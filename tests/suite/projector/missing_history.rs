@@ -1,14 +1,14 @@
-//! A store that is begun where the topics no longer have their beginning says so, through restarts and kills, until somebody
-//! accepts it.
+//! A store that is begun after the topics have lost their beginning shows that, through restarts and kills, until somebody accepts
+//! it.
 
 use optview::status::{MissingHistory, Status};
 use optview::store;
 
 use super::script::{Partition, Run, partitions, project};
 use super::{check, expected, history};
-use crate::made;
+use crate::fixtures;
 
-/// What the status at the end of a run says is missing: topic, partition, and up to where.
+/// The missing history in the status at the end of a run: topic, partition, and the first offset that is there.
 fn missing(status: &Status) -> Vec<(String, i32, i64)> {
     let report = status.report();
     assert_eq!(report.last_error.is_some(), report.is_incomplete(), "{report:?}");
@@ -80,7 +80,7 @@ fn a_store_that_is_begun_after_damage_misses_what_retention_has_removed() {
     std::fs::File::create(directory.path().join("generations/000001/db")).unwrap();
     partitions[0].low = 7;
     // What the script opens must be whole: the damaged one is moved aside first.
-    let opened = made::open(directory.path());
+    let opened = fixtures::open(directory.path());
     assert!(opened.moved_aside.is_some());
     opened.writer.finish().unwrap();
     let status = project(directory.path(), &partitions, Run::to_the_end(2), |_| {}).expect("it is not killed");

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::domain::{Event, Position, Record, Topic, TopicId};
-use optview::projector::{self, PauseHandle, Settings};
-use optview::source::{PartitionObservation, Polled, Records, Source, TopicNames, Watermarks};
+use optview::projector::{PauseHandle, Settings};
+use optview::source::{
+    PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
+};
 use optview::status::{State, Status};
 use optview::store::OpenStore;
 
-use crate::made::{self, Random};
+use super::stepped::{A_REPORT, Clock, Stepped};
+use crate::fixtures::{self, Random};
 use crate::support::OwnedRecord;
 
 pub struct Partition {
@@ -61,17 +64,22 @@ pub fn partitions(events: &[Event<'_>]) -> Vec<Partition> {
     partitions
 }
 
-/// How one run of the projector goes.
+/// The reason for which a partition of the script fails.
+fn script_stop() -> StopReason {
+    StopReason::new(StopCode::Unreadable, "the script says so")
+}
+
+/// The course of one run of the projector.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Of the interleaving and of the sizes of the batches.
+    /// The seed of the interleaving and of the sizes of the batches.
     pub seed: u64,
     pub most_in_a_batch: u64,
-    /// Killed after so many records.
+    /// The number of records after which the run is killed.
     pub killed_after: Option<usize>,
-    /// Whether partitions of all topics are there.
+    /// True if partitions of all topics are there.
     pub complete: bool,
-    /// Goes on until this holds of the source and the status.
+    /// The run goes on until this holds of the source and the status.
     pub until: fn(&Playing<'_>) -> bool,
 }
 
@@ -94,22 +102,27 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
     }
 }
 
-/// Opens the store, projects, and gives the status at the end; `None` where the run was killed.
+/// The step of the clock for a turn in which something is read: some of them pass between two checkpoints.
+const A_READ: Duration = Duration::from_micros(300);
+
+/// Opens the store, projects, and returns the status at the end; `None` if the run was killed.
 pub fn project(
     directory: &Path,
     partitions: &[Partition],
     run: Run,
     change: impl FnOnce(&mut Settings),
 ) -> Option<Status> {
-    let OpenStore { writer, path, moved_aside, .. } = made::open(directory);
+    let OpenStore { writer, path, moved_aside, .. } = fixtures::open(directory);
     assert_eq!(moved_aside, None);
     let mut settings = settings(&path, 0);
     change(&mut settings);
     let status = Status::new(1);
     let control = Arc::new(PauseHandle::default());
+    let clock = Clock::new();
     let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        projector::run(&mut source, writer, settings, status.clone(), &control).unwrap();
+        play(Stepped::new(writer, settings, source, status.clone(), &control, clock));
     }));
     match ended {
         Ok(()) => Some(status),
@@ -118,20 +131,35 @@ pub fn project(
     }
 }
 
-/// What unwinds where a run is killed: all that the projector holds in memory is lost.
+/// Turns the projector until its script stops it, and ends it. Returns the source.
+pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
+    while !stepped.source.control.is_stopped() {
+        if stepped.source.is_over() {
+            stepped.settle();
+            stepped.turn(A_REPORT);
+        } else {
+            stepped.turn(A_READ);
+        }
+    }
+    stepped.finish()
+}
+
+/// The panic that unwinds a run that is killed: all that the projector has in memory is lost.
 pub struct Killed;
 
 pub struct Playing<'a> {
     partitions: &'a [Partition],
-    /// Where each partition is read next; `None` where it is not read.
+    /// The offset at which each partition is read next; `None` if it is not read.
     next: Vec<Option<usize>>,
     run: Run,
     random: Random,
     pub status: Status,
     pub control: Arc<PauseHandle>,
     begin: Instant,
+    /// The clock of a projector that the test turns itself.
+    pub clock: Option<Clock>,
     found: bool,
-    told_ended: Vec<bool>,
+    gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
     pub published: Vec<(Topic, i32, i64)>,
@@ -149,8 +177,9 @@ impl<'a> Playing<'a> {
             status,
             control,
             begin: Instant::now(),
+            clock: None,
             found: false,
-            told_ended: vec![false; partitions.len()],
+            gave_end: vec![false; partitions.len()],
             delivered: 0,
             polls: 0,
             published: Vec::new(),
@@ -158,7 +187,7 @@ impl<'a> Playing<'a> {
         }
     }
 
-    /// Whether nothing is left to be read.
+    /// Returns true if nothing is left to be read.
     pub fn is_over(&self) -> bool {
         let mut partitions = self.partitions.iter().zip(&self.next);
         self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
@@ -166,11 +195,11 @@ impl<'a> Playing<'a> {
 
     fn find(&self, topic: Topic, number: i32) -> usize {
         let found = self.partitions.iter().position(|held| held.topic == topic && held.number == number);
-        found.expect("a partition that the source has told of")
+        found.expect("a partition that the source has given")
     }
 
     /// Some of a partition's next records, up to where it fails or the process is killed.
-    fn give_some(&mut self, take: &mut dyn FnMut(Polled)) {
+    fn give_some(&mut self, take: &mut dyn FnMut(SourceEvent)) {
         if self.partitions.is_empty() {
             return;
         }
@@ -179,11 +208,11 @@ impl<'a> Playing<'a> {
         let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
-            take(Polled::Failed { topic, partition: number, reason: "the script says so".to_owned() });
+            take(SourceEvent::Failed { topic, partition: number, reason: script_stop() });
         }
         if next >= records.len() {
-            if !std::mem::replace(&mut self.told_ended[at], true) {
-                take(Polled::Ended { topic, partition: number, position: records.len() as i64 });
+            if !std::mem::replace(&mut self.gave_end[at], true) {
+                take(SourceEvent::Ended { topic, partition: number, position: records.len() as i64 });
             }
             return;
         }
@@ -191,7 +220,7 @@ impl<'a> Playing<'a> {
         let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
         let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
         let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
-        take(Polled::Records(Box::new(Given(records[next..next + count].to_vec()))));
+        take(SourceEvent::Records(Box::new(Given(records[next..next + count].to_vec()))));
         self.next[at] = Some(next + count);
         self.delivered += count;
         if self.run.killed_after == Some(self.delivered) {
@@ -213,7 +242,7 @@ impl Records for Given {
 }
 
 impl Source for Playing<'_> {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;
         if (self.run.until)(self) {
@@ -223,19 +252,25 @@ impl Source for Playing<'_> {
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
                 let Partition { topic, number, .. } = *partition;
-                take(Polled::Found { topic, partition: number, watermarks: partition.watermarks() });
+                take(SourceEvent::Found { topic, partition: number, watermarks: partition.watermarks() });
             }
             return;
         }
         for _ in 0..self.random.below(6) + 1 {
             self.give_some(take);
         }
-        if self.is_over() {
+        if self.is_over() && self.clock.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
+    fn rest(&mut self, wait: Duration) {
+        if self.clock.is_none() {
+            std::thread::sleep(wait);
+        }
+    }
+
+    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         let at = self.find(topic, partition);
         let Watermarks { low, high } = self.partitions[at].watermarks();
         assert!((low..=high).contains(&offset), "{topic}/{partition} has {low} to {high}, and not {offset}");
@@ -254,7 +289,8 @@ impl Source for Playing<'_> {
 
     fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
         let Watermarks { low, high } = self.watermarks(topic, partition)?;
-        let (topic_id, asked_at) = (self.topic_id, Instant::now());
+        let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
+        let topic_id = self.topic_id;
         Some(PartitionObservation { topic_id, low, last_stable: high, high, asked_at })
     }
 

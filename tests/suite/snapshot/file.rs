@@ -1,37 +1,39 @@
-//! The file: what is in it comes back, and no file that is not whole makes a store.
+//! The snapshot file returns its contents, and no damaged file makes a store.
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use optview::domain::{Topic, TopicId};
-use optview::snapshot::{Exported, Room, SnapshotError, Summary, export, import, import_where_none};
+use optview::snapshot::{
+    DiskReserve, ExportRequest, SnapshotError, SnapshotSummary, export, import, import_where_none,
+};
 use optview::source::TopicNames;
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
-use crate::made;
+use crate::fixtures;
 
 const OPTIMIZATIONS: u64 = 300;
 
-/// A store with some of everything, and its snapshot.
-struct Made {
+/// A store with all kinds of records, and its snapshot.
+struct SnapshotFixture {
     directory: tempfile::TempDir,
     file: PathBuf,
-    summary: Summary,
+    summary: SnapshotSummary,
 }
 
-fn made() -> Made {
+fn made() -> SnapshotFixture {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(&directory.path().join("source")).writer;
+    let writer = fixtures::open(&directory.path().join("source")).writer;
     let optimization = |number: u64| {
-        // One is kept in pieces.
-        let text = if number == 7 { made::text(number, 40_000) } else { format!("name {number}") };
-        made::optimization(&format!("opt-{number}"), number + 1, text, String::new())
+        // One optimization is stored in pieces.
+        let text = if number == 7 { fixtures::text(number, 40_000) } else { format!("name {number}") };
+        fixtures::optimization(&format!("opt-{number}"), number + 1, text, String::new())
     };
-    let mut commit = made::commit_of((0..OPTIMIZATIONS).map(optimization).collect());
-    commit.jobs.push(("early".into(), Some(made::job(3).into())));
-    writer.commit(commit, vec![made::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
-    made::wait_until_written(&writer, 1);
+    let mut commit = fixtures::commit_of((0..OPTIMIZATIONS).map(optimization).collect());
+    commit.jobs.push(("early".into(), Some(fixtures::job(3).into())));
+    writer.commit(commit, vec![fixtures::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
+    fixtures::wait_until_written(&writer, 1);
     writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
     writer.note_cluster("a cluster").unwrap();
     let topic_id = Some(TopicId { most_significant: 1, least_significant: -2 });
@@ -42,47 +44,51 @@ fn made() -> Made {
     writer.finish().unwrap();
     let file = directory.path().join("views.snapshot");
     let summary = export_to(&reader, &file).unwrap();
-    Made { directory, file, summary }
+    SnapshotFixture { directory, file, summary }
 }
 
-/// Nothing has to stay free.
-const ROOM: Room = Room { floor: 0 };
+/// A reserve of zero bytes.
+const ROOM: DiskReserve = DiskReserve { floor: 0 };
 
-fn export_to(reader: &Reader, file: &Path) -> Result<Summary, SnapshotError> {
+fn export_to(reader: &Reader, file: &Path) -> Result<SnapshotSummary, SnapshotError> {
     export_within(ROOM, reader, file, &mut || {})
 }
 
 fn export_within(
-    room: Room,
+    room: DiskReserve,
     reader: &Reader,
     file: &Path,
-    told: &mut dyn FnMut(),
-) -> Result<Summary, SnapshotError> {
-    // A file that is there is replaced.
+    on_progress: &mut dyn FnMut(),
+) -> Result<SnapshotSummary, SnapshotError> {
+    // An existing file is replaced.
     let replace = true;
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
     let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
-    export(Exported { reader, generation, topic: &topic, store_bytes, room, replace }, file, &mut |_, _, _| {
-        told();
-        ControlFlow::Continue(())
-    })
+    export(
+        ExportRequest { reader, generation, topic: &topic, store_bytes, room, replace },
+        file,
+        &mut |_, _, _| {
+            on_progress();
+            ControlFlow::Continue(())
+        },
+    )
 }
 
-fn import_into(file: &Path, data_dir: &Path) -> Result<Summary, SnapshotError> {
+fn import_into(file: &Path, data_dir: &Path) -> Result<SnapshotSummary, SnapshotError> {
     fs::create_dir_all(data_dir).unwrap();
     import(file, data_dir, ROOM, None, &mut |_, _, _| ControlFlow::Continue(()))
 }
 
 #[test]
 fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
-    let Made { directory, file, summary } = made();
+    let SnapshotFixture { directory, file, summary } = made();
     assert_eq!((summary.views, summary.records), (OPTIMIZATIONS, OPTIMIZATIONS + 2));
     assert_eq!(summary.bytes, fs::metadata(&file).unwrap().len());
     assert_eq!(summary.positions[0].next_offset, 77);
     let data_dir = directory.path().join("replica");
     let imported = import_into(&file, &data_dir).unwrap();
     assert_eq!(imported, summary);
-    let [source, replica] = ["source", "replica"].map(|name| made::open(&directory.path().join(name)));
+    let [source, replica] = ["source", "replica"].map(|name| fixtures::open(&directory.path().join(name)));
     let about = optview::store::GenerationManifest::read(&replica.path);
     assert_eq!(about.topic(Topic::Jobs), "jobs.v1");
     assert_eq!(source.writer.checkpoint_at_open(), replica.writer.checkpoint_at_open());
@@ -96,12 +102,15 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     for number in 0..OPTIMIZATIONS {
         let id = format!("opt-{number}");
         assert_eq!(source.get(&id, None).unwrap(), replica.get(&id, None).unwrap(), "{id}");
-        assert_eq!(source.kept(&id).unwrap(), replica.kept(&id).unwrap(), "{id}");
+        assert_eq!(source.stored_record(&id).unwrap(), replica.stored_record(&id).unwrap(), "{id}");
     }
     let all = ListQuery { limit: 1_000, ..ListQuery::default() };
     assert_eq!(source.list(&all).unwrap(), replica.list(&all).unwrap());
-    let settings =
-        verify::Settings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let settings = verify::VerifySettings {
+        gently: false,
+        bounds: &|| None,
+        watch: &mut |_, _, _| ControlFlow::Continue(()),
+    };
     let verified = verify::verify(&replica, settings).unwrap();
     assert_eq!((verified.records, verified.problems), (OPTIMIZATIONS, Vec::new()));
 }
@@ -109,17 +118,17 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
 #[test]
 fn a_store_made_of_one_that_was_never_live_was_not_either() {
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(&directory.path().join("source")).writer;
+    let writer = fixtures::open(&directory.path().join("source")).writer;
     let reader = writer.reader();
     let file = directory.path().join("views.snapshot");
     export_to(&reader, &file).unwrap();
     let data_dir = directory.path().join("replica");
     import_into(&file, &data_dir).unwrap();
-    assert!(!made::open(&data_dir).writer.reader().was_live().unwrap());
+    assert!(!fixtures::open(&data_dir).writer.reader().was_live().unwrap());
     writer.finish().unwrap();
 }
 
-/// What a data directory holds after an import that failed.
+/// Imports a damaged file, and checks the error and the contents of the data directory after it.
 fn is_refused(file: &Path, bytes: &[u8], directory: &Path, check: impl Fn(&SnapshotError) -> bool) {
     fs::write(file, bytes).unwrap();
     let data_dir = directory.join("refused");
@@ -131,9 +140,9 @@ fn is_refused(file: &Path, bytes: &[u8], directory: &Path, check: impl Fn(&Snaps
 
 #[test]
 fn a_file_that_is_altered_at_any_byte_is_refused() {
-    let Made { directory, file, .. } = made();
+    let SnapshotFixture { directory, file, .. } = made();
     let whole = fs::read(&file).unwrap();
-    // Every byte of both ends, and one of every few between them.
+    // Every byte of both ends is changed in turn, and one of every few between them.
     let step = (whole.len() / 400).max(1);
     let places = (0..64).chain((64..whole.len() - 128).step_by(step)).chain(whole.len() - 128..whole.len());
     for place in places {
@@ -152,7 +161,7 @@ fn a_file_that_is_altered_at_any_byte_is_refused() {
 
 #[test]
 fn a_file_that_is_cut_anywhere_or_has_something_after_its_end_is_refused() {
-    let Made { directory, file, .. } = made();
+    let SnapshotFixture { directory, file, .. } = made();
     let whole = fs::read(&file).unwrap();
     let step = (whole.len() / 200).max(1);
     for len in (0..130).chain((130..whole.len()).step_by(step)).chain(whole.len() - 100..whole.len()) {
@@ -174,7 +183,7 @@ fn a_file_that_is_cut_anywhere_or_has_something_after_its_end_is_refused() {
 
 #[test]
 fn a_store_that_is_there_is_never_touched() {
-    let Made { directory, file, .. } = made();
+    let SnapshotFixture { directory, file, .. } = made();
     let data_dir = directory.path().join("source");
     let current = fs::read(data_dir.join("CURRENT")).unwrap();
     assert!(matches!(import_into(&file, &data_dir), Err(SnapshotError::NotEmpty { .. })));
@@ -196,7 +205,7 @@ fn a_store_that_is_there_is_never_touched() {
 
 #[test]
 fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
-    let Made { directory, file, .. } = made();
+    let SnapshotFixture { directory, file, .. } = made();
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(&data_dir).unwrap();
     let import = |names: [&str; 3]| {
@@ -204,7 +213,7 @@ fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
         let names = TopicNames::new(optimizations, jobs, runs);
         import_where_none(&file, &data_dir, ROOM, &names, &mut |_, _, _| ControlFlow::Continue(()))
     };
-    for (names, said, now) in [
+    for (names, before, now) in [
         (
             ["optimizations.v2", "jobs.v1", "multistart-runs.v1"],
             "the optimizations from `optimizations.v1`",
@@ -219,7 +228,7 @@ fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
         let refused = import(names).unwrap_err();
         assert!(matches!(refused, SnapshotError::OtherTopics { .. }), "{refused}");
         let text = refused.to_string();
-        for part in [said, now, "--data-dir"] {
+        for part in [before, now, "--data-dir"] {
             assert!(text.contains(part), "no {part}: {text}");
         }
     }
@@ -230,7 +239,7 @@ fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
 
 #[test]
 fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() {
-    let Made { directory, file, summary } = made();
+    let SnapshotFixture { directory, file, summary } = made();
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(data_dir.join("importing/generations/000001")).unwrap();
     fs::write(data_dir.join("importing/generations/000001/db"), "half").unwrap();
@@ -238,16 +247,16 @@ fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() 
         "importing" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    assert!(matches!(ended, Err(SnapshotError::ToldToEnd)));
+    assert!(matches!(ended, Err(SnapshotError::Interrupted)));
     assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
     assert_eq!(import_into(&file, &data_dir).unwrap(), summary);
 }
 
 #[test]
 fn an_export_that_fails_leaves_the_file_that_was_there() {
-    let Made { directory, file, .. } = made();
+    let SnapshotFixture { directory, file, .. } = made();
     let before = fs::read(&file).unwrap();
-    let opened = made::open(&directory.path().join("source"));
+    let opened = fixtures::open(&directory.path().join("source"));
     let part = directory.path().join("views.snapshot.part");
     let other = fs::File::create(&part).unwrap();
     other.lock().unwrap();
@@ -261,10 +270,10 @@ fn an_export_that_fails_leaves_the_file_that_was_there() {
 
 #[test]
 fn what_there_is_no_room_for_is_not_begun() {
-    let Made { directory, file, .. } = made();
-    let full = Room { floor: u64::MAX };
+    let SnapshotFixture { directory, file, .. } = made();
+    let full = DiskReserve { floor: u64::MAX };
     let before = fs::read(&file).unwrap();
-    let opened = made::open(&directory.path().join("source"));
+    let opened = fixtures::open(&directory.path().join("source"));
     let refused = export_within(full, &opened.writer.reader(), &file, &mut || {}).unwrap_err();
     assert!(matches!(refused, SnapshotError::NoRoom { what: "the snapshot", .. }), "{refused}");
     assert_eq!(fs::read(&file).unwrap(), before);
@@ -280,20 +289,21 @@ fn what_there_is_no_room_for_is_not_begun() {
 fn an_export_ends_before_the_disk_that_fills_meanwhile_is_full() {
     const BYTES: u64 = 256 << 20;
     let directory = tempfile::tempdir().unwrap();
-    let writer = made::open(&directory.path().join("source")).writer;
-    let optimization = |number: u64| made::optimization(&format!("opt-{number}"), 1, String::new(), String::new());
-    writer.commit(made::commit_of((0..5_000).map(optimization).collect()), Vec::new(), 1).unwrap();
-    made::wait_until_written(&writer, 1);
+    let writer = fixtures::open(&directory.path().join("source")).writer;
+    let optimization =
+        |number: u64| fixtures::optimization(&format!("opt-{number}"), 1, String::new(), String::new());
+    writer.commit(fixtures::commit_of((0..5_000).map(optimization).collect()), Vec::new(), 1).unwrap();
+    fixtures::wait_until_written(&writer, 1);
     let file = directory.path().join("views.snapshot");
     let free = optview::disk::free_bytes(directory.path()).unwrap();
-    let room = Room { floor: free.saturating_sub(BYTES) };
+    let room = DiskReserve { floor: free.saturating_sub(BYTES) };
     let others = fs::File::create(directory.path().join("others")).unwrap();
-    let mut told = 0;
+    let mut calls = 0;
     let ended = export_within(room, &writer.reader(), &file, &mut || {
-        told += 1;
+        calls += 1;
         rustix::fs::fallocate(&others, rustix::fs::FallocateFlags::empty(), 0, 2 * BYTES).unwrap();
     });
-    assert!(matches!(ended, Err(SnapshotError::Filled { .. })), "{ended:?}");
-    assert_eq!(told, 1);
+    assert!(matches!(ended, Err(SnapshotError::DiskFull { .. })), "{ended:?}");
+    assert_eq!(calls, 1);
     assert!(!file.exists() && !directory.path().join("views.snapshot.part").exists());
 }

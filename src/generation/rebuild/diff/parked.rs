@@ -58,7 +58,7 @@ impl ParkedJobs {
             return Ok(linked);
         }
         for id in optimizations {
-            let Some(kept) = self.new.kept(id)? else { continue };
+            let Some(kept) = self.new.stored_record(id)? else { continue };
             linked.extend(kept.optimization.linked_job().filter(|id| self.differing.contains_key(*id)).cloned());
         }
         Ok(linked)

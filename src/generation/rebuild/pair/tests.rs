@@ -4,10 +4,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::*;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
-use crate::generation::rebuild::{Plan, RebuildKind, RebuildOptions, RebuildState};
+use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
+use crate::generation::rebuild::shared::RebuildState;
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
-use crate::source::{Polled, Records, Source, Watermarks};
+use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
 use crate::store::{self, OpenStore};
 
 /// A source of one partition of jobs with so many records.
@@ -31,10 +32,10 @@ impl Records for One {
 }
 
 impl Source for Few {
-    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(Polled)) {
+    fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let watermarks = Watermarks { low: 0, high: self.records };
         if !std::mem::replace(&mut self.is_found, true) {
-            take(Polled::Found { topic: Topic::Jobs, partition: 0, watermarks });
+            take(SourceEvent::Found { topic: Topic::Jobs, partition: 0, watermarks });
         }
         match self.next {
             Some(offset) if offset < self.records => {
@@ -42,13 +43,13 @@ impl Source for Few {
                 let position = Position { topic: Topic::Jobs, partition: 0, offset };
                 let (key, value, headers) = (None, Some(b"no event".to_vec()), Vec::new());
                 let record = OwnedRecord { position, timestamp_millis: Some(offset), key, value, headers };
-                take(Polled::Records(Box::new(One(record))));
+                take(SourceEvent::Records(Box::new(One(record))));
             }
             _ => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), String> {
+    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
         self.next = Some(offset);
         Ok(())
     }

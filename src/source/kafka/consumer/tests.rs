@@ -1,4 +1,5 @@
-//! The source over librdkafka's mock cluster: what it gives while its consumer is replaced, deaf, or refused.
+//! Tests of the source over librdkafka's mock cluster: its events while its consumer is replaced, deaf, or
+//! refused.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +12,32 @@ use crate::source::TopicNames;
 use crate::source::kafka::fetch_errors::{LASTING_AFTER, Meaning, meaning};
 use crate::source::kafka::producer::Producer;
 
-/// How long anything may take that takes milliseconds where nothing else runs.
+/// Time limit of steps that take milliseconds on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_millis(20);
 
-struct Cluster {
+struct MockKafka {
     mock: MockCluster<'static, DefaultProducerContext>,
     settings: KafkaSettings,
     sent: i64,
 }
 
-impl Cluster {
-    fn start(brokers: i32, partitions: i32) -> Cluster {
+impl MockKafka {
+    fn start(brokers: i32, partitions: i32) -> MockKafka {
         let mock = MockCluster::new(brokers).unwrap();
         let topics = TopicNames::default();
         for topic in Topic::ALL {
             mock.create_topic(topics.get(topic), partitions, brokers.min(3)).unwrap();
         }
-        // An empty fetch waits this long, even where records arrive meanwhile.
-        // A fetch that fails is tried again so soon that a test can wait for it.
+        // The mock cluster holds an empty fetch for this long even if records arrive meanwhile, and a failed fetch
+        // is retried so soon that a test can wait for it.
         let properties = [("fetch.wait.max.ms", "10"), ("fetch.error.backoff.ms", "10")];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let settings = KafkaSettings { brokers: mock.bootstrap_servers(), topics, properties };
-        Cluster { mock, settings, sent: 0 }
+        MockKafka { mock, settings, sent: 0 }
     }
 
-    /// Sends so many more jobs, whose values count them.
+    /// Sends this number of further jobs, whose values count them.
     fn send(&mut self, count: i64) {
         let mut producer = Producer::new(&self.settings).unwrap();
         for number in self.sent..self.sent + count {
@@ -47,27 +48,27 @@ impl Cluster {
     }
 }
 
-/// A source, and what it has given.
-struct Reading {
+/// A source and the events that it has delivered.
+struct SourceReader {
     source: KafkaSource,
-    /// The values of each partition, in the order in which they came.
+    /// The values of each partition in order of delivery.
     given: BTreeMap<(Topic, i32), Vec<i64>>,
     ended: BTreeMap<(Topic, i32), i64>,
     failed: Vec<String>,
 }
 
-impl Reading {
-    fn start(cluster: &Cluster) -> Reading {
+impl SourceReader {
+    fn start(cluster: &MockKafka) -> SourceReader {
         let source = KafkaSource::new(&cluster.settings, "test").unwrap();
-        Reading { source, given: BTreeMap::new(), ended: BTreeMap::new(), failed: Vec::new() }
+        SourceReader { source, given: BTreeMap::new(), ended: BTreeMap::new(), failed: Vec::new() }
     }
 
     fn poll(&mut self) {
         let mut found = Vec::new();
-        let Reading { source, given, ended, failed } = self;
+        let SourceReader { source, given, ended, failed } = self;
         source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
-            Polled::Records(records) => {
+            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
+            SourceEvent::Records(records) => {
                 for at in 0..records.len() {
                     let record = records.record(at);
                     let position = record.position;
@@ -76,8 +77,8 @@ impl Reading {
                     values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
                 }
             }
-            Polled::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
-            Polled::Failed { reason, .. } => failed.push(reason),
+            SourceEvent::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
+            SourceEvent::Failed { reason, .. } => failed.push(reason.text),
         });
         for (topic, partition, low) in found {
             source.assign(topic, partition, low).unwrap();
@@ -88,8 +89,8 @@ impl Reading {
         self.given.values().map(|values| values.len() as i64).sum()
     }
 
-    /// Polls until it holds.
-    fn until(&mut self, what: &str, is: impl Fn(&Reading) -> bool) {
+    /// Polls until `is` returns true.
+    fn until(&mut self, what: &str, is: impl Fn(&SourceReader) -> bool) {
         let begin = Instant::now();
         while !is(self) {
             assert!(begin.elapsed() < DEADLINE, "still not: {what}; {} records, {:?}", self.count(), self.failed);
@@ -97,17 +98,17 @@ impl Reading {
         }
     }
 
-    /// Whether all that was sent was given, each once.
-    fn check(&self, cluster: &Cluster) {
+    /// Checks that every sent record was delivered exactly once.
+    fn check(&self, cluster: &MockKafka) {
         let mut values: Vec<i64> = self.given.values().flatten().copied().collect();
         values.sort_unstable();
         assert!(values.into_iter().eq(0..cluster.sent));
         assert_eq!(self.failed, Vec::<String>::new());
     }
 
-    /// Has the source look after its consumer at a time to come.
+    /// Makes the source check its consumer as of the time `now`.
     fn look_at(&mut self, now: Instant) {
-        self.source.look_after_consumer(now);
+        self.source.check_consumer(now);
     }
 
     fn error(&self, partition: (Topic, i32)) -> Option<String> {
@@ -117,9 +118,9 @@ impl Reading {
 
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_and_again() {
-    let mut cluster = Cluster::start(1, 3);
+    let mut cluster = MockKafka::start(1, 3);
     cluster.send(2_000);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are found", |reading| reading.source.is_complete());
     for round in 0..50 {
         cluster.send(100);
@@ -137,10 +138,10 @@ fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_
 
 #[test]
 fn records_that_do_not_come_come_by_a_new_consumer() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("it is at its end", |reading| reading.ended.contains_key(&(Topic::Jobs, 0)));
-    // A consumer that never fetches again, though it is connected.
+    // The paused consumer never fetches again, although it is connected.
     let list = reading.source.list(reading.source.partitions.iter()).unwrap();
     reading.source.consumer.pause(&list).unwrap();
     cluster.send(5);
@@ -161,14 +162,14 @@ fn records_that_do_not_come_come_by_a_new_consumer() {
 
 #[test]
 fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
-    let mut cluster = Cluster::start(3, 6);
+    let mut cluster = MockKafka::start(3, 6);
     cluster.send(60);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 60);
     for round in 0..6 {
         let away = round % 3 + 1;
         cluster.mock.broker_down(away).unwrap();
-        // Those that it leads are led by another meanwhile.
+        // Another broker leads these partitions meanwhile.
         for partition in 0..6 {
             let leader = if partition % 3 + 1 == away { away % 3 + 1 } else { partition % 3 + 1 };
             cluster.mock.partition_leader("jobs", partition, Some(leader)).unwrap();
@@ -183,18 +184,18 @@ fn brokers_that_are_rolled_one_after_another_cost_no_record_and_no_partition() {
 
 #[test]
 fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
-    let mut cluster = Cluster::start(2, 2);
+    let mut cluster = MockKafka::start(2, 2);
     for partition in 0..2 {
         cluster.mock.partition_leader("jobs", partition, Some(partition + 1)).unwrap();
     }
     cluster.send(20);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 20);
     cluster.mock.broker_down(2).unwrap();
     let away = (Topic::Jobs, 1);
     reading.until("it is known to be away", |reading| reading.error(away).is_some());
     let since = Instant::now();
-    let observed_at = |reading: &Reading, partition| {
+    let observed_at = |reading: &SourceReader, partition| {
         reading.source.observation(Topic::Jobs, partition).map(|observed| observed.asked_at)
     };
     reading.until("the other one is asked about", |reading| observed_at(reading, 0) > Some(since));
@@ -206,18 +207,19 @@ fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
 
 #[test]
 fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     let jobs = (Topic::Jobs, 0);
     reading.until("it is at its end", |reading| reading.ended.get(&jobs) == Some(&5));
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    // One for each of the fetches that may be under way.
+    // Each of the fetches that may be under way is refused.
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 3]);
     reading.until("the refusal is known", |reading| reading.error(jobs).is_some());
     assert_eq!(reading.error(jobs).as_deref(), Some("TopicAuthorizationFailed"));
-    // librdkafka says it once, and nothing at all once it may read again, as nothing is there to be read.
+    // librdkafka reports the error once, and reports nothing when it may read again, since there are no new
+    // records.
     for _ in 0..10 {
         reading.poll();
     }
@@ -235,12 +237,12 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     reading.check(&cluster);
 }
 
-/// Every code that librdkafka knows, as it writes them.
+/// Returns every code that librdkafka knows, in its own numbers.
 fn codes() -> impl Iterator<Item = RDKafkaRespErr> {
     (-300..=1000).filter_map(|number| RDKafkaRespErr::try_from(number).ok())
 }
 
-/// Whether librdkafka looks for another leader at this code, and says nothing of it.
+/// Returns true if librdkafka handles this code silently by looking for another leader.
 fn is_kept_by_librdkafka(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -260,8 +262,8 @@ fn is_kept_by_librdkafka(code: RDKafkaErrorCode) -> bool {
 
 #[test]
 fn no_code_of_a_broker_costs_a_record_or_a_partition() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let jobs = (Topic::Jobs, 0);
     let mut tried = 0;
@@ -271,7 +273,7 @@ fn no_code_of_a_broker_costs_a_record_or_a_partition() {
         if !is_of_broker || code == RDKafkaErrorCode::EndAll || meaning(code) == Meaning::OutOfRange {
             continue;
         }
-        // More than are answered before they are taken back.
+        // There are more errors than requests before they are cleared.
         cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 500]);
         cluster.send(2);
         if !is_kept_by_librdkafka(code) {
@@ -291,21 +293,21 @@ fn no_code_of_a_broker_costs_a_record_or_a_partition() {
 
 #[test]
 fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_has_it() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
-    let mut reading = Reading::start(&cluster);
+    let mut reading = SourceReader::start(&cluster);
     let jobs = (Topic::Jobs, 0);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3 && reading.count() == 5);
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
     reading.until("it is known", |reading| reading.error(jobs).as_deref() == Some("AutoOffsetReset"));
     cluster.send(5);
-    let told = Instant::now();
+    let reported_at = Instant::now();
     reading.until("the cluster has been asked since", |reading| {
-        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > told)
+        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > reported_at)
     });
     let mut now = Instant::now();
     while reading.count() < 10 {
-        assert!(told.elapsed() < DEADLINE, "it is never read again");
+        assert!(reported_at.elapsed() < DEADLINE, "it is never read again");
         now += Duration::from_secs(1);
         reading.look_at(now);
         reading.poll();
@@ -316,7 +318,7 @@ fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_h
 
 #[test]
 fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
-    let mut cluster = Cluster::start(1, 1);
+    let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
     let mut source = KafkaSource::new(&cluster.settings, "test").unwrap();
     let (begin, mut failed) = (Instant::now(), Vec::new());
@@ -324,9 +326,9 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         assert!(begin.elapsed() < DEADLINE, "it does not stop");
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Failed { topic, reason, .. } => failed.push((topic, reason)),
-            Polled::Records(_) | Polled::Ended { .. } => {}
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason.text)),
+            SourceEvent::Records(_) | SourceEvent::Ended { .. } => {}
         });
         for (topic, partition) in found {
             let offset = if topic == Topic::Jobs { 100 } else { 0 };
@@ -335,7 +337,7 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
     }
     let (topic, reason) = &failed[0];
     assert_eq!(*topic, Topic::Jobs);
-    assert!(reason.contains("100 is to be read next, but the topic ends at 5"), "{reason}");
+    assert!(reason.contains("it was read up to 100, and ends at 5 now"), "{reason}");
 }
 
 #[test]
@@ -350,20 +352,20 @@ fn what_librdkafka_passes_over_stops_its_partition_and_says_what_it_was() {
         RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED,
         RD_KAFKA_RESP_ERR__UNDERFLOW,
     ] {
-        let cluster = Cluster::start(1, 1);
-        let mut reading = Reading::start(&cluster);
+        let cluster = MockKafka::start(1, 1);
+        let mut reading = SourceReader::start(&cluster);
         reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
         cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[skips]);
         reading.until("it stops", |reading| !reading.failed.is_empty());
         let reason = &reading.failed[0];
-        assert!(reason.contains("passed over") && reason.contains("restart"), "{skips:?}: {reason}");
+        assert!(reason.contains("skipped") && reason.contains("restart"), "{skips:?}: {reason}");
     }
 }
 
 #[test]
 fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
-    let mut cluster = Cluster::start(1, 1);
-    let mut reading = Reading::start(&cluster);
+    let mut cluster = MockKafka::start(1, 1);
+    let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 100_000]);
@@ -378,5 +380,5 @@ fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
         held.error.as_mut().unwrap().since -= LASTING_AFTER;
     }
     reading.until("it stops", |reading| !reading.failed.is_empty());
-    assert!(reading.failed[0].contains("It has lasted for 10m"), "{:?}", reading.failed);
+    assert!(reading.failed[0].contains("has lasted for 10m"), "{:?}", reading.failed);
 }

@@ -1,4 +1,4 @@
-//! The records of a decompressed batch (of Kafka's record format 2), kept within a number of bytes.
+//! Reads the records of a decompressed batch (in Kafka's record format 2) and keeps them within a number of bytes.
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::LazyLock;
@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::domain::record::Header;
 use crate::domain::record::RECORD_LIMIT;
 
-/// How many bytes stay of the key and of the value of a record that is cut short.
+/// Number of bytes that are kept of the key and of the value of a record that is cut short.
 const KEY_HEAD: usize = 1 << 10;
 const VALUE_HEAD: usize = 64 << 10;
-/// The same where the batch has no room left.
+/// Number of bytes that are kept of the value if the batch has no room left.
 const SHORT_HEAD: usize = 64;
-/// What librdkafka holds of each record beside its bytes, about.
+/// Approximate memory that librdkafka uses for each record beside its bytes.
 const RECORD_OVERHEAD: usize = 512;
-/// The size of a chunk: the first one's, and the largest.
+/// The size of the first chunk and the largest size, in bytes.
 const CHUNK_LEN: (usize, usize) = (16 << 10, 1 << 20);
 
-/// The name of the header that a record which was cut short has in place of its own. It is another in each process, so that
-/// no producer can know it.
+/// The name of the only header of a record that was cut short. It differs in each process, so that no producer can
+/// know it.
 static MARK: LazyLock<String> = LazyLock::new(|| {
     use std::hash::{BuildHasher as _, RandomState};
     format!("optview-cut-{:016x}", RandomState::new().hash_one("mark"))
@@ -26,12 +26,12 @@ static MARK: LazyLock<String> = LazyLock::new(|| {
 
 static ANY_IS_CUT: AtomicBool = AtomicBool::new(false);
 
-/// Whether any record was cut short yet. As long as there is none, no record's headers need be looked at.
+/// Returns true if any record has been cut short in this process. Until then, no record's headers need be checked.
 pub fn has_cut() -> bool {
     ANY_IS_CUT.load(Ordering::Relaxed)
 }
 
-/// How many bytes the whole record's value had, where this one was cut short.
+/// Returns the number of bytes of the whole value if this record was cut short.
 pub fn cut_from(headers: &[Header<'_>]) -> Option<u64> {
     match headers {
         [(name, Some(len))] if *name == *MARK => Some(u64::from_be_bytes((*len).try_into().ok()?)),
@@ -39,7 +39,7 @@ pub fn cut_from(headers: &[Header<'_>]) -> Option<u64> {
     }
 }
 
-/// Bytes in pieces: they grow without being copied, and can be let go one after another.
+/// Bytes in chunks. They grow without being copied, and each chunk can be freed separately.
 #[derive(Default)]
 pub struct Chunks {
     chunks: Vec<Vec<u8>>,
@@ -51,7 +51,7 @@ impl Chunks {
         self.len
     }
 
-    /// The last chunk, with room left.
+    /// Returns the last chunk, which has room left.
     fn last(&mut self) -> &mut Vec<u8> {
         if self.chunks.last().is_none_or(|chunk| chunk.len() == chunk.capacity()) {
             let (first, largest) = CHUNK_LEN;
@@ -61,7 +61,7 @@ impl Chunks {
         &mut self.chunks[at]
     }
 
-    /// Reads to the end. False where more comes than `limit` bytes.
+    /// Reads to the end. Returns false if there are more than `limit` bytes.
     fn read_from(&mut self, mut source: impl Read, limit: usize) -> io::Result<bool> {
         loop {
             let chunk = self.last();
@@ -101,12 +101,13 @@ impl Write for Chunks {
     }
 }
 
-/// The records that `open` begins to read, from their first byte each time: as they are, or else with as many of them cut
-/// short as it takes.
+/// Reads records within a limit. `open` opens them, from their first byte at each call. Records are kept whole,
+/// or, if they exceed the limit, as many as necessary are cut short.
 ///
 /// # Errors
-/// What reading fails at; records that are none; records that even short are too much.
-pub fn within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Result<Chunks> {
+/// Returns the error of a read, an error for bytes that are no records, and an error for records that exceed twice
+/// the limit even when cut short.
+pub fn read_within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Result<Chunks> {
     let mut whole = Chunks::default();
     if whole.read_from(open()?, limit)? {
         return Ok(whole);
@@ -142,7 +143,8 @@ pub fn within<R: Read>(limit: usize, open: impl Fn() -> io::Result<R>) -> io::Re
     Ok(records)
 }
 
-/// Keeps of a record its position, its time, and the beginnings of its key and its value. Reads it to its end.
+/// Cuts a record short. It keeps its position, its timestamp, and the beginnings of its key and its value. Reads
+/// the record to its end.
 fn cut_record(body: &mut impl Read, value_head: usize, records: &mut Chunks) -> io::Result<()> {
     let mut cut = Vec::with_capacity(KEY_HEAD + value_head + 128);
     let mut attributes = [0];
@@ -156,13 +158,13 @@ fn cut_record(body: &mut impl Read, value_head: usize, records: &mut Chunks) -> 
     push_varint(&mut cut, 1)?;
     push_bytes(&mut cut, MARK.as_bytes())?;
     push_bytes(&mut cut, &value_len.to_be_bytes())?;
-    // Its own headers.
+    // The record's own headers are dropped.
     io::copy(body, &mut io::sink())?;
     push_varint(records, cut.len() as i64)?;
     records.write_all(&cut)
 }
 
-/// Copies the beginning of a key or a value, and passes over the rest. Gives how long it is.
+/// Copies the beginning of a key or a value and skips the rest. Returns the whole length.
 fn cut_bytes(body: &mut impl Read, head: usize, cut: &mut Vec<u8>) -> io::Result<u64> {
     let len = varint(body)?;
     let Ok(whole) = u64::try_from(len) else {
@@ -181,7 +183,7 @@ fn push_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes)
 }
 
-/// A number as Kafka writes it: zigzag, seven bits a byte.
+/// Writes a number in Kafka's encoding: zigzag, seven bits a byte.
 fn push_varint(out: &mut impl Write, number: i64) -> io::Result<()> {
     let mut bits = ((number << 1) ^ (number >> 63)) as u64;
     while bits >= 0x80 {
@@ -195,7 +197,7 @@ fn varint(source: &mut impl Read) -> io::Result<i64> {
     first_varint(source)?.ok_or_else(|| no_record("it ends within"))
 }
 
-/// `None` at the end of the source.
+/// Reads a number; `None` at the end of the source.
 fn first_varint(source: &mut impl Read) -> io::Result<Option<i64>> {
     let mut bits = 0_u64;
     for shift in (0..64).step_by(7) {

@@ -1,4 +1,4 @@
-//! The linker has put the functions into librdkafka's place, as what librdkafka's own consumer gives shows.
+//! Checks through librdkafka's own consumer that the linker has replaced librdkafka's functions.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, Threa
 use super::*;
 use crate::domain::Topic;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
-use crate::source::{Polled, Records, Source as _, TopicNames};
+use crate::source::{Records, Source as _, SourceEvent, TopicNames};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -28,8 +28,8 @@ fn put(settings: &KafkaSettings, compression: &str, values: &[String]) {
     producer.flush(DEADLINE).unwrap();
 }
 
-/// Reads the first records of the topic of jobs. Gives the offset of each, the length of its whole value where it was cut short, and
-/// the value that is left.
+/// Reads the first records of the jobs topic. Returns the offset of each, the length of its whole value if it was
+/// cut short, and the remaining value.
 fn read(settings: &KafkaSettings, count: usize) -> Vec<(i64, Option<u64>, Vec<u8>)> {
     let mut source = KafkaSource::new(settings, "test").unwrap();
     let (mut given, begin) = (Vec::new(), Instant::now());
@@ -37,10 +37,10 @@ fn read(settings: &KafkaSettings, count: usize) -> Vec<(i64, Option<u64>, Vec<u8
         assert!(begin.elapsed() < DEADLINE, "{} records", given.len());
         let mut found = Vec::new();
         source.poll(Duration::from_millis(20), &mut |polled| match polled {
-            Polled::Found { topic, partition, .. } => found.push((topic, partition)),
-            Polled::Records(records) => given.extend((0..records.len()).map(|at| one(&*records, at))),
-            Polled::Failed { reason, .. } => panic!("{reason}"),
-            Polled::Ended { .. } => {}
+            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Records(records) => given.extend((0..records.len()).map(|at| one(&*records, at))),
+            SourceEvent::Failed { reason, .. } => panic!("{reason}"),
+            SourceEvent::Ended { .. } => {}
         });
         for (topic, partition) in found {
             source.assign(topic, partition, 0).unwrap();

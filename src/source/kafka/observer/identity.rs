@@ -1,5 +1,6 @@
-//! Which topic a name stands for. A topic that is deleted and created again has another id, and stops what has been read of the
-//! one before, for good; so an id is believed only where two brokers give it, as one may lag behind the others. Pure.
+//! The identity of the topic that a name stands for. A topic that is deleted and created again has another id,
+//! which permanently stops the reading of its predecessor. So an id is believed only if two brokers give it, since
+//! one may lag behind the others. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,34 +9,35 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::IdAnswer;
-use super::state::{Round, explain, is_broker_code, stand};
+use super::state::{Round, explain, is_broker_code, set_standing};
 use crate::domain::TopicId;
 use crate::source::StandingError;
 
-/// After so many questions that nobody answered, though others were answered, a topic is taken to have no id.
+/// Number of unanswered requests after which a topic counts as having no id, if other requests were answered.
 pub(super) const UNANSWERED_AT_MOST: u32 = 5;
-/// So many brokers must give an id before it is believed, where there are as many: one of them may lag behind the others.
+/// Number of brokers that must give an id before it is believed, if there are as many: one of them may lag behind
+/// the others.
 const BROKERS_THAT_AGREE: usize = 2;
-/// After so many rounds in which only one broker answers, and always gives the same id, it is believed alone.
+/// Number of rounds after which the only answering broker is believed, if it always gives the same id.
 const ROUNDS_OF_ONE_BROKER: u32 = 3;
-/// In so many rounds another id than the one that is believed must be given.
+/// Number of rounds in which another id must be given before it replaces the believed one.
 const ROUNDS_OF_A_CHANGE: u32 = 2;
 
-/// Which topic a name stands for now, as far as the brokers say so.
+/// The topic that a name stands for at present, according to the brokers.
 #[derive(Default)]
-pub struct Identity {
+pub struct TopicIdentity {
     pub id: Option<TopicId>,
-    /// When the question was sent that was answered last with the id that is believed.
+    /// The time of the request whose answer last gave the believed id.
     pub asked_at: Option<Instant>,
-    /// Set once the id is known, or known not to be given.
+    /// True once the id is known, or known not to be given.
     pub is_settled: bool,
     unanswered: u32,
-    /// What has been answered lately and is not believed yet.
+    /// The answer that has been given lately and is not believed yet.
     candidate: Option<Candidate>,
     pub error: Option<StandingError>,
 }
 
-/// An id that some brokers have given, in so many rounds one after another.
+/// An id that some brokers have given in consecutive rounds.
 #[derive(Default)]
 struct Candidate {
     id: Option<TopicId>,
@@ -43,13 +45,13 @@ struct Candidate {
     rounds: u32,
 }
 
-impl Identity {
-    /// Whether the last answers were not those that are believed, or not all of them.
+impl TopicIdentity {
+    /// Returns true if the last answers differ from the believed id.
     pub fn is_doubtful(&self) -> bool {
         self.is_settled && self.candidate.is_some()
     }
 
-    /// Takes in what each of the brokers that were asked says. `brokers` is how many there are.
+    /// Takes in one round's answers of the asked brokers. `brokers` is the number of brokers of the cluster.
     pub fn take(
         &mut self,
         name: &str,
@@ -64,14 +66,14 @@ impl Identity {
             return self.take_errors(name, answers, round, time);
         }
         self.unanswered = 0;
-        // Brokers of several versions may answer in turn, of which some give no ids.
+        // Brokers of several versions may answer in turn, some of which give no ids.
         let ids: BTreeSet<TopicId> = given.iter().filter_map(|(_, id)| *id).collect();
         let Some(id) = single(&ids) else {
             self.candidate = Some(Candidate::default());
             let text = format!(
-                "the topic `{name}`: the brokers do not agree which one it is, as while it is created again"
+                "the topic `{name}`: the brokers do not agree on its id, as happens while it is created again"
             );
-            return stand(&mut self.error, RDKafkaErrorCode::UnknownTopicId, text, time);
+            return set_standing(&mut self.error, RDKafkaErrorCode::UnknownTopicId, text, time);
         };
         let is_known = self.is_settled && (id.is_none() || id == self.id);
         if is_known || self.is_agreed(id, &given, brokers) {
@@ -81,7 +83,7 @@ impl Identity {
         }
     }
 
-    /// Counts who has given an id that is not believed yet. Gives whether it is to be believed now.
+    /// Counts the brokers that gave an id that is not believed yet. Returns true if it is to be believed now.
     fn is_agreed(
         &mut self,
         id: Option<TopicId>,
@@ -108,7 +110,7 @@ impl Identity {
     ) {
         let codes = || answers.iter().filter_map(|(_, answer)| answer.err());
         if let Some(code) = codes().find(is_broker_code) {
-            stand(&mut self.error, code, explain(code, name, None), time);
+            set_standing(&mut self.error, code, explain(code, name, None), time);
         } else {
             self.unanswered += u32::from(round.is_answered());
             self.is_settled |= self.unanswered >= UNANSWERED_AT_MOST;
@@ -116,7 +118,7 @@ impl Identity {
     }
 }
 
-/// The only one of some ids, which may be none; `None` where they differ.
+/// Returns the only id, or `Some(None)` if there are none; `None` if they differ.
 fn single(ids: &BTreeSet<TopicId>) -> Option<Option<TopicId>> {
     (ids.len() <= 1).then(|| ids.first().copied())
 }

@@ -1,5 +1,5 @@
-//! What is known of the cluster: which partitions there are, where each ends, which topic it is of, and what keeps the cluster
-//! from saying so. Pure: the clock is given.
+//! The state of the cluster as its answers show it: the partitions, their ends, the identity of the topics, and
+//! the errors that keep the cluster from answering. Pure: the caller passes the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -8,34 +8,34 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::{Bound, IdAnswer, OffsetAnswer};
-use super::identity::Identity;
+use super::identity::TopicIdentity;
 use crate::domain::Topic;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
 
 /// A partition that was not known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundPartition {
     pub topic: Topic,
     pub partition: i32,
     pub watermarks: Watermarks,
 }
 
-/// What a look at the topics found.
+/// The result of a scan of the topics.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct TopicScan {
     pub partitions: Vec<(Topic, i32)>,
     pub brokers: Vec<i32>,
     pub cluster_id: Option<String>,
-    /// Why a topic could not be looked at, one of each.
+    /// The errors of topics that could not be scanned, one for each.
     pub troubles: Vec<String>,
 }
 
-/// One round of questions, and what was answered.
+/// One round of requests with its answers.
 pub struct Round {
-    /// When the questions were sent.
+    /// The time at which the requests were sent.
     pub asked_at: Instant,
     pub offsets: BTreeMap<(Topic, i32, Bound), OffsetAnswer>,
-    /// What each broker that was asked says of a topic. `None`: librdkafka chose the broker.
+    /// The answers of the asked brokers about each topic. The broker is `None` if librdkafka chose it.
     pub ids: Vec<(Topic, Option<i32>, IdAnswer)>,
 }
 
@@ -44,42 +44,43 @@ impl Round {
         Round { asked_at, offsets: BTreeMap::new(), ids: Vec::new() }
     }
 
-    /// Whether any broker has answered any of it.
+    /// Returns true if any broker has answered any request.
     pub fn is_answered(&self) -> bool {
         let is_answer = |code: &RDKafkaErrorCode| matches!(code, RDKafkaErrorCode::TopicAuthorizationFailed);
         self.offsets.values().any(|answer| answer.as_ref().map_or_else(is_answer, |_| true))
             || self.ids.iter().any(|(_, _, answer)| answer.as_ref().map_or_else(is_broker_code, |_| true))
     }
 
-    /// Whether a broker knows an older epoch of a partition than the client does, which the client would believe for ever.
+    /// Returns true if a broker knows an older epoch of a partition than the client does. The client would believe
+    /// its own for ever.
     pub fn is_of_older_epoch(&self) -> bool {
         self.offsets.values().any(|answer| *answer == Err(RDKafkaErrorCode::UnknownLeaderEpoch))
     }
 
-    /// Whether a broker that was asked for ids has given none of some topic, or an error.
+    /// Returns true if a broker answered with an error instead of the id of some topic.
     pub fn has_id_error(&self) -> bool {
         self.ids.iter().any(|(_, _, answer)| answer.is_err())
     }
 
-    /// Whether a leader was not where the client took it to be.
+    /// Returns true if a partition's leader was not the broker that the client asked.
     pub fn is_misdirected(&self) -> bool {
         self.offsets.values().any(|answer| answer.as_ref().is_err_and(is_broker_code))
     }
 }
 
-/// Errors below this one are librdkafka's own.
+/// Returns true if a broker sent the code. librdkafka's own errors have lower numbers.
 pub(super) fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
     *code as i32 > RDKafkaErrorCode::End as i32
 }
 
-pub struct State {
+pub struct ClusterState {
     names: TopicNames,
-    partitions: BTreeMap<(Topic, i32), Observed>,
-    topics: BTreeMap<Topic, Identity>,
+    partitions: BTreeMap<(Topic, i32), PartitionState>,
+    topics: BTreeMap<Topic, TopicIdentity>,
     brokers: Vec<i32>,
-    /// Whether all topics were there, at some time.
+    /// True once all topics existed at the same time.
     all_there: bool,
-    /// Whether all partitions of all topics were there and were given, at some time.
+    /// True once all partitions of all topics existed and were returned.
     is_complete: bool,
     last_answer: Option<Instant>,
     error: Option<StandingError>,
@@ -88,23 +89,23 @@ pub struct State {
 }
 
 #[derive(Default)]
-struct Observed {
-    bounds: Option<Bounds>,
+struct PartitionState {
+    bounds: Option<BoundAnswers>,
     error: Option<StandingError>,
     is_given: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Bounds {
+struct BoundAnswers {
     low: i64,
     last_stable: i64,
     high: i64,
     asked_at: Instant,
 }
 
-impl State {
-    pub fn new(names: TopicNames) -> State {
-        State {
+impl ClusterState {
+    pub fn new(names: TopicNames) -> ClusterState {
+        ClusterState {
             names,
             partitions: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -118,10 +119,10 @@ impl State {
         }
     }
 
-    /// Takes in what a look at the topics found. Gives whether there is a partition that was not known.
-    pub fn take_look(&mut self, look: Look, now: Instant) -> bool {
-        let Look { partitions, brokers, cluster_id, troubles } = look;
-        // The cluster has answered where it names its brokers, whether the topics are there or not.
+    /// Takes in a scan of the topics. Returns true if it found a new partition.
+    pub fn take_scan(&mut self, look: TopicScan, now: Instant) -> bool {
+        let TopicScan { partitions, brokers, cluster_id, troubles } = look;
+        // A cluster that names its brokers has answered, even if the topics do not exist.
         if !partitions.is_empty() || !brokers.is_empty() {
             self.answered(now);
         }
@@ -138,7 +139,7 @@ impl State {
         self.partitions.len() > known
     }
 
-    /// Takes in what a round of questions brought. `why` is what librdkafka says of a cluster that does not answer.
+    /// Takes in a round of requests. `why` is librdkafka's reason for a cluster that does not answer.
     pub fn take_round(
         &mut self,
         round: &Round,
@@ -153,7 +154,7 @@ impl State {
                 let text = "no broker has answered within the time that it has".to_owned();
                 (RDKafkaErrorCode::OperationTimedOut, text)
             });
-            stand(&mut self.error, code, text, time);
+            set_standing(&mut self.error, code, text, time);
         }
         for topic in Topic::ALL {
             let of_topic = round.ids.iter().filter(|(asked, _, _)| *asked == topic);
@@ -172,37 +173,38 @@ impl State {
                 Bound::ALL.map(|bound| answer(bound).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)));
             let observed = self.partitions.entry(key).or_default();
             match answers {
-                // They may be those of another topic.
-                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(Identity::is_doubtful) => {}
+                // The bounds may be those of another topic.
+                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(TopicIdentity::is_doubtful) => {}
                 [Ok(low), Ok(last_stable), Ok(high)] => {
-                    observed.bounds = Some(Bounds { low, last_stable, high, asked_at: round.asked_at });
+                    observed.bounds = Some(BoundAnswers { low, last_stable, high, asked_at: round.asked_at });
                     observed.error = None;
                 }
                 answers => {
                     let code = answers.into_iter().find_map(Result::err).unwrap_or(RDKafkaErrorCode::Unknown);
-                    stand(&mut observed.error, code, explain(code, name, Some(key.1)), time);
+                    set_standing(&mut observed.error, code, explain(code, name, Some(key.1)), time);
                 }
             }
         }
     }
 
-    /// The cluster has answered anything at all.
+    /// Notes that the cluster has answered at all.
     fn answered(&mut self, now: Instant) {
         self.last_answer = Some(now);
         self.error = None;
     }
 
-    /// Every partition that is asked about.
+    /// Returns every partition that is asked about.
     pub fn partitions(&self) -> Vec<(Topic, i32)> {
         self.partitions.keys().copied().collect()
     }
 
-    /// The topics of these partitions, and those whose ids were asked for before.
+    /// Returns the topics that have known partitions.
     pub fn topics(&self) -> Vec<Topic> {
         Topic::ALL.into_iter().filter(|topic| self.partitions.keys().any(|(held, _)| held == topic)).collect()
     }
 
-    /// Whether a second broker is to be asked for the ids of the topics, since what one has said is not to be believed yet.
+    /// Returns true if a second broker must be asked for the ids, because one broker's answer alone is not
+    /// believed yet.
     pub fn wants_second_opinion(&self) -> bool {
         let topics = self.topics();
         topics.iter().any(|topic| {
@@ -214,23 +216,24 @@ impl State {
         &self.brokers
     }
 
-    /// Those that can be read since the last call: where they begin and end is known, and of which topic they are.
-    pub fn take_found(&mut self) -> Vec<Found> {
+    /// Takes the partitions that became readable since the last call: their bounds and the identity of their topic
+    /// are known.
+    pub fn take_found(&mut self) -> Vec<FoundPartition> {
         let mut found = Vec::new();
         for (&(topic, partition), observed) in &mut self.partitions {
             let is_settled = self.topics.get(&topic).is_some_and(|identity| identity.is_settled);
-            if let Some(Bounds { low, last_stable, .. }) = observed.bounds
+            if let Some(BoundAnswers { low, last_stable, .. }) = observed.bounds
                 && is_settled
                 && !std::mem::replace(&mut observed.is_given, true)
             {
-                found.push(Found { topic, partition, watermarks: Watermarks { low, high: last_stable } });
+                found.push(FoundPartition { topic, partition, watermarks: Watermarks { low, high: last_stable } });
             }
         }
         self.is_complete |= self.all_there && self.partitions.values().all(|observed| observed.is_given);
         found
     }
 
-    /// Whether all partitions of all topics had been found, at some time, and were given by [`State::take_found`].
+    /// Returns true once all partitions of all topics were found and returned by [`ClusterState::take_found`].
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -243,7 +246,7 @@ impl State {
         self.cluster_id.clone()
     }
 
-    /// What keeps partitions from being found.
+    /// Returns the errors that keep partitions from being found.
     pub fn trouble(&self) -> Option<String> {
         let not_given = self.partitions.iter().filter(|(_, observed)| !observed.is_given);
         let errors = not_given.filter_map(|(_, observed)| Some(observed.error.as_ref()?.text.clone()));
@@ -252,14 +255,15 @@ impl State {
     }
 
     pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let Bounds { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
+        let BoundAnswers { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
         let topic_id = self.topics.get(&topic).and_then(|identity| identity.id);
         Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
     }
 
-    /// Whether the cluster has said which topic it is when it was asked after `time`, or never says so.
+    /// Returns true if the cluster has confirmed the topic's id in answer to a request after `time`, or never
+    /// gives ids.
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
-        let is = |identity: &Identity| match identity.asked_at {
+        let is = |identity: &TopicIdentity| match identity.asked_at {
             Some(asked_at) => asked_at >= time,
             None => identity.is_settled,
         };
@@ -271,15 +275,20 @@ impl State {
         of_partition.or_else(|| self.topics.get(&topic)?.error.clone())
     }
 
-    /// What is known of the cluster by the client that asks.
+    /// Returns the state of the connection as the observing client sees it.
     pub fn health(&self) -> ClusterHealth {
         let (last_answer, error) = (self.last_answer, self.error.clone());
         ClusterHealth { last_answer, error, ..ClusterHealth::default() }
     }
 }
 
-/// The error stands, since now where none has stood.
-pub(super) fn stand(held: &mut Option<StandingError>, code: RDKafkaErrorCode, text: String, time: DateTime<Utc>) {
+/// Sets the error. It dates from `time` unless an error stood before.
+pub(super) fn set_standing(
+    held: &mut Option<StandingError>,
+    code: RDKafkaErrorCode,
+    text: String,
+    time: DateTime<Utc>,
+) {
     let since = held.as_ref().map_or(time, |held| held.since);
     *held = Some(StandingError { code: format!("{code:?}"), text, since });
 }
@@ -295,7 +304,7 @@ pub(super) fn explain(code: RDKafkaErrorCode, name: &str, partition: Option<i32>
             format!("{what}: the cluster does not let optview's user see it; give it the right DESCRIBE ({code})")
         }
         Code::OperationTimedOut | Code::NoEnt => format!("{what}: the broker that leads it does not answer"),
-        code => format!("{what}: where it ends cannot be told: {code}"),
+        code => format!("{what}: the cluster did not report where it ends: {code}"),
     }
 }
 

@@ -1,16 +1,16 @@
-//! An order is what a sorted vector is, whatever was done to it; and what a walk costs is bounded.
+//! Tests of orders: an order equals a sorted vector after any changes, and the cost of a walk is bounded.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::Status;
 
-/// What is compared, by number; several have the same.
+/// The key of each number, by which places are compared. Several numbers have the same key.
 type Keys = Vec<u8>;
 
 /// An order beside the places that it must hold, unsorted.
 #[derive(Clone, Default)]
-struct Modelled {
+struct ModelOrder {
     order: Order,
     places: Vec<Place>,
 }
@@ -31,7 +31,7 @@ fn place(keys: &Keys, number: u32, facet: Facet) -> Place {
     Place { created_millis: -i64::from(keys[number as usize] / 4), number, facet }
 }
 
-impl Modelled {
+impl ModelOrder {
     fn apply(&mut self, step: Step, keys: &mut Keys) {
         match step {
             Step::Insert { key, facet } => {
@@ -43,7 +43,7 @@ impl Modelled {
             Step::Remove(at) if !self.places.is_empty() => {
                 let place = self.places.swap_remove(at.index(self.places.len()));
                 self.order.remove(place, &compare(keys));
-                // What is not there is not taken out.
+                // Removing an absent place changes nothing.
                 self.order.remove(place, &compare(keys));
             }
             Step::SetFacet(at, facet) if !self.places.is_empty() => {
@@ -83,12 +83,13 @@ impl Modelled {
     }
 }
 
-/// All places, as who looks at some at a time sees them.
+/// Returns all places of an order, read a slice at a time.
 fn slices(order: &Order, keys: &Keys) -> Vec<Place> {
     let mut met: Vec<Place> = Vec::new();
     loop {
-        let is_after = |number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt());
-        let some = order.some_after(&is_after).to_vec();
+        let some = order
+            .some_after(&|number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt()))
+            .to_vec();
         if some.is_empty() {
             return met;
         }
@@ -97,7 +98,7 @@ fn slices(order: &Order, keys: &Keys) -> Vec<Place> {
     }
 }
 
-/// Gives how deep it is.
+/// Checks the shape of a tree, and returns its depth.
 fn check_shape(node: &Node, is_root: bool) -> usize {
     match &node.body {
         Body::Leaf(places) => {
@@ -127,7 +128,7 @@ fn facet() -> impl Strategy<Value = Facet> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (any::<u8>(), facet()).prop_map(|(key, facet)| Step::Insert { key, facet }),
-        // At one end, as new optimizations come.
+        // New optimizations come at one end.
         2 => facet().prop_map(|facet| Step::Insert { key: 0, facet }),
         3 => any::<prop::sample::Index>().prop_map(Step::Remove),
         2 => (any::<prop::sample::Index>(), facet()).prop_map(|(at, facet)| Step::SetFacet(at, facet)),
@@ -145,7 +146,7 @@ proptest! {
         let mut places: Vec<Place> =
             built.iter().zip(0..).map(|((_, facet), number)| place(&keys, number, *facet)).collect();
         places.sort_by(|one, other| compare(&keys)(one.number, other.number));
-        let mut modelled = Modelled { order: Order::from_sorted(&places), places };
+        let mut modelled = ModelOrder { order: Order::from_sorted(&places), places };
         let mut snapshot = modelled.clone();
         for (at, step) in steps.into_iter().enumerate() {
             if at == snapshot_at {
@@ -162,7 +163,8 @@ proptest! {
     }
 }
 
-/// So many places, of which every thousandth has the rare facet, half of them built at once and half put in, newest first.
+/// Returns an order of `count` places, every thousandth with the rare facet, half of them built at once and half inserted,
+/// newest first; and the filter for the rare facet.
 fn many(count: u32) -> (Order, FacetFilter) {
     let (rare, often) = (Facet::new(Some(Status::Failed), Some(1)), Facet::new(Some(Status::Queued), None));
     let place =

@@ -2,7 +2,7 @@ use std::io::Read as _;
 
 use super::*;
 
-/// A record as Kafka writes it, with a header of its own.
+/// Returns a record in Kafka's encoding, with a header of its own.
 fn record(offset: i64, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
     let mut body = vec![0];
     push_varint(&mut body, 7 * offset).unwrap();
@@ -21,10 +21,10 @@ fn record(offset: i64, key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
     record
 }
 
-/// Offset, key, value and first header.
-type Parsed = (i64, Vec<u8>, Option<Vec<u8>>, (Vec<u8>, Vec<u8>));
+/// Offset, key, value and first header of a record.
+type ParsedRecord = (i64, Vec<u8>, Option<Vec<u8>>, (Vec<u8>, Vec<u8>));
 
-fn parsed(mut records: &[u8]) -> Vec<Parsed> {
+fn parsed(mut records: &[u8]) -> Vec<ParsedRecord> {
     fn bytes(source: &mut &[u8]) -> Option<Vec<u8>> {
         let len = usize::try_from(varint(source).unwrap()).ok()?;
         let (taken, rest) = source.split_at(len);
@@ -48,10 +48,10 @@ fn parsed(mut records: &[u8]) -> Vec<Parsed> {
 }
 
 fn bounded(records: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-    within(limit, || Ok(records)).map(|chunks| chunks.into_iter().flatten().collect())
+    read_within(limit, || Ok(records)).map(|chunks| chunks.into_iter().flatten().collect())
 }
 
-fn cut_len((_, _, _, (name, len)): &Parsed) -> Option<u64> {
+fn cut_len((_, _, _, (name, len)): &ParsedRecord) -> Option<u64> {
     cut_from(&[(std::str::from_utf8(name).unwrap(), Some(len))])
 }
 

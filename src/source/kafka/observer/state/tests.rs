@@ -6,16 +6,16 @@ use crate::domain::TopicId;
 
 const PARTITION: (Topic, i32) = (Topic::Jobs, 0);
 
-fn looked(partitions: &[(Topic, i32)], troubles: &[&str]) -> Look {
+fn looked(partitions: &[(Topic, i32)], troubles: &[&str]) -> TopicScan {
     let troubles = troubles.iter().map(|trouble| (*trouble).to_owned()).collect();
-    Look { partitions: partitions.to_vec(), brokers: vec![1], cluster_id: Some("one".to_owned()), troubles }
+    TopicScan { partitions: partitions.to_vec(), brokers: vec![1], cluster_id: Some("one".to_owned()), troubles }
 }
 
 fn id(number: i64) -> TopicId {
     TopicId { most_significant: 1, least_significant: number }
 }
 
-/// A round in which each of these partitions gets this answer to each question.
+/// Returns a round in which each of these partitions gets `answer` to each request for a bound.
 fn round(asked_at: Instant, partitions: &[(Topic, i32)], answer: OffsetAnswer, id: Option<IdAnswer>) -> Round {
     let mut round = Round::new(asked_at);
     for &(topic, partition) in partitions {
@@ -34,16 +34,19 @@ fn time(second: i64) -> DateTime<Utc> {
 #[test]
 fn a_partition_is_given_once_its_bounds_and_its_topic_are_known() {
     let now = Instant::now();
-    let mut state = State::new(TopicNames::default());
-    assert!(state.take_look(looked(&[PARTITION], &[]), now));
-    assert!(!state.take_look(looked(&[PARTITION], &[]), now), "it is known by now");
+    let mut state = ClusterState::new(TopicNames::default());
+    assert!(state.take_scan(looked(&[PARTITION], &[]), now));
+    assert!(!state.take_scan(looked(&[PARTITION], &[]), now), "it is known by now");
     assert!(state.take_found().is_empty() && !state.is_complete());
     let silent = Some(Err(RDKafkaErrorCode::OperationTimedOut));
     state.take_round(&round(now, &[PARTITION], Ok(7), silent), None, now, time(0));
     assert!(state.take_found().is_empty(), "of which topic it is, is not known");
     state.take_round(&round(now, &[PARTITION], Ok(8), Some(Ok(Some(id(1))))), None, now, time(1));
     let found = state.take_found();
-    assert_eq!(found, [Found { topic: Topic::Jobs, partition: 0, watermarks: Watermarks { low: 8, high: 8 } }]);
+    assert_eq!(
+        found,
+        [FoundPartition { topic: Topic::Jobs, partition: 0, watermarks: Watermarks { low: 8, high: 8 } }]
+    );
     assert!(state.is_complete());
     assert_eq!(state.take_found(), []);
     assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
@@ -53,8 +56,8 @@ fn a_partition_is_given_once_its_bounds_and_its_topic_are_known() {
 fn a_topic_whose_id_nobody_gives_is_read_all_the_same() {
     for silent in [Ok(None), Err(RDKafkaErrorCode::OperationTimedOut)] {
         let now = Instant::now();
-        let mut state = State::new(TopicNames::default());
-        state.take_look(looked(&[PARTITION], &[]), now);
+        let mut state = ClusterState::new(TopicNames::default());
+        state.take_scan(looked(&[PARTITION], &[]), now);
         for _ in 0..UNANSWERED_AT_MOST {
             state.take_round(&round(now, &[PARTITION], Ok(7), Some(silent)), None, now, time(0));
         }
@@ -66,13 +69,13 @@ fn a_topic_whose_id_nobody_gives_is_read_all_the_same() {
 #[test]
 fn a_topic_that_is_not_there_is_trouble_and_keeps_all_from_being_complete() {
     let now = Instant::now();
-    let mut state = State::new(TopicNames::default());
-    state.take_look(looked(&[PARTITION], &["no runs"]), now);
+    let mut state = ClusterState::new(TopicNames::default());
+    state.take_scan(looked(&[PARTITION], &["no runs"]), now);
     state.take_round(&round(now, &[PARTITION], Ok(7), Some(Ok(Some(id(1))))), None, now, time(0));
     assert_eq!(state.take_found().len(), 1);
     assert!(!state.is_complete());
     assert_eq!(state.trouble().as_deref(), Some("no runs"));
-    state.take_look(looked(&[PARTITION], &[]), now);
+    state.take_scan(looked(&[PARTITION], &[]), now);
     assert!(state.take_found().is_empty() && state.is_complete());
     assert_eq!(state.trouble(), None);
 }
@@ -82,8 +85,8 @@ fn a_leader_that_is_away_costs_only_its_own_partitions() {
     let now = Instant::now();
     let later = now + Duration::from_secs(1);
     let (near, far) = ((Topic::Jobs, 0), (Topic::Jobs, 1));
-    let mut state = State::new(TopicNames::default());
-    state.take_look(looked(&[near, far], &[]), now);
+    let mut state = ClusterState::new(TopicNames::default());
+    state.take_scan(looked(&[near, far], &[]), now);
     state.take_round(&round(now, &[near, far], Ok(7), Some(Ok(None))), None, now, time(0));
     for second in 1..3 {
         let mut half = round(later, &[near], Ok(9), None);
@@ -103,8 +106,8 @@ fn a_leader_that_is_away_costs_only_its_own_partitions() {
 #[test]
 fn a_cluster_that_does_not_answer_has_an_error_since_the_first_question_that_was_not_answered() {
     let now = Instant::now();
-    let mut state = State::new(TopicNames::default());
-    state.take_look(looked(&[PARTITION], &[]), now);
+    let mut state = ClusterState::new(TopicNames::default());
+    state.take_scan(looked(&[PARTITION], &[]), now);
     let silence = round(now, &[PARTITION], Err(RDKafkaErrorCode::OperationTimedOut), None);
     for second in 5..8 {
         let why = (RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down".to_owned());
@@ -122,30 +125,31 @@ fn a_cluster_that_does_not_answer_has_an_error_since_the_first_question_that_was
 #[test]
 fn a_deleted_topic_is_an_error_of_its_partitions_and_another_ones_id_is_seen() {
     let now = Instant::now();
-    let mut state = State::new(TopicNames::default());
-    state.take_look(looked(&[PARTITION], &[]), now);
+    let mut state = ClusterState::new(TopicNames::default());
+    state.take_scan(looked(&[PARTITION], &[]), now);
     state.take_round(&round(now, &[PARTITION], Ok(7), Some(Ok(Some(id(1))))), None, now, time(0));
     let gone = RDKafkaErrorCode::UnknownTopicOrPartition;
     state.take_round(&round(now, &[PARTITION], Err(gone), Some(Err(gone))), None, now, time(1));
     let error = state.partition_error(Topic::Jobs, 0).unwrap();
     assert!(error.text.contains("jobs/0 is not there") && error.code == "UnknownTopicOrPartition", "{error:?}");
     assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
-    // As in a topic that was made anew with fewer partitions.
+    // A topic that was created again with fewer partitions behaves so.
     for (second, expected) in [(2, id(1)), (3, id(2))] {
         state.take_round(&round(now, &[PARTITION], Err(gone), Some(Ok(Some(id(2))))), None, now, time(second));
         assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(expected), "asked twice");
     }
 }
 
-/// What each broker says of the partition at a second.
+/// The answers of the brokers about the partition at one second.
 type BrokerAnswers<'a> = &'a [(i32, IdAnswer)];
 
-/// A state that knows a partition on a cluster of brokers 1 and 2, and what takes in a round at a second.
-fn of_two_brokers() -> (State, impl Fn(&mut State, i64, BrokerAnswers<'_>)) {
+/// Returns a state that knows a partition on a cluster of brokers 1 and 2, and a function that takes in a round at
+/// one second.
+fn of_two_brokers() -> (ClusterState, impl Fn(&mut ClusterState, i64, BrokerAnswers<'_>)) {
     let begin = Instant::now();
-    let mut state = State::new(TopicNames::default());
-    state.take_look(Look { brokers: vec![1, 2], ..looked(&[PARTITION], &[]) }, begin);
-    let say = move |state: &mut State, second: i64, answers: BrokerAnswers<'_>| {
+    let mut state = ClusterState::new(TopicNames::default());
+    state.take_scan(TopicScan { brokers: vec![1, 2], ..looked(&[PARTITION], &[]) }, begin);
+    let say = move |state: &mut ClusterState, second: i64, answers: BrokerAnswers<'_>| {
         let asked_at = begin + Duration::from_secs(second.cast_unsigned());
         let mut round = round(asked_at, &[PARTITION], Ok(second), None);
         round.ids = answers.iter().map(|&(broker, answer)| (Topic::Jobs, Some(broker), answer)).collect();
@@ -154,8 +158,8 @@ fn of_two_brokers() -> (State, impl Fn(&mut State, i64, BrokerAnswers<'_>)) {
     (state, say)
 }
 
-/// The topic's id that is believed, and the end of the partition.
-fn believed(state: &State) -> Option<(i64, i64)> {
+/// Returns the believed id of the topic, and the end of the partition.
+fn believed(state: &ClusterState) -> Option<(i64, i64)> {
     let observed = state.observation(Topic::Jobs, 0)?;
     Some((observed.topic_id?.least_significant, observed.high))
 }
@@ -164,7 +168,7 @@ fn believed(state: &State) -> Option<(i64, i64)> {
 fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise() {
     let (mut state, say) = of_two_brokers();
     assert!(state.wants_second_opinion());
-    // One lags behind, and gives the id of the topic that was there before.
+    // Broker 1 lags behind, and gives the id of the previous topic.
     say(&mut state, 1, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(8))))]);
     assert!(state.take_found().is_empty(), "which of them it is, is not known");
     assert!(state.partition_error(Topic::Jobs, 0).unwrap().text.contains("do not agree"));
@@ -173,7 +177,7 @@ fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise(
     assert_eq!(believed(&state), Some((8, 2)));
     assert_eq!(state.partition_error(Topic::Jobs, 0), None);
     assert!(!state.wants_second_opinion(), "one is enough as long as it says the same");
-    // A broker that was restarted gives the old one once more.
+    // A restarted broker gives the previous id once more.
     let since = Instant::now() + Duration::from_secs(3);
     say(&mut state, 3, &[(1, Ok(Some(id(7))))]);
     assert!(state.wants_second_opinion());

@@ -1,0 +1,54 @@
+//! The names that answers of `history` give to events, places and searched partitions.
+
+use crate::domain::event::OptimizationChange;
+use crate::domain::{Body, Position, Timestamp, Topic};
+use crate::source::TopicNames;
+
+use super::scan::Scan;
+
+/// Returns the job that an event belongs to, or that it links.
+pub fn job_id<'b>(body: &'b Body<'_>) -> Option<&'b str> {
+    match body {
+        Body::Optimization { change: OptimizationChange::Created(created), .. } => created.job_id.as_deref(),
+        Body::Optimization { change: OptimizationChange::JobLinked { job_id }, .. } => Some(job_id),
+        Body::Optimization { .. } => None,
+        Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id),
+    }
+}
+
+/// Returns the index of the run that an event belongs to.
+pub fn run_index(body: &Body<'_>) -> Option<u32> {
+    match body {
+        Body::Run { run_index, .. } => Some(*run_index),
+        Body::Optimization { .. } | Body::Job { .. } => None,
+    }
+}
+
+/// Formats a record's position as `--as-of` accepts it: `topic/partition@offset`.
+pub fn place(position: Position, names: &TopicNames) -> String {
+    let Position { topic, partition, offset } = position;
+    format!("{}/{partition}@{offset}", names.get(topic))
+}
+
+/// Formats milliseconds since 1970 as an RFC 3339 time.
+pub fn time(millis: Option<i64>) -> Option<String> {
+    millis.and_then(Timestamp::from_millis).map(|time| time.to_string())
+}
+
+/// Returns one warning for each partition whose beginning is gone.
+pub fn warnings(scan: &Scan, names: &TopicNames) -> Vec<String> {
+    (scan.partitions.iter())
+        .filter(|(_, partition)| partition.watermarks.low > 0)
+        .map(|(&(topic, number), partition)| {
+            let begin = time(partition.begin_millis).map_or(String::new(), |time| format!(", written at {time}"));
+            let low = partition.watermarks.low;
+            format!("the log of {}/{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
+        })
+        .collect()
+}
+
+/// Describes what was searched, for messages.
+pub fn searched(scan: &Scan, names: &TopicNames) -> String {
+    let topics = Topic::ALL.map(|topic| names.get(topic)).join(", ");
+    format!("the {} records of the topics {topics}", scan.records())
+}

@@ -1,0 +1,135 @@
+//! The intake of a projector: the way of records from the source through the decoder into the working set.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::decoder::{Batch, DecodedEvent};
+use super::partitions::FoundPartition;
+use super::{Moment, Projector};
+use crate::domain::DeadLetter;
+use crate::pulse::Stage;
+use crate::source::{Source, SourceEvent};
+use crate::store::StoreError;
+
+/// Below this number of events, a look ahead at the records that they touch takes longer than it saves.
+const WARMED_EVENTS_MIN: usize = 32;
+impl Projector<'_> {
+    /// Hands what the source has to the decoder, unless that has enough to do.
+    pub(super) fn read(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
+        if self.decoder.is_full() {
+            return Ok(());
+        }
+        let wait = if self.decoder.is_idle() { self.longest_wait(now) } else { Duration::ZERO };
+        let mut found = Vec::new();
+        let beat = self.pulse.begin(Stage::Source);
+        source.poll(wait, &mut |polled| match polled {
+            SourceEvent::Found { topic, partition, watermarks } => {
+                found.push(FoundPartition { topic, partition, watermarks, topic_id: None });
+            }
+            SourceEvent::Records(records) => self.decoder.decode(records),
+            SourceEvent::Ended { topic, partition, position } => {
+                self.decoder.pass(DecodedEvent::Ended { topic, partition, position });
+            }
+            SourceEvent::Failed { topic, partition, reason } => {
+                self.decoder.pass(DecodedEvent::Failed { topic, partition, reason });
+            }
+        });
+        drop(beat);
+        if !found.is_empty() && self.admits_cluster(source)? {
+            found.into_iter().try_for_each(|found| self.begin(found, source))?;
+        }
+        Ok(())
+    }
+
+    /// Begins to read a partition from its checkpoint, or from the oldest record.
+    fn begin(&mut self, found: FoundPartition, source: &mut dyn Source) -> Result<(), StoreError> {
+        let FoundPartition { topic, partition, .. } = found;
+        let topic_id = source.observation(topic, partition).and_then(|observed| observed.topic_id);
+        let name = self.settings.topics.get(topic).to_owned();
+        let read_before = self.checkpoints.of(&name, partition);
+        let Some(offset) = self.partitions.begin(FoundPartition { topic_id, ..found }, read_before) else {
+            return Ok(());
+        };
+        if read_before.is_none() {
+            self.write_back.writer().note_origin((name, partition), offset)?;
+        }
+        if let Err(reason) = source.assign(topic, partition, offset) {
+            self.partitions.fail(topic, partition, reason);
+        }
+        Ok(())
+    }
+
+    /// Folds what is decoded; waits for the next batch where one is being decoded.
+    pub(super) fn fold_decoded(&mut self, now: Moment) -> Result<(), StoreError> {
+        let mut wait = true;
+        while let Some(event) = self.decoder.next(wait) {
+            wait = false;
+            self.take_in(now, event, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Folds a batch's events from index `from` on, or takes note of a partition's end, as far as may be read now. The rest is
+    /// put aside.
+    pub(super) fn take_in(&mut self, now: Moment, event: DecodedEvent, from: usize) -> Result<(), StoreError> {
+        if self.gate.waits(&event) {
+            self.gate.put_aside(event, from);
+            return Ok(());
+        }
+        let limit = self.gate.limit(&event);
+        match event {
+            DecodedEvent::Batch(batch) => {
+                let until = limit.map_or(batch.events().len(), |limit| batch.index_of(limit));
+                if from < until {
+                    self.fold_events(now, &batch, from..until)?;
+                }
+                if until < batch.events().len() {
+                    // All that lies before the limit has been read, whatever offset its last record has.
+                    self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
+                    self.gate.put_aside(DecodedEvent::Batch(batch), from.max(until));
+                } else {
+                    self.decoder.drop_later(batch);
+                }
+            }
+            DecodedEvent::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
+                Some(limit) => {
+                    self.partitions.passed(topic, partition, limit);
+                    self.gate.put_aside(DecodedEvent::Ended { topic, partition, position }, from);
+                }
+                None => self.partitions.ended(topic, partition, position),
+            },
+            DecodedEvent::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+        }
+        Ok(())
+    }
+
+    fn fold_events(&mut self, now: Moment, batch: &Batch, which: Range<usize>) -> Result<(), StoreError> {
+        let Batch { topic, partition, .. } = *batch;
+        if !self.partitions.accepts(topic, partition, batch.anchor(which.start)) {
+            return Ok(());
+        }
+        let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
+        let events = &batch.events()[which.clone()];
+        if events.len() >= WARMED_EVENTS_MIN {
+            self.write_back.warm(events.iter().flatten().map(|envelope| &envelope.event));
+        }
+        let mut understood = 0;
+        for event in events {
+            match event {
+                Ok(envelope) => {
+                    understood += 1;
+                    let effects = self.write_back.fold(envelope)?;
+                    self.findings.note_effects(envelope, effects, now.instant);
+                }
+                Err(dead_letter) => {
+                    self.findings.log_dead_letter(dead_letter);
+                    self.write_back.keep_dead_letter(DeadLetter::clone(dead_letter));
+                }
+            }
+        }
+        self.findings.count_records(topic, understood, events);
+        self.partitions.advance(topic, partition, last, time);
+        self.write_back.note_read(batch, which);
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! The way of changed records from memory to the store: at once while live, and as late as memory allows while catching up,
+//! because a catch-up's time depends on how often one record is written.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::decoder::Batch;
+use crate::domain::{Commit, DeadLetter, Event, WorkingSet};
+use crate::store::{StoreError, Writer};
+
+/// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
+pub const GATHER: Duration = Duration::from_millis(5);
+/// Number of records in an epoch. What was not touched for some epochs is unlikely to be touched soon.
+const RECORDS_AN_EPOCH: u64 = 50_000;
+/// Number of writes after which the delay is judged.
+const WRITES_A_JUDGEMENT: usize = 2_000;
+/// About what a record takes in memory, measured over synthetic histories.
+const BYTES_A_RECORD: u64 = 2_500;
+/// An event has fewer bytes than this as a rule, and what it leaves in memory is counted by [`BYTES_A_RECORD`]. Of a larger
+/// one, each byte counts.
+pub(super) const USUAL_EVENT_BYTES: usize = 1_000;
+/// The most dead letters that stay unwritten, and the most bytes of them.
+const DEAD_LETTERS_UNWRITTEN: usize = 64;
+const DEAD_LETTER_BYTES_UNWRITTEN: usize = 8 << 20;
+/// The memory is looked at again after this fraction (one in so many) of its budget has come in.
+const LOOKS_A_BUDGET: u64 = 8;
+
+/// The working set in memory, and the writer that its changes go to.
+pub struct WriteBack {
+    pub(super) working: WorkingSet,
+    pub(super) writer: Writer,
+    /// Number of records of the store that were taken into memory.
+    pub(super) loads: u64,
+    memory_budget: u64,
+    dead_letters: Vec<DeadLetter>,
+    large_texts: LargeTextBytes,
+    delay: WriteDelay,
+    epoch: u32,
+    records_in_epoch: u64,
+    /// The number of the last commit that was handed over.
+    commits: u64,
+    last_commit: Instant,
+}
+
+/// The number of epochs for which a changed record stays unwritten while catching up. What is written too early is written again, and what is
+/// written too late is all written at the end, when nothing else is left to do. How long an optimization lives, counted in
+/// records, depends on the history, so the delay is adjusted to it.
+struct WriteDelay {
+    epochs: u32,
+    written: usize,
+    written_again: usize,
+}
+
+impl WriteDelay {
+    fn new() -> WriteDelay {
+        WriteDelay { epochs: 4, written: 0, written_again: 0 }
+    }
+
+    /// Takes in the number of records that were written since the last call, and of those that had been written before.
+    fn adjust(&mut self, written: usize, written_again: usize) {
+        self.written += written;
+        self.written_again += written_again;
+        if self.written < WRITES_A_JUDGEMENT {
+            return;
+        }
+        let factor = match 100 * self.written_again / self.written {
+            0..2 => 0.75,
+            2..10 => 1.0,
+            10..40 => 2.0,
+            _ => 4.0,
+        };
+        self.epochs = ((f64::from(self.epochs) * factor) as u32).clamp(1, 1024);
+        (self.written, self.written_again) = (0, 0);
+    }
+}
+
+/// The bytes of long texts.
+#[derive(Default)]
+struct LargeTextBytes {
+    /// The bytes in records that were read in this epoch.
+    in_epoch: u64,
+    /// An upper bound of the bytes in memory, without those of this epoch.
+    in_memory: u64,
+}
+
+impl WriteBack {
+    /// `memory_budget` is in bytes.
+    pub fn new(writer: Writer, memory_budget: u64, now: Instant) -> WriteBack {
+        WriteBack {
+            working: WorkingSet::default(),
+            writer,
+            loads: 0,
+            memory_budget,
+            dead_letters: Vec::new(),
+            large_texts: LargeTextBytes::default(),
+            delay: WriteDelay::new(),
+            epoch: 0,
+            records_in_epoch: 0,
+            commits: 0,
+            last_commit: now,
+        }
+    }
+
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The number of the last commit that was handed to the writer.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Returns the writer's error, if it has failed.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.writer.check()
+    }
+
+    /// Returns true if everything has been handed to the writer.
+    pub fn is_clean(&self) -> bool {
+        self.working.is_clean() && self.dead_letters.is_empty()
+    }
+
+    /// Returns true if there is an optimization of this id, in memory or in the store.
+    pub fn knows(&self, id: &str) -> bool {
+        self.working.holds_optimization(id) || self.writer.reader().holds(id)
+    }
+
+    /// Number of optimizations and parked jobs in memory.
+    pub fn records_in_memory(&self) -> usize {
+        self.working.weight()
+    }
+
+    /// Brings into the processor's cache what these events are about to touch.
+    pub fn warm<'e>(&self, events: impl Iterator<Item = &'e Event<'e>>) {
+        self.working.warm(events);
+    }
+
+    /// Keeps a record that could not be understood, to be written with the next commit.
+    pub fn keep_dead_letter(&mut self, dead_letter: DeadLetter) {
+        self.dead_letters.push(dead_letter);
+    }
+
+    /// Counts records of a batch that have been folded, by which the memory is judged.
+    pub fn note_read(&mut self, batch: &Batch, which: Range<usize>) {
+        self.records_in_epoch += which.len() as u64;
+        // A batch that is folded in parts counts once.
+        if which.start == 0 {
+            self.large_texts.in_epoch += batch.large_bytes;
+        }
+    }
+
+    /// Writes what is due. While live, that is everything that has changed, every [`GATHER`]; while catching up, what has not
+    /// been touched for a while, and what memory cannot hold.
+    pub fn write_due(&mut self, now: Instant, is_live: bool) -> Result<(), StoreError> {
+        if is_live && now.saturating_duration_since(self.last_commit) >= GATHER {
+            self.commit_all(now)?;
+        }
+        self.write_dead_letters()?;
+        self.bound_memory(is_live)
+    }
+
+    /// Writes everything.
+    pub fn write_all(&mut self, now: Instant) -> Result<(), StoreError> {
+        self.commit_all(now)
+    }
+
+    fn commit_all(&mut self, now: Instant) -> Result<(), StoreError> {
+        self.last_commit = now;
+        let commit = self.working.take_changes(None);
+        self.commit(commit)
+    }
+
+    fn write_dead_letters(&mut self) -> Result<(), StoreError> {
+        if self.dead_letters.len() >= DEAD_LETTERS_UNWRITTEN
+            || self.dead_letters.iter().map(DeadLetter::size).sum::<usize>() >= DEAD_LETTER_BYTES_UNWRITTEN
+        {
+            self.commit(Commit::default())?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new epoch after enough records or bytes, writes what has waited for long enough, and keeps within the memory.
+    fn bound_memory(&mut self, is_live: bool) -> Result<(), StoreError> {
+        // The fewer records memory holds, the more often it is looked at.
+        if self.records_in_epoch < RECORDS_AN_EPOCH.min(self.memory_budget / BYTES_A_RECORD)
+            && self.large_texts.in_epoch <= self.memory_budget / LOOKS_A_BUDGET
+        {
+            return Ok(());
+        }
+        self.large_texts.in_memory += std::mem::take(&mut self.large_texts.in_epoch);
+        self.records_in_epoch = 0;
+        self.epoch = self.working.next_epoch();
+        let written_again = self.working.take_changed_again();
+        if !is_live {
+            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(self.delay.epochs)));
+            self.delay.adjust(commit.optimizations.len(), written_again);
+            self.commit(commit)?;
+        }
+        self.keep_within_memory()
+    }
+
+    /// Returns about how many bytes the working set takes. The texts are counted only if they may be too many; until then, all
+    /// that were read count.
+    pub fn memory_used(&mut self) -> u64 {
+        let records = self.working.weight() as u64 * BYTES_A_RECORD;
+        if records + self.large_texts.in_memory > self.memory_budget {
+            self.large_texts.in_memory = self.working.text_len() as u64;
+        }
+        records + self.large_texts.in_memory
+    }
+
+    /// Writes and lets go of what was touched longest ago, until the rest fits.
+    fn keep_within_memory(&mut self) -> Result<(), StoreError> {
+        for age in [64, 16, 8, 4, 2, 1, 0] {
+            if self.memory_used() <= self.memory_budget {
+                return Ok(());
+            }
+            // Epochs are counted from 0, and what was touched in this one is younger than `epoch + 1`.
+            let before = (self.epoch + 1).saturating_sub(age);
+            let commits_before = self.commits;
+            let commit = self.working.take_changes(Some(before));
+            self.commit(commit)?;
+            self.working.evict(before, self.writer.commits_written());
+            if self.memory_used() > self.memory_budget && commits_before < self.commits {
+                self.wait_until_written()?;
+                self.working.evict(before, self.writer.commits_written());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the writer has written all that was handed to it.
+    pub fn wait_until_written(&self) -> Result<(), StoreError> {
+        while self.writer.commits_written() < self.commits {
+            self.writer.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Hands a commit to the writer, with the dead letters that came meanwhile.
+    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let dead_letters = std::mem::take(&mut self.dead_letters);
+        if commit.is_empty() && dead_letters.is_empty() {
+            return Ok(());
+        }
+        self.commits = self.working.commits();
+        self.writer.commit(commit, dead_letters, self.commits)
+    }
+
+    /// Ends the writer once all that was handed to it is written.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.writer.finish()
+    }
+}

@@ -1,0 +1,136 @@
+//! A partition as the reading client holds it: its queue, its position, and its current error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use chrono::Utc;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::Client;
+use super::consumer_watch::ConsumerWatch;
+use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
+use super::queue::{Queue, QueueItem};
+use super::wake_flag::WakeFlag;
+use crate::domain::{Gap, Topic};
+use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
+
+pub struct AssignedPartition {
+    pub topic: Topic,
+    pub number: i32,
+    queue: Queue,
+    /// Set by librdkafka when the queue becomes non-empty.
+    ready: Arc<AtomicBool>,
+    /// Timestamp of the last delivered record, in milliseconds since 1970.
+    pub time: i64,
+    /// The next offset to deliver. A client that replaces another one begins there.
+    pub position: i64,
+    /// The current error. librdkafka reports an error once; it stands until records or the end of the partition
+    /// arrive.
+    pub error: Option<FetchError>,
+}
+
+/// An error of a partition's fetch that stands.
+#[derive(Clone, Debug)]
+pub struct FetchError {
+    pub shown: StandingError,
+    code: RDKafkaErrorCode,
+    /// The start of the uninterrupted run of reports of this code.
+    pub since: Instant,
+    last_reported: Instant,
+}
+
+impl AssignedPartition {
+    /// Redirects the partition's records from the client's main queue to a queue of its own. This must come before
+    /// the first fetch: a record from the main queue could be read after its successors, and a checkpoint between
+    /// the two would cover records that were never folded.
+    pub fn split(
+        client: &Arc<Client<ConsumerWatch>>,
+        name: &str,
+        (topic, number): (Topic, i32),
+        position: i64,
+        wake: &Arc<WakeFlag>,
+    ) -> Result<AssignedPartition, String> {
+        let ready = Arc::new(AtomicBool::new(true));
+        let (wake, set) = (wake.clone(), ready.clone());
+        let nonempty = move || {
+            set.store(true, Ordering::Release);
+            wake.wake();
+        };
+        let queue = Queue::split(client, name, number, nonempty)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{number}"))?;
+        Ok(AssignedPartition { topic, number, queue, ready, time: i64::MIN, position, error: None })
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Delivers a batch of the partition's records. Returns their number and their size in bytes.
+    pub fn take_batch(&mut self, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) -> (usize, usize) {
+        let AssignedPartition {
+            topic,
+            number,
+            ref mut queue,
+            ref ready,
+            ref mut time,
+            ref mut position,
+            ref mut error,
+        } = *self;
+        // The flag is cleared before the queue is read, because records that arrive meanwhile set it again.
+        ready.store(false, Ordering::Release);
+        let (taken, bytes) = queue.take(topic, |taken| match taken {
+            QueueItem::Messages(messages) => {
+                let last = messages.record(messages.len() - 1);
+                *time = last.timestamp_millis.unwrap_or(i64::MIN);
+                *position = last.position.offset + 1;
+                drop(last);
+                *error = None;
+                take(SourceEvent::Records(Box::new(messages)));
+            }
+            QueueItem::End(at) => {
+                watch.note_connected();
+                *position = (*position).max(at);
+                *error = None;
+                take(SourceEvent::Ended { topic, partition: number, position: *position });
+            }
+            QueueItem::Error(code, text) => {
+                let now = Instant::now();
+                let same = error.as_ref().filter(|held| held.code == code);
+                let since = same.map_or(now, |held| held.since);
+                match consequence(code, &text, now - since) {
+                    Consequence::Stands(text) => {
+                        watch.note_fetch_error((topic, number), code, &text);
+                        let shown = standing_error(error.take(), code, text);
+                        *error = Some(FetchError { shown, code, since, last_reported: now });
+                    }
+                    Consequence::Stops(reason) => take(SourceEvent::Failed { topic, partition: number, reason }),
+                }
+            }
+        });
+        if Queue::is_full_batch(taken) {
+            ready.store(true, Ordering::Release);
+        }
+        (taken, bytes)
+    }
+
+    /// Returns the gap for which the partition cannot be read on after a broker reported that its next offset
+    /// does not exist. Only bounds that the cluster was asked for afterwards prove it.
+    pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<Gap> {
+        let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;
+        let PartitionObservation { low, high, .. } =
+            observed.filter(|seen| seen.asked_at > error.last_reported)?;
+        Gap::between_offsets(self.position, low, high)
+    }
+
+    /// Marks the queue as possibly non-empty, since a partition that is assigned anew may deliver at once.
+    pub fn mark_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+}
+
+/// Returns the error for display. It dates from the first error after which the partition was not read.
+fn standing_error(before: Option<FetchError>, code: RDKafkaErrorCode, text: String) -> StandingError {
+    let since = before.map_or_else(Utc::now, |before| before.shown.since);
+    StandingError { code: format!("{code:?}"), text, since }
+}

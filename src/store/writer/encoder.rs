@@ -1,0 +1,45 @@
+//! The encoder of optimizations, which works while others are inserted.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use super::{StoreError, Trees, pieces};
+use crate::codec::stored_record;
+use crate::domain::Optimization;
+
+/// Number of optimizations from which a thread of its own encodes them.
+const WORTH_A_THREAD: usize = 512;
+
+/// Number of optimizations that are encoded before they are handed on.
+const ENCODED_AT_ONCE: usize = 64;
+
+/// Encodes and inserts optimizations. Encoding takes as long as inserting, so that another thread does it if there are many.
+/// Returns the number of bytes inserted.
+pub(super) fn put_optimizations(trees: &Trees, numbered: &[(u32, Arc<Optimization>)]) -> Result<u64, StoreError> {
+    let encode = |(number, optimization): &(u32, Arc<Optimization>)| {
+        let mut value = Vec::with_capacity(2048);
+        stored_record::encode_optimization(optimization, &mut value).map(|()| (number.to_be_bytes(), value))
+    };
+    let put = |bytes: u64, (number, value): ([u8; 4], Vec<u8>)| {
+        pieces::put(trees, &trees.optimizations, &number, &value)?;
+        Ok(bytes + value.len() as u64)
+    };
+    let put_here = || numbered.iter().try_fold(0, |bytes, optimization| put(bytes, encode(optimization)?));
+    if numbered.len() < WORTH_A_THREAD {
+        return put_here();
+    }
+    std::thread::scope(|scope| {
+        let (give, encoded) = sync_channel(4);
+        let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
+            let chunks = numbered.chunks(ENCODED_AT_ONCE);
+            let mut encoded = chunks.map(|chunk| chunk.iter().map(encode).collect::<Result<Vec<_>, _>>());
+            // The receiver is gone if inserting has failed.
+            encoded.try_for_each(|encoded| give.send(encoded))
+        });
+        if thread.is_err() {
+            // A process that may start no more threads encodes here, which only takes longer.
+            return put_here();
+        }
+        encoded.into_iter().try_fold(0, |bytes, encoded| encoded?.into_iter().try_fold(bytes, put))
+    })
+}

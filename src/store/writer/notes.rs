@@ -1,0 +1,49 @@
+//! The notes of the writer: facts of the whole generation, beside its records.
+
+use std::sync::atomic::Ordering;
+
+use super::{Writer, WriterCommand};
+use crate::codec::stored_record;
+use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
+use crate::store::{MissingHistoryLedger, StoreError};
+
+impl Writer {
+    /// Notes the names of the topics, in the order of `Topic::ALL`, unless they are known already: a generation is never fed from
+    /// others.
+    pub fn note_topics(&self, names: &[String; 3]) -> Result<(), StoreError> {
+        if self.reader().topics()?.is_none() {
+            self.trees.meta.insert(TOPICS, stored_record::encode(names, "topics' names")?)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the records that Kafka had at the opening have been read and written.
+    pub fn note_caught_up(&self) {
+        self.progress.caught_up.store(true, Ordering::Release);
+    }
+
+    /// Notes that the generation is live. The note is written once everything handed over before is on the disk, so that a later
+    /// start knows that this store was complete once.
+    pub fn note_live(&self) -> Result<(), StoreError> {
+        self.send(WriterCommand::Live)
+    }
+
+    /// Notes the offset from which a partition, by its topic's name, is read first.
+    pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
+        let mut origins = self.reader().origins()?;
+        origins.entry(partition.clone()).or_insert(offset);
+        self.trees.meta.insert(ORIGINS, stored_record::encode(&origins, "origins")?)?;
+        self.missing.note(partition, offset)
+    }
+
+    /// Returns the ledger of the records that the generation is built without.
+    pub fn missing_history(&self) -> MissingHistoryLedger {
+        self.missing.clone()
+    }
+
+    /// Notes the id of the topics' cluster. It is on the disk before any checkpoint is.
+    pub fn note_cluster(&self, id: &str) -> Result<(), StoreError> {
+        self.trees.meta.insert(CLUSTER, stored_record::encode(&id, "cluster's id")?)?;
+        Ok(())
+    }
+}

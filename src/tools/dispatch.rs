@@ -1,0 +1,202 @@
+//! The choice of the process in which a tool runs: the one that holds the data directory, if there is one, else this one. A
+//! directory that is held by a process that does not answer is left alone.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
+use crate::config::ProjectionConfig;
+use crate::domain::Topic;
+use crate::generation::Engine;
+use crate::generation::rebuild::refuse_other_cluster;
+use crate::http::control;
+use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::metadata;
+use crate::source::{TopicNames, Watermarks};
+use crate::store::verify::{PartitionBounds, TopicBounds};
+use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
+
+/// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The interval at which that process is asked.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// Number of bytes of the store's pages that are held in memory if the store is opened here.
+pub(super) const CACHE_BYTES: u64 = 64 << 20;
+
+/// Runs a tool on a data directory, here or in the process that holds it.
+/// `kafka` has the settings of the cluster with the topics, and `projection` those of a projector. Both are used only if no
+/// process serves the store and the tool needs them.
+pub fn perform(
+    data_dir: &Path,
+    tool: &Tool,
+    kafka: Option<&KafkaSettings>,
+    projection: Option<&ProjectionConfig>,
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
+    let begin = Instant::now();
+    loop {
+        let waiting_for = match find_host(data_dir)? {
+            ToolHost::Process(process) => match ask(process, tool, watch)? {
+                ToolReply::Done(outcome) => return Ok(outcome),
+                ToolReply::NotYet(reason) => reason,
+            },
+            ToolHost::Nobody(hold) => {
+                return match projection.filter(|_| tool.needs_engine()) {
+                    Some(projection) => run_with_engine(tool, projection, &hold, watch),
+                    None => run_here(data_dir, tool, kafka, &hold, watch),
+                };
+            }
+            ToolHost::Silent => {
+                "it does not answer at control.sock: look for the reason in its log; it may also be of another version"
+                    .to_owned()
+            }
+        };
+        if begin.elapsed() > PATIENCE {
+            bail!("{} is held by another process, and {waiting_for}", data_dir.display());
+        }
+        std::thread::sleep(ASK_EVERY);
+    }
+}
+
+/// The process that a tool is to run in.
+enum ToolHost {
+    /// The process that holds the directory, connected through its socket.
+    Process(UnixStream),
+    /// No process held the directory, so this one does now.
+    Nobody(DataDirLock),
+    /// A process holds the directory, and does not listen, or not yet, or no longer.
+    Silent,
+}
+
+fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
+    let connected = control::connect(data_dir).with_context(|| {
+        format!(
+            "cannot connect to {}/control.sock: use the tool as the user that `optview serve` runs as",
+            data_dir.display()
+        )
+    })?;
+    if let Some(process) = connected {
+        return Ok(ToolHost::Process(process));
+    }
+    match store::lock_existing_data_dir(data_dir) {
+        Ok(hold) => Ok(ToolHost::Nobody(hold)),
+        Err(StoreError::Held { .. }) => Ok(ToolHost::Silent),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The last message of a process that ran a tool, unless it failed.
+enum ToolReply {
+    Done(ToolOutcome),
+    NotYet(String),
+}
+
+fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolReply> {
+    let mut reply = None;
+    control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
+        Ok(ToolMessage::Progress(progress)) => watch(progress),
+        Ok(last) => {
+            reply = Some(Ok(last));
+            ControlFlow::Break(())
+        }
+        Err(error) => {
+            reply = Some(Err(anyhow!(
+                "the answer of `optview serve` cannot be understood ({error}): it may be of another version"
+            )));
+            ControlFlow::Break(())
+        }
+    })
+    .context("`optview serve` ended before it had answered: try again")?;
+    match reply.transpose()? {
+        Some(ToolMessage::Done(outcome)) => Ok(ToolReply::Done(outcome)),
+        Some(ToolMessage::NotYet(why)) => Ok(ToolReply::NotYet(why)),
+        Some(ToolMessage::Failed(why)) => Err(anyhow!(why)),
+        Some(ToolMessage::Progress(_)) | None => {
+            bail!("`optview serve` was told to end before the answer was whole: try again")
+        }
+    }
+}
+
+/// Runs a tool on the store as it is. This process holds its directory.
+fn run_here(
+    data_dir: &Path,
+    tool: &Tool,
+    kafka: Option<&KafkaSettings>,
+    _hold: &DataDirLock,
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
+    let nothing = ToolContext {
+        data_dir: data_dir.to_owned(),
+        generation: None,
+        reader: Err(StoreError::Missing { path: data_dir.to_owned() }),
+        topics: TopicNames::default(),
+        bounds: Box::new(|| None),
+        is_served: false,
+        engine: None,
+    };
+    let access = match store::open_existing(data_dir, CACHE_BYTES) {
+        Ok(ReadOnlyStore { reader, generation, path, .. }) => {
+            let about = GenerationManifest::read(&path);
+            let [optimizations, jobs, runs] = Topic::ALL.map(|topic| about.topic(topic));
+            let topics = TopicNames::new(optimizations, jobs, runs);
+            let bounds = bounds(&reader, kafka)?;
+            let bounds = Box::new(move || bounds.clone());
+            ToolContext { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
+        }
+        Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
+            ToolContext { reader: Err(error), ..nothing }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    run(tool, access, watch)
+}
+
+/// Runs a tool on the store, which is kept up to date in this process meanwhile. This process holds its directory.
+fn run_with_engine(
+    tool: &Tool,
+    projection: &ProjectionConfig,
+    _hold: &DataDirLock,
+    watch: &mut ProgressCallback<'_>,
+) -> anyhow::Result<ToolOutcome> {
+    let engine = Engine::new(projection.clone(), Arc::new(|| {}));
+    engine.start(None)?;
+    let current = engine.reader.get();
+    let access = ToolContext {
+        data_dir: projection.data_dir.clone(),
+        generation: current.as_ref().map(|current| current.status().report().generation),
+        reader: current
+            .map(|reader| Reader::clone(&reader))
+            .ok_or_else(|| StoreError::Missing { path: projection.data_dir.clone() }),
+        topics: projection.kafka.topics.clone(),
+        bounds: Box::new(|| None),
+        is_served: false,
+        engine: Some(engine.clone()),
+    };
+    let outcome = run(tool, access, watch);
+    let stopped = engine.stop();
+    let outcome = outcome?;
+    stopped.map(|()| outcome)
+}
+
+/// Asks the cluster for the bounds and the ids of the topics that the store has read.
+fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Option<TopicBounds>> {
+    let Some(kafka) = kafka else { return Ok(None) };
+    let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
+    refuse_other_cluster(kafka, reader)?;
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let found = metadata::watermarks(kafka, topics.iter().copied())?;
+    let ids = metadata::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
+    let bounds = found.into_iter().map(|(key, Watermarks { low, high })| {
+        let topic_id = ids.get(&key.0).copied();
+        (key, PartitionBounds { low, high, topic_id })
+    });
+    Ok(Some(bounds.collect()))
+}
