@@ -3,19 +3,17 @@
 //! the world fails. Never writes to the generation, and never ends the process because nothing can take its place.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::Engine;
 use super::life::Plan;
 use super::life::retry::{RebuildSight, Retry, RetryAction};
 use super::plan_file;
+use super::rebuild_slot::RebuildSlot;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
 use crate::projector::{PauseHandle, StoreFileGuard};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Report, ReportedPosition,
-    State, Status,
+    FrozenAt, PartitionFreshness, PartitionReport, PartitionState, ReportedPosition, State, Status,
 };
 use crate::store::{
     CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
@@ -26,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Begins to show it, and, where `by_itself`, to make what takes its place.
 pub(super) fn start(
-    engine: &Arc<Engine>,
+    rebuilds: &Arc<RebuildSlot>,
     existing: ReadOnlyStore,
     by_itself: bool,
 ) -> anyhow::Result<GenerationRuntime> {
@@ -45,37 +43,18 @@ pub(super) fn start(
     let asked = asked.as_ref().map(|mark| as_asked(mark, about.closed.as_ref()));
     status.set_error(asked.clone());
     let mut keeper = FrozenKeeper {
-        engine: Arc::downgrade(engine),
+        rebuilds: Arc::downgrade(rebuilds),
         reader: reader.clone(),
         status: status.clone(),
         path: path.clone(),
         presence: StoreFileGuard::new(&path, file),
         asked,
-        on_failure: engine.on_failure.clone(),
+        on_failure: rebuilds.live.on_failure.clone(),
         begin: Instant::now(),
         retry: Retry::new(by_itself, Duration::ZERO),
         logged: None,
     };
     GenerationRuntime::frozen(generation, path, reader, status, move |control| keeper.run(control))
-}
-
-/// Takes over from the one that is being built how far the topics go, and what is wrong with them.
-pub(super) fn follow(status: &Status, built: &Report) {
-    let mut report = status.report();
-    for held in &mut report.partitions {
-        let is_same = |other: &&PartitionReport| (&other.topic, other.partition) == (&held.topic, held.partition);
-        let Some(other) = built.partitions.iter().find(is_same) else { continue };
-        (held.low, held.high) = (other.low, other.high);
-        // What the other one has read and confirmed proves nothing of this one's views.
-        let instants = PartitionInstants { confirmed: None, oldest_unread: None, ..other.freshness.instants };
-        held.freshness = PartitionFreshness { confirmed_at: None, instants, ..other.freshness.clone() };
-        held.lag_records = other.freshness.last_stable.map(|end| (end - held.position).max(0));
-    }
-    status.set_kafka(built.kafka.clone());
-    status.set_progress(report.partitions, report.views, report.dead_letters);
-    if report.frozen_at.is_none_or(|at| at.asked_at.is_none()) {
-        status.set_error(built.last_error.clone());
-    }
 }
 
 fn at_rest(at: &PartitionPosition) -> PartitionReport {
@@ -99,7 +78,7 @@ fn shown(at: PartitionPosition) -> ReportedPosition {
 
 /// Looks after it, on a thread of its own.
 struct FrozenKeeper {
-    engine: Weak<Engine>,
+    rebuilds: Weak<RebuildSlot>,
     reader: Reader,
     status: Status,
     path: PathBuf,
@@ -130,34 +109,34 @@ impl FrozenKeeper {
                 (self.on_failure)();
                 return Err(error.into());
             }
-            let Some(engine) = self.engine.upgrade() else { return Ok(()) };
-            self.look(&engine, control);
-            drop(engine);
+            let Some(rebuilds) = self.rebuilds.upgrade() else { return Ok(()) };
+            self.look(&rebuilds, control);
+            drop(rebuilds);
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }
 
-    fn look(&mut self, engine: &Arc<Engine>, control: &PauseHandle) {
-        if engine.stopping.load(Ordering::Acquire) {
+    fn look(&mut self, rebuilds: &RebuildSlot, control: &PauseHandle) {
+        if rebuilds.live.is_stopping() {
             return;
         }
-        for action in self.retry.look(sight(engine), self.begin.elapsed()) {
+        for action in self.retry.look(sight(rebuilds), self.begin.elapsed()) {
             match action {
-                RetryAction::Begin { may_return } => self.begin(engine, control, may_return),
+                RetryAction::Begin { may_return } => self.begin(rebuilds, control, may_return),
                 RetryAction::Report { why } => self.report(why),
             }
         }
     }
 
-    fn begin(&mut self, engine: &Arc<Engine>, control: &PauseHandle, may_return: bool) {
-        let data_dir = &engine.config.data_dir;
+    fn begin(&mut self, rebuilds: &RebuildSlot, control: &PauseHandle, may_return: bool) {
+        let data_dir = &rebuilds.live.config.data_dir;
         let plan = plan_file::resume_or_clear(data_dir).and_then(|left| match left {
             Some(plan) => Ok(plan),
             None => Plan::of_this_format(data_dir, may_return),
         });
         // Readers may have been shown another one meanwhile, as somebody asked for.
-        match plan.and_then(|plan| engine.begin_unless(plan, || control.is_stopped())) {
+        match plan.and_then(|plan| rebuilds.begin_unless(plan, || control.is_stopped())) {
             Ok(_) => self.retry.begun(),
             Err(error) => self.report(format!("{error:#}")),
         }
@@ -187,8 +166,8 @@ impl FrozenKeeper {
 }
 
 /// Returns how the rebuild is that is under way, or that ended last.
-fn sight(engine: &Engine) -> RebuildSight {
-    let Some(ticket) = engine.rebuild() else { return RebuildSight::None };
+fn sight(rebuilds: &RebuildSlot) -> RebuildSight {
+    let Some(ticket) = rebuilds.ticket() else { return RebuildSight::None };
     match ticket.look().1 {
         None => RebuildSight::UnderWay,
         Some(Ok(_)) => RebuildSight::Ended,
@@ -203,15 +182,5 @@ fn as_asked(mark: &FrozenMark, closed: Option<&CloseRecord>) -> String {
         "generation {generation:06} is shown as it was left{since}, and is not kept up to date: `optview rollback --frozen` \
          asked for that at {asked_at}. `optview rebuild` builds the views anew from the topics, and `optview rollback` brings \
          another generation up to date, and readers see that one then"
-    )
-}
-
-/// Returns the error for a generation of another format that is not to be shown.
-pub(super) fn refusal(generation: u64, format: u8) -> anyhow::Error {
-    anyhow::anyhow!(
-        "generation {generation:06} has the fold format {format}, and this version's is {FORMAT}; with \
-         --on-format-change refuse it is not served. `optview rebuild` builds one of this version's format and makes it \
-         the live one; --on-format-change rebuild serves the views as they are and does so by itself; or start the \
-         version that wrote it"
     )
 }

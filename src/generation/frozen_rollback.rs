@@ -12,32 +12,29 @@ use super::life::action::{Action, Answer, FileAction};
 use super::life::comparison::Comparison;
 use super::life::ending::NotCompared;
 use super::life::show::{Show, ShowStep};
+use super::live::stop;
 use super::rebuild::{Rebuild, RebuildCounts, RebuildOutcome, survey};
+use super::rebuild_slot::{RebuildSlot, is_being_made};
 use super::runtime::GenerationRuntime;
-use super::{Engine, files, frozen_keeper, plan_file, stop};
+use super::{files, frozen_keeper, plan_file};
 use crate::store::{self, FrozenMark, ReadOnlyStore};
 
-impl Engine {
-    /// Lets readers see an earlier generation as it was left, from now on and after a restart: `to`, or the last one but the live one.
-    ///
-    /// # Errors
-    /// There is none, it cannot be read, or another one is being made.
-    pub fn roll_back_frozen(self: &Arc<Engine>, to: Option<u64>) -> anyhow::Result<RebuildOutcome> {
-        let rebuild = self.rebuild.lock();
-        if let Some(held) = rebuild.as_ref().filter(|held| !Rebuild::has_ended(held)) {
-            bail!(super::is_being_made(held.ticket().plan().generation));
-        }
-        let generation = Plan::earlier(&self.config.data_dir, to)?;
-        let mark = FrozenMark::new(generation);
-        let mut served = Served { engine: self, rebuild: Some(rebuild), mark, new: None, old: None };
-        carry_out(generation, |action| served.carry_out(action))
-    }
-}
-
-/// The same as [`Engine::roll_back_frozen`] where no process serves the store, for the next one that does.
+/// Lets readers see an earlier generation as it was left, from now on and after a restart: `to`, or the last one but the live one.
 ///
 /// # Errors
-/// As for [`Engine::roll_back_frozen`].
+/// There is none, it cannot be read, or another one is being made.
+pub fn roll_back_frozen(rebuilds: &Arc<RebuildSlot>, to: Option<u64>) -> anyhow::Result<RebuildOutcome> {
+    let rebuild = rebuilds.lock_idle()?;
+    let generation = Plan::earlier(&rebuilds.live.config.data_dir, to)?;
+    let mark = FrozenMark::new(generation);
+    let mut served = Served { rebuilds, rebuild: Some(rebuild), mark, new: None, old: None };
+    carry_out(generation, |action| served.carry_out(action))
+}
+
+/// The same as [`roll_back_frozen`] where no process serves the store, for the next one that does.
+///
+/// # Errors
+/// As for [`roll_back_frozen`].
 pub fn roll_back_frozen_unserved(
     data_dir: &Path,
     to: Option<u64>,
@@ -45,7 +42,7 @@ pub fn roll_back_frozen_unserved(
 ) -> anyhow::Result<RebuildOutcome> {
     // What a crash has left half built is removed first, so that it is not what is shown.
     if let Some(plan) = plan_file::resume_or_clear(data_dir)? {
-        bail!(super::is_being_made(plan.generation));
+        bail!(is_being_made(plan.generation));
     }
     let generation = Plan::earlier(data_dir, to)?;
     carry_out(generation, |action| match action {
@@ -75,7 +72,7 @@ fn carry_out(
 
 /// The resources that are open for the sake of a generation that readers are about to see as it was left.
 struct Served<'a> {
-    engine: &'a Arc<Engine>,
+    rebuilds: &'a Arc<RebuildSlot>,
     /// While this is held, nobody else can begin a rebuild.
     rebuild: Option<MutexGuard<'a, Option<Rebuild>>>,
     mark: FrozenMark,
@@ -85,21 +82,21 @@ struct Served<'a> {
 
 impl Served<'_> {
     fn carry_out(&mut self, action: &Action) -> anyhow::Result<Answer> {
-        let config = &self.engine.config;
+        let config = &self.rebuilds.live.config;
         let generation = self.mark.generation;
         match action {
             Action::Survey => return Ok(survey::of_files(&config.data_dir, generation)?),
             Action::OpenAsLeft => {
                 let store = open(&config.data_dir, generation, config.store_cache_bytes)?;
                 let store = ReadOnlyStore { asked: Some(self.mark.clone()), ..store };
-                self.new = Some(frozen_keeper::start(self.engine, store, false)?);
+                self.new = Some(frozen_keeper::start(self.rebuilds, store, false)?);
             }
             // The status shows the time that this mark has.
             Action::File(FileAction::WriteFrozenMark(_)) => self.mark.write(&config.data_dir)?,
             Action::File(action) => return files::carry_out(&config.data_dir, action),
             Action::SwitchReaders => {
                 let new = self.new.take().context("no generation has been opened")?;
-                self.old = self.engine.switch_to(new);
+                self.old = self.rebuilds.live.switch_to(new);
                 // What looked after it must begin no rebuild any more, and may wait for this lock to do so.
                 if let Some(old) = &self.old {
                     old.control.stop();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 
 use super::life::start::{LiveOpening, Opening, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
-use super::{frozen_keeper, topics};
+use super::{frozen_status, topics};
 use crate::source::TopicNames;
 use crate::store::{self, FrozenMark, OpenStore, ReadOnlyStore, StoreError};
 
@@ -108,7 +108,7 @@ impl Opener<'_> {
                 .error
                 .context("the generation that `optview rollback --frozen` was told to show cannot be shown"),
             (OpeningFailure::OtherFormatRefused, Some(Store::AsLeft(store))) => {
-                frozen_keeper::refusal(store.generation, store.reader.frozen_format().unwrap_or_default())
+                frozen_status::refusal(store.generation, store.reader.frozen_format().unwrap_or_default())
             }
             (OpeningFailure::OtherFormatRefused | OpeningFailure::Action, _) => self.error,
         }

@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::generation::Engine;
 pub use crate::generation::choice::show_frozen;
 pub use crate::generation::life::comparison::{Comparison, Example};
 pub use crate::generation::life::ending::Failure;
 pub use crate::generation::life::losses::Losses;
 pub use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
+use crate::generation::live::LiveSlot;
 use crate::progress::Progress;
 pub use crate::status::RebuildCounts;
 pub use outcome::{RebuildEnd, RebuildOutcome};
@@ -45,11 +45,11 @@ pub struct Rebuild {
 pub struct Ticket(Arc<Shared>);
 
 impl Rebuild {
-    pub(crate) fn begin(engine: &Arc<Engine>, plan: Plan) -> anyhow::Result<Rebuild> {
+    pub(super) fn begin(live_slot: &Arc<LiveSlot>, plan: Plan) -> anyhow::Result<Rebuild> {
         let progress = Progress::new("building", 0, None);
         let shared = Arc::new(Shared {
             plan: plan.clone(),
-            shown: engine.status.clone(),
+            shown: live_slot.status.clone(),
             new: Mutex::new(None),
             state: Mutex::new(RebuildState { progress, ended: None }),
             ended: Condvar::new(),
@@ -59,9 +59,9 @@ impl Rebuild {
         shared.log_phase("building");
         shared.show(&shared.state.lock().progress);
         let conduct = {
-            let (engine, shared) = (engine.clone(), shared.clone());
+            let (live_slot, shared) = (live_slot.clone(), shared.clone());
             move || {
-                let ended = conductor::conduct(&engine, &plan, &shared);
+                let ended = conductor::conduct(&live_slot, &plan, &shared);
                 log_end(&ended);
                 metrics::record(None);
                 shared.shown.set_rebuild(None);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use metrics::{describe_gauge, gauge};
 
-use super::Engine;
+use super::rebuild_slot::RebuildSlot;
 use crate::pulse::Stage;
 use crate::status::{StageStall, Standstill, Status};
 
@@ -18,25 +18,26 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// The same while much is written at once: while catching up, and beside a rebuild.
 const STALLED_AFTER_WHILE_BUSY: Duration = Duration::from_secs(60);
 
-/// Begins to look. Ends with the engine.
-pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+/// Begins to look. Ends when nobody has the slot any more.
+pub(super) fn start(rebuilds: &Arc<RebuildSlot>) -> std::io::Result<()> {
     describe_gauge!(
         "optview_stage_stalled",
         "1 while the projector's stage has been at one piece of work for too long"
     );
-    let engine = Arc::downgrade(engine);
-    std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervise(&engine)).map(drop)
+    let rebuilds = Arc::downgrade(rebuilds);
+    std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervise(&rebuilds)).map(drop)
 }
 
-fn supervise(engine: &Weak<Engine>) {
+fn supervise(rebuilds: &Weak<RebuildSlot>) {
     let mut supervisor = Supervisor::default();
-    while let Some(engine) = engine.upgrade() {
-        let is_busy = engine.status.is_catching_up() || engine.is_rebuilding();
+    while let Some(rebuilds) = rebuilds.upgrade() {
+        let live = &rebuilds.live;
+        let is_busy = live.status.is_catching_up() || rebuilds.is_rebuilding();
         let (now, limit) = (Instant::now(), if is_busy { STALLED_AFTER_WHILE_BUSY } else { STALLED_AFTER });
-        let mut standing = engine.pulse.lock().stalled_stages(now, limit);
+        let mut standing = live.pulse.lock().stalled_stages(now, limit);
         supervisor.grant(&mut standing, limit, now);
-        supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
-        drop(engine);
+        supervisor.look(&live.status, &standing, Instant::now(), Utc::now());
+        drop(rebuilds);
         std::thread::sleep(LOOK_EVERY);
     }
 }

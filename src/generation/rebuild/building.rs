@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::shared::Shared;
+use crate::generation::frozen_status;
 use crate::generation::life::action::{BuildProgress, LiveProgress, NewProgress};
+use crate::generation::live::LiveSlot;
 use crate::generation::runtime::GenerationRuntime;
-use crate::generation::{Engine, frozen_keeper};
 use crate::progress::Progress;
 use crate::status::{Report, State};
 
@@ -27,18 +28,18 @@ impl BuildMeter {
     /// The new generation cannot be read, or there is no live one any more.
     pub fn look(
         &mut self,
-        engine: &Engine,
+        live_slot: &LiveSlot,
         shared: &Shared,
         new: &GenerationRuntime,
     ) -> anyhow::Result<BuildProgress> {
-        let (report, live) = (new.status.report(), engine.status.report());
+        let (report, live) = (new.status.report(), live_slot.status.report());
         let (records, total) = records(&report, &new.reader.origins()?);
         let at_first = *self.records_at_first.get_or_insert(records);
         let rate = records.saturating_sub(at_first) as f64 / self.begin.elapsed().as_secs_f64().max(0.001);
         let progress = Progress::new("building", records, total).with_rate(rate);
         shared.show_progress(Progress { waiting_for: waiting_for(&report, &live), ..progress });
         if live.state == State::Frozen {
-            frozen_keeper::follow(&engine.status, &report);
+            frozen_status::follow(&live_slot.status, &report);
         }
         let has_trouble = report.last_error.is_some();
         let new = match report.state {
@@ -49,8 +50,8 @@ impl BuildMeter {
             state if state.has_caught_up() => NewProgress::CaughtUp,
             _ => NewProgress::Behind,
         };
-        let live = match engine.status.state() {
-            _ if engine.with_live(GenerationRuntime::has_ended)? => LiveProgress::Ended,
+        let live = match live_slot.status.state() {
+            _ if live_slot.with_live(GenerationRuntime::has_ended)? => LiveProgress::Ended,
             state if state.has_caught_up() => LiveProgress::CaughtUp,
             State::Stalled | State::Frozen => LiveProgress::Still,
             _ => LiveProgress::Behind,

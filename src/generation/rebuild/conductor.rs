@@ -2,7 +2,6 @@
 //! panic in it, is an answer like any other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,8 +16,9 @@ use crate::disk;
 use crate::generation::life::action::{Action, Answer, Input};
 use crate::generation::life::ending::{Ending, Failure};
 use crate::generation::life::{Course, Life, Plan, Step};
+use crate::generation::live::{LiveSlot, stop};
 use crate::generation::runtime::{GenerationRuntime, Throttle};
-use crate::generation::{Engine, files, stop, topics};
+use crate::generation::{files, topics};
 use crate::projector::{PauseError, Positions};
 use crate::source::archive::ArchiveSource;
 use crate::status::RebuildCounts;
@@ -31,16 +31,16 @@ const PAUSES_WITHIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// The live generation is as it was.
-pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> Result<RebuildOutcome, Failure> {
+pub fn conduct(live_slot: &LiveSlot, plan: &Plan, shared: &Shared) -> Result<RebuildOutcome, Failure> {
     let begin = Instant::now();
-    let mut conductor = Conductor::new(engine, plan, shared);
+    let mut conductor = Conductor::new(live_slot, plan, shared);
     let mut step = Life::begin(plan.clone());
     loop {
         match step {
             Step::End(course, ending) => return conductor.outcome(*course, ending),
             Step::Act(life, action) => {
                 let answer = conductor.answer(&action);
-                step = life.step(Input { now: begin.elapsed(), order: shared.order(engine), answer });
+                step = life.step(Input { now: begin.elapsed(), order: shared.order(live_slot), answer });
             }
         }
     }
@@ -48,7 +48,7 @@ pub fn conduct(engine: &Arc<Engine>, plan: &Plan, shared: &Shared) -> Result<Reb
 
 /// The resources that are open for the sake of a plan.
 struct Conductor<'a> {
-    engine: &'a Arc<Engine>,
+    live_slot: &'a LiveSlot,
     plan: &'a Plan,
     shared: &'a Shared,
     archive: Option<ArchiveSource>,
@@ -70,9 +70,9 @@ enum NewGeneration {
 }
 
 impl<'a> Conductor<'a> {
-    fn new(engine: &'a Arc<Engine>, plan: &'a Plan, shared: &'a Shared) -> Conductor<'a> {
+    fn new(live_slot: &'a LiveSlot, plan: &'a Plan, shared: &'a Shared) -> Conductor<'a> {
         Conductor {
-            engine,
+            live_slot,
             plan,
             shared,
             archive: None,
@@ -93,14 +93,15 @@ impl<'a> Conductor<'a> {
     }
 
     fn carry_out(&mut self, action: &Action) -> anyhow::Result<Answer> {
-        let Conductor { engine, plan, shared, .. } = *self;
-        let data_dir = &engine.config.data_dir;
+        let Conductor { live_slot, plan, shared, .. } = *self;
+        let data_dir = &live_slot.config.data_dir;
         match action {
             Action::Survey => {
                 let directory = plan.options.from_archive.as_ref();
-                self.archive =
-                    directory.map(|directory| archive_check::open(&engine.config.kafka, directory)).transpose()?;
-                return engine.with_live(|live| survey::of_served(live, &engine.config, plan.generation))?;
+                self.archive = directory
+                    .map(|directory| archive_check::open(&live_slot.config.kafka, directory))
+                    .transpose()?;
+                return live_slot.with_live(|live| survey::of_served(live, &live_slot.config, plan.generation))?;
             }
             Action::Preflight { refuses_loss } => self.preflight(*refuses_loss)?,
             Action::File(action) => return Ok(files::carry_out(data_dir, action)?),
@@ -118,16 +119,16 @@ impl<'a> Conductor<'a> {
                 shared.show_phase("building", 0, None);
             }
             Action::LookAtBuild => {
-                return Ok(Answer::Looked(self.meter.look(engine, shared, running(&self.new)?)?));
+                return Ok(Answer::Looked(self.meter.look(live_slot, shared, running(&self.new)?)?));
             }
             Action::Wait(time) => std::thread::sleep(*time),
             Action::LiftThrottle => self.running()?.set_built(),
             Action::CompareAll => {
-                let live = engine.with_live(|live| live.reader.clone())?;
+                let live = live_slot.with_live(|live| live.reader.clone())?;
                 self.diff = Some(compare(shared, live, self.running()?.reader.clone())?);
             }
             Action::CountLosses => {
-                let live = engine.with_live(|live| live.reader.clone())?;
+                let live = live_slot.with_live(|live| live.reader.clone())?;
                 let diff = compare(shared, live, self.running()?.reader.clone())?;
                 return Ok(Answer::Lost(diff.finish(0)?.losses));
             }
@@ -150,11 +151,11 @@ impl<'a> Conductor<'a> {
             }
             Action::ResumeBoth => (self.diff, self.paused) = (None, None),
             Action::AcceptMissingHistory => {
-                let live = engine.with_live(|live| live.reader.clone())?;
+                let live = live_slot.with_live(|live| live.reader.clone())?;
                 switching::accept_missing_history(&plan.options, &live, self.running()?)?;
             }
             Action::CompareOrigins => {
-                let live = engine.with_live(|live| live.reader.clone())?;
+                let live = live_slot.with_live(|live| live.reader.clone())?;
                 return Ok(Answer::BegunEarlier(switching::begun_earlier(&live, &self.running()?.reader)?));
             }
             Action::SwitchReaders => self.switch_readers()?,
@@ -174,8 +175,8 @@ impl<'a> Conductor<'a> {
     }
 
     fn preflight(&self, refuses_loss: bool) -> anyhow::Result<()> {
-        let config = &self.engine.config;
-        let live = self.engine.with_live(|live| live.reader.clone())?;
+        let config = &self.live_slot.config;
+        let live = self.live_slot.with_live(|live| live.reader.clone())?;
         preflight::refuse_other_cluster(&config.kafka, &live)?;
         let archive = self.archive.as_ref().map(ArchiveSource::manifest);
         if let (Some(archive), Some(directory)) = (archive, &self.plan.options.from_archive) {
@@ -200,16 +201,16 @@ impl<'a> Conductor<'a> {
 
     /// The generation is built from the cluster that the live one is built from, also where the brokers are others after a crash.
     fn create(&self) -> anyhow::Result<OpenStore> {
-        let config = &self.engine.config;
+        let config = &self.live_slot.config;
         let opened = store::begin_beside(&config.data_dir, self.plan.generation, config.store_cache_bytes)?;
-        if let Some(id) = self.engine.with_live(|live| live.reader.cluster())?? {
+        if let Some(id) = self.live_slot.with_live(|live| live.reader.cluster())?? {
             opened.writer.note_cluster(&id)?;
         }
         Ok(opened)
     }
 
     fn open(&mut self) -> anyhow::Result<Answer> {
-        let config = &self.engine.config;
+        let config = &self.live_slot.config;
         match store::open_beside(&config.data_dir, self.plan.generation, config.store_cache_bytes) {
             Ok(opened) => {
                 self.new = NewGeneration::Open(opened);
@@ -224,10 +225,10 @@ impl<'a> Conductor<'a> {
         let NewGeneration::Open(opened) = std::mem::replace(&mut self.new, NewGeneration::NotOpen) else {
             bail!("no generation has been opened");
         };
-        let (config, options) = (&self.engine.config, &self.plan.options);
+        let (config, options) = (&self.live_slot.config, &self.plan.options);
         topics::refuse_others_opened(self.plan.generation, &opened.writer.reader(), &config.kafka.topics)?;
         let throttle = Throttle { max_rate: options.max_rate, until_millis: options.until_millis, is_quiet: true };
-        let new = self.engine.run(opened, throttle, self.archive.take())?;
+        let new = self.live_slot.run(opened, throttle, self.archive.take())?;
         self.shared.set_new(&new.status);
         self.new = NewGeneration::Running(new);
         Ok(())
@@ -236,7 +237,9 @@ impl<'a> Conductor<'a> {
     fn pause_new_at(&mut self, positions: &Positions) -> anyhow::Result<Answer> {
         let new = running(&self.new)?;
         match new.control.pause_at(positions.clone(), PAUSES_WITHIN) {
-            Err(PauseError::TooLong(_)) => Ok(Answer::Looked(self.meter.look(self.engine, self.shared, new)?)),
+            Err(PauseError::TooLong(_)) => {
+                Ok(Answer::Looked(self.meter.look(self.live_slot, self.shared, new)?))
+            }
             reached => Ok(Answer::Paused(
                 reached.context("the new generation cannot be brought to where the live one is")?,
             )),
@@ -245,7 +248,7 @@ impl<'a> Conductor<'a> {
 
     fn compare_at_frozen(&self, positions: &Positions, compares_views: bool) -> anyhow::Result<Answer> {
         let new = self.running()?;
-        let frozen = self.engine.with_live(|live| live.reader.clone())?;
+        let frozen = self.live_slot.with_live(|live| live.reader.clone())?;
         at_frozen::refuse_other_records(&frozen, new, positions)?;
         if !compares_views {
             return Ok(Answer::Done);
@@ -258,16 +261,16 @@ impl<'a> Conductor<'a> {
         let new = self.running()?;
         // A frozen generation stands still anyway.
         let live = self
-            .engine
+            .live_slot
             .with_live(|live| (!live.reader.is_frozen()).then(|| (live.control.clone(), live.status.clone())))?;
-        let names = self.engine.config.kafka.topics.clone();
+        let names = self.live_slot.config.kafka.topics.clone();
         Ok(PausedPair::new(live, (new.control.clone(), new.status.clone()), names))
     }
 
     fn switch_readers(&mut self) -> anyhow::Result<()> {
         self.found = Some(self.shared.counts());
         match std::mem::replace(&mut self.new, NewGeneration::NotOpen) {
-            NewGeneration::Running(new) => self.old = self.engine.switch_to(new),
+            NewGeneration::Running(new) => self.old = self.live_slot.switch_to(new),
             NewGeneration::NotOpen | NewGeneration::Open(_) => bail!("no generation is kept up to date"),
         }
         Ok(())

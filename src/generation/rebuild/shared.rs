@@ -6,9 +6,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::metrics;
 use super::outcome::RebuildEnd;
-use crate::generation::Engine;
 use crate::generation::life::Plan;
 use crate::generation::life::action::Order;
+use crate::generation::live::LiveSlot;
 use crate::generation::runtime::GenerationRuntime;
 use crate::progress::Progress;
 use crate::status::{RebuildCounts, RebuildReport, Status};
@@ -37,12 +37,12 @@ impl Shared {
     }
 
     /// Returns what is ordered. The process is about to end as well if the live generation's projector has ended.
-    pub fn order(&self, engine: &Engine) -> Order {
+    pub fn order(&self, live_slot: &LiveSlot) -> Order {
         if self.abort.load(Ordering::Acquire) {
             Order::Abort
         } else if self.interrupt.load(Ordering::Acquire) {
             Order::Interrupt
-        } else if engine.with_live(GenerationRuntime::has_ended).unwrap_or(true) {
+        } else if live_slot.with_live(GenerationRuntime::has_ended).unwrap_or(true) {
             Order::LiveEnded
         } else {
             Order::GoOn
