@@ -11,7 +11,7 @@ mod frozen_rollback;
 mod frozen_status;
 pub mod life;
 mod live;
-mod opening;
+mod open_live;
 pub mod plan_file;
 pub mod rebuild;
 mod rebuild_slot;
@@ -30,7 +30,7 @@ use crate::store::{self, FrozenMark, MissingHistory};
 pub use frozen_rollback::roll_back_frozen_unserved;
 use life::Plan;
 use live::LiveSlot;
-use opening::OpenLive;
+use open_live::OpenLive;
 use rebuild::{RebuildOutcome, Ticket};
 use rebuild_slot::RebuildSlot;
 pub use runtime::OnFailure;
@@ -97,7 +97,7 @@ impl Engine {
     fn open_live(&self, on_format_change: Option<OnFormatChange>) -> anyhow::Result<GenerationRuntime> {
         let ProjectionConfig { data_dir, store_cache_bytes, kafka, .. } = &self.config;
         let refuses_other_format = on_format_change == Some(OnFormatChange::Refuse);
-        match opening::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
+        match open_live::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
             OpenLive::Following(opened) => self.rebuilds.live.run(opened, Throttle::default(), None),
             OpenLive::FrozenAsAsked(store) => frozen_keeper::start(&self.rebuilds, store, false),
             OpenLive::FrozenByFormat(store) => {

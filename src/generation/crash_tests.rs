@@ -16,7 +16,7 @@ use world::{Alternative, World};
 
 /// The number of kills that were tried, and of different states of the files that the next start found.
 #[derive(Debug, Default)]
-struct Tried {
+struct WalkCount {
     kills: usize,
     paths_ended: usize,
     starts: usize,
@@ -26,11 +26,11 @@ struct Tried {
 fn a_kill_after_any_action_leaves_a_live_generation_and_nothing_else() {
     let begin = std::time::Instant::now();
     let scenarios = scenarios();
-    let tried: Vec<Tried> = std::thread::scope(|scope| {
+    let tried: Vec<WalkCount> = std::thread::scope(|scope| {
         let walks: Vec<_> = scenarios.iter().map(|scenario| scope.spawn(|| walk(scenario))).collect();
         walks.into_iter().map(|walk| walk.join().expect("a walk without a failure")).collect()
     });
-    let sum = |count: fn(&Tried) -> usize| tried.iter().map(count).sum::<usize>();
+    let sum = |count: fn(&WalkCount) -> usize| tried.iter().map(count).sum::<usize>();
     let (kills, paths, starts) =
         (sum(|tried| tried.kills), sum(|tried| tried.paths_ended), sum(|tried| tried.starts));
     let took = begin.elapsed();
@@ -41,9 +41,9 @@ fn a_kill_after_any_action_leaves_a_live_generation_and_nothing_else() {
 }
 
 /// Walks every path of a scenario.
-fn walk(scenario: &Scenario) -> Tried {
+fn walk(scenario: &Scenario) -> WalkCount {
     let mut images = Images::new();
-    let mut tried = Tried::default();
+    let mut tried = WalkCount::default();
     let mut seen = HashSet::new();
     let (machine, world) = World::begin(scenario, &mut images);
     check(scenario, &world, &mut images, &[]);

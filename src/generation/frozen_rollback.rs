@@ -27,7 +27,7 @@ pub fn roll_back_frozen(rebuilds: &Arc<RebuildSlot>, to: Option<u64>) -> anyhow:
     let rebuild = rebuilds.lock_idle()?;
     let generation = Plan::earlier(&rebuilds.live.config.data_dir, to)?;
     let mark = FrozenMark::new(generation);
-    let mut served = Served { rebuilds, rebuild: Some(rebuild), mark, new: None, old: None };
+    let mut served = ServedRollback { rebuilds, rebuild: Some(rebuild), mark, new: None, old: None };
     carry_out(generation, |action| served.carry_out(action))
 }
 
@@ -71,7 +71,7 @@ fn carry_out(
 }
 
 /// The resources that are open for the sake of a generation that readers are about to see as it was left.
-struct Served<'a> {
+struct ServedRollback<'a> {
     rebuilds: &'a Arc<RebuildSlot>,
     /// While this is held, nobody else can begin a rebuild.
     rebuild: Option<MutexGuard<'a, Option<Rebuild>>>,
@@ -80,7 +80,7 @@ struct Served<'a> {
     old: Option<GenerationRuntime>,
 }
 
-impl Served<'_> {
+impl ServedRollback<'_> {
     fn carry_out(&mut self, action: &Action) -> anyhow::Result<Answer> {
         let config = &self.rebuilds.live.config;
         let generation = self.mark.generation;

@@ -3,17 +3,17 @@
 
 mod archive_check;
 mod at_frozen;
-mod building;
+mod build_meter;
 mod conductor;
 mod diff;
+mod exchange;
+mod handover;
 pub(super) mod metrics;
 mod missing_records;
 mod outcome;
 mod pair;
 mod preflight;
-mod shared;
 pub(super) mod survey;
-mod switching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,24 +30,24 @@ pub use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::live::LiveSlot;
 use crate::progress::Progress;
 pub use crate::status::RebuildCounts;
+use exchange::{RebuildExchange, RebuildState};
 pub use outcome::{RebuildEnd, RebuildOutcome};
 pub use preflight::{refuse_other_cluster, refuse_to_return};
-use shared::{RebuildState, Shared};
 
 /// A rebuild that is under way, or has ended.
 pub struct Rebuild {
-    shared: Arc<Shared>,
+    shared: Arc<RebuildExchange>,
     thread: JoinHandle<()>,
 }
 
 /// A handle of a rebuild, for those who want to know how far it is, or to end it.
 #[derive(Clone)]
-pub struct Ticket(Arc<Shared>);
+pub struct Ticket(Arc<RebuildExchange>);
 
 impl Rebuild {
     pub(super) fn begin(live_slot: &Arc<LiveSlot>, plan: Plan) -> anyhow::Result<Rebuild> {
         let progress = Progress::new("building", 0, None);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RebuildExchange {
             plan: plan.clone(),
             shown: live_slot.status.clone(),
             new: Mutex::new(None),

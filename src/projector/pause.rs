@@ -1,6 +1,6 @@
-//! The handle by which another thread pauses a projector at a position, resumes it, or ends it. Two projectors that are paused at the
-//! same positions have read the same, so that what they built can be compared, and one can take the other's
-//! place without anybody noticing.
+//! The handle by which another thread pauses a projector at a position, resumes it and ends it. Two projectors that are paused at
+//! the same positions have read the same, so that what they built can be compared, and one can take the other's place without
+//! anybody noticing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::domain::Topic;
 /// The next offset to be read of each partition.
 pub type Positions = BTreeMap<(Topic, i32), i64>;
 
-/// A handle that a projector's thread, which obeys, shares with whoever asks.
+/// A handle that is shared by a projector's thread, which obeys it, and the threads that use it.
 #[derive(Default)]
 pub struct PauseHandle {
     state: Mutex<State>,
     changed: Condvar,
-    /// Set while the generation is not what readers see.
+    /// True while the generation is not what readers see.
     is_quiet: Arc<AtomicBool>,
 }
 
@@ -27,26 +27,26 @@ pub struct PauseHandle {
 struct State {
     stop: bool,
     asked: ReadTarget,
-    /// The number of targets so far, so that an answer belongs to its question.
+    /// The number of requests so far, so that an answer belongs to its request.
     number: u64,
-    /// `Err`: the target can never be reached: why.
+    /// The answer to the latest request. The error is the reason for which the target can never be reached.
     answer: Option<Result<Positions, String>>,
 }
 
-/// The limit up to which a projector may read.
+/// The target up to which a projector may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReadTarget {
     #[default]
     Unlimited,
-    /// It reads no further than it is.
+    /// The position at which the projector is now.
     Here,
-    /// It reads to exactly these positions, and no further.
+    /// These positions exactly.
     At(Positions),
-    /// It stays at these positions, and answers once the store has a checkpoint of them.
+    /// These positions, until the store has a checkpoint of them.
     CheckpointAt(Positions),
 }
 
-/// The reason why a projector does not pause.
+/// The reason for which a projector does not pause.
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
     #[error("it cannot read that far: {0}")]
@@ -77,27 +77,27 @@ impl PauseHandle {
         self.is_quiet.clone()
     }
 
-    /// True if the projector has ever been asked anything but to stop.
+    /// True if there was ever a request other than to stop.
     pub fn was_used(&self) -> bool {
         self.state.lock().number > 0
     }
 
-    /// Pauses the projector where it is. Returns the positions when all before them can be seen by readers.
+    /// Pauses the projector where it is. Returns its positions once readers see everything before them.
     pub fn pause_here(&self, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::Here, at_most)
     }
 
-    /// Has the projector read to these positions and pause there. It must not have passed them.
+    /// Has the projector read up to these positions, and pauses it there. It must not have passed them.
     pub fn pause_at(&self, positions: Positions, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::At(positions), at_most)
     }
 
-    /// Keeps the projector paused at these positions, and returns when a checkpoint of them is on the disk.
+    /// Leaves the projector paused at these positions, and returns once a checkpoint of them is on the disk.
     pub fn checkpoint_at(&self, positions: Positions, at_most: Duration) -> Result<(), PauseError> {
         self.ask(ReadTarget::CheckpointAt(positions), at_most).map(drop)
     }
 
-    /// Lets the projector read on.
+    /// Has the projector read on.
     pub fn resume(&self) {
         self.state.lock().ask(ReadTarget::Unlimited);
         self.changed.notify_all();
@@ -120,7 +120,7 @@ impl PauseHandle {
         }
     }
 
-    /// Returns the present target, if it is another than at `number`.
+    /// Returns the target of the latest request, if that is not request `number`, and sets `number` to it.
     pub(super) fn new_target(&self, number: &mut u64) -> Option<ReadTarget> {
         let state = self.state.lock();
         let is_new = state.number != *number;
@@ -128,7 +128,7 @@ impl PauseHandle {
         is_new.then(|| state.asked.clone())
     }
 
-    /// Answers what was asked at `number`.
+    /// Answers request `number`, if it is still the latest.
     pub(super) fn answer(&self, number: u64, answer: Result<Positions, String>) {
         let mut state = self.state.lock();
         if state.number == number {
@@ -137,7 +137,7 @@ impl PauseHandle {
         }
     }
 
-    /// Waits until the target is another than at `number`, but not for longer than `at_most`.
+    /// Waits for a request after `number`, but not for longer than `at_most`.
     pub(super) fn wait(&self, number: u64, at_most: Duration) {
         let mut state = self.state.lock();
         if state.number == number && !state.stop {

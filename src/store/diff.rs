@@ -1,7 +1,7 @@
 //! Compares what two generations show, view by view. What changes meanwhile is remembered, so that only that has to be
 //! looked at again when both stand at the same positions.
 
-mod parked;
+mod parked_jobs;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sled::IVec;
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored_record::{self, Layout};
 use crate::domain::{Job, Optimization, Shortfall};
-pub use parked::is_parked_alike;
+pub use parked_jobs::is_parked_alike;
 
 /// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
 #[derive(Default)]

@@ -7,33 +7,17 @@ use std::path::PathBuf;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted",
-        needs: Needs::Broker,
-        run: a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted,
-    },
-    Test {
-        name: "a_rebuild_that_was_told_to_accept_loss_has_accepted_it",
-        needs: Needs::Broker,
-        run: a_rebuild_that_was_told_to_accept_loss_has_accepted_it,
-    },
-    Test {
-        name: "an_archive_brings_back_what_is_missing",
-        needs: Needs::Broker,
-        run: an_archive_brings_back_what_is_missing,
-    },
-    Test {
-        name: "a_snapshot_says_what_it_is_built_without",
-        needs: Needs::Broker,
-        run: a_snapshot_says_what_it_is_built_without,
-    },
+    test!(a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted, Broker),
+    test!(a_rebuild_that_was_told_to_accept_loss_has_accepted_it, Broker),
+    test!(an_archive_brings_back_what_is_missing, Broker),
+    test!(a_snapshot_says_what_it_is_built_without, Broker),
 ];
 
 const VIEWS: i64 = 1_000;

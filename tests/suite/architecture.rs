@@ -102,7 +102,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
-    (&["clap"], &["src/cli.rs", "src/main.rs"]),
+    (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
     (&["toml::"], &["src/config", "src/http/keys.rs"]),
     (
         &["anyhow"],

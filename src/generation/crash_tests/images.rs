@@ -10,7 +10,7 @@ use crate::domain::event::JobChange;
 use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
 use crate::generation::life::Plan;
 use crate::generation::life::action::{Answer, FileAction};
-use crate::generation::opening::{OpenLive, open_live};
+use crate::generation::open_live::{OpenLive, open_live};
 use crate::generation::{files, plan_file};
 use crate::source::TopicNames;
 use crate::store::{self, Checkpoint, OpenStore, PartitionCheckpoint, Reader};

@@ -9,9 +9,9 @@ use super::approach::Approach;
 use super::course::Course;
 use super::ending::{NotCompared, Reason};
 use super::losses::Losses;
-use super::meeting::Meeting;
 use super::obstacle::Obstacle;
 use super::plan::RebuildKind;
+use super::rendezvous::Rendezvous;
 use super::state::{State, Step};
 use crate::projector::Positions;
 
@@ -164,7 +164,7 @@ impl Course {
     }
 
     pub(super) fn meet(self) -> Step {
-        let meeting = Meeting::default();
+        let meeting = Rendezvous::default();
         let action = match Basis::of(&self) {
             Basis::Anywhere => Action::PauseAnywhere,
             // What readers are to see must be on the disk where it takes over.
@@ -175,7 +175,7 @@ impl Course {
 
     pub(super) fn missed(
         self,
-        meeting: Meeting,
+        meeting: Rendezvous,
         why: String,
         obstacle: Option<Obstacle>,
         now: Duration,

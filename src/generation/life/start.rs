@@ -5,7 +5,7 @@ use super::plan::{Plan, RebuildKind};
 
 /// A live generation on its way to be opened. Each state is named by the action whose answer it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct LiveStart {
     refuses_other_format: bool,
     state: State,
 }
@@ -46,7 +46,7 @@ pub enum OpeningAnswer {
 /// The consequence of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
-    Act(Opening, OpeningAction),
+    Act(LiveStart, OpeningAction),
     Open(LiveOpening),
     Failed(OpeningFailure),
 }
@@ -73,10 +73,10 @@ pub enum OpeningFailure {
     OtherFormatRefused,
 }
 
-impl Opening {
+impl LiveStart {
     /// `is_marked`: somebody asked for the live generation to be shown as it was left.
     pub fn begin(is_marked: bool, refuses_other_format: bool) -> OpeningStep {
-        let opening = Opening { refuses_other_format, state: State::OpenMarked };
+        let opening = LiveStart { refuses_other_format, state: State::OpenMarked };
         match is_marked {
             true => opening.act(State::OpenMarked, OpeningAction::OpenAsLeft),
             // One that names another generation was left by a crash, and means nothing any more.
@@ -109,7 +109,7 @@ impl Opening {
     }
 
     fn act(self, state: State, action: OpeningAction) -> OpeningStep {
-        OpeningStep::Act(Opening { state, ..self }, action)
+        OpeningStep::Act(LiveStart { state, ..self }, action)
     }
 }
 

@@ -4,7 +4,7 @@ use super::action::Action;
 use super::approach::Approach;
 use super::course::Course;
 use super::ending::{Ending, NotSwitched, Reason};
-use super::meeting::Meeting;
+use super::rendezvous::Rendezvous;
 use super::switch::SwitchStep;
 use super::undo::UndoStep;
 use crate::projector::Positions;
@@ -35,8 +35,8 @@ pub enum State {
     CompareAll,
     CountLosses,
     AnnounceSwitch,
-    PauseBoth(Meeting),
-    WaitToMeet(Meeting),
+    PauseBoth(Rendezvous),
+    WaitToMeet(Rendezvous),
     FinishComparison(Positions),
     Switch { step: SwitchStep, begun_earlier: Option<String>, spared: Vec<u64> },
     Undo { step: UndoStep, outcome: Outcome },

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::building::BuildMeter;
+use super::build_meter::BuildMeter;
 use super::diff::{GenerationDiff, compare};
+use super::exchange::RebuildExchange;
 use super::outcome::RebuildOutcome;
 use super::pair::PausedPair;
-use super::shared::Shared;
-use super::{archive_check, at_frozen, preflight, survey, switching};
+use super::{archive_check, at_frozen, handover, preflight, survey};
 use crate::disk;
 use crate::generation::life::action::{Action, Answer, Input};
 use crate::generation::life::ending::{Ending, Failure};
@@ -22,7 +22,7 @@ use crate::generation::{files, topics};
 use crate::projector::{PauseError, Positions};
 use crate::source::archive::ArchiveSource;
 use crate::status::RebuildCounts;
-use crate::store::{self, OpenStore, StoreError};
+use crate::store::{self, OpenStore, Reader, StoreError};
 
 /// Time that a projector may take to answer where it is asked to pause on its way.
 const PAUSES_WITHIN: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ const PAUSES_WITHIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// The live generation is as it was.
-pub fn conduct(live_slot: &LiveSlot, plan: &Plan, shared: &Shared) -> Result<RebuildOutcome, Failure> {
+pub fn conduct(live_slot: &LiveSlot, plan: &Plan, shared: &RebuildExchange) -> Result<RebuildOutcome, Failure> {
     let begin = Instant::now();
     let mut conductor = Conductor::new(live_slot, plan, shared);
     let mut step = Life::begin(plan.clone());
@@ -50,7 +50,7 @@ pub fn conduct(live_slot: &LiveSlot, plan: &Plan, shared: &Shared) -> Result<Reb
 struct Conductor<'a> {
     live_slot: &'a LiveSlot,
     plan: &'a Plan,
-    shared: &'a Shared,
+    shared: &'a RebuildExchange,
     archive: Option<ArchiveSource>,
     new: NewGeneration,
     meter: BuildMeter,
@@ -70,7 +70,7 @@ enum NewGeneration {
 }
 
 impl<'a> Conductor<'a> {
-    fn new(live_slot: &'a LiveSlot, plan: &'a Plan, shared: &'a Shared) -> Conductor<'a> {
+    fn new(live_slot: &'a LiveSlot, plan: &'a Plan, shared: &'a RebuildExchange) -> Conductor<'a> {
         Conductor {
             live_slot,
             plan,
@@ -96,15 +96,9 @@ impl<'a> Conductor<'a> {
         let Conductor { live_slot, plan, shared, .. } = *self;
         let data_dir = &live_slot.config.data_dir;
         match action {
-            Action::Survey => {
-                let directory = plan.options.from_archive.as_ref();
-                self.archive = directory
-                    .map(|directory| archive_check::open(&live_slot.config.kafka, directory))
-                    .transpose()?;
-                return live_slot.with_live(|live| survey::of_served(live, &live_slot.config, plan.generation))?;
-            }
+            Action::Survey => return self.survey(),
             Action::Preflight { refuses_loss } => self.preflight(*refuses_loss)?,
-            Action::File(action) => return Ok(files::carry_out(data_dir, action)?),
+            Action::File(action) => return files::carry_out(data_dir, action),
             Action::Create => self.new = NewGeneration::Open(self.create()?),
             Action::Open => return self.open(),
             Action::OpenAsLeft => bail!("a plan shows no generation as it was left"),
@@ -123,15 +117,8 @@ impl<'a> Conductor<'a> {
             }
             Action::Wait(time) => std::thread::sleep(*time),
             Action::LiftThrottle => self.running()?.set_built(),
-            Action::CompareAll => {
-                let live = live_slot.with_live(|live| live.reader.clone())?;
-                self.diff = Some(compare(shared, live, self.running()?.reader.clone())?);
-            }
-            Action::CountLosses => {
-                let live = live_slot.with_live(|live| live.reader.clone())?;
-                let diff = compare(shared, live, self.running()?.reader.clone())?;
-                return Ok(Answer::Lost(diff.finish(0)?.losses));
-            }
+            Action::CompareAll => self.diff = Some(self.compare()?),
+            Action::CountLosses => return Ok(Answer::Lost(self.compare()?.finish(0)?.losses)),
             Action::AnnounceSwitch { records } => shared.show_phase("switching", *records, Some(*records)),
             Action::PauseBoth { checkpoint_within } => {
                 let pair = self.pair()?;
@@ -151,12 +138,11 @@ impl<'a> Conductor<'a> {
             }
             Action::ResumeBoth => (self.diff, self.paused) = (None, None),
             Action::AcceptMissingHistory => {
-                let live = live_slot.with_live(|live| live.reader.clone())?;
-                switching::accept_missing_history(&plan.options, &live, self.running()?)?;
+                handover::accept_missing_history(&plan.options, &self.live_reader()?, self.running()?)?;
             }
             Action::CompareOrigins => {
-                let live = live_slot.with_live(|live| live.reader.clone())?;
-                return Ok(Answer::BegunEarlier(switching::begun_earlier(&live, &self.running()?.reader)?));
+                let new = &self.running()?.reader;
+                return Ok(Answer::BegunEarlier(handover::begun_earlier(&self.live_reader()?, new)?));
             }
             Action::SwitchReaders => self.switch_readers()?,
             Action::StopNew => {
@@ -174,9 +160,24 @@ impl<'a> Conductor<'a> {
         running(&self.new)
     }
 
+    fn live_reader(&self) -> anyhow::Result<Reader> {
+        self.live_slot.with_live(|live| live.reader.clone())
+    }
+
+    fn compare(&self) -> anyhow::Result<GenerationDiff> {
+        compare(self.shared, self.live_reader()?, self.running()?.reader.clone())
+    }
+
+    fn survey(&mut self) -> anyhow::Result<Answer> {
+        let config = &self.live_slot.config;
+        let directory = self.plan.options.from_archive.as_ref();
+        self.archive = directory.map(|directory| archive_check::open(&config.kafka, directory)).transpose()?;
+        self.live_slot.with_live(|live| survey::of_served(live, config, self.plan.generation))?
+    }
+
     fn preflight(&self, refuses_loss: bool) -> anyhow::Result<()> {
         let config = &self.live_slot.config;
-        let live = self.live_slot.with_live(|live| live.reader.clone())?;
+        let live = self.live_reader()?;
         preflight::refuse_other_cluster(&config.kafka, &live)?;
         let archive = self.archive.as_ref().map(ArchiveSource::manifest);
         if let (Some(archive), Some(directory)) = (archive, &self.plan.options.from_archive) {
@@ -248,13 +249,11 @@ impl<'a> Conductor<'a> {
 
     fn compare_at_frozen(&self, positions: &Positions, compares_views: bool) -> anyhow::Result<Answer> {
         let new = self.running()?;
-        let frozen = self.live_slot.with_live(|live| live.reader.clone())?;
-        at_frozen::refuse_other_records(&frozen, new, positions)?;
-        if !compares_views {
-            return Ok(Answer::Done);
+        at_frozen::refuse_other_records(&self.live_reader()?, new, positions)?;
+        match compares_views {
+            true => Ok(Answer::Compared(self.compare()?.finish(self.plan.options.examples)?)),
+            false => Ok(Answer::Done),
         }
-        let diff = compare(self.shared, frozen, new.reader.clone())?;
-        Ok(Answer::Compared(diff.finish(self.plan.options.examples)?))
     }
 
     fn pair(&self) -> anyhow::Result<PausedPair> {

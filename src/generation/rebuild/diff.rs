@@ -1,7 +1,7 @@
 //! The difference between two generations that both change meanwhile: all views are compared once, then again and again those that
 //! have changed, until so few are left that the rest fits into a pause of both.
 
-mod parked;
+mod parked_jobs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use super::shared::Shared;
+use super::exchange::RebuildExchange;
 use crate::domain::Shortfall;
 use crate::generation::life::comparison::{Comparison, Example};
 use crate::store::{self, Reader, StoreError, ViewDiff};
-use parked::ParkedJobs;
+use parked_jobs::ParkedJobs;
 
 /// Number of optimizations that are compared before somebody is asked whether to go on.
 const STEP: u32 = 2_000;
@@ -37,7 +37,7 @@ pub struct GenerationDiff {
 ///
 /// # Errors
 /// The end of the rebuild is ordered meanwhile, or a generation cannot be read.
-pub fn compare(shared: &Shared, old: Reader, new: Reader) -> anyhow::Result<GenerationDiff> {
+pub fn compare(shared: &RebuildExchange, old: Reader, new: Reader) -> anyhow::Result<GenerationDiff> {
     let begin = Instant::now();
     let mut diff = GenerationDiff::begin(old, new);
     let is_whole = diff.compare_all(&mut |done, total| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::shared::Shared;
+use super::exchange::RebuildExchange;
 use crate::generation::life::action::Answer;
 use crate::generation::life::obstacle::{Obstacle, Side};
 use crate::projector::{PauseError, PauseHandle, Positions};
@@ -49,7 +49,7 @@ impl PausedPair {
     ///
     /// # Errors
     /// One of the projectors has ended, or can never come there.
-    pub fn meet(&self, shared: &Shared, checkpoint_within: Option<Duration>) -> anyhow::Result<Answer> {
+    pub fn meet(&self, shared: &RebuildExchange, checkpoint_within: Option<Duration>) -> anyhow::Result<Answer> {
         let mut target = Positions::new();
         match self.try_to_meet(checkpoint_within, &mut target) {
             Ok(positions) => {

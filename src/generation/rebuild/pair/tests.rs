@@ -5,7 +5,7 @@ use parking_lot::{Condvar, Mutex};
 use super::*;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
-use crate::generation::rebuild::shared::RebuildState;
+use crate::generation::rebuild::exchange::RebuildState;
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
 use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
@@ -125,9 +125,9 @@ impl Drop for AtWork {
     }
 }
 
-fn shared() -> Shared {
+fn shared() -> RebuildExchange {
     let progress = Progress::new("switching", 0, None);
-    Shared {
+    RebuildExchange {
         plan: Plan::new(2, RebuildKind::Build, RebuildOptions::default()),
         shown: Status::new(1),
         new: Mutex::new(None),

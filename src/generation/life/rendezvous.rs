@@ -20,13 +20,13 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(10);
 
 /// The attempts so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Meeting {
+pub struct Rendezvous {
     attempts: u32,
     /// The obstacle of the last attempt, and since when nothing about it has changed.
     obstacle: Option<(Obstacle, Duration)>,
 }
 
-impl Meeting {
+impl Rendezvous {
     /// Returns the next attempt.
     pub fn attempt(&self, has_checkpoint: bool) -> Action {
         let within = CHECKPOINT_WITHIN_AT_FIRST * 2_u32.pow(self.attempts.min(5));
@@ -42,7 +42,7 @@ impl Meeting {
         why: String,
         obstacle: Option<Obstacle>,
         now: Duration,
-    ) -> Result<(Meeting, Action), Reason> {
+    ) -> Result<(Rendezvous, Action), Reason> {
         let obstacle = match (obstacle, self.obstacle) {
             (Some(found), Some((before, since))) if found.is_same(&before) => Some((found, since)),
             (found, _) => found.map(|found| (found, now)),
@@ -57,6 +57,6 @@ impl Meeting {
         if attempts >= ATTEMPTS_MAX {
             return Err(Reason::NotMet { why, obstacle: obstacle.map(|(obstacle, _)| obstacle) });
         }
-        Ok((Meeting { attempts, obstacle }, Action::Wait(PAUSE_BETWEEN_ATTEMPTS)))
+        Ok((Rendezvous { attempts, obstacle }, Action::Wait(PAUSE_BETWEEN_ATTEMPTS)))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::shared::Shared;
+use super::exchange::RebuildExchange;
 use crate::generation::frozen_status;
 use crate::generation::life::action::{BuildProgress, LiveProgress, NewProgress};
 use crate::generation::live::LiveSlot;
@@ -29,7 +29,7 @@ impl BuildMeter {
     pub fn look(
         &mut self,
         live_slot: &LiveSlot,
-        shared: &Shared,
+        shared: &RebuildExchange,
         new: &GenerationRuntime,
     ) -> anyhow::Result<BuildProgress> {
         let (report, live) = (new.status.report(), live_slot.status.report());

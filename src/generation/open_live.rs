@@ -1,10 +1,10 @@
-//! The shell of a start: opens the live generation as [`Opening`] decides.
+//! The shell of a start: opens the live generation as [`LiveStart`] decides.
 
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::life::start::{LiveOpening, Opening, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
+use super::life::start::{LiveOpening, LiveStart, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
 use super::{frozen_status, topics};
 use crate::source::TopicNames;
 use crate::store::{self, FrozenMark, OpenStore, ReadOnlyStore, StoreError};
@@ -32,7 +32,7 @@ pub fn open_live(
 ) -> anyhow::Result<OpenLive> {
     let mut opener = Opener { data_dir, cache_bytes, names, opened: None, error: anyhow!("nothing was opened") };
     let is_marked = FrozenMark::of_current(data_dir)?.is_some();
-    let mut step = Opening::begin(is_marked, refuses_other_format);
+    let mut step = LiveStart::begin(is_marked, refuses_other_format);
     loop {
         step = match step {
             OpeningStep::Act(opening, action) => opening.step(opener.answer(action)),

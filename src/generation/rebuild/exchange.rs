@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::status::{RebuildCounts, RebuildReport, Status};
 
 /// The part of a rebuild that its thread shares with those who ask.
-pub struct Shared {
+pub struct RebuildExchange {
     pub plan: Plan,
     /// The status of the process, which shows how far it is.
     pub shown: Status,
@@ -31,7 +31,7 @@ pub struct RebuildState {
     pub ended: Option<RebuildEnd>,
 }
 
-impl Shared {
+impl RebuildExchange {
     pub fn is_told_to_end(&self) -> bool {
         self.abort.load(Ordering::Acquire) || self.interrupt.load(Ordering::Acquire)
     }
