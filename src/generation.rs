@@ -9,6 +9,7 @@ mod files;
 mod frozen_keeper;
 mod frozen_rollback;
 mod frozen_status;
+pub mod left_plan;
 pub mod life;
 mod live;
 mod open_live;
@@ -81,7 +82,7 @@ impl Engine {
         if goes_on_by_itself {
             return Ok(());
         }
-        match plan_file::resume_or_clear(&self.config.data_dir) {
+        match left_plan::resume_or_clear(&self.config.data_dir) {
             Ok(Some(plan)) if !live.is_stopping() => {
                 tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
                 self.begin(plan).map(drop)

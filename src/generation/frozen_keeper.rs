@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::left_plan;
 use super::life::Plan;
 use super::life::retry::{RebuildSight, Retry, RetryAction};
-use super::plan_file;
 use super::rebuild_slot::RebuildSlot;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
 use crate::projector::{PauseHandle, StoreFileGuard};
@@ -131,7 +131,7 @@ impl FrozenKeeper {
 
     fn begin(&mut self, rebuilds: &RebuildSlot, control: &PauseHandle, may_return: bool) {
         let data_dir = &rebuilds.live.config.data_dir;
-        let plan = plan_file::resume_or_clear(data_dir).and_then(|left| match left {
+        let plan = left_plan::resume_or_clear(data_dir).and_then(|left| match left {
             Some(plan) => Ok(plan),
             None => Plan::of_this_format(data_dir, may_return),
         });

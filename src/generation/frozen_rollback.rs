@@ -16,7 +16,7 @@ use super::live::stop;
 use super::rebuild::{Rebuild, RebuildCounts, RebuildOutcome, survey};
 use super::rebuild_slot::{RebuildSlot, is_being_made};
 use super::runtime::GenerationRuntime;
-use super::{files, frozen_keeper, plan_file};
+use super::{files, frozen_keeper, left_plan};
 use crate::store::{self, FrozenMark, ReadOnlyStore};
 
 /// Lets readers see an earlier generation as it was left, from now on and after a restart: `to`, or the last one but the live one.
@@ -41,7 +41,7 @@ pub fn roll_back_frozen_unserved(
     cache_bytes: u64,
 ) -> anyhow::Result<RebuildOutcome> {
     // What a crash has left half built is removed first, so that it is not what is shown.
-    if let Some(plan) = plan_file::resume_or_clear(data_dir)? {
+    if let Some(plan) = left_plan::resume_or_clear(data_dir)? {
         bail!(is_being_made(plan.generation));
     }
     let generation = Plan::earlier(data_dir, to)?;

@@ -13,7 +13,7 @@ use super::{ProgressCallback, ToolContext, ToolOutcome};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };
-use crate::generation::{plan_file, roll_back_frozen_unserved};
+use crate::generation::{left_plan, plan_file, roll_back_frozen_unserved};
 use crate::progress::Progress;
 use crate::store;
 
@@ -166,7 +166,7 @@ pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
 
 pub fn abort(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let Some(engine) = &access.engine else {
-        return match plan_file::abandon(&access.data_dir)? {
+        return match left_plan::abandon(&access.data_dir)? {
             true => status(access),
             false => bail!("no rebuild is under way"),
         };

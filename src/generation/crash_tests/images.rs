@@ -11,7 +11,7 @@ use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
 use crate::generation::life::Plan;
 use crate::generation::life::action::{Answer, FileAction};
 use crate::generation::open_live::{OpenLive, open_live};
-use crate::generation::{files, plan_file};
+use crate::generation::{files, left_plan};
 use crate::source::TopicNames;
 use crate::store::{self, Checkpoint, OpenStore, PartitionCheckpoint, Reader};
 
@@ -103,7 +103,7 @@ impl Images {
                 OpenLive::FrozenByFormat(store) => (count(&store.reader), true, false),
             };
         wait_until_closed(&path);
-        let plan = plan_file::resume_or_clear(&path).unwrap();
+        let plan = left_plan::resume_or_clear(&path).unwrap();
         let current = current(&path);
         let image_after = self.keep(path, image.records.clone());
         let start = Start { current, records, is_frozen, is_asked_for, plan, image: image_after };

@@ -1,8 +1,10 @@
 //! The data directories and the plans that the test begins with.
 
 use super::images::Change;
+use crate::domain::Topic;
 use crate::generation::life::action::{FileAction, FrozenGeneration, LiveGeneration};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
+use crate::projector::Positions;
 use crate::store::FORMAT;
 
 /// Records that a live generation which is kept up to date has read. Fewer are on the disk.
@@ -75,13 +77,18 @@ impl Scenario {
     }
 }
 
+/// The positions at which every generation is paused: what the topics have lost lies before them.
+pub fn positions() -> Positions {
+    Positions::from([((Topic::Jobs, 0), 9)])
+}
+
 fn following() -> LiveGeneration {
     LiveGeneration::Following
 }
 
 fn frozen(is_asked_for: bool) -> LiveGeneration {
     LiveGeneration::Frozen(FrozenGeneration {
-        positions: super::world::positions(),
+        positions: positions(),
         is_asked_for,
         has_other_format: !is_asked_for,
         is_closed: true,

@@ -4,8 +4,7 @@ use core::time::Duration;
 use std::fmt;
 
 use super::images::{Change, Image, Images, Start};
-use super::scenarios::{Aim, Scenario};
-use crate::domain::Topic;
+use super::scenarios::{Aim, Scenario, positions};
 use crate::generation::life::action::{
     Action, Answer, BuildProgress, Facts, FileAction, Input, LiveProgress, NewProgress, Order,
 };
@@ -13,7 +12,6 @@ use crate::generation::life::comparison::Comparison;
 use crate::generation::life::losses::Losses;
 use crate::generation::life::show::{Show, ShowStep};
 use crate::generation::life::{Life, Plan, Step};
-use crate::projector::Positions;
 
 /// A machine and the action that it waits for.
 #[derive(Clone, Debug)]
@@ -59,11 +57,6 @@ impl fmt::Display for Alternative {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{self:?}")
     }
-}
-
-/// The positions at which every generation is paused: what the topics have lost lies before them.
-pub fn positions() -> Positions {
-    Positions::from([((Topic::Jobs, 0), 9)])
 }
 
 impl Machine {

@@ -13,10 +13,8 @@ use super::exchange::RebuildExchange;
 use crate::domain::Shortfall;
 use crate::generation::life::comparison::{Comparison, Example};
 use crate::store::{self, Reader, StoreError, ViewDiff};
-use parked_jobs::ParkedJobs;
+use parked_jobs::{ParkedJobs, STEP};
 
-/// Number of optimizations that are compared before somebody is asked whether to go on.
-const STEP: u32 = 2_000;
 /// Below this many changed views the final comparison fits into the pause: they take some milliseconds.
 const FINAL_DIFF_VIEWS_MAX: usize = 1_000;
 /// Number of times that changed views are compared again before both generations are paused whatever is left.

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::STEP;
 use crate::generation::life::comparison::{Comparison, Example};
 use crate::store::{Reader, StoreError, is_missing_job, is_parked_alike};
+
+/// Number of jobs, or optimizations, that are compared before somebody is asked whether to go on.
+pub const STEP: u32 = 2_000;
 
 /// The parked jobs in which two generations differ.
 pub struct ParkedJobs {
