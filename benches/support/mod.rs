@@ -45,11 +45,15 @@ pub struct Options(HashMap<String, String>);
 impl Options {
     pub fn read() -> Options {
         let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-        let pair = |pair: &[String]| {
-            let value = pair.get(1).cloned().unwrap_or_default();
-            (pair[0].trim_start_matches("--").to_owned(), value)
-        };
-        Options(arguments.chunks(2).map(pair).collect())
+        Options(
+            arguments
+                .chunks(2)
+                .map(|pair| {
+                    let value = pair.get(1).cloned().unwrap_or_default();
+                    (pair[0].trim_start_matches("--").to_owned(), value)
+                })
+                .collect(),
+        )
     }
 
     pub fn get(&self, name: &str, default: &str) -> String {

@@ -66,9 +66,10 @@ fn an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it
     let follow = rig.spawn(&["archive", "export", text(&directory), "--follow", "--commit-interval", "50ms"]);
     wait_until("it says why it waits", || {
         let stderr = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("an output file");
-        let is_warning =
-            |line: &str| line.contains("does not grow") && line.contains(jobs) && line.contains("READ");
-        stderr.lines().any(is_warning).then_some(())
+        stderr
+            .lines()
+            .any(|line| line.contains("does not grow") && line.contains(jobs) && line.contains("READ"))
+            .then_some(())
     });
     grant_read(broker, jobs);
     let records = || Manifest::read(&directory).ok().map(|manifest| manifest.records());

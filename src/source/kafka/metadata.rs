@@ -110,10 +110,11 @@ fn ask_topic_ids(
     client: &Arc<QueryClient>,
     names: &[&str],
 ) -> Result<BTreeMap<String, TopicId>, MetadataError> {
-    let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let begin = Instant::now();
     loop {
-        let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
+        let brokers = client
+            .fetch_metadata(None, DEADLINE)
+            .map_err(|error| unreachable(settings, client.context().explain(&error)))?;
         let brokers: Vec<i32> = brokers.brokers().iter().map(MetadataBroker::id).collect();
         let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
         let Some(first) = answers.next() else {
