@@ -238,6 +238,12 @@ impl Status {
         self.shared.store(followed);
     }
 
+    /// Returns this generation's status with what others note of the process: what `whole` reports while it follows this one, and goes
+    /// on to after that.
+    pub fn supervised_as(&self, whole: &Status) -> Status {
+        Status { shared: self.shared.clone(), supervision: whole.supervision.clone() }
+    }
+
     fn lock(&self) -> ReportGuard {
         let shared = self.shared.load_full();
         ReportGuard { report: shared.report.lock_arc(), answer_state: Arc::clone(&shared.answer_state) }
