@@ -15,9 +15,9 @@ use crate::server::Server;
 
 pub const TESTS: &[Test] = &[
     test!(a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted, Broker),
-    test!(a_rebuild_that_was_told_to_accept_loss_has_accepted_it, Broker),
+    test!(a_rebuild_with_accept_loss_has_accepted_it, Broker),
     test!(an_archive_brings_back_what_is_missing, Broker),
-    test!(a_snapshot_says_what_it_is_built_without, Broker),
+    test!(a_snapshot_keeps_the_note_of_missing_records, Broker),
 ];
 
 const VIEWS: i64 = 1_000;

@@ -11,8 +11,8 @@ use crate::rig::{Rig, wait_until};
 use crate::server::Server;
 
 pub const TESTS: &[Test] = &[
-    test!(events_that_lose_and_deletions_without_effect_are_told_where_operators_look, Broker),
-    test!(swapped_topics_are_told_where_operators_look, Broker),
+    test!(events_that_lose_and_deletions_without_effect_are_reported_where_operators_look, Broker),
+    test!(swapped_topics_are_reported_where_operators_look, Broker),
 ];
 
 /// The job `j-a` was completed later, by a producer that gives no sequence.

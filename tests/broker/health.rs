@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = &[
         BrokerWithRightsOfItsOwn
     ),
     test!(what_an_open_transaction_hides_is_counted_and_named_until_it_ends, Broker),
-    test!(while_the_whole_cluster_is_away_everything_says_so_and_for_how_long, BrokerOfItsOwn),
+    test!(while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long, BrokerOfItsOwn),
 ];
 
 /// Staleness takes half a minute by itself.

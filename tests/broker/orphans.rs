@@ -8,7 +8,7 @@ use crate::server::Server;
 
 pub const TESTS: &[Test] = &[
     test!(a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it, Broker),
-    test!(a_job_that_nothing_links_for_long_is_told_of_and_kept, Broker),
+    test!(a_job_that_nothing_links_for_long_is_reported_and_kept, Broker),
 ];
 
 /// Its events are older than what is kept of a job that nothing links, but they were read only just now.

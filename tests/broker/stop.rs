@@ -10,7 +10,7 @@ use crate::server::{Report, Server};
 
 pub const TESTS: &[Test] = &[
     test!(told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again, Broker),
-    test!(a_second_process_on_the_same_directory_fails_at_once_and_says_why, Broker),
+    test!(a_second_process_on_the_same_directory_fails_at_once_with_the_reason, Broker),
 ];
 
 const SOON: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use crate::rig::{Rig, wait_until};
 use crate::server::Server;
 
 pub const TESTS: &[Test] = &[
-    test!(tools_say_the_same_through_serve_and_without_it, Broker),
+    test!(tools_answer_the_same_through_serve_and_without_it, Broker),
     test!(what_a_killed_serve_left_is_in_nobodys_way, Broker),
 ];
 
