@@ -181,7 +181,7 @@ pub fn patient_producer(rig: &Rig) -> BaseProducer {
     producer
 }
 
-fn while_the_whole_cluster_is_away_everything_says_so_and_for_how_long(rig: &Rig) {
+fn while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long(rig: &Rig) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(2);
     put(rig, &[created("a"), job("a", "pending", 1)]);

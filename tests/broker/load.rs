@@ -11,17 +11,17 @@ use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
 use crate::rig::{ConsumedRecord, Rig, wait_until};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "what_load_puts_on_the_topics_as_json_is_what_it_prints",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check(rig, "json"),
     },
     Test {
         name: "what_load_puts_on_the_topics_as_protobuf_is_what_it_prints",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check(rig, "protobuf"),
     },
     test!(a_load_that_was_killed_and_is_run_again_only_repeats_itself, Broker),

@@ -7,23 +7,23 @@ use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     test!(records_that_were_removed_before_they_were_read_stop_their_partition_only, Broker),
     Test {
         name: "a_topic_made_anew_with_fewer_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 1),
     },
     Test {
         name: "a_topic_made_anew_with_as_many_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 3),
     },
     Test {
         name: "a_topic_made_anew_with_more_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 7),
     },
     test!(a_topic_made_anew_while_it_is_read_stops, Broker),

@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 const KILLS: usize = 15;
-/// Where a kill is to hit, and within how many milliseconds from the beginning of that.
+/// The phases that a kill is to hit, with the number of milliseconds from the beginning of each within which it comes.
 const PHASES: [(&str, usize); 3] = [("building", 400), ("comparing", 15), ("switching", 40)];
 
 fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on(rig: &Rig) {
@@ -242,7 +242,7 @@ fn a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself(rig: &Rig) {
     assert_eq!(server.get("/optimizations?limit=1000").body, before);
 }
 
-/// How a tool ended.
+/// The end of a tool.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,

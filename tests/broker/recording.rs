@@ -19,11 +19,11 @@ use crate::events::{completed, created, job};
 use crate::health::{allow_all, broker_with_rights, deny_read, grant_read, patient_producer};
 use crate::rig::{Brokers, DEADLINE, Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "outages_are_recorded_as_prometheus_would_have_scraped_them",
-    needs: Needs::Recording,
+    needs: Requirement::Recording,
     run: |_| record_all(),
 }];
 

@@ -10,17 +10,17 @@ use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
 use crate::transactions::{transaction, transactional};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_longer_topic_that_is_created_again_while_it_is_read_stops_and_no_restart_takes_it",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 7),
     },
     Test {
         name: "a_shorter_topic_that_is_created_again_while_it_is_read_stops_and_no_restart_takes_it",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 1),
     },
     test!(a_topic_that_is_deleted_is_an_error_that_stands, Broker),

@@ -47,7 +47,7 @@ fn told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again(rig: &R
     }
 }
 
-fn a_second_process_on_the_same_directory_fails_at_once_and_says_why(rig: &Rig) {
+fn a_second_process_on_the_same_directory_fails_at_once_with_the_reason(rig: &Rig) {
     rig.create_topics(1);
     let mut first = Server::start(rig, &[]);
     first.wait_until_live();

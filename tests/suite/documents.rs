@@ -53,12 +53,12 @@ fn the_run_book_has_every_metric() {
     }
     named.remove("optview_test_gauge");
     assert!(named.len() > 20, "{named:?}");
-    let told: BTreeSet<String> = document("docs/OPERATIONS.md")
+    let documented: BTreeSet<String> = document("docs/OPERATIONS.md")
         .lines()
         .filter(|line| line.starts_with("| `optview_"))
         .flat_map(first)
         .collect();
-    assert_eq!(told, named);
+    assert_eq!(documented, named);
 }
 
 /// Every metric that an alert or a dashboard looks at is one that there is.
@@ -83,8 +83,8 @@ fn the_run_book_has_every_alert() {
     assert!(named.len() > 10, "{named:?}");
     let book = document("docs/OPERATIONS.md");
     let rows = book.lines().filter_map(|line| line.strip_prefix("| `Optview")?.split('`').next());
-    let told: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
-    assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
+    let documented: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
+    assert_eq!(documented.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
 }
 
 /// Whoever sees a partition that has stopped finds its code in the run book, with what to do, and finds no other there.

@@ -1,4 +1,4 @@
-//! What the topics no longer have of what a generation was built from, partition by partition, as far as that can be known
+//! The records that a generation was built from and the topics no longer have, partition by partition, as far as that can be known
 //! before anything is read: what is missing from between shows only when the views are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ impl fmt::Display for MissingRecords {
     }
 }
 
-/// All that is missing.
+/// The missing records of all partitions.
 #[derive(Debug, Default)]
 pub struct MissingFromTopics(BTreeMap<TopicPartition, MissingRecords>);
 
@@ -129,7 +129,7 @@ impl MissingFromTopics {
         let found = metadata::records_at(&config.kafka, &offsets)
             .context("the topics cannot be compared with what was read of them before")?;
         for ((topic, partition), anchor) in anchors {
-            // Where there is none at the offset any more, nothing can be told by it.
+            // If there is no record at the offset any more, it proves nothing.
             let is_other = found.get(&(topic, partition)).is_some_and(|record| {
                 record.position.offset == anchor.offset && Anchor::of(&record.record()) != anchor
             });
@@ -145,7 +145,7 @@ impl MissingFromTopics {
         self.0.is_empty()
     }
 
-    /// Whether the event that was read at this position is missing.
+    /// Returns true if the event that was read at this position is missing.
     pub fn has(&self, config: &ProjectionConfig, position: &Position) -> bool {
         let key = (config.kafka.topics.get(position.topic).to_owned(), position.partition);
         self.0.get(&key).is_some_and(|gone| gone.has(position.offset))
