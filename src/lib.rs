@@ -34,6 +34,7 @@ pub mod http;
 pub mod load;
 pub mod logging;
 pub mod output;
+pub mod panic_text;
 pub mod process;
 pub mod progress;
 pub mod projector;

@@ -50,6 +50,7 @@ pub struct Started {
 }
 
 /// Runs until `shutdown` resolves, or the projector fails. `listening` is called once, when both addresses answer.
+#[expect(clippy::too_many_lines, reason = "all that is started, in the order in which it ends")]
 pub async fn run(
     config: &ServeConfig,
     listening: impl FnOnce(Started),

@@ -299,11 +299,6 @@ impl Status {
         }
     }
 
-    /// Sets the live generation's number.
-    pub fn set_generation(&self, generation: u64) {
-        self.lock().generation = generation;
-    }
-
     /// Sets the numbers of views and dead letters in the store.
     pub fn set_views(&self, views: u64, dead_letters: u64) {
         let mut report = self.lock();

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, Threa
 /// Number of optimizations that a client reads by id meanwhile.
 const USUAL: usize = 50;
 
-/// How many bytes the usual batch has at the most: a batch of more than 128 MiB is an abuse of its own.
+/// Maximum size of a usual batch in bytes: a batch of more than 128 MiB is an abuse of its own.
 const BATCH_BYTES: usize = 64_000_000;
 
 pub struct Events {
@@ -37,7 +37,7 @@ impl Events {
         self.put(Topic::Optimizations, "none", values);
     }
 
-    /// Puts `count` optimizations whose objectives have `bytes` bytes.
+    /// Puts `count` optimizations, each with objectives of `bytes` bytes, in batches of 64 MB at most.
     pub fn put_optimizations(&mut self, count: usize, bytes: usize) {
         for first in (0..count).step_by(BATCH_BYTES / bytes) {
             let last = count.min(first + BATCH_BYTES / bytes);

@@ -4,6 +4,7 @@ pub mod bare;
 #[path = "../../tests/broker/cpu.rs"]
 mod cpu;
 pub mod keep_alive;
+pub mod yardstick;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use cpu::cpu_seconds;
 use optview::domain::Topic;
 use optview::source::TopicNames;
-use optview::source::kafka::{KafkaSettings, yardstick};
+use optview::source::kafka::KafkaSettings;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Runtime;
 
@@ -280,6 +281,7 @@ pub fn json(url: &str) -> Option<serde_json::Value> {
 }
 
 /// Returns the percentile of the sorted values.
+#[expect(clippy::cast_possible_truncation, reason = "an index of what was measured")]
 pub fn percentile(sorted: &[f64], hundredths: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * hundredths / 100.0).round() as usize]
 }

@@ -30,7 +30,7 @@ pub use filter::Filter;
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the
 /// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
-/// of their own, as they are made again from the records.
+/// of their own, because they can be made again from the records.
 pub const LAYOUT: u8 = 1;
 
 /// The version of the fold: the encoding of registers, and their meaning in a view. It changes when another
@@ -163,7 +163,7 @@ pub fn encode<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, Co
     encode_versioned(LAYOUT, value, what)
 }
 
-/// Encodes a value of the store's own with a version that is not [`LAYOUT`] before it: a version of values of this kind alone.
+/// Encodes a value of the store's own with a version other than [`LAYOUT`] before it, which belongs to this kind of values.
 pub fn encode_versioned<T: Serialize>(
     version: u8,
     value: &T,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::TopicId;
 
-/// The bounds of one partition, as the cluster has it.
+/// The bounds of one partition in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionBounds {
     /// The oldest offset.

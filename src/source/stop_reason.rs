@@ -22,9 +22,9 @@ pub enum StopCode {
     OtherCluster,
     /// The leaders' epochs show that the log behind what was read is another one.
     Diverged,
-    /// librdkafka has passed over something that it could not read.
+    /// librdkafka has skipped data that it could not read.
     Unreadable,
-    /// An error has lasted that only other settings or another version of this program mend.
+    /// An error has lasted that only other settings or another version of this program solve.
     NeedsRestart,
     /// An archive is damaged, or is not read from its beginning to its end.
     Archive,

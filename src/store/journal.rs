@@ -1,5 +1,5 @@
-//! The catalog on disk: chunks of entries, appended as optimizations change. The oldest chunks are retired as new ones
-//! come, what is still current of them written again, so that the chunks stay at most about twice what they must hold.
+//! The journal of the catalog on disk: chunks of entries, appended as optimizations change. The oldest chunks are retired as new
+//! ones come, and their current entries are written again, so that the chunks hold at most about twice the entries they must.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,8 @@ use super::catalog::{Catalog, CatalogLoader, Entry, chunk, from_records};
 use super::{StoreError, Trees};
 use crate::codec::stored_record::FORMAT;
 
-/// How many entries are taken into the catalog before whoever waits for it gets a turn: so many take well below a millisecond.
+/// Number of entries that are put into the catalog before others that wait for its lock get a turn. They take well below a
+/// millisecond.
 const ENTRIES_A_TURN: usize = 64;
 
 /// Number of entries that are inserted between two syncs while all are written again: some megabytes.
@@ -19,7 +20,7 @@ const ENTRIES_A_SYNC: usize = 1 << 16;
 /// The chunks on disk.
 #[derive(Default)]
 pub struct Journal {
-    /// Chunk number → how many entries it holds.
+    /// The number of entries of each chunk, by the chunk's number.
     chunks: BTreeMap<u64, u32>,
     next: u64,
     entries: u64,
@@ -72,8 +73,8 @@ impl Journal {
         Ok((journal, loader.finish()))
     }
 
-    /// Writes what is new in `entries`, has `write` write the records that they name, and lets readers see them: a reader
-    /// must not find in a list what it cannot get, nor what it may no longer get.
+    /// Writes the new ones of some entries, has `write` write the records that they name, and then puts them into the catalog: a
+    /// reader must not find in a list what it cannot get, or may no longer get.
     pub fn append(
         &mut self,
         trees: &Trees,
@@ -96,17 +97,20 @@ impl Journal {
             }
             for (&number, stored) in &retired {
                 // Every chunk has been of this version since the store was opened.
-                let held = chunk::decode(stored)?.unwrap_or_default().into_iter();
-                let is_current = |entry: &Entry<'_>| catalog.chunk_of(entry.number) == Some(number);
-                current.extend(held.filter(|entry| is_current(entry) && taken.insert(entry.number)));
+                let entries = chunk::decode(stored)?.unwrap_or_default().into_iter();
+                current.extend(
+                    entries.filter(|entry| {
+                        catalog.chunk_of(entry.number) == Some(number) && taken.insert(entry.number)
+                    }),
+                );
             }
         }
         let written = self.write(trees, &current)?;
         for number in retired.keys() {
             trees.catalog.remove(number.to_be_bytes())?;
         }
-        // What goes to another organization leaves the lists before its record says so: a total must not count it longer than
-        // the caller may see it.
+        // An optimization that goes to another organization leaves the lists before its record is written: a total must not
+        // count it longer than the caller may see it.
         for turn in leaving.chunks(ENTRIES_A_TURN) {
             let mut catalog = catalog.write();
             turn.iter().for_each(|number| catalog.unlist(*number));
@@ -149,8 +153,8 @@ impl Journal {
         self.next = self.next.max(number + 1);
     }
 
-    /// Takes the oldest chunks, `most` of them, where there is more in the chunks than need be. What is still current
-    /// in them is to be written again, and then they are to be removed.
+    /// Takes up to `most` of the oldest chunks, if the chunks hold more than need be. The caller writes their current entries
+    /// again, and then removes them.
     fn retire(&mut self, trees: &Trees, needed: u64, most: usize) -> Result<BTreeMap<u64, IVec>, StoreError> {
         let mut retired = BTreeMap::new();
         while retired.len() < most && self.is_wasteful(needed) {

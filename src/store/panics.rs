@@ -1,13 +1,13 @@
 //! The conversion of sled's panics to errors: sled reports damage by a panic as often as by an error. A panic that is not sled's
 //! proves nothing about the store, and goes on.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use super::{StoreError, os_errors};
 use crate::codec::stored_record::CorruptValue;
+use crate::panic_text::panic_text;
 
 thread_local! {
     /// True if the last panic of this thread began in sled's own source.
@@ -35,7 +35,7 @@ pub fn catch_sled_panic<T, E: From<StoreError>>(
     if !IS_OF_SLED.get() {
         resume_unwind(panic);
     }
-    Err(interpret(what, doing, text_of(&*panic)).into())
+    Err(interpret(what, doing, panic_text(&*panic)).into())
 }
 
 /// Returns the error that the text of a panic of sled's stands for.
@@ -44,11 +44,6 @@ fn interpret(what: &'static str, doing: &str, text: &str) -> StoreError {
         return StoreError::Panicked { doing: doing.to_owned(), text: text.to_owned() };
     }
     CorruptValue { what, reason: format!("sled panicked while {doing}: {text}") }.into()
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }
 
 /// Installs a hook that notes the origin of every panic: a caught panic does not have it any more.
@@ -93,7 +88,7 @@ mod tests {
             catch_sled_panic("value", "reading it", || -> Result<(), StoreError> { panic!("a mistake of ours") })
         };
         let panic = catch_unwind(ours).expect_err("it goes on");
-        assert_eq!(text_of(&*panic), "a mistake of ours");
+        assert_eq!(panic_text(&*panic), "a mistake of ours");
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod dead_letters;
 mod pieces;
 mod records;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +22,7 @@ use sled::{IVec, Tree};
 use super::{Reader, StoreError};
 use crate::domain::Gap;
 pub use crate::domain::PartitionBounds;
+use crate::panic_text::panic_text;
 
 /// Number of records in a slice, after which the process gets a rest.
 const SLICE: usize = 256;
@@ -112,7 +112,7 @@ pub fn verify<'a>(reader: &'a Reader, settings: VerifySettings<'a>) -> Option<Ve
         // sled reports damage by a panic as often as by an error.
         let ended = catch_unwind(AssertUnwindSafe(|| step(&mut verifier)));
         match ended
-            .unwrap_or_else(|panic| Err(Interruption::Failed(format!("sled panicked: {}", text_of(&*panic)))))
+            .unwrap_or_else(|panic| Err(Interruption::Failed(format!("sled panicked: {}", panic_text(&*panic)))))
         {
             Ok(()) => {}
             Err(Interruption::NobodyWatches) => return None,
@@ -126,11 +126,6 @@ pub fn verify<'a>(reader: &'a Reader, settings: VerifySettings<'a>) -> Option<Ve
 pub fn report_unopenable(why: &StoreError) -> VerifyReport {
     let problem = Problem { of: "store".to_owned(), which: "generation".to_owned(), problem: why.to_string() };
     VerifyReport { problems_found: 1, unreadable: 1, problems: vec![problem], ..VerifyReport::default() }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
 
 /// The reason for which a step ends before its end.

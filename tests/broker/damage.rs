@@ -7,33 +7,17 @@ use std::path::PathBuf;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted",
-        needs: Requirement::Broker,
-        run: a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted,
-    },
-    Test {
-        name: "a_rebuild_with_accept_loss_has_accepted_it",
-        needs: Requirement::Broker,
-        run: a_rebuild_with_accept_loss_has_accepted_it,
-    },
-    Test {
-        name: "an_archive_brings_back_what_is_missing",
-        needs: Requirement::Broker,
-        run: an_archive_brings_back_what_is_missing,
-    },
-    Test {
-        name: "a_snapshot_keeps_the_note_of_missing_records",
-        needs: Requirement::Broker,
-        run: a_snapshot_keeps_the_note_of_missing_records,
-    },
+    test!(a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted, Broker),
+    test!(a_rebuild_with_accept_loss_has_accepted_it, Broker),
+    test!(an_archive_brings_back_what_is_missing, Broker),
+    test!(a_snapshot_keeps_the_note_of_missing_records, Broker),
 ];
 
 const VIEWS: i64 = 1_000;

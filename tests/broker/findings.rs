@@ -4,23 +4,15 @@
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{PutRecord, put};
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "events_that_lose_and_deletions_without_effect_are_reported_where_operators_look",
-        needs: Requirement::Broker,
-        run: events_that_lose_and_deletions_without_effect_are_reported_where_operators_look,
-    },
-    Test {
-        name: "swapped_topics_are_reported_where_operators_look",
-        needs: Requirement::Broker,
-        run: swapped_topics_are_reported_where_operators_look,
-    },
+    test!(events_that_lose_and_deletions_without_effect_are_reported_where_operators_look, Broker),
+    test!(swapped_topics_are_reported_where_operators_look, Broker),
 ];
 
 /// The job `j-a` was completed later, by a producer that gives no sequence.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{delete_records, delete_topic, put};
 use crate::dice::Dice;
 use crate::events::{completed, created, job, wait_for_status};
@@ -16,39 +17,14 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{check_rebuilt, current, data, generations, kill_and_log, load, planned, run};
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own",
-        needs: Requirement::Broker,
-        run: another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own,
-    },
-    Test {
-        name: "kills_while_it_builds_leave_the_old_views_and_it_goes_on",
-        needs: Requirement::Broker,
-        run: kills_while_it_builds_leave_the_old_views_and_it_goes_on,
-    },
-    Test {
-        name: "another_versions_store_is_refused_where_that_is_wanted",
-        needs: Requirement::Broker,
-        run: another_versions_store_is_refused_where_that_is_wanted,
-    },
-    Test {
-        name: "what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted",
-        needs: Requirement::Broker,
-        run: what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted,
-    },
-    Test {
-        name: "a_topic_made_anew_does_not_take_the_frozen_views_away_unasked",
-        needs: Requirement::Broker,
-        run: a_topic_made_anew_does_not_take_the_frozen_views_away_unasked,
-    },
-    Test {
-        name: "the_version_before_returns_to_its_own_generation_by_itself",
-        needs: Requirement::Broker,
-        run: the_version_before_returns_to_its_own_generation_by_itself,
-    },
+    test!(another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own, Broker),
+    test!(kills_while_it_builds_leave_the_old_views_and_it_goes_on, Broker),
+    test!(another_versions_store_is_refused_where_that_is_wanted, Broker),
+    test!(what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted, Broker),
+    test!(a_topic_made_anew_does_not_take_the_frozen_views_away_unasked, Broker),
+    test!(the_version_before_returns_to_its_own_generation_by_itself, Broker),
 ];
 
 fn generation(rig: &Rig, name: &str) -> PathBuf {

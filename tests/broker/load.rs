@@ -24,21 +24,9 @@ pub const TESTS: &[Test] = &[
         needs: Requirement::Broker,
         run: |rig| check(rig, "protobuf"),
     },
-    Test {
-        name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
-        needs: Requirement::Broker,
-        run: a_load_that_was_killed_and_is_run_again_only_repeats_itself,
-    },
-    Test {
-        name: "a_load_at_a_rate_leaves_the_processor_to_others",
-        needs: Requirement::Broker,
-        run: a_load_at_a_rate_leaves_the_processor_to_others,
-    },
-    Test {
-        name: "load_fails_where_no_broker_answers",
-        needs: Requirement::Broker,
-        run: load_fails_where_no_broker_answers,
-    },
+    test!(a_load_that_was_killed_and_is_run_again_only_repeats_itself, Broker),
+    test!(a_load_at_a_rate_leaves_the_processor_to_others, Broker),
+    test!(load_fails_where_no_broker_answers, Broker),
 ];
 
 const PARTITIONS: i32 = 6;

@@ -10,11 +10,7 @@ use crate::server::Server;
 use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "records_that_were_removed_before_they_were_read_stop_their_partition_only",
-        needs: Requirement::Broker,
-        run: records_that_were_removed_before_they_were_read_stop_their_partition_only,
-    },
+    test!(records_that_were_removed_before_they_were_read_stop_their_partition_only, Broker),
     Test {
         name: "a_topic_made_anew_with_fewer_records_stops",
         needs: Requirement::Broker,
@@ -30,16 +26,8 @@ pub const TESTS: &[Test] = &[
         needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 7),
     },
-    Test {
-        name: "a_topic_made_anew_while_it_is_read_stops",
-        needs: Requirement::Broker,
-        run: a_topic_made_anew_while_it_is_read_stops,
-    },
-    Test {
-        name: "records_that_were_read_may_be_removed",
-        needs: Requirement::Broker,
-        run: records_that_were_read_may_be_removed,
-    },
+    test!(a_topic_made_anew_while_it_is_read_stops, Broker),
+    test!(records_that_were_read_may_be_removed, Broker),
 ];
 
 fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig: &Rig) {

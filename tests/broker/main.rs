@@ -4,11 +4,24 @@
 //! - `OPTVIEW_TEST_KAFKA=start` starts one with `tests/kafka/broker` (Java 17 or later, and Maven), for as long as the
 //!   tests run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed, and its numbers are small"
+)]
+
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
 use rig::{Brokers, Kafka, Rig};
+
+/// The test that a function is, by the function's own name.
+macro_rules! test {
+    ($run:ident, $needs:ident) => {
+        crate::Test { name: stringify!($run), needs: crate::Requirement::$needs, run: $run }
+    };
+}
 
 mod archive;
 mod broker;

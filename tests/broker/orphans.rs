@@ -1,22 +1,14 @@
 //! A job that is heard of before the optimization that links it waits for it, however long.
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it",
-        needs: Requirement::Broker,
-        run: a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it,
-    },
-    Test {
-        name: "a_job_that_nothing_links_for_long_is_reported_and_kept",
-        needs: Requirement::Broker,
-        run: a_job_that_nothing_links_for_long_is_reported_and_kept,
-    },
+    test!(a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it, Broker),
+    test!(a_job_that_nothing_links_for_long_is_reported_and_kept, Broker),
 ];
 
 /// Its events are older than what is kept of a job that nothing links, but they were read only just now.

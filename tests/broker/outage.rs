@@ -9,21 +9,9 @@ use crate::server::{Marks, Report, Server};
 use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back",
-        needs: Requirement::BrokerOfItsOwn,
-        run: reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back,
-    },
-    Test {
-        name: "a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there",
-        needs: Requirement::BrokerOfItsOwn,
-        run: a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there,
-    },
-    Test {
-        name: "what_a_kill_took_is_marked_until_it_has_been_read_again",
-        needs: Requirement::BrokerOfItsOwn,
-        run: what_a_kill_took_is_marked_until_it_has_been_read_again,
-    },
+    test!(reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back, BrokerOfItsOwn),
+    test!(a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there, BrokerOfItsOwn),
+    test!(what_a_kill_took_is_marked_until_it_has_been_read_again, BrokerOfItsOwn),
     Test {
         name: "credentials_that_the_broker_does_not_take_are_said_while_the_process_lives",
         needs: Requirement::Broker,

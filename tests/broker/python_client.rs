@@ -8,17 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Requirement, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing",
-    needs: Requirement::BrokerAndPython,
-    run: the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing,
-}];
+pub const TESTS: &[Test] =
+    &[test!(the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing, BrokerAndPython)];
 
 const PACKAGE: &str = "ionworks-api==0.38.0";
 

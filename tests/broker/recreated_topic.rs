@@ -23,21 +23,9 @@ pub const TESTS: &[Test] = &[
         needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 1),
     },
-    Test {
-        name: "a_topic_that_is_deleted_is_an_error_that_stands",
-        needs: Requirement::Broker,
-        run: a_topic_that_is_deleted_is_an_error_that_stands,
-    },
-    Test {
-        name: "a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last",
-        needs: Requirement::Broker,
-        run: a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last,
-    },
-    Test {
-        name: "an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again",
-        needs: Requirement::Broker,
-        run: an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again,
-    },
+    test!(a_topic_that_is_deleted_is_an_error_that_stands, Broker),
+    test!(a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last, Broker),
+    test!(an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again, Broker),
 ];
 
 /// Checks that the partition stops. `count` is the number of records of the new topic; the old one had three.

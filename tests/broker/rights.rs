@@ -6,24 +6,19 @@ use std::process::Output;
 use optview::domain::Topic;
 use optview::source::archive::Manifest;
 
+use crate::Test;
 use crate::archive::{archive, text};
 use crate::cluster::put;
 use crate::events::{created, job};
 use crate::health::{allow_all, deny_read, grant_read};
 use crate::rig::{Rig, wait_until};
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing",
-        needs: Requirement::BrokerWithRightsOfItsOwn,
-        run: a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing,
-    },
-    Test {
-        name: "an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may",
-        needs: Requirement::BrokerWithRightsOfItsOwn,
-        run: an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
-    },
+    test!(a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing, BrokerWithRightsOfItsOwn),
+    test!(
+        an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
+        BrokerWithRightsOfItsOwn
+    ),
 ];
 
 /// Runs the program to its end.

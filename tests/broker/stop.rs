@@ -4,21 +4,13 @@ use std::time::Duration;
 
 use optview::domain::Topic;
 
+use crate::Test;
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again",
-        needs: Requirement::Broker,
-        run: told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again,
-    },
-    Test {
-        name: "a_second_process_on_the_same_directory_fails_at_once_with_the_reason",
-        needs: Requirement::Broker,
-        run: a_second_process_on_the_same_directory_fails_at_once_with_the_reason,
-    },
+    test!(told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again, Broker),
+    test!(a_second_process_on_the_same_directory_fails_at_once_with_the_reason, Broker),
 ];
 
 const SOON: Duration = Duration::from_secs(10);

@@ -7,23 +7,15 @@ use std::process::Output;
 
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, deleted, failed, job, run_started};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "tools_answer_the_same_through_serve_and_without_it",
-        needs: Requirement::Broker,
-        run: tools_answer_the_same_through_serve_and_without_it,
-    },
-    Test {
-        name: "what_a_killed_serve_left_is_in_nobodys_way",
-        needs: Requirement::Broker,
-        run: what_a_killed_serve_left_is_in_nobodys_way,
-    },
+    test!(tools_answer_the_same_through_serve_and_without_it, Broker),
+    test!(what_a_killed_serve_left_is_in_nobodys_way, Broker),
 ];
 
 fn data(rig: &Rig) -> PathBuf {

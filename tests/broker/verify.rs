@@ -13,29 +13,13 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{Ran, data, generations, load, planned, run};
 use crate::rig::{Process, Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test, fixtures};
+use crate::{Test, fixtures};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "what_was_altered_in_a_store_is_named_by_the_log",
-        needs: Requirement::Broker,
-        run: what_was_altered_in_a_store_is_named_by_the_log,
-    },
-    Test {
-        name: "a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest",
-        needs: Requirement::Broker,
-        run: a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest,
-    },
-    Test {
-        name: "a_log_that_lost_its_beginning_proves_nothing",
-        needs: Requirement::Broker,
-        run: a_log_that_lost_its_beginning_proves_nothing,
-    },
-    Test {
-        name: "a_proof_that_nobody_waits_for_leaves_nothing",
-        needs: Requirement::Broker,
-        run: a_proof_that_nobody_waits_for_leaves_nothing,
-    },
+    test!(what_was_altered_in_a_store_is_named_by_the_log, Broker),
+    test!(a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest, Broker),
+    test!(a_log_that_lost_its_beginning_proves_nothing, Broker),
+    test!(a_proof_that_nobody_waits_for_leaves_nothing, Broker),
 ];
 
 const AGAINST_LOG: &[&str] = &["verify", "--against-log", "--json"];

@@ -14,10 +14,10 @@ Held to be wrong, and printed as it is seen:
   a 503 with Retry-After; an answer that does not come;
 - a lag of 0 where a record was acknowledged 15 s before and has not been read;
 - an outage of 45 s without `last_error`, without `last_error_since`, or called `live`;
-- an instance that is not `live`, has an error or does not know its lag though all has been well for 60 s, as the steady
-  acknowledgements of the cluster prove;
+- an instance that is not `live`, has an error or does not know its lag though all has been well for 60 s, as the cluster's
+  steady acknowledgements and leaders prove, from 60 s before until 30 s after;
 - an open transaction whose records are not counted as hidden after 15 s;
-- an alert that still fires 100 s after an outage ended, and an outage of 75 s and more in which none fires.
+- an alert that still fires 100 s after an outage ended, and an outage of 130 s and more in which none fires.
 
 Needs Java 17 and Maven, as the tests against a real Kafka do. The exit code is 1 where anything was wrong.
 """
@@ -58,6 +58,10 @@ OPTIMIZATIONS_A_TICK = 1
 RUNS = 4
 # Seconds: until what was acknowledged must be seen; until an outage must be; until a cluster that is well must be.
 SEEN_WITHIN, ERROR_WITHIN, WELL_WITHIN, ALERTS_WITHIN = 40, 45, 60, 100
+# Seconds until an alert fires at the latest: 30 until it is stale, 60 of the alert's own, two intervals of Prometheus.
+ALERT_AFTER = 130
+# Seconds for which the cluster must be undisturbed after a moment that was well.
+WELL_AFTERWARDS = 30
 # A pause of the cluster's acknowledgements that is an outage of its own: this machine's, mostly.
 LATE_AFTER = 5
 HIDDEN_RECORDS = 103
@@ -241,6 +245,13 @@ class Traffic:
             late = any(now - last > LATE_AFTER for last in self.last.values())
             return 0 if late else now - self.late_at
 
+    def disturbed(self, what):
+        """Notes that the cluster is not well, whatever this script does to it."""
+        with self.lock:
+            if time.time() - self.late_at > LATE_AFTER:
+                say(f"  the cluster: {what}")
+            self.late_at = time.time()
+
     def newest(self, topic, seconds_ago):
         """The newest offset that was acknowledged at least so long ago."""
         limit = time.time() - seconds_ago
@@ -276,6 +287,20 @@ class Instance:
         atexit.register(self.process.kill)
 
 
+def watch_leaders(stop, admin, traffic, phase):
+    """Notes each second in which a topic's only partition has no leader, or nobody says which."""
+    while not stop.is_set():
+        time.sleep(1)
+        try:
+            topics = admin.list_topics(timeout=5).topics
+        except KafkaException as error:
+            traffic.disturbed(f"no metadata: {error}, {phase}")
+            continue
+        lost = [topic for topic in TOPICS if topics[topic].partitions[0].leader < 0]
+        if lost:
+            traffic.disturbed(f"no leader of {', '.join(lost)}, {phase}")
+
+
 def check_reads(stop, instance, traffic, phase, looks, wrongs):
     while not stop.is_set():
         time.sleep(0.04)
@@ -305,6 +330,8 @@ def check_reads(stop, instance, traffic, phase, looks, wrongs):
 
 
 def check_status(stop, instance, traffic, phase, looks, wrongs):
+    # (When, when the cluster had last been disturbed by then, what was seen.)
+    suspected = collections.deque()
     while not stop.is_set():
         time.sleep(0.5)
         newest = {topic: traffic.newest(topic, 15) for topic in TOPICS}
@@ -329,7 +356,13 @@ def check_status(stop, instance, traffic, phase, looks, wrongs):
         if well_for > WELL_WITHIN:
             if status["state"] != "live" or status["last_error"] or status["lag_records"] is None:
                 parts = {key: status[key] for key in ("state", "last_error", "lag_records")}
-                wrongs.add("well called something else", f"{parts}, {phase}")
+                suspected.append((time.time(), traffic.late_at, f"{parts}, {phase}"))
+        while suspected and time.time() - suspected[0][0] > WELL_AFTERWARDS:
+            _, late_at, what = suspected.popleft()
+            if traffic.late_at == late_at:
+                wrongs.add("well called something else", what)
+            else:
+                looks["words about a cluster that was disturbed soon after"] += 1
         if name == "an open transaction" and seconds > 15:
             jobs = next(partition for partition in status["partitions"] if partition["topic"] == TOPICS[1])
             if (jobs["hidden_records"] or 0) < HIDDEN_RECORDS:
@@ -430,23 +463,23 @@ class Soak:
         if self.alerts.port:
             firing = self.alerts.firing()
             say(f"  firing at its end: {', '.join(firing) or 'none'}")
-            if name in OUTAGES and seconds >= 75 and not firing:
+            if name in OUTAGES and seconds >= ALERT_AFTER and not firing:
                 self.wrongs.add("an outage without an alert", f"{self.phase}")
 
     def round(self, number):
         frozen = 2 + number % 2
         self.cluster.freeze(frozen)
-        self.stay("a broker frozen", 90)
+        self.stay("a broker frozen", 140)
         self.cluster.thaw(frozen)
         self.stay("well", 130)
         self.rights.take_read()
-        self.stay("no right to read", 90)
+        self.stay("no right to read", 140)
         self.rights.give()
         self.stay("well", 130)
         self.open_transaction(60 if number else 240)
         self.stay("well", 130)
         self.cluster.freeze(1, 2, 3)
-        self.stay("all brokers frozen", [240, 120, 90][number % 3])
+        self.stay("all brokers frozen", [240, 150, 150][number % 3])
         self.cluster.thaw(1, 2, 3)
         self.stay("well", 130)
 
@@ -472,6 +505,7 @@ class Soak:
             (check_reads, (stop, *checking)),
             (check_status, (stop, *checking)),
             (self.alerts.watch, (stop, self.phase, self.wrongs)),
+            (watch_leaders, (stop, self.rights.admin, self.traffic, self.phase)),
         ]
         threads = [threading.Thread(target=target, args=arguments, daemon=True) for target, arguments in begin]
         for thread in threads:
@@ -485,6 +519,8 @@ class Soak:
             if not thread.is_alive():
                 self.wrongs.add("a check that ended early", thread)
         stop.set()
+        for thread in threads:
+            thread.join(10)
         written = {topic: len(offsets) for topic, offsets in self.traffic.offsets.items()}
         say(f"{(time.time() - started) / 60:.1f} minutes, {rounds} rounds, {dict(self.looks)}, written {written}")
         say(f"alerts that fired, by phase: { {phase: sorted(names) for phase, names in self.alerts.fired.items()} }")

@@ -138,7 +138,7 @@ impl Source for ArchiveSource {
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         if !matches!(self.state, PlaybackState::New | PlaybackState::Found) {
             if !self.next.is_empty() {
-                let text = "what is read of an archive is read from its beginning to its end";
+                let text = "the archive is being read, and takes no more partitions until it is at its end";
                 return Err(StopReason::new(StopCode::Archive, text));
             }
             // A thread that still reads ends when its receiver is dropped.

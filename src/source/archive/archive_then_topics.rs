@@ -17,20 +17,20 @@ use crate::source::{
 
 type Partition = (Topic, i32);
 
-/// Returns what can be done about a topic that cannot be read on where its archive ends.
+/// Returns the instruction for a topic that does not continue its archive.
 pub fn gap_remedy(gap: &Gap) -> &'static str {
     match gap {
         Gap::Removed { .. } => {
-            "Give an archive that goes on to where the topics begin, or none: with --accept-loss it is built from what the \
+            "Give an archive that reaches to where the topics begin, or give none and --accept-loss to build from what the \
              topics have"
         }
         Gap::Shorter { .. } | Gap::OtherRecord { .. } | Gap::Recreated { .. } | Gap::Missing { .. } => {
-            "Give an archive of the topics that there are now, or none"
+            "Give an archive of the present topics, or none"
         }
     }
 }
 
-/// Returns the reason for which a partition stops that cannot be read on where its archive ends.
+/// Returns the reason for which a partition stops if its topic does not continue its archive.
 fn stop_after_archive(gap: &Gap) -> StopReason {
     let StopReason { code, text } = StopReason::of_gap(gap, gap_remedy(gap));
     StopReason { code, text: format!("the topic does not go on where the archive ends: {text}") }
@@ -52,13 +52,13 @@ struct Playback {
     found: BTreeMap<Partition, Watermarks>,
     /// True once all partitions were delivered.
     all_found: bool,
-    /// The partitions that cannot be read on where the archive ends.
+    /// The partitions whose topics do not continue the archive.
     gaps: BTreeMap<Partition, Gap>,
-    /// Where each that is read goes on in the topics.
+    /// The offset at which the topic continues, for each partition that is read.
     resume_offsets: BTreeMap<Partition, i64>,
-    /// The last that was given of each.
+    /// The last record that was delivered of each partition.
     last_records: BTreeMap<Partition, OwnedRecord>,
-    /// It cannot be read on, so the topics must not be.
+    /// True if the archive failed, after which the topics must not be read.
     failed: bool,
 }
 

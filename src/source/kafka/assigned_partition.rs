@@ -114,7 +114,7 @@ impl AssignedPartition {
         (taken, bytes)
     }
 
-    /// Returns the reason for which the partition cannot be read on after a broker reported that its next offset
+    /// Returns the gap for which the partition cannot be read on after a broker reported that its next offset
     /// does not exist. Only bounds that the cluster was asked for afterwards prove it.
     pub fn out_of_range(&self, observed: Option<PartitionObservation>) -> Option<Gap> {
         let error = self.error.as_ref().filter(|error| meaning(error.code) == Meaning::OutOfRange)?;

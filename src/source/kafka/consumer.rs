@@ -372,7 +372,7 @@ impl Records for StrayRecord {
 
 /// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so
 /// that nothing overrides them.
-pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
+pub fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),

@@ -64,7 +64,7 @@ pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Conse
             StopCode::NeedsRestart,
             format!(
                 "{cause}. This error has lasted for {}: remove its cause (`--kafka-property`, the topic's settings, \
-             or a newer optview), and restart this process",
+                 or a newer optview), and restart this process",
                 humantime::format_duration(LASTING_AFTER)
             ),
         )),
@@ -73,7 +73,7 @@ pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Conse
             StopCode::Diverged,
             format!(
                 "{cause}. The records that follow those that were read have changed: the log was truncated, or the \
-             topic created again. {}",
+                 topic created again. {}",
                 remedies::CREATED_AGAIN
             ),
         )),
@@ -81,13 +81,13 @@ pub fn consequence(code: RDKafkaErrorCode, text: &str, stood: Duration) -> Conse
             StopCode::Unreadable,
             format!(
                 "{cause}. librdkafka has skipped data that it could not read, or may have, so this partition is no \
-             longer read. A restart reads it again; a batch that is damaged on the broker must be repaired there"
+                 longer read. A restart reads it again; a batch that is damaged on the broker must be repaired there"
             ),
         )),
     }
 }
 
-/// The code of this number. Brokers may be newer than librdkafka, and librdkafka gives their codes as they are.
+/// Returns the code of this number. Brokers may be newer than librdkafka, which passes their codes on unchanged.
 pub fn code_of(number: i32) -> RDKafkaErrorCode {
     RDKafkaRespErr::try_from(number).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }

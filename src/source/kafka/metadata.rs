@@ -61,8 +61,8 @@ pub struct ClusterMetadata {
 impl ClusterMetadata {
     /// Number of partitions of a topic; 0 if it does not exist.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        // Kafka numbers partitions with an `i32`, so that the count fits.
-        self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
+        let partitions = self.partitions.keys().filter(|(held, _)| *held == topic).count();
+        i32::try_from(partitions).expect("Kafka numbers partitions with an i32")
     }
 }
 

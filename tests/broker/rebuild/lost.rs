@@ -7,34 +7,18 @@ use optview::domain::{Register, Topic};
 use serde_json::{Value, json};
 
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
+use crate::Test;
 use crate::cluster::{delete_records, delete_topic, put};
 use crate::events::{completed, created, job, renamed, wait_for_status};
 use crate::fixtures;
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::Server;
-use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept",
-        needs: Requirement::Broker,
-        run: a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept,
-    },
-    Test {
-        name: "what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared",
-        needs: Requirement::Broker,
-        run: what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared,
-    },
-    Test {
-        name: "a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again",
-        needs: Requirement::Broker,
-        run: a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again,
-    },
-    Test {
-        name: "a_rebuild_whose_broker_goes_away_says_what_it_waits_for",
-        needs: Requirement::BrokerOfItsOwn,
-        run: a_rebuild_whose_broker_goes_away_says_what_it_waits_for,
-    },
+    test!(a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept, Broker),
+    test!(what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared, Broker),
+    test!(a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again, Broker),
+    test!(a_rebuild_whose_broker_goes_away_says_what_it_waits_for, BrokerOfItsOwn),
 ];
 
 /// It ended with 1, says all of this, and readers see what they saw.

@@ -2,7 +2,7 @@
 
 use syn::visit::{self, Visit};
 
-use super::source::Source;
+use super::source::{Source, tokens};
 
 /// The words that no doc comment begins with: each begins a fragment, whose subject the reader would have to guess.
 pub const FRAGMENT_STARTS: &[&str] = &[
@@ -194,6 +194,54 @@ pub fn is_lone_participle(name: &str) -> bool {
         return false;
     }
     NO_NOUNS.contains(&name.as_str()) || name.ends_with("ed") || name.ends_with("ing")
+}
+
+/// Returns the closures of a file that have a name and one use, as `path: name`: each can be written where it is used, unless that
+/// makes it worse.
+pub fn closures_with_one_use(source: &Source) -> Vec<String> {
+    let mut closures = Closures::default();
+    closures.visit_file(&source.file);
+    closures.names.into_iter().map(|name| format!("{}: {name}", source.path)).collect()
+}
+
+#[derive(Default)]
+struct Closures {
+    names: Vec<String>,
+}
+
+impl<'ast> Visit<'ast> for Closures {
+    fn visit_block(&mut self, block: &'ast syn::Block) {
+        for (at, statement) in block.stmts.iter().enumerate() {
+            let syn::Stmt::Local(syn::Local { pat: syn::Pat::Ident(name), init: Some(init), .. }) = statement
+            else {
+                continue;
+            };
+            if matches!(*init.expr, syn::Expr::Closure(_)) {
+                let mut uses = Uses { name: name.ident.to_string(), count: 0 };
+                block.stmts[at + 1..].iter().for_each(|later| uses.visit_stmt(later));
+                if uses.count == 1 {
+                    self.names.push(uses.name);
+                }
+            }
+        }
+        visit::visit_block(self, block);
+    }
+}
+
+/// Counts the uses of a name, in macros' bodies too.
+struct Uses {
+    name: String,
+    count: usize,
+}
+
+impl<'ast> Visit<'ast> for Uses {
+    fn visit_ident(&mut self, ident: &'ast syn::Ident) {
+        self.count += usize::from(*ident == self.name);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.count += tokens(called.tokens.clone()).iter().filter(|token| **token == self.name).count();
+    }
 }
 
 /// Returns the name by which a file's module is known.

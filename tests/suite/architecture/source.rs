@@ -42,8 +42,7 @@ impl Source {
     /// Returns true if the code has this path or word, and not only as a part of a longer identifier. The paths of `use`
     /// count as written and as expanded.
     pub fn names(&self, word: &str) -> bool {
-        let mut wanted = Vec::new();
-        push_all(word.parse().expect("a word of the tables has tokens"), &mut wanted);
+        let wanted = tokens(word.parse().expect("a word of the tables has tokens"));
         let has = |tokens: &[String]| tokens.windows(wanted.len()).any(|window| window == wanted);
         has(&self.tokens) || self.imports.iter().any(|path| has(&with_colons(path)))
     }
@@ -92,6 +91,13 @@ pub fn sources(folders: &[&str]) -> Vec<Source> {
     assert!(sources.len() > 50, "the source is all there");
     sources.sort_by(|one, other| one.path.cmp(&other.path));
     sources
+}
+
+/// Returns the tokens of a stream and of the groups in it.
+pub fn tokens(stream: TokenStream) -> Vec<String> {
+    let mut tokens = Vec::new();
+    push_all(stream, &mut tokens);
+    tokens
 }
 
 /// Appends the tokens of a stream and of the groups in it. A literal becomes an empty token, so that what stands on its two
@@ -189,8 +195,7 @@ impl<'ast> Visit<'ast> for Climb {
     }
 
     fn visit_macro(&mut self, called: &'ast Macro) {
-        let mut tokens = Vec::new();
-        push_all(called.tokens.clone(), &mut tokens);
+        let tokens = tokens(called.tokens.clone());
         for at in 0..tokens.len() {
             let chain = tokens[at..].chunks(3).take_while(|step| step[0] == "super" && step[1..] == [":", ":"]);
             self.climbs |= chain.count() >= self.depth;
