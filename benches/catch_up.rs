@@ -14,8 +14,7 @@ mod support;
 
 use std::time::Instant;
 
-use optview::source::kafka::yardstick;
-use support::{Options, Serve, Topics, cpu_seconds};
+use support::{Options, Serve, Topics, cpu_seconds, yardstick};
 
 fn main() {
     let Some(brokers) = support::brokers("catch_up") else { return };

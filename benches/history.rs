@@ -13,9 +13,8 @@ mod support;
 use std::time::Instant;
 
 use optview::domain::Body;
-use optview::source::kafka::yardstick;
 use optview::synthetic::{History, HistorySettings};
-use support::{Options, Topics};
+use support::{Options, Topics, yardstick};
 
 fn main() {
     let Some(brokers) = support::brokers("history") else { return };

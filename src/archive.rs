@@ -13,6 +13,7 @@ pub mod export;
 pub mod import;
 pub mod verify;
 
+#[expect(clippy::cast_possible_truncation, reason = "a rate is far below what an integer of 64 bits holds")]
 fn per_second(records: u64, begin: Instant) -> u64 {
     (records as f64 / begin.elapsed().as_secs_f64().max(0.001)).round() as u64
 }

@@ -1,141 +1,14 @@
-//! The command line as typed: which commands and options there are, and what was written for each.
-//!
-//! One table describes every option; flags, environment variables, keys of the configuration file and `--help` all
-//! follow from it. Values stay texts here: `config` says what they mean, so that it can name every mistake at once
-//! where clap would stop at the first. Must never read the environment or a file.
+//! The form of the command line: what all commands and all options have in common, and the codes by which the program ends.
+//! Knows no option by name, and must never read the environment or a file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::builder::StyledStr;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand, value_parser};
 
 use crate::version::LONG_VERSION;
-use options::{Kind, Opt};
-
-pub mod options;
-
-/// The commands that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    Serve,
-    Demo,
-    Load,
-    Explain,
-    Verify,
-    Generations,
-    AcceptLoss,
-    Rebuild,
-    Rollback,
-    ArchiveExport,
-    ArchiveVerify,
-    ArchiveImport,
-    History,
-    SnapshotExport,
-    SnapshotImport,
-}
-
-impl Command {
-    pub const ALL: &[Command] = &[
-        Command::Serve,
-        Command::Demo,
-        Command::Load,
-        Command::Explain,
-        Command::Verify,
-        Command::Generations,
-        Command::AcceptLoss,
-        Command::Rebuild,
-        Command::Rollback,
-        Command::ArchiveExport,
-        Command::ArchiveVerify,
-        Command::ArchiveImport,
-        Command::History,
-        Command::SnapshotExport,
-        Command::SnapshotImport,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Command::Serve => "serve",
-            Command::Demo => "demo",
-            Command::Load => "load",
-            Command::Explain => "explain",
-            Command::Verify => "verify",
-            Command::Generations => "generations",
-            Command::AcceptLoss => "accept-loss",
-            Command::Rebuild => "rebuild",
-            Command::Rollback => "rollback",
-            Command::ArchiveExport => "archive export",
-            Command::ArchiveVerify => "archive verify",
-            Command::ArchiveImport => "archive import",
-            Command::History => "history",
-            Command::SnapshotExport => "snapshot export",
-            Command::SnapshotImport => "snapshot import",
-        }
-    }
-
-    /// What `--help` says of it.
-    const fn about(self) -> &'static str {
-        match self {
-            Command::Serve => "Keep the views up to date from Kafka, and serve them over HTTP",
-            Command::Demo => {
-                "Show all of it with nothing to set up: an in-process broker, live traffic, the real server"
-            }
-            Command::Load => "Put a synthetic, repeatable history on the topics, for trials and benchmarks",
-            Command::Explain => {
-                "Say why an optimization's view says what it says: which event set each of its fields"
-            }
-            Command::Verify => "Prove the store: every record, the lists and totals, and how far it has read",
-            Command::Rebuild => {
-                "Build the views anew from the topics, compare them with the live ones, and let readers see them"
-            }
-            Command::Rollback => {
-                "Let readers see an earlier generation again, once it has caught up, or frozen as it was left"
-            }
-            Command::Generations => {
-                "List the generations of the store, the live one and those beside it, or remove one"
-            }
-            Command::AcceptLoss => "Accept that the views are built without records that the topics no longer had",
-            Command::ArchiveExport => "Copy the topics' records into files, from where the archive ends",
-            Command::ArchiveVerify => "Prove that an archive is whole: every byte, every record, no gaps",
-            Command::ArchiveImport => "Put an archive's records onto another cluster's topics",
-            Command::History => {
-                "Tell what happened to an optimization, event by event, or show its view as it was at a moment"
-            }
-            Command::SnapshotExport => "Copy the live generation into one file, while it goes on",
-            Command::SnapshotImport => "Make the store of a data directory that has none out of a snapshot",
-        }
-    }
-
-    /// The options it takes, in the order of its `--help`.
-    pub fn options(self) -> impl Iterator<Item = &'static Opt> {
-        let groups: &[&[Opt]] = match self {
-            Command::Serve => {
-                &[options::KAFKA, options::SERVE, options::PROJECTION, options::CONNECTIONS, options::GENERAL]
-            }
-            Command::Demo => &[options::DEMO, options::GENERAL],
-            Command::Load => &[options::KAFKA, options::LOAD, options::GENERAL],
-            Command::Explain => &[options::EXPLAIN, options::TOOL, options::GENERAL],
-            Command::Verify => &[options::VERIFY, options::TOOL, options::PROJECTION, options::GENERAL],
-            Command::Rebuild => {
-                &[options::REBUILD, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
-            }
-            Command::Rollback => {
-                &[options::ROLLBACK, options::TOOL, options::KAFKA_IF_ANY, options::PROJECTION, options::GENERAL]
-            }
-            Command::Generations => &[options::GENERATIONS, options::TOOL, options::GENERAL],
-            Command::AcceptLoss => &[options::TOOL, options::GENERAL],
-            Command::ArchiveExport => &[options::ARCHIVE_EXPORT, options::KAFKA, options::GENERAL],
-            Command::ArchiveVerify => &[options::ARCHIVE_VERIFY, options::GENERAL],
-            Command::ArchiveImport => &[options::ARCHIVE_IMPORT, options::KAFKA, options::GENERAL],
-            Command::History => &[options::HISTORY, options::JSON_OUTPUT, options::GENERAL],
-            Command::SnapshotExport => &[options::SNAPSHOT_EXPORT, options::TOOL, options::GENERAL],
-            Command::SnapshotImport => &[options::SNAPSHOT_IMPORT, options::GENERAL],
-        };
-        groups.iter().copied().flatten()
-    }
-}
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,178 +35,140 @@ impl Ended {
     }
 }
 
-/// What was typed: a command, and per option (by [`Opt::name`]) its values in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Typed {
-    pub command: Command,
-    pub flags: BTreeMap<&'static str, Vec<String>>,
+/// The arguments of one command as texts, before they are parsed.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// The words of the command, such as `archive export`.
+    pub command: String,
+    /// The options of the command.
+    pub options: Command,
+    /// The values in the order given, by option (its [`key`]).
+    pub flags: BTreeMap<String, Vec<String>>,
 }
 
-/// Reads the arguments of a program, its name first.
+/// Reads the arguments of a program, its name first, without parsing any value: so not only the first mistake among
+/// them can be named.
 ///
 /// The error is also how clap answers `--help` and `--version`: [`clap::Error::exit_code`] tells them apart.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, clap::Error> {
-    let matches = program().try_get_matches_from(arguments)?;
-    let (command, matches) = Command::ALL
-        .iter()
-        .find_map(|&command| Some((command, matches_of(command, &matches)?)))
-        .expect("clap accepts no command line without one of the commands");
-    Ok(Typed { command, flags: flags(command, matches) })
+pub fn parse<C: Subcommand>(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let mut options = program::<C>();
+    let root = map_options(options.clone(), take_any_text).try_get_matches_from(arguments)?;
+    let (mut words, mut matches) = (Vec::new(), &root);
+    while let Some((word, of_command)) = matches.subcommand() {
+        options = options.find_subcommand(word).expect("a word of the program's").clone();
+        words.push(word);
+        matches = of_command;
+    }
+    let flags =
+        options.get_arguments().filter_map(|option| Some((key(option), typed(option, matches)?))).collect();
+    Ok(CommandLine { command: words.join(" "), options, flags })
 }
 
-/// What was typed for a command, word by word of its name.
-fn matches_of(command: Command, matches: &ArgMatches) -> Option<&ArgMatches> {
-    command.name().split(' ').try_fold(matches, |matches, word| matches.subcommand_matches(word))
+/// A value may be missing here, as a variable or the configuration file may give it.
+fn take_any_text(option: Arg) -> Arg {
+    let required = option.is_required_set() && option.is_positional();
+    option.value_parser(value_parser!(String)).required(required)
 }
 
-fn flags(command: Command, matches: &ArgMatches) -> BTreeMap<&'static str, Vec<String>> {
-    let values =
-        |option: &'static Opt| Some((option.name, matches.get_many::<String>(option.name)?.cloned().collect()));
-    command.options().filter_map(values).collect()
+fn typed(option: &Arg, matches: &ArgMatches) -> Option<Vec<String>> {
+    let id = option.get_id().as_str();
+    let is_typed = matches.value_source(id) == Some(ValueSource::CommandLine);
+    is_typed.then(|| matches.get_many(id).into_iter().flatten().cloned().collect())
 }
 
-fn program() -> clap::Command {
-    let program = clap::Command::new("optview")
+/// The program with all its commands.
+pub fn program<C: Subcommand>() -> Command {
+    let program = Command::new("optview")
         .version(LONG_VERSION)
         // Longer lines are hard to read, however wide the terminal is.
         .max_term_width(120)
         .about(env!("CARGO_PKG_DESCRIPTION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .after_help(
             "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found; 141 done, and \
              whoever read the answer had gone before its end.",
         );
-    Command::ALL.iter().fold(program, |program, &command| match command.name().split_once(' ') {
-        None => program.subcommand(subcommand(command, command.name())),
-        Some((family, name)) => {
-            let subcommand = subcommand(command, name);
-            if program.find_subcommand(family).is_some() {
-                program.mut_subcommand(family, |held| held.subcommand(subcommand))
-            } else {
-                program.subcommand(self::family(family).subcommand(subcommand))
-            }
-        }
-    })
+    complete(C::augment_subcommands(program))
 }
 
-/// What several commands begin with.
-fn family(name: &'static str) -> clap::Command {
-    clap::Command::new(name)
-        .about(format!("`optview {name} --help` lists what there is"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-}
-
-fn subcommand(command: Command, name: &'static str) -> clap::Command {
-    clap::Command::new(name).about(command.about()).args(command.options().map(argument)).after_help(
+/// Adds what all commands have in common.
+fn complete(command: Command) -> Command {
+    if command.has_subcommands() {
+        let command = command.subcommand_required(true).arg_required_else_help(true).disable_help_subcommand(true);
+        return command.mut_subcommands(complete);
+    }
+    map_options(command, complete_option).after_help(
         "Every option is also an environment variable, named in brackets, and a key of the file that --config \
-             names (TOML; `data_dir` or `data-dir`). A flag wins over a variable, a variable over the file. A \
-             variable that is set to nothing counts as not set.",
+         names (TOML; `data_dir` or `data-dir`). A flag wins over a variable, a variable over the file. A \
+         variable that is set to nothing counts as not set.",
     )
 }
 
-fn argument(option: &'static Opt) -> Arg {
-    let action = if option.repeats { ArgAction::Append } else { ArgAction::Set };
-    let argument = Arg::new(option.name).value_name(option.value).help(help(option)).action(action);
-    let argument = match option.kind {
-        Kind::Value => argument.long(option.name),
-        // `--json` is `--json=true`, so that a flag can also say that it is not wanted where a variable does.
-        Kind::Switch => {
-            argument.long(option.name).num_args(0..=1).require_equals(true).default_missing_value("true")
-        }
-        Kind::Positional => argument.required(option.required),
-    };
-    argument
-        // `--rate -5` is a mistake of the value, which `config` words better than "unexpected argument".
-        .allow_negative_numbers(true)
+fn map_options(command: Command, change: fn(Arg) -> Arg) -> Command {
+    if command.has_subcommands() {
+        command.mut_subcommands(|command| map_options(command, change))
+    } else {
+        command.mut_args(change)
+    }
 }
 
-fn help(option: &Opt) -> StyledStr {
-    let mut text = option.help.to_owned();
-    if option.required {
-        text += " [required]";
+fn complete_option(option: Arg) -> Arg {
+    // `--rate -5` is a mistake of the value, which `config` words better than "unexpected argument".
+    let option = option.allow_negative_numbers(true);
+    let Some(variable) = variable(&option) else { return option };
+    let required = if option.is_required_set() { " [required]" } else { "" };
+    let help = format!("{}{required} [env: {variable}]", option.get_help().cloned().unwrap_or_default());
+    let option = option.help(help);
+    match option.get_action() {
+        // `--json` is `--json=true`, so that a flag can also say that it is not wanted where a variable does.
+        ArgAction::SetTrue => option
+            .action(ArgAction::Set)
+            .value_parser(switch)
+            .value_name("true|false")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true"),
+        _ => option,
     }
-    if let Some(default) = option.default {
-        text += &format!(" [default: {default}]");
+}
+
+/// Parses the value of a switch.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("is neither true nor false; give one of them".to_owned()),
     }
-    if option.kind != Kind::Positional {
-        text += &format!(" [env: {}]", option.variable());
-    }
-    StyledStr::from(text)
+}
+
+/// The name of an option in the configuration file, such as `data_dir`; of a positional argument, its id.
+pub fn key(option: &Arg) -> String {
+    option.get_long().unwrap_or(option.get_id().as_str()).replace('-', "_")
+}
+
+/// The environment variable of an option, such as `OPTVIEW_DATA_DIR`. A positional argument has none: it is what the
+/// command is asked about.
+pub fn variable(option: &Arg) -> Option<String> {
+    option.get_long().map(|_| format!("OPTVIEW_{}", key(option).to_uppercase()))
+}
+
+/// Placeholder of an option's value in `--help`.
+pub fn value_name(option: &Arg) -> &str {
+    option.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str())
+}
+
+/// The commands that take options, each with its words, such as `archive export`.
+pub fn commands(program: &Command) -> Vec<(String, &Command)> {
+    let of = |command| -> Vec<(String, &Command)> {
+        let name = Command::get_name(command);
+        let below = commands(command);
+        match below.is_empty() {
+            true => vec![(name.to_owned(), command)],
+            false => below.into_iter().map(|(words, command)| (format!("{name} {words}"), command)).collect(),
+        }
+    };
+    program.get_subcommands().flat_map(of).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn typed(line: &str) -> Result<Typed, clap::Error> {
-        parse(line.split_whitespace().map(OsString::from))
-    }
-
-    #[test]
-    fn every_command_describes_itself_soundly() {
-        program().debug_assert();
-    }
-
-    #[test]
-    fn values_stay_as_they_were_typed() {
-        let typed = typed("optview serve --listen nonsense --kafka-property a=1 --kafka-property b=2").unwrap();
-        assert_eq!(typed.command, Command::Serve);
-        assert_eq!(typed.flags["listen"], ["nonsense"]);
-        assert_eq!(typed.flags["kafka-property"], ["a=1", "b=2"]);
-        assert_eq!(typed.flags.len(), 2);
-    }
-
-    #[test]
-    fn a_command_of_two_words_is_found_under_its_family() {
-        for &command in Command::ALL {
-            let positional = command.options().filter(|option| option.kind == Kind::Positional);
-            let positional: Vec<&str> = positional.map(|option| option.name).collect();
-            let line = format!("optview {} {}", command.name(), positional.join(" "));
-            let typed = typed(&line).unwrap();
-            assert_eq!(typed.command, command, "{line}");
-            for name in positional {
-                assert_eq!(typed.flags[name], [name]);
-            }
-        }
-    }
-
-    #[test]
-    fn wrong_usage_exits_with_2_and_help_with_0() {
-        for (line, code) in [
-            ("optview", 2),
-            ("optview nothing", 2),
-            ("optview serve --no-such-flag", 2),
-            ("optview serve --listen", 2),
-            ("optview --help", 0),
-            ("optview load --help", 0),
-            ("optview --version", 0),
-        ] {
-            assert_eq!(typed(line).unwrap_err().exit_code(), code, "{line}");
-        }
-    }
-
-    #[test]
-    fn help_names_every_option_with_its_variable_and_default() {
-        for &command in Command::ALL {
-            let help = subcommand(command, command.name()).render_long_help().to_string();
-            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            for option in command.options() {
-                let shown = match option.kind {
-                    Kind::Value => format!("--{} <{}>", option.name, option.value),
-                    Kind::Switch => format!("--{}", option.name),
-                    Kind::Positional => option.value.to_owned(),
-                };
-                assert!(help.contains(&shown), "{}", option.name);
-                let variable = format!("[env: {}]", option.variable());
-                assert_eq!(help.contains(&variable), option.kind != Kind::Positional, "{}", option.name);
-                if let Some(default) = option.default {
-                    assert!(help.contains(&format!("[default: {default}]")), "{}", option.name);
-                }
-            }
-        }
-    }
-}
+mod tests;

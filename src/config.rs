@@ -1,53 +1,111 @@
-//! The configuration as meant: what was typed, the environment and the configuration file, merged and checked whole,
-//! so that every mistake is named at once and nothing starts half configured.
+//! The configuration: what each command may be given, declared once, and read whole from the command line, the environment
+//! and the configuration file, so that every mistake is named at once and nothing starts half configured.
 //!
-//! The only reader of the environment. Nothing else may ask it, or the answer would depend on who asks.
+//! The only reader of the environment. Nothing else may ask it, or the answer would depend on who asks. The comments of
+//! the options are what `--help` shows.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::options::{self, Opt};
-use crate::cli::{Command, Typed};
+use clap::{Args, FromArgMatches, Subcommand};
+
+use crate::cli::{self, CommandLine};
 use crate::codec::Encoding;
-use crate::domain::{Position, Timestamp};
 use crate::http::ApiKeys;
 use crate::logging::LogConfig;
-use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
-pub use archive::{ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use history::{AsOf, HistoryConfig, LogOf};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
-pub use tools::{Asked, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, VerifyConfig};
+pub use optional_kafka::OptionalKafka;
+pub use tools::{
+    Asked, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig, SnapshotImportConfig,
+    ToolConfig, VerifyConfig,
+};
+
+/// Reads a type from the command line as the second type is read, and converts it.
+macro_rules! read_as {
+    ($meant:ty, $typed:ty) => {
+        impl clap::Args for $meant {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                <$typed>::augment_args(command)
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                <$typed>::augment_args_for_update(command)
+            }
+        }
+
+        impl clap::FromArgMatches for $meant {
+            fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+                <$typed>::from_arg_matches(matches).map(Into::into)
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
+}
 
 mod archive;
+mod checks;
 mod file;
+mod history;
 mod kafka;
 mod layers;
+mod load;
+mod log;
+mod optional_kafka;
 mod tools;
 mod values;
 mod variables;
 
-/// What to do, with all that it needs.
-#[derive(Clone, Debug, PartialEq)]
+/// A command with all that it needs.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Config {
+    /// Keep the views up to date from Kafka, and serve them over HTTP
     Serve(Box<ServeConfig>),
+    /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
     Demo(DemoConfig),
+    /// Put a synthetic, repeatable history on the topics, for trials and benchmarks
     Load(LoadConfig),
-    Explain(ToolConfig, String),
+    /// Explain an optimization's view: which event set each of its fields
+    Explain {
+        /// The optimization's id
+        #[arg(value_name = "ID", value_parser = values::id)]
+        id: String,
+        #[command(flatten)]
+        tool: ToolConfig,
+    },
+    /// Prove the store: every record, the lists and totals, and how far it has read
     Verify(Box<VerifyConfig>),
-    Generations(ToolConfig, Removal),
+    /// List the generations of the store, the live one and those beside it, or remove one
+    Generations {
+        #[command(flatten)]
+        removal: Removal,
+        #[command(flatten)]
+        tool: ToolConfig,
+    },
+    /// Accept that the views are built without records that the topics no longer had
     AcceptLoss(ToolConfig),
+    /// Build the views anew from the topics, compare them with the live ones, and let readers see them
     Rebuild(Box<RebuildConfig>),
+    /// Let readers see an earlier generation again, once it has caught up, or frozen as it was left
     Rollback(Box<RollbackConfig>),
-    ArchiveExport(ArchiveExportConfig),
-    ArchiveVerify(ArchiveVerifyConfig),
-    ArchiveImport(ArchiveImportConfig),
+    /// Keep the topics' records in files
+    #[command(subcommand)]
+    Archive(ArchiveConfig),
+    /// Show what happened to an optimization, event by event, or its view as it was at a moment
     History(HistoryConfig),
-    SnapshotExport(SnapshotConfig),
-    SnapshotImport(SnapshotConfig),
+    /// Copy the store as one file
+    #[command(subcommand)]
+    Snapshot(SnapshotConfig),
 }
 
 impl Config {
@@ -59,315 +117,148 @@ impl Config {
             Config::Rebuild(config) => &config.tool.log,
             Config::Rollback(config) => &config.tool.log,
             Config::Verify(config) => &config.tool.log,
-            Config::Explain(config, _) | Config::Generations(config, _) | Config::AcceptLoss(config) => {
-                &config.log
+            Config::Explain { tool, .. } | Config::Generations { tool, .. } | Config::AcceptLoss(tool) => {
+                &tool.log
             }
-            Config::ArchiveExport(config) => &config.log,
-            Config::ArchiveVerify(config) => &config.log,
-            Config::ArchiveImport(config) => &config.log,
+            Config::Archive(ArchiveConfig::Export(config)) => &config.log,
+            Config::Archive(ArchiveConfig::Verify(config)) => &config.log,
+            Config::Archive(ArchiveConfig::Import(config)) => &config.log,
             Config::History(config) => &config.log,
-            Config::SnapshotExport(config) | Config::SnapshotImport(config) => &config.tool.log,
+            Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
+            Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ServeConfig {
+    #[command(flatten)]
     pub projection: ProjectionConfig,
-    /// What a store is made of where there is none.
+    /// Begin with this snapshot where --data-dir has no store yet; ignored where it has
+    #[arg(long, value_name = "FILE", value_parser = values::file)]
     pub from_snapshot: Option<PathBuf>,
+    /// The answer to a store that another version has folded in another format: serve its views as they are, and build those
+    /// that take their place; or do not start
+    #[arg(long, value_name = "rebuild|refuse", default_value = "rebuild", value_parser = values::on_format_change)]
     pub on_format_change: OnFormatChange,
-    /// It is ready only while it is live.
+    /// Be ready (/readyz) only while live. Without it, a store that was live once is ready at once, and each answer states that
+    /// it may be old
+    #[arg(long)]
     pub require_fresh: bool,
+    /// Address of the read API
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = values::address)]
     pub listen: SocketAddr,
+    /// Address of /metrics and /status, for operators
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180", value_parser = values::address)]
     pub admin_listen: SocketAddr,
-    /// `None`: everybody may read everything.
+    /// The keys, and who may read what with them. Without it, everybody may read everything
+    #[arg(long, value_name = "FILE", value_parser = values::api_keys)]
     pub api_keys: Option<ApiKeys>,
+    /// Time that requests under way may take after a signal to stop
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
     pub drain_deadline: Duration,
-    /// How long the end may take beyond that, before what is not written is left unwritten.
+    /// Time that the last writes and syncs may take beyond --drain-deadline; then the process ends with 1, and reports what is
+    /// not written
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub write_deadline: Duration,
+    /// Number of connections that may be open at once on --listen, as far as the limit of open files allows
+    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = values::at_least(1_usize))]
     pub max_connections: usize,
-    /// How long a connection is kept between two requests.
+    /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
+    #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
-/// What is to be done with a store that another version has folded in another format.
+/// The answer to a store that another version has folded in another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFormatChange {
-    /// It is served as it is, until one of this version's takes its place.
+    /// The store is served as it is, until one of this version's takes its place.
     Rebuild,
-    /// It is not served.
+    /// The store is not served.
     Refuse,
 }
 
-/// How a store is built from the topics, and kept up to date.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings by which a store is built from the topics, and kept up to date.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ProjectionConfig {
+    #[command(flatten)]
     pub kafka: KafkaSettings,
+    /// Directory of the views; made if missing, and may be deleted
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
     pub data_dir: PathBuf,
+    /// Consumer group under which offsets are written, for lag tools; they are never read back
+    #[arg(long, value_name = "NAME", default_value = "optview", value_parser = values::text)]
     pub group_id: String,
+    /// Time between two syncs of the store to disk, once caught up
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::interval)]
     pub sync_interval: Duration,
+    /// Time between two syncs of the store to disk, while catching up
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::interval)]
     pub catch_up_sync_interval: Duration,
+    /// Size of the changes that may wait in memory before they are written, while catching up
+    #[arg(id = "memory_budget", long = "memory-budget", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(1 << 20))]
     pub memory_budget_bytes: u64,
+    /// Size of the store's pages that may be held in memory
+    #[arg(id = "store_cache", long = "store-cache", value_name = "BYTES", default_value = "128MiB")]
+    #[arg(value_parser = values::bytes(1 << 20))]
     pub store_cache_bytes: u64,
+    /// Time that a job may wait for an optimization that links it before it is reported; nothing is dropped
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::interval)]
     pub orphan_retention: Duration,
+    /// Stop consuming while the disk has less than this free
+    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct DemoConfig {
-    /// `None`: the usual port, or a free one where that is taken.
+    /// Address of the read API. Without it: 127.0.0.1:8080, or a free port where that is taken
+    #[arg(long, value_name = "IP:PORT", value_parser = values::address)]
     pub listen: Option<SocketAddr>,
-    /// `None`: as for `listen`.
+    /// Address of /metrics and /status. Without it: 127.0.0.1:9180, or a free port where that is taken
+    #[arg(long, value_name = "IP:PORT", value_parser = values::address)]
     pub admin_listen: Option<SocketAddr>,
+    /// Events a second
+    #[arg(id = "rate", long = "rate", value_name = "NUMBER", default_value = "50", value_parser = values::rate)]
     pub events_per_second: f64,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct LoadConfig {
+    #[command(flatten)]
     pub kafka: KafkaSettings,
+    #[command(flatten)]
     pub history: HistorySettings,
-    /// Of each topic that has to be created.
+    /// Number of partitions of each topic that has to be created
+    #[arg(long, value_name = "COUNT", default_value = "6", value_parser = values::at_least(1_i32))]
     pub partitions: i32,
+    /// Encoding of the events
+    #[arg(long, value_name = "json|protobuf", default_value = "json", value_parser = values::encoding)]
     pub encoding: Encoding,
-    /// `None`: as fast as it goes.
+    /// Events a second. Without it: as fast as it goes
+    #[arg(id = "rate", long = "rate", value_name = "NUMBER", value_parser = values::rate)]
     pub events_per_second: Option<f64>,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
-/// Of a tool that looks at a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolConfig {
-    pub data_dir: PathBuf,
-    /// For programs.
-    pub json: bool,
-    pub log: LogConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryConfig {
-    pub log_of: LogOf,
-    /// What the topics are called there.
-    pub topics: TopicNames,
-    /// The optimization's id.
-    pub id: String,
-    /// `None`: all events are told instead.
-    pub as_of: Option<AsOf>,
-    pub json: bool,
-    pub log: LogConfig,
-}
-
-/// Where a history is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOf {
-    Topics(KafkaSettings),
-    /// In this directory.
-    Archive(PathBuf),
-}
-
-/// A moment of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsOf {
-    /// Before it.
-    Time(Timestamp),
-    /// After the record there.
-    Position(Position),
-}
-
-/// Reads everything, and names every mistake, or else what is to be warned of.
-pub fn read(typed: &Typed, environment: &Environment) -> Result<(Config, Vec<String>), Mistakes> {
-    let mut layers = Layers::new(typed, environment);
-    let config = match typed.command {
-        Command::Serve => serve(&mut layers).map(|config| Config::Serve(Box::new(config))),
-        Command::Demo => demo(&mut layers).map(Config::Demo),
-        Command::Load => load(&mut layers).map(Config::Load),
-        Command::Explain => tools::explain(&mut layers),
-        Command::Verify => tools::verify(&mut layers).map(|config| Config::Verify(Box::new(config))),
-        Command::Rebuild => tools::rebuild(&mut layers).map(|config| Config::Rebuild(Box::new(config))),
-        Command::Rollback => tools::rollback(&mut layers).map(|config| Config::Rollback(Box::new(config))),
-        Command::Generations => tools::generations(&mut layers),
-        Command::AcceptLoss => tools::tool(&mut layers).map(Config::AcceptLoss),
-        Command::ArchiveExport => archive::export(&mut layers).map(Config::ArchiveExport),
-        Command::ArchiveVerify => archive::verify(&mut layers).map(Config::ArchiveVerify),
-        Command::ArchiveImport => archive::import(&mut layers).map(Config::ArchiveImport),
-        Command::History => history(&mut layers).map(Config::History),
-        Command::SnapshotExport => tools::snapshot_export(&mut layers).map(Config::SnapshotExport),
-        Command::SnapshotImport => tools::snapshot_import(&mut layers).map(Config::SnapshotImport),
-    };
-    layers.finish(config)
-}
-
-// The readers below take every value before they look at any: a `?` in between would hide the mistakes after it.
-
-fn serve(layers: &mut Layers<'_>) -> Option<ServeConfig> {
-    let kafka = kafka::settings(layers, &options::BROKERS);
-    let data_dir = layers.value(&options::DATA_DIR, values::directory);
-    let projection = projection(layers, kafka, data_dir);
-    let from_snapshot = layers.value(&options::FROM_SNAPSHOT, values::file);
-    let on_format_change = layers.value(&options::ON_FORMAT_CHANGE, values::on_format_change);
-    let require_fresh = layers.value(&options::REQUIRE_FRESH, values::switch);
-    let listen = layers.value(&options::LISTEN, values::address);
-    let admin_listen = layers.value(&options::ADMIN_LISTEN, values::address);
-    let api_keys = layers.value(&options::API_KEYS, values::api_keys);
-    warn_if_open_to_write(layers, &options::API_KEYS);
-    let drain_deadline = layers.value(&options::DRAIN_DEADLINE, values::duration);
-    let write_deadline = layers.value(&options::WRITE_DEADLINE, values::duration);
-    let max_connections = layers.value(&options::MAX_CONNECTIONS, values::at_least(1));
-    let keep_alive = layers.value(&options::KEEP_ALIVE, values::interval);
-    let log = log(layers, "info");
-    two_listeners(layers, [&options::LISTEN, &options::ADMIN_LISTEN], listen, admin_listen);
-    warn_of_open_addresses(layers, listen.filter(|_| api_keys.is_none()), admin_listen);
-    Some(ServeConfig {
-        projection: projection?,
-        from_snapshot,
-        on_format_change: on_format_change?,
-        require_fresh: require_fresh?,
-        listen: listen?,
-        admin_listen: admin_listen?,
-        api_keys,
-        drain_deadline: drain_deadline?,
-        write_deadline: write_deadline?,
-        max_connections: max_connections?,
-        keep_alive: keep_alive?,
-        log: log?,
-    })
-}
-
-fn projection(
-    layers: &mut Layers<'_>,
-    kafka: Option<KafkaSettings>,
-    data_dir: Option<PathBuf>,
-) -> Option<ProjectionConfig> {
-    let group_id = layers.value(&options::GROUP_ID, values::text);
-    let sync_interval = layers.value(&options::SYNC_INTERVAL, values::interval);
-    let catch_up_sync_interval = layers.value(&options::CATCH_UP_SYNC_INTERVAL, values::interval);
-    let memory_budget = layers.value(&options::MEMORY_BUDGET, |text| values::bytes(text, 1 << 20));
-    let store_cache = layers.value(&options::STORE_CACHE, |text| values::bytes(text, 1 << 20));
-    let orphan_retention = layers.value(&options::ORPHAN_RETENTION, values::interval);
-    let min_free_disk = layers.value(&options::MIN_FREE_DISK, |text| values::bytes(text, 0));
-    Some(ProjectionConfig {
-        kafka: kafka?,
-        data_dir: data_dir?,
-        group_id: group_id?,
-        sync_interval: sync_interval?,
-        catch_up_sync_interval: catch_up_sync_interval?,
-        memory_budget_bytes: memory_budget?,
-        store_cache_bytes: store_cache?,
-        orphan_retention: orphan_retention?,
-        min_free_disk_bytes: min_free_disk?,
-    })
-}
-
-fn demo(layers: &mut Layers<'_>) -> Option<DemoConfig> {
-    let listen = layers.value(&options::DEMO_LISTEN, values::address);
-    let admin_listen = layers.value(&options::DEMO_ADMIN_LISTEN, values::address);
-    let events_per_second = layers.value(&options::DEMO_RATE, values::rate);
-    // What the demo shows is on stdout; its log is for when something is wrong.
-    let log = log(layers, "error");
-    two_listeners(layers, [&options::DEMO_LISTEN, &options::DEMO_ADMIN_LISTEN], listen, admin_listen);
-    warn_of_open_addresses(layers, listen, admin_listen);
-    Some(DemoConfig { listen, admin_listen, events_per_second: events_per_second?, log: log? })
-}
-
-fn load(layers: &mut Layers<'_>) -> Option<LoadConfig> {
-    let kafka = kafka::settings(layers, &options::BROKERS);
-    let optimizations = layers.value(&options::OPTIMIZATIONS, values::at_least(0));
-    let runs = layers.value(&options::RUNS, values::at_least(0));
-    let concurrent = layers.value(&options::CONCURRENT, values::at_least(1));
-    let seed = layers.value(&options::SEED, values::at_least(0));
-    let projects = layers.value(&options::PROJECTS, values::at_least(1));
-    let organizations = layers.value(&options::ORGANIZATIONS, values::at_least(1));
-    let partitions = layers.value(&options::PARTITIONS, values::at_least(1));
-    let encoding = layers.value(&options::ENCODING, values::encoding);
-    let events_per_second = layers.value(&options::RATE, values::rate);
-    let log = log(layers, "info");
-    let history = HistorySettings {
-        seed: seed?,
-        optimizations: optimizations?,
-        runs: runs?,
-        concurrent: concurrent?,
-        projects: projects?,
-        organizations: organizations?,
-        ..HistorySettings::default()
-    };
-    Some(LoadConfig {
-        kafka: kafka?,
-        history,
-        partitions: partitions?,
-        encoding: encoding?,
-        events_per_second,
-        log: log?,
-    })
-}
-
-fn history(layers: &mut Layers<'_>) -> Option<HistoryConfig> {
-    let kafka = kafka::settings(layers, &options::BROKERS_OR_ARCHIVE);
-    let archive = layers.value(&options::ARCHIVE_TO_READ, values::archive);
-    let id = layers.value(&options::ID, values::id);
-    // Brokers may be there as a variable, for other commands.
-    let is_of_archive = !layers.all(&options::ARCHIVE_TO_READ).is_empty();
-    let log_of = match is_of_archive {
-        true => archive.map(|(directory, topics)| (LogOf::Archive(directory), topics)),
-        false => kafka.map(|kafka| (LogOf::Topics(kafka.clone()), kafka.topics)),
-    };
-    let is_refused =
-        [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ].map(|option| layers.is_refused(option));
-    if !is_of_archive && layers.all(&options::BROKERS_OR_ARCHIVE).is_empty() && is_refused == [false; 2] {
-        let options = [&options::BROKERS_OR_ARCHIVE, &options::ARCHIVE_TO_READ];
-        layers.mistake(&options, "one of them is required; give HOST:PORT,... or an archive's directory");
-    }
-    // What a position means depends on the topics' names, which an archive tells, where it can be read.
-    let topics = log_of.as_ref().map(|(_, topics)| topics.clone());
-    let as_of = match topics.or_else(|| (!is_of_archive).then(TopicNames::default)) {
-        Some(topics) => layers.value(&options::AS_OF, |text| values::as_of(text, &topics)),
-        None => None,
-    };
-    let json = layers.value(&options::JSON, values::switch);
-    let log = log(layers, "warn");
-    let (log_of, topics) = log_of?;
-    Some(HistoryConfig { log_of, topics, id: id?, as_of, json: json?, log: log? })
-}
-
-fn log(layers: &mut Layers<'_>, default: &str) -> Option<LogConfig> {
-    let format = layers.value(&options::LOG_FORMAT, values::log_format);
-    let filter = match layers.value(&options::LOG, values::log_filter) {
-        Some(filter) => Some(filter),
-        None => layers.foreign_variable("RUST_LOG", values::log_filter).or_else(|| Some(default.to_owned())),
-    };
-    Some(LogConfig { format: format?, filter: filter? })
-}
-
-/// Warns of addresses that others than this machine may reach, and that ask for no key. `read` is that of the read API,
-/// where that asks for none.
-fn warn_of_open_addresses(layers: &mut Layers<'_>, read: Option<SocketAddr>, admin: Option<SocketAddr>) {
-    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    if let Some(read) = read.filter(is_open) {
-        layers.warn(format!(
-            "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
-        ));
-    }
-    if let Some(admin) = admin.filter(is_open) {
-        layers.warn(format!(
-            "whoever reaches {admin}, which asks for no key, may see every view (/optimizations/ID/why) and what is wrong: let \
-             nobody reach it but those who look after this"
-        ));
-    }
-}
-
-/// Warns where a file that was given may be written to by anybody.
-fn warn_if_open_to_write(layers: &mut Layers<'_>, option: &Opt) {
-    if let Some(given) = layers.all(option).pop() {
-        layers.warn_if_open_to_write(option, Path::new(&given.text));
-    }
-}
-
-fn two_listeners(layers: &mut Layers<'_>, options: [&Opt; 2], one: Option<SocketAddr>, other: Option<SocketAddr>) {
-    // Port 0 asks for any free port, so two of them differ.
-    if one.is_some_and(|one| one.port() != 0) && one == other {
-        layers.mistake(&options, "both are the same address; give each its own port");
-    }
+/// Reads everything, and returns the configuration with its warnings, or else every mistake.
+pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Vec<String>), Mistakes> {
+    let program = cli::program::<Config>();
+    let mut layers = Layers::new(line, environment, &program);
+    kafka::merge_properties(&mut layers);
+    log::choose_filter(&mut layers);
+    layers.parse();
+    checks::check(&mut layers);
+    let (arguments, warnings) = layers.finish()?;
+    let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
+    Ok((config.expect("arguments that were parsed one command at a time"), warnings))
 }
 
 #[cfg(test)]

@@ -2,69 +2,68 @@
 //! same for `serve` and for a tool that finds nobody there. Decides nothing about when that happens, but where another
 //! version has folded the live one.
 
+mod choice;
+#[cfg(test)]
+mod crash_tests;
+mod files;
 mod frozen_keeper;
 mod frozen_rollback;
-mod loss_acceptance;
+mod frozen_status;
+pub mod left_plan;
+pub mod life;
+mod live;
+mod open_live;
+pub mod plan_file;
 pub mod rebuild;
+mod rebuild_slot;
+mod retention;
 mod runtime;
 mod supervisor;
 pub mod topic_watch;
 mod topics;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use anyhow::{Context as _, bail};
-use parking_lot::Mutex;
 
 use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::http::ReaderSource;
-use crate::pulse::Pulse;
-use crate::source::archive::ArchiveSource;
-use crate::status::{State, Status};
-use crate::store::{self, FrozenMark, StoreError};
+use crate::status::Status;
+use crate::store::{self, FrozenMark, MissingHistory};
 pub use frozen_rollback::roll_back_frozen_unserved;
-use rebuild::{Plan, Rebuild, Ticket};
+use life::Plan;
+use live::LiveSlot;
+use open_live::OpenLive;
+use rebuild::{RebuildOutcome, Ticket};
+use rebuild_slot::RebuildSlot;
 pub use runtime::OnFailure;
 use runtime::{GenerationRuntime, Throttle};
 pub use topics::refuse_others as refuse_other_topics;
 
+/// A data directory at work, for those who compose the process of it.
 pub struct Engine {
     pub config: ProjectionConfig,
     pub reader: ReaderSource,
-    /// Of the live generation.
+    /// The status of the live generation.
     pub status: Status,
-    /// The pulse of the live generation's projector.
-    pulse: Mutex<Pulse>,
-    on_failure: OnFailure,
-    live: Mutex<Option<GenerationRuntime>>,
-    rebuild: Mutex<Option<Rebuild>>,
-    stopping: AtomicBool,
+    rebuilds: Arc<RebuildSlot>,
 }
 
 impl Engine {
-    /// Nothing is open yet.
+    /// Returns an engine that has nothing open yet.
     pub fn new(config: ProjectionConfig, on_failure: OnFailure) -> Arc<Engine> {
         rebuild::metrics::begin();
-        Arc::new(Engine {
-            config,
-            reader: ReaderSource::default(),
-            status: Status::new(0),
-            pulse: Mutex::default(),
-            on_failure,
-            live: Mutex::new(None),
-            rebuild: Mutex::new(None),
-            stopping: AtomicBool::new(false),
-        })
+        let live = LiveSlot::new(config.clone(), on_failure);
+        let (reader, status) = (live.reader.clone(), live.status.clone());
+        Arc::new(Engine { config, reader, status, rebuilds: Arc::new(RebuildSlot::new(live)) })
     }
 
     /// Opens the live generation, and begins to keep it up to date. Goes on with a rebuild that was under way.
-    /// `on_format_change` says what is to be done where another version has folded it; `None`: whoever calls this does.
-    pub fn start(self: &Arc<Engine>, on_format_change: Option<OnFormatChange>) -> anyhow::Result<()> {
-        supervisor::start(self)?;
-        // Whoever is told to stop meanwhile waits until it is open.
-        let mut live = self.live.lock();
-        if self.stopping.load(Ordering::Acquire) {
+    /// `on_format_change` is what to do if another version has folded it; `None`: the caller sees to that.
+    pub fn start(&self, on_format_change: Option<OnFormatChange>) -> anyhow::Result<()> {
+        supervisor::start(&self.rebuilds)?;
+        // Whoever stops the engine meanwhile waits until it is open.
+        let live = &self.rebuilds.live;
+        let mut place = live.lock();
+        if live.is_stopping() {
             return Ok(());
         }
         let running = self.open_live(on_format_change)?;
@@ -74,17 +73,17 @@ impl Engine {
             running.status.set_was_live();
         }
         tracing::info!(generation = running.generation, views = running.reader.views(), "the store is open");
-        self.show(&running);
+        live.show(&running);
         // What begins it is what looks after the frozen one, where nobody asked for that to be so.
         let is_asked_for = FrozenMark::of_current(&self.config.data_dir)?.is_some();
         let goes_on_by_itself = running.reader.is_frozen() && !is_asked_for && on_format_change.is_some();
-        *live = Some(running);
-        drop(live);
+        *place = Some(running);
+        drop(place);
         if goes_on_by_itself {
             return Ok(());
         }
-        match Plan::unfinished(&self.config.data_dir) {
-            Ok(Some(plan)) if !self.stopping.load(Ordering::Acquire) => {
+        match left_plan::resume_or_clear(&self.config.data_dir) {
+            Ok(Some(plan)) if !live.is_stopping() => {
                 tracing::info!(generation = plan.generation, "going on with the rebuild that was under way");
                 self.begin(plan).map(drop)
             }
@@ -96,175 +95,70 @@ impl Engine {
         }
     }
 
-    /// Opens the live generation: to keep it up to date, or to show it as it is, where another version has folded it or
-    /// somebody asked for that.
-    fn open_live(
-        self: &Arc<Engine>,
-        on_format_change: Option<OnFormatChange>,
-    ) -> anyhow::Result<GenerationRuntime> {
-        let (data_dir, cache) = (&self.config.data_dir, self.config.store_cache_bytes);
-        if FrozenMark::of_current(data_dir)?.is_some() {
-            match store::open_existing(data_dir, cache) {
-                // As any that is damaged, it makes room for a new one.
-                Err(error) if error.is_damage() => tracing::error!(
-                    "the generation that `optview rollback --frozen` was told to show is damaged: {error}. It is moved aside, \
-                     and the views are built anew; `optview rollback --frozen --to N` shows another one, of those that \
-                     `optview generations` lists"
-                ),
-                existing => {
-                    let existing = existing.with_context(
-                        || "the generation that `optview rollback --frozen` was told to show cannot be shown",
-                    )?;
-                    return frozen_keeper::start(self, existing, false);
-                }
+    fn open_live(&self, on_format_change: Option<OnFormatChange>) -> anyhow::Result<GenerationRuntime> {
+        let ProjectionConfig { data_dir, store_cache_bytes, kafka, .. } = &self.config;
+        let refuses_other_format = on_format_change == Some(OnFormatChange::Refuse);
+        match open_live::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
+            OpenLive::Following(opened) => self.rebuilds.live.run(opened, Throttle::default(), None),
+            OpenLive::FrozenAsAsked(store) => frozen_keeper::start(&self.rebuilds, store, false),
+            OpenLive::FrozenByFormat(store) => {
+                tracing::warn!(
+                    generation = store.generation,
+                    format = store.reader.frozen_format().unwrap_or_default(),
+                    own_format = store::FORMAT,
+                    "another version has folded the live generation: it is shown as it was left, until one of this version's \
+                     takes its place"
+                );
+                frozen_keeper::start(&self.rebuilds, store, on_format_change.is_some())
             }
         }
-        // One that was left by a crash, or that names another generation, means nothing any more.
-        FrozenMark::clear(data_dir)?;
-        let names = &self.config.kafka.topics;
-        topics::refuse_others_unopened(data_dir, names)?;
-        let path = match store::open(data_dir, cache) {
-            Err(StoreError::OtherFormat { path, .. }) => path,
-            opened => {
-                let opened = opened?;
-                topics::refuse_others_opened(opened.generation, &opened.writer.reader(), names)?;
-                return self.run(opened, Throttle::default(), None);
-            }
-        };
-        match store::open_existing(data_dir, cache) {
-            // It could not be shown either: as any that is damaged, it makes room for a new one.
-            Err(error) if error.is_damage() => {
-                store::condemn(&path, &error.to_string())?;
-                self.run(store::open(data_dir, cache)?, Throttle::default(), None)
-            }
-            existing => self.show_frozen(existing?, on_format_change),
-        }
     }
 
-    fn show_frozen(
-        self: &Arc<Engine>,
-        existing: store::ReadOnlyStore,
-        on_format_change: Option<OnFormatChange>,
-    ) -> anyhow::Result<GenerationRuntime> {
-        let (generation, format) = (existing.generation, existing.reader.frozen_format().unwrap_or_default());
-        if on_format_change == Some(OnFormatChange::Refuse) {
-            return Err(frozen_keeper::refusal(generation, format));
-        }
-        tracing::warn!(
-            generation,
-            format,
-            own_format = store::FORMAT,
-            "another version has folded the live generation: it is shown as it was left, until one of this version's takes \
-             its place"
-        );
-        frozen_keeper::start(self, existing, on_format_change.is_some())
-    }
-
-    /// Begins to keep a generation up to date that is not live yet.
-    fn run(
-        &self,
-        opened: store::OpenStore,
-        restraint: Throttle,
-        archive: Option<ArchiveSource>,
-    ) -> anyhow::Result<GenerationRuntime> {
-        GenerationRuntime::start(&self.config, opened, restraint, archive, self.on_failure.clone())
-    }
-
-    fn show(&self, running: &GenerationRuntime) {
-        running.set_live(true);
-        // First, so that nobody who has been told of its state is answered by the one before.
-        self.reader.set(running.reader.clone(), running.status.clone());
-        self.status.follow(&running.status);
-        self.pulse.lock().clone_from(&running.pulse);
-        // Whoever stops it says so to the one before, or finds this one in its place.
-        if self.stopping.load(Ordering::Acquire) {
-            self.status.set_state(State::Stopping);
-        }
-    }
-
-    /// Lets readers see another generation from now on. Gives the one that they saw until now, which goes on.
-    fn switch_to(&self, running: GenerationRuntime) -> Option<GenerationRuntime> {
-        self.show(&running);
-        let before = self.live.lock().replace(running);
-        if let Some(before) = &before {
-            before.set_live(false);
-        }
-        before
-    }
-
-    /// What the live generation is good for.
+    /// Accepts all that the live generation is built without. Returns its number, and what nobody had accepted before.
     ///
     /// # Errors
-    /// Where there is none: it is about to end.
-    fn with_live<T>(&self, with: impl FnOnce(&GenerationRuntime) -> T) -> anyhow::Result<T> {
-        self.live.lock().as_ref().map(with).context("the store is not open, or about to be closed")
+    /// The live generation is frozen, or cannot be written.
+    pub fn accept_missing_history(&self) -> anyhow::Result<(u64, Vec<MissingHistory>)> {
+        self.rebuilds.live.accept_missing_history()
     }
 
-    /// Begins what is planned, on a thread of its own.
+    /// Begins to carry out a plan, on a thread of its own.
     ///
     /// # Errors
-    /// Where one is under way already.
-    pub fn begin(self: &Arc<Engine>, plan: Plan) -> anyhow::Result<Ticket> {
-        self.begin_unless(plan, || false)
+    /// One is under way already, or the process is about to end.
+    pub fn begin(&self, plan: Plan) -> anyhow::Result<Ticket> {
+        self.rebuilds.begin_unless(plan, || false)
     }
 
-    /// The same, unless it `is_over` by the time at which nobody else can begin one.
-    fn begin_unless(self: &Arc<Engine>, plan: Plan, is_over: impl FnOnce() -> bool) -> anyhow::Result<Ticket> {
-        let mut rebuild = self.rebuild.lock();
-        if self.stopping.load(Ordering::Acquire) || is_over() {
-            bail!("it is about to end");
-        }
-        if let Some(held) = &*rebuild
-            && !held.has_ended()
-        {
-            bail!(is_being_made(held.ticket().plan().generation));
-        }
-        let begun = Rebuild::begin(self, plan)?;
-        let ticket = begun.ticket();
-        *rebuild = Some(begun);
-        Ok(ticket)
+    /// Lets readers see an earlier generation as it was left, from now on and after a restart: `to`, or the last one but the live one.
+    ///
+    /// # Errors
+    /// There is none, it cannot be read, or another one is being made.
+    pub fn roll_back_frozen(&self, to: Option<u64>) -> anyhow::Result<RebuildOutcome> {
+        frozen_rollback::roll_back_frozen(&self.rebuilds, to)
     }
 
-    /// The rebuild that is under way, or that ended last.
+    /// Returns the rebuild that is under way, or that ended last.
     pub fn rebuild(&self) -> Option<Ticket> {
-        self.rebuild.lock().as_ref().map(Rebuild::ticket)
+        self.rebuilds.ticket()
     }
 
-    /// Whether a rebuild is under way. Never waits: where one is about to begin, it counts.
-    fn is_rebuilding(&self) -> bool {
-        self.rebuild.try_lock().is_none_or(|held| held.as_ref().is_some_and(|rebuild| !rebuild.has_ended()))
-    }
-
-    /// Writes all that was read, and closes what is open. A rebuild that is under way goes on at the next start.
+    /// Writes all that was read, and closes what is open. The next start resumes a rebuild that is under way.
     pub fn stop(&self) -> anyhow::Result<()> {
-        self.stopping.store(true, Ordering::Release);
-        self.status.set_state(State::Stopping);
+        let live = &self.rebuilds.live;
+        live.set_stopping();
         // First, so that it does not take the end of the live one for a failure.
-        let rebuild = self.rebuild.lock().take();
+        let rebuild = self.rebuilds.take();
         if let Some(rebuild) = &rebuild {
             rebuild.interrupt();
         }
-        let running = self.live.lock().take();
+        let running = live.lock().take();
         if let Some(rebuild) = rebuild {
             rebuild.join();
         }
-        // Where it was past that already, another is live now.
-        let switched_to = self.live.lock().take();
+        // If it was past that already, another one is live now.
+        let switched_to = live.lock().take();
         let ended: Vec<_> = running.into_iter().chain(switched_to).map(GenerationRuntime::stop).collect();
         ended.into_iter().collect()
-    }
-}
-
-fn is_being_made(generation: u64) -> String {
-    format!(
-        "generation {generation:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it"
-    )
-}
-
-/// Ends a generation that readers do not see any more.
-fn stop(running: GenerationRuntime) {
-    let generation = running.generation;
-    if let Err(error) = running.stop() {
-        tracing::error!(generation, "a generation did not end as it should: {error:#}");
     }
 }

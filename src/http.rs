@@ -95,13 +95,15 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &api, |api, _| {
-                Ok(health::liveness(&api.status.report(), Audience::Public))
+                Ok(health::liveness(&api.reader.status(&api.status).report(), Audience::Public))
             }),
         )
         .route_service(
             "/readyz",
             Endpoint::immediate("/readyz", &api, |api, _| {
-                api.readiness.answer(&api.status, api.reader.get().is_some(), Audience::Public)
+                let current = api.reader.get();
+                let status = current.as_ref().map_or(&api.status, CurrentReader::status);
+                api.readiness.answer(status, current.is_some(), Audience::Public)
             }),
         )
         .fallback_service(Endpoint::not_found(&api));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use optview::cli::{self, Ended, FAILED, READER_GONE, WRONG_USAGE};
-use optview::config::{self, Config, Environment};
+use optview::config::{self, ArchiveConfig, Config, Environment, SnapshotConfig};
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
 use optview::{archive, demo, history, load, logging, process, serve, signals, store, tools};
@@ -27,11 +27,11 @@ fn main() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let typed = match cli::parse(std::env::args_os()) {
-        Ok(typed) => typed,
+    let line = match cli::parse::<Config>(std::env::args_os()) {
+        Ok(line) => line,
         Err(answer) => return answered(&answer),
     };
-    let (config, warnings) = match config::read(&typed, &Environment::of_process()) {
+    let (config, warnings) = match config::read(&line, &Environment::of_process()) {
         Ok(read) => read,
         Err(mistakes) => {
             logging::print_line(&mistakes.to_string());
@@ -40,7 +40,7 @@ fn command() -> ExitCode {
     };
     match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
-        Err(error) => failed(typed.command.name(), config.log().format, &error),
+        Err(error) => failed(&line.command, config.log().format, &error),
     }
 }
 
@@ -83,18 +83,24 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
         Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
         Config::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
         Config::Load(config) => load::run(config)?,
-        Config::Explain(config, id) => return tools::explain(config, id),
+        Config::Explain { tool, id } => return tools::explain(tool, id),
         Config::Verify(config) => return tools::verify(config, stop_flag()?.as_ref()),
-        Config::Generations(config, removal) => return tools::generations(config, *removal),
+        Config::Generations { tool, removal } => return tools::generations(tool, *removal),
         Config::AcceptLoss(config) => return tools::accept_loss(config),
         Config::Rebuild(config) => return tools::rebuild(config, stop_flag()?.as_ref()),
         Config::Rollback(config) => return tools::rollback(config, stop_flag()?.as_ref()),
-        Config::ArchiveExport(config) => archive::export::run(config, stop_flag()?.as_ref())?,
-        Config::ArchiveVerify(config) => return archive::verify::run(config),
-        Config::ArchiveImport(config) => return archive::import::run(config, stop_flag()?.as_ref()),
+        Config::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
+        Config::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
+        Config::Archive(ArchiveConfig::Import(config)) => {
+            return archive::import::run(config, stop_flag()?.as_ref());
+        }
         Config::History(config) => history::run(config)?,
-        Config::SnapshotExport(config) => return tools::export_snapshot(config, stop_flag()?.as_ref()),
-        Config::SnapshotImport(config) => return tools::import_snapshot(config, stop_flag()?.as_ref()),
+        Config::Snapshot(SnapshotConfig::Export(config)) => {
+            return tools::export_snapshot(config, stop_flag()?.as_ref());
+        }
+        Config::Snapshot(SnapshotConfig::Import(config)) => {
+            return tools::import_snapshot(config, stop_flag()?.as_ref());
+        }
     }
     Ok(Ended::Done)
 }

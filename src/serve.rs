@@ -32,11 +32,11 @@ use crate::version::{COMMIT, VERSION};
 /// A signal that comes so soon after the first is taken for the same one.
 const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many connections the operators' address takes. They are part of what is kept of the limit of open files, so that
+/// Number of connections that the operators' address takes. They are part of what is kept of the limit of open files, so that
 /// it answers whatever comes to the other address.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Where it listens: known only now where a port was left to the system.
+/// The addresses that answer. They are known only now if a port was left to the system.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     pub read: std::net::SocketAddr,
@@ -50,6 +50,7 @@ pub struct Started {
 }
 
 /// Runs until `shutdown` resolves, or the projector fails. `listening` is called once, when both addresses answer.
+#[expect(clippy::too_many_lines, reason = "all that is started, in the order in which it ends")]
 pub async fn run(
     config: &ServeConfig,
     listening: impl FnOnce(Started),
@@ -146,7 +147,7 @@ pub async fn run(
     let opening = Mutex::new(opening);
     let close = Arc::new(move || {
         let ended = engine.stop();
-        // What it has not finished to make is removed by it; that it panicked was said before.
+        // It removes what it has not finished to make; that it panicked was logged before.
         let _ = opening.lock().take().map(std::thread::JoinHandle::join);
         ended
     });
@@ -188,7 +189,7 @@ pub async fn run(
     started.and(ended)
 }
 
-/// Says what runs, on what. Which cluster that is shows once a broker has answered.
+/// Logs what runs, on what. The cluster is not known before a broker has answered.
 fn log_what_starts(config: &ServeConfig) {
     let ProjectionConfig { kafka, data_dir, group_id, .. } = &config.projection;
     tracing::info!(
@@ -211,7 +212,7 @@ fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<(oneshot::Receiver<T>, std::thread::JoinHandle<()>)> {
     let (done, ended) = oneshot::channel();
-    // Who waits for it may have been told to stop.
+    // Whoever waits for it may have to stop.
     let work = move || _ = done.send(work());
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
     Ok((ended, thread))
@@ -236,7 +237,7 @@ fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads do without it, so where it cannot be made that is said, and no more.
+/// Binds the socket for tools. Reads do without it, so a failure is only logged.
 fn control_socket(data_dir: &Path) -> Option<Socket> {
     match Socket::bind(data_dir) {
         Ok(socket) => Some(socket),
@@ -250,26 +251,25 @@ fn control_socket(data_dir: &Path) -> Option<Socket> {
 /// Answers tools with what the reads are answered from.
 fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
     let engine = engine.clone();
-    tools::answer(move || {
-        let report = engine.status.report();
-        let told = engine.status.clone();
-        match engine.reader.get() {
-            _ if report.state == State::Stopping => Err("it is about to end".to_owned()),
-            None => Err("it has not opened its store yet: its log says more".to_owned()),
-            Some(reader) => Ok(tools::ToolContext {
-                data_dir: engine.config.data_dir.clone(),
-                generation: Some(report.generation),
-                reader: Ok(store::Reader::clone(&reader)),
-                topics: engine.config.kafka.topics.clone(),
-                bounds: Box::new(move || bounds(&told.report())),
-                is_served: true,
-                engine: Some(engine.clone()),
-            }),
-        }
+    tools::answer(move || match engine.reader.get() {
+        _ if engine.status.state() == State::Stopping => Err("it is about to end".to_owned()),
+        None => Err("it has not opened its store yet: its log says more".to_owned()),
+        Some(reader) => Ok(tools::ToolContext {
+            data_dir: engine.config.data_dir.clone(),
+            generation: Some(reader.status().report().generation),
+            topics: engine.config.kafka.topics.clone(),
+            bounds: {
+                let status = reader.status().clone();
+                Box::new(move || bounds(&status.report()))
+            },
+            reader: Ok(store::Reader::clone(&reader)),
+            is_served: true,
+            engine: Some(engine.clone()),
+        }),
     })
 }
 
-/// As the broker last told.
+/// Returns the partitions' bounds that the brokers reported last.
 fn bounds(report: &Report) -> Option<TopicBounds> {
     let of = |held: &PartitionReport| {
         let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());

@@ -188,11 +188,11 @@ pub struct Report {
 /// A handle of the status. The projector writes through it and the server reads; clones share the same status.
 #[derive(Clone)]
 pub struct Status {
-    shared: Arc<ArcSwap<Shared>>,
+    shared: Arc<ArcSwap<SharedReport>>,
     supervision: Arc<Supervision>,
 }
 
-struct Shared {
+struct SharedReport {
     report: Arc<Mutex<Report>>,
     answer_state: Arc<AnswerStateCell>,
 }
@@ -223,7 +223,7 @@ impl Status {
             partitions: Vec::new(),
         };
         let answer_state = Arc::new(AnswerStateCell::new(&report));
-        let shared = ArcSwap::from_pointee(Shared { report: Arc::new(Mutex::new(report)), answer_state });
+        let shared = ArcSwap::from_pointee(SharedReport { report: Arc::new(Mutex::new(report)), answer_state });
         Status { shared: Arc::new(shared), supervision: Arc::default() }
     }
 
@@ -236,6 +236,12 @@ impl Status {
         let findings = self.lock().findings.clone();
         other.lock().findings.continue_from(findings);
         self.shared.store(followed);
+    }
+
+    /// Returns this generation's status with what others note of the process: what `whole` reports while it follows this one, and goes
+    /// on to after that.
+    pub fn supervised_as(&self, whole: &Status) -> Status {
+        Status { shared: self.shared.clone(), supervision: whole.supervision.clone() }
     }
 
     fn lock(&self) -> ReportGuard {
@@ -297,11 +303,6 @@ impl Status {
         if report.state != State::Stopping {
             report.state = state;
         }
-    }
-
-    /// Sets the live generation's number.
-    pub fn set_generation(&self, generation: u64) {
-        self.lock().generation = generation;
     }
 
     /// Sets the numbers of views and dead letters in the store.

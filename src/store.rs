@@ -36,6 +36,8 @@ pub use data_dir_lock::{DataDirLock, data_dir_around, lock_data_dir, lock_existi
 pub use diff::{ViewDiff, compare, is_parked_alike};
 pub use export::{Export, ExportedRecord};
 pub use frozen_mark::FrozenMark;
+#[cfg(test)]
+pub use generations::set_other_format;
 pub use generations::{
     OpenStore, begin_beside, current, directory, exists, install, make_current, next_number, of_this_format, open,
     open_beside, remove, usable,

@@ -108,6 +108,7 @@ fn lines(widths: &[usize], width: Option<usize>) -> Vec<std::ops::Range<usize>> 
 }
 
 /// Formats a rate a second: as a whole number from 100 on, else with three significant digits.
+#[expect(clippy::cast_possible_truncation, reason = "a rate is far below what an integer of 64 bits holds")]
 pub fn rate(per_second: f64) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail.

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use optview::source::kafka::yardstick;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
 use crate::markers::Markers;
 use crate::rebuilt::{Phases, rebuild, run};
 use crate::sampler::Sampler;
-use crate::support::{Options, Serve, Topics};
+use crate::support::{Options, Serve, Topics, yardstick};
 use crate::{figure, history, millis};
 
 const PHASES: [&str; 3] = ["building", "comparing", "switching"];

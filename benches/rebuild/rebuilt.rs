@@ -41,10 +41,9 @@ impl Phases {
     pub fn of_last(serve: &Serve) -> Phases {
         let log = serve.log();
         let last = |text: &str| log.lines().rev().find(|line| line.contains(text)).map(time_of);
-        let at = |phase| last(phase).unwrap_or_else(|| panic!("{phase:?} is not in the log:\n{log}"));
         let [building, comparing, switching, ended] =
             ["rebuilding: building", "rebuilding: comparing", "rebuilding: switching", "the rebuild has ended"]
-                .map(at);
+                .map(|phase| last(phase).unwrap_or_else(|| panic!("{phase:?} is not in the log:\n{log}")));
         let between = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).to_std().unwrap_or_default();
         Phases {
             building: between(building, comparing),

@@ -3,14 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use optview::source::kafka::yardstick;
 use serde_json::{Value, json};
 
 use crate::load::Load;
 use crate::markers::{self, Markers};
 use crate::rebuilt::{Phases, rebuild, run};
 use crate::sampler::{Sampler, rounded};
-use crate::support::{Options, Serve, Topics, percentile};
+use crate::support::{Options, Serve, Topics, percentile, yardstick};
 use crate::{figure, history, millis};
 
 /// Duration of the observation without a rebuild, for comparison.

@@ -22,16 +22,19 @@ impl Clients {
     pub fn start(address: &str, ids: &[String], connections: usize, per_second: Option<f64>) -> Clients {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let every = per_second.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
-        let share = |at| ids.iter().skip(at).step_by(connections).map(|id| request(id)).collect();
-        let shares: Vec<Vec<Vec<u8>>> = (0..connections).map(share).collect();
+        let shares: Vec<Vec<Vec<u8>>> = (0..connections)
+            .map(|at| ids.iter().skip(at).step_by(connections).map(|id| request(id)).collect())
+            .collect();
         let (address, stopped, answered) = (address.to_owned(), stop.clone(), answers.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let connect = |requests| {
-                    tokio::spawn(ask(address.clone(), requests, every, stopped.clone(), answered.clone()))
-                };
-                let connections: Vec<_> = shares.into_iter().map(connect).collect();
+                let connections: Vec<_> = shares
+                    .into_iter()
+                    .map(|requests| {
+                        tokio::spawn(ask(address.clone(), requests, every, stopped.clone(), answered.clone()))
+                    })
+                    .collect();
                 for connection in connections {
                     connection.await.expect("a connection that is answered");
                 }

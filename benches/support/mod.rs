@@ -4,6 +4,7 @@ pub mod bare;
 #[path = "../../tests/broker/cpu.rs"]
 mod cpu;
 pub mod keep_alive;
+pub mod yardstick;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use cpu::cpu_seconds;
 use optview::domain::Topic;
 use optview::source::TopicNames;
-use optview::source::kafka::{KafkaSettings, yardstick};
+use optview::source::kafka::KafkaSettings;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Runtime;
 
@@ -44,11 +45,15 @@ pub struct Options(HashMap<String, String>);
 impl Options {
     pub fn read() -> Options {
         let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-        let pair = |pair: &[String]| {
-            let value = pair.get(1).cloned().unwrap_or_default();
-            (pair[0].trim_start_matches("--").to_owned(), value)
-        };
-        Options(arguments.chunks(2).map(pair).collect())
+        Options(
+            arguments
+                .chunks(2)
+                .map(|pair| {
+                    let value = pair.get(1).cloned().unwrap_or_default();
+                    (pair[0].trim_start_matches("--").to_owned(), value)
+                })
+                .collect(),
+        )
     }
 
     pub fn get(&self, name: &str, default: &str) -> String {
@@ -280,6 +285,7 @@ pub fn json(url: &str) -> Option<serde_json::Value> {
 }
 
 /// Returns the percentile of the sorted values.
+#[expect(clippy::cast_possible_truncation, reason = "an index of what was measured")]
 pub fn percentile(sorted: &[f64], hundredths: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * hundredths / 100.0).round() as usize]
 }

@@ -199,13 +199,12 @@ fn estimated_bytes(manifest: &Manifest, records: u64) -> u64 {
 
 fn identity(kafka: &KafkaSettings, cluster: &ClusterMetadata) -> anyhow::Result<ArchiveIdentity> {
     let name = |stream| kafka.topics.get(stream).to_owned();
-    let archived = |stream| ArchivedTopic {
+    let topics = Topic::ALL.map(|stream| ArchivedTopic {
         stream,
         topic: name(stream),
         partitions: cluster.partitions_of(stream),
         id: cluster.topic_ids.get(&stream).copied(),
-    };
-    let topics = Topic::ALL.map(archived);
+    });
     let missing: Vec<&str> =
         topics.iter().filter(|topic| topic.partitions == 0).map(|topic| topic.topic.as_str()).collect();
     if !missing.is_empty() {

@@ -111,8 +111,10 @@ fn print(imported: &ImportSummary) -> anyhow::Result<()> {
 /// Number of archived records of every partition, partitions without records included.
 fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
     let spans = manifest.spans();
-    let records = |partition| (partition, spans.get(&partition).map_or(0, |span| span.records));
-    manifest.partitions().map(records).collect()
+    manifest
+        .partitions()
+        .map(|partition| (partition, spans.get(&partition).map_or(0, |span| span.records)))
+        .collect()
 }
 
 /// Checks that existing topics have as many partitions as the archive.

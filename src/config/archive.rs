@@ -1,74 +1,70 @@
-//! What the commands under `archive` are asked for.
+//! The commands under `archive`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::options;
+use clap::{Args, Subcommand};
+
+use super::values;
 use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 
-use super::layers::Layers;
-use super::{kafka, log, values};
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ArchiveConfig {
+    /// Copy the topics' records into files, from where the archive ends
+    Export(ArchiveExportConfig),
+    /// Prove that an archive is whole: every byte, every record, no gaps
+    Verify(ArchiveVerifyConfig),
+    /// Put an archive's records onto another cluster's topics
+    Import(ArchiveImportConfig),
+}
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ArchiveExportConfig {
+    /// The archive's directory; made if missing, continued where it is an archive
+    #[arg(id = "archive", value_name = "DIR", value_parser = values::directory)]
     pub directory: PathBuf,
-    pub kafka: KafkaSettings,
+    /// Go on with what comes, until SIGINT, SIGTERM or SIGHUP
+    #[arg(long)]
     pub follow: bool,
+    /// Time after which what was copied is finished, synced and listed
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::interval)]
     pub commit_interval: Duration,
+    /// Begin, and go on, only where the disk keeps so much free
+    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
     pub json: bool,
-    pub log: LogConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveVerifyConfig {
-    pub directory: PathBuf,
-    pub json: bool,
-    pub log: LogConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveImportConfig {
-    pub directory: PathBuf,
+    #[command(flatten)]
     pub kafka: KafkaSettings,
-    pub json: bool,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
-/// What a tool has to say is on stdout; its log is for when something is wrong.
-const LOG: &str = "warn";
-
-pub fn export(layers: &mut Layers<'_>) -> Option<ArchiveExportConfig> {
-    let directory = layers.value(&options::ARCHIVE_NEW, values::directory);
-    let kafka = kafka::settings(layers, &options::BROKERS);
-    let follow = layers.value(&options::FOLLOW, values::switch);
-    let commit_interval = layers.value(&options::COMMIT_INTERVAL, values::interval);
-    let min_free_disk = super::tools::min_free_disk(layers);
-    let json = layers.value(&options::JSON, values::switch);
-    let log = log(layers, LOG);
-    Some(ArchiveExportConfig {
-        directory: directory?,
-        kafka: kafka?,
-        follow: follow?,
-        commit_interval: commit_interval?,
-        min_free_disk_bytes: min_free_disk?,
-        json: json?,
-        log: log?,
-    })
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ArchiveVerifyConfig {
+    /// The archive's directory
+    #[arg(id = "archive", value_name = "DIR", value_parser = values::directory)]
+    pub directory: PathBuf,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub log: LogConfig,
 }
 
-pub fn verify(layers: &mut Layers<'_>) -> Option<ArchiveVerifyConfig> {
-    let directory = layers.value(&options::ARCHIVE, values::directory);
-    let json = layers.value(&options::JSON, values::switch);
-    let log = log(layers, LOG);
-    Some(ArchiveVerifyConfig { directory: directory?, json: json?, log: log? })
-}
-
-pub fn import(layers: &mut Layers<'_>) -> Option<ArchiveImportConfig> {
-    let directory = layers.value(&options::ARCHIVE, values::directory);
-    let kafka = kafka::settings(layers, &options::BROKERS);
-    let json = layers.value(&options::JSON, values::switch);
-    let log = log(layers, LOG);
-    Some(ArchiveImportConfig { directory: directory?, kafka: kafka?, json: json?, log: log? })
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ArchiveImportConfig {
+    /// The archive's directory
+    #[arg(id = "archive", value_name = "DIR", value_parser = values::directory)]
+    pub directory: PathBuf,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    #[command(flatten)]
+    pub log: LogConfig,
 }

@@ -3,23 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use clap::{Arg, ArgAction};
 use toml::{Table, Value};
 
-use crate::cli::options::Opt;
+use crate::cli;
 
-/// The values per option, by [`Opt::key`], as texts: what they mean is the same wherever they were given.
+/// The values per option, by [`cli::key`], as texts: their meaning is the same wherever they were given.
 #[derive(Debug, Default)]
 pub struct File {
     values: BTreeMap<String, Vec<String>>,
-    /// Keys with a value that cannot be taken, which was said.
-    refused: BTreeSet<String>,
-    /// The file could not be read, which was said: what it gives is not known.
-    is_unreadable: bool,
+    /// Keys with a value that cannot be taken, which is among the mistakes.
+    pub refused: BTreeSet<String>,
+    /// The file could not be read, which is among the mistakes: what it gives is not known.
+    pub is_unreadable: bool,
 }
 
+/// Options whose value is a list with commas between; in the file it may be a list of TOML.
+const COMMA_LISTS: [&str; 2] = ["brokers", "log"];
+
 impl File {
-    /// What could be read, and what is wrong. One file may serve several commands, so a key of any command is known.
-    pub fn read(path: &str, known: &[&Opt]) -> (File, Vec<String>) {
+    /// Returns what could be read, and the mistakes. One file may serve several commands, so a key of any command is known.
+    pub fn read(path: &str, known: &[&Arg]) -> (File, Vec<String>) {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => return (File::unreadable(), vec![format!("cannot read {path}: {error}")]),
@@ -38,18 +42,12 @@ impl File {
         self.values.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// True where the file may give a value for this key that is not used: the value was named as a mistake, or the file cannot be
-    /// read. Such a key must not be called missing as well.
-    pub fn may_give(&self, key: &str) -> bool {
-        self.is_unreadable || self.refused.contains(key)
-    }
-
-    fn of_table(path: &str, table: &Table, known: &[&Opt]) -> (File, Vec<String>) {
+    fn of_table(path: &str, table: &Table, known: &[&Arg]) -> (File, Vec<String>) {
         let mut file = File::default();
         let mut mistakes = Vec::new();
         for (written, value) in table {
             let key = written.replace('-', "_");
-            let Some(option) = known.iter().find(|option| option.key() == key) else {
+            let Some(option) = known.iter().find(|option| cli::key(option) == key) else {
                 mistakes.push(format!("{path}: there is no key {written:?}{}", suggestion(&key, known)));
                 continue;
             };
@@ -78,19 +76,21 @@ fn one_line(error: &toml::de::Error) -> String {
 }
 
 /// The value as a user would type it.
-fn texts(value: &Value, option: &Opt) -> Result<Vec<String>, &'static str> {
+fn texts(value: &Value, option: &Arg) -> Result<Vec<String>, &'static str> {
+    let repeats = matches!(option.get_action(), ArgAction::Append);
+    let has_commas = COMMA_LISTS.contains(&cli::key(option).as_str());
     match value {
-        Value::Table(table) if option.repeats => {
+        Value::Table(table) if repeats => {
             let pair = |(key, value): (&String, &Value)| Some(format!("{key}={}", text(value)?));
             table.iter().map(pair).collect::<Option<_>>().ok_or(PAIRS)
         }
-        Value::Array(items) if option.repeats => items.iter().map(text).collect::<Option<_>>().ok_or(PAIRS),
-        value if option.repeats => text(value).map(|text| vec![text]).ok_or(PAIRS),
-        Value::Array(items) if option.commas => {
+        Value::Array(items) if repeats => items.iter().map(text).collect::<Option<_>>().ok_or(PAIRS),
+        value if repeats => text(value).map(|text| vec![text]).ok_or(PAIRS),
+        Value::Array(items) if has_commas => {
             let texts: Option<Vec<String>> = items.iter().map(text).collect();
             texts.map(|texts| vec![texts.join(",")]).ok_or(LIST)
         }
-        value if option.commas => text(value).map(|text| vec![text]).ok_or(LIST),
+        value if has_commas => text(value).map(|text| vec![text]).ok_or(LIST),
         value => text(value).map(|text| vec![text]).ok_or("a string or a number"),
     }
 }
@@ -110,9 +110,9 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// The nearest known key, where one is near enough to be what was meant.
-fn suggestion(key: &str, known: &[&Opt]) -> String {
-    let near = |option: &&Opt| (strsim::jaro_winkler(key, &option.key()), option.key());
-    let nearest = known.iter().map(near).max_by(|one, other| one.0.total_cmp(&other.0));
+fn suggestion(key: &str, known: &[&Arg]) -> String {
+    let near = known.iter().map(|option| (strsim::jaro_winkler(key, &cli::key(option)), cli::key(option)));
+    let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0));
     match nearest {
         Some((similarity, nearest)) if similarity > 0.8 => format!("; did you mean {nearest:?}?"),
         _ => "; the keys are the flags' names".to_owned(),

@@ -2,89 +2,104 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
-use crate::cli::options::{self, Opt};
-use crate::source::TopicNames;
-use crate::source::kafka::{KafkaSettings, settings};
+use clap::{ArgAction, Args};
 
 use super::layers::Layers;
 use super::values;
+use crate::source::TopicNames;
+use crate::source::kafka::{KafkaSettings, settings};
 
-/// `brokers` tells whether the command can do without.
-pub fn settings(layers: &mut Layers<'_>, brokers: &Opt) -> Option<KafkaSettings> {
-    let brokers = layers.value(brokers, values::brokers);
-    let topics = topics(layers);
-    let properties = properties(layers);
-    Some(KafkaSettings { brokers: brokers?, topics: topics?, properties })
+#[derive(Args)]
+pub struct KafkaArgs {
+    /// Kafka's bootstrap addresses
+    #[arg(long, value_name = "HOST:PORT,...", value_parser = values::brokers)]
+    brokers: String,
+    /// The topic of optimization events
+    #[arg(long, value_name = "NAME", default_value = "optimizations", value_parser = values::topic)]
+    topic_optimizations: String,
+    /// The topic of job events
+    #[arg(long, value_name = "NAME", default_value = "jobs", value_parser = values::topic)]
+    topic_jobs: String,
+    /// The topic of multistart run events
+    #[arg(long, value_name = "NAME", default_value = "multistart-runs", value_parser = values::topic)]
+    topic_multistart_runs: String,
+    /// A librdkafka setting, such as security.protocol=SASL_SSL; may be repeated (in the variable: one a line; in the file: a table
+    /// or a list). Wins over the same key in --kafka-properties
+    #[arg(long, value_name = "KEY=VALUE", action = ArgAction::Append, value_parser = values::pair)]
+    kafka_property: Vec<(String, String)>,
+    /// A file of librdkafka settings: KEY=VALUE lines, # for comments
+    #[arg(long, value_name = "FILE", value_parser = values::readable_file)]
+    kafka_properties: Option<PathBuf>,
 }
 
-fn topics(layers: &mut Layers<'_>) -> Option<TopicNames> {
-    const OPTIONS: [&Opt; 3] =
-        [&options::TOPIC_OPTIMIZATIONS, &options::TOPIC_JOBS, &options::TOPIC_MULTISTART_RUNS];
-    let names = OPTIONS.map(|option| layers.value(option, values::topic));
-    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
-        if names[one].is_some() && names[one] == names[other] {
-            layers.mistake(&[OPTIONS[one], OPTIONS[other]], "both name one topic; each stream has its own");
+impl From<KafkaArgs> for KafkaSettings {
+    /// [`merge_properties`] has put the file's properties among the others.
+    fn from(args: KafkaArgs) -> KafkaSettings {
+        KafkaSettings {
+            brokers: args.brokers,
+            topics: TopicNames::new(args.topic_optimizations, args.topic_jobs, args.topic_multistart_runs),
+            properties: args.kafka_property,
         }
     }
-    let [optimizations, jobs, multistart_runs] = names;
-    Some(TopicNames::new(optimizations?, jobs?, multistart_runs?))
 }
 
-/// Per key, the one that wins: a flag over a variable over the configuration file over the file of properties. Merged
-/// key by key, so that a password can come from the environment and all else from a file.
-fn properties(layers: &mut Layers<'_>) -> Vec<(String, String)> {
+read_as!(KafkaSettings, KafkaArgs);
+
+const FILE: &str = "kafka_properties";
+const PROPERTY: &str = "kafka_property";
+
+/// Leaves one value per key, the one that wins: a flag over a variable over the configuration file over the file of properties.
+/// They are merged key by key, so that a password can come from the environment and all else from a file.
+pub fn merge_properties(layers: &mut Layers<'_>) {
     let mut properties = BTreeMap::new();
-    if let Some(path) = layers.value(&options::KAFKA_PROPERTIES, values::readable_file) {
-        layers.warn_if_open_to_write(&options::KAFKA_PROPERTIES, &path);
+    // A path that is none is a mistake of its own, which parsing finds.
+    if let Some(path) = layers.last(FILE).and_then(|path| values::readable_file(path).ok()) {
         match fs::read_to_string(&path) {
-            Ok(text) => of_file(layers, &text, &mut properties),
-            Err(error) => layers.mistake(&[&options::KAFKA_PROPERTIES], &format!("cannot be read: {error}")),
+            Ok(text) => read_file(layers, &text, &mut properties),
+            Err(error) => layers.mistake(&[FILE], &format!("cannot be read: {error}")),
         }
     }
     let mut number = 0;
     let mut counted = None;
-    for given in layers.all(&options::KAFKA_PROPERTY) {
+    for given in layers.all(PROPERTY).to_vec() {
         if counted.as_ref() != Some(&given.origin) {
             counted = Some(given.origin.clone());
             number = 0;
         }
         number += 1;
-        let place = format!("number {number}{}", given.origin);
-        take(layers, &options::KAFKA_PROPERTY, &given.text, &place, &mut properties);
+        take(layers, PROPERTY, &given.text, &format!("number {number}{}", given.origin), &mut properties);
     }
     if let Err(why) = settings::check_together(&properties) {
-        layers.mistake(&[&options::KAFKA_PROPERTY], &why);
+        layers.mistake(&[PROPERTY], &why);
     }
-    properties.into_iter().collect()
+    layers.replace(PROPERTY, properties.into_iter().map(|(key, value)| format!("{key}={value}")).collect());
 }
 
-/// `KEY=VALUE` lines as Java's clients have them; `#` and `!` start a comment.
-fn of_file(layers: &mut Layers<'_>, text: &str, properties: &mut BTreeMap<String, String>) {
+/// Reads `KEY=VALUE` lines as Java's clients have them; `#` and `!` start a comment.
+fn read_file(layers: &mut Layers<'_>, text: &str, properties: &mut BTreeMap<String, String>) {
     for (line, number) in text.lines().map(str::trim).zip(1..) {
         if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
-        take(layers, &options::KAFKA_PROPERTIES, line, &format!("line {number}"), properties);
+        take(layers, FILE, line, &format!("line {number}"), properties);
     }
 }
 
 fn take(
     layers: &mut Layers<'_>,
-    option: &Opt,
+    option: &str,
     pair: &str,
     place: &str,
     properties: &mut BTreeMap<String, String>,
 ) {
-    let Some((key, value)) = pair.split_once('=') else {
+    let Ok((key, value)) = values::pair(pair) else {
         layers.mistake(&[option], &format!("{place} has no `=`; give KEY=VALUE"));
         return;
     };
-    let (key, value) = (key.trim(), value.trim());
-    match settings::check_property(key, value) {
-        Ok(()) => {
-            properties.insert(key.to_owned(), value.to_owned());
-        }
+    match settings::check_property(&key, &value) {
+        Ok(()) => drop(properties.insert(key, value)),
         Err(why) => layers.mistake(&[option], &format!("{place}, {key:?}, {why}")),
     }
 }

@@ -5,8 +5,7 @@ use tempfile::NamedTempFile;
 
 use super::*;
 use crate::cli;
-use crate::cli::options::Kind;
-use crate::domain::Topic;
+use crate::domain::{Position, Timestamp, Topic};
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
 
@@ -16,8 +15,8 @@ const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
 
 fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
-    let typed = cli::parse(arguments).expect("a sound command line");
-    let read = super::read(&typed, &variables.iter().copied().collect());
+    let line = cli::parse::<Config>(arguments).expect("a sound command line");
+    let read = super::read(&line, &variables.iter().copied().collect());
     read.map(|(config, _)| config).map_err(|mistakes| mistakes.to_string())
 }
 
@@ -86,53 +85,57 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     let path = dir.path().join("given").display().to_string();
     let an_archive = r#"{"version": 1, "cluster_id": "c", "topics": [], "files": []}"#;
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
-    for &command in Command::ALL {
-        let given = |option: &&Opt| **option != options::CONFIG && option.kind != Kind::Positional;
-        for option in command.options().filter(given) {
+    let program = cli::program::<Config>();
+    let commands = cli::commands(&program);
+    assert_eq!(commands.len(), 15);
+    for (command, option) in
+        commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
+    {
+        let Some((name, variable)) = option.get_long().zip(cli::variable(option)) else { continue };
+        if name != "config" {
             let keys = "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n";
-            std::fs::write(&path, if option.name == "api-keys" { keys } else { "" }).unwrap();
+            std::fs::write(&path, if name == "api-keys" { keys } else { "" }).unwrap();
             let value = a_value_that_is_no_default(option, &path, dir.path().to_str().unwrap());
-            let least = match command {
-                Command::Serve => LEAST,
-                Command::Demo => "demo",
-                Command::Load => "load --brokers kafka:9092",
-                Command::Explain => "explain opt-1 --data-dir /tmp/optview",
-                Command::Verify => "verify --data-dir /tmp/optview --brokers kafka:9092",
+            let least = match command.as_str() {
+                "serve" => LEAST,
+                "demo" => "demo",
+                "load" => "load --brokers kafka:9092",
+                "explain" => "explain opt-1 --data-dir /tmp/optview",
+                "verify" => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 // Without a generation to be removed, there is nothing that it could accept.
-                Command::Generations if option.name == "accept-loss" => {
-                    "generations --remove 2 --data-dir /tmp/optview"
-                }
-                Command::Generations => "generations --data-dir /tmp/optview",
-                Command::AcceptLoss => "accept-loss --data-dir /tmp/optview",
-                Command::Rebuild => "rebuild --data-dir /tmp/optview --brokers kafka:9092",
-                Command::Rollback => "rollback --data-dir /tmp/optview --brokers kafka:9092",
-                Command::ArchiveExport => "archive export DIR --brokers kafka:9092",
-                Command::ArchiveVerify => "archive verify DIR",
-                Command::ArchiveImport => "archive import DIR --brokers kafka:9092",
-                Command::History => "history opt-1 --brokers kafka:9092",
-                Command::SnapshotExport => "snapshot export FILE --data-dir /tmp/optview",
-                Command::SnapshotImport => "snapshot import FILE --data-dir /tmp/optview",
+                "generations" if name == "accept-loss" => "generations --remove 2 --data-dir /tmp/optview",
+                "generations" => "generations --data-dir /tmp/optview",
+                "accept-loss" => "accept-loss --data-dir /tmp/optview",
+                "rebuild" => "rebuild --data-dir /tmp/optview --brokers kafka:9092",
+                "rollback" => "rollback --data-dir /tmp/optview --brokers kafka:9092",
+                "archive export" => "archive export DIR --brokers kafka:9092",
+                "archive verify" => "archive verify DIR",
+                "archive import" => "archive import DIR --brokers kafka:9092",
+                "history" => "history opt-1 --brokers kafka:9092",
+                "snapshot export" => "snapshot export FILE --data-dir /tmp/optview",
+                "snapshot import" => "snapshot import FILE --data-dir /tmp/optview",
+                other => panic!("give the least that {other} needs"),
             };
             // A required option is left to the layer under test.
-            let least = least.replace(&format!(" --{} kafka:9092", option.name), "");
-            let least = least.replace(&format!(" --{} /tmp/optview", option.name), "");
-            let by_flag = read(&format!("{least} --{}={value}", option.name), &[]).unwrap();
-            let by_variable = read(&least, &[(&option.variable(), &value)]).unwrap();
-            assert_eq!(by_flag, by_variable, "{}", option.name);
-            for key in [option.key(), option.name.to_owned()] {
+            let least = least.replace(&format!(" --{} kafka:9092", name), "");
+            let least = least.replace(&format!(" --{} /tmp/optview", name), "");
+            let by_flag = read(&format!("{least} --{}={value}", name), &[]).unwrap();
+            let by_variable = read(&least, &[(&variable, &value)]).unwrap();
+            assert_eq!(by_flag, by_variable, "{name}");
+            for key in [cli::key(option), name.to_owned()] {
                 let file = file(&format!("{key} = \"{value}\""));
                 let by_file = read(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
                 assert_eq!(by_flag, by_file, "{key}");
             }
-            if !option.required && option.name != "kafka-properties" {
-                assert_ne!(Ok(by_flag), read(&least, &[]), "{}", option.name);
+            if !option.is_required_set() && name != "kafka-properties" {
+                assert_ne!(Ok(by_flag), read(&least, &[]), "{name}");
             }
         }
     }
 }
 
-fn a_value_that_is_no_default(option: &Opt, file: &str, directory: &str) -> String {
-    match option.value {
+fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -> String {
+    match cli::value_name(option) {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
         "KEY=VALUE" => "client.id=me",
@@ -184,6 +187,20 @@ fn every_mistake_is_named_at_once_with_the_flag_and_the_variable() {
             "--drain-deadline (OPTVIEW_DRAIN_DEADLINE): \"soon\" (from the variable) is not a duration",
             "--log (OPTVIEW_LOG): \"a=b=c\" (from the variable) is not a log filter",
             "--group-id (OPTVIEW_GROUP_ID): \" \" (from the variable) is empty",
+        ],
+    );
+}
+
+#[test]
+fn a_switch_and_a_positional_argument_are_named_as_any_other() {
+    check_mistakes(
+        &format!("explain {} --json=maybe --data-dir=", "o".repeat(1025)),
+        &[("OPTVIEW_LOG_FORMAT", "xml")],
+        &[
+            "ID: \"ooo",
+            "--json (OPTVIEW_JSON): \"maybe\" is neither true nor false",
+            "--data-dir (OPTVIEW_DATA_DIR): \"\" is empty",
+            "--log-format (OPTVIEW_LOG_FORMAT): \"xml\" (from the variable)",
         ],
     );
 }
@@ -297,7 +314,7 @@ fn what_was_given_and_refused_is_not_said_to_be_missing_as_well() {
     let arguments = ["optview", "serve", "--data-dir", "/tmp/x"].map(OsString::from);
     let not_text: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xFF]);
     let environment = [("OPTVIEW_BROKERS", not_text)].into_iter().collect();
-    let mistakes = super::read(&cli::parse(arguments).unwrap(), &environment).unwrap_err().to_string();
+    let mistakes = super::read(&cli::parse::<Config>(arguments).unwrap(), &environment).unwrap_err().to_string();
     assert!(mistakes.contains("one mistake") && mistakes.contains("OPTVIEW_BROKERS: is not UTF-8"), "{mistakes}");
 }
 

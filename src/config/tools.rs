@@ -1,87 +1,98 @@
-//! The tools that look at a store.
+//! The tools that work on a store.
 
 use std::path::PathBuf;
 
-use crate::cli::options::{self, Opt};
+use clap::{Args, Subcommand};
 
-use super::layers::Layers;
-use super::{Config, ProjectionConfig, ToolConfig, kafka, log, projection, values};
+use super::{OptionalKafka, ProjectionConfig, values};
+use crate::logging::LogConfig;
 
-pub fn tool(layers: &mut Layers<'_>) -> Option<ToolConfig> {
-    tool_of(layers, &options::STORE_DIR)
+/// The settings of a tool that works on a store.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ToolConfig {
+    /// Directory of the store; the process that serves it is asked, where one does
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
+    pub data_dir: PathBuf,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub log: LogConfig,
 }
 
-fn tool_of(layers: &mut Layers<'_>, data_dir: &'static Opt) -> Option<ToolConfig> {
-    let data_dir = layers.value(data_dir, values::directory);
-    let json = layers.value(&options::JSON, values::switch);
-    // What a tool finds is on stdout; its log is for when something is wrong.
-    let log = log(layers, "warn");
-    Some(ToolConfig { data_dir: data_dir?, json: json?, log: log? })
-}
+// A tool that serves no store reads the topics itself, as `projection` has it. That stands before `tool`, whose data directory
+// it reads without taking it.
 
-/// How a store is to be proven.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(mut_arg("brokers", |brokers| brokers.help(
+    "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store, and \
+     so does --against-log",
+)))]
 pub struct VerifyConfig {
-    pub tool: ToolConfig,
-    /// Whether it is compared with what the topics give.
+    /// Also build all of it anew from the topics, beside it, and compare every record
+    #[arg(long)]
     pub against_log: bool,
-    /// For where no process serves the store; `None` where no brokers were given. Positions are compared with its cluster.
-    pub projection: Option<ProjectionConfig>,
-    /// Records a second.
+    /// Read no more records a second. Without it: as fast as it goes
+    #[arg(long, value_name = "NUMBER", value_parser = values::rate)]
     pub max_rate: Option<f64>,
-}
-
-pub fn verify(layers: &mut Layers<'_>) -> Option<VerifyConfig> {
-    let tool = tool(layers);
-    let kafka = kafka::settings(layers, &options::BROKERS_IF_ANY);
-    let projection = projection(layers, kafka, tool.as_ref().map(|tool| tool.data_dir.clone()));
-    let against_log = layers.value(&options::AGAINST_LOG, values::switch);
-    let max_rate = layers.value(&options::MAX_RATE, values::rate);
-    Some(VerifyConfig { tool: tool?, against_log: against_log?, projection, max_rate })
-}
-
-pub fn explain(layers: &mut Layers<'_>) -> Option<Config> {
-    let id = layers.value(&options::ID, values::id);
-    let tool = tool(layers);
-    Some(Config::Explain(tool?, id?))
-}
-
-/// Which generation is to be removed, if any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    pub generation: Option<u64>,
-    /// Also where it has more than the one that took its place.
-    pub accept_loss: bool,
-}
-
-pub fn generations(layers: &mut Layers<'_>) -> Option<Config> {
-    let generation = layers.value(&options::REMOVE, values::generation);
-    let accept_loss = layers.value(&options::ACCEPT_LOSS_OF_REMOVAL, values::switch);
-    let tool = tool(layers);
-    Some(Config::Generations(tool?, Removal { generation, accept_loss: accept_loss? }))
-}
-
-/// What a rebuild is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RebuildConfig {
+    #[command(flatten)]
+    pub projection: OptionalKafka<ProjectionConfig>,
+    #[command(flatten)]
     pub tool: ToolConfig,
-    /// For where no process serves the store; `None` where no brokers were given.
-    pub projection: Option<ProjectionConfig>,
-    pub asked: Asked,
-    /// Absolute, as it may be another process that reads it.
-    pub from_archive: Option<PathBuf>,
-    pub dry_run: bool,
-    pub expect_same: bool,
-    pub accept_loss: bool,
-    /// Milliseconds since 1970.
-    pub until_millis: Option<i64>,
-    /// Records a second.
-    pub max_rate: Option<f64>,
-    pub keep: usize,
-    pub examples: usize,
-    pub detach: bool,
 }
 
+/// The generation that is to be removed, if any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Removal {
+    /// Remove this one, which must not be live, and list the others
+    #[arg(id = "remove", long = "remove", value_name = "GENERATION", value_parser = values::generation)]
+    pub generation: Option<u64>,
+    /// Remove it even where it has what neither the topics nor the live generation have
+    #[arg(long)]
+    pub accept_loss: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(mut_arg("brokers", |brokers| brokers.help(BROKERS)))]
+pub struct RebuildConfig {
+    /// Read this archive first, and then what the topics have beyond it; where a process serves the store, it reads it
+    #[arg(long, value_name = "DIR", value_parser = values::directory_anywhere)]
+    pub from_archive: Option<PathBuf>,
+    /// Build and compare, and let readers see nothing of it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not cut over where any view differs
+    #[arg(long)]
+    pub expect_same: bool,
+    /// Build from what the topics have left, where they no longer have all
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// Fold only what was written before this time (RFC 3339), and let readers see nothing of it
+    #[arg(id = "until", long = "until", value_name = "TIME", value_parser = values::time)]
+    pub until_millis: Option<i64>,
+    /// Read no more records a second. Without it: as fast as it goes
+    #[arg(long, value_name = "NUMBER", value_parser = values::rate)]
+    pub max_rate: Option<f64>,
+    /// Number of generations that stay beside the live one
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = values::at_least(0_usize))]
+    pub keep: usize,
+    /// Number of views that are not the same and are named
+    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = values::at_least(0_usize))]
+    pub examples: usize,
+    /// Leave it to the process that serves the store
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub asked: Asked,
+    #[command(flatten)]
+    pub projection: OptionalKafka<ProjectionConfig>,
+    #[command(flatten)]
+    pub tool: ToolConfig,
+}
+
+const BROKERS: &str = "Kafka's bootstrap addresses: needed where no process serves the store";
+
+/// The request that `rebuild` makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Begin,
@@ -89,99 +100,85 @@ pub enum Asked {
     Abort,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct RollbackConfig {
-    pub tool: ToolConfig,
-    /// As of a rebuild.
-    pub projection: Option<ProjectionConfig>,
-    /// `None`: the last but the live one.
-    pub to: Option<u64>,
-    pub keep: usize,
-    pub detach: bool,
-    /// Set if readers are to see the generation as it was left, without keeping it up to date.
-    pub frozen: bool,
+#[derive(Args)]
+pub struct AskedArgs {
+    /// Only report how far the rebuild is that is under way
+    #[arg(long)]
+    status: bool,
+    /// End the rebuild that is under way, and remove what it has made
+    #[arg(long)]
+    abort: bool,
 }
 
-/// A snapshot, and the data directory that it is of, or for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotConfig {
-    pub tool: ToolConfig,
-    pub file: PathBuf,
-    /// Whether an export may replace a file that is there.
-    pub force: bool,
-    pub min_free_disk_bytes: u64,
-}
-
-pub fn snapshot_export(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
-    let file = layers.value(&options::SNAPSHOT_NEW, values::file);
-    let tool = tool(layers);
-    let force = layers.value(&options::FORCE, values::switch);
-    let min_free_disk = min_free_disk(layers);
-    Some(SnapshotConfig { tool: tool?, file: file?, force: force?, min_free_disk_bytes: min_free_disk? })
-}
-
-pub fn snapshot_import(layers: &mut Layers<'_>) -> Option<SnapshotConfig> {
-    let file = layers.value(&options::SNAPSHOT, values::file);
-    let tool = tool_of(layers, &options::DATA_DIR);
-    let min_free_disk = min_free_disk(layers);
-    Some(SnapshotConfig { tool: tool?, file: file?, force: false, min_free_disk_bytes: min_free_disk? })
-}
-
-/// Of what writes much, and is not asked for how it keeps a store up to date.
-pub fn min_free_disk(layers: &mut Layers<'_>) -> Option<u64> {
-    layers.value(&options::MIN_FREE_DISK_LEFT, |text| values::bytes(text, 0))
-}
-
-pub fn rebuild(layers: &mut Layers<'_>) -> Option<RebuildConfig> {
-    let tool = tool(layers);
-    let projection = projection_to_read(layers, tool.as_ref());
-    let from_archive = layers.value(&options::FROM_ARCHIVE, values::directory_anywhere);
-    let dry_run = layers.value(&options::DRY_RUN, values::switch);
-    let expect_same = layers.value(&options::EXPECT_SAME, values::switch);
-    let accept_loss = layers.value(&options::ACCEPT_LOSS, values::switch);
-    let until_millis = layers.value(&options::UNTIL, values::time);
-    let max_rate = layers.value(&options::MAX_RATE, values::rate);
-    let keep = layers.value(&options::KEEP, values::at_least(0));
-    let examples = layers.value(&options::EXAMPLES, values::at_least(0));
-    let detach = layers.value(&options::DETACH, values::switch);
-    let status = layers.value(&options::STATUS, values::switch);
-    let abort = layers.value(&options::ABORT, values::switch);
-    let asked = match (status?, abort?) {
-        (false, false) => Asked::Begin,
-        (true, false) => Asked::Status,
-        (false, true) => Asked::Abort,
-        (true, true) => {
-            layers.mistake(&[&options::STATUS, &options::ABORT], "are two things; give one of them");
-            Asked::Status
+impl From<AskedArgs> for Asked {
+    /// `checks` has refused both at once.
+    fn from(args: AskedArgs) -> Asked {
+        match args {
+            AskedArgs { status: true, .. } => Asked::Status,
+            AskedArgs { abort: true, .. } => Asked::Abort,
+            _ => Asked::Begin,
         }
-    };
-    Some(RebuildConfig {
-        tool: tool?,
-        projection,
-        asked,
-        from_archive,
-        dry_run: dry_run?,
-        expect_same: expect_same?,
-        accept_loss: accept_loss?,
-        until_millis,
-        max_rate,
-        keep: keep?,
-        examples: examples?,
-        detach: detach?,
-    })
+    }
 }
 
-pub fn rollback(layers: &mut Layers<'_>) -> Option<RollbackConfig> {
-    let tool = tool(layers);
-    let projection = projection_to_read(layers, tool.as_ref());
-    let to = layers.value(&options::TO, values::generation);
-    let keep = layers.value(&options::KEEP, values::at_least(0));
-    let detach = layers.value(&options::DETACH, values::switch);
-    let frozen = layers.value(&options::FROZEN, values::switch);
-    Some(RollbackConfig { tool: tool?, projection, to, keep: keep?, detach: detach?, frozen: frozen? })
+read_as!(Asked, AskedArgs);
+
+#[derive(Clone, Debug, PartialEq, Args)]
+#[command(mut_arg("brokers", |brokers| brokers.help(BROKERS)))]
+pub struct RollbackConfig {
+    /// The generation, as `optview generations` lists it. Without it: the last but the live one
+    #[arg(long, value_name = "GENERATION", value_parser = values::generation)]
+    pub to: Option<u64>,
+    /// Show it as it was left, and bring nothing up to date: for one that cannot be, or to look at it. It stays so after a restart,
+    /// until a rebuild or another rollback
+    #[arg(long)]
+    pub frozen: bool,
+    /// Number of generations that stay beside the live one
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = values::at_least(0_usize))]
+    pub keep: usize,
+    /// Leave it to the process that serves the store
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub projection: OptionalKafka<ProjectionConfig>,
+    #[command(flatten)]
+    pub tool: ToolConfig,
 }
 
-fn projection_to_read(layers: &mut Layers<'_>, tool: Option<&ToolConfig>) -> Option<ProjectionConfig> {
-    let kafka = kafka::settings(layers, &options::BROKERS_TO_READ);
-    projection(layers, kafka, tool.map(|tool| tool.data_dir.clone()))
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum SnapshotConfig {
+    /// Copy the live generation into one file, while it goes on
+    Export(SnapshotExportConfig),
+    /// Make the store of a data directory that has none out of a snapshot
+    Import(SnapshotImportConfig),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct SnapshotExportConfig {
+    /// The file to write, outside of data directories
+    #[arg(id = "snapshot", value_name = "FILE", value_parser = values::file)]
+    pub file: PathBuf,
+    /// Replace a file that is there, once the new one is whole
+    #[arg(long)]
+    pub force: bool,
+    /// Begin, and go on, only where the disk keeps so much free
+    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(0))]
+    pub min_free_disk_bytes: u64,
+    #[command(flatten)]
+    pub tool: ToolConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(mut_arg("data_dir", |directory| directory.help("Directory of the views; made if missing, and may be deleted")))]
+pub struct SnapshotImportConfig {
+    /// A file that `snapshot export` wrote
+    #[arg(id = "snapshot", value_name = "FILE", value_parser = values::file)]
+    pub file: PathBuf,
+    /// Begin, and go on, only where the disk keeps so much free
+    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(0))]
+    pub min_free_disk_bytes: u64,
+    #[command(flatten)]
+    pub tool: ToolConfig,
 }

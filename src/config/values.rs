@@ -32,6 +32,12 @@ pub fn address(text: &str) -> Parsed<SocketAddr> {
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
 }
 
+/// `KEY=VALUE`
+pub fn pair(text: &str) -> Parsed<(String, String)> {
+    let (key, value) = text.split_once('=').ok_or("has no `=`; give KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
 /// One or more `HOST:PORT`, as librdkafka takes them; the port may be left out.
 pub fn brokers(text: &str) -> Parsed<String> {
     let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -121,18 +127,24 @@ pub fn interval(text: &str) -> Parsed<Duration> {
     }
 }
 
-pub fn bytes(text: &str, least: u64) -> Parsed<u64> {
-    let size = ByteSize::from_str(text).map_err(|_| {
-        "is not a size; give a number of bytes, or one with its unit, such as 256MiB or 1GiB".to_owned()
-    })?;
-    if size.as_u64() < least {
-        return Err(format!("is too little; give {} or more", ByteSize(least)));
+/// A size that is not less than `least`.
+pub fn bytes(least: u64) -> impl Fn(&str) -> Parsed<u64> + Clone + Send + Sync + 'static {
+    move |text| {
+        let size = ByteSize::from_str(text).map_err(|_| {
+            "is not a size; give a number of bytes, or one with its unit, such as 256MiB or 1GiB".to_owned()
+        })?;
+        if size.as_u64() < least {
+            return Err(format!("is too little; give {} or more", ByteSize(least)));
+        }
+        Ok(size.as_u64())
     }
-    Ok(size.as_u64())
 }
 
 /// A whole number that is not less than `least` and fits where it is used.
-pub fn at_least<T: FromStr + PartialOrd + Display + Copy>(least: T) -> impl FnOnce(&str) -> Parsed<T> {
+pub fn at_least<T>(least: T) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
     move |text| match text.replace('_', "").parse::<T>() {
         Ok(number) if number >= least => Ok(number),
         Ok(_) => Err(format!("is too little; give {least} or more")),
@@ -179,15 +191,6 @@ pub fn log_filter(text: &str) -> Parsed<String> {
     match logging::check_filter(text) {
         Ok(()) => Ok(text.to_owned()),
         Err(why) => Err(format!("is not a log filter: {why}; give for instance warn, or info,optview=debug")),
-    }
-}
-
-/// Whether a switch is on.
-pub fn switch(text: &str) -> Parsed<bool> {
-    match text {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err("is neither true nor false; give one of them".to_owned()),
     }
 }
 

@@ -2,13 +2,19 @@
 //! meant would not happen, as with `OPTVIEW_API_KEY`; any other is warned of. What Kubernetes sets for a Service called
 //! `optview` is neither.
 
-use super::layers::named_options;
+use clap::Arg;
+
+use crate::cli;
 
 const PREFIX: &str = "OPTVIEW_";
 
-/// Looks at variables, each with its value where that is text: gives the mistakes, and what is to be warned of.
-pub fn check<'a>(variables: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> (Vec<String>, Vec<String>) {
-    let known: Vec<String> = named_options().iter().map(|option| option.variable()).collect();
+/// Looks at variables, each with its value where that is text, and returns the mistakes and the warnings. `known` are the options
+/// of all commands.
+pub fn check<'a>(
+    variables: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    known: &[&Arg],
+) -> (Vec<String>, Vec<String>) {
+    let known: Vec<String> = known.iter().filter_map(|option| cli::variable(option)).collect();
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for (name, _) in variables.filter(|(name, value)| is_meant_for_us(name, *value)) {
         if known.iter().any(|known| known == name) {
@@ -30,12 +36,12 @@ pub fn check<'a>(variables: impl Iterator<Item = (&'a str, Option<&'a str>)>) ->
     (mistakes, warnings)
 }
 
-/// Whether somebody has set it for optview. One that is set to nothing counts as not set.
+/// Returns true if somebody has set the variable for optview. One that is set to nothing counts as not set.
 fn is_meant_for_us(name: &str, value: Option<&str>) -> bool {
     name.starts_with(PREFIX) && value != Some("") && !is_of_service(name, value.unwrap_or_default())
 }
 
-/// Whether Kubernetes, or Docker with its links, sets a variable for a service whose name begins with `optview`.
+/// Returns true if Kubernetes, or Docker with its links, sets a variable for a service whose name begins with `optview`.
 fn is_of_service(name: &str, value: &str) -> bool {
     let is_of_port = |rest: &str| {
         let words: Vec<&str> = rest.split('_').collect();
@@ -72,9 +78,12 @@ fn similar(known: &[String], name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::config::layers::named_options;
 
     fn checked(name: &str, value: &str) -> (Vec<String>, Vec<String>) {
-        check([(name, Some(value))].into_iter())
+        let program = cli::program::<Config>();
+        check([(name, Some(value))].into_iter(), &named_options(&program))
     }
 
     #[test]

@@ -32,10 +32,9 @@ impl RunSet {
 
     /// Returns the indexes in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        let of_block = |&(block, bits): &(u32, u64)| {
+        self.blocks.iter().flat_map(|&(block, bits)| {
             (0..64).filter(move |at| bits & (1 << at) != 0).map(move |at| block * 64 + at)
-        };
-        self.blocks.iter().flat_map(of_block)
+        })
     }
 
     /// Adds all indexes of `other`.

@@ -41,7 +41,8 @@ impl FromStr for TopicId {
         let digits: String = text.split('-').collect();
         let is_one = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         let number = u128::from_str_radix(&digits, 16).ok().filter(|_| is_one).ok_or(NoTopicId)?;
-        let [high, low] = [number >> 64, number & u128::from(u64::MAX)].map(|half| (half as u64).cast_signed());
+        let [high, low] = [number >> 64, number & u128::from(u64::MAX)]
+            .map(|half| u64::try_from(half).expect("64 bits").cast_signed());
         Ok(TopicId { most_significant: high, least_significant: low })
     }
 }

@@ -285,11 +285,13 @@ impl WorkingSet {
     /// Prefetches the records of these events into the processor's cache. Each step on the way to a record waits
     /// for memory; here all events take each step together, so that the waits overlap.
     pub fn warm<'a>(&self, events: impl Iterator<Item = &'a Event<'a>>) {
-        let job_id = |event: &'a Event<'a>| match &event.body {
-            Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id.as_ref()),
-            Body::Optimization { .. } => None,
-        };
-        let hashes: Vec<u64> = events.filter_map(job_id).map(|id| self.job_ids.hash(id)).collect();
+        let hashes: Vec<u64> = events
+            .filter_map(|event| match &event.body {
+                Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id.as_ref()),
+                Body::Optimization { .. } => None,
+            })
+            .map(|id| self.job_ids.hash(id))
+            .collect();
         let slots: Vec<usize> = hashes.iter().filter_map(|&hash| self.job_ids.likely(hash)).collect();
         let homes: Vec<usize> = slots.iter().filter_map(|&slot| self.jobs[slot].home).collect();
         let records: Vec<&Optimization> = homes.iter().map(|&home| &*self.optimizations[home].record).collect();

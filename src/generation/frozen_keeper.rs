@@ -3,30 +3,28 @@
 //! the world fails. Never writes to the generation, and never ends the process because nothing can take its place.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::Engine;
-use super::rebuild::Plan;
+use super::left_plan;
+use super::life::Plan;
+use super::life::retry::{RebuildSight, Retry, RetryAction};
+use super::rebuild_slot::RebuildSlot;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
 use crate::projector::{PauseHandle, StoreFileGuard};
 use crate::status::{
-    FrozenAt, PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Report, ReportedPosition,
-    State, Status,
+    FrozenAt, PartitionFreshness, PartitionReport, PartitionState, ReportedPosition, State, Status,
 };
 use crate::store::{
     CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
 };
 
-/// How often it looks how the other one is.
+/// Time between two looks at the generation and at what is to take its place.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After how long it tries again what has failed.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Begins to show it, and, where `by_itself`, to make what takes its place.
 pub(super) fn start(
-    engine: &Arc<Engine>,
+    rebuilds: &Arc<RebuildSlot>,
     existing: ReadOnlyStore,
     by_itself: bool,
 ) -> anyhow::Result<GenerationRuntime> {
@@ -45,38 +43,18 @@ pub(super) fn start(
     let asked = asked.as_ref().map(|mark| as_asked(mark, about.closed.as_ref()));
     status.set_error(asked.clone());
     let mut keeper = FrozenKeeper {
-        engine: Arc::downgrade(engine),
+        rebuilds: Arc::downgrade(rebuilds),
         reader: reader.clone(),
         status: status.clone(),
         path: path.clone(),
         presence: StoreFileGuard::new(&path, file),
         asked,
-        on_failure: engine.on_failure.clone(),
-        next: by_itself.then(Instant::now),
-        may_return: true,
-        is_under_way: false,
-        told: None,
+        on_failure: rebuilds.live.on_failure.clone(),
+        begin: Instant::now(),
+        retry: Retry::new(by_itself, Duration::ZERO),
+        logged: None,
     };
     GenerationRuntime::frozen(generation, path, reader, status, move |control| keeper.run(control))
-}
-
-/// Takes over from the one that is being built how far the topics go, and what is wrong with them.
-pub(super) fn follow(status: &Status, built: &Report) {
-    let mut report = status.report();
-    for held in &mut report.partitions {
-        let is_same = |other: &&PartitionReport| (&other.topic, other.partition) == (&held.topic, held.partition);
-        let Some(other) = built.partitions.iter().find(is_same) else { continue };
-        (held.low, held.high) = (other.low, other.high);
-        // What the other one has read and confirmed says nothing of this one's views.
-        let instants = PartitionInstants { confirmed: None, oldest_unread: None, ..other.freshness.instants };
-        held.freshness = PartitionFreshness { confirmed_at: None, instants, ..other.freshness.clone() };
-        held.lag_records = other.freshness.last_stable.map(|end| (end - held.position).max(0));
-    }
-    status.set_kafka(built.kafka.clone());
-    status.set_progress(report.partitions, report.views, report.dead_letters);
-    if report.frozen_at.is_none_or(|at| at.asked_at.is_none()) {
-        status.set_error(built.last_error.clone());
-    }
 }
 
 fn at_rest(at: &PartitionPosition) -> PartitionReport {
@@ -100,21 +78,19 @@ fn shown(at: PartitionPosition) -> ReportedPosition {
 
 /// Looks after it, on a thread of its own.
 struct FrozenKeeper {
-    engine: Weak<Engine>,
+    rebuilds: Weak<RebuildSlot>,
     reader: Reader,
     status: Status,
     path: PathBuf,
     presence: StoreFileGuard,
-    /// What is said of it, where somebody asked for it to be shown as it was left.
+    /// The text of its status, if somebody asked for it to be shown as it was left.
     asked: Option<String>,
     on_failure: OnFailure,
-    /// When something is to be begun, if ever.
-    next: Option<Instant>,
-    /// Whether one that is there may take its place, rather than a new one.
-    may_return: bool,
-    is_under_way: bool,
-    /// Why there is nothing yet, as it was said last.
-    told: Option<String>,
+    /// The moment from which `retry` counts the time.
+    begin: Instant,
+    retry: Retry,
+    /// The reason why nothing takes its place yet, as it was logged last.
+    logged: Option<String>,
 }
 
 impl FrozenKeeper {
@@ -133,94 +109,78 @@ impl FrozenKeeper {
                 (self.on_failure)();
                 return Err(error.into());
             }
-            let Some(engine) = self.engine.upgrade() else { return Ok(()) };
-            self.look(&engine, control);
-            drop(engine);
+            let Some(rebuilds) = self.rebuilds.upgrade() else { return Ok(()) };
+            self.look(&rebuilds, control);
+            drop(rebuilds);
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }
 
-    fn look(&mut self, engine: &Arc<Engine>, control: &PauseHandle) {
-        if engine.stopping.load(Ordering::Acquire) {
+    fn look(&mut self, rebuilds: &RebuildSlot, control: &PauseHandle) {
+        if rebuilds.live.is_stopping() {
             return;
         }
-        if let Some(ticket) = engine.rebuild() {
-            match ticket.look().1 {
-                None => self.is_under_way = true,
-                Some(ended) if std::mem::take(&mut self.is_under_way) => {
-                    self.ended(ended.err(), ticket.is_aborted())
-                }
-                Some(_) => {}
+        for action in self.retry.look(sight(rebuilds), self.begin.elapsed()) {
+            match action {
+                RetryAction::Begin { may_return } => self.begin(rebuilds, control, may_return),
+                RetryAction::Report { why } => self.report(why),
             }
         }
-        if !self.is_under_way && self.next.is_some_and(|next| next <= Instant::now()) {
-            self.begin(engine, control);
-        }
     }
 
-    fn begin(&mut self, engine: &Arc<Engine>, control: &PauseHandle) {
-        self.next = Some(Instant::now() + TRY_AGAIN);
-        let data_dir = &engine.config.data_dir;
-        let plan = Plan::unfinished(data_dir).and_then(|unfinished| match unfinished {
+    fn begin(&mut self, rebuilds: &RebuildSlot, control: &PauseHandle, may_return: bool) {
+        let data_dir = &rebuilds.live.config.data_dir;
+        let plan = left_plan::resume_or_clear(data_dir).and_then(|left| match left {
             Some(plan) => Ok(plan),
-            None => Plan::of_this_format(data_dir, self.may_return),
+            None => Plan::of_this_format(data_dir, may_return),
         });
         // Readers may have been shown another one meanwhile, as somebody asked for.
-        match plan.and_then(|plan| engine.begin_unless(plan, || control.is_stopped())) {
-            Ok(_) => self.is_under_way = true,
-            Err(error) => self.tell(format!("{error:#}")),
+        match plan.and_then(|plan| rebuilds.begin_unless(plan, || control.is_stopped())) {
+            Ok(_) => self.retry.begun(),
+            Err(error) => self.report(format!("{error:#}")),
         }
     }
 
-    /// What another asked for only to be compared has ended, too, and leaves this to do.
-    fn ended(&mut self, failure: Option<String>, is_aborted: bool) {
-        let Some(why) = failure else { return };
-        self.may_return = false;
-        // Whoever aborts it knows better.
-        self.next = self.next.filter(|_| !is_aborted).map(|_| Instant::now() + TRY_AGAIN);
-        self.tell(why);
-    }
-
-    fn tell(&mut self, why: String) {
+    fn report(&mut self, why: String) {
         if let Some(asked) = &self.asked {
-            // Whoever asked for the rebuild was told why it failed.
+            // Whoever asked for the rebuild knows why it failed.
             return self.status.set_error(Some(asked.clone()));
         }
         let generation = self.status.report().generation;
         let format = self.reader.frozen_format().unwrap_or(FORMAT);
-        let again = match self.next {
-            Some(_) => "it is tried again",
-            None => "`optview rebuild`, or a restart, begins again",
+        let again = match self.retry.is_tried_again() {
+            true => "it is tried again",
+            false => "`optview rebuild`, or a restart, begins again",
         };
         let text = format!(
             "generation {generation:06} has the fold format {format}, and is shown as it was left; none of this \
              version's format {FORMAT} can take its place yet: {why}; {again}"
         );
-        if self.told.as_ref() != Some(&text) {
+        if self.logged.as_ref() != Some(&text) {
             tracing::error!("{text}");
         }
         self.status.set_error(Some(text.clone()));
-        self.told = Some(text);
+        self.logged = Some(text);
+    }
+}
+
+/// Returns how the rebuild is that is under way, or that ended last.
+fn sight(rebuilds: &RebuildSlot) -> RebuildSight {
+    let Some(ticket) = rebuilds.ticket() else { return RebuildSight::None };
+    match ticket.look().1 {
+        None => RebuildSight::UnderWay,
+        Some(Ok(_)) => RebuildSight::Ended,
+        Some(Err(why)) => RebuildSight::Failed { why: why.to_string(), is_aborted: ticket.is_aborted() },
     }
 }
 
 fn as_asked(mark: &FrozenMark, closed: Option<&CloseRecord>) -> String {
-    let FrozenMark { generation, asked_at } = mark;
+    let FrozenMark { generation, asked_at, .. } = mark;
     let since = closed.and_then(|closed| closed.at.as_deref()).map_or_else(String::new, |at| format!(" at {at}"));
     format!(
         "generation {generation:06} is shown as it was left{since}, and is not kept up to date: `optview rollback --frozen` \
          asked for that at {asked_at}. `optview rebuild` builds the views anew from the topics, and `optview rollback` brings \
          another generation up to date, and readers see that one then"
-    )
-}
-
-/// Why it is not shown at all, where that is not wanted.
-pub(super) fn refusal(generation: u64, format: u8) -> anyhow::Error {
-    anyhow::anyhow!(
-        "generation {generation:06} has the fold format {format}, and this version's is {FORMAT}; with \
-         --on-format-change refuse it is not served. `optview rebuild` builds one of this version's format and makes it \
-         the live one; --on-format-change rebuild serves the views as they are and does so by itself; or start the \
-         version that wrote it"
     )
 }

@@ -1,5 +1,5 @@
-//! One generation at work: its store, and the projector's thread that keeps it up to date. Live or not yet: that makes no
-//! difference to how it works, only to who is told.
+//! A generation that is open: its store, and the projector's thread that keeps it up to date. It works the same way whether it is live
+//! or not yet; only a live one reports to the outside.
 
 mod throttle;
 
@@ -22,7 +22,7 @@ use crate::store::{self, Checkpoint, MissingHistoryLedger, OpenStore, PartitionC
 pub use throttle::Throttle;
 use throttle::{ThrottleRelease, ThrottledSource};
 
-/// Called where a live generation's projector ends without having been told to.
+/// A callback for a live generation's projector that ends although nobody stopped it.
 pub type OnFailure = Arc<dyn Fn() + Send + Sync>;
 
 pub struct GenerationRuntime {
@@ -33,7 +33,7 @@ pub struct GenerationRuntime {
     pub control: Arc<PauseHandle>,
     /// The records that the generation is built without; `None` where nobody can write to it.
     pub missing_history: Option<MissingHistoryLedger>,
-    /// Without work where nothing is folded.
+    /// The pulse of the projector, which has no work if nothing is folded.
     pub pulse: Pulse,
     freedom: Arc<ThrottleRelease>,
     /// `None`: it was waited for.
@@ -41,7 +41,7 @@ pub struct GenerationRuntime {
 }
 
 impl GenerationRuntime {
-    /// Begins to keep a generation up to date: from the topics, after an archive of them where one is given.
+    /// Begins to keep a generation up to date from the topics, after an archive of them if one is given.
     pub fn start(
         config: &ProjectionConfig,
         opened: OpenStore,
@@ -112,7 +112,7 @@ impl GenerationRuntime {
         })
     }
 
-    /// One that nobody can fold on, with what looks after it on a thread of its own.
+    /// Returns a generation that nobody can fold on, with a thread that looks after it.
     pub fn frozen(
         generation: u64,
         path: PathBuf,
@@ -141,18 +141,18 @@ impl GenerationRuntime {
         })
     }
 
-    /// From now on it is what readers see, and what lag tools are told of.
+    /// Notes whether readers see it. Only then are its offsets published for lag tools.
     pub fn set_live(&self, is_live: bool) {
         self.freedom.is_live.store(is_live, Ordering::Release);
         self.control.set_quiet(!is_live);
     }
 
-    /// From now on it reads as fast as it can.
+    /// Lifts the throttle: from now on it reads as fast as it can.
     pub fn set_built(&self) {
         self.freedom.is_built.store(true, Ordering::Release);
     }
 
-    /// Whether it has ended, or is about to.
+    /// Returns true if it has ended, or is about to.
     pub fn has_ended(&self) -> bool {
         self.control.is_stopped()
     }
@@ -168,7 +168,7 @@ impl GenerationRuntime {
     }
 }
 
-/// None goes on that nobody can stop any more.
+/// A projector that nobody could stop any more must not go on.
 impl Drop for GenerationRuntime {
     fn drop(&mut self) {
         self.control.stop();
@@ -187,7 +187,7 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
     }
 }
 
-/// Why there is no client of the cluster, with what to do.
+/// Adds to the reason why there is no client of the cluster what to do about it.
 fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
     let what_to_do = match error.to_string() {
         text if text.contains("thread") => {
@@ -198,7 +198,7 @@ fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::E
     anyhow::Error::new(error).context(what_to_do)
 }
 
-/// Of the partitions of these topics, where each goes on.
+/// Returns the offset at which each partition of these topics goes on.
 pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
     let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
         Some(((names.topic_of(name)?, *partition), held.next_offset))

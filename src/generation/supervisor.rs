@@ -1,4 +1,4 @@
-//! Looks whether the live generation's projector turns, on a thread of its own: a stage that is stuck cannot say so itself.
+//! A watch over the live generation's projector, on a thread of its own: a stage that is stuck cannot report that itself.
 //! Never waits for anything that a stage may hold, and never ends anything: what stands still may go on.
 
 use std::sync::{Arc, Weak};
@@ -7,45 +7,46 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use metrics::{describe_gauge, gauge};
 
-use super::Engine;
+use super::rebuild_slot::RebuildSlot;
 use crate::pulse::Stage;
 use crate::status::{StageStall, Standstill, Status};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
+/// Time that a stage may be at one piece of work. All of them take milliseconds, but for a sync, which takes as long as the
 /// disk needs for what changed within `--sync-interval`.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// The same while much is written at once: while catching up, and beside a rebuild.
 const STALLED_AFTER_WHILE_BUSY: Duration = Duration::from_secs(60);
 
-/// Begins to look. Ends with the engine.
-pub(super) fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
+/// Begins to look. Ends when nobody has the slot any more.
+pub(super) fn start(rebuilds: &Arc<RebuildSlot>) -> std::io::Result<()> {
     describe_gauge!(
         "optview_stage_stalled",
         "1 while the projector's stage has been at one piece of work for too long"
     );
-    let engine = Arc::downgrade(engine);
-    std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervise(&engine)).map(drop)
+    let rebuilds = Arc::downgrade(rebuilds);
+    std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervise(&rebuilds)).map(drop)
 }
 
-fn supervise(engine: &Weak<Engine>) {
+fn supervise(rebuilds: &Weak<RebuildSlot>) {
     let mut supervisor = Supervisor::default();
-    while let Some(engine) = engine.upgrade() {
-        let is_busy = engine.status.is_catching_up() || engine.is_rebuilding();
+    while let Some(rebuilds) = rebuilds.upgrade() {
+        let live = &rebuilds.live;
+        let is_busy = live.status.is_catching_up() || rebuilds.is_rebuilding();
         let (now, limit) = (Instant::now(), if is_busy { STALLED_AFTER_WHILE_BUSY } else { STALLED_AFTER });
-        let mut standing = engine.pulse.lock().stalled_stages(now, limit);
+        let mut standing = live.pulse.lock().stalled_stages(now, limit);
         supervisor.grant(&mut standing, limit, now);
-        supervisor.look(&engine.status, &standing, Instant::now(), Utc::now());
-        drop(engine);
+        supervisor.look(&live.status, &standing, Instant::now(), Utc::now());
+        drop(rebuilds);
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
 #[derive(Default)]
 struct Supervisor {
-    /// The stage that was told last to stand still.
+    /// The stage that was reported last as standing still.
     told: Option<Stage>,
-    /// When work was last allowed to take long.
+    /// The time at which work was last allowed to take long.
     last_busy: Option<Instant>,
 }
 
@@ -95,7 +96,7 @@ fn standstill(standing: &[(Stage, Instant)], now: Instant, time: DateTime<Utc>) 
     Some(Standstill { stages, text })
 }
 
-/// What a stage does, and what to do where it stands still.
+/// Returns what a stage does, and what to do if it stands still.
 fn explain(stage: Stage) -> (&'static str, &'static str) {
     match stage {
         Stage::Sync => (

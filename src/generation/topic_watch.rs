@@ -1,4 +1,4 @@
-//! Asks the cluster, at the start and daily, how long the topics keep their records, and says where a rebuild will one day
+//! A watch over how long the topics keep their records. It asks the cluster at the start and daily, and reports where a rebuild will one day
 //! miss some. On a thread of its own: nothing waits for the answer, and no error of it is the process's.
 
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ fn say_once(said: &mut BTreeMap<String, Option<String>>, report: &TopicReport, i
     }
 }
 
-/// What is known of each topic, and whether it has been answered.
+/// The reports of the topics, and whether the cluster has answered.
 fn ask(kafka: &KafkaSettings) -> Vec<(TopicReport, bool)> {
     let settings = match topic_settings(kafka) {
         Ok(settings) => settings,
@@ -100,7 +100,7 @@ fn ask(kafka: &KafkaSettings) -> Vec<(TopicReport, bool)> {
     let report = |topic: Topic| {
         let (name, held) = (kafka.topics.get(topic), settings.get(&topic));
         if held.is_none() && !begins.keys().any(|(there, _)| *there == topic) {
-            // That it is missing is told by who reads it.
+            // The projector reports that it is missing.
             return (TopicReport { topic: name.to_owned(), ..TopicReport::default() }, false);
         }
         let now = Utc::now().timestamp_millis();
@@ -157,7 +157,7 @@ fn time(millis: i64) -> Option<String> {
     Some(time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// Where the partitions of some topics begin, of those that are there; `None`: the partition is empty.
+/// Returns the first offsets of the partitions of some topics; `None`: the partition is empty.
 fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<(Topic, i32), Option<i64>> {
     let names: Vec<&str> =
         Topic::ALL.into_iter().filter(|topic| is_wanted(*topic)).map(|topic| kafka.topics.get(topic)).collect();

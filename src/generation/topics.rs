@@ -1,4 +1,4 @@
-//! Whether the topics that are to be read are those that a generation was built from. Their names belong to the generation,
+//! The check that the topics to be read are those that a generation was built from. Their names belong to the generation,
 //! each with what it means: other topics have other events, and would be folded into the same views.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::store::{self, Checkpoint, GenerationManifest, Reader};
 /// Compares with what lies beside the live generation, before that is opened.
 ///
 /// # Errors
-/// Refuses a live generation that was built from other topics. The error names both, and says what can be done.
+/// The live generation was built from other topics. The error names both, and what can be done.
 pub fn refuse_others_unopened(data_dir: &std::path::Path, names: &TopicNames) -> anyhow::Result<()> {
     if let Some(current) = store::current(data_dir)?
         && let Some(noted) = noted_in(&GenerationManifest::read(&store::directory(data_dir, current)))
@@ -22,7 +22,7 @@ pub fn refuse_others_unopened(data_dir: &std::path::Path, names: &TopicNames) ->
     Ok(())
 }
 
-/// Compares with what a generation says itself. Versions that did not note the names left a checkpoint, which has them
+/// Compares with the names that a generation has in its store. Versions that did not note the names left a checkpoint, which has them
 /// without what they mean.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub fn refuse_others_opened(generation: u64, reader: &Reader, names: &TopicNames
     }
 }
 
-/// What the topics are called, in the order of `Topic::ALL`.
+/// Returns the topics' names in the cluster, in the order of `Topic::ALL`.
 pub fn all(names: &TopicNames) -> [String; 3] {
     Topic::ALL.map(|topic| names.get(topic).to_owned())
 }

@@ -44,7 +44,9 @@ fn unicode(text: &[u8]) -> Option<(usize, char)> {
 
 fn code_unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
-    digits.iter().try_fold(0, |unit: u16, &digit| Some(unit << 4 | char::from(digit).to_digit(16)? as u16))
+    digits
+        .iter()
+        .try_fold(0, |unit: u16, &digit| Some(unit << 4 | u16::try_from(char::from(digit).to_digit(16)?).ok()?))
 }
 
 #[cfg(test)]

@@ -39,6 +39,13 @@ impl AsRef<Status> for Admin {
     }
 }
 
+impl Admin {
+    /// Returns the status of the generation that readers see.
+    fn shown(&self) -> Status {
+        self.reader.status(&self.status)
+    }
+}
+
 /// Makes the router of `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from
 /// [`install_metrics`].
 pub fn admin_router(
@@ -56,14 +63,14 @@ pub fn admin_router(
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &admin, |admin, _| {
-                Ok(health::liveness(&admin.status.report(), Audience::Operators))
+                Ok(health::liveness(&admin.shown().report(), Audience::Operators))
             }),
         )
         .route_service(
             "/readyz",
             // A projector that is live has a store.
             Endpoint::immediate("/readyz", &admin, |admin, _| {
-                admin.readiness.answer(&admin.status, true, Audience::Operators)
+                admin.readiness.answer(&admin.shown(), true, Audience::Operators)
             }),
         )
         // As on the read address: ids may hold slashes.
@@ -85,11 +92,11 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
 }
 
 fn report(admin: &Admin, _: &Request) -> HandlerResult {
-    Ok(to_json(StatusCode::OK, &admin.status.report()))
+    Ok(to_json(StatusCode::OK, &admin.shown().report()))
 }
 
 fn scrape(admin: &Admin, _: &Request) -> HandlerResult {
-    record_report(&admin.status.report(), &admin.errors);
+    record_report(&admin.shown().report(), &admin.errors);
     record_files();
     let mut response = json(admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, PROMETHEUS_TEXT.clone());

@@ -63,7 +63,7 @@ mod tests {
     const NO_SUCH: HttpError = HttpError::NotFound("no such");
 
     #[test]
-    fn only_who_is_live_says_that_there_is_nothing() {
+    fn only_a_live_instance_denies_an_id() {
         for state in State::ALL {
             for was_live in [false, true] {
                 let error = not_found(AnswerState { state, was_live }, NO_SUCH);

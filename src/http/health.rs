@@ -28,7 +28,7 @@ use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 pub enum Audience {
     /// Anybody, without a key.
     Public,
-    /// Those who look after the process.
+    /// The operators, who look after the process.
     Operators,
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_is_ready_and_says_since_when_and_why() {
+    fn a_stale_instance_is_ready_and_reports_its_error_with_the_time() {
         let stale = Report {
             last_error_since: Some("2026-11-28T10:00:00.000Z".to_owned()),
             warnings: vec!["look here".to_owned()],

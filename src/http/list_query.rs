@@ -158,7 +158,10 @@ mod tests {
             ("limit=1&offset=0", ListParameters { limit: 1, ..default() }),
             ("limit=1000&offset=7", ListParameters { limit: 1000, offset: 7, ..default() }),
             ("limit=+%2B5+&offset=-0", ListParameters { limit: 5, ..default() }),
-            ("offset=9999999999999999999999", ListParameters { offset: i64::MAX as usize, ..default() }),
+            (
+                "offset=9999999999999999999999",
+                ListParameters { offset: usize::try_from(i64::MAX).unwrap(), ..default() },
+            ),
         ] {
             assert_eq!(read(query), Ok(expected), "{query}");
         }

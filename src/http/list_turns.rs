@@ -92,13 +92,13 @@ mod tests {
 
     use super::*;
 
-    type Waiting = Pin<Box<dyn Future<Output = ListTurn>>>;
+    type PendingTurn = Pin<Box<dyn Future<Output = ListTurn>>>;
 
-    fn waiting(turns: &Arc<ListTurns>, key: &str) -> Waiting {
+    fn waiting(turns: &Arc<ListTurns>, key: &str) -> PendingTurn {
         Box::pin(turns.clone().turn(ListCaller::Key(key.to_owned())))
     }
 
-    async fn turn(waiting: &mut Waiting) -> Option<ListTurn> {
+    async fn turn(waiting: &mut PendingTurn) -> Option<ListTurn> {
         let polled = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
         match polled {
             Poll::Ready(turn) => Some(turn),
@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_waits_for_one_list_of_another_and_not_for_all_of_them() {
         let turns = ListTurns::new(2);
-        let mut greedy: Vec<Waiting> = (0..30).map(|_| waiting(&turns, "greedy")).collect();
+        let mut greedy: Vec<PendingTurn> = (0..30).map(|_| waiting(&turns, "greedy")).collect();
         let mut held = Vec::new();
         for waiting in &mut greedy {
             held.extend(turn(waiting).await);

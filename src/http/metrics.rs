@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_says_what_the_report_says() {
+    fn a_scrape_shows_the_values_of_the_report() {
         let report = Report {
             state: State::Live,
             views: 1_000,

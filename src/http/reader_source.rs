@@ -28,7 +28,13 @@ impl ReaderSource {
         current.is_some().then_some(CurrentReader(current))
     }
 
-    /// Replaces the reader for all requests that come from now on. `status` is the status of the reader's generation.
+    /// Returns the status of the generation that readers see, or `whole` while there is none. It is the status of the generation that
+    /// [`ReaderSource::get`] gives, unless another takes its place in between: an answer that needs both takes it from the reader.
+    pub fn status(&self, whole: &Status) -> Status {
+        self.get().map_or_else(|| whole.clone(), |current| current.status().clone())
+    }
+
+    /// Answers requests that come from now on by this generation: its views and its status change at once.
     pub fn set(&self, reader: Reader, status: Status) {
         self.0.store(Some(Arc::new(LiveGeneration { reader, status })));
     }
@@ -46,6 +52,11 @@ impl CurrentReader {
             State::Live => AnswerState { state: whole.state(), ..own },
             _ => own,
         }
+    }
+
+    /// Returns the status of the generation that this reads.
+    pub fn status(&self) -> &Status {
+        &self.generation().status
     }
 
     fn generation(&self) -> &LiveGeneration {

@@ -198,7 +198,7 @@ async fn a_correlation_id_comes_back() {
 }
 
 #[tokio::test]
-async fn health_says_what_is_wrong_and_readiness_waits_for_live() {
+async fn health_shows_errors_and_readiness_waits_for_live() {
     let status = Status::new(1);
     status.set_error(Some("wrong credentials".to_owned()));
     let admin = admin_router(

@@ -37,10 +37,10 @@ fn count_lost(lines: u64) {
 
 /// The queue of waiting lines. Clones share the queue.
 #[derive(Clone, Default)]
-pub struct LogQueue(Arc<Shared>);
+pub struct LogQueue(Arc<SharedQueue>);
 
 #[derive(Default)]
-struct Shared {
+struct SharedQueue {
     waiting: Mutex<PendingLines>,
     /// Signals that lines wait, or that all have been written.
     changed: Condvar,

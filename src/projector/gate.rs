@@ -1,4 +1,4 @@
-//! Reading no further than asked: what comes from beyond is put aside, in its order, until it may be folded.
+//! The gate that reads no further than a pause allows: events from beyond are put aside, in their order, until they may be folded.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,37 +9,38 @@ use super::{Moment, Projector};
 use crate::source::Source;
 use crate::store::StoreError;
 
-/// How far may be read, and what came from beyond.
+/// The positions up to which may be read, and the events from beyond them.
 #[derive(Default)]
 pub(super) struct ReadGate {
-    /// `None`: on and on. A partition that is not named must not be read.
+    /// `None` if nothing limits reading. A partition that is not named must not be read.
     positions: Option<Positions>,
-    /// Each with the place of the first of its events that is not folded yet.
+    /// The events from beyond, each with the index of the first of its records that is not folded yet.
     aside: VecDeque<(DecodedEvent, usize)>,
+    /// The number of the request that the gate obeys.
     number: u64,
-    /// Answered only when there is a checkpoint.
+    /// True if the request is answered only once a checkpoint is on the disk.
     sync: bool,
     answered: bool,
 }
 
 impl ReadGate {
-    /// Whether what a partition has to tell must wait, as something of it waits already.
-    pub fn waits(&self, told: &DecodedEvent) -> bool {
-        self.aside.iter().any(|(held, _)| held.partition() == told.partition())
+    /// Returns true if an event must wait, because an earlier one of its partition waits already.
+    pub fn waits(&self, event: &DecodedEvent) -> bool {
+        self.aside.iter().any(|(held, _)| held.partition() == event.partition())
     }
 
-    pub fn put_aside(&mut self, told: DecodedEvent, from: usize) {
-        self.aside.push_back((told, from));
+    pub fn put_aside(&mut self, event: DecodedEvent, from: usize) {
+        self.aside.push_back((event, from));
     }
 
-    /// The offset at which a partition is to hold.
-    pub fn limit(&self, told: &DecodedEvent) -> Option<i64> {
-        self.positions.as_ref().map(|positions| positions.get(&told.partition()).copied().unwrap_or(i64::MIN))
+    /// The offset up to which the event's partition may be read.
+    pub fn limit(&self, event: &DecodedEvent) -> Option<i64> {
+        self.positions.as_ref().map(|positions| positions.get(&event.partition()).copied().unwrap_or(i64::MIN))
     }
 }
 
 impl Projector<'_> {
-    /// Takes in what is asked. Gives whether the projector holds: then nothing is to be read.
+    /// Obeys the pause handle. Returns true if the projector is paused: then nothing is to be read.
     pub(super) fn hold(&mut self, now: Moment, source: &mut dyn Source) -> Result<bool, StoreError> {
         let control = self.control;
         if let Some(asked) = control.new_target(&mut self.gate.number) {
@@ -50,8 +51,8 @@ impl Projector<'_> {
                 ReadTarget::Here => Some(self.partitions.positions()),
                 ReadTarget::At(positions) | ReadTarget::CheckpointAt(positions) => Some(positions),
             };
-            for (told, from) in std::mem::take(&mut self.gate.aside) {
-                self.take_in(now, told, from)?;
+            for (event, from) in std::mem::take(&mut self.gate.aside) {
+                self.take_in(now, event, from)?;
             }
         }
         let Some(positions) = &self.gate.positions else { return Ok(false) };

@@ -1,6 +1,6 @@
-//! What another thread may ask of a projector while it runs: to hold at a position, to go on, to end. Two projectors that
-//! hold at the same positions have read the same, so that what they built can be compared, and one can take the other's
-//! place without anybody noticing.
+//! The handle by which another thread pauses a projector at a position, resumes it and ends it. Two projectors that are paused at
+//! the same positions have read the same, so that what they built can be compared, and one can take the other's place without
+//! anybody noticing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::domain::Topic;
 
-/// Of each partition, the next offset to be read.
+/// The next offset to be read of each partition.
 pub type Positions = BTreeMap<(Topic, i32), i64>;
 
-/// Shared by a projector's thread, which obeys, and whoever asks.
+/// A handle that is shared by a projector's thread, which obeys it, and the threads that use it.
 #[derive(Default)]
 pub struct PauseHandle {
     state: Mutex<State>,
     changed: Condvar,
-    /// Set while the generation is not what readers see.
+    /// True while the generation is not what readers see.
     is_quiet: Arc<AtomicBool>,
 }
 
@@ -27,26 +27,26 @@ pub struct PauseHandle {
 struct State {
     stop: bool,
     asked: ReadTarget,
-    /// Counts what was asked, so that an answer belongs to its question.
+    /// The number of requests so far, so that an answer belongs to its request.
     number: u64,
-    /// `Err`: it can never be reached, and why.
+    /// The answer to the latest request. The error is the reason for which the target can never be reached.
     answer: Option<Result<Positions, String>>,
 }
 
-/// How far a projector may read.
+/// The target up to which a projector may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReadTarget {
     #[default]
     Unlimited,
-    /// No further than it is.
+    /// The position at which the projector is now.
     Here,
-    /// To here exactly, and no further.
+    /// These positions exactly.
     At(Positions),
-    /// As now, until the store holds a checkpoint of that.
+    /// These positions, until the store has a checkpoint of them.
     CheckpointAt(Positions),
 }
 
-/// Why a projector does not hold.
+/// The reason for which a projector does not pause.
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
     #[error("it cannot read that far: {0}")]
@@ -58,7 +58,7 @@ pub enum PauseError {
 }
 
 impl PauseHandle {
-    /// Ends it, cleanly. It cannot be taken back.
+    /// Ends the projector, cleanly. It cannot be taken back.
     pub fn stop(&self) {
         self.state.lock().stop = true;
         self.changed.notify_all();
@@ -77,27 +77,27 @@ impl PauseHandle {
         self.is_quiet.clone()
     }
 
-    /// True if the projector has ever been asked anything but to stop.
+    /// True if there was ever a request other than to stop.
     pub fn was_used(&self) -> bool {
         self.state.lock().number > 0
     }
 
-    /// Has it read no further. Gives the positions when all before them can be seen by readers.
+    /// Pauses the projector where it is. Returns its positions once readers see everything before them.
     pub fn pause_here(&self, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::Here, at_most)
     }
 
-    /// Has it read to these positions and not beyond. It must not have passed them.
+    /// Has the projector read up to these positions, and pauses it there. It must not have passed them.
     pub fn pause_at(&self, positions: Positions, at_most: Duration) -> Result<Positions, PauseError> {
         self.ask(ReadTarget::At(positions), at_most)
     }
 
-    /// Has it hold on, and gives nothing before a checkpoint of these positions, where it holds, is on the disk.
+    /// Leaves the projector paused at these positions, and returns once a checkpoint of them is on the disk.
     pub fn checkpoint_at(&self, positions: Positions, at_most: Duration) -> Result<(), PauseError> {
         self.ask(ReadTarget::CheckpointAt(positions), at_most).map(drop)
     }
 
-    /// Lets it read on.
+    /// Has the projector read on.
     pub fn resume(&self) {
         self.state.lock().ask(ReadTarget::Unlimited);
         self.changed.notify_all();
@@ -120,7 +120,7 @@ impl PauseHandle {
         }
     }
 
-    /// What is asked now, where that is not what was asked at `number`.
+    /// Returns the target of the latest request, if that is not request `number`, and sets `number` to it.
     pub(super) fn new_target(&self, number: &mut u64) -> Option<ReadTarget> {
         let state = self.state.lock();
         let is_new = state.number != *number;
@@ -128,7 +128,7 @@ impl PauseHandle {
         is_new.then(|| state.asked.clone())
     }
 
-    /// Answers what was asked at `number`.
+    /// Answers request `number`, if it is still the latest.
     pub(super) fn answer(&self, number: u64, answer: Result<Positions, String>) {
         let mut state = self.state.lock();
         if state.number == number {
@@ -137,7 +137,7 @@ impl PauseHandle {
         }
     }
 
-    /// Until something else is asked than at `number`, but not for longer than `at_most`.
+    /// Waits for a request after `number`, but not for longer than `at_most`.
     pub(super) fn wait(&self, number: u64, at_most: Duration) {
         let mut state = self.state.lock();
         if state.number == number && !state.stop {

@@ -63,13 +63,13 @@ impl WriteDelay {
         if self.written < WRITES_A_JUDGEMENT {
             return;
         }
-        let factor = match 100 * self.written_again / self.written {
-            0..2 => 0.75,
-            2..10 => 1.0,
-            10..40 => 2.0,
-            _ => 4.0,
+        let quarters = match 100 * self.written_again / self.written {
+            0..2 => 3,
+            2..10 => 4,
+            10..40 => 8,
+            _ => 16,
         };
-        self.epochs = ((f64::from(self.epochs) * factor) as u32).clamp(1, 1024);
+        self.epochs = (self.epochs * quarters / 4).clamp(1, 1024);
         (self.written, self.written_again) = (0, 0);
     }
 }

@@ -140,6 +140,7 @@ impl SnapshotFile {
         let cut = || SnapshotError::Cut { path: path.to_owned() };
         let of_entries = bytes.checked_sub(BEGIN_LEN + COUNTS_LEN + HASH_LEN).ok_or_else(cut)?;
         let hash = hash(&mut file, bytes - HASH_LEN, path, watch)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
         let mut end = [0; (COUNTS_LEN + HASH_LEN) as usize];
         let read = file.seek(SeekFrom::Start(BEGIN_LEN + of_entries)).and_then(|_| file.read_exact(&mut end));
         read.map_err(SnapshotError::io("read", path))?;

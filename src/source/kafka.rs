@@ -19,7 +19,6 @@ mod renewal;
 pub mod settings;
 pub mod topic_settings;
 mod wake_flag;
-pub mod yardstick;
 
-pub use consumer::KafkaSource;
+pub use consumer::{KafkaSource, consumer_config};
 pub use settings::KafkaSettings;

@@ -60,8 +60,10 @@ impl ReadDeadline {
 
 /// Returns the reason for which the whole source delivers nothing.
 pub fn trouble(source: &dyn Source) -> String {
-    let of_cluster = || source.cluster_health().error.map(|error| error.text);
-    source.trouble().or_else(of_cluster).unwrap_or_else(|| "the cluster does not answer".to_owned())
+    source
+        .trouble()
+        .or_else(|| source.cluster_health().error.map(|error| error.text))
+        .unwrap_or_else(|| "the cluster does not answer".to_owned())
 }
 
 /// Returns true if the error stays until somebody acts: nobody gets a missing right by waiting.

@@ -34,12 +34,15 @@ impl TopicNames {
     /// Describes how `built_from`, in the order of [`Topic::ALL`], differs from these names, and what to do.
     /// `None` if they are equal.
     pub fn difference(&self, built_from: &[String; 3]) -> Option<String> {
-        let differs = |(topic, name): (Topic, &String)| {
-            let other = self.get(topic);
-            (name != other)
-                .then(|| format!("the {topic} from `{name}`, and now they are to be read from `{other}`"))
-        };
-        let differing: Vec<String> = Topic::ALL.into_iter().zip(built_from).filter_map(differs).collect();
+        let differing: Vec<String> = Topic::ALL
+            .into_iter()
+            .zip(built_from)
+            .filter_map(|(topic, name)| {
+                let other = self.get(topic);
+                (name != other)
+                    .then(|| format!("the {topic} from `{name}`, and now they are to be read from `{other}`"))
+            })
+            .collect();
         (!differing.is_empty()).then(|| format!("{}. {}", differing.join("; "), TopicNames::REMEDY))
     }
 

@@ -16,10 +16,10 @@ pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
 
 const CONDEMNED: &str = "CONDEMNED";
 
-/// In a generation that was moved aside: why.
+/// A file in a generation that was moved aside, with the reason.
 const DAMAGE: &str = "DAMAGE";
 
-/// Why the next start is to build a new generation in its place, where it is.
+/// Returns the reason why the next start is to build a new generation in the place of this one, if it is.
 ///
 /// # Errors
 /// Where that cannot be read: it is not known then that the generation may be used.
@@ -32,7 +32,7 @@ pub(super) fn why(generation: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// Why a generation cannot be used, where that was noted.
+/// Returns the reason why a generation cannot be used, if it was noted.
 pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
     let noted = |file: &str| match fs::read_to_string(generation.join(file)) {
         Ok(why) => Some(why),

@@ -10,7 +10,7 @@ use super::StoreError;
 use super::generations::is_there;
 use crate::disk;
 
-/// What a data directory has of its own, beside what comes and goes.
+/// The files and directories of a data directory, but for those that come and go.
 const OWN: [&str; 6] = ["LOCK", "CURRENT", "FROZEN", "REBUILD", "generations", "importing"];
 
 /// A data directory that is this process's, for as long as this lives: also where the process is killed.
@@ -55,7 +55,7 @@ pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, StoreError> {
 }
 
 fn lock(data_dir: &Path) -> Result<DataDirLock, StoreError> {
-    // The directory itself may be root's, as a volume's is. Whose the store is, the oldest of its files say.
+    // The directory itself may be root's, as a volume's is. The owner of the oldest of its files is the store's.
     let oldest = ["CURRENT", "generations", "LOCK"].map(|name| data_dir.join(name));
     let oldest = oldest.iter().find(|path| path.exists()).map_or(data_dir, PathBuf::as_path);
     disk::check_owner(data_dir, oldest)?;

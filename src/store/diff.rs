@@ -1,7 +1,7 @@
 //! Compares what two generations show, view by view. What changes meanwhile is remembered, so that only that has to be
 //! looked at again when both stand at the same positions.
 
-mod parked;
+mod parked_jobs;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sled::IVec;
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored_record::{self, Layout};
 use crate::domain::{Job, Optimization, Shortfall};
-pub use parked::is_parked_alike;
+pub use parked_jobs::is_parked_alike;
 
 /// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
 #[derive(Default)]
@@ -42,13 +42,13 @@ impl ChangeWatch {
     }
 }
 
-/// How an optimization is shown by two generations.
+/// The difference between what two generations show of an optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewDiff {
     Same,
     /// The fields of the contract that differ.
     Differing(Vec<String>),
-    /// What readers are shown is the same, or neither shows it; these registers are not: in the event that set them, in a
+    /// The views are the same, or neither shows one; these registers are not: in the event that set them, in a
     /// job's history, or of an optimization that waits for its creation.
     Unseen(Vec<String>),
     OnlyOld,
@@ -57,7 +57,7 @@ pub enum ViewDiff {
     Neither,
 }
 
-/// What is stored of one optimization.
+/// The stored bytes of one optimization.
 struct StoredOptimization {
     stored: IVec,
     layout: Layout,
@@ -79,7 +79,7 @@ impl StoredOptimization {
     }
 }
 
-/// Compares one optimization, and says what the new one lacks of the old one. Where the old one is damaged, it differs: the
+/// Compares one optimization, and returns what the new one lacks of the old one. If the old one is damaged, it differs: the
 /// others are still to be looked at, and it is the new one that must be sound.
 ///
 /// # Errors
@@ -117,7 +117,7 @@ fn shortfall(
     Ok(Shortfall::of(&registers(Some(old))?, &registers(new)?))
 }
 
-/// What can be known where the old registers cannot be decoded: a view that is not there any more, and was not deleted; and
+/// Returns what can be known if the old registers cannot be decoded: a view that is not there any more, and was not deleted; and
 /// fields that have a value no more, a status that goes back, or fewer runs. The latter mean something only where both
 /// have read the same.
 fn shown_shortfall(old: &StoredOptimization, new: Option<&StoredOptimization>) -> Result<Shortfall, StoreError> {
@@ -145,7 +145,7 @@ fn shown_shortfall(old: &StoredOptimization, new: Option<&StoredOptimization>) -
     Ok(shortfall)
 }
 
-/// How far the status of a view is on its way from `queued` to an end.
+/// Returns how far the status of a view is on its way from `queued` to an end.
 fn status_rank(fields: &Map<String, Value>) -> u8 {
     match fields.get("status").and_then(Value::as_str) {
         None => 0,
@@ -207,7 +207,7 @@ impl Reader {
         *self.progress.changes.0.lock() = Some(ChangedIds::default());
     }
 
-    /// What was written since the last call.
+    /// Returns the ids of what was written since the last call.
     pub fn take_changes(&self) -> HashSet<Arc<str>> {
         let mut changed = self.progress.changes.0.lock();
         changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
@@ -224,7 +224,7 @@ impl Reader {
         (from..end).filter_map(|number| catalog.id(number)).collect()
     }
 
-    /// Whether anything is stored of an optimization.
+    /// Returns true if anything is stored of an optimization.
     pub fn holds(&self, id: &str) -> bool {
         self.ids.get(id).is_some()
     }

@@ -13,36 +13,45 @@ use crate::disk;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenMark {
     pub generation: u64,
-    /// When it was asked for, RFC 3339.
+    /// The time at which it was asked for, RFC 3339.
     pub asked_at: String,
+    /// The mark that counts while `CURRENT` still names the generation before, if that was shown as it was left, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<FrozenMark>>,
 }
 
 impl FrozenMark {
-    /// The mark of a generation that is asked for now. Nothing is written yet.
+    /// Returns the mark of a generation that is asked for now. Nothing is written yet.
     pub fn new(generation: u64) -> FrozenMark {
-        FrozenMark { generation, asked_at: manifest::now() }
+        FrozenMark { generation, asked_at: manifest::now(), before: None }
     }
 
-    /// Makes the generation the live one, to be shown as it was left. A crash leaves the one before or this one.
+    /// Writes the mark. It counts once `CURRENT` names the same generation, and is written before, so that the generation is never
+    /// opened to be written to. Until then a mark of the live generation goes on to count.
     ///
     /// # Errors
-    /// Where one of the files cannot be written.
-    pub fn make_current(&self, data_dir: &Path) -> Result<(), StoreError> {
-        let path = path(data_dir);
-        let text = serde_json::to_vec(self).map_err(io::Error::other);
-        // First, so that it is never opened to be written to.
-        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))?;
-        generations::make_current(data_dir, self.generation)
+    /// The file cannot be read or written.
+    pub fn write(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let before = FrozenMark::of_current(data_dir)?.filter(|mark| mark.generation != self.generation);
+        FrozenMark { before: before.map(Box::new), ..self.clone() }.replace(data_dir)
     }
 
-    /// The mark of the live generation, if somebody asked for it to be frozen.
+    fn replace(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let path = path(data_dir);
+        let text = serde_json::to_vec(self).map_err(io::Error::other);
+        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))
+    }
+
+    /// Returns the mark of the live generation, if somebody asked for it to be frozen.
     ///
     /// # Errors
     /// Where that cannot be known: a generation that was to stay as it is must not be written to.
     pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
-        let mark = FrozenMark::read(data_dir)?;
+        let Some(mark) = FrozenMark::read(data_dir)? else { return Ok(None) };
         let current = generations::current(data_dir)?;
-        Ok(mark.filter(|mark| Some(mark.generation) == current))
+        let before = mark.before.as_deref().cloned();
+        let marks = [Some(FrozenMark { before: None, ..mark }), before];
+        Ok(marks.into_iter().flatten().find(|mark| Some(mark.generation) == current))
     }
 
     /// Forgets a mark that names this generation, before it becomes the live one in another way.
@@ -51,7 +60,10 @@ impl FrozenMark {
     /// Where the file cannot be read or removed.
     pub fn clear_of(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
         match FrozenMark::read(data_dir)? {
-            Some(mark) if mark.generation == generation => FrozenMark::clear(data_dir),
+            Some(FrozenMark { generation: marked, before, .. }) if marked == generation => match before {
+                Some(before) => before.replace(data_dir),
+                None => FrozenMark::clear(data_dir),
+            },
             _ => Ok(()),
         }
     }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use super::{Reader, StoreError};
 use crate::codec::stored_record::FORMAT;
 
-/// What is known of it.
+/// A generation that nobody writes to.
 pub struct FrozenGeneration {
     pub path: PathBuf,
-    /// Of its fold.
+    /// The fold format.
     pub format: u8,
 }
 
 impl Reader {
-    /// The format of the fold that gave the views, where it is frozen.
+    /// Returns the fold format of the views, if the generation is frozen.
     pub fn frozen_format(&self) -> Option<u8> {
         self.frozen.as_ref().map(|frozen| frozen.format)
     }
@@ -23,7 +23,7 @@ impl Reader {
         self.frozen.is_some()
     }
 
-    /// How many records are kept that could not be understood, where no writer counts them.
+    /// Counts the dead letters, for a generation whose writer does not.
     ///
     /// # Errors
     /// As for [`Reader::get`], none of which is noted.
@@ -31,7 +31,7 @@ impl Reader {
         Ok(self.trees.count_dead_letters()?)
     }
 
-    /// The first thing that failed while it was read. Where there is a writer, that says it too.
+    /// Returns the first failure of a read as an error. If there is a writer, its check returns the same.
     pub fn check(&self) -> Result<(), StoreError> {
         self.progress.failure.check()
     }

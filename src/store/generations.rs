@@ -1,5 +1,5 @@
 //! `DIR/CURRENT` names the live generation; `DIR/generations/NNNNNN` are the databases. The store is derived: what
-//! cannot be opened is moved aside, said loudly, and built anew from Kafka. Never a crash loop, never a silently empty view.
+//! cannot be opened is moved aside, logged as an error, and built anew from Kafka. Never a crash loop, never a silently empty view.
 //!
 //! What another version has written is no damage: it is never moved aside, and never written to.
 
@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 
 use sled::Db;
 
+#[cfg(test)]
+use super::keys::MARKER;
 use super::keys::Trees;
 use super::{GenerationManifest, StoreError, Writer, catch_sled_panic, damage_mark, preflight, writer};
 use crate::codec::stored_record::{CorruptValue, FORMAT, LAYOUT};
 use crate::disk;
 
-/// How often sled writes out by itself, in milliseconds. Never off: that would turn off its garbage collection too.
+/// Milliseconds between two flushes by sled itself. It is never off, since that would turn off its garbage collection too.
 const FLUSH_EVERY_MS: u64 = 1000;
 
-/// How long a generation may take to be closed.
+/// Time that a generation may take to be closed.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// An open store.
@@ -26,7 +28,7 @@ pub struct OpenStore {
     pub writer: Writer,
     /// The live generation's number.
     pub generation: u64,
-    /// Why what was there could not be used, where it could not: it has been moved aside.
+    /// Set if the previous live generation was damaged and moved aside: why.
     pub moved_aside: Option<String>,
     /// The live generation's directory.
     pub path: PathBuf,
@@ -72,15 +74,15 @@ pub fn next_number(data_dir: &Path) -> Result<u64, StoreError> {
     Ok(last_number(&data_dir.join("generations"))? + 1)
 }
 
-/// Whether there is anything under a generation's number.
+/// Returns true if there is anything under a generation's number.
 ///
 /// # Errors
-/// Where that cannot be seen, which is not the same as nothing.
+/// That cannot be seen, which is not the same as nothing.
 pub fn exists(data_dir: &Path, generation: u64) -> Result<bool, StoreError> {
     is_there(&directory(data_dir, generation))
 }
 
-/// Whether there is such a file. One that cannot be looked at is not one that is not there.
+/// Returns true if there is such a file. One that cannot be looked at may be there.
 pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(StoreError::io("look at", path))
 }
@@ -146,15 +148,15 @@ pub fn remove(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
     fs::remove_dir_all(&removed).map_err(StoreError::io("remove", &removed))
 }
 
-/// Of a generation's directory that is being removed.
+/// The extension of a generation's directory that is being removed.
 const REMOVED: &str = "removed";
 
-/// Whether nothing but its removal is left to do.
+/// Returns true if nothing but the removal of the directory is left to do.
 pub(super) fn is_removed(generation: &Path) -> bool {
     generation.extension().is_some_and(|extension| extension == REMOVED)
 }
 
-/// What a crash left of generations that were being removed.
+/// Removes what a crash left of generations that were being removed.
 fn remove_rest(generations: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(generations).map_err(StoreError::io("read", generations))? {
         let path = entry.map_err(StoreError::io("read", generations))?.path();
@@ -200,7 +202,7 @@ fn open_generation(path: &Path, cache_bytes: u64) -> Result<Writer, StoreError> 
 }
 
 /// Opens a generation that is there and laid out as this version knows, and has `with` make something of its database and
-/// the format of its fold. Whatever shows damage is an error that says so.
+/// the format of its fold. Whatever shows damage is an error for which [`StoreError::is_damage`] is true.
 pub(super) fn with_database<T>(
     path: &Path,
     cache_bytes: u64,
@@ -295,7 +297,7 @@ fn remove_unfinished_snapshots(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where a generation lies.
+/// Returns the directory of a generation.
 pub fn directory(data_dir: &Path, generation: u64) -> PathBuf {
     data_dir.join("generations").join(format!("{generation:06}"))
 }
@@ -346,4 +348,18 @@ fn last_number(generations: &Path) -> Result<u64, StoreError> {
         last = last.max(digits.parse::<u32>().map_or(0, u64::from));
     }
     Ok(last)
+}
+
+/// Leaves a generation that nobody has open as one that another version has folded.
+///
+/// # Errors
+/// It cannot be opened or written.
+#[cfg(test)]
+pub fn set_other_format(path: &Path, cache_bytes: u64) -> Result<(), StoreError> {
+    with_database(path, cache_bytes, |db, format| {
+        Trees::open(db)?.meta.insert(MARKER, &[LAYOUT, format + 1])?;
+        db.flush()?;
+        GenerationManifest::update(path, |manifest| GenerationManifest { format: Some(format + 1), ..manifest });
+        Ok(())
+    })
 }

@@ -1,4 +1,4 @@
-//! Which generations a data directory holds. Opens none: another process may have any of them.
+//! A list of the generations of a data directory. Opens none: another process may have any of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ pub struct GenerationListing {
     pub path: PathBuf,
     /// It is the one that `CURRENT` names.
     pub live: bool,
-    /// Why it cannot be used, where that was noted.
+    /// The reason why it cannot be used, if it was noted.
     pub damage: Option<String>,
-    /// On disk.
+    /// Bytes on the disk.
     pub bytes: u64,
     pub about: GenerationManifest,
 }
@@ -50,7 +50,7 @@ pub fn list(data_dir: &Path) -> Result<Vec<GenerationListing>, StoreError> {
     Ok(listed)
 }
 
-/// What its files take. What goes while it is being looked at counts for nothing.
+/// Returns the bytes that the files of a directory take. A file that goes meanwhile counts for nothing.
 fn bytes_of(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
     let bytes = |entry: fs::DirEntry| match entry.metadata() {

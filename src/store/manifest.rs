@@ -20,11 +20,11 @@ const NAME: &str = "generation.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenerationManifest {
-    /// Of the fold; `None` where it is not known.
+    /// The fold format; `None` if it is not known.
     pub format: Option<u8>,
-    /// When it was begun, RFC 3339.
+    /// The time at which it was begun, RFC 3339.
     pub created_at: Option<String>,
-    /// What each topic (by its default name) is called in the cluster that it is built from.
+    /// The name that each topic (by its default name) has in the cluster that the generation is built from.
     pub topics: BTreeMap<String, String>,
     /// The records that it was built without, and who accepted that when.
     pub missing_history: Vec<MissingHistory>,
@@ -36,31 +36,31 @@ pub struct GenerationManifest {
     pub holds_more: Option<Surplus>,
 }
 
-/// What a generation has that neither the topics nor the generation in its place have.
+/// A note that a generation has something that neither the topics nor the generation in its place have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surplus {
     /// The generation that took its place.
     pub replaced_by: String,
-    /// When that was, RFC 3339.
+    /// The time of the note, RFC 3339.
     pub noted_at: String,
-    /// What is missing there, in words.
+    /// The surplus, in words.
     pub what: String,
 }
 
-/// What it held when it was closed.
+/// The content of a generation when it was closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseRecord {
     pub views: u64,
     pub positions: Vec<PartitionPosition>,
-    /// Whether all was read that had been there when it was opened. What a kill left half written has been written
+    /// True if all was read that had been there when it was opened. What a kill left half written has been written
     /// again by then.
     pub caught_up: bool,
-    /// When that was, RFC 3339. `None`: a version closed it that did not note it.
+    /// The time at which it was closed, RFC 3339; `None`: a version closed it that did not note it.
     #[serde(default)]
     pub at: Option<String>,
 }
 
-/// How far a partition has been read.
+/// The next offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionPosition {
     /// The topic's name in the cluster.
@@ -81,7 +81,7 @@ impl PartitionPosition {
 }
 
 impl GenerationManifest {
-    /// Of a generation that is begun now.
+    /// Returns the manifest of a generation that is begun now.
     pub(super) fn new() -> GenerationManifest {
         GenerationManifest { format: Some(FORMAT), created_at: Some(now()), ..GenerationManifest::default() }
     }
@@ -94,8 +94,8 @@ impl GenerationManifest {
         })
     }
 
-    /// What is written there, nothing where there is no such file or it is none of ours: what cannot be read must not be
-    /// written anew with less.
+    /// Loads the manifest, which is empty if there is no such file or it is none of ours. A manifest that cannot be read is an error, as
+    /// it must not be written anew with less.
     pub(super) fn load(generation: &Path) -> Result<GenerationManifest, StoreError> {
         let path = generation.join(NAME);
         match fs::read(&path) {
@@ -121,18 +121,18 @@ impl GenerationManifest {
         change(GenerationManifest::load(generation)?).try_write(generation)
     }
 
-    /// What the topic is called in the cluster, by its default name where that is not known.
+    /// Returns the topic's name in the cluster, or its default name if that is not known.
     pub fn topic(&self, topic: Topic) -> String {
         let name = topic.default_name();
         self.topics.get(name).map_or_else(|| name.to_owned(), Clone::clone)
     }
 
-    /// As it is while it is open.
+    /// Returns the manifest of the same generation while it is open.
     pub(super) fn opened(self) -> GenerationManifest {
         GenerationManifest { format: Some(FORMAT), closed: None, ..self }
     }
 
-    /// Where it cannot be written, that is said: it is not worth an end.
+    /// Writes the manifest. A failure is only logged, as it is not worth an end.
     pub(super) fn write(&self, generation: &Path) {
         if let Err(error) = self.try_write(generation) {
             tracing::warn!("{error}: what tools are told of the generation is not up to date");
@@ -152,7 +152,7 @@ pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
     GenerationManifest::update(generation, |about| GenerationManifest { topics: BTreeMap::from(topics), ..about });
 }
 
-/// Notes, before another generation takes its place, whether one has more than that: `what` says what, in words.
+/// Notes, before another generation takes its place, what a generation has more than that, in words.
 /// What keeps the generation from being removed rests on this, so that it must be written.
 ///
 /// # Errors
@@ -162,7 +162,7 @@ pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -
     GenerationManifest::try_update(generation, |about| GenerationManifest { holds_more, ..about })
 }
 
-/// What the generation has and the one that took its place has not, if that was noted.
+/// Returns what the generation has and the one that took its place has not, if that was noted.
 ///
 /// # Errors
 /// Where `generation.json` is there and cannot be read or understood: then it is not known.

@@ -1,5 +1,5 @@
 //! The records that a generation is built without, because the topic no longer had them when the generation began to read it.
-//! Views may lack what these records said, and nothing in the views shows that. So it is noted in the generation, with
+//! Views may lack what these records contain, and nothing in the views shows that. So it is noted in the generation, with
 //! whether somebody has accepted it, and nothing forgets it.
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::keys::{MISSING_HISTORY, Trees};
 use super::{FORMAT, GenerationManifest, Reader, StoreError, generations, manifest};
 use crate::codec::stored_record;
 
-/// How much of a store's pages is held in memory where it is opened only to be noted something in.
+/// Bytes of a store's pages that are held in memory while it is opened only for a note.
 const CACHE_BYTES: u64 = 16 << 20;
 
 /// The records of one partition that a generation is built without.
@@ -25,9 +25,9 @@ pub struct MissingHistory {
     /// The first offset that is missing, and the first that is there.
     pub from: i64,
     pub to: i64,
-    /// When that was noted, RFC 3339.
+    /// The time of the note, RFC 3339.
     pub since: String,
-    /// When somebody accepted it, RFC 3339; `None`: nobody has.
+    /// The time at which somebody accepted it, RFC 3339; `None`: nobody has.
     pub accepted_at: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl MissingHistory {
     }
 }
 
-/// What a generation is built without, kept in the generation. Clones share it.
+/// The records that a generation is built without, noted in the generation. Clones share the notes.
 #[derive(Clone)]
 pub struct MissingHistoryLedger(Arc<Ledger>);
 
@@ -64,12 +64,12 @@ impl MissingHistoryLedger {
         })))
     }
 
-    /// All that is missing, accepted or not.
+    /// Returns all that is missing, accepted or not.
     pub fn all(&self) -> Vec<MissingHistory> {
         self.0.held.lock().clone()
     }
 
-    /// What is missing and nobody has accepted.
+    /// Returns what is missing and nobody has accepted.
     pub fn not_accepted(&self) -> Vec<MissingHistory> {
         let held = self.0.held.lock();
         held.iter().filter(|missing| missing.accepted_at.is_none()).cloned().collect()
@@ -94,7 +94,7 @@ impl MissingHistoryLedger {
         self.accept_where(|_| true)
     }
 
-    /// Accepts of what is missing what `is_accepted` says.
+    /// Accepts of what is missing that for which `is_accepted` returns true.
     pub fn accept_where(
         &self,
         is_accepted: impl Fn(&MissingHistory) -> bool,

@@ -4,7 +4,7 @@ use super::{Reader, StoreError};
 use crate::domain::{Job, Shortfall};
 
 impl Reader {
-    /// All that is known of a job: what is parked, and what the optimizations have that link it now.
+    /// Returns all that is known of a job: what is parked, and what the optimizations have that link it now.
     fn job(&self, id: &str) -> Result<Job, StoreError> {
         let mut job = self.parked_job(id)?.unwrap_or_default();
         for optimization_id in self.linking(id) {
@@ -17,7 +17,7 @@ impl Reader {
     }
 }
 
-/// Whether `old` has parked a job of which `new` does not know all that `old` knows.
+/// Returns true if `old` has parked a job of which `new` does not know all that `old` knows.
 ///
 /// # Errors
 /// What cannot be read of the new one; what else fails.

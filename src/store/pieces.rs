@@ -131,6 +131,7 @@ impl Reference {
         bytes
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a limit of some thousand bytes")]
     fn pieces(self) -> u32 {
         self.len.div_ceil(VALUE_LIMIT as u32)
     }

@@ -87,6 +87,7 @@ fn start_together(count: usize) -> io::Result<()> {
 ///
 /// # Errors
 /// The error of the read that fails.
+#[expect(clippy::cast_possible_truncation, reason = "a segment is read into memory as a whole")]
 pub fn check_log(generation: &Path) -> Result<(), StoreError> {
     let read_from = last_snapshot(generation)? / SEGMENT_BYTES * SEGMENT_BYTES;
     let path = generation.join("db");

@@ -76,10 +76,10 @@ fn read(
     })
 }
 
-/// What must be known of a generation before it is brought up to date.
+/// The position of a generation that is to be brought up to date, and its topics.
 pub struct GenerationPosition {
     pub checkpoint: Checkpoint,
-    /// What the topics are called, in the order of `Topic::ALL`, where that was noted.
+    /// The topics' names in the cluster, in the order of `Topic::ALL`, if they were noted.
     pub topics: Option<[String; 3]>,
 }
 

@@ -11,6 +11,8 @@
 //! thread that has written waits for that lock; with 7 such threads, none is left to truncate, and all wait for ever. It
 //! happened with `sync_file_range` too. So the writer waits while several syncs are under way.
 
+#![expect(unsafe_code, reason = "the linker calls this function in the place of libc's")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -173,7 +173,9 @@ fn attempt(random: &mut Random, runs: u32, steps: &mut Vec<PlanStep>, job: usize
         became(steps, JobAction::Processing);
     }
     let started = match ending {
-        Ending::IsCanceled | Ending::StaysProcessing => random.below(u64::from(runs) + 1) as u32,
+        Ending::IsCanceled | Ending::StaysProcessing => {
+            u32::try_from(random.below(u64::from(runs) + 1)).expect("at most all runs")
+        }
         _ => runs,
     };
     let left_open = run(random, started, steps, job, ending == Ending::Completes || ending == Ending::Fails);

@@ -32,7 +32,7 @@ impl Random {
     }
 
     pub fn index(&mut self, length: usize) -> usize {
-        self.below(length as u64) as usize
+        usize::try_from(self.below(length as u64)).expect("less than a length")
     }
 
     pub fn percent(&mut self, chance: u64) -> bool {

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{ToolContext, ToolOutcome};
 use crate::store::{self, MissingHistory};
 
-/// What was accepted.
+/// The loss that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedLoss {
     pub generation: String,
-    /// What nobody had accepted before.
+    /// The records that nobody had accepted to be missing before.
     pub accepted: Vec<MissingHistory>,
 }
 
@@ -38,7 +38,7 @@ pub fn accept(access: ToolContext) -> anyhow::Result<ToolOutcome> {
 }
 
 impl AcceptedLoss {
-    /// As people read it.
+    /// Returns the text that people read.
     pub fn text(&self) -> String {
         let Self { generation, accepted } = self;
         if accepted.is_empty() {

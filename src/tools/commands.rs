@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use super::accept_loss::AcceptedLoss;
 use super::{Tool, ToolOutcome, perform, print};
 use crate::cli::Ended;
-use crate::config::{Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, ToolConfig};
+use crate::config::{
+    Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
+};
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
 use crate::progress::ProgressDisplay;
@@ -86,7 +88,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 }
 
 /// Runs `optview snapshot export`.
-pub fn export_snapshot(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),

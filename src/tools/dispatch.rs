@@ -168,12 +168,11 @@ fn run_with_engine(
 ) -> anyhow::Result<ToolOutcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
     engine.start(None)?;
+    let current = engine.reader.get();
     let access = ToolContext {
         data_dir: projection.data_dir.clone(),
-        generation: Some(engine.status.report().generation),
-        reader: engine
-            .reader
-            .get()
+        generation: current.as_ref().map(|current| current.status().report().generation),
+        reader: current
             .map(|reader| Reader::clone(&reader))
             .ok_or_else(|| StoreError::Missing { path: projection.data_dir.clone() }),
         topics: projection.kafka.topics.clone(),

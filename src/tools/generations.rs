@@ -5,7 +5,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{ToolContext, ToolOutcome};
-use crate::generation::rebuild::Plan;
+use crate::generation::plan_file;
 use crate::store::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,22 +16,22 @@ pub struct Generation {
     /// It is live, and shown as it was left: it is another version's, or somebody asked for that.
     #[serde(default)]
     pub frozen: bool,
-    /// Of its fold; `None` where it is not known.
+    /// The fold format; `None` if it is not known.
     pub format: Option<u8>,
-    /// How many views readers see, or saw when it was closed; `None` where a kill left that unknown.
+    /// Number of views that readers see, or saw when it was closed; `None` if a kill left that unknown.
     pub views: Option<u64>,
-    /// On disk.
+    /// Bytes on the disk.
     pub bytes: u64,
     /// RFC 3339; `None` where it is not known.
     pub created_at: Option<String>,
-    /// How far it is built, by its last checkpoint; `None` where a kill left that unknown.
+    /// The positions of its last checkpoint; `None` if a kill left that unknown.
     pub positions: Option<Vec<PartitionPosition>>,
     /// Records that it is built without, and when somebody accepted that.
     #[serde(default)]
     pub missing_history: Vec<MissingHistory>,
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     pub damage: Option<String>,
-    /// What the generation has and the one that took its place has not.
+    /// The surplus of the generation over the one that took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds_more: Option<Surplus>,
 }
@@ -58,7 +58,7 @@ pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyho
     }
     let under_way = access.engine.as_ref().and_then(|engine| engine.rebuild());
     let under_way = under_way.filter(|ticket| ticket.look().1.is_none()).map(|ticket| ticket.plan().generation);
-    let waiting = Plan::waiting(data_dir)?.map(|plan| plan.generation);
+    let waiting = plan_file::waiting(data_dir)?.map(|plan| plan.generation);
     if under_way == Some(generation) || waiting == Some(generation) {
         bail!(
             "generation {generation:06} is being made, or brought up to date: `optview rebuild --status` shows it, `--abort` \

@@ -208,7 +208,7 @@ pub fn rebuild_outcome(finished: &RebuildOutcome) -> String {
     }
     if !losses.is_none() {
         let who = if *cut_over { "That had been accepted" } else { "Of what the live views show" };
-        text += &format!(" {who}: {}.", losses.told());
+        text += &format!(" {who}: {}.", losses);
     }
     for generation in spared {
         text += &format!(

@@ -13,13 +13,13 @@ use super::{ProgressCallback, ToolContext, ToolOutcome};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };
-use crate::generation::roll_back_frozen_unserved;
+use crate::generation::{left_plan, plan_file, roll_back_frozen_unserved};
 use crate::progress::Progress;
 use crate::store;
 
-/// How often somebody who watches is told.
+/// Time between two reports to somebody who watches.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked whether a plan is on the disk.
+/// Time between two looks whether a plan is on the disk.
 const PLANNED_EVERY: Duration = Duration::from_millis(10);
 
 pub fn build(
@@ -62,7 +62,7 @@ pub fn go_back(
     })
 }
 
-/// Before anything is begun. Where one is under way, that is said instead.
+/// Refuses a rollback before anything is begun, unless a rebuild is under way, which is the reason then.
 fn refuse_to_return(access: &ToolContext, generation: u64) -> anyhow::Result<()> {
     let Some(engine) = access.engine.as_ref() else { return Ok(()) };
     if engine.rebuild().is_some_and(|ticket| ticket.look().1.is_none()) {
@@ -127,13 +127,13 @@ fn begin(
     }
 }
 
-/// What the one that is under way says, or the one that ended last.
+/// The rebuild that is under way, or that ended last.
 #[derive(Serialize, Deserialize)]
 pub struct RebuildStatus {
     pub generation: Option<String>,
     pub under_way: bool,
     pub progress: Option<Progress>,
-    /// What the new generation has come to by now.
+    /// The counts of the new generation by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<RebuildCounts>,
     pub finished: Option<RebuildOutcome>,
@@ -149,11 +149,11 @@ pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
             under_way: ended.is_none(),
             progress: ended.is_none().then_some(progress),
             finished: ended.as_ref().and_then(|ended| ended.as_ref().ok().cloned()),
-            failed: ended.and_then(Result::err),
+            failed: ended.and_then(Result::err).map(|failure| failure.to_string()),
         },
         // One that was interrupted waits for the next start.
         None => RebuildStatus {
-            generation: Plan::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
+            generation: plan_file::waiting(&access.data_dir)?.map(|plan| format!("{:06}", plan.generation)),
             under_way: false,
             progress: None,
             found: None,
@@ -166,7 +166,7 @@ pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
 
 pub fn abort(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
     let Some(engine) = &access.engine else {
-        return match Plan::abandon(&access.data_dir)? {
+        return match left_plan::abandon(&access.data_dir)? {
             true => status(access),
             false => bail!("no rebuild is under way"),
         };
@@ -198,7 +198,9 @@ fn watched(
         match ended {
             Some(Ok(finished)) => return outcome(&finished),
             Some(Err(why)) => bail!(why),
-            None if detach && Plan::is_kept(data_dir) => return ToolOutcome::new(&progress),
+            None if detach && plan_file::is_written(data_dir, ticket.plan().generation) => {
+                return ToolOutcome::new(&progress);
+            }
             None => {
                 if let ControlFlow::Break(()) = watch(progress) {
                     bail!("nobody watches any more; the rebuild goes on");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ProgressCallback, ToolContext, ToolOutcome, print};
 use crate::cli::Ended;
-use crate::config::SnapshotConfig;
+use crate::config::SnapshotImportConfig;
 use crate::output;
 use crate::progress::{Progress, ProgressDisplay};
 use crate::snapshot::{self, DiskReserve, ExportRequest};
@@ -36,7 +36,7 @@ pub fn export(
 }
 
 /// Runs `optview snapshot import`.
-pub fn import(config: &SnapshotConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);

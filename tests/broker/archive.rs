@@ -12,48 +12,20 @@ use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job};
 use crate::rig::{Rig, wait_until};
 use crate::transactions::{transaction, transactional};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "what_is_archived_and_imported_is_what_was_there_to_the_byte",
-        needs: Needs::Broker,
-        run: what_is_archived_and_imported_is_what_was_there_to_the_byte,
-    },
-    Test {
-        name: "an_import_of_an_archive_that_was_killed_goes_on_without_doubles",
-        needs: Needs::Broker,
-        run: an_import_of_an_archive_that_was_killed_goes_on_without_doubles,
-    },
-    Test {
-        name: "an_archive_that_follows_misses_nothing_through_kills_and_stops",
-        needs: Needs::Broker,
-        run: an_archive_that_follows_misses_nothing_through_kills_and_stops,
-    },
-    Test {
-        name: "transactions_leave_holes_that_an_archive_does_not_miss",
-        needs: Needs::Broker,
-        run: transactions_leave_holes_that_an_archive_does_not_miss,
-    },
-    Test {
-        name: "a_topic_that_was_created_again_is_not_taken_for_the_archived_one",
-        needs: Needs::Broker,
-        run: a_topic_that_was_created_again_is_not_taken_for_the_archived_one,
-    },
-    Test {
-        name: "history_that_went_before_it_was_archived_is_named",
-        needs: Needs::Broker,
-        run: history_that_went_before_it_was_archived_is_named,
-    },
-    Test {
-        name: "an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room",
-        needs: Needs::Broker,
-        run: an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room,
-    },
+    test!(what_is_archived_and_imported_is_what_was_there_to_the_byte, Broker),
+    test!(an_import_of_an_archive_that_was_killed_goes_on_without_doubles, Broker),
+    test!(an_archive_that_follows_misses_nothing_through_kills_and_stops, Broker),
+    test!(transactions_leave_holes_that_an_archive_does_not_miss, Broker),
+    test!(a_topic_that_was_created_again_is_not_taken_for_the_archived_one, Broker),
+    test!(history_that_went_before_it_was_archived_is_named, Broker),
+    test!(an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room, Broker),
 ];
 
 fn an_export_stops_before_the_disk_is_full_and_goes_on_when_there_is_room(rig: &Rig) {

@@ -2,14 +2,10 @@
 
 use optview::domain::Topic;
 
+use crate::Test;
 use crate::rig::Rig;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "a_broker_that_is_killed_comes_back_with_what_it_acknowledged",
-    needs: Needs::BrokerOfItsOwn,
-    run: a_broker_that_is_killed_comes_back_with_what_it_acknowledged,
-}];
+pub const TESTS: &[Test] = &[test!(a_broker_that_is_killed_comes_back_with_what_it_acknowledged, BrokerOfItsOwn)];
 
 fn a_broker_that_is_killed_comes_back_with_what_it_acknowledged(rig: &Rig) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");

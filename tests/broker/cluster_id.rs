@@ -1,18 +1,15 @@
 //! A store never reads another cluster than the one it was built from, even if the topics there have the same
 //! names.
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, job, wait_for_status};
 use crate::rebuild::run;
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one",
-    needs: Needs::BrokerOfItsOwn,
-    run: a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one,
-}];
+pub const TESTS: &[Test] =
+    &[test!(a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one, BrokerOfItsOwn)];
 
 fn a_data_directory_of_another_cluster_is_not_touched_and_is_said_to_be_one(rig: &Rig) {
     rig.create_topics(1);

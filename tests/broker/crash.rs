@@ -10,18 +10,14 @@ use optview::domain::{Event, Position, Topic};
 use optview::source::kafka::producer::Producer;
 use optview::synthetic::{History, HistorySettings};
 
+use crate::Test;
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
 use crate::support::{MapStore, OwnedRecord};
 use crate::visible_views::VisibleViews;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "thirty_kills_at_random_moments_change_nothing",
-    needs: Needs::Broker,
-    run: thirty_kills_at_random_moments_change_nothing,
-}];
+pub const TESTS: &[Test] = &[test!(thirty_kills_at_random_moments_change_nothing, Broker)];
 
 const KILLS: usize = 30;
 /// Number of records a second that flow in.

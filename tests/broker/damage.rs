@@ -7,33 +7,17 @@ use std::path::PathBuf;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted",
-        needs: Needs::Broker,
-        run: a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted,
-    },
-    Test {
-        name: "a_rebuild_that_was_told_to_accept_loss_has_accepted_it",
-        needs: Needs::Broker,
-        run: a_rebuild_that_was_told_to_accept_loss_has_accepted_it,
-    },
-    Test {
-        name: "an_archive_brings_back_what_is_missing",
-        needs: Needs::Broker,
-        run: an_archive_brings_back_what_is_missing,
-    },
-    Test {
-        name: "a_snapshot_says_what_it_is_built_without",
-        needs: Needs::Broker,
-        run: a_snapshot_says_what_it_is_built_without,
-    },
+    test!(a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_removed_is_accepted, Broker),
+    test!(a_rebuild_that_was_told_to_accept_loss_has_accepted_it, Broker),
+    test!(an_archive_brings_back_what_is_missing, Broker),
+    test!(a_snapshot_says_what_it_is_built_without, Broker),
 ];
 
 const VIEWS: i64 = 1_000;
@@ -93,8 +77,8 @@ fn check_incomplete(rig: &Rig, server: &Server) {
         let message = answer.body["message"].as_str().expect("a message").to_owned();
         assert!(message.starts_with("incomplete: "), "{message}");
     }
-    let told = server.get_admin("/readyz").body["message"].to_string();
-    assert!(told.contains(&gone), "{told}");
+    let message = server.get_admin("/readyz").body["message"].to_string();
+    assert!(message.contains(&gone), "{message}");
     let public = server.get("/readyz").body.to_string();
     assert!(!public.contains(topic), "anybody may ask: {public}");
     assert_eq!(server.metric("optview_missing_history_records"), (VIEWS - LEFT) as u64);
@@ -150,7 +134,7 @@ fn a_store_that_is_built_anew_after_damage_is_not_ready_until_what_retention_rem
     assert!(missing["accepted_at"].is_string(), "{missing}");
 }
 
-fn a_rebuild_that_was_told_to_accept_loss_has_accepted_it(rig: &Rig) {
+fn a_rebuild_with_accept_loss_has_accepted_it(rig: &Rig) {
     put_views(rig);
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig).check();
@@ -186,7 +170,7 @@ fn an_archive_brings_back_what_is_missing(rig: &Rig) {
     assert_eq!(missing_of_live(rig), Vec::<Value>::new());
 }
 
-fn a_snapshot_says_what_it_is_built_without(rig: &Rig) {
+fn a_snapshot_keeps_the_note_of_missing_records(rig: &Rig) {
     put_views(rig);
     remove_the_first(rig);
     let server = Server::start(rig, &[]);

@@ -2,23 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{created, job};
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_broker_that_was_frozen_is_read_again_each_time",
-        needs: Needs::BrokerOfItsOwn,
-        run: a_broker_that_was_frozen_is_read_again_each_time,
-    },
-    Test {
-        name: "a_cluster_that_has_moved_to_another_address_is_read_there",
-        needs: Needs::BrokerOfItsOwn,
-        run: a_cluster_that_has_moved_to_another_address_is_read_there,
-    },
+    test!(a_broker_that_was_frozen_is_read_again_each_time, BrokerOfItsOwn),
+    test!(a_cluster_that_has_moved_to_another_address_is_read_there, BrokerOfItsOwn),
 ];
 
 /// Number of times that the broker is frozen. `OPTVIEW_TEST_FREEZES` changes it, for example to 50 for a night's

@@ -9,7 +9,7 @@ impl Dice {
 
     /// Returns a number less than `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        usize::try_from(self.next() % limit as u64).expect("less than the limit")
     }
 
     pub fn shuffle<T>(&mut self, items: &mut [T]) {

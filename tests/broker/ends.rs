@@ -7,24 +7,16 @@ use optview::domain::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::Test;
 use crate::cluster::{delete_records, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::Server;
 use crate::transactions::{transaction, transactional};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it",
-        needs: Needs::Broker,
-        run: a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it,
-    },
-    Test {
-        name: "an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it",
-        needs: Needs::Broker,
-        run: an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it,
-    },
+    test!(a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it, Broker),
+    test!(an_archive_of_a_partition_that_ended_in_markers_goes_on_when_retention_has_removed_all_of_it, Broker),
 ];
 
 /// Puts records so that the optimizations end in a commit's marker, the jobs in an aborted record and its marker,

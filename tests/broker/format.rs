@@ -8,6 +8,7 @@ use std::time::Duration;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::cluster::{delete_records, delete_topic, put};
 use crate::dice::Dice;
 use crate::events::{completed, created, job, wait_for_status};
@@ -16,39 +17,14 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{check_rebuilt, current, data, generations, kill_and_log, load, planned, run};
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own",
-        needs: Needs::Broker,
-        run: another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own,
-    },
-    Test {
-        name: "kills_while_it_builds_leave_the_old_views_and_it_goes_on",
-        needs: Needs::Broker,
-        run: kills_while_it_builds_leave_the_old_views_and_it_goes_on,
-    },
-    Test {
-        name: "another_versions_store_is_refused_where_that_is_wanted",
-        needs: Needs::Broker,
-        run: another_versions_store_is_refused_where_that_is_wanted,
-    },
-    Test {
-        name: "what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted",
-        needs: Needs::Broker,
-        run: what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted,
-    },
-    Test {
-        name: "a_topic_made_anew_does_not_take_the_frozen_views_away_unasked",
-        needs: Needs::Broker,
-        run: a_topic_made_anew_does_not_take_the_frozen_views_away_unasked,
-    },
-    Test {
-        name: "the_version_before_returns_to_its_own_generation_by_itself",
-        needs: Needs::Broker,
-        run: the_version_before_returns_to_its_own_generation_by_itself,
-    },
+    test!(another_versions_views_are_served_as_they_are_until_this_one_has_built_its_own, Broker),
+    test!(kills_while_it_builds_leave_the_old_views_and_it_goes_on, Broker),
+    test!(another_versions_store_is_refused_where_that_is_wanted, Broker),
+    test!(what_is_frozen_stays_so_where_history_is_gone_until_the_loss_is_accepted, Broker),
+    test!(a_topic_made_anew_does_not_take_the_frozen_views_away_unasked, Broker),
+    test!(the_version_before_returns_to_its_own_generation_by_itself, Broker),
 ];
 
 fn generation(rig: &Rig, name: &str) -> PathBuf {
@@ -58,8 +34,8 @@ fn generation(rig: &Rig, name: &str) -> PathBuf {
 /// The body of a list and of every view in it, of an instance in this state, or a live one.
 fn shown(server: &Server, state: Option<&str>) -> Vec<Vec<u8>> {
     let bytes = |path: &str| {
-        let (body, said) = server.bytes(path);
-        assert_eq!(said.as_deref(), state.or(Some("live")), "{path}");
+        let (body, header) = server.bytes(path);
+        assert_eq!(header.as_deref(), state.or(Some("live")), "{path}");
         body
     };
     let list = bytes("/optimizations?limit=1000");
@@ -116,8 +92,8 @@ fn another_versions_views_are_served_as_they_are_until_this_one_has_built_its_ow
     let positions = at["positions"].as_array().expect("positions").iter();
     assert_eq!(positions.map(|at| at["next_offset"].as_i64().expect("an offset")).sum::<i64>(), ends);
     assert_eq!(server.get("/healthz").body["state"], "frozen");
-    let said = server.wait_for("why there is nothing yet", |report| report.last_error.is_some());
-    let why = said.last_error.expect("it is said");
+    let report = server.wait_for("why there is nothing yet", |report| report.last_error.is_some());
+    let why = report.last_error.expect("it is reported");
     assert!(why.contains("127.0.0.1:1 does not answer") && why.contains("tried again"), "{why}");
     let explained = server.get_admin("/optimizations/any/why");
     assert_eq!(explained.status, 503);
@@ -165,8 +141,8 @@ fn another_versions_views_are_served_as_they_are_until_this_one_has_built_its_ow
 
     assert_eq!((generations(rig).len(), current(rig).as_str()), (2, "000002"));
     let back = run(rig, &["rollback"]);
-    let said = format!("generation 000001 has the fold format {OTHER_FORMAT}");
-    assert!(back.code == Some(1) && back.error.contains(&said), "{back:?}");
+    let message = format!("generation 000001 has the fold format {OTHER_FORMAT}");
+    assert!(back.code == Some(1) && back.error.contains(&message), "{back:?}");
     assert_eq!(run(rig, &["verify"]).code, Some(0));
 }
 
@@ -200,8 +176,8 @@ fn another_versions_store_is_refused_where_that_is_wanted(rig: &Rig) {
     let mut server = Server::start(rig, &["--on-format-change", "refuse"]);
     assert_eq!(server.wait().code(), Some(1));
     let log = server.log();
-    let said = format!("generation 000001 has the fold format {OTHER_FORMAT}");
-    for part in [said.as_str(), "--on-format-change refuse it is not served", "`optview rebuild`"] {
+    let message = format!("generation 000001 has the fold format {OTHER_FORMAT}");
+    for part in [message.as_str(), "--on-format-change refuse it is not served", "`optview rebuild`"] {
         assert!(log.contains(part), "no {part}: {log}");
     }
     assert_eq!((generations(rig), planned(rig)), (vec!["000001".to_owned()], None));

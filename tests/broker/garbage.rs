@@ -6,18 +6,15 @@ use optview::domain::record::Header;
 use optview::domain::{Event, Position, Record, Topic};
 use optview::synthetic::{History, HistorySettings};
 
+use crate::Test;
 use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::Server;
 use crate::visible_views::VisibleViews;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters",
-    needs: Needs::Broker,
-    run: a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters,
-}];
+pub const TESTS: &[Test] =
+    &[test!(a_thousand_records_of_garbage_among_good_ones_are_a_thousand_dead_letters, Broker)];
 
 const GARBAGE: usize = 1000;
 const GOOD: usize = 10_000;

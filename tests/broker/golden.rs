@@ -11,11 +11,19 @@ use crate::cluster::{PutRecord, put};
 use crate::dice::Dice;
 use crate::rig::Rig;
 use crate::server::{Answer, Server};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test { name: "every_golden_case_holds_over_one_partition", needs: Needs::Broker, run: |rig| check(rig, 1) },
-    Test { name: "every_golden_case_holds_over_six_partitions", needs: Needs::Broker, run: |rig| check(rig, 6) },
+    Test {
+        name: "every_golden_case_holds_over_one_partition",
+        needs: Requirement::Broker,
+        run: |rig| check(rig, 1),
+    },
+    Test {
+        name: "every_golden_case_holds_over_six_partitions",
+        needs: Requirement::Broker,
+        run: |rig| check(rig, 6),
+    },
 ];
 
 #[derive(Clone, Copy, Debug)]

@@ -8,33 +8,20 @@ use optview::source::kafka::KafkaSettings;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, Producer};
 
+use crate::Test;
 use crate::cluster::{put, send};
 use crate::events::{completed, created, job, wait_for_status};
 use crate::rig::{DEADLINE, Kafka, Rig};
 use crate::server::{Partition, Report, Server};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_partition_whose_broker_is_away_is_unknown_and_stale_while_the_others_are_read",
-        needs: Needs::Broker,
-        run: a_partition_whose_broker_is_away_is_unknown_and_stale_while_the_others_are_read,
-    },
-    Test {
-        name: "a_right_that_is_revoked_stands_as_an_error_of_its_topic_until_it_is_granted_again",
-        needs: Needs::BrokerWithRightsOfItsOwn,
-        run: a_right_that_is_revoked_stands_as_an_error_of_its_topic_until_it_is_granted_again,
-    },
-    Test {
-        name: "what_an_open_transaction_hides_is_counted_and_named_until_it_ends",
-        needs: Needs::Broker,
-        run: what_an_open_transaction_hides_is_counted_and_named_until_it_ends,
-    },
-    Test {
-        name: "while_the_whole_cluster_is_away_everything_says_so_and_for_how_long",
-        needs: Needs::BrokerOfItsOwn,
-        run: while_the_whole_cluster_is_away_everything_says_so_and_for_how_long,
-    },
+    test!(a_partition_whose_broker_is_away_is_unknown_and_stale_while_the_others_are_read, Broker),
+    test!(
+        a_right_that_is_revoked_stands_as_an_error_of_its_topic_until_it_is_granted_again,
+        BrokerWithRightsOfItsOwn
+    ),
+    test!(what_an_open_transaction_hides_is_counted_and_named_until_it_ends, Broker),
+    test!(while_the_whole_cluster_is_away_everything_says_so_and_for_how_long, BrokerOfItsOwn),
 ];
 
 /// Staleness takes half a minute by itself.
@@ -194,7 +181,7 @@ pub fn patient_producer(rig: &Rig) -> BaseProducer {
     producer
 }
 
-fn while_the_whole_cluster_is_away_everything_says_so_and_for_how_long(rig: &Rig) {
+fn while_the_whole_cluster_is_away_everything_reports_that_and_for_how_long(rig: &Rig) {
     let broker = rig.own_broker.as_ref().expect("the test asks for one");
     rig.create_topics(2);
     put(rig, &[created("a"), job("a", "pending", 1)]);

@@ -7,34 +7,18 @@ use std::path::Path;
 use optview::domain::Topic;
 use serde_json::{Value, json};
 
+use crate::Test;
 use crate::archive::{archive, text};
 use crate::cluster::{PutRecord, delete_records, put};
 use crate::events::{completed, created, deleted, failed, job, run_started, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "history_ends_with_what_is_served_and_shows_the_view_as_it_was",
-        needs: Needs::Broker,
-        run: history_ends_with_what_is_served_and_shows_the_view_as_it_was,
-    },
-    Test {
-        name: "history_reads_once_more_for_a_job_that_is_named_late",
-        needs: Needs::Broker,
-        run: history_reads_once_more_for_a_job_that_is_named_late,
-    },
-    Test {
-        name: "history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster",
-        needs: Needs::Broker,
-        run: history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster,
-    },
-    Test {
-        name: "history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails",
-        needs: Needs::Broker,
-        run: history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails,
-    },
+    test!(history_ends_with_what_is_served_and_shows_the_view_as_it_was, Broker),
+    test!(history_reads_once_more_for_a_job_that_is_named_late, Broker),
+    test!(history_of_an_archive_is_that_of_the_topics_and_needs_no_cluster, Broker),
+    test!(history_of_a_log_that_was_cut_says_so_and_of_an_unknown_id_fails, Broker),
 ];
 
 /// Returns the JSON output of `optview history`.

@@ -11,34 +11,22 @@ use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
 use crate::rig::{ConsumedRecord, Rig, wait_until};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "what_load_puts_on_the_topics_as_json_is_what_it_prints",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check(rig, "json"),
     },
     Test {
         name: "what_load_puts_on_the_topics_as_protobuf_is_what_it_prints",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check(rig, "protobuf"),
     },
-    Test {
-        name: "a_load_that_was_killed_and_is_run_again_only_repeats_itself",
-        needs: Needs::Broker,
-        run: a_load_that_was_killed_and_is_run_again_only_repeats_itself,
-    },
-    Test {
-        name: "a_load_at_a_rate_leaves_the_processor_to_others",
-        needs: Needs::Broker,
-        run: a_load_at_a_rate_leaves_the_processor_to_others,
-    },
-    Test {
-        name: "load_fails_where_no_broker_answers",
-        needs: Needs::Broker,
-        run: load_fails_where_no_broker_answers,
-    },
+    test!(a_load_that_was_killed_and_is_run_again_only_repeats_itself, Broker),
+    test!(a_load_at_a_rate_leaves_the_processor_to_others, Broker),
+    test!(load_fails_where_no_broker_answers, Broker),
 ];
 
 const PARTITIONS: i32 = 6;

@@ -7,39 +7,27 @@ use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::events::{created, job, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "records_that_were_removed_before_they_were_read_stop_their_partition_only",
-        needs: Needs::Broker,
-        run: records_that_were_removed_before_they_were_read_stop_their_partition_only,
-    },
+    test!(records_that_were_removed_before_they_were_read_stop_their_partition_only, Broker),
     Test {
         name: "a_topic_made_anew_with_fewer_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 1),
     },
     Test {
         name: "a_topic_made_anew_with_as_many_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 3),
     },
     Test {
         name: "a_topic_made_anew_with_more_records_stops",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_made_anew(rig, 7),
     },
-    Test {
-        name: "a_topic_made_anew_while_it_is_read_stops",
-        needs: Needs::Broker,
-        run: a_topic_made_anew_while_it_is_read_stops,
-    },
-    Test {
-        name: "records_that_were_read_may_be_removed",
-        needs: Needs::Broker,
-        run: records_that_were_read_may_be_removed,
-    },
+    test!(a_topic_made_anew_while_it_is_read_stops, Broker),
+    test!(records_that_were_read_may_be_removed, Broker),
 ];
 
 fn records_that_were_removed_before_they_were_read_stop_their_partition_only(rig: &Rig) {

@@ -4,11 +4,24 @@
 //! - `OPTVIEW_TEST_KAFKA=start` starts one with `tests/kafka/broker` (Java 17 or later, and Maven), for as long as the
 //!   tests run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed, and its numbers are small"
+)]
+
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
 use rig::{Brokers, Kafka, Rig};
+
+/// The test that a function is, by the function's own name.
+macro_rules! test {
+    ($run:ident, $needs:ident) => {
+        crate::Test { name: stringify!($run), needs: crate::Requirement::$needs, run: $run }
+    };
+}
 
 mod archive;
 mod broker;
@@ -59,27 +72,30 @@ mod other_version;
 #[path = "../suite/support.rs"]
 mod support;
 
+/// One test against a real broker.
 struct Test {
-    /// A sentence that is true.
+    /// The test's name, a sentence that is true.
     name: &'static str,
-    needs: Needs,
-    /// The rig has topics and a directory of the test's own.
+    needs: Requirement,
+    /// The test itself. Its rig has topics and a directory of the test's own.
     run: fn(&Rig),
 }
 
+/// The environment that a test needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    /// Any, which others use as well.
+enum Requirement {
+    /// A broker that other tests use as well.
     Broker,
-    /// One that it can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
+    /// A broker that the test can kill. Only `OPTVIEW_TEST_KAFKA=start` has those.
     BrokerOfItsOwn,
-    /// The same, by TLS and with a password only. Ignored where optview is built without the feature `tls`.
+    /// A broker that the test can kill, reached by TLS and with a password only. The test is ignored if optview is built without
+    /// the feature `tls`.
     SecuredBrokerOfItsOwn,
-    /// One where access control lists count.
+    /// A broker of the test's own with access control lists.
     BrokerWithRightsOfItsOwn,
-    /// Any, and the platform's Python client.
+    /// A broker that other tests use as well, and the platform's Python client.
     BrokerAndPython,
-    /// Several, and a quarter of an hour: only with `OPTVIEW_TEST_RECORD=1`.
+    /// Several brokers and a quarter of an hour. The test runs only with `OPTVIEW_TEST_RECORD=1`.
     Recording,
 }
 
@@ -126,25 +142,25 @@ fn main() -> ExitCode {
     let trials = TESTS.iter().copied().flatten().map(|test| {
         let run = move || {
             let brokers = brokers.ok_or("needs a broker: set OPTVIEW_TEST_KAFKA")?;
-            if test.needs == Needs::BrokerAndPython
+            if test.needs == Requirement::BrokerAndPython
                 && let Err(why) = python_client::install()
             {
                 return Ok(Completion::ignored_with(why));
             }
             let own = match test.needs {
-                Needs::BrokerOfItsOwn => Some(Kafka::start()),
-                Needs::SecuredBrokerOfItsOwn => Some(tls_and_sasl::broker()),
-                Needs::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
-                Needs::Broker | Needs::BrokerAndPython | Needs::Recording => None,
+                Requirement::BrokerOfItsOwn => Some(Kafka::start()),
+                Requirement::SecuredBrokerOfItsOwn => Some(tls_and_sasl::broker()),
+                Requirement::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
+                Requirement::Broker | Requirement::BrokerAndPython | Requirement::Recording => None,
             };
             (test.run)(&Rig::new(test.name, brokers, own));
             Ok(Completion::Completed)
         };
         let ignored = match test.needs {
-            Needs::Broker | Needs::BrokerAndPython => brokers.is_none(),
-            Needs::BrokerOfItsOwn | Needs::BrokerWithRightsOfItsOwn => !is_started,
-            Needs::SecuredBrokerOfItsOwn => !is_started || !cfg!(feature = "tls"),
-            Needs::Recording => std::env::var_os("OPTVIEW_TEST_RECORD").is_none(),
+            Requirement::Broker | Requirement::BrokerAndPython => brokers.is_none(),
+            Requirement::BrokerOfItsOwn | Requirement::BrokerWithRightsOfItsOwn => !is_started,
+            Requirement::SecuredBrokerOfItsOwn => !is_started || !cfg!(feature = "tls"),
+            Requirement::Recording => std::env::var_os("OPTVIEW_TEST_RECORD").is_none(),
         };
         Trial::ignorable_test(test.name, run).with_ignored_flag(ignored)
     });

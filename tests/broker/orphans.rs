@@ -1,22 +1,14 @@
 //! A job that is heard of before the optimization that links it waits for it, however long.
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it",
-        needs: Needs::Broker,
-        run: a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it,
-    },
-    Test {
-        name: "a_job_that_nothing_links_for_long_is_told_of_and_kept",
-        needs: Needs::Broker,
-        run: a_job_that_nothing_links_for_long_is_told_of_and_kept,
-    },
+    test!(a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it, Broker),
+    test!(a_job_that_nothing_links_for_long_is_told_of_and_kept, Broker),
 ];
 
 /// Its events are older than what is kept of a job that nothing links, but they were read only just now.
@@ -33,15 +25,15 @@ fn a_job_of_long_ago_waits_for_an_optimization_that_is_read_after_it(rig: &Rig) 
     assert_eq!(server.get("/optimizations/a").body["run_count"], 1);
 }
 
-fn a_job_that_nothing_links_for_long_is_told_of_and_kept(rig: &Rig) {
+fn a_job_that_nothing_links_for_long_is_reported_and_kept(rig: &Rig) {
     rig.create_topics(1);
     put(rig, &[job("a", "pending", 1), job("a", "processing", 2), created("b"), job("b", "pending", 1)]);
     let server = Server::start(rig, &["--orphan-retention", "1s"]);
     // The second is of the versions that dropped such jobs.
-    let told = ["optview_orphan_jobs", "optview_orphan_jobs_dropped_total"];
-    wait_until("it is told of", || told.iter().any(|name| server.metric(name) == 1).then_some(()));
+    let metrics = ["optview_orphan_jobs", "optview_orphan_jobs_dropped_total"];
+    wait_until("it is reported", || metrics.iter().any(|name| server.metric(name) == 1).then_some(()));
     put(rig, &[created("a")]);
     wait_for_status(&server, "a", "running");
     wait_for_status(&server, "b", "queued");
-    wait_until("it is told of no more", || (server.metric("optview_orphan_jobs") == 0).then_some(()));
+    wait_until("it is reported no more", || (server.metric("optview_orphan_jobs") == 0).then_some(()));
 }

@@ -6,27 +6,15 @@ use crate::cluster::put;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::{Marks, Report, Server};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back",
-        needs: Needs::BrokerOfItsOwn,
-        run: reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back,
-    },
-    Test {
-        name: "a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there",
-        needs: Needs::BrokerOfItsOwn,
-        run: a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there,
-    },
-    Test {
-        name: "what_a_kill_took_is_marked_until_it_has_been_read_again",
-        needs: Needs::BrokerOfItsOwn,
-        run: what_a_kill_took_is_marked_until_it_has_been_read_again,
-    },
+    test!(reads_go_on_while_the_broker_is_away_and_new_events_are_folded_once_it_is_back, BrokerOfItsOwn),
+    test!(a_start_without_a_broker_serves_what_the_store_has_and_becomes_live_once_it_is_there, BrokerOfItsOwn),
+    test!(what_a_kill_took_is_marked_until_it_has_been_read_again, BrokerOfItsOwn),
     Test {
         name: "credentials_that_the_broker_does_not_take_are_said_while_the_process_lives",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| {
             check_says_why(
                 rig,
@@ -45,7 +33,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "an_address_where_no_broker_listens_is_said_while_the_process_lives",
-        needs: Needs::Broker,
+        needs: Requirement::Broker,
         run: |rig| check_says_why(rig, &["--brokers", "127.0.0.1:1"]),
     },
 ];

@@ -8,17 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing",
-    needs: Needs::BrokerAndPython,
-    run: the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing,
-}];
+pub const TESTS: &[Test] =
+    &[test!(the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing, BrokerAndPython)];
 
 const PACKAGE: &str = "ionworks-api==0.38.0";
 
@@ -49,8 +46,8 @@ fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output =
         command.stdin(Stdio::null()).output().map_err(|error| format!("{name} cannot be run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().last().unwrap_or_default();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().last().unwrap_or_default();
     if output.status.success() { Ok(()) } else { Err(format!("{PACKAGE} cannot be installed: {last}")) }
 }
 
@@ -70,7 +67,7 @@ fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_mis
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("python to start");
     let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for line in stdout.lines() {
         let line = line.expect("text");
         match line.as_str() {
@@ -78,9 +75,9 @@ fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_mis
             "waiting for a failure" => put(rig, &[failed(b, 2)]),
             _ => {}
         }
-        said.push(line);
+        lines.push(line);
     }
     let output = child.wait_with_output().expect("python to end");
-    assert!(output.status.success(), "{said:?}: {}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.last().map(String::as_str), Some("done"));
+    assert!(output.status.success(), "{lines:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines.last().map(String::as_str), Some("done"));
 }

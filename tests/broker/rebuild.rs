@@ -14,44 +14,24 @@ use std::time::Duration;
 use optview::domain::Topic;
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::{delete_records, put};
 use crate::dice::Dice;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 use marker::Marker;
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on",
-        needs: Needs::Broker,
-        run: kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on,
-    },
-    Test {
-        name: "no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback",
-        needs: Needs::Broker,
-        run: no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback,
-    },
-    Test {
-        name: "a_rebuild_is_watched_refused_and_aborted",
-        needs: Needs::Broker,
-        run: a_rebuild_is_watched_refused_and_aborted,
-    },
-    Test {
-        name: "history_that_retention_removed_is_lost_only_where_that_is_accepted",
-        needs: Needs::Broker,
-        run: history_that_retention_removed_is_lost_only_where_that_is_accepted,
-    },
-    Test {
-        name: "a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself",
-        needs: Needs::Broker,
-        run: a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself,
-    },
+    test!(kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on, Broker),
+    test!(no_read_fails_and_no_view_goes_back_over_rebuild_and_rollback, Broker),
+    test!(a_rebuild_is_watched_refused_and_aborted, Broker),
+    test!(history_that_retention_removed_is_lost_only_where_that_is_accepted, Broker),
+    test!(a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself, Broker),
 ];
 
 const KILLS: usize = 15;
-/// Where a kill is to hit, and within how many milliseconds from the beginning of that.
+/// The phases that a kill is to hit, with the number of milliseconds from the beginning of each within which it comes.
 const PHASES: [(&str, usize); 3] = [("building", 400), ("comparing", 15), ("switching", 40)];
 
 fn kills_in_each_phase_leave_one_generation_or_the_other_and_the_rebuild_goes_on(rig: &Rig) {
@@ -262,7 +242,7 @@ fn a_store_that_nobody_serves_is_rebuilt_by_the_tool_itself(rig: &Rig) {
     assert_eq!(server.get("/optimizations?limit=1000").body, before);
 }
 
-/// How a tool ended.
+/// The end of a tool.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,

@@ -19,11 +19,11 @@ use crate::events::{completed, created, job};
 use crate::health::{allow_all, broker_with_rights, deny_read, grant_read, patient_producer};
 use crate::rig::{Brokers, DEADLINE, Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[Test {
     name: "outages_are_recorded_as_prometheus_would_have_scraped_them",
-    needs: Needs::Recording,
+    needs: Requirement::Recording,
     run: |_| record_all(),
 }];
 
@@ -108,10 +108,12 @@ const OUTAGES: &[Outage] = &[
 
 fn record_all() {
     let wanted = std::env::var("OPTVIEW_TEST_RECORD").expect("which are wanted");
-    let is_wanted = |outage: &&Outage| wanted == "all" || wanted == outage.name;
     std::thread::scope(|scope| {
-        let recording: Vec<_> =
-            OUTAGES.iter().filter(is_wanted).map(|outage| scope.spawn(|| record(outage))).collect();
+        let recording: Vec<_> = OUTAGES
+            .iter()
+            .filter(|outage| wanted == "all" || wanted == outage.name)
+            .map(|outage| scope.spawn(|| record(outage)))
+            .collect();
         assert!(!recording.is_empty(), "there is no outage {wanted}");
         recording.into_iter().for_each(|recorded| recorded.join().expect("an outage that is recorded"));
     });
@@ -287,8 +289,8 @@ impl Recording {
             minutes(outage.minutes * SCRAPES_A_MINUTE)
         );
         for (series, values) in &self.series {
-            let value = |scrape: usize| values.get(&scrape).map_or("_", String::as_str);
-            let values: Vec<&str> = (0..self.scrapes).map(value).collect();
+            let values: Vec<&str> =
+                (0..self.scrapes).map(|scrape| values.get(&scrape).map_or("_", String::as_str)).collect();
             writeln!(text, "      - series: '{series}'\n        values: '{}'", shortened(&values))
                 .expect("a String");
         }

@@ -10,34 +10,22 @@ use crate::events::{created, job, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
 use crate::transactions::{transaction, transactional};
-use crate::{Needs, Test};
+use crate::{Requirement, Test};
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "a_longer_topic_that_is_created_again_while_it_is_read_stops_and_no_restart_takes_it",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 7),
     },
     Test {
         name: "a_shorter_topic_that_is_created_again_while_it_is_read_stops_and_no_restart_takes_it",
-        needs: Needs::BrokerOfItsOwn,
+        needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 1),
     },
-    Test {
-        name: "a_topic_that_is_deleted_is_an_error_that_stands",
-        needs: Needs::Broker,
-        run: a_topic_that_is_deleted_is_an_error_that_stands,
-    },
-    Test {
-        name: "a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last",
-        needs: Needs::Broker,
-        run: a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last,
-    },
-    Test {
-        name: "an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again",
-        needs: Needs::Broker,
-        run: an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again,
-    },
+    test!(a_topic_that_is_deleted_is_an_error_that_stands, Broker),
+    test!(a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last, Broker),
+    test!(an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again, Broker),
 ];
 
 /// Checks that the partition stops. `count` is the number of records of the new topic; the old one had three.

@@ -104,7 +104,7 @@ impl Kafka {
         Kafka { address, directory, properties: Vec::new(), certificates: None }
     }
 
-    /// It stands still, and its connections stay.
+    /// Stops the broker's process, whose connections stay open.
     pub fn freeze(&self) {
         broker("freeze", self.directory.path(), &[]).expect("a broker that can be frozen");
     }
@@ -119,13 +119,13 @@ impl Kafka {
         broker("acls", self.directory.path(), &arguments).expect("rights that can be changed");
     }
 
-    /// Starts again, with the data it had, where clients find it at another address. Gives that.
+    /// Starts the broker again with its data, at another address, and returns that.
     pub fn move_to_another_port(&self) -> String {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
         self.move_to(&free.to_string())
     }
 
-    /// The same, at this address.
+    /// Starts the broker again with its data, at this address.
     pub fn move_to(&self, address: &str) -> String {
         let (_, port) = address.rsplit_once(':').expect("an address");
         self.kill();
@@ -158,7 +158,7 @@ fn broker(verb: &str, directory: &Path, properties: &[String]) -> Result<String,
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// One test's own part of the world.
+/// The topics, the directory and the broker of one test.
 pub struct Rig {
     /// The broker of a test that needs one of its own.
     pub own_broker: Option<Kafka>,
@@ -262,7 +262,7 @@ impl Rig {
         self.messages(topic).into_iter().map(consumed).collect()
     }
 
-    /// The same, with all that they have.
+    /// Reads all records of a topic, with their headers and timestamps.
     pub fn messages(&self, topic: Topic) -> Vec<OwnedMessage> {
         let name = self.settings.topics.get(topic);
         let consumer = self.consumer();
@@ -312,8 +312,8 @@ impl Process {
     /// SIGTERM, as whoever runs it would.
     pub fn stop(mut self) -> ExitStatus {
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
-        assert!(told.success());
+        let sent = Command::new("bash").args(["-c", &format!("kill {}", self.0.id())]).status().expect("bash");
+        assert!(sent.success());
         wait_until("it ends", || self.0.try_wait().expect("a child"))
     }
 }

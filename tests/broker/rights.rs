@@ -6,24 +6,19 @@ use std::process::Output;
 use optview::domain::Topic;
 use optview::source::archive::Manifest;
 
+use crate::Test;
 use crate::archive::{archive, text};
 use crate::cluster::put;
 use crate::events::{created, job};
 use crate::health::{allow_all, deny_read, grant_read};
 use crate::rig::{Rig, wait_until};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing",
-        needs: Needs::BrokerWithRightsOfItsOwn,
-        run: a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing,
-    },
-    Test {
-        name: "an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may",
-        needs: Needs::BrokerWithRightsOfItsOwn,
-        run: an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
-    },
+    test!(a_topic_that_may_not_be_read_ends_tools_with_the_right_that_is_missing, BrokerWithRightsOfItsOwn),
+    test!(
+        an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it_may,
+        BrokerWithRightsOfItsOwn
+    ),
 ];
 
 /// Runs the program to its end.
@@ -71,9 +66,10 @@ fn an_archive_that_follows_says_that_a_topic_may_not_be_read_and_goes_on_when_it
     let follow = rig.spawn(&["archive", "export", text(&directory), "--follow", "--commit-interval", "50ms"]);
     wait_until("it says why it waits", || {
         let stderr = std::fs::read_to_string(rig.directory.path().join("stderr")).expect("an output file");
-        let is_warning =
-            |line: &str| line.contains("does not grow") && line.contains(jobs) && line.contains("READ");
-        stderr.lines().any(is_warning).then_some(())
+        stderr
+            .lines()
+            .any(|line| line.contains("does not grow") && line.contains(jobs) && line.contains("READ"))
+            .then_some(())
     });
     grant_read(broker, jobs);
     let records = || Manifest::read(&directory).ok().map(|manifest| manifest.records());

@@ -198,7 +198,7 @@ impl Server {
         text.lines().filter(is).map(|line| value(line).expect("a count")).sum()
     }
 
-    /// All of `/metrics`.
+    /// Reads `/metrics`.
     pub fn metrics(&self) -> String {
         let answer = self.agent.get(format!("http://{}/metrics", self.addresses().admin)).call();
         answer.expect("an answer").body_mut().read_to_string().expect("text")
@@ -209,7 +209,7 @@ impl Server {
         self.wait_at_most(DEADLINE, what, is)
     }
 
-    /// The same, where it takes longer by itself.
+    /// Waits until the status is as it should be, for something that takes longer than [`DEADLINE`].
     pub fn wait_at_most(&self, deadline: Duration, what: &str, is: impl Fn(&Report) -> bool) -> Report {
         let start = Instant::now();
         loop {
@@ -251,8 +251,8 @@ impl Server {
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         // Every bash has a kill; not every machine has one beside.
-        let told = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
-        assert!(told.success());
+        let sent = Command::new("bash").args(["-c", &format!("kill {}", self.child.id())]).status().expect("bash");
+        assert!(sent.success());
         let ended = self.wait();
         (ended, start.elapsed())
     }

@@ -6,17 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use optview::domain::Topic;
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, deleted, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows",
-    needs: Needs::Broker,
-    run: a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows,
-}];
+pub const TESTS: &[Test] = &[test!(a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows, Broker)];
 
 const IDS: u32 = 400;
 

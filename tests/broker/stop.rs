@@ -4,21 +4,13 @@ use std::time::Duration;
 
 use optview::domain::Topic;
 
+use crate::Test;
 use crate::rig::{Rig, wait_until};
 use crate::server::{Report, Server};
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again",
-        needs: Needs::Broker,
-        run: told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again,
-    },
-    Test {
-        name: "a_second_process_on_the_same_directory_fails_at_once_and_says_why",
-        needs: Needs::Broker,
-        run: a_second_process_on_the_same_directory_fails_at_once_and_says_why,
-    },
+    test!(told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again, Broker),
+    test!(a_second_process_on_the_same_directory_fails_at_once_and_says_why, Broker),
 ];
 
 const SOON: Duration = Duration::from_secs(10);
@@ -55,7 +47,7 @@ fn told_to_stop_while_records_flow_it_stops_soon_and_reads_nothing_again(rig: &R
     }
 }
 
-fn a_second_process_on_the_same_directory_fails_at_once_and_says_why(rig: &Rig) {
+fn a_second_process_on_the_same_directory_fails_at_once_with_the_reason(rig: &Rig) {
     rig.create_topics(1);
     let mut first = Server::start(rig, &[]);
     first.wait_until_live();

@@ -4,17 +4,16 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{created, job, wait_for_status};
 use crate::rig::{Kafka, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
 
-pub const TESTS: &[Test] = &[Test {
-    name: "a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_said_while_reads_go_on",
-    needs: Needs::SecuredBrokerOfItsOwn,
-    run: a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_said_while_reads_go_on,
-}];
+pub const TESTS: &[Test] = &[test!(
+    a_broker_behind_tls_and_a_password_is_read_and_what_is_wrong_with_either_is_said_while_reads_go_on,
+    SecuredBrokerOfItsOwn
+)];
 
 const PASSWORD: &str = "correct-horse";
 

@@ -7,23 +7,15 @@ use std::process::Output;
 
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, deleted, failed, job, run_started};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "tools_say_the_same_through_serve_and_without_it",
-        needs: Needs::Broker,
-        run: tools_say_the_same_through_serve_and_without_it,
-    },
-    Test {
-        name: "what_a_killed_serve_left_is_in_nobodys_way",
-        needs: Needs::Broker,
-        run: what_a_killed_serve_left_is_in_nobodys_way,
-    },
+    test!(tools_say_the_same_through_serve_and_without_it, Broker),
+    test!(what_a_killed_serve_left_is_in_nobodys_way, Broker),
 ];
 
 fn data(rig: &Rig) -> PathBuf {
@@ -59,7 +51,7 @@ fn lives(rig: &Rig) {
     put(rig, &events);
 }
 
-fn tools_say_the_same_through_serve_and_without_it(rig: &Rig) {
+fn tools_answer_the_same_through_serve_and_without_it(rig: &Rig) {
     rig.create_topics(3);
     lives(rig);
     let server = Server::start(rig, &[]);
@@ -68,8 +60,8 @@ fn tools_say_the_same_through_serve_and_without_it(rig: &Rig) {
     let mode = fs::metadata(&socket).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let asked: [&[&str]; 4] = [&["explain", "a"], &["explain", "gone"], &["explain", "o7"], &["verify"]];
-    let through_serve: Vec<String> = asked.iter().map(|arguments| result(rig, arguments)).collect();
+    let commands: [&[&str]; 4] = [&["explain", "a"], &["explain", "gone"], &["explain", "o7"], &["verify"]];
+    let through_serve: Vec<String> = commands.iter().map(|arguments| result(rig, arguments)).collect();
     let generations_of_serve = generations(rig);
     let unknown = tool(rig, &["explain", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
@@ -87,7 +79,7 @@ fn tools_say_the_same_through_serve_and_without_it(rig: &Rig) {
 
     assert!(server.stop().0.success());
     assert!(!socket.exists());
-    for (arguments, expected) in asked.iter().zip(&through_serve) {
+    for (arguments, expected) in commands.iter().zip(&through_serve) {
         assert_eq!(&result(rig, arguments), expected, "{arguments:?}");
     }
     assert_eq!(generations(rig), generations_of_serve);

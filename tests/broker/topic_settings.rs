@@ -5,33 +5,17 @@ use optview::source::kafka::admin;
 use optview::source::kafka::topic_settings::{TopicSettings, topic_settings};
 use serde_json::Value;
 
+use crate::Test;
 use crate::cluster::put;
 use crate::events::{created, job};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "topics_that_load_makes_keep_all_of_their_records",
-        needs: Needs::Broker,
-        run: topics_that_load_makes_keep_all_of_their_records,
-    },
-    Test {
-        name: "load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are",
-        needs: Needs::Broker,
-        run: load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are,
-    },
-    Test {
-        name: "serve_says_how_long_topics_keep_what_a_rebuild_would_need",
-        needs: Needs::Broker,
-        run: serve_says_how_long_topics_keep_what_a_rebuild_would_need,
-    },
-    Test {
-        name: "settings_that_may_not_be_seen_are_told_once_with_what_to_grant",
-        needs: Needs::BrokerWithRightsOfItsOwn,
-        run: settings_that_may_not_be_seen_are_told_once_with_what_to_grant,
-    },
+    test!(topics_that_load_makes_keep_all_of_their_records, Broker),
+    test!(load_warns_of_topics_that_lose_records_and_leaves_them_as_they_are, Broker),
+    test!(serve_says_how_long_topics_keep_what_a_rebuild_would_need, Broker),
+    test!(settings_that_may_not_be_seen_are_told_once_with_what_to_grant, BrokerWithRightsOfItsOwn),
 ];
 
 const WEEK_MILLIS: i64 = 7 * 24 * 3_600_000;

@@ -2,23 +2,15 @@
 
 use optview::domain::Topic;
 
+use crate::Test;
 use crate::cluster::{add_partitions, create_topic, put};
 use crate::events::{created, job, run_started, wait_for_status};
 use crate::rig::Rig;
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "topics_that_are_missing_are_named_and_read_once_they_are_there",
-        needs: Needs::Broker,
-        run: topics_that_are_missing_are_named_and_read_once_they_are_there,
-    },
-    Test {
-        name: "partitions_that_are_added_are_read_without_a_restart",
-        needs: Needs::Broker,
-        run: partitions_that_are_added_are_read_without_a_restart,
-    },
+    test!(topics_that_are_missing_are_named_and_read_once_they_are_there, Broker),
+    test!(partitions_that_are_added_are_read_without_a_restart, Broker),
 ];
 
 fn topics_that_are_missing_are_named_and_read_once_they_are_there(rig: &Rig) {

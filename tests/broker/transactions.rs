@@ -3,23 +3,15 @@
 use optview::domain::Topic;
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
+use crate::Test;
 use crate::cluster::{PutRecord, put, send};
 use crate::events::{created, deleted, job, wait_for_status};
 use crate::rig::{DEADLINE, Rig};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end",
-        needs: Needs::Broker,
-        run: what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end,
-    },
-    Test {
-        name: "a_transaction_under_way_keeps_nobody_from_becoming_live",
-        needs: Needs::Broker,
-        run: a_transaction_under_way_keeps_nobody_from_becoming_live,
-    },
+    test!(what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end, Broker),
+    test!(a_transaction_under_way_keeps_nobody_from_becoming_live, Broker),
 ];
 
 fn what_was_aborted_is_not_folded_and_a_topic_that_ends_in_markers_is_read_to_its_end(rig: &Rig) {

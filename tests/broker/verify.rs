@@ -13,29 +13,13 @@ use crate::rebuild::marker::Marker;
 use crate::rebuild::{Ran, data, generations, load, planned, run};
 use crate::rig::{Process, Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test, fixtures};
+use crate::{Test, fixtures};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "what_was_altered_in_a_store_is_named_by_the_log",
-        needs: Needs::Broker,
-        run: what_was_altered_in_a_store_is_named_by_the_log,
-    },
-    Test {
-        name: "a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest",
-        needs: Needs::Broker,
-        run: a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest,
-    },
-    Test {
-        name: "a_log_that_lost_its_beginning_proves_nothing",
-        needs: Needs::Broker,
-        run: a_log_that_lost_its_beginning_proves_nothing,
-    },
-    Test {
-        name: "a_proof_that_nobody_waits_for_leaves_nothing",
-        needs: Needs::Broker,
-        run: a_proof_that_nobody_waits_for_leaves_nothing,
-    },
+    test!(what_was_altered_in_a_store_is_named_by_the_log, Broker),
+    test!(a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest, Broker),
+    test!(a_log_that_lost_its_beginning_proves_nothing, Broker),
+    test!(a_proof_that_nobody_waits_for_leaves_nothing, Broker),
 ];
 
 const AGAINST_LOG: &[&str] = &["verify", "--against-log", "--json"];
@@ -124,9 +108,9 @@ fn a_sound_store_is_proven_by_the_log_under_traffic_and_at_rest(rig: &Rig) {
     let all: i64 = Topic::ALL.iter().map(|&topic| rig.count(topic)).sum();
     check_proven(&run(rig, AGAINST_LOG), views, all as u64);
     check_nothing_left(rig);
-    let told = rig.optview(&["verify", "--against-log"]).env("OPTVIEW_DATA_DIR", data(rig)).output();
-    let told = String::from_utf8(told.expect("a program to run").stdout).expect("text");
-    assert!(told.contains("records replayed") && told.ends_with("No problem found.\n"), "{told}");
+    let output = rig.optview(&["verify", "--against-log"]).env("OPTVIEW_DATA_DIR", data(rig)).output();
+    let output = String::from_utf8(output.expect("a program to run").stdout).expect("text");
+    assert!(output.contains("records replayed") && output.ends_with("No problem found.\n"), "{output}");
 }
 
 fn a_log_that_lost_its_beginning_proves_nothing(rig: &Rig) {
@@ -138,9 +122,9 @@ fn a_log_that_lost_its_beginning_proves_nothing(rig: &Rig) {
     let lost = run(rig, AGAINST_LOG);
     assert_eq!((lost.code, &lost.json["problems"], &lost.json["records"]), (Some(1), &json!([]), &2.into()));
     let gone = format!("{}/0 from 0 to 1", rig.settings.topics.get(Topic::Optimizations));
-    for said in [&lost.error, lost.json["against_log"]["failed"].as_str().expect("why")] {
+    for message in [&lost.error, lost.json["against_log"]["failed"].as_str().expect("why")] {
         for part in ["cannot prove the store", &gone, "1 views would be lost", "--dry-run --accept-loss"] {
-            assert!(said.contains(part), "no {part:?}: {said}");
+            assert!(message.contains(part), "no {part:?}: {message}");
         }
     }
     check_nothing_left(rig);

@@ -22,13 +22,17 @@ use chance::{WriterAction, records, then};
 const PARTITIONS: i32 = 2;
 
 pub fn identity() -> ArchiveIdentity {
-    let topic = |stream: Topic| ArchivedTopic {
-        stream,
-        topic: names().get(stream).to_owned(),
-        partitions: PARTITIONS,
-        id: None,
-    };
-    ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(topic).to_vec() }
+    ArchiveIdentity {
+        cluster_id: "a-cluster".to_owned(),
+        topics: Topic::ALL
+            .map(|stream| ArchivedTopic {
+                stream,
+                topic: names().get(stream).to_owned(),
+                partitions: PARTITIONS,
+                id: None,
+            })
+            .to_vec(),
+    }
 }
 
 fn names() -> TopicNames {
@@ -202,14 +206,15 @@ fn three_files(records: &[OwnedRecord]) -> tempfile::TempDir {
 }
 
 fn some(count: i64) -> Vec<OwnedRecord> {
-    let record = |offset| OwnedRecord {
-        position: Position { topic: Topic::Jobs, partition: 0, offset },
-        timestamp_millis: Some(offset),
-        key: None,
-        value: Some(format!("value {offset}").into_bytes()),
-        headers: Vec::new(),
-    };
-    (0..count).map(record).collect()
+    (0..count)
+        .map(|offset| OwnedRecord {
+            position: Position { topic: Topic::Jobs, partition: 0, offset },
+            timestamp_millis: Some(offset),
+            key: None,
+            value: Some(format!("value {offset}").into_bytes()),
+            headers: Vec::new(),
+        })
+        .collect()
 }
 
 #[test]

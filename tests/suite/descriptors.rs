@@ -91,7 +91,7 @@ fn more_idle_connections_than_there_are_files_are_in_nobodys_way() {
 }
 
 #[test]
-fn a_limit_that_is_too_low_to_serve_is_said_with_what_is_needed() {
+fn a_limit_that_is_too_low_to_serve_is_reported_with_the_one_that_suffices() {
     for (limit, code) in [(128, Some(1)), (191, Some(1))] {
         let world = World::new();
         let mut program = world.serve_after(&format!("ulimit -n {limit}"), &[], &[], Stdio::piped());

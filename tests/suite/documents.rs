@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use optview::cli::Command;
+use optview::cli;
+use optview::config::Config;
 use optview::source::StopCode;
 
 fn document(path: &str) -> String {
@@ -16,16 +17,20 @@ fn the_table_of_options_is_what_help_prints() {
     let readme = document("README.md");
     let (_, table) = readme.split_once("<!-- options of serve -->\n").unwrap();
     let (table, _) = table.split_once("<!-- end -->").unwrap();
-    let expected: Vec<String> = Command::Serve
-        .options()
+    let program = cli::program::<Config>();
+    let serve = program.find_subcommand("serve").unwrap();
+    let expected: Vec<String> = serve
+        .get_arguments()
         .map(|option| {
-            let default = match (option.required, option.default) {
+            let default = match (option.is_required_set(), option.get_default_values().first()) {
                 (true, _) => "required ".to_owned(),
-                (false, Some(default)) => format!("`{default}` "),
+                (false, Some(default)) => format!("`{}` ", default.display()),
                 (false, None) => String::new(),
             };
-            let value = option.value.replace('|', "\\|");
-            format!("| `--{} {value}` | {default}| {} |", option.name, option.help)
+            let value = cli::value_name(option).replace('|', "\\|");
+            let help = option.get_help().unwrap().to_string();
+            let help = help.split(" [").next().unwrap();
+            format!("| `--{} {value}` | {default}| {help} |", option.get_long().unwrap())
         })
         .collect();
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
@@ -48,12 +53,12 @@ fn the_run_book_has_every_metric() {
     }
     named.remove("optview_test_gauge");
     assert!(named.len() > 20, "{named:?}");
-    let told: BTreeSet<String> = document("docs/OPERATIONS.md")
+    let documented: BTreeSet<String> = document("docs/OPERATIONS.md")
         .lines()
         .filter(|line| line.starts_with("| `optview_"))
         .flat_map(first)
         .collect();
-    assert_eq!(told, named);
+    assert_eq!(documented, named);
 }
 
 /// Every metric that an alert or a dashboard looks at is one that there is.
@@ -78,8 +83,8 @@ fn the_run_book_has_every_alert() {
     assert!(named.len() > 10, "{named:?}");
     let book = document("docs/OPERATIONS.md");
     let rows = book.lines().filter_map(|line| line.strip_prefix("| `Optview")?.split('`').next());
-    let told: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
-    assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
+    let documented: BTreeSet<String> = rows.map(|name| format!("Optview{name}")).collect();
+    assert_eq!(documented.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
 }
 
 /// Whoever sees a partition that has stopped finds its code in the run book, with what to do, and finds no other there.
@@ -99,11 +104,10 @@ fn the_run_book_has_every_stop_code() {
 /// Flags in what is deployed are flags that there are.
 #[test]
 fn what_is_deployed_uses_options_that_there_are() {
-    let known: BTreeSet<String> = Command::ALL
-        .iter()
-        .flat_map(|command| command.options())
-        .flat_map(|option| [format!("--{}", option.name), option.variable()])
-        .collect();
+    let program = cli::program::<Config>();
+    let options: Vec<_> =
+        cli::commands(&program).into_iter().flat_map(|(_, command)| command.get_arguments()).collect();
+    let known: BTreeSet<String> = options.into_iter().filter_map(cli::variable).collect();
     let files = [
         "deploy/Dockerfile",
         "deploy/compose.yaml",

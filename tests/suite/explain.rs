@@ -115,7 +115,7 @@ fn each_field_names_the_event_that_set_it() {
 }
 
 #[test]
-fn the_jobs_linked_before_are_told_with_all_their_statuses() {
+fn the_jobs_linked_before_are_shown_with_all_their_statuses() {
     let explained = explained(&resubmitted(), "o1").unwrap();
     let jobs = explained["jobs"].as_array().unwrap();
     let ids: Vec<_> = jobs.iter().map(|job| (&job["job_id"], &job["linked_now"])).collect();

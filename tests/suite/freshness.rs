@@ -130,7 +130,7 @@ fn answer_states() -> impl Iterator<Item = (State, bool)> {
 }
 
 #[tokio::test]
-async fn every_answer_of_the_read_address_says_the_state() {
+async fn every_answer_of_the_read_address_carries_the_state() {
     for (state, was_live) in answer_states() {
         let instance = Instance::new(state, was_live);
         let etag = instance.get("/optimizations/known", &[OWN]).await.headers["etag"].clone();
@@ -204,7 +204,7 @@ async fn a_list_is_given_only_of_what_was_complete_once() {
 }
 
 #[tokio::test]
-async fn the_operators_address_says_it_too_and_does_not_call_unknown_what_it_may_have_missed() {
+async fn the_operators_address_carries_it_too_and_denies_no_id_that_it_may_have_missed() {
     let metrics = install_metrics();
     for (state, was_live) in answer_states() {
         let Instance { reader, status, _directory, _writer, .. } = Instance::new(state, was_live);
@@ -226,7 +226,7 @@ async fn the_operators_address_says_it_too_and_does_not_call_unknown_what_it_may
 
 /// The state of an answer is the worse of the generation's and the instance's, as while one generation replaces another.
 #[tokio::test]
-async fn no_answer_is_current_that_the_generation_or_the_whole_says_is_not() {
+async fn no_answer_is_more_current_than_the_generation_and_the_instance() {
     for (generation, whole, expected) in [
         (State::Frozen, State::Live, "frozen"),
         (State::CatchingUp, State::Live, "catching_up"),
@@ -249,7 +249,7 @@ async fn no_answer_is_current_that_the_generation_or_the_whole_says_is_not() {
 }
 
 #[tokio::test]
-async fn who_was_live_once_is_ready_and_says_that_it_may_be_old() {
+async fn an_instance_that_was_live_once_is_ready_and_reports_that_it_may_be_old() {
     for (state, was_live) in answer_states() {
         let instance = Instance::new(state, was_live);
         let fresh = read_api(
@@ -263,12 +263,12 @@ async fn who_was_live_once_is_ready_and_says_that_it_may_be_old() {
         assert_eq!(ready.status, if was_live && !needs_somebody { 200 } else { 503 }, "{state:?}");
         let body: Value = serde_json::from_slice(&ready.body).unwrap();
         if ready.status == 200 {
-            let said = match state {
+            let expected = match state {
                 State::Live => "ready",
                 State::Frozen => "frozen",
                 _ => "stale",
             };
-            assert_eq!((&body["status"], &body["state"]), (&json!(said), &json!(state.as_str())));
+            assert_eq!((&body["status"], &body["state"]), (&json!(expected), &json!(state.as_str())));
         }
         let Ok(response) = fresh.oneshot(request(Method::GET, "/readyz", &[])).await;
         assert_eq!(response.status(), if state == State::Live { 200 } else { 503 }, "{state:?}");

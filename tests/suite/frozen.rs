@@ -1,4 +1,4 @@
-//! What another version has folded is shown as it is, as long as it is laid out as this one knows; and is otherwise left as
+//! A store that another version has folded is shown as it is, as long as it is laid out as this one knows; and is otherwise left as
 //! it is.
 
 use std::fs;
@@ -61,7 +61,7 @@ fn shown(existing: &ReadOnlyStore) -> Vec<store::Response> {
     shown
 }
 
-/// What lies in the directory, by name.
+/// Returns the names in the directory of generations.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory.join("generations")).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -200,7 +200,7 @@ fn run(arguments: &[&str], directory: &Path) -> std::process::Output {
     optview(arguments, directory).output().expect("a program to run")
 }
 
-/// How it ended, what it printed, where that is JSON, and what it said.
+/// Returns the exit code, the output if it is JSON, and the errors.
 fn tool(arguments: &[&str], directory: &Path) -> (Option<i32>, Value, String) {
     let output = run(arguments, directory);
     let value = serde_json::from_slice(&output.stdout).unwrap_or_default();

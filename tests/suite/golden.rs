@@ -4,16 +4,18 @@ use optview::domain::Position;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::cases::{Case, CaseRecord, cases};
+use crate::cases::{Case, cases};
 use crate::support::{MapStore, OwnedRecord};
 
 fn records(case: &Case) -> Vec<OwnedRecord> {
-    let record = |(offset, record): (i64, &CaseRecord)| OwnedRecord {
-        position: Position { topic: record.topic(), partition: 0, offset },
-        key: record.key.clone().into_bytes(),
-        value: (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).unwrap()),
-    };
-    (0..).zip(&case.records).map(record).collect()
+    (0..)
+        .zip(&case.records)
+        .map(|(offset, record)| OwnedRecord {
+            position: Position { topic: record.topic(), partition: 0, offset },
+            key: record.key.clone().into_bytes(),
+            value: (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).unwrap()),
+        })
+        .collect()
 }
 
 fn check(case: &Case, order: impl Iterator<Item = usize>) {

@@ -56,7 +56,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_tells_every_event_once_and_ends_with_the_view_that_the_projector_has(
+    fn it_shows_every_event_once_and_ends_with_the_view_that_the_projector_has(
         history in history(1..60),
         partitions in 1..4i32,
         protobuf in any::<bool>(),
@@ -71,8 +71,8 @@ proptest! {
                 continue;
             };
             let events = answer["events"].as_array().unwrap();
-            let told: BTreeSet<String> = events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect();
-            prop_assert_eq!(&told, &expected, "{}", id);
+            let event_ids: BTreeSet<String> = events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()).collect();
+            prop_assert_eq!(&event_ids, &expected, "{}", id);
             prop_assert_eq!(events.len(), expected.len(), "none twice");
             prop_assert_eq!(&answer["view"], &json!(folded(log.records(), id)), "{}", id);
             let reached = reached(events, &answer["view"]);
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_archive_tells_what_the_topics_tell(history in history(1..60), partitions in 1..4i32, seed in any::<u64>()) {
+    fn an_archive_gives_the_answers_that_the_topics_give(history in history(1..60), partitions in 1..4i32, seed in any::<u64>()) {
         let log = Log::of(&history, Encoding::Json, partitions, seed);
         let archive = log.archived();
         let middle = log.records().nth(log.records().count() / 2).unwrap();
@@ -124,9 +124,9 @@ fn an_archive_is_read_once_more_for_a_job_that_is_named_late_and_damage_is_named
     let names_it = json!({"jobId": "j-7", "optimizationId": "o", "processing": {}});
     log.put(Topic::Jobs, "j-7", Some(&event("last", 3, &names_it)));
     let archive = log.archived();
-    let (told, ended) = log::of_archive(archive.path(), "o", None);
+    let (bytes, ended) = log::of_archive(archive.path(), "o", None);
     assert_eq!(ended, Ok(()));
-    let answer: Value = serde_json::from_slice(&told).unwrap();
+    let answer: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(
         unchanged_of(&answer),
         [("created", None), ("first", Some("not_linked")), ("last", Some("not_linked"))]
@@ -136,9 +136,9 @@ fn an_archive_is_read_once_more_for_a_job_that_is_named_late_and_damage_is_named
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let (told, ended) = log::of_archive(archive.path(), "o", None);
+    let (bytes, ended) = log::of_archive(archive.path(), "o", None);
     let error = ended.unwrap_err();
-    assert!(told.is_empty() && error.contains("000002.ndjson.zst: its SHA-256 is"), "{error}");
+    assert!(bytes.is_empty() && error.contains("000002.ndjson.zst: its SHA-256 is"), "{error}");
     std::fs::remove_file(path).unwrap();
     let error = log::of_archive(archive.path(), "o", None).1.unwrap_err();
     assert!(error.contains("000002.ndjson.zst: cannot be read"), "{error}");
@@ -208,7 +208,7 @@ fn unchanged_of(answer: &Value) -> Vec<(&str, Option<&str>)> {
 }
 
 #[test]
-fn an_event_that_changed_nothing_says_why() {
+fn an_event_that_changed_nothing_has_a_reason() {
     let job = |event_id: &str, job_id: &str, at: u64, became: &str| {
         (Topic::Jobs, event(event_id, at, &json!({"jobId": job_id, became: {}})))
     };
@@ -276,7 +276,7 @@ fn an_id_that_json_hides_behind_escapes_is_found() {
 
 /// Jobs and runs are read once more if only the last of a job's events names the optimization.
 #[test]
-fn a_job_that_only_its_own_events_name_is_told_from_its_first_event() {
+fn a_job_that_only_its_own_events_name_is_shown_from_its_first_event() {
     let mut log = Log::new(1);
     log.put(Topic::Optimizations, "o", Some(&created("o", 1)));
     log.put(Topic::Jobs, "j-7", Some(&event("first", 2, &json!({"jobId": "j-7", "pending": {}}))));
@@ -294,7 +294,7 @@ fn a_job_that_only_its_own_events_name_is_told_from_its_first_event() {
 }
 
 #[test]
-fn what_cannot_be_understood_and_mentions_an_id_is_told_with_the_reason() {
+fn a_record_that_mentions_an_id_and_cannot_be_understood_is_shown_with_the_reason() {
     let mut log = Log::new(1);
     log.put(Topic::Optimizations, "o-1", Some(&created("o-1", 1)));
     log.put(Topic::Jobs, "j-1", Some("{ no event"));
@@ -315,7 +315,7 @@ fn what_cannot_be_understood_and_mentions_an_id_is_told_with_the_reason() {
 }
 
 #[test]
-fn an_id_that_nothing_mentions_is_an_error_that_says_where_it_was_looked_for() {
+fn an_id_that_nothing_mentions_is_an_error_that_names_the_searched_topics() {
     let mut log = Log::new(2);
     log.put(Topic::Optimizations, "o-1", Some(&created("o-1", 1)));
     let error = log.history("o").unwrap_err();
@@ -331,7 +331,7 @@ fn an_id_that_nothing_mentions_is_an_error_that_says_where_it_was_looked_for() {
 }
 
 #[test]
-fn history_whose_beginning_is_gone_says_so() {
+fn a_history_whose_beginning_is_gone_has_a_warning() {
     let mut log = Log::new(1);
     for at in 0..3 {
         log.put(Topic::Jobs, "j-1", Some(&event(&format!("e{at}"), at, &json!({"jobId": "j-1", "pending": {}}))));

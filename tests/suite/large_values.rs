@@ -137,8 +137,8 @@ fn a_reader_never_sees_a_mix_or_an_error_while_large_values_are_replaced() {
             fixtures::optimization("optimization-1", 1, seed.to_string(), fixtures::text(seed, len))
         })
         .collect();
-    let text_of = |value: &Optimization| value.description.as_ref().unwrap().value.clone();
-    let descriptions: Vec<_> = values.iter().map(text_of).collect();
+    let descriptions: Vec<_> =
+        values.iter().map(|value| value.description.as_ref().unwrap().value.clone()).collect();
     commit(&writer, fixtures::commit_of(vec![values[0].clone()]), 1);
     let ended = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| {

@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn pages_are_what_a_naive_model_says(steps in proptest::collection::vec(step(), 1..16)) {
+    fn pages_are_those_of_a_naive_model(steps in proptest::collection::vec(step(), 1..16)) {
         let mut store = Store::new();
         for step in steps {
             match step {

@@ -18,8 +18,10 @@ fn named(id: &str, sequence: u64) -> Optimization {
 fn written(optimizations: Vec<Optimization>, jobs: &[(&str, u64)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(directory.path()).writer;
-    let job = |&(id, sequence): &(&str, u64)| (id.into(), Some(fixtures::job(sequence).into()));
-    let commit = Commit { jobs: jobs.iter().map(job).collect(), ..fixtures::commit_of(optimizations) };
+    let commit = Commit {
+        jobs: jobs.iter().map(|&(id, sequence)| (id.into(), Some(fixtures::job(sequence).into()))).collect(),
+        ..fixtures::commit_of(optimizations)
+    };
     writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
     directory

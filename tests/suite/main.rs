@@ -1,5 +1,11 @@
 //! The tests of optview's promises, one file a promise. They need nothing but this machine.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has failed, and its numbers are small"
+)]
+
 mod accepted_forms;
 mod architecture;
 mod archive;

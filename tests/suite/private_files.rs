@@ -91,7 +91,7 @@ fn check_refused(data_dir: &Path, file: &Path, arguments: &[&str], why: &str) {
 }
 
 #[test]
-fn a_snapshot_replaces_nothing_but_a_file_that_it_was_told_to_replace() {
+fn a_snapshot_replaces_nothing_but_a_file_and_only_with_force() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let data_dir = path("data");

@@ -34,7 +34,7 @@ impl World {
         World { settings: broker.settings(), broker: Some(broker), directory: tempfile::tempdir().unwrap() }
     }
 
-    /// One whose cluster is away.
+    /// Makes a world whose cluster is away.
     pub fn without_broker() -> World {
         let brokers = "127.0.0.1:1".to_owned();
         let settings = KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() };
@@ -188,7 +188,7 @@ impl Program {
         (answer.status().as_u16(), retry_after, answer.body_mut().read_json().unwrap())
     }
 
-    /// All of `/metrics`.
+    /// Reads `/metrics`.
     pub fn metrics(&self) -> String {
         self.get("/metrics").1
     }
@@ -233,7 +233,7 @@ impl Program {
         }
     }
 
-    /// All that it writes to stderr until it ends.
+    /// Reads the rest of stderr until the program ends.
     pub fn stderr(&mut self) -> String {
         let mut text = String::new();
         self.child.stderr.take().expect("its stderr is a pipe").read_to_string(&mut text).unwrap();

@@ -28,7 +28,7 @@ fn metadata(sequence: u64) -> Value {
 }
 
 #[test]
-fn an_instance_whose_broker_never_answered_says_of_nothing_that_it_is_not_there() {
+fn an_instance_whose_broker_never_answered_denies_no_id() {
     let world = World::without_broker();
     let (program, _log) = start(&world, &[]);
     program.wait_for("it cannot reach the broker", |status| status["last_error"].is_string());
@@ -56,7 +56,7 @@ fn a_job_that_nothing_links_for_long_is_there_when_an_optimization_links_it() {
 }
 
 #[test]
-fn an_event_that_loses_though_it_is_newer_is_told_to_operators() {
+fn an_event_that_loses_though_it_is_newer_is_reported_to_operators() {
     let world = World::new();
     created(&world);
     world.put(Topic::Jobs, "job-7", &json!({"metadata": metadata(1), "jobId": "job-7", "pending": {}}));
@@ -66,7 +66,7 @@ fn an_event_that_loses_though_it_is_newer_is_told_to_operators() {
     let (program, _log) = start(&world, &[]);
     let status = program.wait_for("all is read", |status| status["state"] == "live" && status["lag_records"] == 0);
     assert_eq!(program.read("/optimizations/opt-7").2["status"], "queued", "the order is the contract's");
-    let told = program.wait_for("it is reported", |_| program.read("/optimizations/opt-7").0 == 200);
-    let said = [status, told].map(|status| status.to_string());
-    assert!(said.iter().any(|said| said.contains("job-7")), "nothing is told of it: {}", said[1]);
+    let last = program.wait_for("it is reported", |_| program.read("/optimizations/opt-7").0 == 200);
+    let reports = [status, last].map(|status| status.to_string());
+    assert!(reports.iter().any(|report| report.contains("job-7")), "nothing is reported of it: {}", reports[1]);
 }

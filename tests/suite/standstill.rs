@@ -27,9 +27,9 @@ fn held_syncs(directory: &Path) -> PathBuf {
     shim
 }
 
-/// Returns true if the topics `optimizations` and `jobs` were each read up to `read`, and are on the disk up to `kept`.
-fn are_at(status: &Value, read: i64, kept: i64) -> bool {
-    ["optimizations", "jobs"].iter().all(|topic| positions(status, topic) == Some((read, Some(kept))))
+/// Returns true if the topics `optimizations` and `jobs` were each read up to `read`, and are on the disk up to `synced`.
+fn are_at(status: &Value, read: i64, synced: i64) -> bool {
+    ["optimizations", "jobs"].iter().all(|topic| positions(status, topic) == Some((read, Some(synced))))
 }
 
 fn stands_still(status: &Value) -> bool {
@@ -37,7 +37,7 @@ fn stands_still(status: &Value) -> bool {
 }
 
 #[test]
-fn a_disk_that_does_not_sync_is_told_goes_on_when_it_does_and_cannot_hold_up_the_end() {
+fn a_disk_that_does_not_sync_is_reported_goes_on_when_it_does_and_cannot_hold_up_the_end() {
     let world = World::new();
     let (shim, hold) = (held_syncs(world.directory.path()), world.directory.path().join("hold"));
     world.put_optimizations(0, 5);
@@ -74,16 +74,16 @@ fn a_disk_that_does_not_sync_is_told_goes_on_when_it_does_and_cannot_hold_up_the
     program.tell_to_stop();
     assert_eq!(program.wait().code(), Some(1));
     let log = rest_of(log);
-    let said = log.lines().last().unwrap();
+    let last_line = log.lines().last().unwrap();
     for part in [
         "--drain-deadline (100ms) and --write-deadline (2s)",
         "the stage `sync` has stood still since ",
         "optimizations/0: read up to 7, on the disk up to 6",
         "jobs/0: read up to 7, on the disk up to 6",
     ] {
-        assert!(said.contains(part), "no {part}: {said}");
+        assert!(last_line.contains(part), "no {part}: {last_line}");
     }
-    assert!(!said.contains("multistart-runs/0"), "nothing of it is unwritten: {said}");
+    assert!(!last_line.contains("multistart-runs/0"), "nothing of it is unwritten: {last_line}");
 
     fs::remove_file(&hold).unwrap();
     let mut program = world.serve(&[], &[], Stdio::piped());
@@ -145,7 +145,7 @@ fn a_log_that_nobody_reads_neither_stops_the_projector_nor_its_end() {
 }
 
 #[test]
-fn a_reader_that_reads_again_is_told_how_many_lines_were_lost() {
+fn a_reader_that_reads_again_gets_the_number_of_lost_lines() {
     let (_world, mut program, log) = garbage_with_a_reader_that_stops_reading();
     program.wait_for("all is read", |status| {
         positions(status, "jobs").is_some_and(|(read, _)| read == GARBAGE as i64 + 5)
@@ -153,8 +153,8 @@ fn a_reader_that_reads_again_is_told_how_many_lines_were_lost() {
     // The test waits for this line, so that nothing depends on timing: a process that stops waits for its log for a second.
     let is_reported =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with("log lines were lost"));
-    let told = next_line(log, is_reported);
-    assert!(told["lines"].as_u64().is_some_and(|lost| lost > 0), "{told}");
+    let line = next_line(log, is_reported);
+    assert!(line["lines"].as_u64().is_some_and(|lost| lost > 0), "{line}");
     program.tell_to_stop();
     assert_eq!(program.wait().code(), Some(0));
 }

@@ -72,27 +72,27 @@ impl MapStore {
     }
 
     /// Takes what has changed and was last touched before `epoch`, in the order in which the store's writer puts it.
-    fn take(&mut self, before_epoch: Option<u32>) -> Vec<Put> {
+    fn take(&mut self, before_epoch: Option<u32>) -> Vec<MapWrite> {
         let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
         self.working.check();
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
-            Put::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
+            MapWrite::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
         };
         let optimization = |optimization: &Arc<Optimization>| {
             let mut bytes = Vec::new();
             stored_record::encode_optimization(optimization, &mut bytes).unwrap();
-            Put::Optimization(optimization.id.to_string(), bytes)
+            MapWrite::Optimization(optimization.id.to_string(), bytes)
         };
         let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
         let removed = jobs.iter().filter(|(_, job)| job.is_none()).map(job);
         parked.chain(optimizations.iter().map(optimization)).chain(removed).collect()
     }
 
-    fn put(&mut self, put: Put) {
+    fn put(&mut self, put: MapWrite) {
         match put {
-            Put::Optimization(id, bytes) => self.optimizations.insert(id, bytes),
-            Put::Job(id, Some(bytes)) => self.jobs.insert(id, bytes),
-            Put::Job(id, None) => self.jobs.remove(&id),
+            MapWrite::Optimization(id, bytes) => self.optimizations.insert(id, bytes),
+            MapWrite::Job(id, Some(bytes)) => self.jobs.insert(id, bytes),
+            MapWrite::Job(id, None) => self.jobs.remove(&id),
         };
     }
 
@@ -116,7 +116,7 @@ impl MapStore {
 
 /// One insertion into the store, or the removal of a parked job.
 #[derive(Clone, Debug)]
-enum Put {
+enum MapWrite {
     Optimization(String, Vec<u8>),
     Job(String, Option<Vec<u8>>),
 }

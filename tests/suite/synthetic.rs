@@ -16,13 +16,15 @@ fn history(optimizations: u64) -> (Vec<Event<'static>>, Expectation) {
 }
 
 fn records(events: &[Event<'_>], encoding: Encoding) -> Vec<OwnedRecord> {
-    let record = |(offset, event): (i64, &Event<'_>)| {
-        let mut value = Vec::new();
-        encode(event, encoding, &mut value);
-        let position = Position { topic: event.body.topic(), partition: 0, offset };
-        OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
-    };
-    (0..).zip(events).map(record).collect()
+    (0..)
+        .zip(events)
+        .map(|(offset, event)| {
+            let mut value = Vec::new();
+            encode(event, encoding, &mut value);
+            let position = Position { topic: event.body.topic(), partition: 0, offset };
+            OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
+        })
+        .collect()
 }
 
 #[test]

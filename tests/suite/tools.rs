@@ -44,7 +44,7 @@ fn written() -> tempfile::TempDir {
 }
 
 #[test]
-fn explain_tells_why_with_the_topics_as_they_are_called() {
+fn explain_names_the_topics_as_the_cluster_does() {
     let directory = written();
     let (code, explained) = json(&["explain", "o1"], directory.path());
     assert_eq!(code, Some(0));
@@ -73,7 +73,7 @@ fn verify_ends_with_3_where_it_finds_a_problem() {
 }
 
 #[test]
-fn verify_compares_nothing_with_the_log_where_it_cannot_read_or_is_not_told_where_that_is() {
+fn verify_compares_nothing_with_a_log_that_it_cannot_read_or_has_no_address_of() {
     let directory = written();
     let unknown = optview(&["verify", "--against-log", "--json"], directory.path());
     let why = String::from_utf8(unknown.stderr).unwrap();
@@ -134,7 +134,7 @@ fn generations_are_listed_with_those_that_were_moved_aside() {
 }
 
 #[test]
-fn a_directory_without_a_store_is_said_to_have_none_and_gets_none() {
+fn a_directory_without_a_store_is_an_error_and_gets_none() {
     let directory = tempfile::tempdir().unwrap();
     for directory in [directory.path(), &directory.path().join("missing")] {
         for arguments in [&["explain", "o1"][..], &["verify"], &["generations"]] {
@@ -146,7 +146,7 @@ fn a_directory_without_a_store_is_said_to_have_none_and_gets_none() {
 }
 
 #[test]
-fn an_id_that_is_unknown_or_a_jobs_is_said_to_be() {
+fn an_id_that_is_unknown_or_a_jobs_is_an_error_that_explains_it() {
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(directory.path()).writer;
     let mut optimization = fixtures::optimization("o1", 1, String::new(), String::new());
@@ -156,8 +156,8 @@ fn an_id_that_is_unknown_or_a_jobs_is_said_to_be() {
     writer.commit(commit, Vec::new(), 1).unwrap();
     writer.finish().unwrap();
     let waits = failure(&["explain", "j2"], directory.path());
-    let told = "\"j2\" is a job that no optimization links: it is pending since 1970-01-01T00:00:07Z, by optimizations/0@7";
-    assert!(waits.contains(told) && waits.contains("All of it is kept"), "{waits}");
+    let expected = "\"j2\" is a job that no optimization links: it is pending since 1970-01-01T00:00:07Z, by optimizations/0@7";
+    assert!(waits.contains(expected) && waits.contains("All of it is kept"), "{waits}");
     assert!(failure(&["explain", "o2"], directory.path()).contains("no event of an optimization \"o2\""));
     assert!(failure(&["explain", "j1"], directory.path()).contains("it is a job of o1: explain that"));
 }

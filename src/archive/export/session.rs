@@ -214,14 +214,15 @@ impl ExportSession<'_> {
         self.partitions
             .insert((topic, partition), ExportPartition { next, start_high: watermarks.high, continuity });
         self.compare_topics(source);
-        let cannot = |why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}");
         let anchor = self.anchors.get(&(topic, partition)).map(|anchor| anchor.position.offset);
         let anchor = anchor.filter(|offset| *offset >= watermarks.low);
         if anchor.is_none() && next > watermarks.low {
             self.warn_of_missing_anchor(topic, partition);
         }
         let from = anchor.unwrap_or(next);
-        source.assign(topic, partition, from).map_err(cannot)
+        source
+            .assign(topic, partition, from)
+            .map_err(|why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}"))
     }
 
     fn advance(&mut self, topic: Topic, partition: i32, next: i64) {

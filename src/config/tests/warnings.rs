@@ -5,8 +5,8 @@ use super::*;
 /// What is to be warned of.
 fn warnings(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
-    let typed = cli::parse(arguments).expect("a sound command line");
-    crate::config::read(&typed, &variables.iter().copied().collect()).expect("no mistakes").1
+    let line = cli::parse::<Config>(arguments).expect("a sound command line");
+    crate::config::read(&line, &variables.iter().copied().collect()).expect("no mistakes").1
 }
 
 #[test]

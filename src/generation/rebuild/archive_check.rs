@@ -1,5 +1,5 @@
-//! An archive to build from: whether it is one of these topics, and whether they go on where it ends. Looked at before
-//! anything is built; what can be told only while it is read, the source tells.
+//! The check of an archive to build from, before anything is built: it must be one of these topics, and they must go on where it ends.
+//! The source reports what shows only while the archive is read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_
 
 type Partition = (Topic, i32);
 
-/// Opens it, also where a build goes on: what the topics are called may have been changed since.
+/// Opens an archive. A build that goes on checks it again, since the topics' names may have been changed.
 pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSource> {
     let archive = ArchiveSource::open(directory).with_context(|| {
         format!(
@@ -36,7 +36,10 @@ pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSo
     Ok(archive)
 }
 
-/// Whether all that was archived of the topics goes on in them.
+/// Checks that all that was archived of the topics goes on in them.
+///
+/// # Errors
+/// It does not, or the cluster cannot be asked.
 pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> anyhow::Result<()> {
     let cluster = cluster_metadata(kafka)?;
     if cluster.id != archive.cluster_id {
@@ -70,7 +73,7 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
     );
 }
 
-/// Those of the records that were archived last that the topics still have, and not as they were archived.
+/// Returns the last archived records that the topics still have, but with other content.
 fn others(
     kafka: &KafkaSettings,
     cluster: &ClusterMetadata,

@@ -1,4 +1,4 @@
-//! How far a rebuild is, for whoever watches the metrics. What is not under way is NaN, which no alert's comparison matches.
+//! The progress of a rebuild as metrics. They are NaN while none is under way, which no alert's comparison matches.
 
 use metrics::{describe_gauge, gauge};
 
@@ -6,7 +6,7 @@ use crate::progress::Progress;
 
 const PHASES: [&str; 3] = ["building", "comparing", "switching"];
 
-/// Before there is any.
+/// Describes the metrics, before there is any rebuild.
 pub fn begin() {
     describe_gauge!("optview_rebuild_phase", "1 for the phase that a rebuild or rollback is in, 0 for the others");
     describe_gauge!("optview_rebuild_records", "How much of its phase a rebuild or rollback has done");
@@ -14,7 +14,7 @@ pub fn begin() {
     record(None);
 }
 
-/// `None`: none is under way.
+/// Records the progress; `None`: no rebuild is under way.
 pub fn record(progress: Option<&Progress>) {
     for phase in PHASES {
         let is = progress.is_some_and(|progress| progress.phase == phase);

@@ -1,4 +1,4 @@
-//! What the topics no longer have of what a generation was built from, partition by partition, as far as that can be known
+//! The records that a generation was built from and the topics no longer have, partition by partition, as far as that can be known
 //! before anything is read: what is missing from between shows only when the views are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::Context as _;
 
 use crate::config::ProjectionConfig;
-use crate::domain::{Position, Topic, TopicId};
+use crate::domain::{Gap, Position, Topic, TopicId};
 use crate::source::Watermarks;
 use crate::source::archive::{Manifest, Span};
 use crate::source::kafka::metadata;
@@ -16,32 +16,23 @@ use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 /// A topic's name in the cluster, and the number of a partition.
 type TopicPartition = (String, i32);
 
-/// What is missing of one partition.
+/// The records of one partition that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissingRecords {
-    /// The records from where it was read first to where it begins now.
+    /// The partition begins later than it did when it was read first.
     Beginning { origin: i64, begin: i64 },
-    /// It has fewer records than were read of it: all of them may be others.
-    End { high: i64, next_offset: i64 },
-    /// It has another record at this offset than the one that was read there: all of them are others.
-    Everything { offset: i64 },
-    /// Its topic had this id when it was read, and has that one now.
-    Recreated { read: TopicId, found: TopicId },
-    /// It is not there.
-    Partition,
-    /// Its topic is not one of those that are to be read.
+    /// The partition cannot be read on from where it was read up to: all of its records may be others.
+    Gap(Gap),
+    /// The topic is none of those that are to be read.
     Unnamed,
 }
 
 impl MissingRecords {
-    /// Whether the record at an offset that was read is missing.
+    /// Returns true if the record at an offset that was read is missing.
     fn has(&self, offset: i64) -> bool {
         match self {
             MissingRecords::Beginning { begin, .. } => offset < *begin,
-            MissingRecords::End { .. } | MissingRecords::Everything { .. } | MissingRecords::Recreated { .. } => {
-                true
-            }
-            MissingRecords::Partition | MissingRecords::Unnamed => true,
+            MissingRecords::Gap(_) | MissingRecords::Unnamed => true,
         }
     }
 }
@@ -50,25 +41,16 @@ impl fmt::Display for MissingRecords {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MissingRecords::Beginning { origin, begin } => write!(formatter, " from {origin} to {begin}"),
-            MissingRecords::End { high, next_offset } => write!(
-                formatter,
-                " from {high} to {next_offset} (it ends at {high} now: the topic was truncated or created again)"
-            ),
-            MissingRecords::Everything { offset } => write!(
-                formatter,
-                " as a whole (the record at {offset} is not the one that was read there before: the topic was created again)"
-            ),
-            MissingRecords::Recreated { read, found } => write!(
-                formatter,
-                " as a whole (the topic was deleted and created again: its id was {read} when it was read, and is {found} now)"
-            ),
-            MissingRecords::Partition => write!(formatter, " as a whole"),
+            MissingRecords::Gap(gap @ Gap::Shorter { next, high }) => {
+                write!(formatter, " from {high} to {next} ({gap})")
+            }
+            MissingRecords::Gap(gap) => write!(formatter, " as a whole ({gap})"),
             MissingRecords::Unnamed => write!(formatter, ", which is none of the topics that are to be read"),
         }
     }
 }
 
-/// All that is missing.
+/// The missing records of all partitions.
 #[derive(Debug, Default)]
 pub struct MissingFromTopics(BTreeMap<TopicPartition, MissingRecords>);
 
@@ -90,12 +72,11 @@ impl MissingFromTopics {
         let gone = checkpoint.iter().filter_map(|(key, held)| {
             let origin = origins.get(key).copied().unwrap_or(0);
             let begins = |low: i64| archived.get(key).copied().unwrap_or(low).min(low);
+            let next = held.next_offset;
             let gone = match there.get(key) {
                 _ if config.kafka.topics.topic_of(&key.0).is_none() => MissingRecords::Unnamed,
-                None => MissingRecords::Partition,
-                Some(Watermarks { high, .. }) if *high < held.next_offset => {
-                    MissingRecords::End { high: *high, next_offset: held.next_offset }
-                }
+                None => MissingRecords::Gap(Gap::Missing { next }),
+                Some(&Watermarks { high, .. }) if high < next => MissingRecords::Gap(Gap::Shorter { next, high }),
                 Some(Watermarks { low, .. }) if begins(*low) > origin => {
                     MissingRecords::Beginning { origin, begin: begins(*low) }
                 }
@@ -112,18 +93,18 @@ impl MissingFromTopics {
     /// Compares the ids of the topics, which decide where they are known on both sides.
     fn look_at_ids(&mut self, config: &ProjectionConfig, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         let read = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
-            Some(((config.kafka.topics.topic_of(&key.0)?, key.1), held.topic_id?))
+            Some(((config.kafka.topics.topic_of(&key.0)?, key.1), (held.topic_id?, held.next_offset)))
         };
-        let read: BTreeMap<(Topic, i32), TopicId> =
+        let read: BTreeMap<(Topic, i32), (TopicId, i64)> =
             checkpoint.iter().filter(|(key, _)| !self.0.contains_key(*key)).filter_map(read).collect();
         if read.is_empty() {
             return Ok(());
         }
         let found = metadata::topic_ids(&config.kafka)?;
-        for (key, read) in read {
-            let Some(&found) = found.get(&key.0).filter(|found| **found != read) else { continue };
-            let key = (config.kafka.topics.get(key.0).to_owned(), key.1);
-            self.0.insert(key, MissingRecords::Recreated { read, found });
+        for ((topic, partition), (read, next)) in read {
+            let Some(gap) = Gap::between_ids(Some(read), found.get(&topic).copied(), next) else { continue };
+            let key = (config.kafka.topics.get(topic).to_owned(), partition);
+            self.0.insert(key, MissingRecords::Gap(gap));
         }
         Ok(())
     }
@@ -148,13 +129,13 @@ impl MissingFromTopics {
         let found = metadata::records_at(&config.kafka, &offsets)
             .context("the topics cannot be compared with what was read of them before")?;
         for ((topic, partition), anchor) in anchors {
-            // Where there is none at the offset any more, nothing can be told by it.
+            // If there is no record at the offset any more, it proves nothing.
             let is_other = found.get(&(topic, partition)).is_some_and(|record| {
                 record.position.offset == anchor.offset && Anchor::of(&record.record()) != anchor
             });
             if is_other {
                 let key = (config.kafka.topics.get(topic).to_owned(), partition);
-                self.0.insert(key, MissingRecords::Everything { offset: anchor.offset });
+                self.0.insert(key, MissingRecords::Gap(Gap::OtherRecord { offset: anchor.offset }));
             }
         }
         Ok(())
@@ -164,7 +145,7 @@ impl MissingFromTopics {
         self.0.is_empty()
     }
 
-    /// Whether the event that was read at this position is missing.
+    /// Returns true if the event that was read at this position is missing.
     pub fn has(&self, config: &ProjectionConfig, position: &Position) -> bool {
         let key = (config.kafka.topics.get(position.topic).to_owned(), position.partition);
         self.0.get(&key).is_some_and(|gone| gone.has(position.offset))

@@ -1,18 +1,20 @@
-//! What a rebuild would lose, as far as that can be known before anything is built: refused there and then, with how many views
-//! it touches. What shows only in the views themselves is counted when they are compared.
+//! The checks before anything is built or brought up to date. A rebuild that would lose something is refused, with the number of views
+//! that this touches. Losses that show only in the views are counted when they are compared.
 
 use anyhow::bail;
 
 use super::missing_records::MissingFromTopics;
-use super::plan::{self, RebuildKind};
+
 use crate::config::ProjectionConfig;
 use crate::domain::{Job, Optimization, Position};
+use crate::generation::choice;
+use crate::generation::life::RebuildKind;
 use crate::source::archive::Manifest;
 use crate::source::kafka::{KafkaSettings, metadata};
 use crate::source::other_cluster;
 use crate::store::{GenerationPosition, Reader};
 
-/// How many optimizations are looked up at a time.
+/// Number of optimizations that are looked up at a time.
 const A_STEP: u32 = 2_000;
 
 /// The topics go on where the archive, if there is one, ends.
@@ -52,7 +54,7 @@ pub fn refuse_loss(
     );
 }
 
-/// How many views that would cost cannot be told of records that cannot be decoded.
+/// The number of views that this would cost cannot be known of records that cannot be decoded.
 fn refuse_uncounted(gone: &MissingFromTopics) -> anyhow::Result<()> {
     bail!(
         "the topics no longer have all that the live generation was built from; gone is {}. Its views go on being served \
@@ -62,7 +64,7 @@ fn refuse_uncounted(gone: &MissingFromTopics) -> anyhow::Result<()> {
     );
 }
 
-/// How much was made of events that are gone.
+/// The number of views and parked jobs that were made of events that are gone.
 #[derive(Default)]
 struct AffectedViews {
     lost: u64,
@@ -116,17 +118,17 @@ impl AffectedViews {
     }
 }
 
-/// Whether an earlier generation can be brought up to date. The topics must have all that it has not read yet, and be those that
-/// it was reading.
+/// Checks that an earlier generation can be brought up to date: the topics have all that it has not read yet, and are those that it was
+/// reading.
 ///
 /// # Errors
-/// Refuses to go back to a generation that cannot be brought up to date. The error says why, and what can be done.
+/// The generation cannot be brought up to date: why, and what can be done.
 pub fn refuse_to_return(
     config: &ProjectionConfig,
     generation: u64,
     standing: &GenerationPosition,
 ) -> anyhow::Result<()> {
-    let show = plan::show_frozen(generation);
+    let show = choice::show_frozen(generation);
     if let Some(difference) = standing.topics.as_ref().and_then(|topics| config.kafka.topics.difference(topics)) {
         bail!("generation {generation:06} was built from other topics: {difference}. {show}");
     }
@@ -153,7 +155,7 @@ pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Res
     }
 }
 
-/// Where the events were that set what is shown.
+/// Returns the positions of the events that set what is shown.
 fn sources(optimization: &Optimization) -> impl Iterator<Item = Position> {
     let texts = [
         &optimization.name,
@@ -166,7 +168,7 @@ fn sources(optimization: &Optimization) -> impl Iterator<Item = Position> {
     texts.chain(links).chain(sources_of(&optimization.job))
 }
 
-/// Where the events were of a job. Of its runs only the last one's is known.
+/// Returns the positions of the events of a job. Of its runs only the last one's is known.
 fn sources_of(job: &Job) -> impl Iterator<Item = Position> {
     let statuses = job.history().iter().map(|transition| transition.stamp.source);
     statuses.chain(job.last_run().map(|run| run.stamp.source))

@@ -1,5 +1,5 @@
-//! A source that is held back: to a rate, so that a rebuild leaves the broker and the disk to others; to what was written
-//! before a time; and from telling the outside how far it is, while it is not what readers see.
+//! A source that is throttled to a rate, so that a rebuild leaves the broker and the disk to others; that leaves out records which were
+//! written after a time; and that does not publish its offsets while readers do not see the generation.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
 
-/// What holds a source back.
+/// The limits of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Throttle {
     /// Records a second, until it is built: from then on it must keep up.
@@ -22,12 +22,12 @@ pub struct Throttle {
     pub is_quiet: bool,
 }
 
-/// What it is free of by now.
+/// The limits that have been lifted.
 #[derive(Debug, Default)]
 pub struct ThrottleRelease {
-    /// It may tell the outside: it is what readers see.
+    /// Readers see the generation, so its offsets are published.
     pub is_live: AtomicBool,
-    /// The rate does not count any more.
+    /// The generation is built, so the rate does not count any more.
     pub is_built: AtomicBool,
 }
 
@@ -35,9 +35,9 @@ pub struct ThrottledSource<S> {
     source: S,
     restraint: Throttle,
     freedom: Arc<ThrottleRelease>,
-    /// Read too early, in their order.
+    /// Events that were read too early, in their order.
     early: VecDeque<SourceEvent>,
-    /// When the next records may be given.
+    /// The time at which the next records may be given.
     due: Instant,
 }
 

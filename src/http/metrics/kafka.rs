@@ -142,7 +142,10 @@ pub fn describe_kafka() {
         "optview_partition_stop_reason",
         "1 while the partition has stopped for the reason with this code"
     );
-    describe_gauge!("optview_partition_stopped", "1 while the partition is stopped until told");
+    describe_gauge!(
+        "optview_partition_stopped",
+        "1 while the partition is not read any further before somebody intervenes"
+    );
 }
 
 #[cfg(test)]
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_is_over_is_told_as_0() {
+    fn an_error_that_is_over_is_recorded_as_0() {
         let begin = Instant::now();
         let mut report = report(begin);
         let errors = RecordedErrors::default();

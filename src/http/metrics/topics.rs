@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scrape_says_how_long_each_topic_keeps_its_oldest_record() {
+    fn a_scrape_shows_how_long_each_topic_keeps_its_oldest_record() {
         let report = |topic: &str, left, limited| TopicReport {
             topic: topic.to_owned(),
             expiry: left,

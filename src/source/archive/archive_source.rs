@@ -80,11 +80,10 @@ impl ArchiveSource {
     }
 
     fn has_some(&self, file: &FileEntry) -> bool {
-        let is_wanted = |span: &Span| {
+        file.spans.iter().any(|span| {
             let next = self.next.get(&(span.stream, span.partition));
             next.is_some_and(|next| *next < span.next)
-        };
-        file.spans.iter().any(is_wanted)
+        })
     }
 
     /// Delivers the records of a batch that were asked for.

@@ -66,9 +66,12 @@ impl<S: Source> ArchiveThenTopics<S> {
     /// `next` holds the next offset of each partition that was read before. Nothing is played of a partition whose
     /// next offset lies past the archive.
     pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> ArchiveThenTopics<S> {
-        let is_wanted =
-            |(partition, span): &(Partition, Span)| next.get(partition).is_none_or(|at| *at < span.next);
-        let spans = archive.manifest().spans().into_iter().filter(is_wanted).collect();
+        let spans = archive
+            .manifest()
+            .spans()
+            .into_iter()
+            .filter(|(partition, span)| next.get(partition).is_none_or(|at| *at < span.next))
+            .collect();
         // The archive's own list of partitions is dropped, because the topics define which partitions there are.
         archive.poll(Duration::ZERO, &mut |_| {});
         let playing = Playback {
@@ -88,8 +91,8 @@ impl<S: Source> ArchiveThenTopics<S> {
     fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
         let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
         for (key @ (topic, partition), next) in then {
-            let is_there = |last: &OwnedRecord| found.get(&key).is_some_and(|at| last.position.offset >= at.low);
-            let last = last.remove(&key).filter(is_there);
+            let last =
+                last.remove(&key).filter(|last| found.get(&key).is_some_and(|at| last.position.offset >= at.low));
             let from = last.as_ref().map_or(next, |last| last.position.offset);
             match self.topics.assign(topic, partition, from) {
                 Ok(()) => self.seams.extend(last.map(|last| (key, last))),
@@ -192,8 +195,8 @@ impl Playback {
         }
         if topics.is_complete() {
             self.all_found = true;
-            let is_missing = |partition: &Partition| !self.found.contains_key(partition);
-            let missing: Vec<Partition> = self.spans.keys().copied().filter(is_missing).collect();
+            let missing: Vec<Partition> =
+                self.spans.keys().copied().filter(|partition| !self.found.contains_key(partition)).collect();
             for key @ (topic, partition) in missing {
                 take(SourceEvent::Found { topic, partition, watermarks: self.find(key, None, None) });
             }

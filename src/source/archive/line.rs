@@ -102,15 +102,18 @@ pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_js
 /// line.
 pub fn decode(line: &[u8]) -> Result<(OwnedRecord, Cow<'_, str>), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
-    let header = |header: HeaderLine<'_>| {
-        Ok((header.name.into_owned(), read("a header's value", header.value, header.value_base64)?))
-    };
     let record = OwnedRecord {
         position: Position { topic: line.stream, partition: line.partition, offset: line.offset },
         timestamp_millis: line.timestamp_millis,
         key: read("the key", line.key, line.key_base64)?,
         value: read("the value", line.value, line.value_base64)?,
-        headers: line.headers.into_iter().map(header).collect::<Result<_, String>>()?,
+        headers: line
+            .headers
+            .into_iter()
+            .map(|header| {
+                Ok((header.name.into_owned(), read("a header's value", header.value, header.value_base64)?))
+            })
+            .collect::<Result<_, String>>()?,
     };
     Ok((record, line.topic))
 }

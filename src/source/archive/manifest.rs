@@ -137,11 +137,10 @@ impl Manifest {
 
     /// The topics' names in the cluster, and the default names of topics that the manifest does not list.
     pub fn topic_names(&self) -> TopicNames {
-        let name = |stream: Topic| match self.topic(stream) {
+        let [optimizations, jobs, multistart_runs] = Topic::ALL.map(|stream| match self.topic(stream) {
             Some(held) => held.topic.clone(),
             None => stream.default_name().to_owned(),
-        };
-        let [optimizations, jobs, multistart_runs] = Topic::ALL.map(name);
+        });
         TopicNames::new(optimizations, jobs, multistart_runs)
     }
 
@@ -199,7 +198,9 @@ pub(super) mod stream {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Topic, D::Error> {
         let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let named = |stream: &Topic| stream.default_name() == name;
-        Topic::ALL.into_iter().find(named).ok_or_else(|| de::Error::custom(format!("there is no stream `{name}`")))
+        Topic::ALL
+            .into_iter()
+            .find(|stream| stream.default_name() == name)
+            .ok_or_else(|| de::Error::custom(format!("there is no stream `{name}`")))
     }
 }

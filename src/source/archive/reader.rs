@@ -44,8 +44,7 @@ impl FileReader {
             }
             Ok(_) => {
                 let (file, line) = (&self.name, self.number);
-                let wrong = |why| ReadError::Line { file: file.clone(), line, why };
-                Some(line::decode(&self.line).map_err(wrong))
+                Some(line::decode(&self.line).map_err(|why| ReadError::Line { file: file.clone(), line, why }))
             }
             Err(error) => {
                 let why = format!("cannot be read after line {}: {error}", self.number - 1);

@@ -122,7 +122,8 @@ fn await_leaders(admin: &Admin, created: &[(&str, i32)]) -> Result<BTreeMap<Stri
 fn partitions_with_leaders(admin: &Admin) -> Result<BTreeMap<String, i32>, KafkaError> {
     let metadata = admin.inner().fetch_metadata(None, METADATA_DEADLINE)?;
     let count = |topic: &rdkafka::metadata::MetadataTopic| {
-        topic.partitions().iter().filter(|partition| partition.leader() >= 0).count() as i32
+        let with_leader = topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+        i32::try_from(with_leader).expect("Kafka numbers partitions with an i32")
     };
     Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
 }

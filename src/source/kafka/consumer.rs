@@ -214,13 +214,16 @@ impl KafkaSource {
     fn successor(&self) -> Result<(Arc<Client<ConsumerWatch>>, Vec<AssignedPartition>), String> {
         let consumer = connect(&self.settings, &self.group_id, self.consumer.context().successor());
         let consumer = Arc::new(consumer.map_err(|error| error.to_string())?);
-        let split = |held: &AssignedPartition| {
-            let (key, name) = ((held.topic, held.number), self.name(held.topic));
-            let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
-            (split.time, split.error) = (held.time, held.error.clone());
-            Ok(split)
-        };
-        let partitions = self.partitions.iter().map(split).collect::<Result<Vec<AssignedPartition>, String>>()?;
+        let partitions = self
+            .partitions
+            .iter()
+            .map(|held| {
+                let (key, name) = ((held.topic, held.number), self.name(held.topic));
+                let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
+                (split.time, split.error) = (held.time, held.error.clone());
+                Ok(split)
+            })
+            .collect::<Result<Vec<AssignedPartition>, String>>()?;
         let list = self.list(partitions.iter())?;
         consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         Ok((consumer, partitions))
@@ -304,8 +307,11 @@ impl Source for KafkaSource {
     }
 
     fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let is = |held: &&AssignedPartition| (held.topic, held.number) == (topic, partition);
-        let of_fetch = self.partitions.iter().find(is).and_then(|held| held.error.as_ref());
+        let of_fetch = self
+            .partitions
+            .iter()
+            .find(|held| (held.topic, held.number) == (topic, partition))
+            .and_then(|held| held.error.as_ref());
         of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
     }
 
@@ -372,7 +378,7 @@ impl Records for StrayRecord {
 
 /// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so
 /// that nothing overrides them.
-pub(super) fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
+pub fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "optview"),

@@ -9,6 +9,8 @@
 //! On Linux, the linker puts these functions into the place of librdkafka's (`--wrap`, see `build.rs`), which is
 //! why this module has unsafe code. A snappy batch is left to librdkafka: it grows to at most 22 times its size.
 
+#![expect(unsafe_code, reason = "the linker calls these functions in the place of librdkafka's")]
+
 mod batch;
 
 use std::ffi::{c_char, c_int, c_void};

@@ -61,8 +61,8 @@ pub struct ClusterMetadata {
 impl ClusterMetadata {
     /// Number of partitions of a topic; 0 if it does not exist.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        // Kafka numbers partitions with an `i32`, so that the count fits.
-        self.partitions.keys().filter(|(held, _)| *held == topic).count() as i32
+        let partitions = self.partitions.keys().filter(|(held, _)| *held == topic).count();
+        i32::try_from(partitions).expect("Kafka numbers partitions with an i32")
     }
 }
 
@@ -110,10 +110,11 @@ fn ask_topic_ids(
     client: &Arc<QueryClient>,
     names: &[&str],
 ) -> Result<BTreeMap<String, TopicId>, MetadataError> {
-    let explain = |error: KafkaError| unreachable(settings, client.context().explain(&error));
     let begin = Instant::now();
     loop {
-        let brokers = client.fetch_metadata(None, DEADLINE).map_err(explain)?;
+        let brokers = client
+            .fetch_metadata(None, DEADLINE)
+            .map_err(|error| unreachable(settings, client.context().explain(&error)))?;
         let brokers: Vec<i32> = brokers.brokers().iter().map(MetadataBroker::id).collect();
         let mut answers = brokers.iter().filter_map(|&broker| ask_broker(client, names, broker));
         let Some(first) = answers.next() else {

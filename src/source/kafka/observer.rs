@@ -275,8 +275,10 @@ impl Poller {
                     take_offsets(&mut round, names, partitions, bound, answers)
                 }
                 Some(Answer::Ids(request, Ok(ids))) => {
-                    let id = |(name, id): (String, _)| Some((names.topic_of(&name)?, brokers[request], id));
-                    round.ids.extend(ids.into_iter().filter_map(id));
+                    round.ids.extend(
+                        ids.into_iter()
+                            .filter_map(|(name, id)| Some((names.topic_of(&name)?, brokers[request], id))),
+                    );
                 }
                 Some(Answer::Ids(request, Err(code))) => {
                     round.ids.extend(topics.iter().map(|&topic| (topic, brokers[request], Err(code))));
@@ -308,15 +310,15 @@ fn take_offsets(
     answers: OffsetAnswers,
 ) {
     let answers: BTreeMap<(Topic, i32), _> = match answers {
-        Ok(answers) => {
-            let of =
-                |(name, partition, answer): (String, i32, _)| Some(((names.topic_of(&name)?, partition), answer));
-            answers.into_iter().filter_map(of).collect()
-        }
+        Ok(answers) => answers
+            .into_iter()
+            .filter_map(|(name, partition, answer)| Some(((names.topic_of(&name)?, partition), answer)))
+            .collect(),
         Err(code) => asked.iter().map(|&partition| (partition, Err(code))).collect(),
     };
-    let answer = |((topic, partition), answer)| ((topic, partition, bound), answer);
-    round.offsets.extend(answers.into_iter().map(answer));
+    round
+        .offsets
+        .extend(answers.into_iter().map(|((topic, partition), answer)| ((topic, partition, bound), answer)));
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //!
 //! This module has unsafe code, because it calls librdkafka as its header documents.
 
+#![expect(unsafe_code, reason = "calls into librdkafka that the crate has no functions for")]
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! and reads the clock twice, which came to a fifth of the projector's time in a catch-up. Hence the unsafe code
 //! here, which calls librdkafka as its header documents.
 
+#![expect(unsafe_code, reason = "calls into librdkafka that the crate has no functions for")]
+
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;

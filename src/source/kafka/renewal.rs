@@ -210,12 +210,14 @@ mod tests {
         seconds: std::ops::Range<u32>,
         see: impl Fn(Instant) -> (Option<Instant>, bool, PartitionProgress),
     ) -> Vec<(u32, WatchdogAction)> {
-        let look = |second: u32| {
-            let now = from + SECOND * second;
-            let (heard, others_hear, sight) = see(now);
-            (second, watchdog.check(now, heard, others_hear, &[sight]))
-        };
-        seconds.map(look).filter(|(_, cure)| *cure != WatchdogAction::Nothing).collect()
+        seconds
+            .map(|second| {
+                let now = from + SECOND * second;
+                let (heard, others_hear, sight) = see(now);
+                (second, watchdog.check(now, heard, others_hear, &[sight]))
+            })
+            .filter(|(_, cure)| *cure != WatchdogAction::Nothing)
+            .collect()
     }
 
     fn seconds(cures: &[(u32, WatchdogAction)]) -> Vec<u32> {

@@ -128,13 +128,16 @@ fn topic_settings_within(
         .build()
         .map_err(|error| SettingsError::Unreachable { brokers: brokers(), why: error.to_string() })?;
     let answers = runtime.block_on(admin.describe_configs(&wanted, &options)).map_err(|error| failed(&error))?;
-    let of_topic = |resource: &ConfigResource| match &resource.specifier {
-        OwnedResourceSpecifier::Topic(name) => {
-            Some((settings.topics.topic_of(name)?, TopicSettings::of(resource)?))
-        }
-        _ => None,
-    };
-    Ok(answers.iter().flatten().filter_map(of_topic).collect())
+    Ok(answers
+        .iter()
+        .flatten()
+        .filter_map(|resource| match &resource.specifier {
+            OwnedResourceSpecifier::Topic(name) => {
+                Some((settings.topics.topic_of(name)?, TopicSettings::of(resource)?))
+            }
+            _ => None,
+        })
+        .collect())
 }
 
 /// Logs a warning for each existing topic that will lose history, for a command that has just put records there.

@@ -52,6 +52,7 @@ impl Ids {
         self.len.load(Ordering::Relaxed)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
     fn map_of(&self, id: &str) -> &RwLock<Map<Arc<str>, u32>> {
         &self.maps[self.hasher.hash_one(id) as usize % MAPS]
     }

@@ -367,7 +367,7 @@ impl Walk {
                 }
             }
             Body::Leaf(places) => {
-                let skip = mem::take(&mut self.skip) as usize;
+                let skip = usize::try_from(mem::take(&mut self.skip)).unwrap_or(usize::MAX);
                 let passing = places.iter().filter(|place| self.filter.passes(place.facet)).skip(skip);
                 let left = self.most - self.numbers.len();
                 self.numbers.extend(passing.take(left).map(|place| place.number));

@@ -11,40 +11,20 @@ use serde_json::Value;
 
 use super::marker::Marker;
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
+use crate::Test;
 use crate::archive::{archive, text};
 use crate::cluster::{PutRecord, delete_records, delete_topic, put};
 use crate::dice::Dice;
 use crate::events::{created, job, renamed, wait_for_status};
 use crate::rig::{Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_rebuild_from_an_archive_and_the_topics_beyond_it_gives_what_all_of_the_topics_gave",
-        needs: Needs::Broker,
-        run: a_rebuild_from_an_archive_and_the_topics_beyond_it_gives_what_all_of_the_topics_gave,
-    },
-    Test {
-        name: "a_rebuild_from_an_archive_goes_on_after_kills",
-        needs: Needs::Broker,
-        run: a_rebuild_from_an_archive_goes_on_after_kills,
-    },
-    Test {
-        name: "an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_built",
-        needs: Needs::Broker,
-        run: an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_built,
-    },
-    Test {
-        name: "an_archive_has_what_was_removed_before_it_was_read",
-        needs: Needs::Broker,
-        run: an_archive_has_what_was_removed_before_it_was_read,
-    },
-    Test {
-        name: "damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was",
-        needs: Needs::Broker,
-        run: damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was,
-    },
+    test!(a_rebuild_from_an_archive_and_the_topics_beyond_it_gives_what_all_of_the_topics_gave, Broker),
+    test!(a_rebuild_from_an_archive_goes_on_after_kills, Broker),
+    test!(an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_built, Broker),
+    test!(an_archive_has_what_was_removed_before_it_was_read, Broker),
+    test!(damage_that_shows_while_an_archive_is_read_leaves_the_live_generation_as_it_was, Broker),
 ];
 
 /// Retention as it comes: half of what was archived is gone from one partition, all of it from another, nothing from the

@@ -7,37 +7,21 @@ use optview::domain::{Register, Topic};
 use serde_json::{Value, json};
 
 use super::{Ran, check_rebuilt, current, data, generations, load, planned, run};
+use crate::Test;
 use crate::cluster::{delete_records, delete_topic, put};
 use crate::events::{completed, created, job, renamed, wait_for_status};
 use crate::fixtures;
 use crate::rig::{DEADLINE, Rig, wait_until};
 use crate::server::Server;
-use crate::{Needs, Test};
 
 pub const TESTS: &[Test] = &[
-    Test {
-        name: "a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept",
-        needs: Needs::Broker,
-        run: a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept,
-    },
-    Test {
-        name: "what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared",
-        needs: Needs::Broker,
-        run: what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared,
-    },
-    Test {
-        name: "a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again",
-        needs: Needs::Broker,
-        run: a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again,
-    },
-    Test {
-        name: "a_rebuild_whose_broker_goes_away_says_what_it_waits_for",
-        needs: Needs::BrokerOfItsOwn,
-        run: a_rebuild_whose_broker_goes_away_says_what_it_waits_for,
-    },
+    test!(a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_kept, Broker),
+    test!(what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared, Broker),
+    test!(a_generation_that_cannot_catch_up_is_shown_frozen_and_left_again, Broker),
+    test!(a_rebuild_whose_broker_goes_away_says_what_it_waits_for, BrokerOfItsOwn),
 ];
 
-/// It ended with 1, says all of this, and readers see what they saw.
+/// Checks that it ended with 1, that the error has all of these parts, and that readers see what they saw.
 fn check_refused(rig: &Rig, ran: &Ran, parts: &[&str]) {
     for part in parts {
         assert!(ran.code == Some(1) && ran.error.contains(part), "no {part}: {ran:?}");
@@ -64,7 +48,7 @@ fn a_rebuild_of_a_topic_made_anew_is_refused_with_a_count_and_what_was_lost_is_k
     rig.create_topics(1);
     put(rig, &[completed("a", 4)]);
 
-    // The text of the stopped partition says what to do, and that is done here, as it says.
+    // The text of the stopped partition contains what to do, and exactly that is done here.
     let server = Server::start(rig, &[]);
     let jobs = rig.settings.topics.get(Topic::Jobs);
     let stalled = server.wait_for("stopped", |report| report.is_stopped(jobs, 0) && report.state == "stalled");
@@ -131,7 +115,7 @@ fn what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared(rig: 
     let server = Server::start(rig, &[]);
     server.wait_until_all_is_kept(rig);
     assert!(server.stop().0.success());
-    // What a topic had once and has no more, as after compaction: nothing at its ends says so.
+    // What a topic had once and has no more, as after compaction: nothing at its ends shows that.
     let writer = fixtures::open(&data(rig)).writer;
     let mut renamed = writer.optimization("b").expect("a store").expect("an optimization");
     let name = "a later name".to_owned().into_boxed_str();

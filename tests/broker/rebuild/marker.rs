@@ -22,7 +22,7 @@ pub struct Marker<'r> {
     sent: AtomicU64,
 }
 
-/// What a client saw that asked all the time.
+/// The answers that a client got which asked all the time.
 #[derive(Debug, Default)]
 pub struct Watched {
     pub answers: u64,
@@ -38,7 +38,7 @@ impl<'r> Marker<'r> {
         Marker { rig, stop: AtomicBool::new(false), sent: AtomicU64::new(0) }
     }
 
-    /// Renames it until told to stop. Gives the last count.
+    /// Renames the optimization until `stop`. Returns the last count.
     pub fn flow(&self) -> u64 {
         let mut producer = Producer::new(&self.rig.settings).expect("a producer");
         while !self.stop.load(Ordering::Relaxed) {
@@ -61,7 +61,7 @@ impl<'r> Marker<'r> {
         StopAtEnd(&self.stop)
     }
 
-    /// Reads it until told to stop. Every answer must be there, and none older than the one before.
+    /// Reads the optimization until `stop`. Every answer must be there, and none older than the one before.
     pub fn watch(&self, address: &str) -> Watched {
         let agent = ureq::Agent::new_with_defaults();
         let url = format!("http://{address}/optimizations/{ID}");
@@ -92,7 +92,7 @@ impl<'r> Marker<'r> {
     }
 }
 
-/// As it was created it has another name.
+/// The optimization was created under another name.
 fn count_of(view: &Value) -> u64 {
     view["name"].as_str().unwrap_or_else(|| panic!("a name: {view}")).parse().unwrap_or(0)
 }

@@ -37,7 +37,7 @@ pub struct Log {
 /// The answer to `--as-of` for programs.
 pub struct ViewAnswer {
     pub view: Value,
-    /// It was an error too.
+    /// True if the answer was also an error.
     pub failed: bool,
 }
 
@@ -107,7 +107,7 @@ impl Log {
         String::from_utf8(self.answer(id, Some(as_of), false).0).unwrap()
     }
 
-    /// All of it as an archive, in several files.
+    /// Writes the log as an archive of several files.
     pub fn archived(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let archived = |stream: Topic| {

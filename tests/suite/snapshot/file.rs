@@ -290,9 +290,19 @@ fn an_export_ends_before_the_disk_that_fills_meanwhile_is_full() {
     const BYTES: u64 = 256 << 20;
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(&directory.path().join("source")).writer;
-    let optimization =
-        |number: u64| fixtures::optimization(&format!("opt-{number}"), 1, String::new(), String::new());
-    writer.commit(fixtures::commit_of((0..5_000).map(optimization).collect()), Vec::new(), 1).unwrap();
+    writer
+        .commit(
+            fixtures::commit_of(
+                (0..5_000)
+                    .map(|number| {
+                        fixtures::optimization(&format!("opt-{number}"), 1, String::new(), String::new())
+                    })
+                    .collect(),
+            ),
+            Vec::new(),
+            1,
+        )
+        .unwrap();
     fixtures::wait_until_written(&writer, 1);
     let file = directory.path().join("views.snapshot");
     let free = optview::disk::free_bytes(directory.path()).unwrap();

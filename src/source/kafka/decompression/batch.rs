@@ -187,10 +187,10 @@ fn push_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 fn push_varint(out: &mut impl Write, number: i64) -> io::Result<()> {
     let mut bits = ((number << 1) ^ (number >> 63)) as u64;
     while bits >= 0x80 {
-        out.write_all(&[bits as u8 | 0x80])?;
+        out.write_all(&[(bits & 0x7F) as u8 | 0x80])?;
         bits >>= 7;
     }
-    out.write_all(&[bits as u8])
+    out.write_all(&[(bits & 0x7F) as u8])
 }
 
 fn varint(source: &mut impl Read) -> io::Result<i64> {

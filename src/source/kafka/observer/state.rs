@@ -263,11 +263,10 @@ impl ClusterState {
     /// Returns true if the cluster has confirmed the topic's id in answer to a request after `time`, or never
     /// gives ids.
     pub fn is_confirmed_since(&self, topic: Topic, time: Instant) -> bool {
-        let is = |identity: &TopicIdentity| match identity.asked_at {
+        self.topics.get(&topic).is_some_and(|identity| match identity.asked_at {
             Some(asked_at) => asked_at >= time,
             None => identity.is_settled,
-        };
-        self.topics.get(&topic).is_some_and(is)
+        })
     }
 
     pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {

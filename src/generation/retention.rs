@@ -1,12 +1,12 @@
-//! Which generations stay beside the live one. One that has more than what took its place stays until somebody asks for its
+//! The generations that stay beside the live one. One that has more than what took its place stays until somebody asks for its
 //! removal: nothing could bring back what it has.
 
 use std::path::Path;
 
 use crate::store;
 
-/// Leaves so many beside the live one, the one that was live until now first, then the latest. Gives those that stay beyond
-/// that.
+/// Leaves `keep` generations beside the live one: first the one that was live until now, then the latest. Returns those that stay
+/// beyond that. One that cannot be removed is left to the next rebuild.
 pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
     let current = store::current(data_dir).ok().flatten();
     let mut others = store::usable(data_dir).unwrap_or_default();
@@ -34,8 +34,7 @@ pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
     spared
 }
 
-/// Removes a generation that is not needed. Where that fails, the next rebuild tries again.
-pub fn remove(data_dir: &Path, generation: u64) {
+fn remove(data_dir: &Path, generation: u64) {
     if let Err(error) = store::remove(data_dir, generation) {
         tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
     }

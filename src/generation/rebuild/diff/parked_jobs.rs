@@ -1,31 +1,35 @@
-//! Compares the jobs that wait in two generations for an optimization: all of them once, and then those that change
-//! meanwhile.
+//! The difference between two generations in the jobs that wait for an optimization: all of them are compared once, and then
+//! those that change meanwhile.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{A_STEP, Comparison, Example};
+use crate::generation::life::comparison::{Comparison, Example};
 use crate::store::{Reader, StoreError, is_missing_job, is_parked_alike};
 
-pub struct ParkedJobs<'a> {
-    old: &'a Reader,
-    new: &'a Reader,
-    /// The jobs that are not the same in both, or were not when they were looked at; and of each, whether the new one knows less.
+/// Number of jobs, or optimizations, that are compared before somebody is asked whether to go on.
+pub const STEP: u32 = 2_000;
+
+/// The parked jobs in which two generations differ.
+pub struct ParkedJobs {
+    old: Reader,
+    new: Reader,
+    /// The jobs that are not the same in both, or were not when they were compared last; true if the new generation knows less of it.
     differing: BTreeMap<Arc<str>, bool>,
 }
 
-impl<'a> ParkedJobs<'a> {
-    pub fn new(old: &'a Reader, new: &'a Reader) -> ParkedJobs<'a> {
+impl ParkedJobs {
+    pub fn new(old: Reader, new: Reader) -> ParkedJobs {
         ParkedJobs { old, new, differing: BTreeMap::new() }
     }
 
-    /// Looks at all. `go_on` is asked between two steps; gives false where it said no.
-    pub fn look(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
-        for reader in [self.old, self.new] {
+    /// Compares all parked jobs. `go_on` is asked between two steps; returns false if it returned false.
+    pub fn compare_all(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
+        for reader in [self.old.clone(), self.new.clone()] {
             let mut last: Option<Arc<str>> = None;
             loop {
-                let ids = reader.parked_ids_after(last.as_deref(), A_STEP as usize)?;
-                self.look_at(ids.iter())?;
+                let ids = reader.parked_ids_after(last.as_deref(), STEP as usize)?;
+                self.compare_jobs(ids.iter())?;
                 last = ids.last().cloned();
                 if last.is_none() {
                     break;
@@ -38,18 +42,18 @@ impl<'a> ParkedJobs<'a> {
         Ok(true)
     }
 
-    /// Looks again at those that have changed, and at those that these optimizations link, which have changed. Gives how many of
-    /// the former there were.
-    pub fn look_at_changed(&mut self, optimizations: &HashSet<Arc<str>>) -> Result<usize, StoreError> {
+    /// Compares again the jobs that have changed, and those that these optimizations, which have changed, link. Returns the number of
+    /// the former.
+    pub fn compare_changed(&mut self, optimizations: &HashSet<Arc<str>>) -> Result<usize, StoreError> {
         let mut changed: HashSet<Arc<str>> = self.old.take_changed_jobs();
         changed.extend(self.new.take_changed_jobs());
         let count = changed.len();
         changed.extend(self.linked_by(optimizations)?);
-        self.look_at(changed.iter())?;
+        self.compare_jobs(changed.iter())?;
         Ok(count)
     }
 
-    /// Those of the jobs that differ which one of these optimizations links by now.
+    /// Returns the jobs that differ and that one of these optimizations links by now.
     fn linked_by(&self, optimizations: &HashSet<Arc<str>>) -> Result<Vec<Arc<str>>, StoreError> {
         let mut linked = Vec::new();
         if self.differing.is_empty() {
@@ -62,9 +66,9 @@ impl<'a> ParkedJobs<'a> {
         Ok(linked)
     }
 
-    /// Adds those that differ to what is told, as records of which readers are shown nothing. This is done while both generations
-    /// hold, and reads nothing.
-    pub fn tell(&self, comparison: &mut Comparison, examples: usize) {
+    /// Adds the jobs that differ to a comparison, as records of which readers are shown nothing. Reads nothing, since both generations
+    /// are paused meanwhile.
+    pub fn add_to(&self, comparison: &mut Comparison, examples: usize) {
         comparison.losses.parked_jobs = self.differing.values().filter(|knows_less| **knows_less).count() as u64;
         comparison.unseen += self.differing.len() as u64;
         let left = examples.saturating_sub(comparison.examples.len());
@@ -75,16 +79,16 @@ impl<'a> ParkedJobs<'a> {
         }));
     }
 
-    fn look_at<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
+    fn compare_jobs<'b>(&mut self, ids: impl Iterator<Item = &'b Arc<str>>) -> Result<(), StoreError> {
         // What another version has folded is other bytes.
         if self.old.check_format().is_err() {
             return Ok(());
         }
         for id in ids {
-            if is_parked_alike(self.old, self.new, id)? {
+            if is_parked_alike(&self.old, &self.new, id)? {
                 self.differing.remove(id);
             } else {
-                self.differing.insert(id.clone(), is_missing_job(self.old, self.new, id)?);
+                self.differing.insert(id.clone(), is_missing_job(&self.old, &self.new, id)?);
             }
         }
         Ok(())
@@ -123,29 +127,29 @@ mod tests {
         }
     }
 
-    fn told(parked: &ParkedJobs<'_>) -> (u64, u64) {
+    fn counts(parked: &ParkedJobs) -> (u64, u64) {
         let mut comparison = Comparison::default();
-        parked.tell(&mut comparison, 9);
+        parked.add_to(&mut comparison, 9);
         (comparison.unseen, comparison.losses.parked_jobs)
     }
 
     #[test]
-    fn while_both_hold_only_what_has_changed_is_looked_at() {
+    fn while_both_are_paused_only_what_has_changed_is_compared() {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [old, new] = directories.each_ref().map(|directory| open(directory.path()));
         park(&old, 1, &[("gone", 5), ("older", 5), ("same", 5)]);
         park(&new, 1, &[("older", 4), ("more", 6), ("same", 5)]);
         let readers = [old.writer.reader(), new.writer.reader()];
-        let mut parked = ParkedJobs::new(&readers[0], &readers[1]);
-        assert!(parked.look(&mut || true).unwrap());
-        assert_eq!(told(&parked), (3, 2));
-        // Nobody watches, so nothing is told to have changed, and nothing is read again.
+        let mut parked = ParkedJobs::new(readers[0].clone(), readers[1].clone());
+        assert!(parked.compare_all(&mut || true).unwrap());
+        assert_eq!(counts(&parked), (3, 2));
+        // Nobody watches, so no change is noted, and nothing is read again.
         park(&new, 2, &[("gone", 5)]);
-        assert_eq!(parked.look_at_changed(&HashSet::new()).unwrap(), 0);
-        assert_eq!(told(&parked), (3, 2));
+        assert_eq!(parked.compare_changed(&HashSet::new()).unwrap(), 0);
+        assert_eq!(counts(&parked), (3, 2));
         readers.iter().for_each(Reader::watch_changes);
         park(&new, 3, &[("older", 5)]);
-        assert_eq!(parked.look_at_changed(&HashSet::new()).unwrap(), 1);
-        assert_eq!(told(&parked), (2, 1));
+        assert_eq!(parked.compare_changed(&HashSet::new()).unwrap(), 1);
+        assert_eq!(counts(&parked), (2, 1));
     }
 }

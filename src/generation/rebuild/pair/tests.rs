@@ -4,13 +4,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::*;
 use crate::domain::{OwnedRecord, Position, Record, Topic};
-use crate::generation::rebuild::{Plan, RebuildKind, RebuildOptions, RebuildState};
+use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
+use crate::generation::rebuild::exchange::RebuildState;
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
 use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
 use crate::store::{self, OpenStore};
 
-/// One partition of jobs with so many records, and nothing more.
+/// A source of one partition of jobs with so many records.
 struct Few {
     records: i64,
     next: Option<i64>,
@@ -72,7 +73,7 @@ impl Source for Few {
     fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
 }
 
-/// A generation at work in a directory of its own.
+/// A generation that is kept up to date, in a directory of its own.
 struct AtWork {
     control: Arc<PauseHandle>,
     status: Status,
@@ -81,7 +82,7 @@ struct AtWork {
 }
 
 impl AtWork {
-    /// Has read so many records, and sees no more.
+    /// Returns a generation that has read so many records and sees no more.
     fn with(records: i64, trouble: Option<&str>) -> AtWork {
         let directory = tempfile::tempdir().unwrap();
         let OpenStore { writer, path, .. } = store::open(directory.path(), 1 << 20).unwrap();
@@ -96,9 +97,11 @@ impl AtWork {
             min_free_disk: 0,
         };
         let mut source = Few { records, next: None, is_found: false, trouble: trouble.map(str::to_owned) };
-        let (told, said) = (control.clone(), status.clone());
-        let project = move || projector::run(&mut source, writer, settings, said, &told).unwrap();
-        let thread = Some(std::thread::spawn(project));
+        let thread = {
+            let (control, status) = (control.clone(), status.clone());
+            std::thread::spawn(move || projector::run(&mut source, writer, settings, status, &control).unwrap())
+        };
+        let thread = Some(thread);
         let at_work = AtWork { control, status, thread, _directory: directory };
         let begin = Instant::now();
         let has_read =
@@ -122,9 +125,9 @@ impl Drop for AtWork {
     }
 }
 
-fn shared() -> Shared {
+fn shared() -> RebuildExchange {
     let progress = Progress::new("switching", 0, None);
-    Shared {
+    RebuildExchange {
         plan: Plan::new(2, RebuildKind::Build, RebuildOptions::default()),
         shown: Status::new(1),
         new: Mutex::new(None),
@@ -135,51 +138,51 @@ fn shared() -> Shared {
     }
 }
 
-fn held(live: &AtWork, new: &AtWork) -> Held {
-    let mut held = Held::new(Some(live.parts()), new.parts(), TopicNames::default());
-    held.believed_after = Duration::from_millis(100);
-    held
+fn pair(live: &AtWork, new: &AtWork) -> PausedPair {
+    PausedPair::new(Some(live.parts()), new.parts(), TopicNames::default())
 }
+
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
 fn two_that_have_read_as_much_meet() {
     let (live, new) = (AtWork::with(5, None), AtWork::with(5, None));
-    let positions = hold_both(&shared(), &held(&live, &new), true).unwrap();
-    assert_eq!(positions, Positions::from([((Topic::Jobs, 0), 5)]));
-}
-
-#[test]
-fn a_topic_that_ends_before_the_others_position_is_named_and_ends_it() {
-    let (live, new) = (AtWork::with(9, None), AtWork::with(3, None));
-    let why = format!("{:#}", hold_both(&shared(), &held(&live, &new), true).unwrap_err());
-    for part in [
-        "can never be brought",
-        "the new generation is at 3 of jobs/0",
-        "read up to 9",
-        "ends at 3",
-        "created again",
-    ] {
-        assert!(why.contains(part), "no {part}: {why}");
-    }
-    let why = format!("{:#}", hold_both(&shared(), &held(&new, &live), true).unwrap_err());
-    assert!(why.contains("the live generation is at 3 of jobs/0"), "{why}");
-}
-
-#[test]
-fn what_it_waits_for_is_said_while_it_waits() {
-    let (live, new) = (AtWork::with(9, None), AtWork::with(3, Some("jobs: not authorized")));
-    let (shared, held) = (shared(), held(&live, &new));
-    std::thread::scope(|scope| {
-        let shared = &shared;
-        let meeting = scope.spawn(move || hold_both(shared, &held, false).is_err());
-        let begin = Instant::now();
-        while shared.state.lock().progress.waiting_for.is_none() {
-            assert!(begin.elapsed() < Duration::from_secs(120), "nothing is said");
-            std::thread::sleep(Duration::from_millis(1));
+    let pair = pair(&live, &new);
+    let begin = Instant::now();
+    let met = loop {
+        match pair.meet(&shared(), Some(CHECKPOINT_WITHIN)).unwrap() {
+            Answer::Paused(positions) => break positions,
+            missed => assert!(begin.elapsed() < Duration::from_secs(120), "{missed:?}"),
         }
-        shared.abort.store(true, std::sync::atomic::Ordering::Release);
-        assert!(meeting.join().unwrap());
-    });
-    let said = shared.state.lock().progress.waiting_for.clone().unwrap();
-    assert!(said.contains("the new generation is at 3 of jobs/0"), "{said}");
+    };
+    assert_eq!(met, Positions::from([((Topic::Jobs, 0), 5)]));
+}
+
+#[test]
+fn a_topic_that_ends_before_the_others_position_is_named_as_an_obstacle_for_good() {
+    let (behind, ahead) = (AtWork::with(3, None), AtWork::with(9, None));
+    for (live, new, side) in [(&ahead, &behind, "the new generation"), (&behind, &ahead, "the live generation")] {
+        let shared = shared();
+        let Answer::Missed { obstacle: Some(obstacle), .. } =
+            pair(live, new).meet(&shared, Some(CHECKPOINT_WITHIN)).unwrap()
+        else {
+            panic!("they have met")
+        };
+        assert!(obstacle.is_for_good());
+        let why = obstacle.to_string();
+        for part in [format!("{side} is at 3 of jobs/0"), "read up to 9".to_owned(), "ends at 3".to_owned()] {
+            assert!(why.contains(&part), "no {part}: {why}");
+        }
+        assert_eq!(shared.state.lock().progress.waiting_for, Some(why), "it is shown");
+    }
+}
+
+#[test]
+fn an_error_that_may_end_is_shown_while_it_is_waited_for() {
+    let (live, new) = (AtWork::with(9, None), AtWork::with(3, Some("jobs: not authorized")));
+    let shared = shared();
+    let missed = pair(&live, &new).meet(&shared, None).unwrap();
+    assert!(matches!(missed, Answer::Missed { obstacle: Some(_), .. }), "{missed:?}");
+    let shown = shared.state.lock().progress.waiting_for.clone().unwrap();
+    assert!(shown.contains("the new generation is at 3 of jobs/0"), "{shown}");
 }

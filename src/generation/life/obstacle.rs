@@ -1,5 +1,5 @@
-//! What keeps a generation from coming to a position: which partition, and why. Judges by what its status says; waits for
-//! nothing.
+//! An obstacle between a generation and a position: which partition does not come there, and why. Judges by the generation's status;
+//! waits for nothing.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::projector::Positions;
 use crate::source::TopicNames;
 use crate::status::{PartitionReport, PartitionState, Report};
 
-/// Which of the two generations.
+/// One of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Live,
@@ -20,7 +20,7 @@ pub struct Obstacle {
     side: Side,
     topic: String,
     partition: i32,
-    /// The generation's position, and the position of the other generation, which it has to reach.
+    /// The generation's position. `target` is the position of the other generation, which this one has to reach.
     position: i64,
     target: i64,
     cause: Cause,
@@ -28,19 +28,19 @@ pub struct Obstacle {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cause {
-    /// It has been told to read no further.
+    /// The partition has stopped: why.
     Stopped(String),
-    /// As far as this generation is told, there is nothing more.
+    /// The partition ends here, as far as this generation's consumer knows.
     Ends {
         high: i64,
     },
-    /// What is wrong with the cluster at the moment.
+    /// Something is wrong with the cluster at the moment: what.
     Trouble(String),
     Unknown,
 }
 
 impl Obstacle {
-    /// What keeps a generation with this status from the `target`, if anything does.
+    /// Returns what keeps a generation with this status from the `target`, if anything does.
     pub fn of(side: Side, report: &Report, target: &Positions, names: &TopicNames) -> Option<Obstacle> {
         let wanted = |held: &PartitionReport| {
             let topic = names.topic_of(&held.topic)?;
@@ -64,12 +64,12 @@ impl Obstacle {
         obstacles.into_iter().next()
     }
 
-    /// True if the obstacle will not go away by itself.
+    /// Returns true if the obstacle will not go away by itself.
     pub fn is_for_good(&self) -> bool {
         matches!(self.cause, Cause::Stopped(_) | Cause::Ends { .. })
     }
 
-    /// Whether nothing has moved since: the same partition waits at the same position, for the same kind of reason.
+    /// Returns true if nothing has moved since: the same partition waits at the same position, for the same kind of reason.
     pub fn is_same(&self, before: &Obstacle) -> bool {
         let same_partition = (self.side, &self.topic, self.partition, self.position)
             == (before.side, &before.topic, before.partition, before.position);

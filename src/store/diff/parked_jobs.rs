@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::{Reader, StoreError, pieces};
 
-/// Whether two generations have the same of a parked job. Of a job that an optimization links, what counts is in that
+/// Returns true if two generations have the same of a parked job. Of a job that an optimization links, what counts is in that
 /// optimization's record: a kill may have left more of it parked.
 ///
 /// # Errors

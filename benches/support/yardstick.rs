@@ -1,26 +1,23 @@
-//! The yardstick for benchmarks: bare librdkafka with the projector's settings, which reads records and drops
-//! them.
+//! The yardstick of a catch-up: bare librdkafka, with the projector's settings, reading and throwing away.
 
 use std::time::Duration;
 
+use optview::domain::Topic;
+use optview::source::kafka::{KafkaSettings, consumer_config};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::KafkaSettings;
-use super::consumer::consumer_config;
-use crate::domain::Topic;
-
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Number of records in the topics; `None` if the topics are missing or empty.
+/// Number of records in the topics; `None` if they are not there, or empty.
 pub fn records(settings: &KafkaSettings) -> Option<u64> {
     let consumer: BaseConsumer = consumer_config(settings, "optview-yardstick").create().ok()?;
     let records: i64 = partitions(&consumer, settings)?.iter().map(|(_, _, low, high)| high - low).sum();
     u64::try_from(records).ok().filter(|records| *records > 0)
 }
 
-/// Reads all records of the topics. Returns their number.
+/// Reads everything in the topics, and returns the number of records.
 ///
 /// # Panics
 /// Panics if the topics cannot be read, because there is nothing to compare with then.
@@ -47,7 +44,7 @@ pub fn drain(settings: &KafkaSettings) -> u64 {
     records
 }
 
-/// Returns (topic, partition, low, high) of each partition.
+/// The partitions of the topics as (topic, partition, low watermark, high watermark).
 fn partitions(consumer: &BaseConsumer, settings: &KafkaSettings) -> Option<Vec<(String, i32, i64, i64)>> {
     let mut partitions = Vec::new();
     for topic in Topic::ALL {

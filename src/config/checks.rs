@@ -1,0 +1,83 @@
+//! Mistakes and warnings that lie in several values together, or in what a value names.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::layers::Layers;
+use super::values;
+use crate::http::ApiKeys;
+use crate::source::TopicNames;
+
+/// Looks at everything that was parsed. A value that is a mistake already takes part in no other.
+pub fn check(layers: &mut Layers<'_>) {
+    check_topics(layers);
+    check_addresses(layers);
+    check_history(layers);
+    if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
+        layers.mistake(&["status", "abort"], "are two things; give one of them");
+    }
+    for file in ["config", "api_keys", "kafka_properties"] {
+        if let Some(path) = layers.last(file).map(PathBuf::from) {
+            layers.warn_if_open_to_write(file, &path);
+        }
+    }
+}
+
+fn check_topics(layers: &mut Layers<'_>) {
+    const OPTIONS: [&str; 3] = ["topic_optimizations", "topic_jobs", "topic_multistart_runs"];
+    let names = OPTIONS.map(|option| layers.value::<String>(option));
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        if names[one].is_some() && names[one] == names[other] {
+            layers.mistake(&[OPTIONS[one], OPTIONS[other]], "both name one topic; each stream has its own");
+        }
+    }
+}
+
+fn check_addresses(layers: &mut Layers<'_>) {
+    let [read, admin] = ["listen", "admin_listen"].map(|option| layers.value::<SocketAddr>(option));
+    // Port 0 asks for any free port, so two of them differ.
+    if read.is_some_and(|address| address.port() != 0) && read == admin {
+        layers.mistake(&["listen", "admin_listen"], "both are the same address; give each its own port");
+    }
+    // Others than this machine may reach the address.
+    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(read) = read.filter(is_open).filter(|_| layers.value::<ApiKeys>("api_keys").is_none()) {
+        layers.warn(format!(
+            "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
+        ));
+    }
+    if let Some(admin) = admin.filter(is_open) {
+        layers.warn(format!(
+            "whoever reaches {admin}, which asks for no key, may see every view (/optimizations/ID/why) and what is wrong: let \
+             nobody reach it but those who look after this"
+        ));
+    }
+}
+
+/// Checks that a history is read from something, and that the moment is one there: a position's meaning depends on the topics'
+/// names, which an archive has of its own.
+fn check_history(layers: &mut Layers<'_>) {
+    if layers.command() != "history" {
+        return;
+    }
+    let is_of_archive = layers.last("from_archive").is_some() || layers.is_refused("from_archive");
+    if !is_of_archive && layers.last("brokers").is_none() && !layers.is_refused("brokers") {
+        let what = "one of them is required; give HOST:PORT,... or an archive's directory";
+        layers.mistake(&["brokers", "from_archive"], what);
+    }
+    let topics = if is_of_archive {
+        layers.value::<(PathBuf, TopicNames)>("from_archive").map(|(_, topics)| topics)
+    } else {
+        let name = |option| layers.value::<String>(option);
+        let names = (name("topic_optimizations"), name("topic_jobs"), name("topic_multistart_runs"));
+        match names {
+            (Some(optimizations), Some(jobs), Some(runs)) => Some(TopicNames::new(optimizations, jobs, runs)),
+            _ => None,
+        }
+    };
+    if let (Some(as_of), Some(topics)) = (layers.value::<String>("as_of"), topics)
+        && let Err(why) = values::as_of(&as_of, &topics)
+    {
+        layers.refuse("as_of", &why);
+    }
+}

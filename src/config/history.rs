@@ -1,0 +1,81 @@
+//! The command `history`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{OptionalKafka, values};
+use crate::domain::{Position, Timestamp};
+use crate::logging::LogConfig;
+use crate::source::TopicNames;
+use crate::source::kafka::KafkaSettings;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    pub log_of: LogOf,
+    /// Names of the topics in that log.
+    pub topics: TopicNames,
+    /// The optimization's id.
+    pub id: String,
+    /// `None`: all events are listed instead.
+    pub as_of: Option<AsOf>,
+    pub json: bool,
+    pub log: LogConfig,
+}
+
+/// The place from which a history is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOf {
+    Topics(KafkaSettings),
+    /// An archive in this directory.
+    Archive(PathBuf),
+}
+
+/// A moment of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// The moment before this time.
+    Time(Timestamp),
+    /// The moment after the record at this position.
+    Position(Position),
+}
+
+#[derive(Args)]
+#[command(mut_arg("brokers", |brokers| brokers.help("Kafka's bootstrap addresses: needed without --from-archive")))]
+pub struct HistoryArgs {
+    /// The optimization's id
+    #[arg(value_name = "ID", value_parser = values::id)]
+    id: String,
+    /// Show the view as the records gave it that were written before a time (RFC 3339), or up to a record and its time
+    #[arg(long, value_name = "TIME|TOPIC/PARTITION@OFFSET")]
+    as_of: Option<String>,
+    /// Read this archive instead of the topics; no cluster is needed then
+    #[arg(long, value_name = "DIR", value_parser = values::archive)]
+    from_archive: Option<(PathBuf, TopicNames)>,
+    #[command(flatten)]
+    kafka: OptionalKafka<KafkaSettings>,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    log: LogConfig,
+}
+
+impl From<HistoryArgs> for HistoryConfig {
+    /// `checks` has refused a history of nothing, and a moment that is none.
+    fn from(args: HistoryArgs) -> HistoryConfig {
+        let HistoryArgs { id, as_of, from_archive, kafka, json, log } = args;
+        // Brokers may be there as a variable, for other commands.
+        let (log_of, topics) = match from_archive {
+            Some((directory, topics)) => (LogOf::Archive(directory), topics),
+            None => {
+                let kafka = kafka.0.expect("brokers, where there is no archive");
+                (LogOf::Topics(kafka.clone()), kafka.topics)
+            }
+        };
+        let as_of = as_of.and_then(|text| values::as_of(&text, &topics).ok());
+        HistoryConfig { log_of, topics, id, as_of, json, log }
+    }
+}
+
+read_as!(HistoryConfig, HistoryArgs);

@@ -1,0 +1,38 @@
+//! The history that the command `load` makes.
+
+use clap::Args;
+
+use super::values;
+use crate::synthetic::HistorySettings;
+
+#[derive(Args)]
+pub struct HistorySettingsArgs {
+    /// Number of optimizations that live their lives
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = values::at_least(0_u64))]
+    optimizations: u64,
+    /// Number of multistart runs of each job
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = values::at_least(0_u32))]
+    runs: u32,
+    /// Number of optimizations that are under way at a time
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = values::at_least(1_usize))]
+    concurrent: usize,
+    /// The same seed gives the same events
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = values::at_least(0_u64))]
+    seed: u64,
+    /// Number of projects, named prj-1, prj-2, ...
+    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = values::at_least(1_u64))]
+    projects: u64,
+    /// Number of organizations, named org-1, org-2, ...; the projects are spread over them
+    #[arg(long, value_name = "COUNT", default_value = "2", value_parser = values::at_least(1_u64))]
+    organizations: u64,
+}
+
+impl From<HistorySettingsArgs> for HistorySettings {
+    fn from(args: HistorySettingsArgs) -> HistorySettings {
+        let HistorySettingsArgs { optimizations, runs, concurrent, seed, projects, organizations } = args;
+        let start = HistorySettings::default().start;
+        HistorySettings { seed, optimizations, runs, concurrent, projects, organizations, start }
+    }
+}
+
+read_as!(HistorySettings, HistorySettingsArgs);

@@ -1,0 +1,77 @@
+//! The rebuild of a data directory: at most one is under way at a time.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::life::Plan;
+use super::live::LiveSlot;
+use super::rebuild::{Rebuild, Ticket};
+
+/// The place of the rebuild that is under way, or that ended last, beside the live generation.
+pub struct RebuildSlot {
+    pub live: Arc<LiveSlot>,
+    rebuild: Mutex<Option<Rebuild>>,
+}
+
+impl RebuildSlot {
+    pub fn new(live: LiveSlot) -> RebuildSlot {
+        RebuildSlot { live: Arc::new(live), rebuild: Mutex::new(None) }
+    }
+
+    /// Begins to carry out a plan, on a thread of its own, unless it `is_over` by the time at which nobody else can begin one.
+    ///
+    /// # Errors
+    /// One is under way already, or the process is about to end.
+    pub fn begin_unless(&self, plan: Plan, is_over: impl FnOnce() -> bool) -> anyhow::Result<Ticket> {
+        let mut rebuild = self.rebuild.lock();
+        if self.live.is_stopping() || is_over() {
+            bail!("it is about to end");
+        }
+        refuse_second(rebuild.as_ref())?;
+        let begun = Rebuild::begin(&self.live, plan)?;
+        let ticket = begun.ticket();
+        *rebuild = Some(begun);
+        Ok(ticket)
+    }
+
+    /// Locks the place while no rebuild is under way, so that none can be begun.
+    ///
+    /// # Errors
+    /// One is under way.
+    pub fn lock_idle(&self) -> anyhow::Result<MutexGuard<'_, Option<Rebuild>>> {
+        let rebuild = self.rebuild.lock();
+        refuse_second(rebuild.as_ref())?;
+        Ok(rebuild)
+    }
+
+    /// Returns the rebuild that is under way, or that ended last.
+    pub fn ticket(&self) -> Option<Ticket> {
+        self.rebuild.lock().as_ref().map(Rebuild::ticket)
+    }
+
+    /// Takes the rebuild out of its place, to end it.
+    pub fn take(&self) -> Option<Rebuild> {
+        self.rebuild.lock().take()
+    }
+
+    /// Returns true if a rebuild is under way or about to begin. Never waits.
+    pub fn is_rebuilding(&self) -> bool {
+        self.rebuild.try_lock().is_none_or(|held| held.as_ref().is_some_and(|rebuild| !rebuild.has_ended()))
+    }
+}
+
+fn refuse_second(rebuild: Option<&Rebuild>) -> anyhow::Result<()> {
+    match rebuild {
+        Some(held) if !held.has_ended() => bail!(is_being_made(held.ticket().plan().generation)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns why no second generation can be made, in words.
+pub fn is_being_made(generation: u64) -> String {
+    format!(
+        "generation {generation:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it"
+    )
+}
