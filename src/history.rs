@@ -4,7 +4,7 @@
 
 use anyhow::{Context, bail};
 
-use crate::config::{AsOf, HistoryConfig, LogOf};
+use crate::config::{AsOf, HistoryConfig, LogSource};
 use crate::domain::OwnedRecord;
 use crate::output;
 use crate::progress::Shown;
@@ -31,12 +31,12 @@ const GROUP_ID: &str = "optview-history";
 /// Reads the log, and prints the answer on stdout.
 pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
     let mut answer = Vec::new();
-    let told = match &config.log_of {
-        LogOf::Topics(kafka) => {
+    let told = match &config.log_source {
+        LogSource::Topics(kafka) => {
             let source = KafkaSource::new(kafka, GROUP_ID);
             tell(&mut source.context("librdkafka does not take the settings")?, config, &mut answer)
         }
-        LogOf::Archive(directory) => {
+        LogSource::Archive(directory) => {
             let source = ArchiveSource::open(directory);
             let cannot = || format!("the archive {} cannot be read", directory.display());
             tell(&mut source.with_context(cannot)?, config, &mut answer)

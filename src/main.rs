@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use optview::cli::{self, Ended, FAILED, READER_GONE, WRONG_USAGE};
+use optview::cli::{self, Completion, FAILED, READER_GONE, WRONG_USAGE};
 use optview::config::{self, ArchiveConfig, Config, Environment, SnapshotConfig};
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
@@ -15,7 +15,7 @@ use optview::{archive, demo, history, load, logging, process, serve, signals, st
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long the last lines may take to be written, where stderr is slow or nobody reads it.
+/// Time that the last lines may take to be written, where stderr is slow or nobody reads it.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 fn command() -> ExitCode {
     let line = match cli::parse::<Config>(std::env::args_os()) {
         Ok(line) => line,
-        Err(answer) => return answered(&answer),
+        Err(answer) => return print_answer(&answer),
     };
     let (config, warnings) = match config::read(&line, &Environment::of_process()) {
         Ok(read) => read,
@@ -40,22 +40,23 @@ fn command() -> ExitCode {
     };
     match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
-        Err(error) => failed(&line.command, config.log().format, &error),
+        Err(error) => report_failure(&line.command, config.log().format, &error),
     }
 }
 
-/// Prints what the command line itself is answered by: a mistake in it, or what `--help` and `--version` ask for.
-fn answered(answer: &clap::Error) -> ExitCode {
+/// Prints the answer to the command line itself: a mistake in it, or the text of `--help` or `--version`.
+fn print_answer(answer: &clap::Error) -> ExitCode {
     match answer.print() {
-        // Nobody is left to tell where a mistake cannot be told.
+        // A mistake that cannot be written to stderr reaches nobody in any other way.
         _ if answer.use_stderr() => ExitCode::from(WRONG_USAGE),
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("", LogFormat::Human, &OutputError::from(error).into()),
+        Err(error) => report_failure("", LogFormat::Human, &OutputError::from(error).into()),
     }
 }
 
-/// Says why a command failed, which is empty where there was none. A reader of its answer that has gone knows all it wanted, so nothing is said to it.
-fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
+/// Reports the failure of a command, whose name is empty where there was none. Nothing is reported where only the reader of the answer
+/// has gone: it has all that it wanted.
+fn report_failure(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     if output::is_reader_gone(error.as_ref()) {
         return ExitCode::from(READER_GONE);
     }
@@ -69,7 +70,7 @@ fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
+fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
     if let Config::Serve(config) = config {
         // First: the log, too, takes a thread.
         store::check_threads_to_serve(&config.projection.data_dir)?;
@@ -83,30 +84,28 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
         Config::Demo(config) => block_on(demo::run(config, signals::told_to_stop()))?,
         Config::Load(config) => load::run(config)?,
         Config::Explain { tool, id } => return tools::explain(tool, id),
-        Config::Verify(config) => return tools::verify(config, stop_when_told()?.as_ref()),
+        Config::Verify(config) => return tools::verify(config, stop_flag()?.as_ref()),
         Config::Generations { tool, removal } => return tools::generations(tool, *removal),
         Config::AcceptLoss(config) => return tools::accept_loss(config),
-        Config::Rebuild(config) => return tools::rebuild(config, stop_when_told()?.as_ref()),
-        Config::Rollback(config) => return tools::rollback(config, stop_when_told()?.as_ref()),
-        Config::Archive(ArchiveConfig::Export(config)) => {
-            archive::export::run(config, stop_when_told()?.as_ref())?
-        }
+        Config::Rebuild(config) => return tools::rebuild(config, stop_flag()?.as_ref()),
+        Config::Rollback(config) => return tools::rollback(config, stop_flag()?.as_ref()),
+        Config::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
         Config::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
         Config::Archive(ArchiveConfig::Import(config)) => {
-            return archive::import::run(config, stop_when_told()?.as_ref());
+            return archive::import::run(config, stop_flag()?.as_ref());
         }
         Config::History(config) => history::run(config)?,
         Config::Snapshot(SnapshotConfig::Export(config)) => {
-            return tools::export_snapshot(config, stop_when_told()?.as_ref());
+            return tools::export_snapshot(config, stop_flag()?.as_ref());
         }
         Config::Snapshot(SnapshotConfig::Import(config)) => {
-            return tools::import_snapshot(config, stop_when_told()?.as_ref());
+            return tools::import_snapshot(config, stop_flag()?.as_ref());
         }
     }
-    Ok(Ended::Done)
+    Ok(Completion::Done)
 }
 
-/// Never waits for what the future itself has given up.
+/// Runs a future to its end, and never waits for what the future itself has given up.
 fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(future);
@@ -114,14 +113,14 @@ fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
     ended
 }
 
-/// For what is no future: set once the process is told to stop.
-fn stop_when_told() -> anyhow::Result<Arc<AtomicBool>> {
+/// Returns a stop flag for synchronous commands, set on the first signal to stop.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
+    let flag = stop.clone();
     std::thread::spawn(move || {
         runtime.block_on(signals::told_to_stop());
-        told.store(true, Ordering::Release);
+        flag.store(true, Ordering::Release);
     });
     Ok(stop)
 }

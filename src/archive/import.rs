@@ -13,7 +13,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::{per_second, print_json, print_lines};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
 use crate::progress::{Progress, Shown};
@@ -41,7 +41,7 @@ struct Imported {
 }
 
 /// Imports what is not there yet.
-pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
     let kafka = &config.kafka;
@@ -87,7 +87,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     } else {
         print(&imported)?
     }
-    Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+    Ok(if imported.problems.is_empty() { Completion::Done } else { Completion::DifferenceFound })
 }
 
 fn print(imported: &Imported) -> anyhow::Result<()> {

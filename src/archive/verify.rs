@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::{print_json, print_lines};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::ArchiveVerifyConfig;
 use crate::progress::{Progress, Shown};
 use crate::source::archive::{Manifest, Span, verify};
@@ -22,7 +22,7 @@ struct Told {
     problems: Vec<String>,
 }
 
-pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
+pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Completion> {
     let manifest = Manifest::read(&config.directory)?;
     let mut shown = Shown::new(config.json);
     let verified = verify(&config.directory, &manifest, |so_far| {
@@ -45,7 +45,7 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     } else {
         print(&told)?
     }
-    Ok(if told.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+    Ok(if told.problems.is_empty() { Completion::Done } else { Completion::DifferenceFound })
 }
 
 fn print(told: &Told) -> anyhow::Result<()> {

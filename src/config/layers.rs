@@ -15,7 +15,7 @@ use super::file::File;
 use super::variables;
 use crate::cli::{self, CommandLine};
 
-/// Environment variables by name.
+/// The environment variables that concern optview, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -45,7 +45,7 @@ impl<'a, V: Into<OsString>> FromIterator<(&'a str, V)> for Environment {
     }
 }
 
-/// All that is wrong, each with the flag and the variable.
+/// Every mistake in a configuration, each with the flag and the variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes {
     command: String,

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
 use super::{Outcome, Tool, perform, print};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::{
-    Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
+    ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
 };
 use crate::engine::rebuild::Options;
 use crate::output;
@@ -18,12 +18,12 @@ use crate::progress::Shown;
 use crate::source::kafka::KafkaSettings;
 
 /// `optview explain`
-pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
+pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Completion> {
     show(config, &Tool::Explain { id: id.to_owned() }, Needs::default(), print::explanation)
 }
 
 /// `optview generations`
-pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ended> {
+pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Completion> {
     let tool = match removal {
         Removal { generation: Some(generation), accept_loss } => {
             Tool::RemoveGeneration { generation, accept_loss }
@@ -38,17 +38,17 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ende
 }
 
 /// `optview accept-loss`
-pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
+pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Completion> {
     show(config, &Tool::AcceptLoss, Needs::default(), AcceptedLoss::text)
 }
 
 /// `optview rebuild`
-pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
-    let tool = match config.asked {
-        Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
-        Asked::Begin => Tool::Rebuild {
+    let tool = match config.request {
+        RebuildRequest::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
+        RebuildRequest::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted),
+        RebuildRequest::Begin => Tool::Rebuild {
             options: Options {
                 max_rate: config.max_rate,
                 until_millis: config.until_millis,
@@ -69,7 +69,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
 }
 
 /// `optview rollback`
-pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = Needs { projection: config.projection.as_ref(), stop: Some(stop), ..Needs::default() };
     let RollbackConfig { to, keep, detach, frozen, .. } = *config;
     let tool = Tool::Rollback { to, keep, detach, frozen };
@@ -80,7 +80,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 }
 
 /// `optview snapshot export`
-pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = Needs { stop: Some(stop), ..Needs::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
@@ -104,13 +104,13 @@ pub(super) fn show<T: DeserializeOwned>(
     tool: &Tool,
     needs: Needs<'_>,
     print: impl Fn(&T) -> String,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<Completion> {
     let Outcome { json, problem_found } = ask(config, tool, needs, config.json && tool.needs_engine())?;
     match config.json {
         true => output::print_json(json.get())?,
         false => output::print(&print(&serde_json::from_str(json.get())?))?,
     }
-    Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
+    Ok(if problem_found { Completion::DifferenceFound } else { Completion::Done })
 }
 
 /// Asks, and shows how far it is: to programs, where `tells_programs` says so.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::commands::{Needs, ask, show};
 use super::rebuild::Stands;
 use super::{Access, Outcome, Tool, Watch, print};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::VerifyConfig;
 use crate::engine::rebuild::{Comparison, Example, Finished};
 use crate::output;
@@ -39,7 +39,7 @@ pub struct AgainstLog {
 }
 
 /// `optview verify`
-pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
     let needs = Needs { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
@@ -79,15 +79,15 @@ fn refuse_second(config: &VerifyConfig, needs: Needs<'_>) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tell(report: &Report, json: bool) -> anyhow::Result<Ended> {
+fn tell(report: &Report, json: bool) -> anyhow::Result<Completion> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
         false => output::print(&print::report(report))?,
     }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
-        _ if report.verified.problems_found > 0 => Ok(Ended::DifferenceFound),
-        _ => Ok(Ended::Done),
+        _ if report.verified.problems_found > 0 => Ok(Completion::DifferenceFound),
+        _ => Ok(Completion::Done),
     }
 }
 

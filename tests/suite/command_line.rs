@@ -1,4 +1,4 @@
-//! What the program says and returns where it is used wrongly.
+//! Messages and exit codes of wrong usage.
 
 use std::process::{Command, Output};
 
