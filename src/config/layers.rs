@@ -230,9 +230,10 @@ impl<'a> Layers<'a> {
 
     /// Takes the value of an option away, and notes why.
     pub fn refuse(&mut self, option: &str, why: &str) {
-        if let Some(RawValue { text, origin }) = self.values.get_mut(option).and_then(Vec::pop) {
-            self.mistake(&[option], &format!("{text:?}{origin} {why}"));
-        }
+        let value = self.values.get_mut(option).and_then(Vec::pop);
+        let RawValue { text, origin } =
+            value.expect("only a value that was given is refused, since defaults are sound");
+        self.mistake(&[option], &format!("{text:?}{origin} {why}"));
         self.refused.insert(option.to_owned());
     }
 
