@@ -113,7 +113,7 @@ fn begins_as_fragment(text: &str) -> bool {
             !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_' || next == '\'')
         })
     };
-    FRAGMENT_STARTS.iter().any(|words| begins_with(words))
+    FRAGMENT_STARTS.iter().any(begins_with)
 }
 
 /// Counts words in comments, and the verbs of speech among them.
