@@ -131,7 +131,7 @@ impl Log {
     pub fn answer(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
         let kafka =
             KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
-        let mut source = LogSource { log: self, found: false, next: Vec::new() };
+        let mut source = ScriptedLog { log: self, found: false, next: Vec::new() };
         answer(&mut source, LogSource::Topics(kafka), id, as_of, json)
     }
 
@@ -173,7 +173,7 @@ fn answer(
     (out, outcome.map_err(|error| error.to_string()))
 }
 
-struct LogSource<'a> {
+struct ScriptedLog<'a> {
     log: &'a Log,
     found: bool,
     /// The next offset of each partition that is read.
@@ -193,7 +193,7 @@ impl Records for LoggedBatch {
     }
 }
 
-impl Source for LogSource<'_> {
+impl Source for ScriptedLog<'_> {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
