@@ -4,6 +4,8 @@
 //! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
 //! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
+mod stray_record;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,23 +13,22 @@ use chrono::{DateTime, Utc};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message, OwnedMessage};
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::assigned_partition::AssignedPartition;
 use super::client::Client;
 use super::consumer_watch::ConsumerWatch;
-use super::decompression;
 use super::observer::{FoundPartition, Observer};
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
 use super::wake_flag::WakeFlag;
-use crate::domain::{Position, Record, Topic};
+use crate::domain::Topic;
 use crate::source::{
-    ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopCode, StopReason,
-    Watermarks,
+    ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopCode, StopReason, Watermarks,
 };
+use stray_record::StrayRecord;
 
 /// Approximate maximum number of records that one poll delivers.
 const RECORDS_A_POLL: usize = 2048;
@@ -344,36 +345,6 @@ fn connect(
     // them as a whole.
     config.set("statistics.interval.ms", "1000");
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
-}
-
-/// A record that arrived through the main queue.
-struct StrayRecord {
-    topic: Topic,
-    message: OwnedMessage,
-}
-
-impl Records for StrayRecord {
-    fn len(&self) -> usize {
-        1
-    }
-
-    fn record(&self, _: usize) -> Record<'_> {
-        let StrayRecord { topic, message } = self;
-        let headers = message.headers().into_iter().flat_map(|held| {
-            (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
-        });
-        Record {
-            position: Position { topic: *topic, partition: message.partition(), offset: message.offset() },
-            timestamp_millis: message.timestamp().to_millis(),
-            key: message.key(),
-            value: message.payload(),
-            headers: headers.collect(),
-        }
-    }
-
-    fn cut_from(&self, at: usize) -> Option<u64> {
-        decompression::has_cut().then(|| decompression::cut_from(&self.record(at).headers)).flatten()
-    }
 }
 
 /// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so

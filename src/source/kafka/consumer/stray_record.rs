@@ -1,0 +1,37 @@
+//! A record that arrived through the consumer's main queue, and not through that of its partition.
+
+use rdkafka::message::{Headers, Message, OwnedMessage};
+
+use crate::domain::{Position, Record, Topic};
+use crate::source::Records;
+use crate::source::kafka::decompression;
+
+/// A record that arrived through the main queue.
+pub(super) struct StrayRecord {
+    pub topic: Topic,
+    pub message: OwnedMessage,
+}
+
+impl Records for StrayRecord {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn record(&self, _: usize) -> Record<'_> {
+        let StrayRecord { topic, message } = self;
+        let headers = message.headers().into_iter().flat_map(|held| {
+            (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
+        });
+        Record {
+            position: Position { topic: *topic, partition: message.partition(), offset: message.offset() },
+            timestamp_millis: message.timestamp().to_millis(),
+            key: message.key(),
+            value: message.payload(),
+            headers: headers.collect(),
+        }
+    }
+
+    fn cut_from(&self, at: usize) -> Option<u64> {
+        decompression::has_cut().then(|| decompression::cut_from(&self.record(at).headers)).flatten()
+    }
+}
