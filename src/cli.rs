@@ -10,27 +10,27 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand, value_parser};
 
 use crate::version::LONG_VERSION;
 
-/// How a command that did not fail ended.
+/// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum Completion {
     Done,
-    /// Done, and a difference or a problem was found.
+    /// The command is done, and has found a difference or a problem.
     DifferenceFound,
 }
 
-/// The command failed.
+/// Exit code of a command that failed.
 pub const FAILED: u8 = 1;
-/// It was asked for wrongly, so nothing was done.
+/// Exit code of wrong usage: nothing was done.
 pub const WRONG_USAGE: u8 = 2;
-/// The reader of the answer has gone before its end: the code by which a shell shows that SIGPIPE has ended a program, which is
-/// how other programs end there. What the command was to do has been done.
+/// Exit code of a command whose work is done, while the reader of its answer has gone before the end: the code by which a shell shows
+/// that SIGPIPE has ended a program, which is how other programs end there.
 pub const READER_GONE: u8 = 141;
 
-impl Ended {
+impl Completion {
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
-            Ended::Done => 0,
-            Ended::DifferenceFound => 3,
+            Completion::Done => 0,
+            Completion::DifferenceFound => 3,
         })
     }
 }
@@ -49,7 +49,7 @@ pub struct CommandLine {
 /// Reads the arguments of a program, its name first, without parsing any value: so not only the first mistake among
 /// them can be named.
 ///
-/// The error is also how clap answers `--help` and `--version`: [`clap::Error::exit_code`] tells them apart.
+/// The error is also how clap answers `--help` and `--version`; its [`clap::Error::exit_code`] is then 0.
 pub fn parse<C: Subcommand>(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
     let mut options = program::<C>();
     let root = map_options(options.clone(), take_any_text).try_get_matches_from(arguments)?;
@@ -119,7 +119,7 @@ fn complete_option(option: Arg) -> Arg {
     let help = format!("{}{required} [env: {variable}]", option.get_help().cloned().unwrap_or_default());
     let option = option.help(help);
     match option.get_action() {
-        // `--json` is `--json=true`, so that a flag can also say that it is not wanted where a variable does.
+        // `--json` is `--json=true`, so that a flag can switch off what a variable switches on.
         ArgAction::SetTrue => option
             .action(ArgAction::Set)
             .value_parser(switch)

@@ -15,6 +15,7 @@ mod framing;
 mod json_object;
 mod json_values;
 mod non_finite_numbers;
+mod one_of;
 mod owned_event;
 mod protobuf_types;
 pub mod stored_record;
@@ -96,6 +97,9 @@ struct PartialMetadata<'a> {
     occurred_at: Option<Timestamp>,
     sequence: u64,
 }
+
+/// The metadata and the body of a message.
+type EventParts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 /// Decodes one record.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {

@@ -18,13 +18,13 @@ use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
-pub use history::{AsOf, HistoryConfig, LogOf};
+pub use history::{AsOf, HistoryConfig, LogSource};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use optional_kafka::OptionalKafka;
 pub use tools::{
-    Asked, RebuildConfig, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig, SnapshotImportConfig,
-    ToolConfig, VerifyConfig,
+    RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
+    SnapshotImportConfig, ToolConfig, VerifyConfig,
 };
 
 /// Reads a type from the command line as the second type is read, and converts it.
@@ -109,6 +109,7 @@ pub enum Config {
 }
 
 impl Config {
+    /// The settings of the log, whichever the command.
     pub fn log(&self) -> &LogConfig {
         match self {
             Config::Serve(config) => &config.log,
@@ -248,7 +249,7 @@ pub struct LoadConfig {
     pub log: LogConfig,
 }
 
-/// Reads everything, and returns the configuration with its warnings, or else every mistake.
+/// Returns the configuration with its warnings, or else every mistake.
 pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Vec<String>), Mistakes> {
     let program = cli::program::<Config>();
     let mut layers = Layers::new(line, environment, &program);

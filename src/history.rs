@@ -5,7 +5,7 @@
 
 use anyhow::{Context, bail};
 
-use crate::config::{AsOf, HistoryConfig, LogOf};
+use crate::config::{AsOf, HistoryConfig, LogSource};
 use crate::domain::OwnedRecord;
 use crate::output;
 use crate::progress::ProgressDisplay;
@@ -32,12 +32,12 @@ const GROUP_ID: &str = "optview-history";
 /// Reads the log and prints the answer on stdout.
 pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
     let mut answer = Vec::new();
-    let outcome = match &config.log_of {
-        LogOf::Topics(kafka) => {
+    let outcome = match &config.log_source {
+        LogSource::Topics(kafka) => {
             let mut source = KafkaSource::new(kafka, GROUP_ID).context("librdkafka does not take the settings")?;
             write_answer(&mut source, config, &mut answer)
         }
-        LogOf::Archive(directory) => {
+        LogSource::Archive(directory) => {
             let mut source = ArchiveSource::open(directory)
                 .with_context(|| format!("the archive {} cannot be read", directory.display()))?;
             write_answer(&mut source, config, &mut answer)

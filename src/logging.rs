@@ -86,10 +86,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("without a name");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let payload = panic.payload();
-    let text =
-        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    let what = text.unwrap_or("without a message");
+    let what = panic.payload_as_str().unwrap_or("without a message");
     if !tracing::enabled!(tracing::Level::ERROR) {
         return print_line(&format!("thread {thread} panicked at {place}: {what}"));
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use optview::cli::{self, Ended, FAILED, READER_GONE, WRONG_USAGE};
+use optview::cli::{self, Completion, FAILED, READER_GONE, WRONG_USAGE};
 use optview::config::{self, ArchiveConfig, Config, Environment, SnapshotConfig};
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
@@ -15,7 +15,7 @@ use optview::{archive, demo, history, load, logging, process, serve, signals, st
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The longest time that the last log lines may take to be written if stderr is slow or nobody reads it.
+/// Time that the last lines may take to be written, where stderr is slow or nobody reads it.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 fn command() -> ExitCode {
     let line = match cli::parse::<Config>(std::env::args_os()) {
         Ok(line) => line,
-        Err(answer) => return answered(&answer),
+        Err(answer) => return print_answer(&answer),
     };
     let (config, warnings) = match config::read(&line, &Environment::of_process()) {
         Ok(read) => read,
@@ -40,23 +40,23 @@ fn command() -> ExitCode {
     };
     match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
-        Err(error) => failed(&line.command, config.log().format, &error),
+        Err(error) => report_failure(&line.command, config.log().format, &error),
     }
 }
 
 /// Prints the answer to the command line itself: a mistake in it, or the text of `--help` or `--version`.
-fn answered(answer: &clap::Error) -> ExitCode {
+fn print_answer(answer: &clap::Error) -> ExitCode {
     match answer.print() {
-        // A mistake that cannot be printed has no other place to go.
+        // A mistake that cannot be written to stderr reaches nobody in any other way.
         _ if answer.use_stderr() => ExitCode::from(WRONG_USAGE),
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed("", LogFormat::Human, &OutputError::from(error).into()),
+        Err(error) => report_failure("", LogFormat::Human, &OutputError::from(error).into()),
     }
 }
 
 /// Reports the failure of a command, whose name is empty if there was none. Nothing is reported if only the reader of the answer
 /// has gone, since it has all that it wanted.
-fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
+fn report_failure(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     if output::is_reader_gone(error.as_ref()) {
         return ExitCode::from(READER_GONE);
     }
@@ -70,7 +70,7 @@ fn failed(command: &str, format: LogFormat, error: &anyhow::Error) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
+fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
     if let Config::Serve(config) = config {
         // First: the log, too, takes a thread.
         store::check_threads_to_serve(&config.projection.data_dir)?;
@@ -102,10 +102,10 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Ended> {
             return tools::import_snapshot(config, stop_flag()?.as_ref());
         }
     }
-    Ok(Ended::Done)
+    Ok(Completion::Done)
 }
 
-/// Runs a future to its end. It does not wait for tasks that the future has left behind.
+/// Runs a future to its end, and never waits for what the future itself has given up.
 fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(future);

@@ -14,7 +14,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::{per_second, print_json, print_lines};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic};
 use crate::progress::{Progress, ProgressDisplay};
@@ -43,7 +43,7 @@ struct ImportSummary {
 }
 
 /// Imports the records that are missing on the topics.
-pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let manifest = Manifest::read(&config.directory)?;
     let wanted = records_by_partition(&manifest);
     let kafka = &config.kafka;
@@ -90,7 +90,7 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<En
     } else {
         print(&imported)?
     }
-    Ok(if imported.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+    Ok(if imported.problems.is_empty() { Completion::Done } else { Completion::DifferenceFound })
 }
 
 fn print(imported: &ImportSummary) -> anyhow::Result<()> {

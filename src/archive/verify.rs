@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::{print_json, print_lines};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::ArchiveVerifyConfig;
 use crate::progress::{Progress, ProgressDisplay};
 use crate::source::archive::{Manifest, Span, verify};
@@ -22,7 +22,7 @@ struct VerificationSummary {
     problems: Vec<String>,
 }
 
-pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
+pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Completion> {
     let manifest = Manifest::read(&config.directory)?;
     let mut shown = ProgressDisplay::new(config.json);
     let verified = verify(&config.directory, &manifest, |so_far| {
@@ -45,7 +45,7 @@ pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Ended> {
     } else {
         print(&summary)?
     }
-    Ok(if summary.problems.is_empty() { Ended::Done } else { Ended::DifferenceFound })
+    Ok(if summary.problems.is_empty() { Completion::Done } else { Completion::DifferenceFound })
 }
 
 fn print(summary: &VerificationSummary) -> anyhow::Result<()> {

@@ -8,14 +8,13 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::json_values::{Double, Integer, JsonMessage, JsonText};
+use super::one_of::OneOf;
 use super::{
-    DecodeError, DecodedPayload, PartialMetadata, json_object, non_finite_numbers, owned_event, parse_time,
+    DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object, non_finite_numbers, owned_event,
+    parse_time,
 };
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
-
-/// The metadata and the body of a message.
-type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
@@ -233,7 +232,7 @@ struct RunFailedMessage<'a> {
 struct Empty {}
 
 impl<'a> OptimizationMessage<'a> {
-    fn into_event(self, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
+    fn into_event(self, nulled_numbers: &mut u32) -> Result<EventParts<'a>, DecodeError> {
         let mut one = OneOf::new("created, details_changed, display_names_changed, job_linked, deleted");
         if let Some(JsonMessage(created)) = self.created {
             one.set(OptimizationChange::Created(Box::new(created.into_created(nulled_numbers)?)))?;
@@ -281,7 +280,7 @@ impl<'a> CreatedMessage<'a> {
 }
 
 impl<'a> JobMessage<'a> {
-    fn into_event(self, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
+    fn into_event(self, nulled_numbers: &mut u32) -> Result<EventParts<'a>, DecodeError> {
         if self.run_index.is_some() {
             let reason = "only events of multistart-runs have one: is it on the right topic?";
             return Err(DecodeError::field("run_index", reason));
@@ -313,7 +312,7 @@ impl<'a> JobMessage<'a> {
 }
 
 impl<'a> RunMessage<'a> {
-    fn into_event(self) -> Result<Parts<'a>, DecodeError> {
+    fn into_event(self) -> Result<EventParts<'a>, DecodeError> {
         let mut one = OneOf::new("started, completed, failed, canceled");
         if self.started.is_some() {
             one.set(RunChange::Started)?;
@@ -340,29 +339,6 @@ impl<'a> RunMessage<'a> {
         let optimization_id = own(self.optimization_id).filter(|id| !id.is_empty());
         let body = Body::Run { job_id, run_index, optimization_id, change: one.get()? };
         Ok((metadata(self.metadata)?, body))
-    }
-}
-
-/// Collects exactly one of a message's alternative events.
-struct OneOf<T> {
-    names: &'static str,
-    value: Option<T>,
-}
-
-impl<T> OneOf<T> {
-    fn new(names: &'static str) -> OneOf<T> {
-        OneOf { names, value: None }
-    }
-
-    fn set(&mut self, value: T) -> Result<(), DecodeError> {
-        match self.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(DecodeError::field("event", format!("more than one of {} is set", self.names))),
-        }
-    }
-
-    fn get(self) -> Result<T, DecodeError> {
-        self.value.ok_or_else(|| DecodeError::field("event", format!("none of {} is set", self.names)))
     }
 }
 

@@ -5,12 +5,9 @@ use std::borrow::Cow;
 use prost::Message;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, DecodedPayload, PartialMetadata, json_object};
+use super::{DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
-
-/// The metadata and the body of a message.
-type Parts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'a>, DecodeError> {
     let mut nulled_numbers = 0;
@@ -26,7 +23,10 @@ fn parse<M: Message + Default>(payload: &[u8]) -> Result<M, DecodeError> {
     M::decode(payload).map_err(|error| DecodeError::payload("protobuf", error.to_string()))
 }
 
-fn optimization<'a>(message: v1::OptimizationEvent, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
+fn optimization<'a>(
+    message: v1::OptimizationEvent,
+    nulled_numbers: &mut u32,
+) -> Result<EventParts<'a>, DecodeError> {
     use v1::optimization_event::Event;
     let change = match message.event {
         Some(Event::Created(created)) => {
@@ -70,7 +70,7 @@ fn created_of<'a>(
     })
 }
 
-fn job<'a>(message: v1::JobEvent, nulled_numbers: &mut u32) -> Result<Parts<'a>, DecodeError> {
+fn job<'a>(message: v1::JobEvent, nulled_numbers: &mut u32) -> Result<EventParts<'a>, DecodeError> {
     use v1::job_event::Event;
     let change = match message.event {
         Some(Event::Pending(v1::JobPending {})) => JobChange::Pending,
@@ -91,7 +91,7 @@ fn job<'a>(message: v1::JobEvent, nulled_numbers: &mut u32) -> Result<Parts<'a>,
     Ok((metadata(message.metadata)?, Body::Job { job_id, optimization_id, change }))
 }
 
-fn run<'a>(message: v1::MultistartRunEvent) -> Result<Parts<'a>, DecodeError> {
+fn run<'a>(message: v1::MultistartRunEvent) -> Result<EventParts<'a>, DecodeError> {
     use v1::multistart_run_event::Event;
     let change = match message.event {
         Some(Event::Started(v1::MultistartRunStarted {})) => RunChange::Started,

@@ -68,14 +68,14 @@ impl File {
     }
 }
 
-/// Where the file stops being TOML, and why, without the excerpt that the parser draws.
+/// Returns the place at which the file stops being TOML, and the reason, without the excerpt that the parser draws.
 fn one_line(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     format!("{first}: {}", error.message())
 }
 
-/// The value as a user would type it.
+/// Returns the value as a user would type it.
 fn texts(value: &Value, option: &Arg) -> Result<Vec<String>, &'static str> {
     let repeats = matches!(option.get_action(), ArgAction::Append);
     let has_commas = COMMA_LISTS.contains(&cli::key(option).as_str());
@@ -109,7 +109,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// The nearest known key, where one is near enough to be what was meant.
+/// Returns the nearest known key, if one is near enough to be meant.
 fn suggestion(key: &str, known: &[&Arg]) -> String {
     let near = known.iter().map(|option| (strsim::jaro_winkler(key, &cli::key(option)), cli::key(option)));
     let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0));

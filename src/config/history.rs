@@ -12,7 +12,7 @@ use crate::source::kafka::KafkaSettings;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
-    pub log_of: LogOf,
+    pub log_source: LogSource,
     /// Names of the topics in that log.
     pub topics: TopicNames,
     /// The optimization's id.
@@ -25,7 +25,7 @@ pub struct HistoryConfig {
 
 /// The place from which a history is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOf {
+pub enum LogSource {
     Topics(KafkaSettings),
     /// An archive in this directory.
     Archive(PathBuf),
@@ -66,15 +66,15 @@ impl From<HistoryArgs> for HistoryConfig {
     fn from(args: HistoryArgs) -> HistoryConfig {
         let HistoryArgs { id, as_of, from_archive, kafka, json, log } = args;
         // Brokers may be there as a variable, for other commands.
-        let (log_of, topics) = match from_archive {
-            Some((directory, topics)) => (LogOf::Archive(directory), topics),
+        let (log_source, topics) = match from_archive {
+            Some((directory, topics)) => (LogSource::Archive(directory), topics),
             None => {
                 let kafka = kafka.0.expect("brokers, where there is no archive");
-                (LogOf::Topics(kafka.clone()), kafka.topics)
+                (LogSource::Topics(kafka.clone()), kafka.topics)
             }
         };
         let as_of = as_of.and_then(|text| values::as_of(&text, &topics).ok());
-        HistoryConfig { log_of, topics, id, as_of, json, log }
+        HistoryConfig { log_source, topics, id, as_of, json, log }
     }
 }
 

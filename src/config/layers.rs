@@ -15,7 +15,7 @@ use super::file::File;
 use super::variables;
 use crate::cli::{self, CommandLine};
 
-/// Environment variables by name.
+/// The environment variables that concern optview, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -45,7 +45,7 @@ impl<'a, V: Into<OsString>> FromIterator<(&'a str, V)> for Environment {
     }
 }
 
-/// All that is wrong, each with the flag and the variable.
+/// Every mistake in a configuration, each with the flag and the variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes {
     command: String,
@@ -230,9 +230,10 @@ impl<'a> Layers<'a> {
 
     /// Takes the value of an option away, and notes why.
     pub fn refuse(&mut self, option: &str, why: &str) {
-        if let Some(RawValue { text, origin }) = self.values.get_mut(option).and_then(Vec::pop) {
-            self.mistake(&[option], &format!("{text:?}{origin} {why}"));
-        }
+        let value = self.values.get_mut(option).and_then(Vec::pop);
+        let RawValue { text, origin } =
+            value.expect("only a value that was given is refused, since defaults are sound");
+        self.mistake(&[option], &format!("{text:?}{origin} {why}"));
         self.refused.insert(option.to_owned());
     }
 

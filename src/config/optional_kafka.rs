@@ -17,7 +17,7 @@ impl<T> Deref for OptionalKafka<T> {
 }
 
 impl<T: Args> Args for OptionalKafka<T> {
-    /// A command that can do without Kafka is told the data directory in any case, by an option of its own.
+    /// Adds the options without the data directory, which such a command has as an option of its own.
     fn augment_args(command: Command) -> Command {
         let settings = T::augment_args(Command::new("settings"));
         let options = settings.get_arguments().filter(|option| option.get_id() != DATA_DIR);

@@ -360,8 +360,8 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     std::fs::write(directory.path().join("MANIFEST.json"), manifest).unwrap();
     let config = history(&line);
     assert_eq!(
-        (config.as_of, config.log_of),
-        (Some(AsOf::Position(position)), LogOf::Archive(directory.path().into()))
+        (config.as_of, config.log_source),
+        (Some(AsOf::Position(position)), LogSource::Archive(directory.path().into()))
     );
     check_mistakes(
         "history o-1",

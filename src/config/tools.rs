@@ -83,7 +83,7 @@ pub struct RebuildConfig {
     #[arg(long)]
     pub detach: bool,
     #[command(flatten)]
-    pub asked: Asked,
+    pub request: RebuildRequest,
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
     #[command(flatten)]
@@ -94,15 +94,15 @@ const BROKERS: &str = "Kafka's bootstrap addresses: needed where no process serv
 
 /// The request that `rebuild` makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RebuildRequest {
     Begin,
     Status,
     Abort,
 }
 
 #[derive(Args)]
-pub struct AskedArgs {
-    /// Only report how far the rebuild is that is under way
+pub struct RebuildRequestArgs {
+    /// Report the progress of the rebuild that is under way, and do nothing else
     #[arg(long)]
     status: bool,
     /// End the rebuild that is under way, and remove what it has made
@@ -110,18 +110,18 @@ pub struct AskedArgs {
     abort: bool,
 }
 
-impl From<AskedArgs> for Asked {
+impl From<RebuildRequestArgs> for RebuildRequest {
     /// `checks` has refused both at once.
-    fn from(args: AskedArgs) -> Asked {
+    fn from(args: RebuildRequestArgs) -> RebuildRequest {
         match args {
-            AskedArgs { status: true, .. } => Asked::Status,
-            AskedArgs { abort: true, .. } => Asked::Abort,
-            _ => Asked::Begin,
+            RebuildRequestArgs { status: true, .. } => RebuildRequest::Status,
+            RebuildRequestArgs { abort: true, .. } => RebuildRequest::Abort,
+            _ => RebuildRequest::Begin,
         }
     }
 }
 
-read_as!(Asked, AskedArgs);
+read_as!(RebuildRequest, RebuildRequestArgs);
 
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(mut_arg("brokers", |brokers| brokers.help(BROKERS)))]

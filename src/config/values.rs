@@ -1,4 +1,4 @@
-//! What a text means, for each kind of value. An error continues the sentence "TEXT ...": what is wrong with it, and
+//! Parsers of the values of options, by their kind. An error continues the sentence "TEXT ...": what is wrong with it, and
 //! what would be right.
 
 use std::fmt::Display;
@@ -32,13 +32,13 @@ pub fn address(text: &str) -> Parsed<SocketAddr> {
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
 }
 
-/// `KEY=VALUE`
+/// Parses `KEY=VALUE`.
 pub fn pair(text: &str) -> Parsed<(String, String)> {
     let (key, value) = text.split_once('=').ok_or("has no `=`; give KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// One or more `HOST:PORT`, as librdkafka takes them; the port may be left out.
+/// Parses one or more `HOST:PORT`, as librdkafka takes them; the port may be left out.
 pub fn brokers(text: &str) -> Parsed<String> {
     let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
     let sound = |broker: &str| {
@@ -58,7 +58,7 @@ pub fn brokers(text: &str) -> Parsed<String> {
     }
 }
 
-/// An optimization's id: any text, as it is.
+/// Parses an optimization's id: any text, as it is.
 pub fn id(text: &str) -> Parsed<String> {
     match text {
         "" => Err("is empty; give an id".to_owned()),
@@ -67,18 +67,18 @@ pub fn id(text: &str) -> Parsed<String> {
     }
 }
 
-/// Milliseconds since 1970.
+/// Parses a time, to milliseconds since 1970.
 pub fn time(text: &str) -> Parsed<i64> {
     let time = Timestamp::parse(text).ok_or("is no time; give for instance 2026-03-01T09:00:00Z")?;
     Ok(time.millis())
 }
 
-/// A generation's number, as it is listed.
+/// Parses a generation's number, as it is listed.
 pub fn generation(text: &str) -> Parsed<u64> {
     text.parse::<u32>().map(u64::from).map_err(|_| "is no generation; give its number, such as 000001".to_owned())
 }
 
-/// A time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
+/// Parses a time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
 pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     if let Some(time) = Timestamp::parse(text) {
         return Ok(AsOf::Time(time));
@@ -100,7 +100,7 @@ pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
     }
 }
 
-/// Kafka's own rule for names.
+/// Parses a topic's name by Kafka's own rule.
 pub fn topic(text: &str) -> Parsed<String> {
     let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match text {
@@ -119,7 +119,7 @@ pub fn duration(text: &str) -> Parsed<Duration> {
     })
 }
 
-/// A duration that something may repeat at.
+/// Parses a duration at which something may repeat.
 pub fn interval(text: &str) -> Parsed<Duration> {
     match duration(text)? {
         Duration::ZERO => Err("is no time at all; give more, such as 500ms or 10s".to_owned()),
@@ -127,7 +127,7 @@ pub fn interval(text: &str) -> Parsed<Duration> {
     }
 }
 
-/// A size that is not less than `least`.
+/// Parses a size in bytes that is not less than `least`.
 pub fn bytes(least: u64) -> impl Fn(&str) -> Parsed<u64> + Clone + Send + Sync + 'static {
     move |text| {
         let size = ByteSize::from_str(text).map_err(|_| {
@@ -140,7 +140,7 @@ pub fn bytes(least: u64) -> impl Fn(&str) -> Parsed<u64> + Clone + Send + Sync +
     }
 }
 
-/// A whole number that is not less than `least` and fits where it is used.
+/// Parses a whole number that is not less than `least` and fits where it is used.
 pub fn at_least<T>(least: T) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static
 where
     T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
@@ -155,7 +155,7 @@ where
     }
 }
 
-/// Events a second.
+/// Parses a number of events or records a second.
 pub fn rate(text: &str) -> Parsed<f64> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
@@ -194,7 +194,7 @@ pub fn log_filter(text: &str) -> Parsed<String> {
     }
 }
 
-/// A directory that is there, or that can be made.
+/// Parses the path of a directory that is there, or that can be made.
 pub fn directory(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() {
         return Err("is empty; give a directory".to_owned());
@@ -206,12 +206,12 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
     Ok(path)
 }
 
-/// A directory, there or not. Absolute, as it may be another process that reads it.
+/// Parses the path of a directory, there or not. It is made absolute, as another process may read the directory.
 pub fn directory_anywhere(text: &str) -> Parsed<PathBuf> {
     std::path::absolute(directory(text)?).map_err(|why| format!("is no path: {why}; give a directory"))
 }
 
-/// An archive's directory, with what its topics are called.
+/// Parses the path of an archive's directory, and reads the names of its topics.
 pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
     let directory = directory(text)?;
     match Manifest::read(&directory) {
@@ -220,7 +220,7 @@ pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
     }
 }
 
-/// A file, there or not. Absolute, as it may be another process that opens it.
+/// Parses the path of a file, there or not. It is made absolute, as another process may open the file.
 pub fn file(text: &str) -> Parsed<PathBuf> {
     match std::path::absolute(text) {
         Ok(path) if path.is_dir() => Err("is a directory; give a file".to_owned()),
@@ -229,14 +229,14 @@ pub fn file(text: &str) -> Parsed<PathBuf> {
     }
 }
 
-/// The keys in a file, which is read now: it is better to learn at the start that they cannot be used.
+/// Reads the keys in a file: keys that cannot be used are a mistake at the start, not later.
 pub fn api_keys(text: &str) -> Parsed<ApiKeys> {
     let path = readable_file(text)?;
     ApiKeys::from_file(&path)
         .map_err(|KeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
 }
 
-/// A file that can be read now, as with the keys.
+/// Parses the path of a file that can be read now.
 pub fn readable_file(text: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {

@@ -2,7 +2,6 @@
 //! it was answered in, catches panics, records the metrics, and writes errors. It stands in front of the hot path and must
 //! allocate next to nothing. So it is one service and no stack of layers, each of which would box the future once more.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +22,7 @@ use super::errors::{self, HttpError};
 use super::freshness;
 use super::log_throttle::LogBurst;
 use super::metrics::RouteMetrics;
+use crate::panic_text::panic_text;
 use crate::status::{State, Status};
 
 /// The result of a handler.
@@ -268,11 +268,6 @@ fn without_body(mut response: Response) -> Response {
 fn catch_panic<T>(answer: impl FnOnce() -> T) -> Result<T, HttpError> {
     catch_unwind(AssertUnwindSafe(answer))
         .map_err(|panic| HttpError::Internal(format!("the answer panicked: {}", panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 #[cfg(test)]

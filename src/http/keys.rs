@@ -1,5 +1,6 @@
 //! The API keys: a TOML file as it is written, and the keys as they are looked up. Keeps no key, only its SHA-256,
-//! and must never show one: not in an error, not in a log.
+//! and must never show one: not in an error, not in a log. The file is read value by value, not into a serde type, which would stop
+//! at the first mistake.
 //!
 //! ```toml
 //! [[keys]]
@@ -21,21 +22,21 @@ use super::hex;
 
 type KeyHash = [u8; 32];
 
-/// What is known of a key's owner.
+/// The owner of a key, with the organizations whose views the owner may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The name, or where there is none the start of the key's hash.
+    /// The name, or the start of the key's hash if there is no name.
     pub id: String,
     pub email: Option<String>,
     /// One at least, each once.
     pub organizations: Vec<String>,
 }
 
-/// Looked up by hash, so that how long a look-up takes says nothing about how much of a guess is right.
+/// The keys by their hash, so that the time of a look-up does not show how much of a guess is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(HashMap<KeyHash, Key>);
 
-/// Why the keys cannot be used: everything that is wrong, not only the first.
+/// Every mistake for which a file of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the API keys in {} cannot be used: {}", path.display(), mistakes.join("; "))]
 pub struct KeysError {
@@ -65,7 +66,7 @@ impl Keys {
         let mut keys = Keys::default();
         let mut mistakes: Vec<String> = table.keys().map(|name| format!("`{name}` is not known")).collect();
         for (index, entry) in entries.into_iter().enumerate() {
-            let mut reading = Reading { number: index + 1, name: None, mistakes: &mut mistakes };
+            let mut reading = EntryReader { number: index + 1, name: None, mistakes: &mut mistakes };
             if let Value::Table(entry) = &entry {
                 reading.name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
             }
@@ -84,14 +85,14 @@ fn hash(credential: &[u8]) -> KeyHash {
     Sha256::digest(credential).into()
 }
 
-/// The parser's own text quotes the line, which may hold a key.
+/// Returns the mistake in the file's syntax, without the parser's own text: that quotes the line, which may hold a key.
 fn syntax(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
     format!("line {line} is not valid TOML: {}", error.message())
 }
 
-/// Why no client could send a key, if none could: headers lose blanks at their ends, and clients differ in how they
-/// write what is not ASCII.
+/// Returns the reason why no client could send a key, if none could: headers lose blanks at their ends, and clients differ in how
+/// they write what is not ASCII.
 fn unusable(key: &str) -> Option<&'static str> {
     match key {
         key if key.trim() != key => {
@@ -104,15 +105,15 @@ fn unusable(key: &str) -> Option<&'static str> {
     }
 }
 
-/// One `[[keys]]` entry, while it is read.
-struct Reading<'a> {
+/// The reader of one `[[keys]]` entry.
+struct EntryReader<'a> {
     number: usize,
     /// The name that the file gives the key; `None` where it gives none.
     name: Option<String>,
     mistakes: &'a mut Vec<String>,
 }
 
-impl Reading<'_> {
+impl EntryReader<'_> {
     fn mistake(&mut self, what: &str) {
         let name = self.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         self.mistakes.push(format!("key {}{name}: {what}", self.number));
@@ -165,7 +166,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A text that may be left out, but not be blank.
+    /// Takes a text that may be left out, but not be blank.
     fn text(&mut self, entry: &mut Table, name: &str) -> Option<String> {
         match entry.remove(name)? {
             Value::String(text) if !text.trim().is_empty() => Some(text),
@@ -201,7 +202,7 @@ impl Reading<'_> {
 pub mod tests {
     use super::*;
 
-    /// Keys as the other modules' tests need them.
+    /// Makes keys for the tests of other modules.
     pub fn keys(keys: &[(&str, &[&str])]) -> Keys {
         let entries = keys
             .iter()

@@ -171,3 +171,38 @@ impl Journal {
         self.entries > 2 * needed + 4096 || self.chunks.len() as u64 > needed / 16 + 1024
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::codec::stored_record;
+    use crate::domain::Optimization;
+
+    #[test]
+    fn an_old_chunk_is_removed_only_after_all_new_ones_were_synced() {
+        let directory = tempfile::tempdir().unwrap();
+        let trees = Trees::open(&sled::open(directory.path()).unwrap()).unwrap();
+        let mut value = Vec::new();
+        for number in 0..1_000_u32 {
+            let optimization = Optimization::new(format!("o{number}").into());
+            stored_record::encode_optimization(&optimization, &mut value).unwrap();
+            trees.optimizations.insert(number.to_be_bytes(), value.as_slice()).unwrap();
+        }
+        let old = 0..5_u64;
+        for number in old.clone() {
+            trees.catalog.insert(number.to_be_bytes(), [chunk::VERSION + 1].as_slice()).unwrap();
+        }
+        assert!(Journal::load(&trees).unwrap().is_none(), "the chunks are another version's");
+        let synced = Cell::new(0);
+        let (journal, catalog) = Journal::rebuild(&trees, || {
+            assert!(old.clone().all(|number| trees.catalog.contains_key(number.to_be_bytes()).unwrap()));
+            synced.set(trees.catalog.len() - 5);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((synced.get(), catalog.len()), (journal.chunks.len(), 1_000));
+        assert_eq!(trees.catalog.len(), journal.chunks.len(), "the old chunks are gone");
+    }
+}

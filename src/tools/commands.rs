@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
 use super::{Tool, ToolOutcome, perform, print};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::{
-    Asked, ProjectionConfig, RebuildConfig, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
+    ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
 };
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
@@ -18,12 +18,12 @@ use crate::progress::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
 
 /// Runs `optview explain`.
-pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Ended> {
+pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Completion> {
     show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), print::explanation)
 }
 
 /// Runs `optview generations`.
-pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ended> {
+pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Completion> {
     let tool = match removal {
         Removal { generation: Some(generation), accept_loss } => {
             Tool::RemoveGeneration { generation, accept_loss }
@@ -38,21 +38,21 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Ende
 }
 
 /// Runs `optview accept-loss`.
-pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Ended> {
+pub fn accept_loss(config: &ToolConfig) -> anyhow::Result<Completion> {
     show(config, &Tool::AcceptLoss, ToolRequirements::default(), AcceptedLoss::text)
 }
 
 /// Runs `optview rebuild`.
-pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = ToolRequirements {
         projection: config.projection.as_ref(),
         stop: Some(stop),
         ..ToolRequirements::default()
     };
-    let tool = match config.asked {
-        Asked::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        Asked::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted_rebuild),
-        Asked::Begin => Tool::Rebuild {
+    let tool = match config.request {
+        RebuildRequest::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
+        RebuildRequest::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted_rebuild),
+        RebuildRequest::Begin => Tool::Rebuild {
             options: RebuildOptions {
                 max_rate: config.max_rate,
                 until_millis: config.until_millis,
@@ -73,7 +73,7 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Ende
 }
 
 /// Runs `optview rollback`.
-pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = ToolRequirements {
         projection: config.projection.as_ref(),
         stop: Some(stop),
@@ -88,7 +88,7 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<En
 }
 
 /// Runs `optview snapshot export`.
-pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
@@ -112,14 +112,14 @@ pub(super) fn show<T: DeserializeOwned>(
     tool: &Tool,
     needs: ToolRequirements<'_>,
     print: impl Fn(&T) -> String,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<Completion> {
     let ToolOutcome { json, problem_found } =
         perform_with_progress(config, tool, needs, config.json && tool.needs_engine())?;
     match config.json {
         true => output::print_json(json.get())?,
         false => output::print(&print(&serde_json::from_str(json.get())?))?,
     }
-    Ok(if problem_found { Ended::DifferenceFound } else { Ended::Done })
+    Ok(if problem_found { Completion::DifferenceFound } else { Completion::Done })
 }
 
 /// Runs a tool and shows its progress: on stdout as lines of JSON if `progress_as_json`, else on stderr for people.

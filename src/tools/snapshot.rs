@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ProgressCallback, ToolContext, ToolOutcome, print};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::SnapshotImportConfig;
 use crate::output;
 use crate::progress::{Progress, ProgressDisplay};
@@ -36,7 +36,7 @@ pub fn export(
 }
 
 /// Runs `optview snapshot import`.
-pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let data_dir = &config.tool.data_dir;
     let _hold = store::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
@@ -51,5 +51,5 @@ pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Resul
         true => output::print_json(&serde_json::to_string(&summary)?)?,
         false => output::print(&print::import_summary(&summary))?,
     }
-    Ok(Ended::Done)
+    Ok(Completion::Done)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::commands::{ToolRequirements, perform_with_progress, show};
 use super::rebuild::RebuildStatus;
 use super::{ProgressCallback, Tool, ToolContext, ToolOutcome, print};
-use crate::cli::Ended;
+use crate::cli::Completion;
 use crate::config::VerifyConfig;
 use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::output;
@@ -39,7 +39,7 @@ pub struct LogComparison {
 }
 
 /// Runs `optview verify`.
-pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
     let needs =
@@ -87,15 +87,15 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
     Ok(())
 }
 
-fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Ended> {
+fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Completion> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
         false => output::print(&print::log_verify_report(report))?,
     }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),
-        _ if report.verified.problems_found > 0 => Ok(Ended::DifferenceFound),
-        _ => Ok(Ended::Done),
+        _ if report.verified.problems_found > 0 => Ok(Completion::DifferenceFound),
+        _ => Ok(Completion::Done),
     }
 }
 

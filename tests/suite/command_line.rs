@@ -1,4 +1,4 @@
-//! The messages and exit codes of the program when it is used wrongly.
+//! Messages and exit codes of wrong usage.
 
 use std::process::{Command, Output};
 

@@ -34,7 +34,7 @@ mod other_stream;
 mod other_version;
 #[cfg(target_os = "linux")]
 mod output;
-mod outranked;
+mod outranking;
 #[cfg(target_os = "linux")]
 mod ownership;
 #[cfg(target_os = "linux")]

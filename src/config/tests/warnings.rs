@@ -1,8 +1,8 @@
-//! What is no mistake and should be looked at is said, and does not keep anything from starting.
+//! Warnings name what is no mistake and should be looked at, and keep nothing from starting.
 
 use super::*;
 
-/// What is to be warned of.
+/// Returns the warnings.
 fn warnings(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     let line = cli::parse::<Config>(arguments).expect("a sound command line");

@@ -52,12 +52,12 @@ pub const SPEECH_PER_THOUSAND: f64 = 0.5;
 
 /// Participles without a regular ending, pronouns, and verbs: none of them is a noun that can stand alone.
 const NO_NOUNS: &[&str] = &[
-    "all", "any", "asks", "been", "begun", "bound", "broken", "brought", "built", "came", "does", "done", "drawn",
-    "each", "fallen", "felt", "found", "frozen", "given", "gives", "gone", "had", "has", "heard", "held",
-    "hidden", "how", "is", "it", "its", "kept", "known", "laid", "left", "lost", "made", "met", "needs", "none",
-    "ours", "put", "run", "said", "says", "seen", "seldom", "sent", "set", "shown", "some", "spent", "stands",
-    "still", "stood", "such", "sunk", "taken", "tells", "that", "theirs", "them", "they", "this", "told", "torn",
-    "was", "what", "which", "who", "whole", "why", "worn", "written",
+    "all", "any", "asks", "been", "begun", "broken", "brought", "built", "came", "does", "done", "drawn", "each",
+    "fallen", "felt", "found", "frozen", "given", "gives", "gone", "had", "has", "heard", "held", "hidden", "how",
+    "is", "it", "its", "kept", "known", "laid", "left", "lost", "made", "met", "needs", "none", "ours", "put",
+    "said", "says", "seen", "seldom", "sent", "shown", "some", "spent", "stands", "still", "stood", "such",
+    "sunk", "taken", "tells", "that", "theirs", "them", "they", "this", "told", "torn", "was", "what", "which",
+    "who", "whole", "why", "worn", "written",
 ];
 
 /// One-word names with such an ending that are nouns of the field, with the reason for each.
@@ -74,7 +74,9 @@ const NOUNS: &[(&str, &str)] = &[
     ("meaning", "the meaning of an error's code, as a noun"),
     ("need", "no participle"),
     ("ordering", "as in `std::cmp::Ordering`"),
+    ("outranking", "the relation of an event to the later one that it loses to, as a noun"),
     ("ping", "no participle"),
+    ("recording", "a thing that was recorded, as a noun"),
     ("ring", "no participle"),
     ("seed", "no participle"),
     ("setting", "a setting of a topic or of the program"),
@@ -111,7 +113,7 @@ fn begins_as_fragment(text: &str) -> bool {
             !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_' || next == '\'')
         })
     };
-    FRAGMENT_STARTS.iter().any(|words| begins_with(words))
+    FRAGMENT_STARTS.iter().any(begins_with)
 }
 
 /// Counts words in comments, and the verbs of speech among them.

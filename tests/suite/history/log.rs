@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::config::{AsOf, HistoryConfig, LogOf};
+use optview::config::{AsOf, HistoryConfig, LogSource};
 use optview::domain::{Envelope, Position, Record, Topic};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
@@ -131,8 +131,8 @@ impl Log {
     pub fn answer(&self, id: &str, as_of: Option<AsOf>, json: bool) -> (Vec<u8>, Result<(), String>) {
         let kafka =
             KafkaSettings { brokers: String::new(), topics: TopicNames::default(), properties: Vec::new() };
-        let mut source = LogSource { log: self, found: false, next: Vec::new() };
-        answer(&mut source, LogOf::Topics(kafka), id, as_of, json)
+        let mut source = ScriptedLog { log: self, found: false, next: Vec::new() };
+        answer(&mut source, LogSource::Topics(kafka), id, as_of, json)
     }
 
     fn high(&self, topic: Topic, partition: i32) -> i64 {
@@ -156,24 +156,24 @@ pub fn of_archive(directory: &Path, id: &str, as_of: Option<AsOf>) -> (Vec<u8>, 
         Ok(source) => source,
         Err(error) => return (Vec::new(), Err(error.to_string())),
     };
-    answer(&mut source, LogOf::Archive(directory.to_owned()), id, as_of, true)
+    answer(&mut source, LogSource::Archive(directory.to_owned()), id, as_of, true)
 }
 
 fn answer(
     source: &mut dyn Source,
-    log_of: LogOf,
+    log_source: LogSource,
     id: &str,
     as_of: Option<AsOf>,
     json: bool,
 ) -> (Vec<u8>, Result<(), String>) {
     let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
-    let config = HistoryConfig { log_of, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
+    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
     let mut out = Vec::new();
     let outcome = history::write_answer(source, &config, &mut out);
     (out, outcome.map_err(|error| error.to_string()))
 }
 
-struct LogSource<'a> {
+struct ScriptedLog<'a> {
     log: &'a Log,
     found: bool,
     /// The next offset of each partition that is read.
@@ -193,7 +193,7 @@ impl Records for LoggedBatch {
     }
 }
 
-impl Source for LogSource<'_> {
+impl Source for ScriptedLog<'_> {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {

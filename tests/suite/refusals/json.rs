@@ -120,6 +120,7 @@ fn identities() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn metadata_and_times() -> Vec<Case> {
     let time = r#""occurredAt":"2026-03-01T09:00:00Z""#;
     let id = r#""eventId":"e-1""#;

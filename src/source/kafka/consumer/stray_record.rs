@@ -1,13 +1,13 @@
-//! A record that arrived through the consumer's main queue, and not through that of its partition.
+//! A record that arrived through the consumer's main queue. There should be none, since each partition has its own queue.
 
-use rdkafka::message::{Headers, Message, OwnedMessage};
+use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 
+use super::super::decompression;
 use crate::domain::{Position, Record, Topic};
 use crate::source::Records;
-use crate::source::kafka::decompression;
 
 /// A record that arrived through the main queue.
-pub(super) struct StrayRecord {
+pub struct StrayRecord {
     pub topic: Topic,
     pub message: OwnedMessage,
 }
