@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::domain::Gap;
 use crate::generation::runtime::GenerationRuntime;
 use crate::projector::Positions;
 use crate::store::Reader;
@@ -26,21 +27,13 @@ pub fn refuse_other_records(
     for (key, held) in &frozen.checkpoint()? {
         let (topic, partition) = key;
         let Some(found) = read.get(key) else { continue };
-        if let (Some(was), Some(is)) = (held.topic_id, found.topic_id)
-            && was != is
-        {
-            bail!(
-                "{topic}/{partition}: the topic was deleted and created again: its id was {was} when it was read, and is {is} \
-                 now. `optview rebuild --accept-loss` builds from what it has"
-            );
-        }
-        let Some(anchor) = held.anchor else { continue };
-        if found.anchor != Some(anchor) {
-            bail!(
-                "{topic}/{partition}: the record at {} is not the one that was read there before: the topic was created \
-                 again. `optview rebuild --accept-loss` builds from what it has",
-                anchor.offset
-            );
+        let recreated = Gap::between_ids(held.topic_id, found.topic_id, held.next_offset);
+        let other_record = || {
+            let anchor = held.anchor.filter(|anchor| found.anchor != Some(*anchor))?;
+            Some(Gap::OtherRecord { offset: anchor.offset })
+        };
+        if let Some(gap) = recreated.or_else(other_record) {
+            bail!("{topic}/{partition}: {gap}. `optview rebuild --accept-loss` builds from what it has");
         }
     }
     Ok(())
