@@ -16,10 +16,10 @@ use crate::codec::encode;
 use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
-use crate::serve::{self, Started};
+use crate::serve::{self, ListeningServer};
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
-use crate::source::kafka::embedded::EmbeddedBroker;
+use crate::source::kafka::embedded_broker::EmbeddedBroker;
 use crate::source::kafka::producer::Producer;
 use crate::store::{ListQuery, Reader};
 use crate::synthetic::{History, HistorySettings};
@@ -34,7 +34,7 @@ pub async fn run(config: &DemoConfig, shutdown: impl Future<Output = ()>) -> any
     let place = DemoPaths { brokers: traffic.settings.brokers.clone(), data_dir: directory.path().to_owned() };
     let config = serve_config(config, traffic.settings.clone(), directory.path());
     let (unshown, nobody_looks) = oneshot::channel();
-    let show = |started: Started| {
+    let show = |started: ListeningServer| {
         drop(tokio::spawn(async move {
             // The task ends only if a line cannot be printed. The demo may have ended by then.
             drop(show(started, &place).await.map_err(|error| unshown.send(error)));
@@ -155,8 +155,8 @@ struct DemoPaths {
 }
 
 /// Prints an introduction, and then the changes, for as long as printing succeeds.
-async fn show(started: Started, place: &DemoPaths) -> Result<(), OutputError> {
-    let Started { addresses, reader } = started;
+async fn show(started: ListeningServer, place: &DemoPaths) -> Result<(), OutputError> {
+    let ListeningServer { addresses, reader } = started;
     let mut shown = StatusLine::default();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let reader = loop {

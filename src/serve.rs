@@ -44,7 +44,7 @@ pub struct Addresses {
 }
 
 /// Both addresses answer.
-pub struct Started {
+pub struct ListeningServer {
     pub addresses: Addresses,
     pub reader: ReaderSource,
 }
@@ -53,7 +53,7 @@ pub struct Started {
 #[expect(clippy::too_many_lines, reason = "all that is started, in the order in which it ends")]
 pub async fn run(
     config: &ServeConfig,
-    listening: impl FnOnce(Started),
+    listening: impl FnOnce(ListeningServer),
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let metrics = http::install_metrics();
@@ -107,7 +107,7 @@ pub async fn run(
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
     }
-    listening(Started { addresses, reader });
+    listening(ListeningServer { addresses, reader });
 
     let started = {
         let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());

@@ -14,12 +14,12 @@ use crate::support::percentile;
 const LONG_MILLIS: f64 = 50.0;
 
 pub struct Sampler {
-    shared: Arc<Shared>,
+    shared: Arc<SamplerState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SamplerState {
     stop: AtomicBool,
     /// The end of each sample, and its milliseconds.
     taken: Mutex<Vec<(Instant, f64)>>,
@@ -38,7 +38,7 @@ pub struct Spread {
 impl Sampler {
     /// Samples, then pauses for `every`. `None` means that there was nothing to sample.
     pub fn start(every: Duration, mut take: impl FnMut() -> Option<f64> + Send + 'static) -> Sampler {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SamplerState::default());
         let sampled = shared.clone();
         let thread = std::thread::spawn(move || {
             while !sampled.stop.load(Ordering::Relaxed) {

@@ -18,28 +18,28 @@ use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
 use crate::source::archive::Manifest;
 
-type Parsed<T> = Result<T, String>;
+type ParseResult<T> = Result<T, String>;
 
-pub fn text(text: &str) -> Parsed<String> {
+pub fn text(text: &str) -> ParseResult<String> {
     match text.trim() {
         "" => Err("is empty; give a name".to_owned()),
         text => Ok(text.to_owned()),
     }
 }
 
-pub fn address(text: &str) -> Parsed<SocketAddr> {
+pub fn address(text: &str) -> ParseResult<SocketAddr> {
     text.parse()
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
 }
 
 /// Parses `KEY=VALUE`.
-pub fn pair(text: &str) -> Parsed<(String, String)> {
+pub fn pair(text: &str) -> ParseResult<(String, String)> {
     let (key, value) = text.split_once('=').ok_or("has no `=`; give KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Parses one or more `HOST:PORT`, as librdkafka takes them; the port may be left out.
-pub fn brokers(text: &str) -> Parsed<String> {
+pub fn brokers(text: &str) -> ParseResult<String> {
     let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
     let sound = |broker: &str| {
         let address = broker.split_once("://").map_or(broker, |(_, address)| address);
@@ -59,7 +59,7 @@ pub fn brokers(text: &str) -> Parsed<String> {
 }
 
 /// Parses an optimization's id: any text, as it is.
-pub fn id(text: &str) -> Parsed<String> {
+pub fn id(text: &str) -> ParseResult<String> {
     match text {
         "" => Err("is empty; give an id".to_owned()),
         _ if text.len() > ID_LIMIT => Err(format!("is longer than the {ID_LIMIT} bytes that an id may have")),
@@ -68,18 +68,18 @@ pub fn id(text: &str) -> Parsed<String> {
 }
 
 /// Parses a time, to milliseconds since 1970.
-pub fn time(text: &str) -> Parsed<i64> {
+pub fn time(text: &str) -> ParseResult<i64> {
     let time = Timestamp::parse(text).ok_or("is no time; give for instance 2026-03-01T09:00:00Z")?;
     Ok(time.millis())
 }
 
 /// Parses a generation's number, as it is listed.
-pub fn generation(text: &str) -> Parsed<u64> {
+pub fn generation(text: &str) -> ParseResult<u64> {
     text.parse::<u32>().map(u64::from).map_err(|_| "is no generation; give its number, such as 000001".to_owned())
 }
 
 /// Parses a time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
-pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
+pub fn as_of(text: &str, topics: &TopicNames) -> ParseResult<AsOf> {
     if let Some(time) = Timestamp::parse(text) {
         return Ok(AsOf::Time(time));
     }
@@ -101,7 +101,7 @@ pub fn as_of(text: &str, topics: &TopicNames) -> Parsed<AsOf> {
 }
 
 /// Parses a topic's name by Kafka's own rule.
-pub fn topic(text: &str) -> Parsed<String> {
+pub fn topic(text: &str) -> ParseResult<String> {
     let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match text {
         "" | "." | ".." => Err("is not a topic's name; give for instance optimizations".to_owned()),
@@ -113,14 +113,14 @@ pub fn topic(text: &str) -> Parsed<String> {
     }
 }
 
-pub fn duration(text: &str) -> Parsed<Duration> {
+pub fn duration(text: &str) -> ParseResult<Duration> {
     humantime::parse_duration(text).map_err(|why| {
         format!("is not a duration: {why}; give a number with its unit, such as 500ms, 10s or 7days")
     })
 }
 
 /// Parses a duration at which something may repeat.
-pub fn interval(text: &str) -> Parsed<Duration> {
+pub fn interval(text: &str) -> ParseResult<Duration> {
     match duration(text)? {
         Duration::ZERO => Err("is no time at all; give more, such as 500ms or 10s".to_owned()),
         interval => Ok(interval),
@@ -128,7 +128,7 @@ pub fn interval(text: &str) -> Parsed<Duration> {
 }
 
 /// Parses a size in bytes that is not less than `least`.
-pub fn bytes(least: u64) -> impl Fn(&str) -> Parsed<u64> + Clone + Send + Sync + 'static {
+pub fn bytes(least: u64) -> impl Fn(&str) -> ParseResult<u64> + Clone + Send + Sync + 'static {
     move |text| {
         let size = ByteSize::from_str(text).map_err(|_| {
             "is not a size; give a number of bytes, or one with its unit, such as 256MiB or 1GiB".to_owned()
@@ -141,7 +141,7 @@ pub fn bytes(least: u64) -> impl Fn(&str) -> Parsed<u64> + Clone + Send + Sync +
 }
 
 /// Parses a whole number that is not less than `least` and fits where it is used.
-pub fn at_least<T>(least: T) -> impl Fn(&str) -> Parsed<T> + Clone + Send + Sync + 'static
+pub fn at_least<T>(least: T) -> impl Fn(&str) -> ParseResult<T> + Clone + Send + Sync + 'static
 where
     T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
 {
@@ -156,14 +156,14 @@ where
 }
 
 /// Parses a number of events or records a second.
-pub fn rate(text: &str) -> Parsed<f64> {
+pub fn rate(text: &str) -> ParseResult<f64> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         _ => Err("is not a number above 0; give for instance 100 or 0.5".to_owned()),
     }
 }
 
-pub fn encoding(text: &str) -> Parsed<Encoding> {
+pub fn encoding(text: &str) -> ParseResult<Encoding> {
     match text {
         "json" => Ok(Encoding::Json),
         "protobuf" => Ok(Encoding::Protobuf),
@@ -171,7 +171,7 @@ pub fn encoding(text: &str) -> Parsed<Encoding> {
     }
 }
 
-pub fn on_format_change(text: &str) -> Parsed<OnFormatChange> {
+pub fn on_format_change(text: &str) -> ParseResult<OnFormatChange> {
     match text {
         "rebuild" => Ok(OnFormatChange::Rebuild),
         "refuse" => Ok(OnFormatChange::Refuse),
@@ -179,7 +179,7 @@ pub fn on_format_change(text: &str) -> Parsed<OnFormatChange> {
     }
 }
 
-pub fn log_format(text: &str) -> Parsed<LogFormat> {
+pub fn log_format(text: &str) -> ParseResult<LogFormat> {
     match text {
         "human" => Ok(LogFormat::Human),
         "json" => Ok(LogFormat::Json),
@@ -187,7 +187,7 @@ pub fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
-pub fn log_filter(text: &str) -> Parsed<String> {
+pub fn log_filter(text: &str) -> ParseResult<String> {
     match logging::check_filter(text) {
         Ok(()) => Ok(text.to_owned()),
         Err(why) => Err(format!("is not a log filter: {why}; give for instance warn, or info,optview=debug")),
@@ -195,7 +195,7 @@ pub fn log_filter(text: &str) -> Parsed<String> {
 }
 
 /// Parses the path of a directory that is there, or that can be made.
-pub fn directory(text: &str) -> Parsed<PathBuf> {
+pub fn directory(text: &str) -> ParseResult<PathBuf> {
     if text.is_empty() {
         return Err("is empty; give a directory".to_owned());
     }
@@ -207,12 +207,12 @@ pub fn directory(text: &str) -> Parsed<PathBuf> {
 }
 
 /// Parses the path of a directory, there or not. It is made absolute, as another process may read the directory.
-pub fn directory_anywhere(text: &str) -> Parsed<PathBuf> {
+pub fn directory_anywhere(text: &str) -> ParseResult<PathBuf> {
     std::path::absolute(directory(text)?).map_err(|why| format!("is no path: {why}; give a directory"))
 }
 
 /// Parses the path of an archive's directory, and reads the names of its topics.
-pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
+pub fn archive(text: &str) -> ParseResult<(PathBuf, TopicNames)> {
     let directory = directory(text)?;
     match Manifest::read(&directory) {
         Ok(manifest) => Ok((directory, manifest.topic_names())),
@@ -221,7 +221,7 @@ pub fn archive(text: &str) -> Parsed<(PathBuf, TopicNames)> {
 }
 
 /// Parses the path of a file, there or not. It is made absolute, as another process may open the file.
-pub fn file(text: &str) -> Parsed<PathBuf> {
+pub fn file(text: &str) -> ParseResult<PathBuf> {
     match std::path::absolute(text) {
         Ok(path) if path.is_dir() => Err("is a directory; give a file".to_owned()),
         Ok(path) => Ok(path),
@@ -230,14 +230,14 @@ pub fn file(text: &str) -> Parsed<PathBuf> {
 }
 
 /// Reads the keys in a file: keys that cannot be used are a mistake at the start, not later.
-pub fn api_keys(text: &str) -> Parsed<ApiKeys> {
+pub fn api_keys(text: &str) -> ParseResult<ApiKeys> {
     let path = readable_file(text)?;
     ApiKeys::from_file(&path)
         .map_err(|KeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
 }
 
 /// Parses the path of a file that can be read now.
-pub fn readable_file(text: &str) -> Parsed<PathBuf> {
+pub fn readable_file(text: &str) -> ParseResult<PathBuf> {
     let path = PathBuf::from(text);
     if path.is_dir() {
         return Err("is a directory; give a file".to_owned());

@@ -7,7 +7,7 @@ mod client;
 mod consumer;
 mod consumer_watch;
 pub mod decompression;
-pub mod embedded;
+pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;
 pub mod metadata;

@@ -105,10 +105,10 @@ fn load_fails_where_no_broker_answers(rig: &Rig) {
 struct SeenEvent {
     event_id: String,
     sequence: u64,
-    what: What,
+    what: Fact,
 }
 
-enum What {
+enum Fact {
     Created { id: String, job: Option<String> },
     Linked { id: String, job: String },
     Deleted { id: String },
@@ -125,21 +125,21 @@ fn recount(seen: &[SeenEvent]) -> Expectation {
     let mut deleted = BTreeSet::new();
     for SeenEvent { sequence, what, .. } in seen {
         match what {
-            What::Created { id, job } => {
+            Fact::Created { id, job } => {
                 let link = links.entry(id).or_default();
                 *link = (*link).max((*sequence, job.as_deref()));
             }
-            What::Linked { id, job } => {
+            Fact::Linked { id, job } => {
                 let link = links.entry(id).or_default();
                 *link = (*link).max((*sequence, Some(job)));
             }
-            What::Deleted { id } => drop(deleted.insert(id.as_str())),
-            What::Job { job, status } => {
+            Fact::Deleted { id } => drop(deleted.insert(id.as_str())),
+            Fact::Job { job, status } => {
                 let latest = statuses.entry(job).or_insert((*sequence, *status));
                 *latest = (*latest).max((*sequence, *status));
             }
-            What::Run { job, run } => drop(runs.entry(job).or_default().insert(*run)),
-            What::Nothing => {}
+            Fact::Run { job, run } => drop(runs.entry(job).or_default().insert(*run)),
+            Fact::Nothing => {}
         }
     }
     let mut expectation = Expectation::default();
@@ -167,18 +167,18 @@ fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> SeenEvent {
         Body::Optimization { optimization_id, change } => {
             let id = optimization_id.into_owned();
             match change {
-                OptimizationChange::Created(facts) => What::Created { id, job: facts.job_id.map(Cow::into_owned) },
-                OptimizationChange::JobLinked { job_id } => What::Linked { id, job: job_id.into_owned() },
-                OptimizationChange::Deleted => What::Deleted { id },
+                OptimizationChange::Created(facts) => Fact::Created { id, job: facts.job_id.map(Cow::into_owned) },
+                OptimizationChange::JobLinked { job_id } => Fact::Linked { id, job: job_id.into_owned() },
+                OptimizationChange::Deleted => Fact::Deleted { id },
                 OptimizationChange::DetailsChanged { .. } | OptimizationChange::DisplayNamesChanged { .. } => {
-                    What::Nothing
+                    Fact::Nothing
                 }
             }
         }
         Body::Job { job_id, change, .. } => {
-            What::Job { job: job_id.into_owned(), status: job::status_of(&change).view_status() }
+            Fact::Job { job: job_id.into_owned(), status: job::status_of(&change).view_status() }
         }
-        Body::Run { job_id, run_index, .. } => What::Run { job: job_id.into_owned(), run: run_index },
+        Body::Run { job_id, run_index, .. } => Fact::Run { job: job_id.into_owned(), run: run_index },
     };
     SeenEvent { event_id: metadata.event_id.into_owned(), sequence: metadata.sequence, what }
 }

@@ -103,8 +103,8 @@ const TESTS: &[&[Test]] = &[
     // The longest first, so that the last to run is a short one.
     crash::TESTS,
     rebuild::TESTS,
-    rebuild::archived::TESTS,
-    rebuild::lost::TESTS,
+    rebuild::from_archive::TESTS,
+    rebuild::loss::TESTS,
     format::TESTS,
     cluster_id::TESTS,
     health::TESTS,

@@ -1,8 +1,8 @@
 //! Rebuild and rollback as programs, on a real log, with readers and producers that never pause: no read fails, no view goes
 //! back, and a kill at any moment leaves one generation or the other, whole.
 
-pub mod archived;
-pub mod lost;
+pub mod from_archive;
+pub mod loss;
 pub mod marker;
 
 use std::fs;

@@ -19,7 +19,7 @@ mod explain;
 mod fixtures;
 mod fold;
 mod freshness;
-mod frozen;
+mod frozen_generations;
 mod golden;
 mod history;
 mod large_values;

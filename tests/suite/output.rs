@@ -10,7 +10,7 @@ use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::KafkaSettings;
-use optview::source::kafka::embedded::EmbeddedBroker;
+use optview::source::kafka::embedded_broker::EmbeddedBroker;
 use tempfile::TempDir;
 
 use crate::fixtures;

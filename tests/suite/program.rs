@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use optview::domain::Topic;
 use optview::source::TopicNames;
 use optview::source::kafka::KafkaSettings;
-use optview::source::kafka::embedded::EmbeddedBroker;
+use optview::source::kafka::embedded_broker::EmbeddedBroker;
 use optview::source::kafka::producer::Producer;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,16 +1,16 @@
 //! The projector gives the same views however it is interrupted, keeps what it cannot understand, and goes on with the
 //! rest where one part fails.
 
-mod archived;
 mod cluster;
-mod continued;
+mod continuation;
 mod ends;
 mod findings;
+mod from_archive;
 mod health;
 mod live;
 mod missing_history;
 mod script;
-mod stepped;
+mod stepped_projector;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,8 +27,8 @@ use serde_json::Value;
 
 use crate::fixtures;
 use crate::support::MapStore;
-use script::{Partition, Playing, Run, partitions, project};
-use stepped::{A_REPORT, Clock, Stepped};
+use script::{Partition, Run, ScriptPlayer, partitions, project};
+use stepped_projector::{A_REPORT, Clock, SteppedProjector};
 
 pub fn history(seed: u64, optimizations: u64) -> Vec<Event<'static>> {
     History::new(HistorySettings { seed, optimizations, runs: 3, concurrent: 12, ..HistorySettings::default() })
@@ -181,7 +181,7 @@ fn a_partition_that_fails_stops_alone_and_goes_on_after_a_restart() {
     assert!(at > 5);
     failing.fails_at = Some(at);
     let directory = tempfile::tempdir().unwrap();
-    let until = |playing: &Playing<'_>| playing.is_over() && playing.status.report().state == State::Stalled;
+    let until = |playing: &ScriptPlayer<'_>| playing.is_over() && playing.status.report().state == State::Stalled;
     let run = Run { until, ..Run::to_the_end(1) };
     let status = project(directory.path(), &partitions, run, |_| {}).expect("it is not killed");
     let report = status.report();
@@ -227,7 +227,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
             scope.spawn(move || {
                 let status = Status::new(1);
                 let run = Run { until: |_| false, most_in_a_batch: 5, ..Run::to_the_end(seed) };
-                let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+                let mut source = ScriptPlayer::new(partitions, run, status.clone(), control.clone());
                 let settings = script::settings(&opened.path, 0);
                 projector::run(&mut source, opened.writer, settings, status, control).unwrap();
             });
@@ -295,7 +295,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     let floor = free() - 4 * MIB;
     let writer = fixtures::open(directory.path()).writer;
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
-    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
+    let mut source = ScriptPlayer::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
         min_free_disk: floor,
         // No checkpoint is due meanwhile, nor does all wait in memory.
@@ -325,10 +325,10 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(directory.path()).writer;
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
-    let mut source = Playing::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
+    let mut source = ScriptPlayer::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     source.clock = Some(clock.clone());
     let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
-    let mut stepped = Stepped::new(writer, settings, source, status, &control, clock);
+    let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
     let report = stepped.turn_until("stalled", |report| report.state == State::Stalled);
     assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));
     (0..100).for_each(|_| stepped.turn(A_REPORT));

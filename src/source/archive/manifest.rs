@@ -73,11 +73,12 @@ impl Manifest {
         })?;
         // The version is read first, because another version may write the rest in another way.
         #[derive(Deserialize)]
-        struct Versioned {
+        struct VersionHeader {
             version: u32,
         }
         let damaged = |why: String| ArchiveError::Manifest { path: path.clone(), why };
-        let Versioned { version } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let VersionHeader { version } =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if version > VERSION {
             return Err(ArchiveError::Newer { path, version });
         }

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::source::TopicNames;
     use crate::source::kafka::consumer::consumer_config;
-    use crate::source::kafka::embedded::EmbeddedBroker;
+    use crate::source::kafka::embedded_broker::EmbeddedBroker;
 
     const WITHIN: Duration = Duration::from_secs(60);
 

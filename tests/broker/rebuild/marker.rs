@@ -24,7 +24,7 @@ pub struct Marker<'r> {
 
 /// The answers that a client got which asked all the time.
 #[derive(Debug, Default)]
-pub struct Watched {
+pub struct AnswerLog {
     pub answers: u64,
     /// Between two answers.
     pub longest_gap: Duration,
@@ -62,11 +62,11 @@ impl<'r> Marker<'r> {
     }
 
     /// Reads the optimization until `stop`. Every answer must be there, and none older than the one before.
-    pub fn watch(&self, address: &str) -> Watched {
+    pub fn watch(&self, address: &str) -> AnswerLog {
         let agent = ureq::Agent::new_with_defaults();
         let url = format!("http://{address}/optimizations/{ID}");
         let (mut watched, mut last, mut answered, mut changed) =
-            (Watched::default(), 0, Instant::now(), Instant::now());
+            (AnswerLog::default(), 0, Instant::now(), Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             let mut answer = agent.get(&url).call().expect("an answer, and 200");
             let view: Value = answer.body_mut().read_json().expect("a view");

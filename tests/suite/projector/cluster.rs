@@ -9,11 +9,11 @@ use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
 
 use super::script;
-use super::stepped::{Clock, Stepped};
+use super::stepped_projector::{Clock, SteppedProjector};
 use crate::fixtures;
 
 /// A cluster with three empty topics.
-struct Named {
+struct NamedCluster {
     id: Option<&'static str>,
     /// The id that it has once its partitions are read.
     later: Option<&'static str>,
@@ -22,7 +22,7 @@ struct Named {
     stopped: Vec<Topic>,
 }
 
-impl Source for Named {
+impl Source for NamedCluster {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
@@ -62,12 +62,17 @@ impl Source for Named {
 }
 
 /// Turns the projector until its state is this one.
-fn project(data: &Path, id: Option<&'static str>, later: Option<&'static str>, until: State) -> (Report, Named) {
+fn project(
+    data: &Path,
+    id: Option<&'static str>,
+    later: Option<&'static str>,
+    until: State,
+) -> (Report, NamedCluster) {
     let opened = fixtures::open(data);
-    let source = Named { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
+    let source = NamedCluster { id, later, found: false, assigned: Vec::new(), stopped: Vec::new() };
     let (status, control) = (Status::new(1), PauseHandle::default());
     let settings = script::settings(&opened.path, 1 << 20);
-    let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, Clock::new());
+    let mut stepped = SteppedProjector::new(opened.writer, settings, source, status, &control, Clock::new());
     let report = stepped.turn_until("the state", |report| report.state == until);
     (report, stepped.finish())
 }

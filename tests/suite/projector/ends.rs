@@ -13,7 +13,7 @@ use optview::status::{Report, State, Status};
 use optview::store::PartitionCheckpoint;
 
 use super::script;
-use super::stepped::{Clock, Stepped};
+use super::stepped_projector::{Clock, SteppedProjector};
 use crate::fixtures;
 use crate::support::OwnedRecord;
 
@@ -29,7 +29,7 @@ enum Step {
 }
 
 /// A topic of jobs that goes by a script; the other two are empty.
-struct Scripted {
+struct ScriptedTopic {
     watermarks: Watermarks,
     steps: VecDeque<Step>,
     observed: (Option<TopicId>, i64),
@@ -40,9 +40,9 @@ struct Scripted {
     clock: Option<Clock>,
 }
 
-impl Scripted {
-    fn new((low, high): (i64, i64), id: Option<TopicId>, steps: &[Step]) -> Scripted {
-        Scripted {
+impl ScriptedTopic {
+    fn new((low, high): (i64, i64), id: Option<TopicId>, steps: &[Step]) -> ScriptedTopic {
+        ScriptedTopic {
             watermarks: Watermarks { low, high },
             steps: steps.iter().cloned().collect(),
             observed: (id, high),
@@ -74,7 +74,7 @@ fn batch(offsets: &[i64]) -> Batch {
     Batch(offsets.iter().map(record).collect())
 }
 
-impl Source for Scripted {
+impl Source for ScriptedTopic {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let (topic, partition) = JOBS;
         if !std::mem::replace(&mut self.found, true) {
@@ -133,12 +133,12 @@ fn id(number: i64) -> Option<TopicId> {
 }
 
 /// Turns the projector until the report is as it should be, and ends it. Returns that report, and the source.
-fn project(data: &Path, mut source: Scripted, until: impl Fn(&Report) -> bool) -> (Report, Scripted) {
+fn project(data: &Path, mut source: ScriptedTopic, until: impl Fn(&Report) -> bool) -> (Report, ScriptedTopic) {
     let opened = fixtures::open(data);
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let settings = script::settings(&opened.path, 1 << 20);
     source.clock = Some(clock.clone());
-    let mut stepped = Stepped::new(opened.writer, settings, source, status, &control, clock);
+    let mut stepped = SteppedProjector::new(opened.writer, settings, source, status, &control, clock);
     let report = stepped.turn_until("the report", until);
     (report, stepped.finish())
 }
@@ -167,7 +167,7 @@ fn stored_checkpoint(data: &Path) -> PartitionCheckpoint {
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
 fn read_to_5(id: Option<TopicId>) -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
-    let source = Scripted::new((0, 5), id, &[Step::Records(vec![0, 1]), Step::Ended(5)]);
+    let source = ScriptedTopic::new((0, 5), id, &[Step::Records(vec![0, 1]), Step::Ended(5)]);
     project(data.path(), source, is_live_at(5));
     data
 }
@@ -177,7 +177,7 @@ fn the_position_at_which_a_partition_ends_is_kept_and_what_was_before_it_may_go(
     let data = read_to_5(id(1));
     let held = stored_checkpoint(data.path());
     assert_eq!((held.next_offset, held.anchor.map(|anchor| anchor.offset)), (5, Some(1)));
-    let (report, source) = project(data.path(), Scripted::new((5, 5), id(1), &[]), is_live_at(5));
+    let (report, source) = project(data.path(), ScriptedTopic::new((5, 5), id(1), &[]), is_live_at(5));
     assert_eq!((report.last_error, source.assigned), (None, vec![5]));
 }
 
@@ -186,7 +186,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
     for beyond in [Step::Records(vec![7]), Step::Ended(8)] {
         let data = tempfile::tempdir().unwrap();
         let steps = [Step::Records(vec![0, 1]), Step::Ended(3), beyond, Step::Ended(9)];
-        let source = Scripted::new((0, 3), None, &steps);
+        let source = ScriptedTopic::new((0, 3), None, &steps);
         let opened = fixtures::open(data.path());
         let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
         let settings = script::settings(&opened.path, 1 << 20);
@@ -222,7 +222,7 @@ fn a_topic_with_another_id_is_not_read_whatever_it_has() {
     let data = read_to_5(id(1));
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     for watermarks in [(0, 3), (0, 5), (0, 500), (400, 500)] {
-        let (report, source) = project(data.path(), Scripted::new(watermarks, id(2), &[]), is_stalled);
+        let (report, source) = project(data.path(), ScriptedTopic::new(watermarks, id(2), &[]), is_stalled);
         let why = report.last_error.expect("the report names it");
         for part in ["jobs/0", "deleted and created again", &id(1).unwrap().to_string(), "optview rebuild"] {
             assert!(why.contains(part), "no {part}: {why}");
@@ -234,7 +234,7 @@ fn a_topic_with_another_id_is_not_read_whatever_it_has() {
         );
     }
     // The one that it was is read on.
-    project(data.path(), Scripted::new((0, 5), id(1), &[]), is_live_at(5));
+    project(data.path(), ScriptedTopic::new((0, 5), id(1), &[]), is_live_at(5));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn an_anchor_that_cannot_be_compared_leaves_it_to_the_id() {
     let steps = [Step::Records(vec![2, 6]), Step::Ended(7)];
     for (was, is) in [(id(1), id(1)), (None, id(1)), (id(1), None), (None, None)] {
         let data = read_to_5(was);
-        let (report, _) = project(data.path(), Scripted::new((0, 7), is, &steps), is_live_at(7));
+        let (report, _) = project(data.path(), ScriptedTopic::new((0, 7), is, &steps), is_live_at(7));
         assert_eq!(report.last_error, None, "{was:?}, {is:?}");
         assert_eq!(stored_checkpoint(data.path()).topic_id, was.or(is), "from now on it must be this one");
     }
@@ -254,7 +254,7 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
     let data = tempfile::tempdir().unwrap();
     let steps =
         [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(id(2), 5), Step::Records(vec![3, 4])];
-    let source = Scripted::new((0, 3), id(1), &steps);
+    let source = ScriptedTopic::new((0, 3), id(1), &steps);
     let (report, source) = project(data.path(), source, is_stalled);
     let stop_code = stop_code(&report);
     let why = report.last_error.expect("the report names it");
@@ -262,14 +262,14 @@ fn a_topic_that_is_created_again_while_it_is_read_stops_and_stays_so() {
     assert_eq!(stop_code, Some("recreated"));
     assert_eq!(stored_checkpoint(data.path()).topic_id, id(1));
     drop(source);
-    project(data.path(), Scripted::new((0, 500), id(2), &[]), is_stalled);
+    project(data.path(), ScriptedTopic::new((0, 500), id(2), &[]), is_stalled);
 }
 
 #[test]
 fn a_partition_that_is_shorter_than_what_was_read_stops_though_there_are_no_ids() {
     let data = tempfile::tempdir().unwrap();
     let steps = [Step::Records(vec![0, 1, 2]), Step::Ended(3), Step::Observed(None, 1)];
-    let (report, _) = project(data.path(), Scripted::new((0, 3), None, &steps), is_stalled);
+    let (report, _) = project(data.path(), ScriptedTopic::new((0, 3), None, &steps), is_stalled);
     assert_eq!(stop_code(&report), Some("shorter"));
     let why = report.last_error.expect("the report names it");
     assert!(why.contains("read up to 3, and ends at 1") && why.contains("optview rebuild"), "{why}");

@@ -14,8 +14,8 @@ use optview::status::{Findings, RebuildCounts, State, Status};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::script::{self, Partition, Playing, Run, partitions, play, project};
-use super::stepped::{Clock, Stepped};
+use super::script::{self, Partition, Run, ScriptPlayer, partitions, play, project};
+use super::stepped_projector::{Clock, SteppedProjector};
 use super::{check, counted, expected, history};
 use crate::fixtures;
 
@@ -109,17 +109,17 @@ impl Write for Log {
 }
 
 /// Projects as a rebuild does, beside a generation that readers see.
-fn projected_quietly(partitions: &[Partition], until: fn(&Playing<'_>) -> bool) -> Status {
+fn projected_quietly(partitions: &[Partition], until: fn(&ScriptPlayer<'_>) -> bool) -> Status {
     let directory = tempfile::tempdir().unwrap();
     let opened = fixtures::open(directory.path());
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     control.set_quiet(true);
     let run = Run { until, ..Run::to_the_end(1) };
     let clock = Clock::new();
-    let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    let mut source = ScriptPlayer::new(partitions, run, status.clone(), control.clone());
     source.clock = Some(clock.clone());
     let settings = script::settings(&opened.path, 0);
-    let source = play(Stepped::new(opened.writer, settings, source, status.clone(), &control, clock));
+    let source = play(SteppedProjector::new(opened.writer, settings, source, status.clone(), &control, clock));
     assert!(source.delivered > 0);
     status
 }
@@ -155,7 +155,7 @@ fn what_is_found_for_the_generation_that_readers_see_is_counted_and_logged() {
 #[test]
 fn nothing_is_counted_or_logged_for_a_generation_that_readers_do_not_see() {
     let partitions = with_findings();
-    let until = |playing: &Playing<'_>| playing.status.state() == State::Live;
+    let until = |playing: &ScriptPlayer<'_>| playing.status.state() == State::Live;
     for metric in COUNTED {
         assert_eq!(counted(metric, || drop(projected_quietly(&partitions, until))), 0, "{metric}");
     }
@@ -175,7 +175,7 @@ fn nothing_is_counted_or_logged_for_a_generation_that_readers_do_not_see() {
 #[test]
 fn what_was_found_before_readers_saw_a_generation_is_not_counted_once_they_do() {
     let partitions = with_findings();
-    let until = |playing: &Playing<'_>| {
+    let until = |playing: &ScriptPlayer<'_>| {
         if playing.status.state() == State::Live {
             playing.control.set_quiet(false);
         }
@@ -242,14 +242,14 @@ fn jobs_that_nothing_links_are_kept_however_old_and_counted_once_they_have_waite
     let expected = expected(&partitions, |_, _| false);
     let directory = tempfile::tempdir().unwrap();
     // While a topic is missing, what links them may be still to come.
-    let until = |playing: &Playing<'_>| playing.is_over() && !playing.published.is_empty();
+    let until = |playing: &ScriptPlayer<'_>| playing.is_over() && !playing.published.is_empty();
     let run = Run { complete: false, until, ..Run::to_the_end(1) };
     let soon = |settings: &mut projector::Settings| settings.orphan_retention = Duration::from_millis(20);
     let status = project(directory.path(), &partitions, run, soon).expect("it is not killed");
     assert_eq!(status.report().findings.orphan_jobs, None);
     check(directory.path(), &expected);
     // Once live, by how long they have been known here, and not by when their events occurred.
-    let until = |playing: &Playing<'_>| {
+    let until = |playing: &ScriptPlayer<'_>| {
         playing.status.state() == State::Live && playing.status.report().findings.orphan_jobs.is_some()
     };
     let run = Run { until, ..Run::to_the_end(1) };
@@ -258,7 +258,7 @@ fn jobs_that_nothing_links_are_kept_however_old_and_counted_once_they_have_waite
     let waiting = counted.waiting;
     assert!(waiting >= 2, "{counted:?}");
     assert_eq!((counted.count, counted.longest), (0, None), "none has waited for an hour");
-    let until = |playing: &Playing<'_>| {
+    let until = |playing: &ScriptPlayer<'_>| {
         playing.status.report().findings.orphan_jobs.is_some_and(|orphans| orphans.count >= 2)
     };
     let run = Run { until, ..Run::to_the_end(1) };
@@ -276,13 +276,13 @@ fn a_job_that_is_linked_at_last_is_shown_and_counted_no_more() {
     let (key, value) = unlinked("job-1", JobChange::Failed { error: None, error_code: None }, 1, second(0));
     partition(&mut partitions, Topic::Jobs).push(key, value);
     let directory = tempfile::tempdir().unwrap();
-    let orphans = |until: fn(&Playing<'_>) -> bool, partitions: &[Partition]| {
+    let orphans = |until: fn(&ScriptPlayer<'_>) -> bool, partitions: &[Partition]| {
         let soon = |settings: &mut projector::Settings| settings.orphan_retention = Duration::from_millis(20);
         let run = Run { until, ..Run::to_the_end(1) };
         let status = project(directory.path(), partitions, run, soon).expect("it is not killed");
         status.report().findings.orphan_jobs.expect("they were counted")
     };
-    let is_counted = |playing: &Playing<'_>| {
+    let is_counted = |playing: &ScriptPlayer<'_>| {
         playing.status.report().findings.orphan_jobs.is_some_and(|orphans| orphans.count > 0)
     };
     let before = orphans(is_counted, &partitions).count;
@@ -292,7 +292,7 @@ fn a_job_that_is_linked_at_last_is_shown_and_counted_no_more() {
     });
     let value = Some(serde_json::to_vec(&created).unwrap());
     partition(&mut partitions, Topic::Optimizations).push(b"late".to_vec(), value);
-    let is_counted = |playing: &Playing<'_>| playing.status.report().findings.orphan_jobs.is_some();
+    let is_counted = |playing: &ScriptPlayer<'_>| playing.status.report().findings.orphan_jobs.is_some();
     let after = orphans(is_counted, &partitions);
     assert_eq!((after.waiting, after.count), (before - 1, before - 1));
     let writer = fixtures::open(directory.path()).writer;

@@ -11,7 +11,7 @@ use optview::source::{
 use optview::status::{PartitionReport, Report, State, Status};
 
 use super::script;
-use super::stepped::{Clock, Stepped};
+use super::stepped_projector::{Clock, SteppedProjector};
 use crate::fixtures;
 
 /// The answers of a cluster that is asked about its partitions.
@@ -77,7 +77,7 @@ impl Source for Cluster {
 }
 
 /// A projector that is live, and the cluster that it asks.
-struct World<'a>(Stepped<'a, Cluster>);
+struct World<'a>(SteppedProjector<'a, Cluster>);
 
 impl World<'_> {
     /// Changes the cluster's answers.
@@ -107,7 +107,7 @@ fn with_live_projector(test: impl FnOnce(&mut World<'_>)) {
     let (status, control, clock) = (Status::new(1), PauseHandle::default(), Clock::new());
     let answers = Answers { jobs: Some((0, 0, 0)), ..Answers::default() };
     let source = Cluster { answers, clock: clock.clone(), is_found: false };
-    let mut world = World(Stepped::new(opened.writer, settings, source, status, &control, clock));
+    let mut world = World(SteppedProjector::new(opened.writer, settings, source, status, &control, clock));
     world.turn_until("live", |report| report.state == State::Live);
     test(&mut world);
     world.0.finish();

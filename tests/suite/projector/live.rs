@@ -6,8 +6,8 @@ use std::sync::Arc;
 use optview::projector::PauseHandle;
 use optview::status::{State, Status};
 
-use super::script::{Playing, Run, partitions, play, project, settings};
-use super::stepped::{Clock, Stepped};
+use super::script::{Run, ScriptPlayer, partitions, play, project, settings};
+use super::stepped_projector::{Clock, SteppedProjector};
 use super::{check, expected, history};
 use crate::fixtures;
 
@@ -37,13 +37,13 @@ fn a_store_of_which_a_partition_stopped_in_the_first_reading_was_not_live() {
     let mut partitions = partitions(&history(4, 20));
     partitions[1].fails_at = Some(2);
     let directory = tempfile::tempdir().unwrap();
-    let until = |playing: &Playing<'_>| playing.is_over() && playing.status.state() == State::Stalled;
+    let until = |playing: &ScriptPlayer<'_>| playing.is_over() && playing.status.state() == State::Stalled;
     let status = project(directory.path(), &partitions, Run { until, ..Run::to_the_end(1) }, |_| {});
     assert!(!status.expect("it is not killed").answer_state().was_live);
     assert!(!was_live(directory.path()));
 }
 
-fn has_reported(playing: &Playing<'_>, state: State) -> bool {
+fn has_reported(playing: &ScriptPlayer<'_>, state: State) -> bool {
     // The count of views shows that a report was made, by the thread that asks.
     playing.status.report().views == 1 && playing.status.state() == state
 }
@@ -64,8 +64,8 @@ fn without_a_broker_a_store_that_was_live_is_stale_and_another_is_starting() {
             status.set_was_live();
         }
         // No partition is ever found.
-        let source = Playing::new(&[], run, status.clone(), control.clone());
+        let source = ScriptPlayer::new(&[], run, status.clone(), control.clone());
         let settings = settings(directory.path(), 1 << 20);
-        play(Stepped::new(writer, settings, source, status, &control, Clock::new()));
+        play(SteppedProjector::new(writer, settings, source, status, &control, Clock::new()));
     }
 }

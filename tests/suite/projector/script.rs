@@ -16,7 +16,7 @@ use optview::source::{
 use optview::status::{State, Status};
 use optview::store::OpenStore;
 
-use super::stepped::{A_REPORT, Clock, Stepped};
+use super::stepped_projector::{A_REPORT, Clock, SteppedProjector};
 use crate::fixtures::{self, Random};
 use crate::support::OwnedRecord;
 
@@ -80,12 +80,12 @@ pub struct Run {
     /// True if partitions of all topics are there.
     pub complete: bool,
     /// The run goes on until this holds of the source and the status.
-    pub until: fn(&Playing<'_>) -> bool,
+    pub until: fn(&ScriptPlayer<'_>) -> bool,
 }
 
 impl Run {
     pub fn to_the_end(seed: u64) -> Run {
-        let until = |playing: &Playing<'_>| playing.status.state() == State::Live;
+        let until = |playing: &ScriptPlayer<'_>| playing.status.state() == State::Live;
         Run { seed, most_in_a_batch: 40, killed_after: None, complete: true, until }
     }
 }
@@ -119,20 +119,20 @@ pub fn project(
     let status = Status::new(1);
     let control = Arc::new(PauseHandle::default());
     let clock = Clock::new();
-    let mut source = Playing::new(partitions, run, status.clone(), control.clone());
+    let mut source = ScriptPlayer::new(partitions, run, status.clone(), control.clone());
     source.clock = Some(clock.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        play(Stepped::new(writer, settings, source, status.clone(), &control, clock));
+        play(SteppedProjector::new(writer, settings, source, status.clone(), &control, clock));
     }));
     match ended {
         Ok(()) => Some(status),
-        Err(panic) if panic.is::<Killed>() => None,
+        Err(panic) if panic.is::<KillPanic>() => None,
         Err(panic) => resume_unwind(panic),
     }
 }
 
 /// Turns the projector until its script stops it, and ends it. Returns the source.
-pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
+pub fn play<'a>(mut stepped: SteppedProjector<'_, ScriptPlayer<'a>>) -> ScriptPlayer<'a> {
     while !stepped.source.control.is_stopped() {
         if stepped.source.is_over() {
             stepped.settle();
@@ -145,9 +145,9 @@ pub fn play<'a>(mut stepped: Stepped<'_, Playing<'a>>) -> Playing<'a> {
 }
 
 /// The panic that unwinds a run that is killed: all that the projector has in memory is lost.
-pub struct Killed;
+pub struct KillPanic;
 
-pub struct Playing<'a> {
+pub struct ScriptPlayer<'a> {
     partitions: &'a [Partition],
     /// The offset at which each partition is read next; `None` if it is not read.
     next: Vec<Option<usize>>,
@@ -167,9 +167,14 @@ pub struct Playing<'a> {
     pub topic_id: Option<TopicId>,
 }
 
-impl<'a> Playing<'a> {
-    pub fn new(partitions: &'a [Partition], run: Run, status: Status, control: Arc<PauseHandle>) -> Playing<'a> {
-        Playing {
+impl<'a> ScriptPlayer<'a> {
+    pub fn new(
+        partitions: &'a [Partition],
+        run: Run,
+        status: Status,
+        control: Arc<PauseHandle>,
+    ) -> ScriptPlayer<'a> {
+        ScriptPlayer {
             next: vec![None; partitions.len()],
             partitions,
             run,
@@ -220,18 +225,18 @@ impl<'a> Playing<'a> {
         let until_it_fails = if next < fails_at { fails_at - next } else { usize::MAX };
         let until_the_kill = self.run.killed_after.map_or(usize::MAX, |at| at - self.delivered);
         let count = most.min(records.len() - next).min(until_it_fails).min(until_the_kill);
-        take(SourceEvent::Records(Box::new(Given(records[next..next + count].to_vec()))));
+        take(SourceEvent::Records(Box::new(GivenRecords(records[next..next + count].to_vec()))));
         self.next[at] = Some(next + count);
         self.delivered += count;
         if self.run.killed_after == Some(self.delivered) {
-            resume_unwind(Box::new(Killed));
+            resume_unwind(Box::new(KillPanic));
         }
     }
 }
 
-struct Given(Vec<OwnedRecord>);
+struct GivenRecords(Vec<OwnedRecord>);
 
-impl Records for Given {
+impl Records for GivenRecords {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -241,7 +246,7 @@ impl Records for Given {
     }
 }
 
-impl Source for Playing<'_> {
+impl Source for ScriptPlayer<'_> {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         assert!(self.begin.elapsed() < Duration::from_secs(60), "it does not end: {:?}", self.status.report());
         self.polls += 1;

@@ -43,14 +43,14 @@ impl Clock {
 }
 
 /// A projector, its source, and the clock that both go by.
-pub struct Stepped<'a, S> {
+pub struct SteppedProjector<'a, S> {
     pub source: S,
     pub clock: Clock,
     pub status: Status,
     projector: Projector<'a>,
 }
 
-impl<'a, S: Source> Stepped<'a, S> {
+impl<'a, S: Source> SteppedProjector<'a, S> {
     pub fn new(
         writer: Writer,
         settings: Settings,
@@ -58,9 +58,9 @@ impl<'a, S: Source> Stepped<'a, S> {
         status: Status,
         control: &'a PauseHandle,
         clock: Clock,
-    ) -> Stepped<'a, S> {
+    ) -> SteppedProjector<'a, S> {
         let projector = Projector::new(writer, settings, status.clone(), control, clock.now()).unwrap();
-        Stepped { source, clock, status, projector }
+        SteppedProjector { source, clock, status, projector }
     }
 
     /// Steps the clock, and turns the projector once.

@@ -15,8 +15,8 @@ use optview::status::Status;
 use optview::store::OpenStore;
 use proptest::prelude::*;
 
-use super::archived::archived;
-use super::script::{self, Killed, Partition, Playing, Run, partitions};
+use super::from_archive::archived;
+use super::script::{self, KillPanic, Partition, Run, ScriptPlayer, partitions};
 use super::{check, expected, history, room_for};
 use crate::{archive, fixtures};
 
@@ -50,8 +50,8 @@ fn continued<'a>(
     topics: &'a [Partition],
     run: Run,
     next: &Positions,
-) -> ArchiveThenTopics<Playing<'a>> {
-    let topics = Playing::new(topics, run, Status::new(1), Arc::new(PauseHandle::default()));
+) -> ArchiveThenTopics<ScriptPlayer<'a>> {
+    let topics = ScriptPlayer::new(topics, run, Status::new(1), Arc::new(PauseHandle::default()));
     ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), topics, next)
 }
 
@@ -133,14 +133,14 @@ proptest! {
 }
 
 /// Ends the process, as it were, after so many records.
-struct Killing<S>(S, Option<usize>);
+struct KillingSource<S>(S, Option<usize>);
 
-impl<S: Source> Source for Killing<S> {
+impl<S: Source> Source for KillingSource<S> {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let left = &mut self.1;
         self.0.poll(wait, &mut |polled| {
             if let (SourceEvent::Records(records), Some(left)) = (&polled, &mut *left) {
-                *left = left.checked_sub(records.len()).unwrap_or_else(|| resume_unwind(Box::new(Killed)));
+                *left = left.checked_sub(records.len()).unwrap_or_else(|| resume_unwind(Box::new(KillPanic)));
             }
             take(polled);
         });
@@ -181,16 +181,16 @@ fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_a
         ((topic, *partition), held.next_offset)
     };
     let next = writer.checkpoint_at_open().iter().map(position).collect();
-    let playing = Playing::new(topics, run, status.clone(), control.clone());
+    let playing = ScriptPlayer::new(topics, run, status.clone(), control.clone());
     let source = ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), playing, &next);
-    let mut source = Killing(source, killed_after);
+    let mut source = KillingSource(source, killed_after);
     let settings = script::settings(&path, room_for(20));
     let ended = catch_unwind(AssertUnwindSafe(|| {
         projector::run(&mut source, writer, settings, status.clone(), &control).unwrap();
     }));
     match ended {
         Ok(()) => assert_eq!(status.report().last_error, None),
-        Err(panic) if panic.is::<Killed>() => {}
+        Err(panic) if panic.is::<KillPanic>() => {}
         Err(panic) => resume_unwind(panic),
     }
 }
@@ -277,7 +277,8 @@ fn a_topic_with_another_id_than_the_archived_one_is_not_read() {
     }
     std::fs::write(&path, manifest.to_string()).unwrap();
     let read_with = |topic_id| {
-        let mut playing = Playing::new(&topics, endless(1, 20), Status::new(1), Arc::new(PauseHandle::default()));
+        let mut playing =
+            ScriptPlayer::new(&topics, endless(1, 20), Status::new(1), Arc::new(PauseHandle::default()));
         playing.topic_id = topic_id;
         let next = Positions::new();
         let mut source = ArchiveThenTopics::new(ArchiveSource::open(archive.path()).unwrap(), playing, &next);
