@@ -82,12 +82,12 @@ pub fn program<C: Subcommand>() -> Command {
         .version(LONG_VERSION)
         // Longer lines are hard to read, however wide the terminal is.
         .max_term_width(120)
-        .about(env!("CARGO_PKG_DESCRIPTION"))
         .after_help(
             "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and a difference or a problem was found; 141 done, and \
              whoever read the answer had gone before its end.",
         );
-    complete(C::augment_subcommands(program))
+    // The commands bring the documentation of their enum along, which says nothing of the program.
+    complete(C::augment_subcommands(program).about(env!("CARGO_PKG_DESCRIPTION")))
 }
 
 /// Adds what all commands have in common.

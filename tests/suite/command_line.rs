@@ -32,4 +32,6 @@ fn unknown_arguments_exit_with_2_and_help_with_0() {
     ] {
         assert_eq!(optview(arguments, &[]).status.code(), Some(code), "{arguments:?}");
     }
+    let help = optview(&["--help"], &[]).stdout;
+    assert!(String::from_utf8(help).unwrap().starts_with(env!("CARGO_PKG_DESCRIPTION")));
 }
