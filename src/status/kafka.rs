@@ -53,6 +53,19 @@ pub struct PartitionInstants {
     pub hidden: Option<Instant>,
 }
 
+impl PartitionInstants {
+    /// Returns true if the cluster has answered another question about the partition since `before`.
+    pub fn were_asked_after(&self, before: &PartitionInstants) -> bool {
+        self.asked > before.asked
+    }
+
+    /// Returns the moments of a partition about which the cluster has answered just now, and nothing else.
+    #[cfg(test)]
+    pub fn asked_now() -> PartitionInstants {
+        PartitionInstants { asked: Some(Instant::now()), ..PartitionInstants::default() }
+    }
+}
+
 impl PartitionFreshness {
     /// Returns the seconds since the partition was last confirmed, or since it was found if it never was.
     pub fn seconds_unconfirmed(&self, now: Instant) -> Option<f64> {

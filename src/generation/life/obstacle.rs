@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::projector::Positions;
 use crate::source::TopicNames;
-use crate::status::{PartitionReport, PartitionState, Report};
+use crate::status::{PartitionInstants, PartitionReport, PartitionState, Report};
 
 /// One of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,10 @@ pub struct Obstacle {
 enum Cause {
     /// The partition has stopped: why.
     Stopped(String),
-    /// The partition ends here, as far as this generation's consumer knows.
+    /// The partition ends here, as far as the cluster answered this generation last.
     Ends {
         high: i64,
+        answered: PartitionInstants,
     },
     /// Something is wrong with the cluster at the moment: what.
     Trouble(String),
@@ -69,6 +70,17 @@ impl Obstacle {
         matches!(self.cause, Cause::Stopped(_) | Cause::Ends { .. })
     }
 
+    /// Returns true if the obstacle is known anew since it was seen `before`: the cluster has answered again, where its answer is the
+    /// obstacle. A generation that gets no answers knows only ends that are old.
+    pub fn is_confirmed_since(&self, before: &Obstacle) -> bool {
+        match (&self.cause, &before.cause) {
+            (Cause::Ends { answered, .. }, Cause::Ends { answered: earlier, .. }) => {
+                answered.were_asked_after(earlier)
+            }
+            _ => true,
+        }
+    }
+
     /// Returns true if nothing has moved since: the same partition waits at the same position, for the same kind of reason.
     pub fn is_same(&self, before: &Obstacle) -> bool {
         let same_partition = (self.side, &self.topic, self.partition, self.position)
@@ -81,7 +93,7 @@ impl Cause {
     fn of(held: &PartitionReport, target: i64, last_error: Option<&str>) -> Cause {
         match (held.state, held.high, last_error) {
             (PartitionState::Stopped, _, why) => Cause::Stopped(why.unwrap_or("it has stopped").to_owned()),
-            (_, Some(high), _) if high < target => Cause::Ends { high },
+            (_, Some(high), _) if high < target => Cause::Ends { high, answered: held.freshness.instants },
             (_, _, Some(why)) => Cause::Trouble(why.to_owned()),
             (_, _, None) => Cause::Unknown,
         }
@@ -98,7 +110,7 @@ impl fmt::Display for Obstacle {
         write!(formatter, "{this} is at {position} of {topic}/{partition}, and {other} has read up to {target}")?;
         match cause {
             Cause::Stopped(why) => write!(formatter, ": {why}"),
-            Cause::Ends { high } => write!(
+            Cause::Ends { high, .. } => write!(
                 formatter,
                 ", but for {this} the partition ends at {high}: the topic was truncated or created again. Restart \
                  `optview serve`: at its start it compares the topics with what was read of them, and says what to do"

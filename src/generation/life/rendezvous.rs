@@ -15,14 +15,14 @@ const CHECKPOINT_WITHIN_MAX: Duration = Duration::from_secs(10);
 const ATTEMPTS_MAX: u32 = 120;
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 /// Time that an obstacle which cannot go away by itself must stand still to be believed: what is known of the topics' ends is a
-/// second old, and more where the machine is busy.
+/// second old, and more where the machine is busy. The cluster must have answered again meanwhile.
 const BELIEVED_AFTER: Duration = Duration::from_secs(10);
 
 /// The attempts so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rendezvous {
     attempts: u32,
-    /// The obstacle of the last attempt, and since when nothing about it has changed.
+    /// The obstacle of the last attempts as it was seen first, and since when nothing about it has changed.
     obstacle: Option<(Obstacle, Duration)>,
 }
 
@@ -43,20 +43,21 @@ impl Rendezvous {
         obstacle: Option<Obstacle>,
         now: Duration,
     ) -> Result<(Rendezvous, Action), Reason> {
-        let obstacle = match (obstacle, self.obstacle) {
-            (Some(found), Some((before, since))) if found.is_same(&before) => Some((found, since)),
-            (found, _) => found.map(|found| (found, now)),
+        let standing = match (&obstacle, self.obstacle) {
+            (Some(found), Some((first, since))) if found.is_same(&first) => Some((first, since)),
+            (found, _) => found.clone().map(|found| (found, now)),
         };
-        if let Some((found, since)) = &obstacle
+        if let (Some(found), Some((first, since))) = (&obstacle, &standing)
             && found.is_for_good()
+            && found.is_confirmed_since(first)
             && now.saturating_sub(*since) > BELIEVED_AFTER
         {
             return Err(Reason::NeverMeet(found.clone()));
         }
         let attempts = self.attempts + 1;
         if attempts >= ATTEMPTS_MAX {
-            return Err(Reason::NotMet { why, obstacle: obstacle.map(|(obstacle, _)| obstacle) });
+            return Err(Reason::NotMet { why, obstacle });
         }
-        Ok((Rendezvous { attempts, obstacle }, Action::Wait(PAUSE_BETWEEN_ATTEMPTS)))
+        Ok((Rendezvous { attempts, obstacle: standing }, Action::Wait(PAUSE_BETWEEN_ATTEMPTS)))
     }
 }

@@ -230,7 +230,7 @@ fn an_archive_that_does_not_go_with_the_topics_is_refused_before_anything_is_bui
         "so that other records have the offsets of those that were read".to_owned(),
     ];
     let [id, why] = &is_another;
-    check_refused(rig, &directory, &[id, why, "an archive of the topics that there are now"]);
+    check_refused(rig, &directory, &[id, why, "an archive of the present topics"]);
     let others: Vec<PutRecord> = (1..=9).map(|sequence| job("other", "processing", sequence)).collect();
     put(rig, &others);
     // As many records as there were make no difference.
