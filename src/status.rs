@@ -22,7 +22,9 @@ pub use findings::{
     EmptyDeletion, EventPlace, FindingCounter, Findings, NulledNumbers, OrphanJob, OrphanJobs, OutrankedEvent,
     StreamReport,
 };
-pub use kafka::{Judgement, KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
+pub use kafka::{
+    Judgement, KNOWN_FOR, KafkaReport, LastAnswer, PartitionFreshness, PartitionInstants, STALE_AFTER,
+};
 pub use missing_history::{MissingHistory, text as missing_history_text};
 pub use rebuild::{RebuildCounts, RebuildReport};
 use supervision::Supervision;

@@ -53,10 +53,14 @@ pub struct PartitionInstants {
     pub hidden: Option<Instant>,
 }
 
+/// The moment of the last question about a partition that the cluster has answered, if any: later answers are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastAnswer(Option<Instant>);
+
 impl PartitionInstants {
-    /// Returns true if the cluster has answered another question about the partition since `before`.
-    pub fn were_asked_after(&self, before: &PartitionInstants) -> bool {
-        self.asked > before.asked
+    /// Returns the moment of the last question that the cluster has answered.
+    pub fn last_answer(&self) -> LastAnswer {
+        LastAnswer(self.asked)
     }
 
     /// Returns the moments of a partition about which the cluster has answered just now, and nothing else.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::projector::Positions;
 use crate::source::TopicNames;
-use crate::status::{PartitionInstants, PartitionReport, PartitionState, Report};
+use crate::status::{LastAnswer, PartitionReport, PartitionState, Report};
 
 /// One of the two generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Cause {
     /// The partition ends here, as far as the cluster answered this generation last.
     Ends {
         high: i64,
-        answered: PartitionInstants,
+        answered: LastAnswer,
     },
     /// Something is wrong with the cluster at the moment: what.
     Trouble(String),
@@ -74,9 +74,7 @@ impl Obstacle {
     /// obstacle. A generation that gets no answers knows only ends that are old.
     pub fn is_confirmed_since(&self, before: &Obstacle) -> bool {
         match (&self.cause, &before.cause) {
-            (Cause::Ends { answered, .. }, Cause::Ends { answered: earlier, .. }) => {
-                answered.were_asked_after(earlier)
-            }
+            (Cause::Ends { answered, .. }, Cause::Ends { answered: earlier, .. }) => answered > earlier,
             _ => true,
         }
     }
@@ -93,7 +91,9 @@ impl Cause {
     fn of(held: &PartitionReport, target: i64, last_error: Option<&str>) -> Cause {
         match (held.state, held.high, last_error) {
             (PartitionState::Stopped, _, why) => Cause::Stopped(why.unwrap_or("it has stopped").to_owned()),
-            (_, Some(high), _) if high < target => Cause::Ends { high, answered: held.freshness.instants },
+            (_, Some(high), _) if high < target => {
+                Cause::Ends { high, answered: held.freshness.instants.last_answer() }
+            }
             (_, _, Some(why)) => Cause::Trouble(why.to_owned()),
             (_, _, None) => Cause::Unknown,
         }
@@ -107,7 +107,7 @@ impl fmt::Display for Obstacle {
             Side::Live => ("the live generation", "the new one"),
             Side::New => ("the new generation", "the live one"),
         };
-        write!(formatter, "{this} is at {position} of {topic}/{partition}, and {other} has read up to {target}")?;
+        write!(formatter, "{this} is at {topic}/{partition}@{position}, and {other} has read up to {target}")?;
         match cause {
             Cause::Stopped(why) => write!(formatter, ": {why}"),
             Cause::Ends { high, .. } => write!(
@@ -161,7 +161,7 @@ mod tests {
         assert!(found.is_for_good());
         let said = found.to_string();
         for part in [
-            "the new generation is at 5 of jobs/0",
+            "the new generation is at jobs/0@5",
             "the live one has read up to 639",
             "ends at 5",
             "created again",

@@ -178,13 +178,22 @@ mod tests {
         ended
     }
 
+    /// Returns once a thread waits for room. Panics if `ended` shows that it has passed without waiting.
+    fn until_it_waits(backlog: &Backlog, ended: &std::sync::mpsc::Receiver<()>) {
+        // A thread that is woken looks again, and waits again.
+        while backlog.changed.notify_all() == 0 {
+            assert!(ended.try_recv().is_err(), "it did not wait");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn who_hands_over_waits_while_too_many_bytes_are_not_written() {
         let backlog = Arc::new(Backlog::default());
         backlog.enter(QUEUED_LIMIT - 1);
         backlog.enter(1);
         let third = waits(&backlog, |backlog| backlog.enter(1));
-        assert!(third.try_recv().is_err());
+        until_it_waits(&backlog, &third);
         backlog.leave(QUEUED_LIMIT - 1, 0);
         third.recv().unwrap();
         assert_eq!(backlog.bytes.lock().queued, 2);
@@ -204,7 +213,7 @@ mod tests {
         backlog.leave(0, 1);
         assert!(backlog.needs_sync(), "what was written since is not covered by the sync that has begun");
         let writer = waits(&backlog, |backlog| assert!(backlog.wait_for_disk()));
-        assert!(writer.try_recv().is_err());
+        until_it_waits(&backlog, &writer);
         backlog.end_sync(sync);
         writer.recv().unwrap();
         assert_eq!(backlog.bytes.lock().synced, UNSYNCED_LIMIT);

@@ -170,7 +170,7 @@ fn a_topic_that_ends_before_the_others_position_is_named_as_an_obstacle_for_good
         };
         assert!(obstacle.is_for_good());
         let why = obstacle.to_string();
-        for part in [format!("{side} is at 3 of jobs/0"), "read up to 9".to_owned(), "ends at 3".to_owned()] {
+        for part in [format!("{side} is at jobs/0@3"), "read up to 9".to_owned(), "ends at 3".to_owned()] {
             assert!(why.contains(&part), "no {part}: {why}");
         }
         assert_eq!(shared.state.lock().progress.waiting_for, Some(why), "it is shown");
@@ -184,5 +184,5 @@ fn an_error_that_may_end_is_shown_while_it_is_waited_for() {
     let missed = pair(&live, &new).meet(&shared, None).unwrap();
     assert!(matches!(missed, Answer::Missed { obstacle: Some(_), .. }), "{missed:?}");
     let shown = shared.state.lock().progress.waiting_for.clone().unwrap();
-    assert!(shown.contains("the new generation is at 3 of jobs/0"), "{shown}");
+    assert!(shown.contains("the new generation is at jobs/0@3"), "{shown}");
 }
