@@ -160,12 +160,9 @@ mod tests {
         let found = obstacle(Side::New, &report(5, Some(5), PartitionState::Live, None)).unwrap();
         assert!(found.is_for_good());
         let said = found.to_string();
-        for part in [
-            "the new generation is at jobs/0@5",
-            "the live one has read up to 639",
-            "ends at 5",
-            "created again",
-        ] {
+        for part in
+            ["the new generation is at jobs/0@5", "the live one has read up to 639", "ends at 5", "created again"]
+        {
             assert!(said.contains(part), "no {part}: {said}");
         }
     }
