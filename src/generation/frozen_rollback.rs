@@ -31,10 +31,10 @@ pub fn roll_back_frozen(rebuilds: &Arc<RebuildSlot>, to: Option<u64>) -> anyhow:
     carry_out(generation, |action| served.carry_out(action))
 }
 
-/// The same as [`roll_back_frozen`] where no process serves the store, for the next one that does.
+/// The same as `roll_back_frozen` where no process serves the store, for the next one that does.
 ///
 /// # Errors
-/// As for [`roll_back_frozen`].
+/// The errors of `roll_back_frozen`.
 pub fn roll_back_frozen_unserved(
     data_dir: &Path,
     to: Option<u64>,

@@ -31,7 +31,7 @@ pub fn lock_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError> {
 /// Takes a data directory that has a store, and makes none.
 ///
 /// # Errors
-/// [`StoreError::Missing`] where there is no store; else as for [`hold`].
+/// [`StoreError::Missing`] where there is no store; else as for [`lock_data_dir`].
 pub fn lock_existing_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError> {
     if !is_there(&data_dir.join("CURRENT"))? {
         return Err(StoreError::Missing { path: data_dir.to_owned() });
