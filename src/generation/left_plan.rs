@@ -38,7 +38,7 @@ pub fn resume_or_clear(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
 /// Forgets the plan that a crash or a stop has left, with what it has made. Nobody has the store open. Returns true if there was one.
 ///
 /// # Errors
-/// As for [`resume_or_clear`].
+/// The errors of [`resume_or_clear`].
 pub fn abandon(data_dir: &Path) -> anyhow::Result<bool> {
     let Some(plan) = resume_or_clear(data_dir)? else { return Ok(false) };
     if plan.kind == RebuildKind::Build {

@@ -47,7 +47,7 @@ impl Ending {
 /// Begins to ask.
 ///
 /// # Errors
-/// Where no thread can be started.
+/// Fails if no thread can be started.
 pub fn start(kafka: KafkaSettings, status: Status) -> std::io::Result<TopicWatch> {
     let ending = Arc::new(Ending::default());
     let watch = TopicWatch(ending.clone());

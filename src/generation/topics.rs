@@ -26,7 +26,7 @@ pub fn refuse_others_unopened(data_dir: &std::path::Path, names: &TopicNames) ->
 /// without what they mean.
 ///
 /// # Errors
-/// As for [`refuse_others_unopened`].
+/// The errors of [`refuse_others_unopened`].
 pub fn refuse_others_opened(generation: u64, reader: &Reader, names: &TopicNames) -> anyhow::Result<()> {
     let of = format!("generation {generation:06}");
     match reader.topics()? {
@@ -47,7 +47,7 @@ fn noted_in(about: &GenerationManifest) -> Option<[String; 3]> {
 /// `of` is a generation or a snapshot that was built from the topics `noted`.
 ///
 /// # Errors
-/// As for `refuse_others_unopened`.
+/// The errors of `refuse_others_unopened`.
 pub fn refuse_others(of: &str, noted: &[String; 3], names: &TopicNames) -> anyhow::Result<()> {
     match names.difference(noted) {
         None => Ok(()),

@@ -22,7 +22,7 @@ const DAMAGE: &str = "DAMAGE";
 /// Returns the reason why the next start is to build a new generation in the place of this one, if it is.
 ///
 /// # Errors
-/// Where that cannot be read: it is not known then that the generation may be used.
+/// Fails if the mark cannot be read, since the generation may then not be used.
 pub(super) fn why(generation: &Path) -> Result<Option<String>, StoreError> {
     let mark = generation.join(CONDEMNED);
     match fs::read_to_string(&mark) {

@@ -42,7 +42,7 @@ pub fn lock_existing_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError
 /// The data directory that a path lies in, wherever links lead.
 ///
 /// # Errors
-/// Where that cannot be looked at.
+/// Fails if a part of the path cannot be looked at.
 pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let look = |path: &Path| fs::canonicalize(path).map_err(StoreError::io("look at", path));
     // A path of one name lies where the process is.

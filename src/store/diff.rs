@@ -83,7 +83,7 @@ impl StoredOptimization {
 /// others are still to be looked at, and it is the new one that must be sound.
 ///
 /// # Errors
-/// What cannot be read of the new one; what else fails.
+/// Fails if the new one cannot be read, or if the old one fails by anything but damage.
 pub fn compare(old: &Reader, new: &Reader, id: &str) -> Result<(ViewDiff, Shortfall), StoreError> {
     let new = new.held(id)?;
     // Registers of another format are other bytes, and cannot be decoded.

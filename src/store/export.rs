@@ -45,7 +45,7 @@ impl Reader {
     /// Begins an export.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn begin_export(&self) -> Result<Export, StoreError> {
         self.check_format()?;
         // Everything that the checkpoint covers lies in the store now. Jobs that are parked later come from beyond it. If the
@@ -61,7 +61,7 @@ impl Export {
     /// Passes every record to `take`.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`], and those of `take`.
+    /// The errors of [`Reader::stored_record`], and those of `take`.
     pub fn each<E: From<StoreError>>(
         self,
         take: &mut dyn FnMut(ExportedRecord<'_>) -> Result<(), E>,

@@ -45,7 +45,7 @@ impl FrozenMark {
     /// Returns the mark of the live generation, if somebody asked for it to be frozen.
     ///
     /// # Errors
-    /// Where that cannot be known: a generation that was to stay as it is must not be written to.
+    /// Fails if the mark cannot be read, since a generation that was to stay as it is must not be written to.
     pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
         let Some(mark) = FrozenMark::read(data_dir)? else { return Ok(None) };
         let current = generations::current(data_dir)?;
@@ -57,7 +57,7 @@ impl FrozenMark {
     /// Forgets a mark that names this generation, before it becomes the live one in another way.
     ///
     /// # Errors
-    /// Where the file cannot be read or removed.
+    /// Fails if the file cannot be read or removed.
     pub fn clear_of(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
         match FrozenMark::read(data_dir)? {
             Some(FrozenMark { generation: marked, before, .. }) if marked == generation => match before {
@@ -83,7 +83,7 @@ impl FrozenMark {
     /// Forgets that a generation was to be frozen. Called once another is the live one, and where a mark is left from before.
     ///
     /// # Errors
-    /// Where the file cannot be removed.
+    /// Fails if the file cannot be removed.
     pub fn clear(data_dir: &Path) -> Result<(), StoreError> {
         let path = path(data_dir);
         match fs::remove_file(&path) {

@@ -26,7 +26,7 @@ impl Reader {
     /// Counts the dead letters, for a generation whose writer does not.
     ///
     /// # Errors
-    /// As for [`Reader::get`], none of which is noted.
+    /// The errors of [`Reader::get`]. None of them is noted.
     pub fn count_dead_letters(&self) -> Result<u64, StoreError> {
         Ok(self.trees.count_dead_letters()?)
     }
@@ -37,7 +37,7 @@ impl Reader {
     }
 
     /// # Errors
-    /// Where its records cannot be decoded.
+    /// Fails if the records have a format that this version cannot decode.
     pub fn check_format(&self) -> Result<(), StoreError> {
         match &self.frozen {
             None => Ok(()),

@@ -77,7 +77,7 @@ pub fn next_number(data_dir: &Path) -> Result<u64, StoreError> {
 /// Returns true if there is anything under a generation's number.
 ///
 /// # Errors
-/// That cannot be seen, which is not the same as nothing.
+/// Fails if the directory cannot be looked at: an unreadable directory may hold a generation.
 pub fn exists(data_dir: &Path, generation: u64) -> Result<bool, StoreError> {
     is_there(&directory(data_dir, generation))
 }

@@ -156,7 +156,7 @@ pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
 /// What keeps the generation from being removed rests on this, so that it must be written.
 ///
 /// # Errors
-/// Where `generation.json` cannot be read or written.
+/// Fails if `generation.json` cannot be read or written.
 pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -> Result<(), StoreError> {
     let holds_more = what.map(|what| Surplus { replaced_by: format!("{replaced_by:06}"), noted_at: now(), what });
     GenerationManifest::try_update(generation, |about| GenerationManifest { holds_more, ..about })
@@ -165,7 +165,7 @@ pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -
 /// Returns what the generation has and the one that took its place has not, if that was noted.
 ///
 /// # Errors
-/// Where `generation.json` is there and cannot be read or understood: then it is not known.
+/// Fails if `generation.json` is there and cannot be read or understood, since a note may then be in it.
 pub fn surplus(generation: &Path) -> Result<Option<Surplus>, StoreError> {
     let path = generation.join(NAME);
     let text = match fs::read(&path) {

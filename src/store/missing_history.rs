@@ -132,7 +132,7 @@ impl Reader {
     /// The records that the generation is built without.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn missing_history(&self) -> Result<Vec<MissingHistory>, StoreError> {
         read(&self.trees.meta)
     }

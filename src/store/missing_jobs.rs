@@ -20,7 +20,7 @@ impl Reader {
 /// Returns true if `old` has parked a job of which `new` does not know all that `old` knows.
 ///
 /// # Errors
-/// What cannot be read of the new one; what else fails.
+/// Fails if the new one cannot be read, or if the old one fails by anything but damage.
 pub fn is_missing_job(old: &Reader, new: &Reader, id: &str) -> Result<bool, StoreError> {
     let held = match old.parked_job(id) {
         // It is the new one that must be sound.

@@ -21,7 +21,7 @@ thread_local! {
 /// The error of the work, and the one that sled's panic stands for.
 ///
 /// # Panics
-/// If the work panics outside of sled.
+/// Panics if the work panics outside of sled.
 pub fn catch_sled_panic<T, E: From<StoreError>>(
     what: &'static str,
     doing: &str,

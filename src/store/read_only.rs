@@ -45,7 +45,7 @@ pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<ReadOnlyStore,
 /// Opens a generation that need not be the live one, to show it as it was left.
 ///
 /// # Errors
-/// As for [`open_existing`].
+/// The errors of [`open_existing`].
 pub fn open_frozen(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<ReadOnlyStore, StoreError> {
     let (reader, file) = read(data_dir, generation, cache_bytes, true)?;
     Ok(ReadOnlyStore { reader, generation, path: generations::directory(data_dir, generation), asked: None, file })
@@ -86,7 +86,7 @@ pub struct GenerationPosition {
 /// Looks how far a generation is that nobody has open, and changes nothing in it.
 ///
 /// # Errors
-/// As for [`open_existing`].
+/// The errors of [`open_existing`].
 pub fn read_position(
     data_dir: &Path,
     generation: u64,

@@ -126,7 +126,7 @@ impl Reader {
     /// Returns the state that is parked under a job's id.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn parked_job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.check_format()?;
         let stored = pieces::get(&self.trees, &self.trees.jobs, id.as_bytes())?;
@@ -141,7 +141,7 @@ impl Reader {
     /// Returns the last checkpoint written.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         checkpoint::read(&self.trees)
     }
@@ -149,7 +149,7 @@ impl Reader {
     /// Returns the offset from which each partition, by its topic's name, was read first.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
             Some(bytes) => Ok(stored_record::decode(&bytes, "origins")?),
@@ -161,7 +161,7 @@ impl Reader {
     /// read yet, or a version read it that noted no names.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn topics(&self) -> Result<Option<[String; 3]>, StoreError> {
         match self.trees.meta.get(TOPICS)? {
             Some(bytes) => Ok(Some(stored_record::decode(&bytes, "topics' names")?)),
@@ -173,7 +173,7 @@ impl Reader {
     /// noted no id.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn cluster(&self) -> Result<Option<String>, StoreError> {
         Ok(self.trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?)
     }
@@ -181,7 +181,7 @@ impl Reader {
     /// Returns the number of dead letters in a range of offsets of a partition.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn dead_letters_among(
         &self,
         topic: Topic,
@@ -197,7 +197,7 @@ impl Reader {
     /// format 3 did not note it.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn was_live(&self) -> Result<bool, StoreError> {
         Ok(self.trees.meta.contains_key(WAS_LIVE)?)
     }

@@ -43,7 +43,7 @@ mod linux {
     /// Syncs the whole file. Returns and sets `errno` as `fdatasync` does.
     ///
     /// # Safety
-    /// As safe as `fdatasync`, which takes any number for a descriptor.
+    /// The call is as safe as `fdatasync`, which takes any number for a descriptor.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn sync_file_range(fd: c_int, _offset: i64, _len: i64, _flags: c_uint) -> c_int {
         UNDER_WAY.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The arrows: which module may name which, and which folder alone knows each outside thing; and the language of names and
-//! comments. All of it is read from the source, so that a new `use` in the wrong room fails here and not in a review.
+//! The arrows: which module may name which, and which folder alone knows each outside thing. The circles of files and the
+//! language of names and comments have files of their own. All of it is read from the source, so that a new `use` in the wrong room fails here and not in a review.
 
 mod circles;
 mod language;
@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use language::SpeechCount;
 use source::{Source, sources};
 
 /// The modules of ours that each module may name, besides itself. They stand in reading order: none names one that stands below it.
@@ -285,129 +284,13 @@ fn the_checks_find_what_they_look_for() {
     }
 }
 
-/// The folders whose language is counted.
-const SPOKEN: &[&str] = &["src", "tests", "benches"];
-
-#[test]
-fn names_and_comments_are_in_plain_words() {
-    let (mut fragments, mut participles, mut types) = (Vec::new(), Vec::new(), 0);
-    let (mut closures, mut lines) = (Vec::new(), 0);
-    let mut speech = SpeechCount::default();
-    for source in &sources(SPOKEN) {
-        fragments.extend(language::fragments(source));
-        speech.add(SpeechCount::of(&source.text));
-        closures.extend(language::closures_with_one_use(source));
-        lines += source.text.lines().count();
-        let names = language::types(source);
-        types += names.len();
-        let lone = names.into_iter().filter(|name| language::is_lone_participle(name));
-        participles.extend(lone.map(|name| format!("{}: {name}", source.path)));
-        if language::is_lone_participle(language::file_name(source)) {
-            participles.push(format!("{}: the file", source.path));
-        }
-    }
-    assert!(types > 300 && speech.words > 20_000, "the source is all there");
-    println!("{fragments:#?}\n{participles:#?}\n{closures:#?}");
-    println!(
-        "{} fragments, {} lone participles beside {types} types, {:.2} verbs of speech in a thousand words of {}",
-        fragments.len(),
-        participles.len(),
-        speech.per_thousand(),
-        speech.words
-    );
-    println!("{} closures with a name and one use in {lines} lines", closures.len());
-    assert!(fragments.is_empty(), "a doc comment is a whole sentence about its item: {fragments:#?}");
-    assert!(participles.is_empty(), "a type or a file is a noun that can stand alone: {participles:#?}");
-    assert!(speech.per_thousand() < language::SPEECH_PER_THOUSAND, "{:.2}", speech.per_thousand());
-}
-
 #[test]
 fn every_module_is_a_file_beside_its_folder() {
-    let found: Vec<_> = sources(SPOKEN).into_iter().map(|source| source.path).collect();
+    let found: Vec<_> = sources(language::SPOKEN).into_iter().map(|source| source.path).collect();
     // Cargo would take a file right under `benches/` for a benchmark.
     let old: Vec<_> =
         found.iter().filter(|path| path.ends_with("/mod.rs") && *path != "benches/support/mod.rs").collect();
     assert!(old.is_empty(), "{old:?}: write `name.rs` beside `name/`");
-}
-
-/// Rooms whose files name each other in a circle. None may join them, and one that is free of circles is taken out.
-const ROOMS_WITH_CIRCLES: &[&str] = &[
-    "codec",
-    "config",
-    "domain",
-    "explain",
-    "http",
-    "projector",
-    "source",
-    "status",
-    "store",
-    "synthetic",
-    "tools",
-];
-
-#[test]
-fn no_more_rooms_have_files_that_name_each_other_in_a_circle() {
-    let circles = circles::circles(&sources(&["src"]));
-    println!("{} circles: {circles:#?}", circles.len());
-    let room = |path: &String| path["src/".len()..].split(['/', '.']).next().unwrap_or_default().to_owned();
-    let rooms: BTreeSet<String> = circles.iter().flatten().map(room).collect();
-    let known: BTreeSet<String> = ROOMS_WITH_CIRCLES.iter().map(|room| (*room).to_owned()).collect();
-    assert_eq!(rooms, known, "{circles:#?}");
-}
-
-#[test]
-fn the_checks_of_the_language_find_what_they_look_for() {
-    let fragments = |text: &str| language::fragments(&Source::parse("src/a.rs", text)).len();
-    for text in [
-        "/// Of the fold.\nstruct A;",
-        "struct A {\n    /// From where it goes on.\n    b: u8,\n}",
-        "//! What a module is.\n",
-        "m! {\n    /// Whether it is.\n    a\n}",
-    ] {
-        assert_eq!(fragments(text), 1, "{text}");
-    }
-    for text in [
-        "/// Offset of the fold.\nstruct A;",
-        "/// The format.\n/// Of the fold.\nstruct A;",
-        "// Of the fold.\nstruct A;",
-        "/// To's and fro's.\nstruct A;",
-    ] {
-        assert_eq!(fragments(text), 0, "{text}");
-    }
-    for name in ["Told", "Kept", "What", "Restrained", "Copying", "done", "archived", "encoded"] {
-        assert!(language::is_lone_participle(name), "{name}");
-    }
-    for name in ["StoredRecord", "Seed", "ReadGate", "missing_history", "Entry", "Encoding"] {
-        assert!(!language::is_lone_participle(name), "{name}");
-    }
-    let types =
-        language::types(&Source::parse("src/a.rs", "struct A; fn f() { enum B {} type C = A; } trait D {}"));
-    assert_eq!(types, ["A", "B", "C", "D"]);
-    let speech = SpeechCount::of(
-        "/// It tells a reader's name.\nlet said = \"said\"; // no line of its own\n// He SAID so.",
-    );
-    assert_eq!(speech, SpeechCount { words: 8, speech: 2 });
-}
-
-#[test]
-fn the_check_of_circles_finds_one() {
-    let found = |files: &[(&str, &str)]| {
-        let sources: Vec<Source> = files.iter().map(|(path, text)| Source::parse(path, text)).collect();
-        circles::circles(&sources)
-    };
-    let (root, room) =
-        (("src/lib.rs", "pub mod a;"), ("src/a.rs", "mod b; mod c; pub use b::B; use c::C; struct A(C);"));
-    let b = ("src/a/b.rs", "use super::c::C; pub struct B(C);");
-    // What a module passes on is not its own.
-    assert_eq!(found(&[root, room, b, ("src/a/c.rs", "pub struct C;")]), Vec::<Vec<String>>::new());
-    let circle = [vec!["src/a/b.rs".to_owned(), "src/a/c.rs".to_owned()]];
-    assert_eq!(found(&[root, room, b, ("src/a/c.rs", "use super::B; pub struct C(B);")]), circle);
-    assert_eq!(
-        found(&[root, room, b, ("src/a/c.rs", "pub fn f() -> C { crate::a::b::f() } pub struct C;")]),
-        circle
-    );
-    let circle = [vec!["src/a.rs".to_owned(), "src/a/c.rs".to_owned()]];
-    assert_eq!(found(&[root, room, b, ("src/a/c.rs", "use super::A; pub struct C(A);")]), circle);
 }
 
 fn wrong_arrows(source: &Source) -> Vec<String> {

@@ -59,7 +59,7 @@ impl MissingFromTopics {
     /// partition was read first: where that is not known, from the beginning.
     ///
     /// # Errors
-    /// Where the topics cannot be looked at.
+    /// Fails if the topics cannot be looked at.
     pub fn look(
         config: &ProjectionConfig,
         checkpoint: &Checkpoint,

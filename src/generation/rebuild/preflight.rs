@@ -20,7 +20,7 @@ const A_STEP: u32 = 2_000;
 /// The topics go on where the archive, if there is one, ends.
 ///
 /// # Errors
-/// Where anything would be lost: what, and what can be done.
+/// Fails if anything would be lost. The error names what, and what can be done.
 pub fn refuse_loss(
     config: &ProjectionConfig,
     live: &Reader,
@@ -146,7 +146,7 @@ pub fn refuse_to_return(
 }
 
 /// # Errors
-/// Where the brokers are another cluster's than the live generation was built from.
+/// Fails if the brokers are of another cluster than the one that the live generation was built from.
 pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Result<()> {
     let Some(built_from) = live.cluster()? else { return Ok(()) };
     match metadata::cluster_id(kafka)? {

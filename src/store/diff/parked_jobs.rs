@@ -10,7 +10,7 @@ use super::super::{Reader, StoreError, pieces};
 /// optimization's record: a kill may have left more of it parked.
 ///
 /// # Errors
-/// What cannot be read.
+/// Fails if a job cannot be read.
 pub fn is_parked_alike(old: &Reader, new: &Reader, id: &str) -> Result<bool, StoreError> {
     if !old.linking(id).is_empty() || !new.linking(id).is_empty() {
         return Ok(true);
@@ -23,7 +23,7 @@ impl Reader {
     /// The ids of the next `most` parked jobs after one, in their order. Empty at the end.
     ///
     /// # Errors
-    /// As for [`Reader::stored_record`].
+    /// The errors of [`Reader::stored_record`].
     pub fn parked_ids_after(&self, id: Option<&str>, most: usize) -> Result<Vec<Arc<str>>, StoreError> {
         let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()));
         let keys = self.trees.jobs.range::<&[u8], _>((from, Bound::Unbounded)).keys().take(most);

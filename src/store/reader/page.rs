@@ -20,7 +20,7 @@ impl Reader {
     /// Reads one page of a list as a whole.
     ///
     /// # Errors
-    /// As for [`Reader::get`].
+    /// The errors of [`Reader::get`].
     pub fn list(&self, query: &ListQuery<'_>) -> Result<Page, StoreError> {
         let mut page = self.page(query);
         let body = page.next_piece(usize::MAX)?;
@@ -77,7 +77,7 @@ impl PageReader {
     /// and all after it are empty.
     ///
     /// # Errors
-    /// As for [`Reader::get`].
+    /// The errors of [`Reader::get`].
     pub fn next_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
         let progress = self.reader.progress.clone();
         progress.failure.note_error(self.read_piece(len))

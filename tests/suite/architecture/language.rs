@@ -2,10 +2,10 @@
 
 use syn::visit::{self, Visit};
 
-use super::source::{Source, tokens};
+use super::source::{Source, sources, tokens};
 
 /// The words that no doc comment begins with: each begins a fragment, whose subject the reader would have to guess.
-pub const FRAGMENT_STARTS: &[&str] = &[
+const FRAGMENT_STARTS: &[&str] = &[
     "Of",
     "That",
     "From where",
@@ -48,7 +48,7 @@ pub const FRAGMENT_STARTS: &[&str] = &[
 const SPEECH: &[&str] = &["tell", "tells", "told", "telling", "say", "says", "said", "saying"];
 
 /// The number of verbs of speech that a thousand words of comments may have.
-pub const SPEECH_PER_THOUSAND: f64 = 0.5;
+const SPEECH_PER_THOUSAND: f64 = 0.5;
 
 /// Participles without a regular ending, pronouns, and verbs: none of them is a noun that can stand alone.
 const NO_NOUNS: &[&str] = &[
@@ -86,8 +86,8 @@ const NOUNS: &[(&str, &str)] = &[
     ("timing", "no participle"),
 ];
 
-/// Returns the doc comments of a file that begin with a fragment, as `path:line: comment`.
-pub fn fragments(source: &Source) -> Vec<String> {
+/// Returns the doc comments of a file, and the texts under a heading in one, that begin with a fragment, as `path:line: comment`.
+fn fragments(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     let mut before_is_doc = false;
     for (number, line) in (1..).zip(source.text.lines()) {
@@ -95,7 +95,7 @@ pub fn fragments(source: &Source) -> Vec<String> {
         if let Some(text) = comment.filter(|text| !before_is_doc && begins_as_fragment(text)) {
             found.push(format!("{}:{number}: {text}", source.path));
         }
-        before_is_doc = comment.is_some();
+        before_is_doc = comment.is_some_and(|text| !text.starts_with("# "));
     }
     found
 }
@@ -147,7 +147,7 @@ impl SpeechCount {
 }
 
 /// Returns the names of all types that a file declares, in functions too.
-pub fn types(source: &Source) -> Vec<String> {
+fn types(source: &Source) -> Vec<String> {
     let mut types = Types::default();
     types.visit_file(&source.file);
     types.names
@@ -186,7 +186,7 @@ impl<'ast> Visit<'ast> for Types {
 }
 
 /// Returns true if a name is a lone participle, pronoun or verb. A name of two words and more has a noun to stand on.
-pub fn is_lone_participle(name: &str) -> bool {
+fn is_lone_participle(name: &str) -> bool {
     let inner = name.get(1..).unwrap_or_default();
     if inner.contains('_') || inner.contains(char::is_uppercase) {
         return false;
@@ -200,7 +200,7 @@ pub fn is_lone_participle(name: &str) -> bool {
 
 /// Returns the closures of a file that have a name and one use, as `path: name`: each can be written where it is used, unless that
 /// makes it worse.
-pub fn closures_with_one_use(source: &Source) -> Vec<String> {
+fn closures_with_one_use(source: &Source) -> Vec<String> {
     let mut closures = Closures::default();
     closures.visit_file(&source.file);
     closures.names.into_iter().map(|name| format!("{}: {name}", source.path)).collect()
@@ -247,7 +247,77 @@ impl<'ast> Visit<'ast> for Uses {
 }
 
 /// Returns the name by which a file's module is known.
-pub fn file_name(source: &Source) -> &str {
+fn file_name(source: &Source) -> &str {
     let name = source.path.rsplit('/').next().unwrap_or_default();
     name.strip_suffix(".rs").unwrap_or(name)
+}
+
+/// The folders whose language is counted.
+pub const SPOKEN: &[&str] = &["src", "tests", "benches"];
+
+#[test]
+fn names_and_comments_are_in_plain_words() {
+    let (mut found, mut participles, mut type_count) = (Vec::new(), Vec::new(), 0);
+    let (mut closures, mut lines) = (Vec::new(), 0);
+    let mut speech = SpeechCount::default();
+    for source in &sources(SPOKEN) {
+        found.extend(fragments(source));
+        speech.add(SpeechCount::of(&source.text));
+        closures.extend(closures_with_one_use(source));
+        lines += source.text.lines().count();
+        let names = types(source);
+        type_count += names.len();
+        let lone = names.into_iter().filter(|name| is_lone_participle(name));
+        participles.extend(lone.map(|name| format!("{}: {name}", source.path)));
+        if is_lone_participle(file_name(source)) {
+            participles.push(format!("{}: the file", source.path));
+        }
+    }
+    assert!(type_count > 300 && speech.words > 20_000, "the source is all there");
+    println!("{found:#?}\n{participles:#?}\n{closures:#?}");
+    println!(
+        "{} fragments, {} lone participles beside {type_count} types, {:.2} verbs of speech in a thousand words of {}",
+        found.len(),
+        participles.len(),
+        speech.per_thousand(),
+        speech.words
+    );
+    println!("{} closures with a name and one use in {lines} lines", closures.len());
+    assert!(found.is_empty(), "a doc comment is a whole sentence about its item: {found:#?}");
+    assert!(participles.is_empty(), "a type or a file is a noun that can stand alone: {participles:#?}");
+    assert!(speech.per_thousand() < SPEECH_PER_THOUSAND, "{:.2}", speech.per_thousand());
+}
+
+#[test]
+fn the_checks_of_the_language_find_what_they_look_for() {
+    let fragments = |text: &str| fragments(&Source::parse("src/a.rs", text)).len();
+    for text in [
+        "/// Of the fold.\nstruct A;",
+        "struct A {\n    /// From where it goes on.\n    b: u8,\n}",
+        "//! What a module is.\n",
+        "m! {\n    /// Whether it is.\n    a\n}",
+        "/// Reads a file.\n///\n/// # Errors\n/// Where there is none.\nfn a() {}",
+    ] {
+        assert_eq!(fragments(text), 1, "{text}");
+    }
+    for text in [
+        "/// Offset of the fold.\nstruct A;",
+        "/// The format.\n/// Of the fold.\nstruct A;",
+        "// Of the fold.\nstruct A;",
+        "/// To's and fro's.\nstruct A;",
+    ] {
+        assert_eq!(fragments(text), 0, "{text}");
+    }
+    for name in ["Told", "Kept", "What", "Restrained", "Copying", "done", "archived", "encoded"] {
+        assert!(is_lone_participle(name), "{name}");
+    }
+    for name in ["StoredRecord", "Seed", "ReadGate", "missing_history", "Entry", "Encoding"] {
+        assert!(!is_lone_participle(name), "{name}");
+    }
+    let types = types(&Source::parse("src/a.rs", "struct A; fn f() { enum B {} type C = A; } trait D {}"));
+    assert_eq!(types, ["A", "B", "C", "D"]);
+    let speech = SpeechCount::of(
+        "/// It tells a reader's name.\nlet said = \"said\"; // no line of its own\n// He SAID so.",
+    );
+    assert_eq!(speech, SpeechCount { words: 8, speech: 2 });
 }
