@@ -14,7 +14,7 @@ use super::timestamp::Timestamp;
 pub const LINKS_LIMIT: usize = 8;
 
 /// The facts that a creation states.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CreationFacts {
     pub organization_id: Box<str>,
     pub project_id: Box<str>,

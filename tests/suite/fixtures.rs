@@ -102,17 +102,7 @@ pub fn created(sequence: u64) -> Register<CreationFacts> {
     let value = CreationFacts {
         organization_id: ORGANIZATION.into(),
         project_id: PROJECT.into(),
-        name: None,
-        description: None,
-        kind: None,
-        created_at: Timestamp::default(),
-        created_by_email: None,
-        cell_spec_id: None,
-        cell_name: None,
-        parameterized_model_id: None,
-        parameterized_model_name: None,
-        optimization_template_id: None,
-        objectives: None,
+        ..CreationFacts::default()
     };
     Register::new(value, stamp(sequence))
 }

@@ -16,17 +16,8 @@ fn optimization(number: usize) -> Optimization {
     let created = CreationFacts {
         organization_id: "org-1".into(),
         project_id: "prj-1".into(),
-        name: None,
         description: Some("x".repeat(DESCRIPTION).into()),
-        kind: None,
-        created_at: Timestamp::default(),
-        created_by_email: None,
-        cell_spec_id: None,
-        cell_name: None,
-        parameterized_model_id: None,
-        parameterized_model_name: None,
-        optimization_template_id: None,
-        objectives: None,
+        ..CreationFacts::default()
     };
     optimization.created = Some(Register::new(created, stamp));
     optimization

@@ -30,17 +30,8 @@ fn optimization(number: u32, facts: &Facts) -> Optimization {
     let value = CreationFacts {
         organization_id: facts.organization.into(),
         project_id: facts.project.into(),
-        name: None,
-        description: None,
         kind: Some(facts.kind.into()),
-        created_at: Timestamp::default(),
-        created_by_email: None,
-        cell_spec_id: None,
-        cell_name: None,
-        parameterized_model_id: None,
-        parameterized_model_name: None,
-        optimization_template_id: None,
-        objectives: None,
+        ..CreationFacts::default()
     };
     optimization.created = Some(Register::new(value, stamp(1)));
     optimization.deleted = facts.is_deleted.then(|| Register::new((), stamp(2)));
