@@ -64,6 +64,9 @@ impl FrozenMark {
                 Some(before) => before.replace(data_dir),
                 None => FrozenMark::clear(data_dir),
             },
+            Some(mark) if mark.before.as_ref().is_some_and(|before| before.generation == generation) => {
+                FrozenMark { before: None, ..mark }.replace(data_dir)
+            }
             _ => Ok(()),
         }
     }

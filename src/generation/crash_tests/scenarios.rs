@@ -173,12 +173,21 @@ fn rollbacks() -> Vec<Scenario> {
     let marked = with(two(2), FileAction::WriteFrozenMark(1));
     let asked_for = with(two(1), FileAction::WriteFrozenMark(1));
     let both = with(asked_for.clone(), FileAction::WriteFrozenMark(2));
+    let second_of_both = with(both.clone(), FileAction::SetCurrent(2));
     vec![
         scenario(
             "rollback to one that was to be frozen instead of another",
             both,
             back(2),
             1,
+            frozen(true),
+            ON_DISK,
+        ),
+        scenario(
+            "rollback to one that was frozen before another was",
+            second_of_both,
+            back(1),
+            2,
             frozen(true),
             ON_DISK,
         ),

@@ -15,7 +15,7 @@ pub enum SwitchStep {
     /// A mark that names the new generation would freeze it at the next start.
     ForgetMarkOfNew,
     SetCurrent,
-    /// A mark that names another generation than the live one counts for nothing.
+    /// Neither of the two generations that a mark can name is the live one by now, so that it counts for nothing.
     ForgetMark,
     SwitchReaders,
     Resume,
