@@ -112,6 +112,7 @@ impl Course {
             {
                 return self.end(Ending::Failed(Failure::Interrupted(reason)));
             }
+            (UndoStep::Stop, Order::Abort, Outcome::Failed(_)) => Outcome::Aborted,
             (_, _, outcome) => outcome,
         };
         // A generation that could not be removed is left to the next start, which the plan is kept for.
@@ -120,10 +121,10 @@ impl Course {
             let action = next.action(&self.plan);
             return self.act(State::Undo { step: next, outcome }, action);
         }
-        self.end(match (outcome, order) {
-            (Outcome::NotSwitched(why), _) => Ending::NotSwitched(why),
-            (Outcome::Failed(_), Order::Abort) => Ending::Failed(Failure::Aborted),
-            (Outcome::Failed(reason), _) => Ending::Failed(Failure::GivenUp(reason)),
+        self.end(match outcome {
+            Outcome::NotSwitched(why) => Ending::NotSwitched(why),
+            Outcome::Aborted => Ending::Failed(Failure::Aborted),
+            Outcome::Failed(reason) => Ending::Failed(Failure::GivenUp(reason)),
         })
     }
 
@@ -134,13 +135,16 @@ impl Course {
         mut spared: Vec<u64>,
         answer: Answer,
     ) -> Step {
+        let mut done = step;
         match answer {
             Answer::Failed(why) if step.ends_plan() => return self.fail(Reason::Action(why)),
             Answer::BegunEarlier(earlier) => begun_earlier = earlier,
             Answer::Pruned(generations) => spared = generations,
+            // The process ends and has the old generation open still, so that it cannot be removed.
+            Answer::NothingToStop => done = SwitchStep::Prune,
             _ => {}
         }
-        match step.next(&self, begun_earlier.as_deref()) {
+        match done.next(&self, begun_earlier.as_deref()) {
             Some((step, action)) => self.act(State::Switch { step, begun_earlier, spared }, action),
             None => self.end(Ending::Switched { spared }),
         }

@@ -15,6 +15,7 @@ mod pair;
 mod preflight;
 pub(super) mod survey;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,11 +26,13 @@ use parking_lot::{Condvar, Mutex};
 pub use crate::generation::choice::show_frozen;
 pub use crate::generation::life::comparison::{Comparison, Example};
 pub use crate::generation::life::ending::Failure;
+use crate::generation::life::ending::Reason;
 pub use crate::generation::life::losses::Losses;
 pub use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::live::LiveSlot;
 use crate::progress::Progress;
 pub use crate::status::RebuildCounts;
+use conductor::PANICKED;
 use exchange::{RebuildExchange, RebuildState};
 pub use outcome::{RebuildEnd, RebuildOutcome};
 pub use preflight::{refuse_other_cluster, refuse_to_return};
@@ -61,7 +64,10 @@ impl Rebuild {
         let conduct = {
             let (live_slot, shared) = (live_slot.clone(), shared.clone());
             move || {
-                let ended = conductor::conduct(&live_slot, &plan, &shared);
+                // Whatever ends it, it has ended: nobody may wait for it, or be refused because of it, for ever.
+                let conduct = || conductor::conduct(&live_slot, &plan, &shared);
+                let ended = catch_unwind(AssertUnwindSafe(conduct))
+                    .unwrap_or_else(|_| Err(Failure::GivenUp(Reason::Action(PANICKED.to_owned()))));
                 log_end(&ended);
                 metrics::record(None);
                 shared.shown.set_rebuild(None);

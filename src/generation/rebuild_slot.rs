@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::left_plan;
 use super::life::Plan;
 use super::live::LiveSlot;
 use super::rebuild::{Rebuild, Ticket};
@@ -23,13 +24,15 @@ impl RebuildSlot {
     /// Begins to carry out a plan, on a thread of its own, unless it `is_over` by the time at which nobody else can begin one.
     ///
     /// # Errors
-    /// One is under way already, or the process is about to end.
+    /// One is under way already, the process is about to end, or what an earlier plan has left cannot be cleared.
     pub fn begin_unless(&self, plan: Plan, is_over: impl FnOnce() -> bool) -> anyhow::Result<Ticket> {
         let mut rebuild = self.rebuild.lock();
         if self.live.is_stopping() || is_over() {
             bail!("it is about to end");
         }
         refuse_second(rebuild.as_ref())?;
+        // Another plan would take the place of one whose generation could not be removed, and leave that for good.
+        left_plan::resume_or_clear(&self.live.config.data_dir)?;
         let begun = Rebuild::begin(&self.live, plan)?;
         let ticket = begun.ticket();
         *rebuild = Some(begun);

@@ -270,8 +270,8 @@ fn lock_database(path: &Path) -> Result<Option<fs::File>, StoreError> {
     }
 }
 
-/// sled lets go of its file a moment after its last user has gone, and a request under way may be that. Then it is held as
-/// [`hold`] does.
+/// sled lets go of its file a moment after its last user has gone, and a request under way may be that.
+/// The lock is that of [`lock_database`].
 fn wait_until_closed(path: &Path) -> Result<Option<fs::File>, StoreError> {
     let begin = Instant::now();
     loop {

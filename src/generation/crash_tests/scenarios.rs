@@ -175,22 +175,8 @@ fn rollbacks() -> Vec<Scenario> {
     let both = with(asked_for.clone(), FileAction::WriteFrozenMark(2));
     let second_of_both = with(both.clone(), FileAction::SetCurrent(2));
     vec![
-        scenario(
-            "rollback to one that was to be frozen instead of another",
-            both,
-            back(2),
-            1,
-            frozen(true),
-            ON_DISK,
-        ),
-        scenario(
-            "rollback to one that was frozen before another was",
-            second_of_both,
-            back(1),
-            2,
-            frozen(true),
-            ON_DISK,
-        ),
+        scenario("rollback to the second marked", both, back(2), 1, frozen(true), ON_DISK),
+        scenario("rollback to the first of two marked", second_of_both, back(1), 2, frozen(true), ON_DISK),
         scenario("rollback", two(2), back(1), 2, following(), READ),
         scenario("rollback to one that was marked", marked.clone(), back(1), 2, following(), READ),
         scenario("rollback from a frozen one", asked_for.clone(), back(2), 1, frozen(true), ON_DISK),

@@ -133,6 +133,8 @@ pub enum Answer {
     BegunEarlier(Option<String>),
     /// The generations that were kept beyond `keep`.
     Pruned(Vec<u64>),
+    /// There is no old generation to be stopped: the end of the process has taken it.
+    NothingToStop,
 }
 
 /// The data directory and the live generation as they are when the plan begins.

@@ -47,6 +47,8 @@ pub enum State {
 pub enum Outcome {
     NotSwitched(NotSwitched),
     Failed(Reason),
+    /// Somebody aborted the plan before anything was removed.
+    Aborted,
 }
 
 /// The consequence of an answer.
@@ -74,12 +76,8 @@ impl Course {
     }
 
     pub fn switch(self) -> Step {
-        match SwitchStep::first(&self, None) {
-            Some((step, action)) => {
-                self.act(State::Switch { step, begun_earlier: None, spared: Vec::new() }, action)
-            }
-            None => self.end(Ending::Switched { spared: Vec::new() }),
-        }
+        let step = SwitchStep::AcceptMissingHistory;
+        self.act(State::Switch { step, begun_earlier: None, spared: Vec::new() }, Action::AcceptMissingHistory)
     }
 
     pub fn end(self, ending: Ending) -> Step {

@@ -40,25 +40,29 @@ impl SwitchStep {
         SwitchStep::ForgetPlan,
     ];
 
-    /// Returns the steps of a plan from the first on.
-    pub fn first(course: &Course, begun_earlier: Option<&str>) -> Option<(SwitchStep, Action)> {
-        SwitchStep::from(0, course, begun_earlier)
-    }
-
     /// Returns the step that follows this one; `None`: the change is done.
     pub fn next(self, course: &Course, begun_earlier: Option<&str>) -> Option<(SwitchStep, Action)> {
-        SwitchStep::from(self as usize + 1, course, begun_earlier)
+        let mut later = SwitchStep::ALL.into_iter().skip_while(|step| *step != self).skip(1);
+        later.find_map(|step| Some((step, step.action(course, begun_earlier)?)))
     }
 
     /// Returns true if a failure of this step ends the plan: readers still see the generation before. `CURRENT` may name the new one by
     /// then, which is whole, and which the way back does not remove.
     pub fn ends_plan(self) -> bool {
-        self != SwitchStep::ForgetMark && self as usize <= SwitchStep::SwitchReaders as usize
-    }
-
-    fn from(index: usize, course: &Course, begun_earlier: Option<&str>) -> Option<(SwitchStep, Action)> {
-        let steps = SwitchStep::ALL[index..].iter();
-        steps.copied().find_map(|step| Some((step, step.action(course, begun_earlier)?)))
+        match self {
+            SwitchStep::AcceptMissingHistory
+            | SwitchStep::CompareOrigins
+            | SwitchStep::NoteSurplusOfLive
+            | SwitchStep::NoteSurplusOfNew
+            | SwitchStep::ForgetMarkOfNew
+            | SwitchStep::SetCurrent
+            | SwitchStep::SwitchReaders => true,
+            SwitchStep::ForgetMark
+            | SwitchStep::Resume
+            | SwitchStep::StopOld
+            | SwitchStep::Prune
+            | SwitchStep::ForgetPlan => false,
+        }
     }
 
     /// Returns what is to be done; `None`: the plan does without this step.

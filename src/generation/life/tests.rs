@@ -22,6 +22,8 @@ fn plan(kind: RebuildKind, options: RebuildOptions) -> Plan {
 struct Machine {
     now: Duration,
     order: Order,
+    /// The action during which an order to abort comes.
+    abort_at: Option<Action>,
     facts: Facts,
     /// The answer to actions that `answer` has none for.
     answers: Vec<(Action, Answer)>,
@@ -31,7 +33,8 @@ struct Machine {
 impl Machine {
     fn new(live: LiveGeneration) -> Machine {
         let facts = Facts { live_generation: 1, live, ..Facts::default() };
-        Machine { now: Duration::ZERO, order: Order::GoOn, facts, answers: Vec::new(), actions: Vec::new() }
+        let (answers, actions) = (Vec::new(), Vec::new());
+        Machine { now: Duration::ZERO, order: Order::GoOn, abort_at: None, facts, answers, actions }
     }
 
     fn with(mut self, action: Action, answer: Answer) -> Machine {
@@ -55,6 +58,9 @@ impl Machine {
     }
 
     fn answer(&mut self, action: &Action) -> Answer {
+        if self.abort_at.as_ref() == Some(action) {
+            self.order = Order::Abort;
+        }
         if let Some((_, answer)) = self.answers.iter().find(|(of, _)| of == action) {
             return answer.clone();
         }
@@ -250,6 +256,33 @@ fn an_order_ends_it_as_it_says_and_leaves_what_a_restart_resumes() {
         assert_eq!(is_interrupted, is_left, "{ending:?}");
         assert_eq!(ending == Ending::Failed(Failure::Aborted), order == Order::Abort, "{ending:?}");
         assert_eq!(machine.did(&Action::File(FileAction::ForgetPlan)), !is_left);
+    }
+}
+
+#[test]
+fn an_abort_that_comes_while_what_was_built_is_removed_hides_no_reason() {
+    for (during, is_aborted) in [(Action::StopNew, true), (Action::File(FileAction::Remove(2)), false)] {
+        let mut machine =
+            Machine::new(LiveGeneration::Following).with(Action::CompareAll, Answer::Failed("a CRC".to_owned()));
+        machine.abort_at = Some(during);
+        let (_, ending) = machine.run(plan(RebuildKind::Build, RebuildOptions::default()));
+        let expected = match is_aborted {
+            true => Failure::Aborted,
+            false => Failure::GivenUp(Reason::Action("a CRC".to_owned())),
+        };
+        assert_eq!(ending, Ending::Failed(expected));
+    }
+}
+
+#[test]
+fn nothing_is_removed_while_the_end_of_the_process_has_the_old_generation_open() {
+    for (stopped, is_pruned) in [(Answer::Done, true), (Answer::NothingToStop, false)] {
+        let mut machine = Machine::new(LiveGeneration::Following).with(Action::StopOld, stopped);
+        let (_, ending) = machine.run(plan(RebuildKind::Build, RebuildOptions::default()));
+        assert_eq!(ending, Ending::Switched { spared: Vec::new() });
+        let prune = |action: &Action| matches!(action, Action::File(FileAction::Prune { .. }));
+        assert_eq!(machine.actions.iter().any(prune), is_pruned);
+        assert!(machine.did(&Action::File(FileAction::ForgetPlan)));
     }
 }
 

@@ -24,6 +24,8 @@ use crate::source::archive::ArchiveSource;
 use crate::status::RebuildCounts;
 use crate::store::{self, OpenStore, Reader, StoreError};
 
+/// The reason for the end of what has panicked.
+pub const PANICKED: &str = "it panicked; the log says where";
 /// Time that a projector may take to answer where it is asked to pause on its way.
 const PAUSES_WITHIN: Duration = Duration::from_millis(100);
 
@@ -88,7 +90,7 @@ impl<'a> Conductor<'a> {
     fn answer(&mut self, action: &Action) -> Answer {
         // sled reports damage by a panic as often as by an error.
         let answer = catch_unwind(AssertUnwindSafe(|| self.carry_out(action)));
-        let answer = answer.unwrap_or_else(|_| Err(anyhow!("it panicked; the log says where")));
+        let answer = answer.unwrap_or_else(|_| Err(anyhow!(PANICKED)));
         answer.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")))
     }
 
@@ -136,7 +138,13 @@ impl<'a> Conductor<'a> {
                 let diff = self.diff.take().context("nothing has been compared")?;
                 return Ok(Answer::Compared(diff.finish(plan.options.examples)?));
             }
-            Action::ResumeBoth => (self.diff, self.paused) = (None, None),
+            Action::ResumeBoth => {
+                // What the two have come to is counted where they are held against each other.
+                if self.paused.is_some() {
+                    self.found.get_or_insert_with(|| shared.counts());
+                }
+                (self.diff, self.paused) = (None, None);
+            }
             Action::AcceptMissingHistory => {
                 handover::accept_missing_history(&plan.options, &self.live_reader()?, self.running()?)?;
             }
@@ -146,12 +154,15 @@ impl<'a> Conductor<'a> {
             }
             Action::SwitchReaders => self.switch_readers()?,
             Action::StopNew => {
-                self.found = Some(shared.counts());
+                self.found.get_or_insert_with(|| shared.counts());
                 if let NewGeneration::Running(new) = std::mem::replace(&mut self.new, NewGeneration::NotOpen) {
                     stop(new);
                 }
             }
-            Action::StopOld => self.old.take().into_iter().for_each(stop),
+            Action::StopOld => match self.old.take() {
+                Some(old) => stop(old),
+                None => return Ok(Answer::NothingToStop),
+            },
         }
         Ok(Answer::Done)
     }
