@@ -13,6 +13,7 @@ use crate::store::StoreError;
 
 /// Below this number of events, a look ahead at the records that they touch takes longer than it saves.
 const WARMED_EVENTS_MIN: usize = 32;
+
 impl Projector<'_> {
     /// Hands what the source has to the decoder, unless that has enough to do.
     pub(super) fn read(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {

@@ -153,7 +153,7 @@ impl WriteBack {
     /// been touched for a while, and what memory cannot hold.
     pub fn write_due(&mut self, now: Instant, is_live: bool) -> Result<(), StoreError> {
         if is_live && now.saturating_duration_since(self.last_commit) >= GATHER {
-            self.commit_all(now)?;
+            self.write_all(now)?;
         }
         self.write_dead_letters()?;
         self.bound_memory(is_live)
@@ -161,10 +161,6 @@ impl WriteBack {
 
     /// Writes everything.
     pub fn write_all(&mut self, now: Instant) -> Result<(), StoreError> {
-        self.commit_all(now)
-    }
-
-    fn commit_all(&mut self, now: Instant) -> Result<(), StoreError> {
         self.last_commit = now;
         let commit = self.working.take_changes(None);
         self.commit(commit)
