@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+mod caller_shares;
 pub mod control;
 pub mod server;
 

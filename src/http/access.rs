@@ -70,11 +70,6 @@ impl Access {
         };
         Ok(Caller { key: Some(key), scope })
     }
-
-    /// Returns the views that a request with these headers may see. Its errors are those of [`Access::caller`].
-    pub(super) fn scope<'a>(&'a self, headers: &'a HeaderMap) -> Result<Scope<'a>, HttpError> {
-        self.caller(headers).map(|caller| caller.scope)
-    }
 }
 
 /// Returns the value of `X-API-Key` if it is there, else the bearer token.
@@ -128,7 +123,7 @@ mod tests {
 
     fn check(access: &Access, pairs: &[(&'static str, &str)], expected: Result<Scope<'_>, &str>) {
         let headers = headers(pairs);
-        let found = access.scope(&headers).map_err(|error| match error {
+        let found = access.caller(&headers).map(|caller| caller.scope).map_err(|error| match error {
             HttpError::Unauthorized(_) => "401",
             HttpError::Invalid(_) => "422",
             other => panic!("{other:?}"),

@@ -13,8 +13,9 @@ use futures_util::stream;
 use tokio::task;
 use tokio::time::Instant;
 
+use super::caller_shares::CallerIdentity;
 use super::errors::HttpError;
-use super::list_turns::{ListCaller, ListTurns};
+use super::list_turns::ListTurns;
 use super::response_memory::{MemoryReservation, ResponseMemory};
 use super::{APPLICATION_JSON, json};
 use crate::store::{PageReader, StoreError};
@@ -39,7 +40,7 @@ pub struct ListMemory {
 /// Fails if the first piece cannot be read. A failure of a later piece breaks the body off, which the client sees.
 pub async fn response(
     choose: impl FnOnce() -> PageReader + Send + 'static,
-    caller: ListCaller,
+    caller: CallerIdentity,
     shared: ListMemory,
 ) -> Result<Response, HttpError> {
     let (page, first) = shared.piece(&caller, choose).await?;
@@ -77,10 +78,10 @@ impl ListMemory {
     /// Reads the next piece. Its memory is reserved before it is read, but for views that are larger than a piece.
     async fn piece(
         &self,
-        caller: &ListCaller,
+        caller: &CallerIdentity,
         page: impl FnOnce() -> PageReader + Send + 'static,
     ) -> Result<(PageReader, Bytes), HttpError> {
-        let mut reservation = self.memory.reserve(PIECE).await?;
+        let mut reservation = self.memory.reserve(caller, PIECE).await?;
         let turn = Arc::clone(&self.turns).turn(caller.clone()).await;
         let read = task::spawn_blocking(move || {
             let mut page = page();
@@ -92,15 +93,20 @@ impl ListMemory {
             Ok(read) => read?,
             Err(error) => return Err(HttpError::Internal(format!("the list panicked: {error}"))),
         };
-        self.resize(&mut reservation, piece.len()).await?;
+        self.resize(caller, &mut reservation, piece.len()).await?;
         drop(turn);
         Ok((page, reservation.into_bytes(piece)))
     }
 
-    async fn resize(&self, reservation: &mut MemoryReservation, bytes: usize) -> Result<(), HttpError> {
+    async fn resize(
+        &self,
+        caller: &CallerIdentity,
+        reservation: &mut MemoryReservation,
+        bytes: usize,
+    ) -> Result<(), HttpError> {
         let wanted = self.memory.at_most(bytes);
         if wanted > reservation.bytes_reserved() {
-            reservation.merge(self.memory.reserve(wanted - reservation.bytes_reserved()).await?);
+            reservation.merge(self.memory.reserve(caller, wanted - reservation.bytes_reserved()).await?);
         }
         reservation.shrink(bytes);
         Ok(())

@@ -4,83 +4,35 @@
 //! Each caller has no more places in the queue than lists are read at a time. So a caller waits for one piece of each other
 //! caller at the most, however many lists that one requests. A caller alone may use all turns.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The identity by which requests share the places of one caller in the queue.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ListCaller {
-    /// The name of the API key.
-    Key(String),
-    /// A caller that nobody has checked: the address that the connection comes from, and the organization that the request
-    /// names. Behind a gateway only the latter distinguishes callers.
-    Unchecked { address: Option<IpAddr>, organization_id: Option<String> },
-}
+use super::caller_shares::{CallerIdentity, CallerPermits, CallerShares};
 
 /// The queue of all lists, with the places of each caller.
 pub struct ListTurns {
-    at_a_time: usize,
     queue: Arc<Semaphore>,
-    callers: Mutex<HashMap<ListCaller, CallerPlaces>>,
-}
-
-struct CallerPlaces {
-    places: Arc<Semaphore>,
-    /// Number of the caller's lists that wait or are being read. A caller without any is removed.
-    lists: usize,
+    places: Arc<CallerShares>,
 }
 
 /// The right to read one piece of a list. Dropping it gives the turn to the next in the queue.
 pub struct ListTurn {
     _turn: OwnedSemaphorePermit,
-    _place: OwnedSemaphorePermit,
-    _registration: Registration,
-}
-
-/// An entry that keeps a caller in the map. It must outlast the caller's permit.
-struct Registration {
-    turns: Arc<ListTurns>,
-    caller: ListCaller,
+    _place: CallerPermits,
 }
 
 impl ListTurns {
+    /// Makes a queue from which `at_a_time` lists are read at the same time.
     pub fn new(at_a_time: usize) -> Arc<ListTurns> {
-        let queue = Arc::new(Semaphore::new(at_a_time));
-        Arc::new(ListTurns { at_a_time, queue, callers: Mutex::default() })
+        Arc::new(ListTurns { queue: Arc::new(Semaphore::new(at_a_time)), places: CallerShares::new(at_a_time) })
     }
 
     /// Waits until it is this caller's turn. The future can be dropped at any time, which gives up its place.
-    pub async fn turn(self: Arc<ListTurns>, caller: ListCaller) -> ListTurn {
-        let (registration, places) = self.register(caller);
-        let closed = "the lists' semaphores are never closed";
-        let place = places.acquire_owned().await.expect(closed);
-        let turn = self.queue.clone().acquire_owned().await.expect(closed);
-        ListTurn { _turn: turn, _place: place, _registration: registration }
-    }
-
-    fn register(self: &Arc<ListTurns>, caller: ListCaller) -> (Registration, Arc<Semaphore>) {
-        let mut callers = self.callers.lock();
-        let entry = callers
-            .entry(caller.clone())
-            .or_insert_with(|| CallerPlaces { places: Arc::new(Semaphore::new(self.at_a_time)), lists: 0 });
-        entry.lists += 1;
-        (Registration { turns: self.clone(), caller }, entry.places.clone())
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut callers = self.turns.callers.lock();
-        if let Some(entry) = callers.get_mut(&self.caller) {
-            entry.lists -= 1;
-            if entry.lists == 0 {
-                callers.remove(&self.caller);
-            }
-        }
+    pub async fn turn(self: Arc<ListTurns>, caller: CallerIdentity) -> ListTurn {
+        let place = self.places.acquire(&caller, 1).await;
+        let turn = Arc::clone(&self.queue).acquire_owned().await.expect("the queue of lists is never closed");
+        ListTurn { _turn: turn, _place: place }
     }
 }
 
@@ -95,7 +47,7 @@ mod tests {
     type PendingTurn = Pin<Box<dyn Future<Output = ListTurn>>>;
 
     fn waiting(turns: &Arc<ListTurns>, key: &str) -> PendingTurn {
-        Box::pin(turns.clone().turn(ListCaller::Key(key.to_owned())))
+        Box::pin(turns.clone().turn(CallerIdentity::Key(key.to_owned())))
     }
 
     async fn turn(waiting: &mut PendingTurn) -> Option<ListTurn> {
@@ -129,13 +81,13 @@ mod tests {
         for waiting in &mut others {
             assert!(turn(waiting).await.is_none());
         }
-        assert_eq!(turns.callers.lock().len(), 3);
+        assert_eq!(turns.places.callers(), 3);
         let [one, two, mut three] = others;
         drop((one, two));
-        assert_eq!(turns.callers.lock().len(), 2);
+        assert_eq!(turns.places.callers(), 2);
         drop(held);
         drop(turn(&mut three).await.expect("nobody else waits"));
         drop(three);
-        assert_eq!(turns.callers.lock().len(), 0);
+        assert_eq!(turns.places.callers(), 0);
     }
 }

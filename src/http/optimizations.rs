@@ -12,11 +12,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
+use super::caller_shares::CallerIdentity;
 use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::{self, HttpError};
 use super::list_query::ListParameters;
-use super::list_turns::ListCaller;
 use super::read_api::PeerAddress;
 use super::response_memory::ResponseMemory;
 use super::{APPLICATION_JSON, Api, etag, freshness, json, list_body};
@@ -35,7 +35,8 @@ static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body.
 pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
-    let organization_id = match api.access.scope(request.headers())? {
+    let caller = api.access.caller(request.headers())?;
+    let organization_id = match caller.scope {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => return Err(NO_SUCH),
@@ -44,7 +45,7 @@ pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
     let reader = api.reader()?;
     let answer_state = reader.answer_state(&api.status);
     let response = match reader.get(&id, organization_id)? {
-        Some(found) => found_response(found, request.headers(), &api.lists.memory)?,
+        Some(found) => found_response(found, request.headers(), &api.lists.memory, || identity(&caller, request))?,
         None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
     Ok(freshness::mark(response, answer_state.state))
@@ -63,19 +64,27 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
     let reader = Reader::clone(&current);
-    let caller = match caller.key {
-        Some(key) => ListCaller::Key(key.id.clone()),
-        None => ListCaller::Unchecked {
-            address: request.extensions().get().map(|PeerAddress(address)| *address),
-            organization_id: organization_id.clone(),
-        },
-    };
+    let caller = identity(&caller, request);
     let lists = api.lists.clone();
     Ok(Box::pin(async move {
         let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
         let response = list_body::response(choose, caller, lists).await?;
         Ok(freshness::mark(response, answer_state.state))
     }))
+}
+
+/// Returns the identity by which the requests of this caller share memory and turns.
+fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
+    match caller.key {
+        Some(key) => CallerIdentity::Key(key.id.clone()),
+        None => CallerIdentity::Unchecked {
+            address: request.extensions().get().map(|PeerAddress(address)| *address),
+            organization_id: match caller.scope {
+                Scope::Organization(id) => Some(id.to_owned()),
+                Scope::Everything | Scope::Nothing => None,
+            },
+        },
+    }
 }
 
 /// Returns the id in a raw path: everything after the prefix, decoded. Slashes belong to it, since clients do not
@@ -94,12 +103,13 @@ fn found_response(
     found: store::Response,
     request: &HeaderMap,
     memory: &ResponseMemory,
+    caller: impl FnOnce() -> CallerIdentity,
 ) -> Result<Response, HttpError> {
     let mut response = Response::new(Body::empty());
     if etag::client_has(request, found.etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
-        *response.body_mut() = Body::from(memory.count(found.body)?);
+        *response.body_mut() = Body::from(memory.count(found.body, caller)?);
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
@@ -159,7 +169,8 @@ mod tests {
         let headers = if_none_match.map(|value| (IF_NONE_MATCH, value.parse().unwrap())).into_iter().collect();
         let stored = store::Response { body: Bytes::from_static(b"{\"id\":\"a\"}"), etag: 10 };
         let memory = ResponseMemory::new(1 << 20);
-        let (parts, body) = found_response(stored, &headers, &memory).unwrap().into_parts();
+        let (parts, body) =
+            found_response(stored, &headers, &memory, || CallerIdentity::Key(String::new())).unwrap().into_parts();
         (Response::from_parts(parts, Body::empty()), body.collect().await.unwrap().to_bytes())
     }
 

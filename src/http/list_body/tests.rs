@@ -44,8 +44,12 @@ const QUERY: ListQuery<'static> =
     ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
 
 async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
+    ask_as("key", opened, shared).await
+}
+
+async fn ask_as(key: &str, opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     let reader = opened.writer.reader();
-    response(move || reader.page(&QUERY), ListCaller::Key("key".to_owned()), shared.clone()).await
+    response(move || reader.page(&QUERY), CallerIdentity::Key(key.to_owned()), shared.clone()).await
 }
 
 async fn next(response: &mut Response) -> Option<Bytes> {
@@ -81,15 +85,17 @@ async fn a_page_that_fits_into_a_piece_has_a_length() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_that_nobody_reads_hold_a_piece_each_and_all_together_no_more_than_may_be() {
+async fn unread_pages_of_a_caller_hold_a_piece_each_and_leave_half_of_the_memory_to_the_others() {
     let (_directory, opened) = store(10);
-    let shared = shared(10 * (PIECE + DESCRIPTION));
+    let shared = shared(2 * 10 * (PIECE + DESCRIPTION));
     let mut unread = Vec::new();
     while let Ok(response) = ask(&opened, &shared).await {
         unread.push(response);
         assert!(unread.len() < 100, "the memory is never full");
     }
     assert!(unread.len() >= 10, "{}", unread.len());
+    let mut other = ask_as("another key", &opened, &shared).await.expect("another caller's page");
+    while next(&mut other).await.is_some() {}
     // Once one has been read to its end, there is room again.
     let mut read = unread.pop().unwrap();
     while next(&mut read).await.is_some() {}
