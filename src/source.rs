@@ -5,7 +5,7 @@ mod continuity;
 pub mod kafka;
 mod observation;
 mod read_deadline;
-pub mod remedies;
+pub(crate) mod remedies;
 mod stop_reason;
 mod topic_names;
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
-pub use continuity::Continuity;
+pub(crate) use continuity::Continuity;
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
-pub use read_deadline::{ReadDeadline, ReadTimeout, trouble};
+pub(crate) use read_deadline::{ReadDeadline, ReadTimeout, trouble};
 pub use stop_reason::{StopCode, StopReason};
 pub use topic_names::TopicNames;
 
