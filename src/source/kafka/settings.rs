@@ -15,7 +15,7 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// The names of the topics in the cluster.
     pub topics: TopicNames,
-    /// Further settings, each of which passed [`check_property`].
+    /// Further settings, each of which passed `check_property`.
     pub properties: Vec<(String, String)>,
 }
 
