@@ -80,7 +80,7 @@ pub enum Config {
         /// The optimization's id
         #[arg(value_name = "ID", value_parser = values::id)]
         id: String,
-        /// The settings of the tool.
+        /// The data directory, the form of the result, and the log.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -91,7 +91,7 @@ pub enum Config {
         /// The generation to remove, if any.
         #[command(flatten)]
         removal: Removal,
-        /// The settings of the tool.
+        /// The data directory, the form of the result, and the log.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -173,7 +173,7 @@ pub struct ServeConfig {
     /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -190,7 +190,7 @@ pub enum OnFormatChange {
 /// The settings by which a store is built from the topics, and kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ProjectionConfig {
-    /// The settings of the connection to the cluster.
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
     /// Directory of the views; made if missing, and may be deleted
@@ -234,7 +234,7 @@ pub struct DemoConfig {
     /// Events a second
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", default_value = "50", value_parser = values::rate)]
     pub events_per_second: f64,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -242,7 +242,7 @@ pub struct DemoConfig {
 /// The settings of `load`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct LoadConfig {
-    /// The settings of the connection to the cluster.
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
     /// The settings of the history that is loaded.
@@ -257,7 +257,7 @@ pub struct LoadConfig {
     /// Events a second. Without it: as fast as it goes
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", value_parser = values::rate)]
     pub events_per_second: Option<f64>,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }

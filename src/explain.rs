@@ -97,7 +97,7 @@ pub struct Cause {
     pub event: String,
     /// The topic's name in the cluster.
     pub topic: String,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The record's offset; the least one if the same event was read from several records.
     pub offset: i64,

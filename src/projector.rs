@@ -77,7 +77,7 @@ pub struct Settings {
 /// The reason for which a projector ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
-    /// The store has failed.
+    /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A thread of the projector cannot be started.

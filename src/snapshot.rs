@@ -158,7 +158,7 @@ pub enum SnapshotError {
     /// The receiver of the progress has ended the work.
     #[error("it was told to stop")]
     Interrupted,
-    /// The store has failed.
+    /// The store that is copied or made cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A value in the store or in the snapshot cannot be decoded.

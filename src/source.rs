@@ -25,7 +25,7 @@ pub enum SourceEvent {
     Found {
         /// The stream that the partition belongs to.
         topic: Topic,
-        /// The number of the partition.
+        /// The number of the partition within its topic, counted from 0.
         partition: i32,
         /// The bounds of the partition as it was found.
         watermarks: Watermarks,
@@ -37,7 +37,7 @@ pub enum SourceEvent {
     Ended {
         /// The stream that the partition belongs to.
         topic: Topic,
-        /// The number of the partition.
+        /// The number of the partition within its topic, counted from 0.
         partition: i32,
         /// The next offset to be read.
         position: i64,
@@ -46,7 +46,7 @@ pub enum SourceEvent {
     Failed {
         /// The stream that the partition belongs to.
         topic: Topic,
-        /// The number of the partition.
+        /// The number of the partition within its topic, counted from 0.
         partition: i32,
         /// The reason, with what to do about it.
         reason: StopReason,

@@ -103,7 +103,7 @@ pub enum PartitionState {
 pub struct PartitionReport {
     /// The topic's name in the cluster.
     pub topic: String,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The next offset to be read.
     pub position: i64,
@@ -145,7 +145,7 @@ pub struct FrozenAt {
 pub struct ReportedPosition {
     /// The topic's name in the cluster.
     pub topic: String,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The next offset to be read.
     pub next_offset: i64,
@@ -154,7 +154,7 @@ pub struct ReportedPosition {
 /// The answer of `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// The version of this program.
+    /// The version of the running program, without its commit.
     pub version: &'static str,
     /// The commit that was built; `null` if it is not known.
     pub commit: Option<&'static str>,
@@ -199,7 +199,7 @@ pub struct Report {
     pub stalled_stages: Vec<StageStall>,
     /// The settings of each topic about the time for which it keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
-    /// The partitions that are read; empty until one has been assigned.
+    /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
 

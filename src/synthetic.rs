@@ -68,15 +68,15 @@ pub struct Expectation {
 pub struct ByStatus {
     /// Number of optimizations whose `status` is null, because no job is linked.
     pub none: u64,
-    /// Number of optimizations that are queued.
+    /// Number of optimizations whose `status` is `queued`.
     pub queued: u64,
-    /// Number of optimizations that are running.
+    /// Number of optimizations whose `status` is `running`.
     pub running: u64,
-    /// Number of optimizations that succeeded.
+    /// Number of optimizations whose `status` is `succeeded`.
     pub succeeded: u64,
-    /// Number of optimizations that failed.
+    /// Number of optimizations whose `status` is `failed`.
     pub failed: u64,
-    /// Number of optimizations that were canceled.
+    /// Number of optimizations whose `status` is `canceled`.
     pub canceled: u64,
 }
 

@@ -121,7 +121,7 @@ impl Tool {
 
 /// The store that a tool works on, open in this process.
 pub struct ToolContext {
-    /// The data directory.
+    /// The data directory that the store lies in.
     pub data_dir: PathBuf,
     /// The live generation's number.
     pub generation: Option<u64>,

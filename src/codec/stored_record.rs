@@ -48,7 +48,7 @@ const OBJECTIVES_FLAG: u8 = 2;
 pub struct CorruptValue {
     /// The kind of the stored value, as the message names it.
     pub what: &'static str,
-    /// The defect.
+    /// The defect, as the end of the message.
     pub reason: String,
 }
 

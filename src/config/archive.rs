@@ -39,10 +39,10 @@ pub struct ArchiveExportConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The settings of the connection to the cluster.
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -56,7 +56,7 @@ pub struct ArchiveVerifyConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -73,7 +73,7 @@ pub struct ArchiveImportConfig {
     /// The settings of the connection to the cluster that the records are put on.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }

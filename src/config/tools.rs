@@ -16,7 +16,7 @@ pub struct ToolConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The settings of the log.
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -41,7 +41,7 @@ pub struct VerifyConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The settings of the tool.
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -95,7 +95,7 @@ pub struct RebuildConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The settings of the tool.
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -157,7 +157,7 @@ pub struct RollbackConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The settings of the tool.
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -184,7 +184,7 @@ pub struct SnapshotExportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
-    /// The settings of the tool.
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -200,7 +200,7 @@ pub struct SnapshotImportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
-    /// The settings of the tool.
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }

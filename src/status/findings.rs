@@ -101,7 +101,7 @@ pub struct EventPlace {
     pub kind: Option<&'static str>,
     /// The topic's name in the cluster.
     pub topic: String,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The offset of the record.
     pub offset: i64,

@@ -68,7 +68,7 @@ pub struct CloseRecord {
 pub struct PartitionPosition {
     /// The topic's name in the cluster.
     pub topic: String,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The next offset to read.
     pub next_offset: i64,

@@ -77,7 +77,7 @@ pub struct Problem {
     pub of: String,
     /// The name of the thing: an id, a key or a number.
     pub which: String,
-    /// The defect.
+    /// The defect, in words.
     pub problem: String,
 }
 

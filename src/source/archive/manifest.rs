@@ -69,7 +69,7 @@ pub struct Span {
     /// The stream, which the file names by its topic's default name.
     #[serde(with = "stream")]
     pub stream: Topic,
-    /// The number of the partition.
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The first offset.
     pub first: i64,
