@@ -13,6 +13,7 @@ use crate::version::LONG_VERSION;
 /// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
+    /// The command is done, and has found nothing wrong.
     Done,
     /// The command is done, and has found a difference or a problem.
     DifferenceFound,
@@ -27,6 +28,7 @@ pub const WRONG_USAGE: u8 = 2;
 pub const READER_GONE: u8 = 141;
 
 impl Completion {
+    /// Returns the exit code: 3 if a difference was found, and else 0.
     pub fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Completion::Done => 0,

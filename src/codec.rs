@@ -33,25 +33,54 @@ pub const ID_LIMIT: usize = 1024;
 /// The reason for which a record could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
+    /// A field of the event, the key or a header is missing or has a value that the contract does not allow.
     #[error("{field}: {reason}")]
-    Field { field: String, reason: String },
+    Field {
+        /// The path of the field, as `created.project_id`, or the name of the part of the record.
+        field: String,
+        /// The defect, as the rest of a sentence that begins with the field.
+        reason: String,
+    },
+    /// The value as a whole is not a message in its encoding.
     #[error("the payload is not {encoding}: {reason}")]
-    Payload { encoding: &'static str, reason: String },
+    Payload {
+        /// The form that was expected, as the rest of a sentence that begins with "the payload is not".
+        encoding: &'static str,
+        /// The decoder's own message, shortened.
+        reason: String,
+    },
+    /// The value is in a format that producers send by mistake: its name, and what to send in its place.
     #[error("the payload is {0}")]
     Foreign(&'static str),
+    /// The header `content-type` names another encoding than JSON and protobuf. The text is the header's value.
     #[error("the content-type `{0}` is not supported: send application/json or application/protobuf")]
     ContentType(String),
+    /// The record declares the type of another stream's message.
     #[error(
         "the header {header} says `{declared}`, which is a message of {stream}, and this topic was given as the one of \
          {topic}: is --topic-{topic} right?"
     )]
-    OtherStream { header: &'static str, declared: String, stream: Topic, topic: Topic },
+    OtherStream {
+        /// The name of the header that declares the type.
+        header: &'static str,
+        /// The type that the header declares.
+        declared: String,
+        /// The stream whose messages have that type.
+        stream: Topic,
+        /// The stream of the topic that the record was read from.
+        topic: Topic,
+    },
+    /// The value is null on a topic where null has no meaning.
     #[error("the value is null, which only the optimizations topic gives a meaning (deleted)")]
     NullValue,
+    /// The value has no bytes.
     #[error("the value is empty")]
     EmptyValue,
+    /// The record has more bytes than [`RECORD_LIMIT`]: the number of its bytes.
     #[error("the record has {0} bytes, more than the {RECORD_LIMIT} that it may have: only its beginning is kept")]
     TooLarge(u64),
+    /// The record's batch has more bytes than it may have, so that the record was cut: the number of bytes that
+    /// its value had.
     #[error(
         "the batch that the record came in has more bytes than it may have, so that only the beginning of the record's {0} \
          bytes was kept"

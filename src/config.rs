@@ -80,6 +80,7 @@ pub enum Config {
         /// The optimization's id
         #[arg(value_name = "ID", value_parser = values::id)]
         id: String,
+        /// The data directory, the form of the result, and the log.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -87,8 +88,10 @@ pub enum Config {
     Verify(Box<VerifyConfig>),
     /// List the generations of the store, the live one and those beside it, or remove one
     Generations {
+        /// The generation to remove, if any.
         #[command(flatten)]
         removal: Removal,
+        /// The data directory, the form of the result, and the log.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -131,8 +134,10 @@ impl Config {
     }
 }
 
+/// The settings of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ServeConfig {
+    /// The settings of the store and of its connection to Kafka.
     #[command(flatten)]
     pub projection: ProjectionConfig,
     /// Begin with this snapshot where --data-dir has no store yet; ignored where it has
@@ -168,6 +173,7 @@ pub struct ServeConfig {
     /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -184,6 +190,7 @@ pub enum OnFormatChange {
 /// The settings by which a store is built from the topics, and kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ProjectionConfig {
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
     /// Directory of the views; made if missing, and may be deleted
@@ -215,6 +222,7 @@ pub struct ProjectionConfig {
     pub min_free_disk_bytes: u64,
 }
 
+/// The settings of `demo`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct DemoConfig {
     /// Address of the read API. Without it: 127.0.0.1:8080, or a free port where that is taken
@@ -226,14 +234,18 @@ pub struct DemoConfig {
     /// Events a second
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", default_value = "50", value_parser = values::rate)]
     pub events_per_second: f64,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
 
+/// The settings of `load`.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct LoadConfig {
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
+    /// The settings of the history that is loaded.
     #[command(flatten)]
     pub history: HistorySettings,
     /// Number of partitions of each topic that has to be created
@@ -245,6 +257,7 @@ pub struct LoadConfig {
     /// Events a second. Without it: as fast as it goes
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", value_parser = values::rate)]
     pub events_per_second: Option<f64>,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }

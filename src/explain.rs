@@ -44,6 +44,7 @@ pub const FIELDS: [&str; 19] = [
 /// The explanation of one optimization's view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
+    /// The id of the optimization.
     pub id: String,
     /// The view as `GET /optimizations/{id}` answers it, byte for byte; `None` if readers do not see it.
     pub view: Option<Box<RawValue>>,
@@ -68,8 +69,11 @@ pub struct Explanation {
 /// An event that changed nothing although it is newer than the event that it lost to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutrankedCause {
+    /// The event that changed nothing.
     pub event: Cause,
+    /// The event that it lost to.
     pub lost_to: Cause,
+    /// The reason for which the newer event lost, in words.
     pub why: String,
 }
 
@@ -79,7 +83,9 @@ pub struct OutrankedCause {
 pub enum HiddenReason {
     /// The optimization's `created` event has not arrived.
     NotCreated,
+    /// The optimization was deleted.
     Deleted {
+        /// The event that deleted it.
         by: Cause,
     },
 }
@@ -91,9 +97,11 @@ pub struct Cause {
     pub event: String,
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The record's offset; the least one if the same event was read from several records.
     pub offset: i64,
+    /// The time that the event states, RFC 3339.
     pub occurred_at: String,
     /// `None` for a record with a null value, which carries none.
     pub event_id: Option<String>,
@@ -106,6 +114,7 @@ pub struct Cause {
 pub struct Transition {
     /// The status as the view shows it.
     pub status: String,
+    /// The event that gave the status.
     #[serde(flatten)]
     pub cause: Cause,
     /// The reason for which the job should not have taken this status. The status is followed all the same.
@@ -115,12 +124,17 @@ pub struct Transition {
 /// A job that the optimization links now, or linked before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedJob {
+    /// The id of the job.
     pub job_id: String,
+    /// True for the job that the view follows from, which is the first in [`Explanation::jobs`].
     pub linked_now: bool,
+    /// The event that linked the job.
     pub linked_by: Cause,
     /// The status that the view shows while the job is linked.
     pub status: String,
+    /// The statuses that the job took, ascending by version; empty if none is known.
     pub transitions: Vec<Transition>,
+    /// The runs of the job.
     pub runs: RunSummary,
     /// The optimizations other than this one that the job's events named.
     pub names_others: Vec<String>,
@@ -129,6 +143,7 @@ pub struct LinkedJob {
 /// The runs of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
+    /// Number of runs.
     pub count: u64,
     /// The first and the last index of each unbroken range.
     pub ranges: Vec<(u32, u32)>,

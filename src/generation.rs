@@ -36,7 +36,6 @@ use rebuild::{RebuildOutcome, Ticket};
 use rebuild_slot::RebuildSlot;
 pub use runtime::OnFailure;
 use runtime::{GenerationRuntime, Throttle};
-pub use topics::refuse_others as refuse_other_topics;
 
 /// A data directory at work, for those who compose the process of it.
 pub struct Engine {

@@ -7,18 +7,18 @@
 //! 2. [`codec`]: bytes to events, and records to bytes and back. Pure.
 //! 3. [`source`]: records from Kafka and from archives.
 //! 4. [`store`]: the views in sled, with one writer and many readers.
-//! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. [`pulse`] records when each of its
+//! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. `pulse` records when each of its
 //!    stages began its piece of work.
-//! 6. [`generation`]: a data directory at work, with its live generation and the one that is to replace it.
+//! 6. `generation`: a data directory at work, with its live generation and the one that is to replace it.
 //! 7. [`status`], [`explain`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, or by their own.
 //! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the other commands, composed of the above. [`synthetic`] makes the
 //!     histories of `load` and `demo`.
 //!
-//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings. [`logging`], [`output`], [`progress`]
-//! and [`terminal`] write for people and programs. [`process`], [`signals`] and [`shutdown`] begin and end a process. [`disk`] has
-//! what is common to files, and [`version`] the build's version.
+//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings. [`logging`], [`output`], `progress`
+//! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`disk`] has
+//! what is common to files, and `version` the build's version.
 
 pub mod archive;
 pub mod cli;
@@ -28,25 +28,25 @@ pub mod demo;
 pub mod disk;
 pub mod domain;
 pub mod explain;
-pub mod generation;
+mod generation;
 pub mod history;
 pub mod http;
 pub mod load;
 pub mod logging;
 pub mod output;
-pub mod panic_text;
+mod panic_text;
 pub mod process;
-pub mod progress;
+mod progress;
 pub mod projector;
-pub mod pulse;
+mod pulse;
 pub mod serve;
-pub mod shutdown;
+mod shutdown;
 pub mod signals;
 pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod store;
 pub mod synthetic;
-pub mod terminal;
+mod terminal;
 pub mod tools;
-pub mod version;
+mod version;

@@ -16,10 +16,13 @@ use crate::synthetic::{Expectation, History};
 /// The summary of a load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadSummary {
+    /// Number of records sent.
     pub records: usize,
     /// Time in seconds from the first record sent to the last one acknowledged.
     pub seconds: f64,
+    /// Number of records sent a second, on average.
     pub records_per_second: f64,
+    /// The totals that the views must have once all records have been read.
     pub expectation: Expectation,
 }
 

@@ -22,6 +22,7 @@ pub use queue::register_metric;
 /// The settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
+    /// The format of the lines.
     pub format: LogFormat,
     /// A valid filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
@@ -30,7 +31,9 @@ pub struct LogConfig {
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// Text for people.
     Human,
+    /// One JSON object a line, for programs.
     Json,
 }
 

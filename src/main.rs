@@ -1,3 +1,5 @@
+//! The program `optview`: reads the configuration, runs the command that it names, and ends with that command's exit code.
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -62,7 +62,9 @@ pub struct FileBudget {
     needed = FileBudget::limit_for(*wanted)
 )]
 pub struct TooFewFiles {
+    /// Number of files that the process may have open.
     pub limit: u64,
+    /// Number of connections that the configuration demands.
     pub wanted: usize,
 }
 

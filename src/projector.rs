@@ -58,28 +58,34 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// The settings of one projector.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The names of the topics in the cluster.
     pub topics: TopicNames,
-    /// The intervals between two checkpoints, while live and while catching up.
+    /// The interval between two checkpoints while live.
     pub sync_interval: Duration,
+    /// The interval between two checkpoints while catching up.
     pub catch_up_sync_interval: Duration,
     /// About how many bytes the records in memory may take.
     pub memory_budget: u64,
     /// The time for which a job may wait for an optimization that links it before it counts as an orphan.
     pub orphan_retention: Duration,
-    /// The store's directory, and how many bytes must stay free on its disk.
+    /// The store's directory.
     pub store_path: PathBuf,
+    /// Number of bytes that must stay free on the store's disk: with less, nothing more is read.
     pub min_free_disk: u64,
 }
 
 /// The reason for which a projector ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
+    /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A thread of the projector cannot be started.
     #[error(
         "cannot start a thread: {0}; raise the limit of threads (ulimit -u, TasksMax=, the container's pids limit)"
     )]
     Thread(#[from] std::io::Error),
+    /// The store no longer lies where it was opened.
     #[error(transparent)]
     Gone(#[from] StoreGone),
 }

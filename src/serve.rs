@@ -39,13 +39,17 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// The addresses that answer. They are known only now if a port was left to the system.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
+    /// The address of the read API.
     pub read: std::net::SocketAddr,
+    /// The address of `/metrics` and `/status`.
     pub admin: std::net::SocketAddr,
 }
 
 /// Both addresses answer.
 pub struct ListeningServer {
+    /// The addresses, as the system has bound them.
     pub addresses: Addresses,
+    /// The source of the readers that requests are answered with.
     pub reader: ReaderSource,
 }
 

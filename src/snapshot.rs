@@ -21,6 +21,7 @@ pub use import::{import, import_where_none};
 /// The summary of a snapshot that was taken or imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotSummary {
+    /// The path of the snapshot, as it was given.
     pub file: PathBuf,
     /// The generation that the snapshot was taken of, or that it was imported as.
     pub generation: String,
@@ -40,51 +41,127 @@ pub type ProgressSink<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()>
 /// The reason for which there is no snapshot, or no store made of one. Existing files are unchanged then.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
+    /// An operation on a file or directory has failed.
     #[error(
         "cannot {doing} {path}: {error}{whose}",
         path = path.display(),
         whose = disk::permission_remedy(path, error)
     )]
-    Io { doing: &'static str, path: PathBuf, error: std::io::Error },
+    Io {
+        /// The operation, as a verb in the message.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The error of the operation.
+        error: std::io::Error,
+    },
+    /// The file does not begin as a snapshot does.
     #[error("{path} is no snapshot: give a file that `optview snapshot export` wrote", path = path.display())]
-    NoSnapshot { path: PathBuf },
+    NoSnapshot {
+        /// The path of the file.
+        path: PathBuf,
+    },
+    /// The store in the snapshot has a layout that this version cannot read.
     #[error("{path} has the layout {found}, which this version does not know: use the version that wrote it", path = path.display())]
-    Layout { path: PathBuf, found: u8 },
+    Layout {
+        /// The path of the snapshot.
+        path: PathBuf,
+        /// The layout in the snapshot.
+        found: u8,
+    },
+    /// The snapshot is of a version with another fold format.
     #[error("the records of {path} have the format {found}, and this version reads {FORMAT}: use the version that wrote it, or take another snapshot with this one", path = path.display())]
-    Format { path: PathBuf, found: u8 },
+    Format {
+        /// The path of the snapshot.
+        path: PathBuf,
+        /// The fold format in the snapshot.
+        found: u8,
+    },
+    /// The file ends before the snapshot does.
     #[error("{path} is cut short: copy it again, or take another snapshot", path = path.display())]
-    Cut { path: PathBuf },
+    Cut {
+        /// The path of the snapshot.
+        path: PathBuf,
+    },
+    /// The bytes of the file are not those that were written.
     #[error("{path} was altered: its checksum is not that of what it holds; copy it again, or take another snapshot", path = path.display())]
-    Altered { path: PathBuf },
+    Altered {
+        /// The path of the snapshot.
+        path: PathBuf,
+    },
+    /// The snapshot is of topics with other names than the configured ones.
     #[error("{path} is a snapshot of a store that was built from other topics: {difference}", path = path.display())]
-    OtherTopics { path: PathBuf, difference: String },
+    OtherTopics {
+        /// The path of the snapshot.
+        path: PathBuf,
+        /// The difference, with what to do about it.
+        difference: String,
+    },
+    /// The snapshot cannot be written at the path that was given.
     #[error(transparent)]
     Target(#[from] disk::TargetError),
+    /// The snapshot would be written into a data directory.
     #[error(
         "{path} lies in the data directory {data_dir}, in which nothing but optview's own files may be: write it elsewhere",
         path = path.display(), data_dir = data_dir.display()
     )]
-    InDataDir { path: PathBuf, data_dir: PathBuf },
+    InDataDir {
+        /// The path that was given.
+        path: PathBuf,
+        /// The data directory that the path lies in.
+        data_dir: PathBuf,
+    },
+    /// The file that an export would write first, until it is whole, exists and is no unfinished snapshot.
     #[error("{path} is another file and not an unfinished snapshot: remove it, or give another name", path = path.display())]
-    OtherPart { path: PathBuf },
+    OtherPart {
+        /// The path of that file.
+        path: PathBuf,
+    },
+    /// The data directory that a snapshot would be imported into has a store.
     #[error("{path} holds a store already: import into another --data-dir", path = path.display())]
-    NotEmpty { path: PathBuf },
+    NotEmpty {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The disk has too little room to begin.
     #[error(
         "there is too little room on the disk of {path}: {what} takes about {wanted} bytes, {floor} are to stay free \
          (--min-free-disk), and {free} are; nothing was made",
         path = path.display()
     )]
-    NoRoom { path: PathBuf, what: &'static str, wanted: u64, floor: u64, free: u64 },
+    NoRoom {
+        /// The path that would be written.
+        path: PathBuf,
+        /// The thing that would be written, with its article.
+        what: &'static str,
+        /// Estimated size of that thing in bytes.
+        wanted: u64,
+        /// Number of bytes that must stay free.
+        floor: u64,
+        /// Number of bytes that are free.
+        free: u64,
+    },
+    /// The disk became too full while it was written to.
     #[error(
         "the disk of {path} became too full: {free} bytes are free, and {floor} are to stay so (--min-free-disk); what \
          was made is removed",
         path = path.display()
     )]
-    DiskFull { path: PathBuf, floor: u64, free: u64 },
+    DiskFull {
+        /// The path that was written.
+        path: PathBuf,
+        /// Number of bytes that must stay free.
+        floor: u64,
+        /// Number of bytes that were free.
+        free: u64,
+    },
+    /// The receiver of the progress has ended the work.
     #[error("it was told to stop")]
     Interrupted,
+    /// The store that is copied or made cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A value in the store or in the snapshot cannot be decoded.
     #[error(transparent)]
     Damaged(#[from] CorruptValue),
 }

@@ -5,7 +5,7 @@ mod continuity;
 pub mod kafka;
 mod observation;
 mod read_deadline;
-pub mod remedies;
+pub(crate) mod remedies;
 mod stop_reason;
 mod topic_names;
 
@@ -13,28 +13,50 @@ use std::time::Duration;
 
 pub use crate::domain::TopicId;
 use crate::domain::{Record, Topic};
-pub use continuity::Continuity;
+pub(crate) use continuity::Continuity;
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
-pub use read_deadline::{ReadDeadline, ReadTimeout, trouble};
+pub(crate) use read_deadline::{ReadDeadline, ReadTimeout, trouble};
 pub use stop_reason::{StopCode, StopReason};
 pub use topic_names::TopicNames;
 
 /// An item that a source delivers.
 pub enum SourceEvent {
     /// A partition that was not known before. Nothing is read of it until it is assigned.
-    Found { topic: Topic, partition: i32, watermarks: Watermarks },
+    Found {
+        /// The stream that the partition belongs to.
+        topic: Topic,
+        /// The number of the partition within its topic, counted from 0.
+        partition: i32,
+        /// The bounds of the partition as it was found.
+        watermarks: Watermarks,
+    },
     /// The next records of a partition.
     Records(Box<dyn Records>),
     /// The partition has been read up to `position`, its end. Offsets before it that were not delivered hold no
     /// records: they are transaction markers, or records of aborted transactions.
-    Ended { topic: Topic, partition: i32, position: i64 },
+    Ended {
+        /// The stream that the partition belongs to.
+        topic: Topic,
+        /// The number of the partition within its topic, counted from 0.
+        partition: i32,
+        /// The next offset to be read.
+        position: i64,
+    },
     /// The partition cannot be read any further without skipping a record.
-    Failed { topic: Topic, partition: i32, reason: StopReason },
+    Failed {
+        /// The stream that the partition belongs to.
+        topic: Topic,
+        /// The number of the partition within its topic, counted from 0.
+        partition: i32,
+        /// The reason, with what to do about it.
+        reason: StopReason,
+    },
 }
 
 /// One or more consecutive records of one partition.
 #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
 pub trait Records: Send {
+    /// Returns the number of records, at least 1.
     fn len(&self) -> usize;
 
     /// # Panics
@@ -55,7 +77,9 @@ pub trait Records: Send {
 /// offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
+    /// The offset of the oldest record; equal to `high` if there is none.
     pub low: i64,
+    /// One past the newest offset that can be read.
     pub high: i64,
 }
 

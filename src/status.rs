@@ -53,6 +53,7 @@ pub enum State {
 }
 
 impl State {
+    /// All states, in the order of the variants.
     pub const ALL: [State; 7] = [
         State::Starting,
         State::CatchingUp,
@@ -87,7 +88,9 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
+    /// The partition is read towards the end that it had at the start.
     CatchingUp,
+    /// The partition has been read past the end that it had at the start.
     Live,
     /// The partition is not read any further in this generation.
     Frozen,
@@ -100,7 +103,9 @@ pub enum PartitionState {
 pub struct PartitionReport {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
+    /// The next offset to be read.
     pub position: i64,
     /// The position of the last checkpoint; `null` until one has been written.
     pub checkpoint: Option<i64>,
@@ -112,7 +117,9 @@ pub struct PartitionReport {
     pub lag_records: Option<i64>,
     /// The greatest possible age of an unread record, in seconds; 0 if the broker has just answered that there is none.
     pub lag_seconds: Option<f64>,
+    /// The stage of the reading: how far the partition is read, and whether it is read on.
     pub state: PartitionState,
+    /// The parts that `/status` shows among these about how current the partition is.
     #[serde(flatten)]
     pub freshness: PartitionFreshness,
 }
@@ -138,19 +145,26 @@ pub struct FrozenAt {
 pub struct ReportedPosition {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
+    /// The next offset to be read.
     pub next_offset: i64,
 }
 
 /// The answer of `/status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// The version of the running program, without its commit.
     pub version: &'static str,
     /// The commit that was built; `null` if it is not known.
     pub commit: Option<&'static str>,
+    /// The state of the projector as a whole.
     pub state: State,
+    /// The number of the generation that the report is about, which is the live one in `/status`.
     pub generation: u64,
+    /// Number of optimizations that readers may see.
     pub views: u64,
+    /// Number of dead letters in the store: records that could not be decoded.
     pub dead_letters: u64,
     /// The sum over the partitions; `null` if the lag of any is not known.
     pub lag_records: Option<i64>,
@@ -170,6 +184,7 @@ pub struct Report {
     /// The point at which the generation is frozen; only there if the state is `frozen`, or was before the process stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<FrozenAt>,
+    /// The findings in the records, which `/status` shows among these.
     #[serde(flatten)]
     pub findings: Findings,
     /// The findings from the time at which readers did not see the generation.
@@ -184,6 +199,7 @@ pub struct Report {
     pub stalled_stages: Vec<StageStall>,
     /// The settings of each topic about the time for which it keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
+    /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
 
@@ -200,6 +216,7 @@ struct SharedReport {
 }
 
 impl Status {
+    /// Makes the status of a generation whose projector has not reported yet.
     pub fn new(generation: u64) -> Status {
         let report = Report {
             version: VERSION,

@@ -64,40 +64,77 @@ use keys::Trees;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     // No source: its message has it already, and a chain of errors is printed whole.
+    /// The database has failed. Only some of its errors prove damage: see [`StoreError::is_damage`].
     #[error("{}", explain(.0))]
     Sled(sled::Error),
+    /// A stored value is not what was written.
     #[error(transparent)]
     Damaged(#[from] CorruptValue),
+    /// The operating system has refused an operation on a file or a directory, or could not start a thread.
     #[error(
         "cannot {doing} {path}: {error}{whose}{remedy}",
         path = path.display(),
         whose = disk::permission_remedy(path, error),
         remedy = os_errors::remedy(error)
     )]
-    Io { doing: &'static str, path: std::path::PathBuf, error: std::io::Error },
+    Io {
+        /// The operation, as a verb in the message.
+        doing: &'static str,
+        /// The file or directory, or the one whose data the thread was to work on.
+        path: std::path::PathBuf,
+        /// The operating system's error.
+        error: std::io::Error,
+    },
+    /// Another process has the data directory or the generation open.
     #[error("{path} is held by another process: stop it, or use another --data-dir", path = path.display())]
-    Held { path: std::path::PathBuf },
+    Held {
+        /// The directory that is held.
+        path: std::path::PathBuf,
+    },
+    /// The directory belongs to another user than the process runs as.
     #[error(transparent)]
     OtherOwner(#[from] disk::OtherOwner),
+    /// There is no store in the data directory.
     #[error("there is no store in {path}: give the --data-dir that `optview serve` was given", path = path.display())]
-    Missing { path: std::path::PathBuf },
+    Missing {
+        /// The data directory.
+        path: std::path::PathBuf,
+    },
+    /// The thread that writes has ended, so that nothing can be written any more: the reason.
     #[error("the store's writing thread has ended: {0}")]
     WriterEnded(String),
     /// sled panicked because the operating system refused it something, which proves nothing about the stored data.
     #[error("sled panicked while {doing}: {text}{remedy}", remedy = os_errors::remedy_in(text))]
-    Panicked { doing: String, text: String },
+    Panicked {
+        /// The operation during which it panicked, as a participle in the message.
+        doing: String,
+        /// The text of the panic.
+        text: String,
+    },
+    /// Another version has folded the generation, and this one cannot decode its registers.
     #[error(
         "{path} has the fold format {found}, and this version's is {FORMAT}: what it shows can be served, its records \
          cannot be decoded; build the views anew with `optview rebuild`, or use the version that wrote it",
         path = path.display()
     )]
-    OtherFormat { path: std::path::PathBuf, found: u8 },
+    OtherFormat {
+        /// The directory of the generation.
+        path: std::path::PathBuf,
+        /// The fold format of the generation.
+        found: u8,
+    },
+    /// Another version has written the generation, and this one cannot read anything of it.
     #[error(
         "{path} is laid out as {found}, and this version knows {LAYOUT} only: it was left as it is. Start the version that \
          wrote it, or give another --data-dir, where the views are built anew from Kafka",
         path = path.display()
     )]
-    OtherLayout { path: std::path::PathBuf, found: u8 },
+    OtherLayout {
+        /// The directory of the generation.
+        path: std::path::PathBuf,
+        /// The layout of the generation.
+        found: u8,
+    },
 }
 
 fn explain(error: &sled::Error) -> String {

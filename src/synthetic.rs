@@ -19,7 +19,9 @@ mod random;
 /// The settings of a history. The same settings give the same events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistorySettings {
+    /// The seed of the random numbers: another one gives other lives.
     pub seed: u64,
+    /// Number of optimizations whose lives the history has.
     pub optimizations: u64,
     /// Number of runs of each job.
     pub runs: u32,
@@ -27,6 +29,7 @@ pub struct HistorySettings {
     pub concurrent: usize,
     /// Number of projects; at least 1, as for `organizations`.
     pub projects: u64,
+    /// Number of organizations, which the projects are spread over; at least 1.
     pub organizations: u64,
     /// Time of the first event.
     pub start: Timestamp,
@@ -54,6 +57,7 @@ pub struct Expectation {
     pub optimizations: u64,
     /// Number of optimizations that were deleted.
     pub deleted: u64,
+    /// The visible optimizations by their status.
     pub by_status: ByStatus,
     /// Sum of the run counts of all visible optimizations.
     pub run_count: u64,
@@ -64,10 +68,15 @@ pub struct Expectation {
 pub struct ByStatus {
     /// Number of optimizations whose `status` is null, because no job is linked.
     pub none: u64,
+    /// Number of optimizations whose `status` is `queued`.
     pub queued: u64,
+    /// Number of optimizations whose `status` is `running`.
     pub running: u64,
+    /// Number of optimizations whose `status` is `succeeded`.
     pub succeeded: u64,
+    /// Number of optimizations whose `status` is `failed`.
     pub failed: u64,
+    /// Number of optimizations whose `status` is `canceled`.
     pub canceled: u64,
 }
 
@@ -110,6 +119,7 @@ pub struct History {
 const MILLIS_BETWEEN_EVENTS: u64 = 7;
 
 impl History {
+    /// Creates a history before its first event.
     pub fn new(settings: HistorySettings) -> History {
         // Lives are numbered from 1, so that 0 is free.
         let random = Random::new(settings.seed, 0);

@@ -39,34 +39,52 @@ pub use verify::run as verify;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tool {
+    /// Explains the view of one optimization.
     Explain {
+        /// The id of the optimization.
         id: String,
     },
+    /// Verifies the store.
     Verify,
+    /// Lists the generations of the data directory.
     Generations,
     /// Accepts that the live generation was built without records that were gone.
     AcceptLoss,
+    /// Removes a generation, which must not be the live one.
     RemoveGeneration {
+        /// The number of the generation.
         generation: u64,
+        /// True if the generation may have what neither the topics nor the live generation have.
         accept_loss: bool,
     },
+    /// Builds the views anew.
     Rebuild {
+        /// The options of the rebuild.
         options: RebuildOptions,
+        /// True if the answer comes once the rebuild is sure to go on, and not at its end.
         detach: bool,
     },
+    /// Lets readers see an earlier generation.
     Rollback {
+        /// The number of the generation; `None` for the last but the live one.
         to: Option<u64>,
+        /// Number of generations that stay beside the live one.
         keep: usize,
+        /// True if the answer comes once the rollback is sure to go on, and not at its end.
         detach: bool,
         /// True if the generation is to be shown as it was left, and not kept up to date.
         #[serde(default)]
         frozen: bool,
     },
+    /// Reports the progress of the rebuild that is under way.
     RebuildStatus,
+    /// Ends the rebuild that is under way, and removes what it has made.
     RebuildAbort,
     /// Builds a generation from the topics only to compare the live one with it.
     Replay {
+        /// Maximum number of records that are read a second; `None` for no limit.
         max_rate: Option<f64>,
+        /// Number of views that are not the same and are named.
         examples: usize,
     },
     /// Copies the live generation into one file.
@@ -103,6 +121,7 @@ impl Tool {
 
 /// The store that a tool works on, open in this process.
 pub struct ToolContext {
+    /// The data directory that the store lies in.
     pub data_dir: PathBuf,
     /// The live generation's number.
     pub generation: Option<u64>,
@@ -124,6 +143,7 @@ pub type ProgressCallback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 /// The result of a tool that did not fail.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ToolOutcome {
+    /// The result, which the text for people is made from.
     pub json: Box<RawValue>,
     /// True if the tool found a difference or a problem, for which the command ends with 3.
     pub problem_found: bool,

@@ -22,6 +22,7 @@ struct VerificationSummary {
     problems: Vec<String>,
 }
 
+/// Verifies the archive, and prints the summary. The completion shows whether any problem was found.
 pub fn run(config: &ArchiveVerifyConfig) -> anyhow::Result<Completion> {
     let manifest = Manifest::read(&config.directory)?;
     let mut shown = ProgressDisplay::new(config.json);

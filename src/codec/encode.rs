@@ -9,6 +9,7 @@ use crate::domain::{Body, Event};
 pub enum Encoding {
     /// JSON in proto3's mapping.
     Json,
+    /// The binary format of the contract's protobuf messages.
     Protobuf,
 }
 

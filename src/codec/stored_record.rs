@@ -46,7 +46,9 @@ const OBJECTIVES_FLAG: u8 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {what} cannot be read: {reason}")]
 pub struct CorruptValue {
+    /// The kind of the stored value, as the message names it.
     pub what: &'static str,
+    /// The defect, as the end of the message.
     pub reason: String,
 }
 
@@ -61,8 +63,12 @@ impl CorruptValue {
 pub struct Layout {
     /// True if readers may see the optimization.
     pub shown: bool,
+    /// The XXH3 hash of the response, from which its ETag is made.
     pub etag: u64,
+    /// The position of the organization's id; empty if readers must not see the optimization.
     pub organization_id: Range<usize>,
+    /// The position of the response, in which `null` stands for the objectives; empty if readers must not see the
+    /// optimization.
     pub response: Range<usize>,
     /// The position of the objectives; `None` if they are not set.
     pub objectives: Option<Range<usize>>,
@@ -142,18 +148,22 @@ pub fn decode_optimization(stored: &[u8]) -> Result<Optimization, CorruptValue> 
     Ok(optimization)
 }
 
+/// Encodes the state of a parked job, with the layout's version before it.
 pub fn encode_job(job: &Job) -> Result<Vec<u8>, CorruptValue> {
     encode(job, "job")
 }
 
+/// Decodes the state of a parked job, as [`encode_job`] writes it.
 pub fn decode_job(stored: &[u8]) -> Result<Job, CorruptValue> {
     decode(stored, "job")
 }
 
+/// Encodes a dead letter, with the layout's version before it.
 pub fn encode_dead_letter(dead_letter: &DeadLetter) -> Result<Vec<u8>, CorruptValue> {
     encode(dead_letter, "dead letter")
 }
 
+/// Decodes a dead letter, as [`encode_dead_letter`] writes it.
 pub fn decode_dead_letter(stored: &[u8]) -> Result<DeadLetter, CorruptValue> {
     decode(stored, "dead letter")
 }

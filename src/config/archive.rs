@@ -9,6 +9,7 @@ use super::values;
 use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 
+/// A command under `archive` with all that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum ArchiveConfig {
     /// Copy the topics' records into files, from where the archive ends
@@ -19,6 +20,7 @@ pub enum ArchiveConfig {
     Import(ArchiveImportConfig),
 }
 
+/// The settings of `archive export`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ArchiveExportConfig {
     /// The archive's directory; made if missing, continued where it is an archive
@@ -37,12 +39,15 @@ pub struct ArchiveExportConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
+    /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
 
+/// The settings of `archive verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ArchiveVerifyConfig {
     /// The archive's directory
@@ -51,10 +56,12 @@ pub struct ArchiveVerifyConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
 
+/// The settings of `archive import`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ArchiveImportConfig {
     /// The archive's directory
@@ -63,8 +70,10 @@ pub struct ArchiveImportConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
+    /// The settings of the connection to the cluster that the records are put on.
     #[command(flatten)]
     pub kafka: KafkaSettings,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }

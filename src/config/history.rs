@@ -10,8 +10,10 @@ use crate::logging::LogConfig;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
 
+/// The settings of `history`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
+    /// The place from which the history is read.
     pub log_source: LogSource,
     /// Names of the topics in that log.
     pub topics: TopicNames,
@@ -19,13 +21,16 @@ pub struct HistoryConfig {
     pub id: String,
     /// `None`: all events are listed instead.
     pub as_of: Option<AsOf>,
+    /// True if the result is printed as JSON, for programs.
     pub json: bool,
+    /// The settings of the program's own log, which is not the one that is read.
     pub log: LogConfig,
 }
 
 /// The place from which a history is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogSource {
+    /// The topics of a cluster.
     Topics(KafkaSettings),
     /// An archive in this directory.
     Archive(PathBuf),

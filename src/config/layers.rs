@@ -20,6 +20,7 @@ use crate::cli::{self, CommandLine};
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
+    /// Reads the variables of this process: `RUST_LOG`, and those whose name begins with `OPTVIEW_`.
     pub fn of_process() -> Environment {
         let known = |name: &str| name.starts_with("OPTVIEW_") || name == "RUST_LOG";
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));

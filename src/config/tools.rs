@@ -16,6 +16,7 @@ pub struct ToolConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
+    /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -28,6 +29,7 @@ pub struct ToolConfig {
     "Kafka's bootstrap addresses. Without it, positions are compared with the topics only where a process serves the store, and \
      so does --against-log",
 )))]
+/// The settings of `verify`.
 pub struct VerifyConfig {
     /// Also build all of it anew from the topics, beside it, and compare every record
     #[arg(long)]
@@ -35,8 +37,11 @@ pub struct VerifyConfig {
     /// Read no more records a second. Without it: as fast as it goes
     #[arg(long, value_name = "NUMBER", value_parser = values::rate)]
     pub max_rate: Option<f64>,
+    /// The settings by which the tool reads the topics itself; without brokers if only a process that serves the
+    /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -52,6 +57,7 @@ pub struct Removal {
     pub accept_loss: bool,
 }
 
+/// The settings of `rebuild`.
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(mut_arg("brokers", |brokers| brokers.help(BROKERS)))]
 pub struct RebuildConfig {
@@ -82,10 +88,14 @@ pub struct RebuildConfig {
     /// Leave it to the process that serves the store
     #[arg(long)]
     pub detach: bool,
+    /// The request: a rebuild, or something about the one that is under way.
     #[command(flatten)]
     pub request: RebuildRequest,
+    /// The settings by which the tool reads the topics itself; without brokers if only a process that serves the
+    /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -95,8 +105,11 @@ const BROKERS: &str = "Kafka's bootstrap addresses: needed where no process serv
 /// The request that `rebuild` makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebuildRequest {
+    /// Begins a rebuild.
     Begin,
+    /// Reports the progress of the rebuild that is under way.
     Status,
+    /// Ends the rebuild that is under way, and removes what it has made.
     Abort,
 }
 
@@ -123,6 +136,7 @@ impl From<RebuildRequestArgs> for RebuildRequest {
 
 read_as!(RebuildRequest, RebuildRequestArgs);
 
+/// The settings of `rollback`.
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(mut_arg("brokers", |brokers| brokers.help(BROKERS)))]
 pub struct RollbackConfig {
@@ -139,12 +153,16 @@ pub struct RollbackConfig {
     /// Leave it to the process that serves the store
     #[arg(long)]
     pub detach: bool,
+    /// The settings by which the tool reads the topics itself; without brokers if only a process that serves the
+    /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
 
+/// A command under `snapshot` with all that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum SnapshotConfig {
     /// Copy the live generation into one file, while it goes on
@@ -153,6 +171,7 @@ pub enum SnapshotConfig {
     Import(SnapshotImportConfig),
 }
 
+/// The settings of `snapshot export`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct SnapshotExportConfig {
     /// The file to write, outside of data directories
@@ -165,10 +184,12 @@ pub struct SnapshotExportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
 
+/// The settings of `snapshot import`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(mut_arg("data_dir", |directory| directory.help("Directory of the views; made if missing, and may be deleted")))]
 pub struct SnapshotImportConfig {
@@ -179,6 +200,7 @@ pub struct SnapshotImportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
+    /// The data directory, the form of the result, and the log.
     #[command(flatten)]
     pub tool: ToolConfig,
 }

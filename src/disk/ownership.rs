@@ -22,10 +22,13 @@ use rustix::process::geteuid;
     directory = directory.display()
 )]
 pub struct OtherOwner {
+    /// The directory that would be written to.
     pub directory: PathBuf,
     /// The path that belongs to another user.
     pub path: PathBuf,
+    /// The id of the user that `path` belongs to.
     pub owner: u32,
+    /// The id of the group that `path` belongs to.
     pub group: u32,
     /// The user that the process runs as.
     pub own: u32,

@@ -11,12 +11,28 @@ use rustix::fs::OFlags;
 /// The reason for which a file cannot be written at a path.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
+    /// Something other than a regular file is there.
     #[error("{path} is {what}, and is left as it is: give the name of a file", path = path.display())]
-    NoFile { path: PathBuf, what: &'static str },
+    NoFile {
+        /// The path that was to be written.
+        path: PathBuf,
+        /// The kind of thing that is there, with its article.
+        what: &'static str,
+    },
+    /// A file is there, and may not be replaced.
     #[error("{path} is there already: --force replaces it, or give another name", path = path.display())]
-    Exists { path: PathBuf },
+    Exists {
+        /// The path that was to be written.
+        path: PathBuf,
+    },
+    /// The path cannot be examined.
     #[error("cannot look at {path}: {error}", path = path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The path that was to be written.
+        path: PathBuf,
+        /// The operating system's error.
+        error: io::Error,
+    },
 }
 
 /// Checks that a file may be written at a path. An existing file may be replaced if `replace` is true.

@@ -9,10 +9,13 @@ pub const VALUE_LIMIT: usize = 1 << 20;
 
 /// Maximum number of bytes that are kept of a record's key, and of its headers together: 64 KiB each.
 pub const KEY_LIMIT: usize = 64 << 10;
+/// Maximum number of bytes that are kept of a record's headers, names and values together: 64 KiB.
 pub const HEADERS_LIMIT: usize = 64 << 10;
 
+/// A record that could not be decoded, as the store keeps it, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
+    /// The position of the record, which is also the dead letter's key in the store.
     pub position: Position,
     /// The record's timestamp in milliseconds since 1970; `None` if it has none.
     pub timestamp_millis: Option<i64>,

@@ -16,6 +16,7 @@ use super::working_set::{RecordKey, WorkingSet};
 /// The result of applying an event.
 #[derive(Debug, PartialEq)]
 pub enum FoldStep {
+    /// The event was applied, with these effects.
     Done(Effects),
     /// Nothing was changed. The caller must load this record and apply the event again.
     Needs(RecordKey),

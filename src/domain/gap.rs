@@ -21,15 +21,38 @@ pub struct PartitionBounds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// Records were removed before they were read.
-    Removed { next: i64, low: i64 },
+    Removed {
+        /// The offset that was to be read next.
+        next: i64,
+        /// The oldest offset that the partition still has.
+        low: i64,
+    },
     /// The partition ends before what was read of it.
-    Shorter { next: i64, high: i64 },
+    Shorter {
+        /// The offset that was to be read next.
+        next: i64,
+        /// One past the newest offset that the partition has.
+        high: i64,
+    },
     /// Another record has the offset of one that was read.
-    OtherRecord { offset: i64 },
+    OtherRecord {
+        /// The offset of the record that differs. It is one that was read already.
+        offset: i64,
+    },
     /// The topic was deleted and created again, by its id.
-    Recreated { read: TopicId, found: TopicId, next: i64 },
+    Recreated {
+        /// The id of the topic that was read.
+        read: TopicId,
+        /// The id of the topic that the cluster has now.
+        found: TopicId,
+        /// The offset that was to be read next.
+        next: i64,
+    },
     /// The cluster has no such partition.
-    Missing { next: i64 },
+    Missing {
+        /// The offset that was to be read next.
+        next: i64,
+    },
 }
 
 impl Gap {

@@ -21,11 +21,17 @@ const USUAL_HISTORY: usize = 8;
 /// The status that a job's event gives the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobStatus {
+    /// The job is submitted and waits for a worker.
     Pending,
+    /// A worker has the job, which waits for something, such as its children.
     Waiting,
+    /// A worker has the job.
     Processing,
+    /// The job succeeded.
     Completed,
+    /// The job failed.
     Failed,
+    /// A user or the platform canceled the job.
     Canceled,
 }
 
@@ -72,14 +78,19 @@ impl JobStatus {
 /// The data that came with a job's status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
+    /// The status carries no data: it is neither completed nor failed, or no status is known.
     #[default]
     None,
     /// `metrics` is a JSON object's text, if any.
     Completed {
+        /// The results by name; `None` if the event had none.
         metrics: Option<Box<str>>,
     },
+    /// The reason that came with a failure.
     Failed {
+        /// The reason for people; `None` if the event had none.
         error: Option<Box<str>>,
+        /// The reason for programs; `None` if the event had none.
         error_code: Option<Box<str>>,
     },
 }
@@ -87,7 +98,9 @@ pub enum Outcome {
 /// One status that a job took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
+    /// The status that the job took. If two events share a version, it is the greater of theirs.
     pub status: JobStatus,
+    /// The stamp of the event that gave the status.
     pub stamp: Stamp,
 }
 
@@ -100,6 +113,7 @@ pub struct Job {
     history: Vec<Transition>,
     /// The outcome of the last status in `history`.
     outcome: Outcome,
+    /// The indexes of all runs of which any event is known. Readers see their number.
     pub runs: RunSet,
     /// The run with the greatest index, with its first event. It is boxed because many jobs are in memory and this
     /// is seldom read.
@@ -277,6 +291,8 @@ impl Job {
         &self.history
     }
 
+    /// Returns the job's status: the one with the greatest version. `None` if no event gave the job a status,
+    /// though there may be runs.
     pub fn status(&self) -> Option<JobStatus> {
         self.history.last().map(|last| last.status)
     }
@@ -286,6 +302,7 @@ impl Job {
         self.last_run.as_deref()
     }
 
+    /// Returns the data that came with the job's status.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }

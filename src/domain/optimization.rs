@@ -16,17 +16,29 @@ pub const LINKS_LIMIT: usize = 8;
 /// The facts that a creation states.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CreationFacts {
+    /// The id of the organization that owns the optimization. No caller of another one may read it.
     pub organization_id: Box<str>,
+    /// The id of the project that the optimization belongs to.
     pub project_id: Box<str>,
+    /// The name at the creation; `None` if the event had none.
     pub name: Option<Box<str>>,
+    /// The description at the creation; `None` if the event had none.
     pub description: Option<Box<str>>,
+    /// The kind of optimization, an open set; `None` if the event had none.
     pub kind: Option<Box<str>>,
+    /// The time of the creation; the event's own time if the event does not give one.
     pub created_at: Timestamp,
+    /// The email address of the user who created the optimization; `None` if the event had none.
     pub created_by_email: Option<Box<str>>,
+    /// The id of the cell that is optimized; `None` if the event had none.
     pub cell_spec_id: Option<Box<str>>,
+    /// The name of the cell at the creation; `None` if the event had none.
     pub cell_name: Option<Box<str>>,
+    /// The id of the model whose parameters are optimized; `None` if the event had none.
     pub parameterized_model_id: Option<Box<str>>,
+    /// The name of the model at the creation; `None` if the event had none.
     pub parameterized_model_name: Option<Box<str>>,
+    /// The id of the template that the optimization was made from; `None` if the event had none.
     pub optimization_template_id: Option<Box<str>>,
     /// A JSON object's text. The codec stores it beside the rest, so that lists find it without decoding.
     #[serde(skip)]
@@ -34,6 +46,8 @@ pub struct CreationFacts {
 }
 
 impl CreationFacts {
+    /// Copies the facts from an event that occurred at this time, which stands for a time of creation that the
+    /// event does not give.
     pub fn new(event: &OptimizationCreated<'_>, occurred_at: Timestamp) -> CreationFacts {
         let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(Box::from);
         CreationFacts {
@@ -72,18 +86,26 @@ impl CreationFacts {
 /// A job that was submitted for an optimization, and the stamp of the greatest event that linked it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
+    /// The id of the job.
     pub job_id: Arc<str>,
+    /// The stamp of the event. If several linked the same job, it is the one with the greatest version.
     pub stamp: Stamp,
 }
 
 /// A part of an optimization that one event sets and a later one replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptimizationPart {
+    /// All facts of the creation, as one part.
     Creation,
+    /// The name, as set by a change of it.
     Name,
+    /// The description, as set by a change of it.
     Description,
+    /// The display name of the cell, as set by a change of it.
     CellName,
+    /// The display name of the parameterized model, as set by a change of it.
     ModelName,
+    /// The link to the present job.
     Link,
 }
 
@@ -94,12 +116,19 @@ pub enum OptimizationPart {
 /// same maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Optimization {
+    /// The id of the optimization, which is its key in the store.
     pub id: Arc<str>,
+    /// The creation. `None` while it has not been read: nothing of the optimization is visible until then.
     pub created: Option<Register<CreationFacts>>,
+    /// The greatest change of the name; `None` if no change of it is known.
     pub name: Option<Register<Box<str>>>,
+    /// The greatest change of the description; `None` if no change of it is known.
     pub description: Option<Register<Box<str>>>,
+    /// The greatest change of the cell's display name; `None` if no change of it is known.
     pub cell_name: Option<Register<Box<str>>>,
+    /// The greatest change of the model's display name; `None` if no change of it is known.
     pub parameterized_model_name: Option<Register<Box<str>>>,
+    /// The deletion; `None` if none is known. It hides the optimization whatever the versions of other events are.
     pub deleted: Option<Register<()>>,
     /// The links descending by version, at most the greatest [`LINKS_LIMIT`], with each job once. The first one
     /// links the present job.
@@ -137,6 +166,7 @@ impl Optimization {
         &self.links
     }
 
+    /// Returns true if the optimization links the job now, or is known to have linked it earlier.
     pub fn links_job(&self, job_id: &str) -> bool {
         self.links.iter().any(|link| *link.job_id == *job_id)
     }

@@ -18,6 +18,7 @@ pub struct Outranking {
     pub kind: &'static str,
     /// The id of the event's optimization or job.
     pub id: Box<str>,
+    /// The stamp of the event that lost.
     pub event: Stamp,
     /// The stamp of the event that won.
     pub winner: Stamp,

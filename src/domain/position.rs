@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 /// One of the three streams. The topics' names in a cluster are configuration; this is their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Topic {
+    /// The stream of the events of optimizations, keyed by the optimization's id.
     Optimizations,
+    /// The stream of the events of jobs, keyed by the job's id.
     Jobs,
+    /// The stream of the events of the parallel runs inside jobs, keyed by the job's id.
     MultistartRuns,
 }
 
 impl Topic {
+    /// All streams, in the order of the variants.
     pub const ALL: [Topic; 3] = [Topic::Optimizations, Topic::Jobs, Topic::MultistartRuns];
 
     /// Returns the topic's name if none is configured.
@@ -35,8 +39,11 @@ impl fmt::Display for Topic {
 /// several positions at which one event was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
+    /// The stream.
     pub topic: Topic,
+    /// The number of the partition within the topic, counted from 0.
     pub partition: i32,
+    /// The offset of the record within the partition, as Kafka assigned it.
     pub offset: i64,
 }
 

@@ -9,14 +9,18 @@ pub const RECORD_LIMIT: usize = 8 << 20;
 /// A header's name and value. A name that is not UTF-8 is shown with replacement characters.
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
+/// One record of a topic, borrowed from the batch that it came in.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
+    /// The position of the record.
     pub position: Position,
     /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
+    /// The key; `None` for null. Only that of a null value is decoded: it names the optimization that is deleted.
     pub key: Option<&'a [u8]>,
     /// The value; `None` for null, which differs from an empty value.
     pub value: Option<&'a [u8]>,
+    /// The headers in the record's order.
     pub headers: Vec<Header<'a>>,
 }
 
@@ -32,15 +36,20 @@ impl Record<'_> {
 /// A record that is kept beyond the batch that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {
+    /// The position of the record.
     pub position: Position,
     /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
+    /// The key; `None` for null.
     pub key: Option<Vec<u8>>,
+    /// The value; `None` for null, which differs from an empty value.
     pub value: Option<Vec<u8>>,
+    /// Names and values of the headers in the record's order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl OwnedRecord {
+    /// Returns the same record, borrowed.
     pub fn record(&self) -> Record<'_> {
         Record {
             position: self.position,

@@ -16,9 +16,11 @@ use super::timestamp::Timestamp;
 pub struct Version {
     /// The producer's sequence number; 0 if it has none.
     pub sequence: u64,
+    /// The time of the event by the producer's clock. It decides between events of equal sequence.
     pub occurred_at: Timestamp,
     /// The order of a job's statuses if the fields before it are equal; 0 for other events.
     pub rank: u8,
+    /// The id of the event, which decides last. It is empty only for a null value without the header `ce_id`.
     pub event_id: Box<str>,
 }
 
@@ -29,7 +31,9 @@ const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60 * 1000;
 /// The origin of a register's value: the version, and the least position at which that event was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
+    /// The version of the event.
     pub version: Version,
+    /// The least of the positions at which the event was seen.
     pub source: Position,
     /// Time at which the record at `source` was written, in milliseconds since 1970. It is set only if the event's
     /// own time is later by more than [`CLOCK_TOLERANCE_MILLIS`].
@@ -37,6 +41,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Creates the stamp of an event that was read at `source`. The `rank` is that of a job's status, and 0 for
+    /// other events.
     pub fn new(metadata: &Metadata<'_>, rank: u8, source: Position) -> Stamp {
         let version = Version {
             sequence: metadata.sequence,
@@ -64,9 +70,12 @@ impl Stamp {
     }
 }
 
+/// A value with the stamp of the event that set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register<T> {
+    /// The value of the event with the greatest version.
     pub value: T,
+    /// The stamp of the event that set the value.
     pub stamp: Stamp,
     /// The latest event by time, unless it is the one that set the value.
     pub latest: LatestEvent,

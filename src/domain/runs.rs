@@ -26,6 +26,7 @@ impl RunSet {
         self.blocks.iter().map(|(_, bits)| u64::from(bits.count_ones())).sum()
     }
 
+    /// Returns true if no run is known.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
@@ -63,17 +64,24 @@ impl RunSet {
 /// The run with the greatest index, with the first of its events by version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
+    /// The index of the run within its job, counted from 0.
     pub index: u32,
+    /// The stamp of the run's first event by version.
     pub stamp: Stamp,
+    /// The kind of the run's first event by version.
     pub event: RunEvent,
 }
 
 /// The kind of a run's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunEvent {
+    /// A worker has begun the run.
     Started,
+    /// The run succeeded.
     Completed,
+    /// The run failed.
     Failed,
+    /// The run was canceled, with its job or alone.
     Canceled,
 }
 

@@ -52,6 +52,7 @@ impl Shortfall {
         shortfall
     }
 
+    /// Returns true if the newer state lacks nothing.
     pub fn is_empty(&self) -> bool {
         !self.view && self.fields.is_empty() && !self.history
     }

@@ -45,6 +45,7 @@ impl Timestamp {
         Timestamp::new(parsed.timestamp(), parsed.timestamp_subsec_nanos().min(999_999_999))
     }
 
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down; negative before it.
     pub fn seconds(self) -> i64 {
         self.seconds
     }
@@ -54,6 +55,7 @@ impl Timestamp {
         self.seconds * 1000 + i64::from(self.nanos / 1_000_000)
     }
 
+    /// Nanoseconds after [`Timestamp::seconds`], less than 1,000,000,000.
     pub fn nanos(self) -> u32 {
         self.nanos
     }

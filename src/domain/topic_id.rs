@@ -9,7 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// same name has another id. Brokers since Kafka 2.8 give ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId {
+    /// The upper 64 of the id's 128 bits, as Kafka's protocol has them.
     pub most_significant: i64,
+    /// The lower 64 of the id's 128 bits.
     pub least_significant: i64,
 }
 

@@ -14,17 +14,24 @@ pub const NO_ERROR_TEXT: &str = "Job failed without an error message";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// The linked job is pending, or no event of it is known.
     Queued,
+    /// The linked job is waiting or processing.
     Running,
+    /// The linked job completed.
     Succeeded,
+    /// The linked job failed.
     Failed,
+    /// The linked job was canceled.
     Canceled,
 }
 
 impl Status {
+    /// All statuses, in the order of the variants.
     pub const ALL: [Status; 5] =
         [Status::Queued, Status::Running, Status::Succeeded, Status::Failed, Status::Canceled];
 
+    /// Returns the status as answers and queries write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::Queued => "queued",
@@ -39,24 +46,44 @@ impl Status {
 /// The 19 fields of the contract. `objectives` and `metrics` are the texts of JSON objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View<'a> {
+    /// The id of the optimization.
     pub id: &'a str,
+    /// The name; `None` if it was never given.
     pub name: Option<&'a str>,
+    /// The user's description; `None` if it was never given.
     pub description: Option<&'a str>,
+    /// The id of the project that the optimization belongs to.
     pub project_id: &'a str,
+    /// The id of the organization that owns the optimization.
     pub organization_id: &'a str,
+    /// The status that follows from the linked job; `None` if no job is linked.
     pub status: Option<Status>,
+    /// The kind of optimization, an open set; `None` if the creation had none.
     pub kind: Option<&'a str>,
+    /// The time of the creation.
     pub created_at: Timestamp,
+    /// The email address of the user who created the optimization; `None` if the creation had none.
     pub created_by_email: Option<&'a str>,
+    /// The id of the cell that is optimized; `None` if the creation had none.
     pub cell_spec_id: Option<&'a str>,
+    /// The id of the model whose parameters are optimized; `None` if the creation had none.
     pub parameterized_model_id: Option<&'a str>,
+    /// The display name of the model; `None` if it was never given.
     pub parameterized_model_name: Option<&'a str>,
+    /// The display name of the cell; `None` if it was never given.
     pub cell_name: Option<&'a str>,
+    /// The id of the template that the optimization was made from; `None` if the creation had none.
     pub optimization_template_id: Option<&'a str>,
+    /// The results of the linked job by name; `None` unless the job's status is completed and its event had some.
     pub metrics: Option<&'a str>,
+    /// The objectives by name; `None` if the creation had none.
     pub objectives: Option<&'a str>,
+    /// The reason for people; `None` unless the linked job's status is failed. A failure without a text has
+    /// [`NO_ERROR_TEXT`].
     pub error: Option<&'a str>,
+    /// The reason for programs; `None` unless the linked job's status is failed and its event had one.
     pub error_code: Option<&'a str>,
+    /// Number of multistart runs of the linked job of which any event is known.
     pub run_count: u64,
 }
 

@@ -27,6 +27,7 @@ use super::optimization::Optimization;
 /// The key of a record that the fold needs in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKey {
+    /// The optimization with this id.
     Optimization(Arc<str>),
     /// The parked job, and every optimization that links it.
     Job(Arc<str>),
@@ -35,6 +36,7 @@ pub enum RecordKey {
 /// The changes of a batch as a value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Commit {
+    /// The optimizations that changed, each whole and once.
     pub optimizations: Vec<Arc<Optimization>>,
     /// Pairs of a job's id and its parked state, which is `None` if the job is no longer parked. States must be
     /// written before the optimizations, and removals carried out after them: a job may be among both.
@@ -42,11 +44,13 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Returns true if nothing has to be written.
     pub fn is_empty(&self) -> bool {
         self.optimizations.is_empty() && self.jobs.is_empty()
     }
 }
 
+/// The records in memory, as the module's documentation describes them.
 #[derive(Default)]
 pub struct WorkingSet {
     pub(super) optimizations: Slab<OptimizationSlot>,
@@ -90,6 +94,7 @@ pub(super) struct JobSlot {
 }
 
 impl WorkingSet {
+    /// Returns true if the optimization with this id is in memory, even if nothing is known of it.
     pub fn holds_optimization(&self, id: &str) -> bool {
         self.optimization_slot(id).is_some()
     }
@@ -107,6 +112,7 @@ impl WorkingSet {
         optimizations.sum::<usize>() + parked.sum::<usize>()
     }
 
+    /// Returns true if every change is in a commit that was taken.
     pub fn is_clean(&self) -> bool {
         self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
     }

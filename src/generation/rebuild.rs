@@ -27,7 +27,6 @@ pub use crate::generation::choice::show_frozen;
 pub use crate::generation::life::comparison::{Comparison, Example};
 pub use crate::generation::life::ending::Failure;
 use crate::generation::life::ending::Reason;
-pub use crate::generation::life::losses::Losses;
 pub use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::live::LiveSlot;
 use crate::progress::Progress;

@@ -40,16 +40,20 @@ pub struct Keys(HashMap<KeyHash, Key>);
 #[derive(Debug, thiserror::Error)]
 #[error("the API keys in {} cannot be used: {}", path.display(), mistakes.join("; "))]
 pub struct KeysError {
+    /// The path of the file.
     pub path: PathBuf,
+    /// All mistakes, each with the entry that it is in. None of them shows a key.
     pub mistakes: Vec<String>,
 }
 
 impl Keys {
+    /// Reads the keys from a TOML file.
     pub fn from_file(path: &Path) -> Result<Keys, KeysError> {
         let text = fs::read_to_string(path).map_err(|error| vec![format!("the file cannot be read: {error}")]);
         text.and_then(|text| Keys::parse(&text)).map_err(|mistakes| KeysError { path: path.to_owned(), mistakes })
     }
 
+    /// Returns the owner of a key, given as the client sent it; `None` if nobody has such a key.
     pub fn find(&self, credential: &[u8]) -> Option<&Key> {
         self.0.get(&hash(credential))
     }

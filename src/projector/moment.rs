@@ -7,7 +7,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 /// One moment on the monotonic and on the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
+    /// The reading of the monotonic clock, by which ages are counted.
     pub instant: Instant,
+    /// The reading of the wall clock, which is shown.
     pub wall: DateTime<Utc>,
 }
 

@@ -49,10 +49,13 @@ pub(super) enum ReadTarget {
 /// The reason for which a projector does not pause.
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
+    /// The target can never be reached: the reason.
     #[error("it cannot read that far: {0}")]
     Unreachable(String),
+    /// The target was not reached within this time.
     #[error("it took longer than {0:?} to read that far, or to sync it")]
     TooLong(Duration),
+    /// The projector has ended, by itself or because it was stopped.
     #[error("the projector has ended")]
     Ended,
 }
@@ -64,6 +67,7 @@ impl PauseHandle {
         self.changed.notify_all();
     }
 
+    /// Returns true once the projector was asked to end.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stop
     }

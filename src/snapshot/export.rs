@@ -22,12 +22,15 @@ const STORE_BYTES_PER_BYTE: u64 = 8;
 
 /// The generation to export, and how.
 pub struct ExportRequest<'a> {
+    /// The reader of the generation.
     pub reader: &'a Reader,
+    /// The name of the generation, which is only reported.
     pub generation: String,
     /// The topics' names in the cluster.
     pub topic: &'a dyn Fn(Topic) -> String,
     /// Size of the generation on disk in bytes.
     pub store_bytes: u64,
+    /// The space that is left free on the snapshot's disk.
     pub room: DiskReserve,
     /// True if an existing file may be replaced. It stays until the new one is complete.
     pub replace: bool,

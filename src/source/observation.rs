@@ -29,6 +29,7 @@ pub struct StandingError {
     pub code: String,
     /// The message for people.
     pub text: String,
+    /// The time at which the error was first reported without having been disproved since.
     pub since: DateTime<Utc>,
 }
 
@@ -41,5 +42,6 @@ pub struct ClusterHealth {
     pub error: Option<StandingError>,
     /// Number of times that the reading client was replaced because it had gone deaf.
     pub renewals: u64,
+    /// Time of the last such replacement; `None` if there was none.
     pub last_renewal: Option<DateTime<Utc>>,
 }

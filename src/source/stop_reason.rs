@@ -33,6 +33,7 @@ pub enum StopCode {
 }
 
 impl StopCode {
+    /// All codes, in the order of the variants.
     pub const ALL: [StopCode; 11] = [
         StopCode::Removed,
         StopCode::Shorter,
@@ -79,12 +80,14 @@ impl StopCode {
 /// The reason for which one partition stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopReason {
+    /// The kind of the reason.
     pub code: StopCode,
     /// The cause, and what to do about it.
     pub text: String,
 }
 
 impl StopReason {
+    /// Makes a reason from its code and its text.
     pub fn new(code: StopCode, text: impl Into<String>) -> StopReason {
         StopReason { code, text: text.into() }
     }

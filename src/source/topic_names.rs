@@ -15,6 +15,7 @@ impl Default for TopicNames {
 }
 
 impl TopicNames {
+    /// Makes the names of the three topics.
     pub fn new(optimizations: String, jobs: String, multistart_runs: String) -> TopicNames {
         TopicNames(BTreeMap::from([
             (Topic::Optimizations, optimizations),
@@ -23,6 +24,7 @@ impl TopicNames {
         ]))
     }
 
+    /// Returns the name of a stream's topic.
     pub fn get(&self, topic: Topic) -> &str {
         &self.0[&topic]
     }

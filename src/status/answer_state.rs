@@ -13,6 +13,7 @@ use super::{Report, State};
 /// The state that the answers of a generation are marked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerState {
+    /// The state of the generation, as of the moment of the look-up.
     pub state: State,
     /// True if the generation has been live before, in this process or in an earlier one: it was complete at some time.
     pub was_live: bool,

@@ -7,11 +7,15 @@ use serde::Serialize;
 /// All findings, as `/status` shows them among its keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Findings {
+    /// The events that lost although they are newer.
     pub outranked_events: FindingCounter<OutrankedEvent>,
+    /// The deletions of optimizations that were not there.
     pub deletions_without_effect: FindingCounter<EmptyDeletion>,
+    /// The events with numbers that JSON cannot express.
     pub nulled_numbers: FindingCounter<NulledNumbers>,
     /// The jobs that no optimization links; `null` until they are first counted, once live, and then every hour.
     pub orphan_jobs: Option<OrphanJobs>,
+    /// The counts of each stream's records; empty until the projector has reported.
     pub streams: Vec<StreamReport>,
     /// The counts of understood and not understood records of each stream from the projector that this one has replaced.
     #[serde(skip)]
@@ -52,7 +56,9 @@ fn uncounted(mut streams: Vec<StreamReport>) -> Vec<StreamReport> {
 /// The number of findings of one kind, with the newest one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FindingCounter<T> {
+    /// Number of findings.
     pub count: u64,
+    /// The finding that was made last; `null` if there is none.
     pub newest: Option<T>,
 }
 
@@ -80,8 +86,11 @@ impl<T> FindingCounter<T> {
 pub struct OutrankedEvent {
     /// The id of the optimization or the job that the event belongs to.
     pub id: String,
+    /// The event that changed nothing.
     pub event: EventPlace,
+    /// The event that it lost to.
     pub lost_to: EventPlace,
+    /// The reason for which the newer event lost, in words.
     pub why: String,
 }
 
@@ -92,8 +101,11 @@ pub struct EventPlace {
     pub kind: Option<&'static str>,
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
+    /// The offset of the record.
     pub offset: i64,
+    /// The time that the event states, RFC 3339.
     pub occurred_at: String,
     /// `null` for a record with a null value, which carries none.
     pub event_id: Option<String>,
@@ -104,7 +116,9 @@ pub struct EventPlace {
 /// A deletion of an optimization that was not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EmptyDeletion {
+    /// The id that was to be deleted.
     pub id: String,
+    /// The deletion.
     pub event: EventPlace,
     /// A remark about an odd id; `null` if the id is not odd.
     pub hint: Option<String>,
@@ -115,6 +129,7 @@ pub struct EmptyDeletion {
 pub struct NulledNumbers {
     /// The id of the optimization or the job that the event belongs to.
     pub id: String,
+    /// The event with the numbers.
     pub event: EventPlace,
     /// Number of such numbers in the event.
     pub numbers: u32,
@@ -123,15 +138,20 @@ pub struct NulledNumbers {
 /// The jobs that no optimization has linked for `--orphan-retention` since they were first found here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OrphanJobs {
+    /// Number of such jobs.
     pub count: u64,
     /// Number of jobs that no optimization links, including those that have not waited so long.
     pub waiting: u64,
+    /// The job among them that has waited longest; `null` if there is none.
     pub longest: Option<OrphanJob>,
 }
 
+/// A job that no optimization links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OrphanJob {
+    /// The id of the job.
     pub job_id: String,
+    /// The time at which the job was first found to be linked by none, RFC 3339.
     pub first_found_at: String,
 }
 
@@ -142,7 +162,9 @@ pub struct StreamReport {
     pub stream: &'static str,
     /// The topic's name in the cluster.
     pub topic: String,
+    /// Number of records that were decoded.
     pub understood: u64,
+    /// Number of records that became dead letters.
     pub not_understood: u64,
     /// The meaning and the remedy, while many of the latest records are not understood.
     pub problem: Option<String>,

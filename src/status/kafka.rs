@@ -24,17 +24,20 @@ pub struct PartitionFreshness {
     pub hidden_since: Option<String>,
     /// The time of the last question that the cluster answered with an end that had been reached.
     pub confirmed_at: Option<String>,
+    /// The age of `confirmed_at` in seconds; `null` if there was no such question.
     pub confirmed_seconds_ago: Option<f64>,
     /// The error that keeps the partition from being read.
     pub error: Option<String>,
     /// The error's code: `Stopped`, or librdkafka's name of the error.
     pub error_code: Option<String>,
+    /// The time since which the error stands; `null` while there is none.
     pub error_since: Option<String>,
     /// The code of the reason for which the partition has stopped, by which the run book can be looked up; `null` while it is read.
     pub stop_code: Option<&'static str>,
     /// The id of the topic that the cluster has now.
     #[serde(skip)]
     pub topic_id: Option<String>,
+    /// The moments that the ages are counted from at each report.
     #[serde(skip)]
     pub instants: PartitionInstants,
 }
@@ -46,6 +49,7 @@ pub struct PartitionInstants {
     pub found: Option<Instant>,
     /// The moment of the last question that the cluster has answered.
     pub asked: Option<Instant>,
+    /// The moment of `confirmed_at`.
     pub confirmed: Option<Instant>,
     /// The moment than which no unread record is older.
     pub oldest_unread: Option<Instant>,
@@ -89,13 +93,19 @@ pub struct KafkaReport {
     pub up: bool,
     /// The id of the cluster that the views are built from; `null` until the cluster has given it.
     pub cluster_id: Option<String>,
+    /// The seconds since the cluster last answered; `null` if it never has.
     pub last_answer_seconds_ago: Option<f64>,
+    /// The error that keeps the cluster from answering; `null` while there is none.
     pub error: Option<String>,
+    /// librdkafka's name of that error.
     pub error_code: Option<String>,
+    /// The time since which that error stands, RFC 3339.
     pub error_since: Option<String>,
     /// Number of times that the reading client was replaced because it heard nothing any more.
     pub renewals: u64,
+    /// The time of the last such replacement, RFC 3339; `null` if there was none.
     pub last_renewal_at: Option<String>,
+    /// The moment of the last answer; `None` if there was none.
     #[serde(skip)]
     pub last_answer: Option<Instant>,
     /// The moment at which the cluster was first asked.
@@ -118,10 +128,13 @@ impl KafkaReport {
 /// The projector's judgement of its whole state. It is set in one step, so that no reader sees a state without its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
+    /// The state of the whole.
     pub state: State,
     /// All errors that stand, and the time since when any has, RFC 3339.
     pub error: Option<(String, String)>,
+    /// Facts that an operator should look into, though the views are right.
     pub warnings: Vec<String>,
+    /// The cluster's answers.
     pub kafka: KafkaReport,
     /// The moment at which `live` becomes `stale` unless every partition is confirmed before.
     pub stale_from: Option<Instant>,

@@ -10,6 +10,7 @@ use super::{Report, Status};
 pub struct MissingHistory {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
     /// The first offset that is missing.
     pub from: i64,

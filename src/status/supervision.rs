@@ -60,6 +60,7 @@ impl HistoryExpiry {
 pub struct TopicReport {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The policy as the cluster writes it: `delete`, `compact`, or both.
     pub cleanup_policy: Option<String>,
     /// The milliseconds for which records stay; -1 if they stay for ever.
     pub retention_ms: Option<i64>,
@@ -71,8 +72,10 @@ pub struct TopicReport {
     pub oldest_record_goes_at: Option<String>,
     /// The reason for which a rebuild may one day miss records of this topic, or for which that is not known.
     pub warning: Option<String>,
+    /// The time up to which the topic keeps its oldest record, for the metrics.
     #[serde(skip)]
     pub expiry: HistoryExpiry,
+    /// The rules by which the topic removes records, for the metrics.
     #[serde(skip)]
     pub limits: HistoryLimits,
 }

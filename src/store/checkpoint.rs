@@ -67,7 +67,9 @@ pub(super) fn write(trees: &Trees, checkpoint: &Checkpoint) -> Result<(), StoreE
 /// created again has other records at the same offsets, and neither Kafka nor librdkafka reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
+    /// The offset of the record.
     pub offset: i64,
+    /// The hash of the record's timestamp, key and value, as [`Anchor::of`] makes it.
     pub hash: u64,
 }
 

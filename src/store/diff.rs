@@ -45,13 +45,16 @@ impl ChangeWatch {
 /// The difference between what two generations show of an optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewDiff {
+    /// Both show the view, and nothing differs that can be compared.
     Same,
     /// The fields of the contract that differ.
     Differing(Vec<String>),
     /// The views are the same, or neither shows one; these registers are not: in the event that set them, in a
     /// job's history, or of an optimization that waits for its creation.
     Unseen(Vec<String>),
+    /// The old generation shows the view, and the new one does not.
     OnlyOld,
+    /// The new generation shows the view, and the old one does not.
     OnlyNew,
     /// Neither shows it, and what is stored is the same.
     Neither,
@@ -213,6 +216,7 @@ impl Reader {
         changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
     }
 
+    /// Ends the watch over changes and forgets what was noted.
     pub fn end_watch(&self) {
         *self.progress.changes.0.lock() = None;
     }

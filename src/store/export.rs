@@ -23,7 +23,9 @@ const SLICE: usize = 256;
 pub enum ExportedRecord<'a> {
     /// A parked job: its id and its state. A later one of the same id replaces it.
     Job(&'a [u8], &'a [u8]),
+    /// An optimization: its whole record.
     Optimization(&'a [u8]),
+    /// A dead letter. The value contains its position.
     DeadLetter(&'a [u8]),
 }
 

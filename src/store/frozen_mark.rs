@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{StoreError, generations, manifest};
 use crate::disk;
 
+/// A request to show a generation as it was left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenMark {
+    /// The number of the generation that the mark names.
     pub generation: u64,
     /// The time at which it was asked for, RFC 3339.
     pub asked_at: String,

@@ -19,6 +19,7 @@ impl Reader {
         self.frozen.as_ref().map(|frozen| frozen.format)
     }
 
+    /// Returns true if the generation is shown as it was left, because of its format or of a request.
     pub fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }

@@ -25,6 +25,7 @@ const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// An open store.
 pub struct OpenStore {
+    /// The writer of the generation. Its readers come from it.
     pub writer: Writer,
     /// The live generation's number.
     pub generation: u64,

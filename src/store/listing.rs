@@ -12,6 +12,7 @@ use super::{StoreError, damage_mark, generations};
 pub struct GenerationListing {
     /// The directory's own name: `000001`, or `000001.damaged-1` where it was moved aside.
     pub name: String,
+    /// The path of the directory.
     pub path: PathBuf,
     /// It is the one that `CURRENT` names.
     pub live: bool,
@@ -19,6 +20,7 @@ pub struct GenerationListing {
     pub damage: Option<String>,
     /// Bytes on the disk.
     pub bytes: u64,
+    /// The manifest of the generation, which is empty if it cannot be read.
     pub about: GenerationManifest,
 }
 

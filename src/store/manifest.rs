@@ -17,6 +17,7 @@ use crate::domain::{Timestamp, Topic};
 
 const NAME: &str = "generation.json";
 
+/// The facts about a generation that are known without opening it. What is not known is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenerationManifest {
@@ -50,7 +51,9 @@ pub struct Surplus {
 /// The content of a generation when it was closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseRecord {
+    /// Number of optimizations that readers could see.
     pub views: u64,
+    /// The position of each partition in the last checkpoint.
     pub positions: Vec<PartitionPosition>,
     /// True if all was read that had been there when it was opened. What a kill left half written has been written
     /// again by then.
@@ -65,11 +68,14 @@ pub struct CloseRecord {
 pub struct PartitionPosition {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
+    /// The next offset to read.
     pub next_offset: i64,
 }
 
 impl PartitionPosition {
+    /// Returns the position of each partition in a checkpoint.
     pub fn all(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
         let position = |(topic, partition): &(String, i32), next_offset| PartitionPosition {
             topic: topic.clone(),

@@ -21,9 +21,11 @@ const CACHE_BYTES: u64 = 16 << 20;
 pub struct MissingHistory {
     /// The topic's name in the cluster.
     pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
-    /// The first offset that is missing, and the first that is there.
+    /// The first offset that is missing.
     pub from: i64,
+    /// The first offset after `from` that is there.
     pub to: i64,
     /// The time of the note, RFC 3339.
     pub since: String,

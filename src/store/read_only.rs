@@ -19,6 +19,7 @@ use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
 pub struct ReadOnlyStore {
+    /// The reader of the generation.
     pub reader: Reader,
     /// The generation's number.
     pub generation: u64,
@@ -78,6 +79,7 @@ fn read(
 
 /// The position of a generation that is to be brought up to date, and its topics.
 pub struct GenerationPosition {
+    /// The last checkpoint; empty if none was written.
     pub checkpoint: Checkpoint,
     /// The topics' names in the cluster, in the order of `Topic::ALL`, if they were noted.
     pub topics: Option<[String; 3]>,

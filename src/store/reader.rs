@@ -35,11 +35,17 @@ pub struct Response {
 /// A query of a list: filters, and a page. `None` filters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery<'a> {
+    /// The organization that may see the list; `None` for views of all organizations.
     pub organization_id: Option<&'a str>,
+    /// The project whose views are listed.
     pub project_id: Option<&'a str>,
+    /// The status of the views that are listed.
     pub status: Option<Status>,
+    /// The kind of the views that are listed.
     pub kind: Option<&'a str>,
+    /// Maximum number of views on the page.
     pub limit: usize,
+    /// Number of views that come before the page in the list's order.
     pub offset: usize,
 }
 
@@ -61,6 +67,7 @@ pub struct Page {
 /// The stored record of one optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
+    /// The decoded registers.
     pub optimization: Optimization,
     /// The response of a read by id; `None` if readers must not see the optimization.
     pub response: Option<Response>,

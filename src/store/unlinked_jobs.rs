@@ -12,6 +12,7 @@ use super::{StoreError, Writer};
 /// A parked job that no optimization links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnlinkedJob {
+    /// The id of the job.
     pub id: Arc<str>,
     /// The time at which it was first found here, in milliseconds since 1970.
     pub since_millis: i64,

@@ -43,7 +43,9 @@ pub struct VerifyReport {
     pub records: u64,
     /// Number of optimizations that readers see.
     pub views: u64,
+    /// Number of parked jobs, each of which was decoded.
     pub parked_jobs: u64,
+    /// Number of dead letters, each of which was decoded.
     pub dead_letters: u64,
     /// Number of current entries of the catalog on disk.
     pub catalog_entries: u64,
@@ -60,6 +62,7 @@ pub struct VerifyReport {
     /// Number of things that could not be compared, because they kept changing, or because a kill left them and the tail of the
     /// topics has not been read again yet. They are no problems: a later verification can compare them.
     pub unsettled: u64,
+    /// Number of all problems, those that are not named included.
     pub problems_found: u64,
     /// Number of problems of things that cannot be read at all.
     pub unreadable: u64,
@@ -74,6 +77,7 @@ pub struct Problem {
     pub of: String,
     /// The name of the thing: an id, a key or a number.
     pub which: String,
+    /// The defect, in words.
     pub problem: String,
 }
 

@@ -15,6 +15,7 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Makes the filter of a list from the values as readers write them.
     pub fn new(
         organization_id: Option<&str>,
         project_id: Option<&str>,

@@ -24,6 +24,8 @@ const CHUNKS_WAITING: usize = 8;
 /// The compression level, which is zstd's own default.
 const LEVEL: i32 = 3;
 
+/// The writer of new records into an archive. A thread of its own compresses and writes; whoever appends waits
+/// while that has too much to do.
 pub struct Appender {
     topics: TopicNames,
     lines: Vec<u8>,
@@ -46,6 +48,7 @@ enum AppenderCommand {
 }
 
 impl Appender {
+    /// Starts the thread. `topics` has the names that each record's line gets, which are those in the cluster.
     pub fn new(archive: Archive, topics: TopicNames) -> Appender {
         let next = archive.manifest.spans().into_iter().map(|(partition, span)| (partition, span.next)).collect();
         let (orders, to_do) = sync_channel(CHUNKS_WAITING);

@@ -25,6 +25,7 @@ const BATCHES_AHEAD: usize = 32;
 /// Maximum number of batches that one poll delivers.
 const BATCHES_A_POLL: usize = 8;
 
+/// A source that plays an archive. It is over after the last archived record.
 pub struct ArchiveSource {
     directory: PathBuf,
     manifest: Manifest,
@@ -60,6 +61,7 @@ impl ArchiveSource {
         Ok(ArchiveSource { directory, manifest, spans, next: BTreeMap::new(), state: PlaybackState::New })
     }
 
+    /// Returns the manifest as it was when the archive was opened.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

@@ -36,6 +36,7 @@ fn stop_after_archive(gap: &Gap) -> StopReason {
     StopReason { code, text: format!("the topic does not go on where the archive ends: {text}") }
 }
 
+/// A source that plays an archive and then goes on with the topics, as the module's documentation describes it.
 pub struct ArchiveThenTopics<S> {
     topics: S,
     /// The playback of the archive; `None` once it is over.

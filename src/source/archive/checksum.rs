@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use itertools::Itertools as _;
 use sha2::{Digest as _, Sha256};
 
+/// A reader or writer that passes everything on to another, and counts and hashes it on the way.
 pub struct ChecksumStream<T> {
     inner: T,
     bytes: u64,
@@ -12,10 +13,12 @@ pub struct ChecksumStream<T> {
 }
 
 impl<T> ChecksumStream<T> {
+    /// Wraps a reader or writer through which nothing has passed yet.
     pub fn new(inner: T) -> ChecksumStream<T> {
         ChecksumStream { inner, bytes: 0, hash: Sha256::new() }
     }
 
+    /// Returns the wrapped reader or writer.
     pub fn inner(&self) -> &T {
         &self.inner
     }

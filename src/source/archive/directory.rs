@@ -15,7 +15,9 @@ const LOCK: &str = "LOCK";
 /// The cluster and the topics that an archive belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveIdentity {
+    /// The id that the cluster gives itself.
     pub cluster_id: String,
+    /// The archived topics, at most one of each stream.
     pub topics: Vec<ArchivedTopic>,
 }
 
@@ -48,6 +50,7 @@ impl Archive {
         Ok(Archive { directory: directory.to_owned(), manifest, proven, _lock: lock })
     }
 
+    /// Returns the manifest as it was when the archive was opened.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

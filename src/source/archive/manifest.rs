@@ -18,21 +18,28 @@ pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
 /// The version of the files and of the manifest. It changes when an older optview would misunderstand them.
 pub(super) const VERSION: u32 = 1;
 
+/// The contents of an archive, as `MANIFEST.json` lists them. What it does not list is not part of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The version of the archive's format.
     pub version: u32,
+    /// The id of the cluster that was archived.
     pub cluster_id: String,
+    /// The archived topics, at most one of each stream.
     pub topics: Vec<ArchivedTopic>,
     /// The files in the order in which they were written, which is the order to read them in.
     pub files: Vec<FileEntry>,
 }
 
+/// One topic of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchivedTopic {
+    /// The stream, which the file names by its topic's default name.
     #[serde(with = "stream")]
     pub stream: Topic,
     /// The topic's name in the cluster.
     pub topic: String,
+    /// Number of partitions, those without records included.
     pub partitions: i32,
     /// The topic's id in the cluster. `None` if the brokers do not give ids, or if an older optview created the
     /// archive.
@@ -40,14 +47,18 @@ pub struct ArchivedTopic {
     pub id: Option<TopicId>,
 }
 
+/// One file of an archive, which has records of any of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
+    /// The name of the file in the archive's directory.
     pub name: String,
     /// Number of bytes that are finished. An export that is running or was killed may have left more.
     pub bytes: u64,
     /// SHA-256 of those bytes, in hexadecimal digits.
     pub sha256: String,
+    /// Number of records in the file.
     pub records: u64,
+    /// The span of each partition that the file has records of.
     pub spans: Vec<Span>,
 }
 
@@ -55,16 +66,21 @@ pub struct FileEntry {
 /// offsets have holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
+    /// The stream, which the file names by its topic's default name.
     #[serde(with = "stream")]
     pub stream: Topic,
+    /// The number of the partition within its topic, counted from 0.
     pub partition: i32,
+    /// The first offset.
     pub first: i64,
     /// One past the last offset.
     pub next: i64,
+    /// Number of records in the span.
     pub records: u64,
 }
 
 impl Manifest {
+    /// Reads the manifest of the archive in a directory. It looks at no other file.
     pub fn read(directory: &Path) -> Result<Manifest, ArchiveError> {
         let path = directory.join(MANIFEST);
         let bytes = fs::read(&path).map_err(|why| match why.kind() {
@@ -101,6 +117,7 @@ impl Manifest {
         written().map_err(ArchiveError::io("write", &path))
     }
 
+    /// Returns the number of records in all files together.
     pub fn records(&self) -> u64 {
         self.files.iter().map(|file| file.records).sum()
     }

@@ -71,6 +71,8 @@ pub struct ArchiveReader {
 }
 
 impl ArchiveReader {
+    /// Creates a reader of all files that the manifest lists. Nothing is opened before the first record is asked
+    /// for.
     pub fn new(directory: &Path, manifest: &Manifest) -> ArchiveReader {
         ArchiveReader::of_files(directory, manifest.files.iter().cloned().collect())
     }

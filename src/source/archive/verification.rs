@@ -15,6 +15,7 @@ const MOST_PROBLEMS_A_FILE: usize = 20;
 /// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerificationReport {
+    /// Number of files that were verified, sound or not.
     pub files: u64,
     /// Number of lines that are sound records.
     pub records: u64,

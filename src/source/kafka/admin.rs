@@ -19,14 +19,31 @@ const METADATA_DEADLINE: Duration = Duration::from_secs(10);
 /// Time limit of the creation of topics, and then of the election of a leader for each partition.
 const CREATION_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The reason for which a topic could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
+    /// The cluster did not answer, or no client could be made for it.
     #[error("the cluster at {brokers} does not answer: {why}; is --brokers right?")]
-    Unreachable { brokers: String, why: String },
+    Unreachable {
+        /// The brokers as they are configured.
+        brokers: String,
+        /// The last error that was reported.
+        why: String,
+    },
+    /// The cluster refused to create a topic.
     #[error("topic {topic} cannot be created: {why}; create it by other means, or ask for the right to do so")]
-    Refused { topic: String, why: String },
+    Refused {
+        /// The name of the topic in the cluster, or those of all that were to be created.
+        topic: String,
+        /// The cluster's reason.
+        why: String,
+    },
+    /// Topics were created, but some of their partitions had no leader in time.
     #[error("topics {topics:?} were created, but have no leaders after {} s; is a broker down?", CREATION_DEADLINE.as_secs())]
-    NoLeaders { topics: Vec<String> },
+    NoLeaders {
+        /// The names of all topics that were created.
+        topics: Vec<String>,
+    },
 }
 
 type Admin = AdminClient<ErrorContext>;

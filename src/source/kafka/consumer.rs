@@ -40,6 +40,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Age of the observer's last answer up to which the cluster counts as answering.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
+/// A source that reads the topics of a cluster at offsets that the caller assigns. It never joins the group, and
+/// only publishes offsets to it.
 pub struct KafkaSource {
     // The partitions are declared before `consumer`, because their queues must be gone when it closes.
     partitions: Vec<AssignedPartition>,

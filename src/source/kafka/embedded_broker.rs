@@ -12,6 +12,7 @@ use crate::source::TopicNames;
 
 use super::KafkaSettings;
 
+/// The mock cluster could not be started or changed.
 #[derive(Debug, thiserror::Error)]
 #[error("the in-process broker failed: {0}")]
 pub struct EmbeddedError(KafkaError);

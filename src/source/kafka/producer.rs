@@ -19,19 +19,48 @@ use super::KafkaSettings;
 use super::error_context::ErrorContext;
 
 // The field is `why` and not `source`, because each message contains it and error chains are printed whole.
+/// The reason for which records did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
+    /// The settings do not make a producer.
     #[error("cannot make a producer: {0}")]
     Setup(KafkaError),
     /// `record` counts from 0 in the order of sending.
     #[error("record {record} of those sent, to partition {partition} of {topic}, was not delivered: {why}")]
-    Undelivered { record: usize, topic: String, partition: i32, why: String },
+    Undelivered {
+        /// The number of the record, counted from 0 in the order of sending.
+        record: usize,
+        /// The name of the topic in the cluster.
+        topic: String,
+        /// The partition that the record was to get to.
+        partition: i32,
+        /// The last error that was reported.
+        why: String,
+    },
+    /// The client refused a record before it sent it.
     #[error("record {record} of those sent, to {topic}, was not taken: {why}")]
-    NotTaken { record: usize, topic: String, why: KafkaError },
+    NotTaken {
+        /// The number of the record, counted from 0 in the order of sending.
+        record: usize,
+        /// The name of the topic in the cluster.
+        topic: String,
+        /// The client's error.
+        why: KafkaError,
+    },
+    /// Records are still waiting after the deadline, and nothing has been reported that would end their wait.
     #[error("{waiting} records are still waiting to be delivered after {} s: {why}", .after.as_secs())]
-    Unfinished { waiting: usize, after: Duration, why: String },
+    Unfinished {
+        /// Number of records that are not known to be delivered.
+        waiting: usize,
+        /// The deadline.
+        after: Duration,
+        /// The last error that was reported, or that no broker takes the records.
+        why: String,
+    },
 }
 
+/// A producer that repeats no record, keeps the order of those of a partition, and counts a record as delivered
+/// only once all in-sync replicas have it.
 pub struct Producer {
     inner: BaseProducer<DeliveryContext>,
     topics: TopicNames,
@@ -46,6 +75,7 @@ pub struct Producer {
 const FINISH_DEADLINE: Duration = Duration::from_secs(90);
 
 impl Producer {
+    /// Creates a producer without waiting for the cluster.
     pub fn new(settings: &KafkaSettings) -> Result<Producer, ProduceError> {
         let failure = Arc::new(Mutex::new(None));
         let context = DeliveryContext { failure: failure.clone(), reasons: ErrorContext::default() };

@@ -13,8 +13,9 @@ use crate::source::TopicNames;
 pub struct KafkaSettings {
     /// The bootstrap servers, as `host:port,host:port`.
     pub brokers: String,
+    /// The names of the topics in the cluster.
     pub topics: TopicNames,
-    /// Further settings, each of which passed [`check_property`].
+    /// Further settings, each of which passed `check_property`.
     pub properties: Vec<(String, String)>,
 }
 

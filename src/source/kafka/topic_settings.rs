@@ -19,12 +19,23 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub const KEEP_ALL: &[(&str, &str)] =
     &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 
+/// The reason for which the settings of the topics are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// The cluster did not answer, or no client could be made for it.
     #[error("the cluster at {brokers} does not answer: {why}")]
-    Unreachable { brokers: String, why: String },
+    Unreachable {
+        /// The brokers as they are configured.
+        brokers: String,
+        /// The last error that was reported.
+        why: String,
+    },
+    /// The brokers do not know the request.
     #[error("the cluster at {brokers} does not show topics' settings to any client")]
-    Unsupported { brokers: String },
+    Unsupported {
+        /// The brokers as they are configured.
+        brokers: String,
+    },
 }
 
 /// The settings of one topic that remove records.
@@ -32,6 +43,7 @@ pub enum SettingsError {
 pub struct TopicSettings {
     /// The policy as the cluster writes it: `delete`, `compact`, or both.
     pub cleanup_policy: String,
+    /// True if only the last record of each key is kept.
     pub compacts: bool,
     /// True if records are removed for their age or for the size of the partition.
     deletes: bool,
@@ -42,6 +54,7 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
+    /// Makes the settings of a topic from the values of `cleanup.policy`, `retention.ms` and `retention.bytes`.
     pub fn new(cleanup_policy: &str, retention_millis: i64, retention_bytes: i64) -> TopicSettings {
         let has = |policy: &str| cleanup_policy.split(',').any(|held| held.trim() == policy);
         TopicSettings {
