@@ -25,7 +25,7 @@ mod topics;
 use std::sync::Arc;
 
 use crate::config::{OnFormatChange, ProjectionConfig};
-use crate::http::ReaderSource;
+use crate::live_views::ReaderSource;
 use crate::status::Status;
 use crate::store::{self, FrozenMark, MissingHistory};
 pub use frozen_rollback::roll_back_frozen_unserved;

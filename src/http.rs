@@ -24,7 +24,6 @@ mod log_throttle;
 mod metrics;
 mod optimizations;
 mod read_api;
-mod reader_source;
 mod response_memory;
 mod users;
 
@@ -45,8 +44,8 @@ pub use health::Readiness;
 pub use keys::{Keys as ApiKeys, KeysError};
 pub use metrics::record_connection_limit;
 pub use read_api::ReadApi;
-pub use reader_source::{CurrentReader, ReaderSource};
 
+use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use endpoint::Endpoint;
 use errors::HttpError;

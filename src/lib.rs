@@ -10,7 +10,7 @@
 //! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. [`pulse`] records when each of its
 //!    stages began its piece of work.
 //! 6. [`generation`]: a data directory at work, with its live generation and the one that is to replace it.
-//! 7. [`status`], [`explain`] and [`http`]: everything that readers and operators see.
+//! 7. [`status`], [`live_views`], [`explain`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, or by their own.
 //! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the other commands, composed of the above. [`synthetic`] makes the
@@ -31,6 +31,7 @@ pub mod explain;
 pub mod generation;
 pub mod history;
 pub mod http;
+pub mod live_views;
 pub mod load;
 pub mod logging;
 pub mod output;

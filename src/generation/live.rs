@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::runtime::{GenerationRuntime, OnFailure, Throttle};
 use crate::config::ProjectionConfig;
-use crate::http::ReaderSource;
+use crate::live_views::ReaderSource;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};

@@ -13,8 +13,9 @@ use super::endpoint::{Endpoint, HandlerResult};
 use super::errors::{self, HttpError};
 use super::health::Audience;
 use super::metrics::{RecordedErrors, record_files, record_report};
-use super::{ReaderSource, Readiness, freshness, health, json, open_reader, optimizations, to_json};
+use super::{Readiness, freshness, health, json, open_reader, optimizations, to_json};
 use crate::explain::explain;
+use crate::live_views::ReaderSource;
 use crate::source::TopicNames;
 use crate::status::Status;
 

@@ -27,9 +27,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("source", &["disk", "domain"]),
     ("store", &["disk", "domain", "codec", "pulse", "panic_text"]),
     ("status", &["version"]),
+    ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("http", &["process", "domain", "source", "store", "status", "explain", "version", "panic_text"]),
+    (
+        "http",
+        &["process", "domain", "source", "store", "status", "live_views", "explain", "version", "panic_text"],
+    ),
     ("synthetic", &["domain"]),
     ("cli", &["version"]),
     ("shutdown", &["status"]),
@@ -38,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
     (
         "generation",
-        &["config", "disk", "domain", "http", "progress", "projector", "pulse", "source", "status", "store"],
+        &["config", "disk", "domain", "live_views", "progress", "projector", "pulse", "source", "status", "store"],
     ),
     ("snapshot", &["codec", "disk", "domain", "source", "store"]),
     (
@@ -65,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "generation",
             "http",
+            "live_views",
             "logging",
             "process",
             "shutdown",
