@@ -1,4 +1,4 @@
-//! The read API and the operators' address. This is the only folder that knows Axum.
+//! The read API and the operators' address. Only this folder and `control/` know Axum.
 //!
 //! Every route, the unknown one included, is an `endpoint::Endpoint` around a plain function from a request to an answer,
 //! so that no response leaves without its correlation id and its count. Nothing here writes to the store, parses
@@ -6,7 +6,6 @@
 
 pub mod access;
 pub mod admin;
-pub mod control;
 pub mod server;
 
 mod correlation;
@@ -16,7 +15,6 @@ mod etag;
 mod freshness;
 mod health;
 mod hex;
-mod keys;
 mod list_body;
 mod list_query;
 mod list_turns;
@@ -41,7 +39,6 @@ pub use access::Access;
 pub use admin::{admin_router, install_metrics};
 use health::Audience;
 pub use health::Readiness;
-pub use keys::{Keys as ApiKeys, KeysError};
 pub use metrics::record_connection_limit;
 pub use read_api::ReadApi;
 

@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::config::{ProjectionConfig, ServeConfig};
+use crate::control::{self, Socket};
 use crate::domain::Topic;
 use crate::generation::{Engine, topic_watch};
-use crate::http::control::{self, Socket};
 use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, Readiness};
 use crate::live_views::ReaderSource;

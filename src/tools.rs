@@ -21,10 +21,10 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::control;
 use crate::explain;
 use crate::generation::Engine;
 use crate::generation::rebuild::RebuildOptions;
-use crate::http::control;
 use crate::progress::Progress;
 use crate::snapshot::DiskReserve;
 use crate::source::TopicNames;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
+use crate::api_keys::ApiKeys;
 use crate::source::TopicNames;
 use crate::status::State;
 

@@ -12,10 +12,10 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
 use crate::config::ProjectionConfig;
+use crate::control;
 use crate::domain::Topic;
 use crate::generation::Engine;
 use crate::generation::rebuild::refuse_other_cluster;
-use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::metadata;
 use crate::source::{TopicNames, Watermarks};

@@ -30,15 +30,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
+    ("api_keys", &[]),
+    ("control", &[]),
     (
         "http",
-        &["process", "domain", "source", "store", "status", "live_views", "explain", "version", "panic_text"],
+        &[
+            "api_keys",
+            "process",
+            "domain",
+            "source",
+            "store",
+            "status",
+            "live_views",
+            "explain",
+            "version",
+            "panic_text",
+        ],
     ),
     ("synthetic", &["domain"]),
     ("cli", &["version"]),
     ("shutdown", &["status"]),
     ("signals", &[]),
-    ("config", &["cli", "logging", "domain", "codec", "source", "synthetic", "http"]),
+    ("config", &["api_keys", "cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
     (
         "generation",
@@ -50,10 +63,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "cli",
             "config",
+            "control",
             "domain",
             "generation",
             "explain",
-            "http",
             "output",
             "progress",
             "snapshot",
@@ -66,6 +79,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "serve",
         &[
             "config",
+            "control",
             "domain",
             "generation",
             "http",
@@ -91,12 +105,13 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["rdkafka"], &["src/source/kafka"]),
     (&["sled"], &["src/store"]),
     (&["prost", "prost_types", "protobuf_types"], &["src/codec"]),
-    (&["axum", "hyper", "hyper_util", "http_body_util", "tower"], &["src/http"]),
+    (&["axum", "hyper", "hyper_util", "http_body_util", "tower"], &["src/http", "src/control"]),
     // The projector's loop is a plain thread. librdkafka's admin client answers with futures only.
     (
         &["tokio"],
         &[
             "src/http",
+            "src/control",
             "src/serve.rs",
             "src/demo.rs",
             "src/main.rs",
@@ -107,7 +122,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
     (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
-    (&["toml::"], &["src/config", "src/http/keys.rs"]),
+    (&["toml::"], &["src/config", "src/api_keys.rs"]),
     (
         &["anyhow"],
         &[
