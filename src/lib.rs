@@ -6,7 +6,8 @@
 //! 1. [`domain`]: events, registers, the fold, the view. Pure.
 //! 2. [`codec`]: bytes to events, and records to bytes and back. Pure.
 //! 3. [`source`]: records from Kafka and from archives.
-//! 4. [`store`]: the views in sled, with one writer and many readers.
+//! 4. [`data_dir`]: the generations that there are, and which is the live one. [`store`]: the views of a generation in sled, with one
+//!    writer and many readers.
 //! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. [`pulse`] records when each of its
 //!    stages began its piece of work.
 //! 6. [`generation`]: a data directory at work, with its live generation and the one that is to replace it.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod control;
+pub mod data_dir;
 pub mod demo;
 pub mod disk;
 pub mod domain;

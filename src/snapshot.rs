@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::stored_record::{CorruptValue, FORMAT};
+use crate::data_dir::{DataDirError, PartitionPosition};
 use crate::disk;
-use crate::store::{PartitionPosition, StoreError};
+use crate::store::{OpenError, StoreError};
 pub use export::{ExportRequest, export};
 pub use import::{import, import_where_none};
 
@@ -83,6 +84,10 @@ pub enum SnapshotError {
     DiskFull { path: PathBuf, floor: u64, free: u64 },
     #[error("it was told to stop")]
     Interrupted,
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

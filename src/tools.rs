@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::snapshot::DiskReserve;
 use crate::source::TopicNames;
 use crate::store::verify::TopicBounds;
-use crate::store::{Reader, StoreError};
+use crate::store::{OpenError, Reader};
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
 pub use dispatch::perform;
 pub use snapshot::import as import_snapshot;
@@ -107,7 +107,7 @@ pub struct ToolContext {
     /// The live generation's number.
     pub generation: Option<u64>,
     /// The store's reader, or the reason for which the store cannot be opened.
-    pub reader: Result<Reader, StoreError>,
+    pub reader: Result<Reader, OpenError>,
     /// The names of the topics in the cluster.
     pub topics: TopicNames,
     /// Returns the bounds of each partition on the broker, if they are known.
