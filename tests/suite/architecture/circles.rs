@@ -217,7 +217,6 @@ const ROOMS_WITH_CIRCLES: &[&str] = &[
     "projector",
     "source",
     "status",
-    "store",
     "synthetic",
     "tools",
 ];
