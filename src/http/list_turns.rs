@@ -11,6 +11,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// The address that a request comes from. Reads by id do not carry it, since nothing distinguishes them by it.
+#[derive(Clone, Copy)]
+pub struct PeerAddress(pub IpAddr);
+
 /// The identity by which requests share the places of one caller in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListCaller {

@@ -14,8 +14,9 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tower::Service;
 
-use super::Api;
+use super::api::Api;
 use super::endpoint::{Endpoint, EndpointFuture};
+use super::list_turns::PeerAddress;
 use super::optimizations;
 use super::server::App;
 
@@ -26,10 +27,6 @@ pub struct ReadApi {
     /// The address that the connection comes from, if this clone belongs to one connection.
     peer: Option<PeerAddress>,
 }
-
-/// The address that a request comes from. Reads by id do not carry it, since nothing distinguishes them by it.
-#[derive(Clone, Copy)]
-pub struct PeerAddress(pub IpAddr);
 
 struct Resources {
     by_id: Endpoint<Api>,

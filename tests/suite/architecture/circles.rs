@@ -213,7 +213,6 @@ const ROOMS_WITH_CIRCLES: &[&str] = &[
     "config",
     "domain",
     "explain",
-    "http",
     "projector",
     "source",
     "status",
