@@ -1,5 +1,6 @@
-//! The store of the views: one sled database a generation, written by one thread, read by any number. The data directory's files name
-//! the generation that is opened. This is the only module that knows sled. It never uses sled's batches or transactions: the first one would make readers wait for ever after.
+//! The store of the views: one sled database a generation, written by one thread, read by any number. The data directory's files
+//! name the generation that is opened. This is the only module that knows sled. It never uses sled's batches or transactions: the
+//! first one would make readers wait for ever after.
 
 mod catalog;
 mod change_watch;
