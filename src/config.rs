@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches, Subcommand};
 
+use crate::api_keys::ApiKeys;
 use crate::cli::{self, CommandLine};
 use crate::codec::Encoding;
-use crate::http::ApiKeys;
 use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;

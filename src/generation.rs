@@ -25,9 +25,10 @@ mod topics;
 use std::sync::Arc;
 
 use crate::config::{OnFormatChange, ProjectionConfig};
-use crate::http::ReaderSource;
+use crate::data_dir::{FrozenMark, MissingHistory};
+use crate::live_views::ReaderSource;
 use crate::status::Status;
-use crate::store::{self, FrozenMark, MissingHistory};
+use crate::store::{self};
 pub use frozen_rollback::roll_back_frozen_unserved;
 use life::Plan;
 use live::LiveSlot;

@@ -1,4 +1,4 @@
-//! The read API and the operators' address. This is the only folder that knows Axum.
+//! The read API and the operators' address. Only this folder and `control/` know Axum.
 //!
 //! Every route, the unknown one included, is an `endpoint::Endpoint` around a plain function from a request to an answer,
 //! so that no response leaves without its correlation id and its count. Nothing here writes to the store, parses
@@ -7,9 +7,9 @@
 pub mod access;
 pub mod admin;
 mod caller_shares;
-pub mod control;
 pub mod server;
 
+mod api;
 mod correlation;
 mod endpoint;
 mod errors;
@@ -17,7 +17,7 @@ mod etag;
 mod freshness;
 mod health;
 mod hex;
-mod keys;
+mod json_response;
 mod list_body;
 mod list_query;
 mod list_turns;
@@ -25,7 +25,6 @@ mod log_throttle;
 mod metrics;
 mod optimizations;
 mod read_api;
-mod reader_source;
 mod response_memory;
 mod users;
 
@@ -33,55 +32,21 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use bytes::Bytes;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
 use health::Audience;
 pub use health::Readiness;
-pub use keys::{Keys as ApiKeys, KeysError};
 pub use metrics::record_connection_limit;
 pub use read_api::ReadApi;
-pub use reader_source::{CurrentReader, ReaderSource};
 
+use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
+use api::Api;
 use endpoint::Endpoint;
-use errors::HttpError;
 use list_body::ListMemory;
 use list_turns::ListTurns;
 use response_memory::ResponseMemory;
-
-/// The content type of JSON bodies. Existing clients compare it as a whole, so it never gets a charset.
-static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The state that the resources of the read address share.
-struct Api {
-    reader: ReaderSource,
-    status: Status,
-    access: Access,
-    readiness: Readiness,
-    lists: ListMemory,
-}
-
-impl Api {
-    fn reader(&self) -> Result<CurrentReader, HttpError> {
-        open_reader(&self.reader)
-    }
-}
-
-fn open_reader(reader: &ReaderSource) -> Result<CurrentReader, HttpError> {
-    reader.get().ok_or_else(|| HttpError::unavailable("the store is not open yet: try again shortly"))
-}
-
-impl AsRef<Status> for Api {
-    fn as_ref(&self) -> &Status {
-        &self.status
-    }
-}
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
@@ -109,28 +74,6 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
         )
         .fallback_service(Endpoint::not_found(&api));
     ReadApi::new(by_id, others)
-}
-
-/// Makes a 200 from a body that is JSON already.
-fn json(body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::from(body.into()));
-    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
-    response
-}
-
-/// Makes a JSON response from a value that consists of strings, numbers and maps with string keys.
-fn to_json(status: StatusCode, value: &impl serde::Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => {
-            let mut response = json(body);
-            *response.status_mut() = status;
-            response
-        }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON; please report this");
-            errors::internal()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,24 +6,28 @@
 //! 1. [`domain`]: events, registers, the fold, the view. Pure.
 //! 2. [`codec`]: bytes to events, and records to bytes and back. Pure.
 //! 3. [`source`]: records from Kafka and from archives.
-//! 4. [`store`]: the views in sled, with one writer and many readers.
+//! 4. [`data_dir`]: the generations that there are, and which is the live one. [`store`]: the views of a generation in sled, with one
+//!    writer and many readers.
 //! 5. [`projector`]: the one loop, which reads, decodes, folds, commits and writes checkpoints. `pulse` records when each of its
 //!    stages began its piece of work.
 //! 6. `generation`: a data directory at work, with its live generation and the one that is to replace it.
-//! 7. [`status`], [`explain`] and [`http`]: everything that readers and operators see.
+//! 7. [`status`], [`live_views`], [`explain`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
-//! 9. [`tools`]: commands on a store, run by the process that serves it, or by their own.
+//! 9. [`tools`]: commands on a store, run by the process that serves it, which [`control`] reaches, or by their own.
 //! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the other commands, composed of the above. [`synthetic`] makes the
 //!     histories of `load` and `demo`.
 //!
-//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings. [`logging`], [`output`], `progress`
+//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`api_keys`]. [`logging`], [`output`], `progress`
 //! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`disk`] has
 //! what is common to files, and `version` the build's version.
 
+pub mod api_keys;
 pub mod archive;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod control;
+pub mod data_dir;
 pub mod demo;
 pub mod disk;
 pub mod domain;
@@ -31,6 +35,7 @@ pub mod explain;
 mod generation;
 pub mod history;
 pub mod http;
+pub mod live_views;
 pub mod load;
 pub mod logging;
 pub mod output;

@@ -13,11 +13,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::config::{ProjectionConfig, ServeConfig};
+use crate::control::{self, Socket};
+use crate::data_dir;
 use crate::domain::Topic;
 use crate::generation::{Engine, topic_watch};
-use crate::http::control::{self, Socket};
 use crate::http::server::{self, ConnectionLimits};
-use crate::http::{self, Access, ReaderSource, Readiness};
+use crate::http::{self, Access, Readiness};
+use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
@@ -70,7 +72,7 @@ pub async fn run(
         None => Access::open(),
     };
     if let Some(file) = &config.from_snapshot
-        && store::current(&config.projection.data_dir)?.is_none()
+        && data_dir::current(&config.projection.data_dir)?.is_none()
     {
         File::open(file).with_context(|| {
             let file = file.display();
@@ -81,7 +83,7 @@ pub async fn run(
     let read = bind(config.listen, "--listen").await?;
     let admin = bind(config.admin_listen, "--admin-listen").await?;
     let addresses = Addresses { read: read.local_addr()?, admin: admin.local_addr()? };
-    let hold = store::lock_data_dir(&config.projection.data_dir)?;
+    let hold = data_dir::lock_data_dir(&config.projection.data_dir)?;
     let control = control_socket(&config.projection.data_dir);
 
     let failed = Arc::new(Notify::new());

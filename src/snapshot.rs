@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::stored_record::{CorruptValue, FORMAT};
+use crate::data_dir::{DataDirError, PartitionPosition};
 use crate::disk;
-use crate::store::{PartitionPosition, StoreError};
+use crate::store::{OpenError, StoreError};
 pub use export::{ExportRequest, export};
 pub use import::{import, import_where_none};
 
@@ -158,6 +159,12 @@ pub enum SnapshotError {
     /// The receiver of the progress has ended the work.
     #[error("it was told to stop")]
     Interrupted,
+    /// The data directory that is copied from or made cannot be read or written.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The generation that is copied or made cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The store that is copied or made cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

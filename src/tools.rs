@@ -21,15 +21,15 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::control;
 use crate::explain;
 use crate::generation::Engine;
 use crate::generation::rebuild::RebuildOptions;
-use crate::http::control;
 use crate::progress::Progress;
 use crate::snapshot::DiskReserve;
 use crate::source::TopicNames;
 use crate::store::verify::TopicBounds;
-use crate::store::{Reader, StoreError};
+use crate::store::{OpenError, Reader};
 pub use commands::{accept_loss, explain, export_snapshot, generations, rebuild, rollback};
 pub use dispatch::perform;
 pub use snapshot::import as import_snapshot;
@@ -126,7 +126,7 @@ pub struct ToolContext {
     /// The live generation's number.
     pub generation: Option<u64>,
     /// The store's reader, or the reason for which the store cannot be opened.
-    pub reader: Result<Reader, StoreError>,
+    pub reader: Result<Reader, OpenError>,
     /// The names of the topics in the cluster.
     pub topics: TopicNames,
     /// Returns the bounds of each partition on the broker, if they are known.

@@ -15,6 +15,7 @@ use session::{ExportSession, StallTimer};
 
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
+use crate::data_dir;
 use crate::disk;
 use crate::domain::{Gap, Topic};
 use crate::progress::{Progress, ProgressDisplay};
@@ -24,7 +25,6 @@ use crate::source::archive::{
 };
 use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata};
 use crate::source::kafka::{KafkaSettings, KafkaSource, decompression};
-use crate::store;
 
 /// The group id, which librdkafka requires, although nothing is ever written for the group.
 const GROUP: &str = "optview-archive";
@@ -51,7 +51,7 @@ fn refuse_data_dir(directory: &Path) -> anyhow::Result<()> {
     if directory.join(MANIFEST).exists() {
         return Ok(());
     }
-    match store::data_dir_around(directory)? {
+    match data_dir::data_dir_around(directory)? {
         None => Ok(()),
         Some(data_dir) => bail!(
             "{} lies in the data directory {}, in which nothing but optview's own files may be: give another directory",

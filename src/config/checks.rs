@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::layers::Layers;
 use super::values;
-use crate::http::ApiKeys;
+use crate::api_keys::ApiKeys;
 use crate::source::TopicNames;
 
 /// Looks at everything that was parsed. A value that is a mistake already takes part in no other.

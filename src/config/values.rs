@@ -11,9 +11,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{AsOf, OnFormatChange};
+use crate::api_keys::{ApiKeys, ApiKeysError};
 use crate::codec::{Encoding, ID_LIMIT};
 use crate::domain::{Position, Timestamp, Topic};
-use crate::http::{ApiKeys, KeysError};
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
 use crate::source::archive::Manifest;
@@ -233,7 +233,7 @@ pub fn file(text: &str) -> ParseResult<PathBuf> {
 pub fn api_keys(text: &str) -> ParseResult<ApiKeys> {
     let path = readable_file(text)?;
     ApiKeys::from_file(&path)
-        .map_err(|KeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
+        .map_err(|ApiKeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
 }
 
 /// Parses the path of a file that can be read now.

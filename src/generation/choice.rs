@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::life::{Plan, RebuildKind, RebuildOptions};
-use crate::store::{self, FORMAT};
+use crate::data_dir;
+use crate::store::FORMAT;
 
 impl Plan {
     pub(super) fn new(generation: u64, kind: RebuildKind, options: RebuildOptions) -> Plan {
@@ -16,7 +17,7 @@ impl Plan {
     /// one of this version catches up.
     pub fn of_this_format(data_dir: &Path, may_return: bool) -> anyhow::Result<Plan> {
         let options = RebuildOptions { keep: 1, examples: 10, ..RebuildOptions::default() };
-        match store::of_this_format(data_dir)?.filter(|_| may_return) {
+        match data_dir::of_this_format(data_dir)?.filter(|_| may_return) {
             Some(generation) => Ok(Plan::new(generation, RebuildKind::Rollback, options)),
             None => Plan::build(data_dir, options),
         }
@@ -24,7 +25,7 @@ impl Plan {
 
     /// Returns the plan of a new generation.
     pub fn build(data_dir: &Path, options: RebuildOptions) -> anyhow::Result<Plan> {
-        Ok(Plan::new(store::next_number(data_dir)?, RebuildKind::Build, options))
+        Ok(Plan::new(data_dir::next_number(data_dir)?, RebuildKind::Build, options))
     }
 
     /// Returns the plan of a new generation that is only compared.
@@ -42,8 +43,8 @@ impl Plan {
 
     /// Returns the generation to go back to: this one, or the last one but the live one.
     pub(super) fn earlier(data_dir: &Path, to: Option<u64>) -> anyhow::Result<u64> {
-        let current = store::current(data_dir)?.context("there is no live generation")?;
-        let mut others = store::usable(data_dir)?;
+        let current = data_dir::current(data_dir)?.context("there is no live generation")?;
+        let mut others = data_dir::usable(data_dir)?;
         others.retain(|&number| number != current);
         match to {
             Some(to) if to == current => anyhow::bail!("generation {to:06} is the live one already"),
@@ -58,7 +59,7 @@ impl Plan {
 /// A generation that this version cannot keep up to date would soon show old views.
 fn refuse_other_format(data_dir: &Path, generation: u64) -> anyhow::Result<()> {
     let name = format!("{generation:06}");
-    let listed = store::list(data_dir)?.into_iter().find(|listed| listed.name == name);
+    let listed = data_dir::list(data_dir)?.into_iter().find(|listed| listed.name == name);
     match listed.and_then(|listed| listed.about.format) {
         Some(format) if format != FORMAT => anyhow::bail!(
             "generation {name} has the fold format {format}, and this version's is {FORMAT}, so that it could not be kept \

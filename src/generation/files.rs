@@ -6,7 +6,7 @@ use std::path::Path;
 use super::life::RebuildKind;
 use super::life::action::{Answer, FileAction};
 use super::{plan_file, retention};
-use crate::store::{self, FrozenMark};
+use crate::data_dir::{self, FrozenMark};
 
 /// Carries out an action. Logs those failures that end nothing, since the next start clears what they leave.
 ///
@@ -35,14 +35,14 @@ fn change(data_dir: &Path, action: &FileAction) -> anyhow::Result<Answer> {
     match action {
         FileAction::WritePlan(plan) => plan_file::write(data_dir, plan)?,
         FileAction::ForgetPlan => plan_file::forget(data_dir),
-        FileAction::Remove(generation) => store::remove(data_dir, *generation)?,
+        FileAction::Remove(generation) => data_dir::remove(data_dir, *generation)?,
         FileAction::NoteSurplus { generation, replaced_by, surplus } => {
-            store::note_surplus(&store::directory(data_dir, *generation), *replaced_by, surplus.clone())?;
+            data_dir::note_surplus(&data_dir::directory(data_dir, *generation), *replaced_by, surplus.clone())?;
         }
         FileAction::WriteFrozenMark(generation) => FrozenMark::new(*generation).write(data_dir)?,
         FileAction::ForgetFrozenMarkOf(generation) => FrozenMark::clear_of(data_dir, *generation)?,
         FileAction::ForgetFrozenMark => FrozenMark::clear(data_dir)?,
-        FileAction::SetCurrent(generation) => store::make_current(data_dir, *generation)?,
+        FileAction::SetCurrent(generation) => data_dir::make_current(data_dir, *generation)?,
         FileAction::Prune { before, keep } => {
             return Ok(Answer::Pruned(retention::prune(data_dir, *before, *keep)));
         }

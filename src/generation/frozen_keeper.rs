@@ -11,13 +11,12 @@ use super::life::Plan;
 use super::life::retry::{RebuildSight, Retry, RetryAction};
 use super::rebuild_slot::RebuildSlot;
 use super::runtime::{GenerationRuntime, OnFailure, condemn_damaged};
+use crate::data_dir::{CloseRecord, FrozenMark, GenerationManifest, PartitionPosition};
 use crate::projector::{PauseHandle, StoreFileGuard};
 use crate::status::{
     FrozenAt, PartitionFreshness, PartitionReport, PartitionState, ReportedPosition, State, Status,
 };
-use crate::store::{
-    CloseRecord, FORMAT, FrozenMark, GenerationManifest, PartitionPosition, ReadOnlyStore, Reader,
-};
+use crate::store::{self, FORMAT, ReadOnlyStore, Reader};
 
 /// Time between two looks at the generation and at what is to take its place.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -31,7 +30,7 @@ pub(super) fn start(
     let ReadOnlyStore { reader, generation, path, asked, file } = existing;
     let status = Status::new(generation);
     let about = GenerationManifest::read(&path);
-    let positions = PartitionPosition::all(&reader.checkpoint()?);
+    let positions = store::positions(&reader.checkpoint()?);
     status.set_progress(positions.iter().map(at_rest).collect(), reader.views(), reader.count_dead_letters()?);
     status.set_frozen(FrozenAt {
         format: reader.frozen_format().unwrap_or(FORMAT),

@@ -17,7 +17,8 @@ use super::rebuild::{Rebuild, RebuildCounts, RebuildOutcome, survey};
 use super::rebuild_slot::{RebuildSlot, is_being_made};
 use super::runtime::GenerationRuntime;
 use super::{files, frozen_keeper, left_plan};
-use crate::store::{self, FrozenMark, ReadOnlyStore};
+use crate::data_dir::FrozenMark;
+use crate::store::{self, ReadOnlyStore};
 
 /// Lets readers see an earlier generation as it was left, from now on and after a restart: `to`, or the last one but the live one.
 ///

@@ -7,7 +7,8 @@ use super::life::Plan;
 use super::life::RebuildKind;
 use super::life::start::LeftPlan;
 use super::plan_file;
-use crate::store::{self, FORMAT};
+use crate::data_dir;
+use crate::store::FORMAT;
 
 /// Returns the plan that is left. One that was carried out by then, and one that is not to be resumed, is
 /// cleared with what it has made.
@@ -17,7 +18,7 @@ use crate::store::{self, FORMAT};
 pub fn resume_or_clear(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
     let Some(plan) = plan_file::read(data_dir)? else { return Ok(None) };
     let (generation, format) = (plan.generation, plan.format);
-    match LeftPlan::of(plan, store::current(data_dir)?, FORMAT) {
+    match LeftPlan::of(plan, data_dir::current(data_dir)?, FORMAT) {
         LeftPlan::Resumed(plan) => Ok(Some(plan)),
         LeftPlan::Cleared { actions, is_other_versions } => {
             if is_other_versions {
@@ -42,7 +43,7 @@ pub fn resume_or_clear(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
 pub fn abandon(data_dir: &Path) -> anyhow::Result<bool> {
     let Some(plan) = resume_or_clear(data_dir)? else { return Ok(false) };
     if plan.kind == RebuildKind::Build {
-        store::remove(data_dir, plan.generation)?;
+        data_dir::remove(data_dir, plan.generation)?;
     }
     plan_file::forget(data_dir);
     Ok(true)
@@ -55,13 +56,14 @@ mod tests {
     use super::super::life::RebuildOptions;
     use super::super::plan_file::write;
     use super::*;
+    use crate::store;
 
     /// Two generations, of which the first is live.
     fn two_generations() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         drop(store::open(directory.path(), 1 << 20).unwrap());
         drop(store::begin_beside(directory.path(), 2, 1 << 20).unwrap());
-        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2]);
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1, 2]);
         directory
     }
 
@@ -74,22 +76,22 @@ mod tests {
         assert_eq!(plan_file::waiting(directory.path()).unwrap().as_ref(), Some(&plan));
         write(directory.path(), &plan.to_discard()).unwrap();
         assert_eq!(resume_or_clear(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1], "nothing is left to go back to");
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1], "nothing is left to go back to");
         assert!(!directory.path().join("REBUILD").exists());
 
         let directory = two_generations();
         let scratch = Plan { kind: RebuildKind::VerifyOnly, ..plan.clone() };
         write(directory.path(), &scratch).unwrap();
         assert_eq!(plan_file::waiting(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2], "looking changes nothing");
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1, 2], "looking changes nothing");
         assert_eq!(resume_or_clear(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1]);
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1]);
 
         let directory = two_generations();
         write(directory.path(), &plan).unwrap();
-        store::make_current(directory.path(), 2).unwrap();
+        data_dir::make_current(directory.path(), 2).unwrap();
         assert_eq!(resume_or_clear(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2]);
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1, 2]);
         assert!(!directory.path().join("REBUILD").exists());
     }
 
@@ -99,14 +101,14 @@ mod tests {
         let plan = Plan { format: FORMAT + 1, ..Plan::new(2, RebuildKind::Build, RebuildOptions::default()) };
         write(directory.path(), &plan).unwrap();
         assert_eq!(resume_or_clear(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1]);
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1]);
         assert!(!directory.path().join("REBUILD").exists());
 
         let directory = two_generations();
         let plan = Plan { format: FORMAT + 1, ..Plan::new(2, RebuildKind::Rollback, RebuildOptions::default()) };
         write(directory.path(), &plan).unwrap();
         assert_eq!(resume_or_clear(directory.path()).unwrap(), None);
-        assert_eq!(store::usable(directory.path()).unwrap(), [1, 2], "it was live before");
+        assert_eq!(data_dir::usable(directory.path()).unwrap(), [1, 2], "it was live before");
     }
 
     #[test]
@@ -133,7 +135,7 @@ mod tests {
         let generations = directory.path().join("generations");
         fs::rename(generations.join("000002"), generations.join("000002.removed")).unwrap();
         assert!(Plan::go_back(directory.path(), None, 1).is_err());
-        assert_eq!(store::list(directory.path()).unwrap().len(), 1);
+        assert_eq!(data_dir::list(directory.path()).unwrap().len(), 1);
         drop(store::open(directory.path(), 1 << 20).unwrap());
         assert!(!generations.join("000002.removed").exists());
     }

@@ -7,11 +7,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::runtime::{GenerationRuntime, OnFailure, Throttle};
 use crate::config::ProjectionConfig;
-use crate::http::ReaderSource;
+use crate::data_dir::MissingHistory;
+use crate::live_views::ReaderSource;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store::{self, MissingHistory};
+use crate::store::{self};
 
 /// The place of the live generation, which another one may take at any time.
 pub struct LiveSlot {

@@ -6,8 +6,9 @@ use anyhow::{Context as _, anyhow};
 
 use super::life::start::{LiveOpening, LiveStart, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
 use super::{frozen_status, topics};
+use crate::data_dir::{self, FrozenMark};
 use crate::source::TopicNames;
-use crate::store::{self, FrozenMark, OpenStore, ReadOnlyStore, StoreError};
+use crate::store::{self, OpenError, OpenStore, ReadOnlyStore, StoreError};
 
 /// The live generation, opened.
 pub enum OpenLive {
@@ -59,7 +60,11 @@ enum Store {
 impl Opener<'_> {
     fn answer(&mut self, action: OpeningAction) -> OpeningAnswer {
         let Err(error) = self.carry_out(action) else { return OpeningAnswer::Done };
-        let answer = match error.downcast_ref::<StoreError>() {
+        let in_store = match error.downcast_ref::<OpenError>() {
+            Some(OpenError::Store(error)) => Some(error),
+            _ => error.downcast_ref::<StoreError>(),
+        };
+        let answer = match in_store {
             Some(error) if error.is_damage() => OpeningAnswer::Damaged,
             Some(StoreError::OtherFormat { .. }) => OpeningAnswer::OtherFormat,
             _ => OpeningAnswer::Failed,
@@ -84,8 +89,8 @@ impl Opener<'_> {
                 self.opened = Some(Store::ToWrite(opened));
             }
             OpeningAction::Condemn => {
-                let current = store::current(self.data_dir)?.context("there is no live generation")?;
-                store::condemn(&store::directory(self.data_dir, current), &self.error.to_string())?;
+                let current = data_dir::current(self.data_dir)?.context("there is no live generation")?;
+                data_dir::condemn(&data_dir::directory(self.data_dir, current), &self.error.to_string())?;
             }
         }
         Ok(())

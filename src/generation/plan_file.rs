@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::life::Plan;
+use crate::data_dir;
 use crate::disk;
-use crate::store;
 
 /// Returns true if the plan of this generation is on the disk, so that the next start resumes it.
 pub fn is_written(data_dir: &Path, generation: u64) -> bool {
@@ -37,7 +37,7 @@ pub fn read(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
 /// The plan or `CURRENT` cannot be read.
 pub fn waiting(data_dir: &Path) -> anyhow::Result<Option<Plan>> {
     let plan = read(data_dir)?.filter(|plan| plan.kind.is_resumable());
-    let current = store::current(data_dir)?;
+    let current = data_dir::current(data_dir)?;
     Ok(plan.filter(|plan| current != Some(plan.generation)))
 }
 

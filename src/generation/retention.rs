@@ -3,18 +3,18 @@
 
 use std::path::Path;
 
-use crate::store;
+use crate::data_dir;
 
 /// Leaves `keep` generations beside the live one: first the one that was live until now, then the latest. Returns those that stay
 /// beyond that. One that cannot be removed is left to the next rebuild.
 pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
-    let current = store::current(data_dir).ok().flatten();
-    let mut others = store::usable(data_dir).unwrap_or_default();
+    let current = data_dir::current(data_dir).ok().flatten();
+    let mut others = data_dir::usable(data_dir).unwrap_or_default();
     others.retain(|&number| Some(number) != current && number != before);
     others.push(before);
     let mut spared = Vec::new();
     for generation in others.into_iter().rev().skip(keep) {
-        match store::surplus(&store::directory(data_dir, generation)) {
+        match data_dir::surplus(&data_dir::directory(data_dir, generation)) {
             Ok(None) => remove(data_dir, generation),
             Err(error) => {
                 tracing::warn!(generation, %error, "a generation is kept beyond --keep: it cannot be told what it has");
@@ -35,7 +35,7 @@ pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
 }
 
 fn remove(data_dir: &Path, generation: u64) {
-    if let Err(error) = store::remove(data_dir, generation) {
+    if let Err(error) = data_dir::remove(data_dir, generation) {
         tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
     }
 }
@@ -43,6 +43,7 @@ fn remove(data_dir: &Path, generation: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store;
 
     #[test]
     fn what_has_more_than_its_successor_is_kept_whatever_keep_says() {
@@ -52,16 +53,16 @@ mod tests {
         for number in 2..=4 {
             drop(store::begin_beside(data_dir, number, 1 << 20).unwrap());
         }
-        let path = |number| store::directory(data_dir, number);
-        store::note_surplus(&path(1), 2, Some("all that was lost".to_owned())).unwrap();
-        store::make_current(data_dir, 4).unwrap();
+        let path = |number| data_dir::directory(data_dir, number);
+        data_dir::note_surplus(&path(1), 2, Some("all that was lost".to_owned())).unwrap();
+        data_dir::make_current(data_dir, 4).unwrap();
         assert_eq!(prune(data_dir, 3, 1), [1]);
-        assert_eq!(store::usable(data_dir).unwrap(), [1, 3, 4]);
+        assert_eq!(data_dir::usable(data_dir).unwrap(), [1, 3, 4]);
         assert_eq!(prune(data_dir, 3, 0), [1]);
-        assert_eq!(store::usable(data_dir).unwrap(), [1, 4]);
+        assert_eq!(data_dir::usable(data_dir).unwrap(), [1, 4]);
         // What took its place by then had everything.
-        store::note_surplus(&path(1), 4, None).unwrap();
+        data_dir::note_surplus(&path(1), 4, None).unwrap();
         assert_eq!(prune(data_dir, 1, 0), [0_u64; 0]);
-        assert_eq!(store::usable(data_dir).unwrap(), [4]);
+        assert_eq!(data_dir::usable(data_dir).unwrap(), [4]);
     }
 }

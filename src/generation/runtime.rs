@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 
 use super::topics;
 use crate::config::ProjectionConfig;
+use crate::data_dir;
 use crate::projector::{self, PauseHandle, Positions, ProjectorError};
 use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
@@ -54,8 +55,8 @@ impl GenerationRuntime {
         control.set_quiet(restraint.is_quiet);
         let status = Status::new(generation);
         status.set_views(writer.views(), writer.dead_letters());
-        if store::GenerationManifest::read(&path).topics.is_empty() {
-            store::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
+        if data_dir::GenerationManifest::read(&path).topics.is_empty() {
+            data_dir::note_topics(&path, |topic| config.kafka.topics.get(topic).to_owned());
         }
         writer.note_topics(&topics::all(&config.kafka.topics))?;
         let (reader, directory, pulse) = (writer.reader(), path.clone(), writer.pulse());
@@ -221,7 +222,7 @@ pub(super) fn condemn_damaged(path: &Path, failure: &StoreError) {
         return;
     }
     tracing::error!("the store is damaged: the next start moves it aside and builds it anew from Kafka");
-    if let Err(error) = store::condemn(path, &failure.to_string()) {
+    if let Err(error) = data_dir::condemn(path, &failure.to_string()) {
         tracing::error!(%error, "the store could not be marked as damaged: remove its directory before the next start");
     }
 }

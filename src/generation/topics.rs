@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 
 use anyhow::bail;
 
+use crate::data_dir::{self, GenerationManifest};
 use crate::domain::Topic;
 use crate::source::TopicNames;
-use crate::store::{self, Checkpoint, GenerationManifest, Reader};
+use crate::store::{Checkpoint, Reader};
 
 /// Compares with what lies beside the live generation, before that is opened.
 ///
 /// # Errors
 /// The live generation was built from other topics. The error names both, and what can be done.
 pub fn refuse_others_unopened(data_dir: &std::path::Path, names: &TopicNames) -> anyhow::Result<()> {
-    if let Some(current) = store::current(data_dir)?
-        && let Some(noted) = noted_in(&GenerationManifest::read(&store::directory(data_dir, current)))
+    if let Some(current) = data_dir::current(data_dir)?
+        && let Some(noted) = noted_in(&GenerationManifest::read(&data_dir::directory(data_dir, current)))
     {
         refuse_others(&format!("generation {current:06} of {}", data_dir.display()), &noted, names)?;
     }

@@ -8,7 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::errors::{HttpError, Mistake};
-use super::keys::{Key, Keys};
+use crate::api_keys::{ApiKey, ApiKeys};
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-organization-id");
@@ -18,7 +18,7 @@ pub struct Access(Mode);
 
 enum Mode {
     Open,
-    Keys(Keys),
+    Keys(ApiKeys),
 }
 
 /// The views that a request may see.
@@ -34,7 +34,7 @@ pub(super) enum Scope<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller<'a> {
     /// The caller's key; `None` if access is open, where nobody is checked.
-    pub key: Option<&'a Key>,
+    pub key: Option<&'a ApiKey>,
     pub scope: Scope<'a>,
 }
 
@@ -46,7 +46,7 @@ impl Access {
     }
 
     /// Access for callers that send one of these keys.
-    pub fn with_keys(keys: Keys) -> Access {
+    pub fn with_keys(keys: ApiKeys) -> Access {
         Access(Mode::Keys(keys))
     }
 
@@ -114,8 +114,8 @@ fn mistaken(msg: String, kind: &'static str) -> HttpError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::tests::keys;
     use super::*;
+    use crate::api_keys::tests::keys;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()

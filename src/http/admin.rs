@@ -9,12 +9,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::api::open_reader;
 use super::endpoint::{Endpoint, HandlerResult};
 use super::errors::{self, HttpError};
-use super::health::Audience;
+use super::health::{Audience, Readiness};
+use super::json_response::{json, to_json};
 use super::metrics::{RecordedErrors, record_files, record_report};
-use super::{ReaderSource, Readiness, freshness, health, json, open_reader, optimizations, to_json};
+use super::{freshness, health, optimizations};
 use crate::explain::explain;
+use crate::live_views::ReaderSource;
 use crate::source::TopicNames;
 use crate::status::Status;
 

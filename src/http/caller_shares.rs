@@ -8,6 +8,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// The address that a request comes from, as an extension of the request.
+#[derive(Clone, Copy)]
+pub struct PeerAddress(pub IpAddr);
+
 /// The identity by which requests share what one caller may have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallerIdentity {

@@ -277,7 +277,7 @@ mod tests {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
-    use super::super::json;
+    use super::super::json_response::json;
     use super::*;
 
     fn get() -> Request {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::to_json;
+use super::json_response::{self, NO_DETAIL};
 use crate::store::StoreError;
 
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
@@ -41,16 +41,6 @@ pub struct Mistake {
     pub kind: &'static str,
 }
 
-#[derive(Serialize)]
-struct ErrorBody<'a, D> {
-    error_code: &'static str,
-    message: &'a str,
-    detail: D,
-}
-
-/// The detail of an error that has none, written as `null`.
-const NO_DETAIL: () = ();
-
 impl HttpError {
     pub fn unavailable(message: &str) -> HttpError {
         HttpError::Unavailable { message: message.to_owned(), detail: Value::Null }
@@ -83,9 +73,11 @@ impl From<StoreError> for HttpError {
 /// Makes the response to an error, complete but for the correlation id.
 pub fn response(error: &HttpError) -> Response {
     match error {
-        HttpError::NotFound(message) => body(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL),
+        HttpError::NotFound(message) => {
+            json_response::error(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL)
+        }
         HttpError::MethodNotAllowed => with_header(
-            body(
+            json_response::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",
                 "this address is read only: use GET or HEAD",
@@ -95,7 +87,7 @@ pub fn response(error: &HttpError) -> Response {
             "GET, HEAD",
         ),
         HttpError::Unauthorized(message) => with_header(
-            body(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
+            json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
             WWW_AUTHENTICATE,
             "Bearer",
         ),
@@ -104,32 +96,19 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }
-        HttpError::Internal(_) => internal(),
+        HttpError::Internal(_) => json_response::internal(),
     }
 }
 
-pub fn internal() -> Response {
-    body(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "INTERNAL_ERROR",
-        "this should not happen: look for this response's x-correlation-id in the server's log",
-        NO_DETAIL,
-    )
-}
-
 fn unavailable(message: &str, detail: impl Serialize) -> Response {
-    let response = body(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message, detail);
+    let response = json_response::error(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", message, detail);
     with_header(response, RETRY_AFTER, RETRY_AFTER_SECONDS)
 }
 
 fn invalid(mistakes: &[Mistake]) -> Response {
     let each: Vec<String> =
         mistakes.iter().map(|mistake| format!("{}: {}", mistake.loc[1], mistake.msg)).collect();
-    body(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", &each.join("; "), mistakes)
-}
-
-fn body(status: StatusCode, error_code: &'static str, message: &str, detail: impl Serialize) -> Response {
-    to_json(status, &ErrorBody { error_code, message, detail })
+    json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", &each.join("; "), mistakes)
 }
 
 fn with_header(mut response: Response, name: HeaderName, value: &'static str) -> Response {

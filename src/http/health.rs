@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::endpoint::HandlerResult;
 use super::errors::HttpError;
-use super::to_json;
+use super::json_response::to_json;
 use crate::status::{FrozenAt, MissingHistory, Report, State, Status};
 
 /// The readers of a health check.

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::caller_shares::CallerIdentity;
 use super::errors::HttpError;
+use super::json_response::{APPLICATION_JSON, json};
 use super::list_turns::ListTurns;
 use super::response_memory::{MemoryReservation, ResponseMemory};
-use super::{APPLICATION_JSON, json};
 use crate::store::{PageReader, StoreError};
 
 /// Number of bytes after which a piece ends. The view that passes this bound is still part of it.

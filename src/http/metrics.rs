@@ -3,6 +3,7 @@
 
 mod files;
 mod findings;
+mod gauge_values;
 mod kafka;
 mod topics;
 
@@ -17,6 +18,7 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use files::{record_connection_limit, record_files};
+use gauge_values::{of_count, of_offset};
 pub use kafka::RecordedErrors;
 use kafka::{describe_kafka, record_kafka};
 
@@ -128,16 +130,6 @@ fn record_missing_history(report: &Report) {
     for missing in &report.missing_history {
         set(&missing.topic, missing.partition, missing.to - missing.from);
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
-fn of_count(count: u64) -> f64 {
-    count as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers; exact up to 2^53")]
-fn of_offset(offset: Option<i64>) -> f64 {
-    offset.map_or(f64::NAN, |offset| offset as f64)
 }
 
 fn describe() {

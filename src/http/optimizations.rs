@@ -13,13 +13,14 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Caller, Scope};
-use super::caller_shares::CallerIdentity;
+use super::api::Api;
+use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::{self, HttpError};
+use super::json_response::{APPLICATION_JSON, json};
 use super::list_query::ListParameters;
-use super::read_api::PeerAddress;
 use super::response_memory::ResponseMemory;
-use super::{APPLICATION_JSON, Api, etag, freshness, json, list_body};
+use super::{etag, freshness, list_body};
 use crate::store::{self, Reader};
 
 pub const PREFIX: &str = "/optimizations/";

@@ -14,7 +14,8 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tower::Service;
 
-use super::Api;
+use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::{Endpoint, EndpointFuture};
 use super::optimizations;
 use super::server::App;
@@ -26,10 +27,6 @@ pub struct ReadApi {
     /// The address that the connection comes from, if this clone belongs to one connection.
     peer: Option<PeerAddress>,
 }
-
-/// The address that a request comes from. Reads by id do not carry it, since nothing distinguishes them by it.
-#[derive(Clone, Copy)]
-pub struct PeerAddress(pub IpAddr);
 
 struct Resources {
     by_id: Endpoint<Api>,
@@ -64,10 +61,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> ReadFuture {
         // The rest of the path is the id, with its slashes, since clients do not always encode them.
         let is_by_id = request.uri().path().strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         if !is_by_id {
-            if let Some(peer) = self.peer {
-                request.extensions_mut().insert(peer);
-            }
             return ReadFuture::Routed(self.resources.others.clone().call(request));
         }
         // The handler does not read the body, which would have to be boxed.

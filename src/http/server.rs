@@ -7,6 +7,7 @@
 //! affect the others.
 
 mod activity;
+mod limits;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ use tower::Service;
 
 use super::log_throttle::LogThrottle;
 use activity::{Activity, ActivityClock, TICK, monitor};
+pub use limits::ConnectionLimits;
 
 /// Number of bytes of a request's head, and of a response that its client does not read, that one connection may buffer.
 /// When the buffer is full, nothing more of a body is polled. hyper's own bound is 400 kB, which makes 4 GB with 10,000
@@ -49,36 +51,6 @@ pub trait App:
 }
 
 impl App for Router {}
-
-/// The limits of one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    /// Number of connections that may be open at the same time. If one more comes, the one that has been silent for the
-    /// longest is closed, as other servers do; if none is silent, the new one waits.
-    pub connections: usize,
-    /// The longest time from a request's first byte, and from a connection's beginning, until the answer begins. A
-    /// head that trickles in does not extend it.
-    pub answer: Duration,
-    /// The longest time that a client may leave an answer unread.
-    pub unread: Duration,
-    /// The longest time that a connection is kept between two requests. It must outlast the idle timeout of a balancer in front,
-    /// which answers 502 if it sends a request just as its connection is closed.
-    pub keep_alive: Duration,
-    /// The time that the remaining connections get at shutdown before they are cut off.
-    pub drain: Duration,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> ConnectionLimits {
-        ConnectionLimits {
-            connections: 10_000,
-            answer: Duration::from_secs(30),
-            unread: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(620),
-            drain: Duration::from_secs(10),
-        }
-    }
-}
 
 /// The numbers of connections that were open at shutdown, by the way they ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::path::Path;
 
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
+use crate::api_keys::ApiKeys;
 use crate::source::TopicNames;
 use crate::status::State;
 

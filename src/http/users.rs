@@ -5,9 +5,10 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::access::Scope;
+use super::api::Api;
 use super::endpoint::HandlerResult;
 use super::errors::HttpError;
-use super::{Api, to_json};
+use super::json_response::to_json;
 
 /// Answers with the caller's id, email and organization. All keys are always there. With open access nobody was checked: the id
 /// is `anonymous`, the email null, and without `X-Organization-Id` the organization's id and name are null, since it is not a

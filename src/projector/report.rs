@@ -125,7 +125,7 @@ impl Reporter {
     }
 }
 
-fn shown(missing: crate::store::MissingHistory) -> MissingHistory {
-    let crate::store::MissingHistory { topic, partition, from, to, since, accepted_at: _ } = missing;
+fn shown(missing: crate::data_dir::MissingHistory) -> MissingHistory {
+    let crate::data_dir::MissingHistory { topic, partition, from, to, since, accepted_at: _ } = missing;
     MissingHistory { topic, partition, from, to, since }
 }

@@ -9,9 +9,10 @@ use tempfile::TempPath;
 use super::file::{EntryKind, MAGIC, SnapshotHead, SnapshotWriter};
 use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
 use crate::codec::stored_record;
+use crate::data_dir;
 use crate::disk::{self, TargetError};
 use crate::domain::Topic;
-use crate::store::{self, ExportedRecord, PartitionPosition, Reader};
+use crate::store::{self, ExportedRecord, Reader};
 
 /// Number of records between two reports of progress.
 const PROGRESS_EVERY: u64 = 1_024;
@@ -47,13 +48,13 @@ pub fn export(
 ) -> Result<SnapshotSummary, SnapshotError> {
     let ExportRequest { reader, generation, topic, store_bytes, room, replace } = exported;
     disk::check_target(file, replace)?;
-    if let Some(data_dir) = store::data_dir_around(file)? {
+    if let Some(data_dir) = data_dir::data_dir_around(file)? {
         return Err(SnapshotError::InDataDir { path: file.to_owned(), data_dir });
     }
     room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
     let copying = reader.begin_export()?;
-    let positions = PartitionPosition::all(&copying.checkpoint);
+    let positions = store::positions(&copying.checkpoint);
     let optimizations = u64::from(reader.numbers());
     let head = SnapshotHead {
         checkpoint: copying.checkpoint.clone(),

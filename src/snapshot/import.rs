@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::file::{EntryKind, SnapshotFile, SnapshotHead};
 use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
 use crate::codec::stored_record;
+use crate::data_dir;
 use crate::domain::{Commit, DeadLetter};
 use crate::source::TopicNames;
-use crate::store::{self, OpenStore, PartitionPosition};
+use crate::store::{self, OpenStore};
 
 /// Number of records that the writer gets at once.
 const BATCH_RECORDS: usize = 2_000;
@@ -33,7 +34,7 @@ pub fn import_where_none(
     topics: &TopicNames,
     watch: &mut ProgressSink<'_>,
 ) -> Result<Option<SnapshotSummary>, SnapshotError> {
-    match store::current(data_dir)? {
+    match data_dir::current(data_dir)? {
         Some(_) => Ok(None),
         None => import(file, data_dir, room, Some(topics), watch).map(Some),
     }
@@ -51,7 +52,7 @@ pub fn import(
     topics: Option<&TopicNames>,
     watch: &mut ProgressSink<'_>,
 ) -> Result<SnapshotSummary, SnapshotError> {
-    if store::current(data_dir)?.is_some() {
+    if data_dir::current(data_dir)?.is_some() {
         return Err(SnapshotError::NotEmpty { path: data_dir.to_owned() });
     }
     let mut whole = SnapshotFile::open(file, watch)?;
@@ -63,7 +64,7 @@ pub fn import(
     let aside = StagingDir::begin(data_dir)?;
     let OpenStore { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
-    store::note_topics(&path, |topic| names[topic as usize].clone());
+    data_dir::note_topics(&path, |topic| names[topic as usize].clone());
     writer.note_topics(&names)?;
     let mut batch = ImportBatch::default();
     let mut commits = 0;
@@ -100,7 +101,7 @@ pub fn import(
     for (partition, offset) in head.origins {
         writer.note_origin(partition, offset)?;
     }
-    let positions = PartitionPosition::all(&head.checkpoint);
+    let positions = store::positions(&head.checkpoint);
     writer.checkpoint(head.checkpoint)?;
     if was_live {
         writer.note_live()?;
@@ -110,7 +111,7 @@ pub fn import(
     let views = reader.views();
     // The database closes with its last user.
     drop(reader);
-    let generation = store::install(&aside.0, GENERATION, data_dir)?;
+    let generation = data_dir::install(&aside.0, GENERATION, data_dir)?;
     let generation = format!("{generation:06}");
     Ok(SnapshotSummary { file: file.to_owned(), generation, views, records, bytes: whole.bytes, positions })
 }

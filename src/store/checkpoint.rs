@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::StoreError;
 use super::keys::{CHECKPOINT, TOPIC_IDS, Trees};
 use crate::codec::stored_record;
+use crate::data_dir::PartitionPosition;
 use crate::domain::{Record, TopicId};
 
 /// The checkpoints of all partitions, by the topic's name in the cluster (so that a renamed topic is read from its beginning) and
@@ -40,6 +41,16 @@ pub fn add_topic_ids(checkpoint: &mut Checkpoint, ids: &TopicIds) {
     for (key, held) in checkpoint {
         held.topic_id = ids.get(key).copied();
     }
+}
+
+/// Returns the next offset of each partition.
+pub fn positions(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
+    let positions = checkpoint.iter().map(|((topic, partition), held)| PartitionPosition {
+        topic: topic.clone(),
+        partition: *partition,
+        next_offset: held.next_offset,
+    });
+    positions.collect()
 }
 
 /// Reads the last checkpoint written. It is empty if there is none.

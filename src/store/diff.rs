@@ -6,41 +6,13 @@ mod parked_jobs;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use sled::IVec;
 
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored_record::{self, Layout};
-use crate::domain::{Job, Optimization, Shortfall};
+use crate::domain::{Optimization, Shortfall};
 pub use parked_jobs::is_parked_alike;
-
-/// The ids of what was written since somebody began to watch. Empty, and free, while nobody does.
-#[derive(Default)]
-pub struct ChangeWatch(Mutex<Option<ChangedIds>>);
-
-#[derive(Default)]
-struct ChangedIds {
-    optimizations: HashSet<Arc<str>>,
-    /// The jobs that were parked, or are parked no longer.
-    jobs: HashSet<Arc<str>>,
-}
-
-impl ChangeWatch {
-    /// Called when these are there for readers to see: whoever read before that will look again.
-    pub fn note<'a>(&self, written: impl Iterator<Item = &'a Arc<Optimization>>) {
-        if let Some(changed) = &mut *self.0.lock() {
-            changed.optimizations.extend(written.map(|optimization| optimization.id.clone()));
-        }
-    }
-
-    /// Called when these are parked, or parked no longer.
-    pub fn note_jobs(&self, written: &[(Arc<str>, Option<Arc<Job>>)]) {
-        if let Some(changed) = &mut *self.0.lock() {
-            changed.jobs.extend(written.iter().map(|(id, _)| id.clone()));
-        }
-    }
-}
 
 /// The difference between what two generations show of an optimization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,18 +179,17 @@ fn differing_registers(old: &Optimization, new: &Optimization) -> Vec<String> {
 impl Reader {
     /// From now on, what is written is remembered for [`Reader::take_changes`].
     pub fn watch_changes(&self) {
-        *self.progress.changes.0.lock() = Some(ChangedIds::default());
+        self.progress.changes.begin();
     }
 
     /// Returns the ids of what was written since the last call.
     pub fn take_changes(&self) -> HashSet<Arc<str>> {
-        let mut changed = self.progress.changes.0.lock();
-        changed.as_mut().map(|changed| std::mem::take(&mut changed.optimizations)).unwrap_or_default()
+        self.progress.changes.take_optimizations()
     }
 
     /// Ends the watch over changes and forgets what was noted.
     pub fn end_watch(&self) {
-        *self.progress.changes.0.lock() = None;
+        self.progress.changes.end();
     }
 
     /// The ids of some optimizations, shown or not: of those numbered `from` on, `most` numbers. Empty at the end.

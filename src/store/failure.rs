@@ -30,11 +30,11 @@ impl Failure {
 
     /// Returns the result, and keeps its error.
     pub fn note_error<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.inspect_err(|error| self.note(error.duplicate()))
+        result.inspect_err(|error| self.note(error.clone()))
     }
 
     /// Returns the first failure, if there was one.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.0.lock().as_ref().map_or(Ok(()), |error| Err(error.duplicate()))
+        self.0.lock().as_ref().map_or(Ok(()), |error| Err(error.clone()))
     }
 }

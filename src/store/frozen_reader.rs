@@ -1,17 +1,8 @@
 //! A generation that is shown as it was left. Another version has folded it: what readers get of it is read as of any other,
 //! but nobody can fold on, since its registers are written otherwise, or mean something else. Or somebody asked for that.
 
-use std::path::PathBuf;
-
 use super::{Reader, StoreError};
 use crate::codec::stored_record::FORMAT;
-
-/// A generation that nobody writes to.
-pub struct FrozenGeneration {
-    pub path: PathBuf,
-    /// The fold format.
-    pub format: u8,
-}
 
 impl Reader {
     /// Returns the fold format of the views, if the generation is frozen.

@@ -6,43 +6,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use sled::Tree;
 
+use super::database::with_database;
 use super::keys::{MISSING_HISTORY, Trees};
-use super::{FORMAT, GenerationManifest, Reader, StoreError, generations, manifest};
+use super::{FORMAT, OpenError, Reader, StoreError};
 use crate::codec::stored_record;
+use crate::data_dir::{self, DataDirError, GenerationManifest, MissingHistory};
 
 /// Bytes of a store's pages that are held in memory while it is opened only for a note.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// The records of one partition that a generation is built without.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissingHistory {
-    /// The topic's name in the cluster.
-    pub topic: String,
-    /// The number of the partition within its topic, counted from 0.
-    pub partition: i32,
-    /// The first offset that is missing.
-    pub from: i64,
-    /// The first offset after `from` that is there.
-    pub to: i64,
-    /// The time of the note, RFC 3339.
-    pub since: String,
-    /// The time at which somebody accepted it, RFC 3339; `None`: nobody has.
-    pub accepted_at: Option<String>,
+fn key(missing: &MissingHistory) -> Vec<u8> {
+    let mut key = MISSING_HISTORY.to_vec();
+    key.extend_from_slice(format!("{}/{}", missing.topic, missing.partition).as_bytes());
+    key
 }
 
-impl MissingHistory {
-    fn key(&self) -> Vec<u8> {
-        let mut key = MISSING_HISTORY.to_vec();
-        key.extend_from_slice(format!("{}/{}", self.topic, self.partition).as_bytes());
-        key
-    }
-
-    fn is_of(&self, topic: &str, partition: i32) -> bool {
-        self.topic == topic && self.partition == partition
-    }
+fn is_of(missing: &MissingHistory, topic: &str, partition: i32) -> bool {
+    missing.topic == topic && missing.partition == partition
 }
 
 /// The records that a generation is built without, noted in the generation. Clones share the notes.
@@ -79,10 +61,10 @@ impl MissingHistoryLedger {
 
     /// Notes from which offset a partition is read first: all before that is missing.
     pub(super) fn note(&self, (topic, partition): (String, i32), origin: i64) -> Result<(), StoreError> {
-        if origin <= 0 || self.0.held.lock().iter().any(|held| held.is_of(&topic, partition)) {
+        if origin <= 0 || self.0.held.lock().iter().any(|held| is_of(held, &topic, partition)) {
             return Ok(());
         }
-        let since = manifest::now();
+        let since = data_dir::now();
         self.put(vec![MissingHistory { topic, partition, from: 0, to: origin, since, accepted_at: None }])
     }
 
@@ -101,7 +83,7 @@ impl MissingHistoryLedger {
         &self,
         is_accepted: impl Fn(&MissingHistory) -> bool,
     ) -> Result<Vec<MissingHistory>, StoreError> {
-        let now = manifest::now();
+        let now = data_dir::now();
         let accepted: Vec<MissingHistory> = self
             .not_accepted()
             .into_iter()
@@ -119,8 +101,8 @@ impl MissingHistoryLedger {
         }
         let mut held = self.0.held.lock();
         for missing in noted {
-            self.0.meta.insert(missing.key(), stored_record::encode(&missing, "missing history")?)?;
-            held.retain(|other| !other.is_of(&missing.topic, missing.partition));
+            self.0.meta.insert(key(&missing), stored_record::encode(&missing, "missing history")?)?;
+            held.retain(|other| !is_of(other, &missing.topic, missing.partition));
             held.push(missing);
         }
         held.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
@@ -149,16 +131,16 @@ fn read(meta: &Tree) -> Result<Vec<MissingHistory>, StoreError> {
 /// generation, and what had not been accepted before.
 ///
 /// # Errors
-/// [`StoreError::Missing`] where there is no store, [`StoreError::OtherFormat`] where another version has folded it.
-pub fn accept_missing_history(data_dir: &Path) -> Result<(u64, Vec<MissingHistory>), StoreError> {
-    let missing = || StoreError::Missing { path: data_dir.to_owned() };
-    let generation = generations::current(data_dir)?.ok_or_else(missing)?;
-    let path = generations::directory(data_dir, generation);
-    let accepted = generations::with_database(&path, CACHE_BYTES, |db, format| {
+/// [`DataDirError::Missing`] where there is no store, [`StoreError::OtherFormat`] where another version has folded it.
+pub fn accept_missing_history(data_dir: &Path) -> Result<(u64, Vec<MissingHistory>), OpenError> {
+    let missing = || DataDirError::Missing { path: data_dir.to_owned() };
+    let generation = data_dir::current(data_dir)?.ok_or_else(missing)?;
+    let path = data_dir::directory(data_dir, generation);
+    let accepted = with_database(&path, CACHE_BYTES, |db, format| {
         if format != FORMAT {
-            return Err(StoreError::OtherFormat { path: path.clone(), found: format });
+            return Err(StoreError::OtherFormat { path: path.clone(), found: format }.into());
         }
-        MissingHistoryLedger::open(&Trees::open(db)?, &path)?.accept()
+        Ok(MissingHistoryLedger::open(&Trees::open(db)?, &path)?.accept()?)
     })?;
     Ok((generation, accepted))
 }
@@ -204,7 +186,10 @@ mod tests {
     #[test]
     fn it_is_accepted_where_no_process_serves_the_store() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(accept_missing_history(directory.path()), Err(StoreError::Missing { .. })));
+        assert!(matches!(
+            accept_missing_history(directory.path()),
+            Err(OpenError::DataDir(DataDirError::Missing { .. }))
+        ));
         let opened = store::open(directory.path(), 1 << 20).unwrap();
         opened.writer.note_origin((JOBS.to_owned(), 3), 12).unwrap();
         opened.writer.finish().unwrap();

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
-use super::{StoreError, os_errors};
+use super::StoreError;
 use crate::codec::stored_record::CorruptValue;
+use crate::data_dir::os_errors;
 use crate::panic_text::panic_text;
 
 thread_local! {

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::StoreError;
+use crate::data_dir::IoError;
 
 /// Size of a segment of sled's log: sled's default, which the store keeps.
 const SEGMENT_BYTES: u64 = 512 * 1024;
@@ -35,10 +35,10 @@ const ENDED_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The operating system's, if it starts no more threads.
-pub fn check_threads(path: &Path) -> Result<(), StoreError> {
+pub fn check_threads(path: &Path) -> Result<(), IoError> {
     static ARE_THERE: AtomicBool = AtomicBool::new(false);
     if !ARE_THERE.load(Ordering::Acquire) {
-        start_threads(THREADS).map_err(StoreError::io("start the threads for", path))?;
+        start_threads(THREADS).map_err(IoError::of("start the threads for", path))?;
         ARE_THERE.store(true, Ordering::Release);
     }
     Ok(())
@@ -50,9 +50,9 @@ pub fn check_threads(path: &Path) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The operating system's, if it starts no more threads.
-pub fn check_threads_to_serve(path: &Path) -> Result<(), StoreError> {
+pub fn check_threads_to_serve(path: &Path) -> Result<(), IoError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    start_threads(cores + THREADS_TO_SERVE).map_err(StoreError::io("start the threads for", path))
+    start_threads(cores + THREADS_TO_SERVE).map_err(IoError::of("start the threads for", path))
 }
 
 fn start_threads(count: usize) -> io::Result<()> {
@@ -88,10 +88,10 @@ fn start_together(count: usize) -> io::Result<()> {
 /// # Errors
 /// The error of the read that fails.
 #[expect(clippy::cast_possible_truncation, reason = "a segment is read into memory as a whole")]
-pub fn check_log(generation: &Path) -> Result<(), StoreError> {
+pub fn check_log(generation: &Path) -> Result<(), IoError> {
     let read_from = last_snapshot(generation)? / SEGMENT_BYTES * SEGMENT_BYTES;
     let path = generation.join("db");
-    let failed = |error| StoreError::io("read", &path)(error);
+    let failed = |error| IoError::of("read", &path)(error);
     let file = File::open(&path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();
     let mut segment = vec![0; SEGMENT_BYTES as usize];
@@ -111,10 +111,10 @@ fn lsn(segment: &[u8]) -> u64 {
 }
 
 /// Returns the log sequence number at which sled's last snapshot ends, from the name of its file.
-fn last_snapshot(generation: &Path) -> Result<u64, StoreError> {
+fn last_snapshot(generation: &Path) -> Result<u64, IoError> {
     let mut last = 0;
-    for file in fs::read_dir(generation).map_err(StoreError::io("read", generation))? {
-        let name = file.map_err(StoreError::io("read", generation))?.file_name();
+    for file in fs::read_dir(generation).map_err(IoError::of("read", generation))? {
+        let name = file.map_err(IoError::of("read", generation))?.file_name();
         let name = name.to_string_lossy();
         let number = name.strip_prefix("snap.").and_then(|number| u64::from_str_radix(number, 16).ok());
         last = last.max(number.unwrap_or(0));
@@ -123,14 +123,14 @@ fn last_snapshot(generation: &Path) -> Result<u64, StoreError> {
 }
 
 /// Checks the values that sled keeps in files of their own. There are never many here.
-fn check_blobs(blobs: &Path) -> Result<(), StoreError> {
+fn check_blobs(blobs: &Path) -> Result<(), IoError> {
     let entries = match fs::read_dir(blobs) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(StoreError::io("read", blobs))?,
+        entries => entries.map_err(IoError::of("read", blobs))?,
     };
     for entry in entries {
-        let path = entry.map_err(StoreError::io("read", blobs))?.path();
-        fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let path = entry.map_err(IoError::of("read", blobs))?.path();
+        fs::read(&path).map_err(IoError::of("read", &path))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::diff::ChangeWatch;
+use super::change_watch::ChangeWatch;
 use super::failure::Failure;
 use super::parked_job_feed::ParkedJobFeed;
 use crate::pulse::Pulse;

@@ -9,12 +9,14 @@ use parking_lot::RwLock;
 
 use super::catalog::from_records;
 use super::checkpoint;
-use super::frozen_reader::FrozenGeneration;
+use super::database::with_database;
 use super::journal::Journal;
 use super::keys::{TOPICS, Trees};
 use super::progress::WriterProgress;
-use super::{Checkpoint, FrozenMark, GenerationManifest, Reader, StoreError, generations};
+use super::reader::FrozenGeneration;
+use super::{Checkpoint, OpenError, Reader};
 use crate::codec::stored_record::{self, FORMAT};
+use crate::data_dir::{self, DataDirError, FrozenMark, GenerationManifest, IoError};
 use crate::disk::FileIdentity;
 
 /// A store that is open to be read.
@@ -34,22 +36,22 @@ pub struct ReadOnlyStore {
 /// Opens the live generation of `data_dir`, to read it.
 ///
 /// # Errors
-/// [`StoreError::Missing`] where there is none; what [`StoreError::is_damage`] where it cannot be used: it stays there.
-pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<ReadOnlyStore, StoreError> {
-    let missing = || StoreError::Missing { path: data_dir.to_owned() };
-    let generation = generations::current(data_dir)?.ok_or_else(missing)?;
+/// [`DataDirError::Missing`] where there is none; what [`OpenError::is_damage`] where it cannot be used: it stays there.
+pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<ReadOnlyStore, OpenError> {
+    let missing = || DataDirError::Missing { path: data_dir.to_owned() };
+    let generation = data_dir::current(data_dir)?.ok_or_else(missing)?;
     let asked = FrozenMark::of_current(data_dir)?;
     let (reader, file) = read(data_dir, generation, cache_bytes, asked.is_some())?;
-    Ok(ReadOnlyStore { reader, generation, path: generations::directory(data_dir, generation), asked, file })
+    Ok(ReadOnlyStore { reader, generation, path: data_dir::directory(data_dir, generation), asked, file })
 }
 
 /// Opens a generation that need not be the live one, to show it as it was left.
 ///
 /// # Errors
 /// The errors of [`open_existing`].
-pub fn open_frozen(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<ReadOnlyStore, StoreError> {
+pub fn open_frozen(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<ReadOnlyStore, OpenError> {
     let (reader, file) = read(data_dir, generation, cache_bytes, true)?;
-    Ok(ReadOnlyStore { reader, generation, path: generations::directory(data_dir, generation), asked: None, file })
+    Ok(ReadOnlyStore { reader, generation, path: data_dir::directory(data_dir, generation), asked: None, file })
 }
 
 fn read(
@@ -57,9 +59,9 @@ fn read(
     generation: u64,
     cache_bytes: u64,
     is_frozen: bool,
-) -> Result<(Reader, FileIdentity), StoreError> {
-    let path = generations::directory(data_dir, generation);
-    generations::with_database(&path, cache_bytes, |db, format| {
+) -> Result<(Reader, FileIdentity), OpenError> {
+    let path = data_dir::directory(data_dir, generation);
+    with_database(&path, cache_bytes, |db, format| {
         let trees = Trees::open(db)?;
         let catalog = match Journal::load(&trees)? {
             Some((_, catalog)) => catalog,
@@ -72,7 +74,7 @@ fn read(
             (is_frozen || format != FORMAT).then(|| Arc::new(FrozenGeneration { path: path.clone(), format }));
         let reader = Reader::new(trees, Arc::new(RwLock::new(catalog)), Arc::new(progress));
         let db = path.join("db");
-        let file = FileIdentity::of(&db).map_err(StoreError::io("look at", &db))?;
+        let file = FileIdentity::of(&db).map_err(IoError::of("look at", &db))?;
         Ok((Reader { frozen, ..reader }, file))
     })
 }
@@ -89,13 +91,9 @@ pub struct GenerationPosition {
 ///
 /// # Errors
 /// The errors of [`open_existing`].
-pub fn read_position(
-    data_dir: &Path,
-    generation: u64,
-    cache_bytes: u64,
-) -> Result<GenerationPosition, StoreError> {
-    let path = generations::directory(data_dir, generation);
-    generations::with_database(&path, cache_bytes, |db, _| {
+pub fn read_position(data_dir: &Path, generation: u64, cache_bytes: u64) -> Result<GenerationPosition, OpenError> {
+    let path = data_dir::directory(data_dir, generation);
+    with_database(&path, cache_bytes, |db, _| {
         let trees = Trees::open(db)?;
         let checkpoint = checkpoint::read(&trees)?;
         let topics =

@@ -4,6 +4,7 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use sled::IVec;
 
 use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
-use super::frozen_reader::FrozenGeneration;
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::progress::WriterProgress;
 use super::{StoreError, pieces};
@@ -71,6 +71,13 @@ pub struct StoredRecord {
     pub optimization: Optimization,
     /// The response of a read by id; `None` if readers must not see the optimization.
     pub response: Option<Response>,
+}
+
+/// A generation that nobody writes to.
+pub struct FrozenGeneration {
+    pub path: PathBuf,
+    /// The fold format.
+    pub format: u8,
 }
 
 /// A reader of one generation.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sled::{IVec, Tree};
 
-use super::{Reader, StoreError};
+use super::{OpenError, Reader, StoreError};
 use crate::domain::Gap;
 pub use crate::domain::PartitionBounds;
 use crate::panic_text::panic_text;
@@ -127,7 +127,7 @@ pub fn verify<'a>(reader: &'a Reader, settings: VerifySettings<'a>) -> Option<Ve
 }
 
 /// Returns the report of a store that cannot be opened.
-pub fn report_unopenable(why: &StoreError) -> VerifyReport {
+pub fn report_unopenable(why: &OpenError) -> VerifyReport {
     let problem = Problem { of: "store".to_owned(), which: "generation".to_owned(), problem: why.to_string() };
     VerifyReport { problems_found: 1, unreadable: 1, problems: vec![problem], ..VerifyReport::default() }
 }

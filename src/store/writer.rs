@@ -29,8 +29,9 @@ use super::checkpoint::{self, Checkpoint};
 use super::journal::Journal;
 use super::keys::{MARKER, Trees, dead_letter_key};
 use super::progress::WriterProgress;
-use super::{CloseRecord, MissingHistoryLedger, PartitionPosition, Reader, StoreError, manifest, pieces};
+use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
+use crate::data_dir::{self, CloseRecord, IoError};
 use crate::disk::FileIdentity;
 use crate::domain::{Commit, DeadLetter, Job, Optimization};
 use crate::pulse::{Pulse, Stage};
@@ -92,7 +93,7 @@ impl Writer {
         let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
             db: db.clone(),
-            file: File::open(file).map_err(StoreError::io("open", file))?,
+            file: File::open(file).map_err(IoError::of("open", file))?,
             trees: trees.clone(),
             progress: progress.clone(),
             backlog: backlog.clone(),
@@ -119,7 +120,7 @@ impl Writer {
             progress,
             backlog,
             checkpoint,
-            file: FileIdentity::of(file).map_err(StoreError::io("look at", file))?,
+            file: FileIdentity::of(file).map_err(IoError::of("look at", file))?,
             directory,
             parked,
         })
@@ -228,10 +229,10 @@ impl Writer {
         if let Some(Err(_)) = ended {
             return Err(panicked());
         }
-        let positions = PartitionPosition::all(&self.reader().checkpoint()?);
+        let positions = checkpoint::positions(&self.reader().checkpoint()?);
         let caught_up = self.progress.caught_up.load(Ordering::Acquire);
-        let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(manifest::now()) };
-        manifest::note_closed(&self.directory, closed);
+        let closed = CloseRecord { views: self.views(), positions, caught_up, at: Some(data_dir::now()) };
+        data_dir::note_closed(&self.directory, closed);
         Ok(())
     }
 }
@@ -239,7 +240,7 @@ impl Writer {
 /// Makes the catalog of an open database again from its records, because another version wrote it.
 fn rebuild_catalog(db: &Db, file: &Path, trees: &Trees) -> Result<(Journal, Catalog), StoreError> {
     let begin = Instant::now();
-    let opened = File::open(file).map_err(StoreError::io("open", file))?;
+    let opened = File::open(file).map_err(IoError::of("open", file))?;
     tracing::info!("another version wrote the catalog of this store: it is made again from the records");
     let (journal, catalog) = Journal::rebuild(trees, || sync(db, &opened))?;
     let seconds = begin.elapsed().as_secs_f32();
@@ -275,7 +276,7 @@ impl WriterThread {
                 return self
                     .progress
                     .failure
-                    .note(StoreError::io("start a thread that syncs", Path::new("the store"))(error));
+                    .note(IoError::of("start a thread that syncs", Path::new("the store"))(error).into());
             }
             for order in orders {
                 match order {
@@ -371,5 +372,5 @@ impl WriterThread {
 /// Marks a new database as ours. The mark is on the disk before anything else.
 pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
     Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
-    sync(db, &File::open(file).map_err(StoreError::io("open", file))?)
+    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ToolContext, ToolOutcome};
-use crate::store::{self, MissingHistory};
+use crate::data_dir::MissingHistory;
+use crate::store::{self};
 
 /// The loss that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

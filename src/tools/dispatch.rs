@@ -12,15 +12,16 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
 use crate::config::ProjectionConfig;
+use crate::control;
+use crate::data_dir::{self, DataDirError, DataDirLock, GenerationManifest};
 use crate::domain::Topic;
 use crate::generation::Engine;
 use crate::generation::rebuild::refuse_other_cluster;
-use crate::http::control;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::metadata;
 use crate::source::{TopicNames, Watermarks};
 use crate::store::verify::{PartitionBounds, TopicBounds};
-use crate::store::{self, DataDirLock, GenerationManifest, ReadOnlyStore, Reader, StoreError};
+use crate::store::{self, OpenError, ReadOnlyStore, Reader};
 
 /// The longest time that a process that holds the directory may take to answer: it may be opening its store, or about to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,9 +87,9 @@ fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
     if let Some(process) = connected {
         return Ok(ToolHost::Process(process));
     }
-    match store::lock_existing_data_dir(data_dir) {
+    match data_dir::lock_existing_data_dir(data_dir) {
         Ok(hold) => Ok(ToolHost::Nobody(hold)),
-        Err(StoreError::Held { .. }) => Ok(ToolHost::Silent),
+        Err(DataDirError::Held { .. }) => Ok(ToolHost::Silent),
         Err(error) => Err(error.into()),
     }
 }
@@ -136,7 +137,7 @@ fn run_here(
     let nothing = ToolContext {
         data_dir: data_dir.to_owned(),
         generation: None,
-        reader: Err(StoreError::Missing { path: data_dir.to_owned() }),
+        reader: Err(DataDirError::Missing { path: data_dir.to_owned() }.into()),
         topics: TopicNames::default(),
         bounds: Box::new(|| None),
         is_served: false,
@@ -151,7 +152,7 @@ fn run_here(
             let bounds = Box::new(move || bounds.clone());
             ToolContext { generation: Some(generation), reader: Ok(reader), topics, bounds, ..nothing }
         }
-        Err(error) if error.is_damage() || matches!(error, StoreError::OtherLayout { .. }) => {
+        Err(error) if error.is_damage() || matches!(error, OpenError::OtherLayout { .. }) => {
             ToolContext { reader: Err(error), ..nothing }
         }
         Err(error) => return Err(error.into()),
@@ -174,7 +175,7 @@ fn run_with_engine(
         generation: current.as_ref().map(|current| current.status().report().generation),
         reader: current
             .map(|reader| Reader::clone(&reader))
-            .ok_or_else(|| StoreError::Missing { path: projection.data_dir.clone() }),
+            .ok_or_else(|| DataDirError::Missing { path: projection.data_dir.clone() }.into()),
         topics: projection.kafka.topics.clone(),
         bounds: Box::new(|| None),
         is_served: false,

@@ -5,8 +5,9 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::{ToolContext, ToolOutcome};
+use crate::data_dir::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 use crate::generation::plan_file;
-use crate::store::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
+use crate::store;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
@@ -37,7 +38,7 @@ pub struct Generation {
 }
 
 pub fn list(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
-    let listed = store::list(&access.data_dir)?;
+    let listed = data_dir::list(&access.data_dir)?;
     let generations: anyhow::Result<Vec<Generation>> =
         listed.into_iter().map(|listed| generation(access, listed)).collect();
     ToolOutcome::new(&generations?)
@@ -50,10 +51,10 @@ pub fn list(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
 /// the one that took its place.
 pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyhow::Result<ToolOutcome> {
     let data_dir = &access.data_dir;
-    if store::current(data_dir)? == Some(generation) {
+    if data_dir::current(data_dir)? == Some(generation) {
         bail!("generation {generation:06} is the live one: readers see it");
     }
-    if !store::exists(data_dir, generation)? {
+    if !data_dir::exists(data_dir, generation)? {
         bail!("there is no generation {generation:06}: `optview generations` lists them");
     }
     let under_way = access.engine.as_ref().and_then(|engine| engine.rebuild());
@@ -66,14 +67,15 @@ pub fn remove(access: &ToolContext, generation: u64, accept_loss: bool) -> anyho
         );
     }
     if !accept_loss
-        && let Some(Surplus { replaced_by, what, .. }) = store::surplus(&store::directory(data_dir, generation))?
+        && let Some(Surplus { replaced_by, what, .. }) =
+            data_dir::surplus(&data_dir::directory(data_dir, generation))?
     {
         bail!(
             "generation {generation:06} has more than generation {replaced_by}, which took its place ({what}), and the topics \
              do not give that any more. With --accept-loss it is removed"
         );
     }
-    store::remove(data_dir, generation)?;
+    data_dir::remove(data_dir, generation)?;
     list(access)
 }
 
@@ -98,7 +100,7 @@ fn generation(access: &ToolContext, listed: GenerationListing) -> anyhow::Result
                 generation.frozen = reader.is_frozen();
                 generation.format = reader.frozen_format().or(generation.format);
                 generation.views = Some(reader.views());
-                generation.positions = Some(PartitionPosition::all(&reader.checkpoint()?));
+                generation.positions = Some(store::positions(&reader.checkpoint()?));
                 generation.missing_history = reader.missing_history()?;
             }
             Err(error) => generation.damage = Some(error.to_string()),

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::generations::Generation;
 use super::verify::{LogComparison, LogVerifyReport};
+use crate::data_dir::MissingHistory;
 use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
 use crate::snapshot::SnapshotSummary;
-use crate::store::MissingHistory;
 use crate::store::verify::{Problem, VerifyReport};
 use crate::terminal::table;
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{ProgressCallback, ToolContext, ToolOutcome, print};
 use crate::cli::Completion;
 use crate::config::SnapshotImportConfig;
+use crate::data_dir;
 use crate::output;
 use crate::progress::{Progress, ProgressDisplay};
 use crate::snapshot::{self, DiskReserve, ExportRequest};
-use crate::store;
 
 /// Runs the export in the process that has the store open.
 pub fn export(
@@ -21,7 +21,7 @@ pub fn export(
     watch: &mut ProgressCallback<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
-    let live = store::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
+    let live = data_dir::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
     let exported = ExportRequest {
         reader,
         generation: format!("{:06}", access.generation.unwrap_or_default()),
@@ -38,7 +38,7 @@ pub fn export(
 /// Runs `optview snapshot import`.
 pub fn import(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let data_dir = &config.tool.data_dir;
-    let _hold = store::lock_data_dir(data_dir)?;
+    let _hold = data_dir::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
     let room = DiskReserve { floor: config.min_free_disk_bytes };
     let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {

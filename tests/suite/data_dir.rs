@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use optview::data_dir;
 use optview::domain::Topic;
 use optview::store::{self, Checkpoint, PartitionCheckpoint};
 use serde_json::{Value, json};
@@ -104,7 +105,7 @@ fn written_store() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     let opened = fixtures::open(&data_dir);
-    store::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
+    data_dir::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     write_one_view(opened, "team.jobs");
     directory
@@ -191,7 +192,7 @@ fn two_generations() -> tempfile::TempDir {
     let opened = store::begin_beside(&data_dir, 2, fixtures::CACHE_BYTES).unwrap();
     opened.writer.note_topics(&Topic::ALL.map(|topic| format!("team.{}", topic.default_name()))).unwrap();
     opened.writer.finish().unwrap();
-    store::make_current(&data_dir, 2).unwrap();
+    data_dir::make_current(&data_dir, 2).unwrap();
     directory
 }
 
@@ -238,7 +239,7 @@ fn a_mark_that_names_another_generation_than_the_live_one_means_nothing() {
     let data_dir = directory.path().join("data");
     assert_eq!(run(&["rollback", "--frozen"], &data_dir).0, Some(0));
     // A crash before or after the replacement of `CURRENT` leaves this.
-    store::make_current(&data_dir, 2).unwrap();
+    data_dir::make_current(&data_dir, 2).unwrap();
     let serving = ServeProcess::start(&data_dir, directory.path().join("log"), &TEAM);
     serving.wait_until_open();
     assert_eq!(serving.get("admin", "/status").1["generation"], 2);
@@ -250,7 +251,8 @@ fn a_mark_that_names_another_generation_than_the_live_one_means_nothing() {
 fn a_generation_that_has_more_is_removed_only_where_that_is_accepted() {
     let directory = two_generations();
     let data_dir = directory.path().join("data");
-    store::note_surplus(&store::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned())).unwrap();
+    data_dir::note_surplus(&data_dir::directory(&data_dir, 1), 2, Some("1 views would be lost".to_owned()))
+        .unwrap();
     let listed = run(&["generations", "--json"], &data_dir).1;
     assert_eq!(listed[0]["holds_more"]["replaced_by"], "000002", "{listed}");
     let refused = |arguments: &[&str], part: &str| {
@@ -276,7 +278,7 @@ fn what_was_left_to_show_an_earlier_one_is_removed_only_where_that_is_accepted()
     let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
     assert!(code == Some(1) && why.contains("all that was read after generation 000001 was left"), "{why}");
     // A generation that may have more, as nothing can be read of it, is not removed either.
-    fs::write(store::directory(&data_dir, 2).join("generation.json"), "{").unwrap();
+    fs::write(data_dir::directory(&data_dir, 2).join("generation.json"), "{").unwrap();
     let (code, _, why) = run(&["generations", "--remove", "2"], &data_dir);
     assert!(code == Some(1) && why.contains("generation.json"), "{why}");
     assert!(data_dir.join("generations/000002").is_dir());

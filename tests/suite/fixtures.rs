@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{
     Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
 };
-use optview::store::{self, OpenStore, StoreError, Writer};
+use optview::store::{self, OpenError, OpenStore, Writer};
 
 /// Size of sled's page cache in bytes: little, so that it reads what it wrote.
 pub const CACHE_BYTES: u64 = 1 << 20;
@@ -20,7 +21,7 @@ pub fn open(directory: &Path) -> OpenStore {
     let begin = Instant::now();
     loop {
         match store::open(directory, CACHE_BYTES) {
-            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => {
+            Err(OpenError::DataDir(DataDirError::Held { .. })) if begin.elapsed() < Duration::from_secs(20) => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             opened => return opened.unwrap(),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use optview::codec::stored_record::{FORMAT, LAYOUT};
+use optview::data_dir::DataDirError;
 use optview::domain::Commit;
-use optview::store::{self, Checkpoint, ListQuery, PartitionCheckpoint, ReadOnlyStore, StoreError};
+use optview::store::{self, Checkpoint, ListQuery, OpenError, PartitionCheckpoint, ReadOnlyStore, StoreError};
 use serde_json::{Value, json};
 
 use crate::fixtures;
@@ -43,7 +44,9 @@ fn open(directory: &Path) -> ReadOnlyStore {
     let begin = std::time::Instant::now();
     loop {
         match store::open_existing(directory, fixtures::CACHE_BYTES) {
-            Err(StoreError::Held { .. }) if begin.elapsed() < std::time::Duration::from_secs(20) => {
+            Err(OpenError::DataDir(DataDirError::Held { .. }))
+                if begin.elapsed() < std::time::Duration::from_secs(20) =>
+            {
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
             opened => return opened.unwrap(),
@@ -101,7 +104,7 @@ fn a_store_of_another_fold_format_is_neither_written_nor_moved_aside() {
     let about = fs::read(generation(directory.path()).join("generation.json")).unwrap();
     for _ in 0..2 {
         let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("nobody can write it");
-        assert!(matches!(error, StoreError::OtherFormat { found: OTHER_FORMAT, .. }), "{error}");
+        assert!(matches!(error, OpenError::Store(StoreError::OtherFormat { found: OTHER_FORMAT, .. })), "{error}");
         assert!(!error.is_damage());
         assert_eq!(names(directory.path()), ["000001"]);
     }
@@ -117,7 +120,7 @@ fn a_store_that_is_laid_out_otherwise_is_left_as_it_is_and_named() {
         db.open_tree("meta").unwrap().insert("format", marker).unwrap();
         drop(db);
         let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("nobody can read it");
-        assert!(matches!(error, StoreError::OtherLayout { found, .. } if found == LAYOUT + 1), "{error}");
+        assert!(matches!(error, OpenError::OtherLayout { found, .. } if found == LAYOUT + 1), "{error}");
         let text = error.to_string();
         for part in ["laid out as 2", "knows 1 only", "left as it is", "--data-dir"] {
             assert!(text.contains(part), "no {part}: {text}");

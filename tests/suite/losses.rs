@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use optview::data_dir::DataDirError;
 use optview::domain::{Commit, Optimization, Shortfall};
-use optview::store::{self, ReadOnlyStore, Reader, StoreError, ViewDiff, compare, is_missing_job};
+use optview::store::{self, OpenError, ReadOnlyStore, Reader, ViewDiff, compare, is_missing_job};
 
 use crate::fixtures;
 use crate::other_version::fold_otherwise;
@@ -31,7 +32,7 @@ fn open(directory: &Path) -> Reader {
     let begin = Instant::now();
     loop {
         match store::open_existing(directory, fixtures::CACHE_BYTES) {
-            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(60) => {
+            Err(OpenError::DataDir(DataDirError::Held { .. })) if begin.elapsed() < Duration::from_secs(60) => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             opened => {

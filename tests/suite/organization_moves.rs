@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::body::Body;
 use http_body_util::BodyExt as _;
+use optview::api_keys::ApiKeys;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Status, Timestamp};
-use optview::http::{Access, ApiKeys, ReadApi, ReaderSource, Readiness, read_api};
+use optview::http::{Access, ReadApi, Readiness, read_api};
+use optview::live_views::ReaderSource;
 use optview::status::{self, State};
 use optview::store::{ListQuery, Writer};
 use serde_json::Value;

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Register, Status, Timestamp};
 use optview::store::verify::{VerifySettings, verify};
-use optview::store::{self, ListQuery, OpenStore, ReadOnlyStore, Reader, StoreError};
+use optview::store::{self, ListQuery, OpenError, OpenStore, ReadOnlyStore, Reader};
 use sled::IVec;
 
 use crate::fixtures;
@@ -98,7 +99,7 @@ fn open(directory: &Path) -> (Vec<String>, Vec<Vec<Arc<str>>>) {
 fn open_existing(directory: &Path) -> ReadOnlyStore {
     loop {
         match store::open_existing(directory, fixtures::CACHE_BYTES) {
-            Err(StoreError::Held { .. }) => std::thread::yield_now(),
+            Err(OpenError::DataDir(DataDirError::Held { .. })) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }

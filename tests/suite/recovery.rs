@@ -5,8 +5,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use optview::data_dir::{self, DataDirError};
 use optview::domain::{Commit, Timestamp};
-use optview::store::{self, Checkpoint, ListQuery, OpenStore, PartitionCheckpoint, StoreError};
+use optview::store::{self, Checkpoint, ListQuery, OpenError, OpenStore, PartitionCheckpoint, StoreError};
 
 use crate::fixtures::{self, Random};
 
@@ -213,7 +214,7 @@ fn a_generation_that_is_gone_is_begun_anew() {
 #[test]
 fn a_condemned_generation_is_moved_aside() {
     let directory = written_store();
-    store::condemn(&generation(directory.path()), "a test wants it").unwrap();
+    data_dir::condemn(&generation(directory.path()), "a test wants it").unwrap();
     check_moved_aside(directory.path(), "a test wants it");
 }
 
@@ -238,9 +239,9 @@ fn a_store_that_another_holds_is_left_alone() {
     let OpenStore { writer, .. } = fixtures::open(directory.path());
     let unfinished = generation(directory.path()).join("snap.00000000000FFFFF.generating");
     fs::write(&unfinished, b"being written by who holds it").unwrap();
-    store::condemn(&generation(directory.path()), "by who holds it").unwrap();
+    data_dir::condemn(&generation(directory.path()), "by who holds it").unwrap();
     let error = store::open(directory.path(), fixtures::CACHE_BYTES).err().expect("one at a time");
-    assert!(matches!(error, StoreError::Held { .. }), "{error}");
+    assert!(matches!(error, OpenError::DataDir(DataDirError::Held { .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains("held by another process: stop it, or use another --data-dir"), "{text}");
     assert!(unfinished.exists(), "its files are its own");

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use optview::data_dir::{self, DataDirError};
 use optview::domain::Topic;
-use optview::store::{self, StoreError};
+use optview::store::{self, OpenError};
 use serde_json::{Value, json};
 
 use crate::fixtures;
@@ -35,7 +36,7 @@ fn failure(arguments: &[&str], directory: &Path) -> String {
 fn written() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let opened = fixtures::open(directory.path());
-    store::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
+    data_dir::note_topics(&opened.path, |topic: Topic| format!("team.{}", topic.default_name()));
     let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
     opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     opened.writer.note_caught_up();
@@ -100,7 +101,7 @@ fn verify_compares_nothing_with_a_log_that_it_cannot_read_or_has_no_address_of()
 #[test]
 fn verify_reports_a_store_that_cannot_be_opened_and_leaves_it_there() {
     let directory = written();
-    store::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
+    data_dir::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
     let (code, verified) = json(&["verify"], directory.path());
     assert_eq!((code, &verified["records"]), (Some(3), &json!(0)));
     let problem = verified["problems"][0]["problem"].as_str().unwrap();
@@ -121,7 +122,7 @@ fn generations_are_listed_with_those_that_were_moved_aside() {
     );
     assert_eq!(first["format"], optview::codec::stored_record::FORMAT);
     assert!(first["bytes"].as_u64().unwrap() > 0 && first["created_at"].is_string(), "{first}");
-    store::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
+    data_dir::condemn(&directory.path().join("generations/000001"), "a test says so").unwrap();
     fixtures::open(directory.path()).writer.finish().unwrap();
     let (_, listed) = json(&["generations"], directory.path());
     let named: Vec<_> =
@@ -166,6 +167,6 @@ fn an_id_that_is_unknown_or_a_jobs_is_an_error_that_explains_it() {
 fn looking_opens_no_store_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let missing = store::open_existing(directory.path(), fixtures::CACHE_BYTES).err();
-    assert!(matches!(missing, Some(StoreError::Missing { .. })));
+    assert!(matches!(missing, Some(OpenError::DataDir(DataDirError::Missing { .. }))));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

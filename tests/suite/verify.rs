@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use optview::codec::stored_record;
+use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{Commit, Optimization, TopicId};
 use optview::store::verify::{PartitionBounds, TopicBounds, VerifyReport, VerifySettings, verify};
-use optview::store::{self, Checkpoint, PartitionCheckpoint, ReadOnlyStore, Reader, StoreError, Writer};
+use optview::store::{self, Checkpoint, OpenError, PartitionCheckpoint, ReadOnlyStore, Reader, Writer};
 
 use crate::fixtures;
 
@@ -74,7 +75,9 @@ fn open(directory: &Path) -> ReadOnlyStore {
     let begin = Instant::now();
     loop {
         match store::open_existing(directory, fixtures::CACHE_BYTES) {
-            Err(StoreError::Held { .. }) if begin.elapsed() < Duration::from_secs(20) => std::thread::yield_now(),
+            Err(OpenError::DataDir(DataDirError::Held { .. })) if begin.elapsed() < Duration::from_secs(20) => {
+                std::thread::yield_now()
+            }
             opened => return opened.unwrap(),
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::data_dir;
 use crate::domain::event::JobChange;
 use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
 use crate::generation::life::Plan;
@@ -132,7 +133,7 @@ impl Images {
 
     /// Gives the image of these files, and removes them where there are the same already.
     fn keep(&mut self, path: PathBuf, mut records: BTreeMap<u64, u64>) -> Image {
-        records.retain(|generation, _| store::exists(&path, *generation).unwrap());
+        records.retain(|generation, _| data_dir::exists(&path, *generation).unwrap());
         let key = format!("{records:?} {:?}", contents(&path));
         if let Some(known) = self.known.get(&key) {
             fs::remove_dir_all(&path).unwrap();
@@ -158,12 +159,12 @@ impl Image {
 
     /// Returns true if the generation is there, and nothing may remove it unasked.
     pub fn has_surplus(&self, generation: u64) -> bool {
-        let path = store::directory(&self.path, generation);
-        path.exists() && store::surplus(&path).unwrap().is_some()
+        let path = data_dir::directory(&self.path, generation);
+        path.exists() && data_dir::surplus(&path).unwrap().is_some()
     }
 
     pub fn is_there(&self, generation: u64) -> bool {
-        store::exists(&self.path, generation).unwrap()
+        data_dir::exists(&self.path, generation).unwrap()
     }
 
     pub fn records(&self, generation: u64) -> u64 {
@@ -192,10 +193,10 @@ fn carry_out(data_dir: &Path, change: &Change, records: &mut BTreeMap<u64, u64>)
             records.insert(*generation, *count);
         }
         Change::OtherFormat(generation) => {
-            store::set_other_format(&store::directory(data_dir, *generation), CACHE_BYTES).unwrap();
+            store::set_other_format(&data_dir::directory(data_dir, *generation), CACHE_BYTES).unwrap();
         }
         Change::HalfBuilt(generation) => {
-            fs::create_dir(store::directory(data_dir, *generation)).unwrap();
+            fs::create_dir(data_dir::directory(data_dir, *generation)).unwrap();
             records.insert(*generation, 0);
         }
     }
@@ -247,7 +248,7 @@ fn wait_until_closed(data_dir: &Path) {
 }
 
 fn current(data_dir: &Path) -> u64 {
-    store::current(data_dir).unwrap().expect("a live generation")
+    data_dir::current(data_dir).unwrap().expect("a live generation")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -272,8 +273,8 @@ fn contents(data_dir: &Path) -> Vec<String> {
         fs::read_dir(data_dir.join("generations")).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
-        let has_surplus = store::surplus(&path).ok().flatten().is_some();
-        let format = store::GenerationManifest::read(&path).format;
+        let has_surplus = data_dir::surplus(&path).ok().flatten().is_some();
+        let format = data_dir::GenerationManifest::read(&path).format;
         let is_there = path.join("db").exists();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         contents.push(format!("{name} {has_surplus} {format:?} {is_there}"));

@@ -12,6 +12,7 @@ use super::exchange::RebuildExchange;
 use super::outcome::RebuildOutcome;
 use super::pair::PausedPair;
 use super::{archive_check, at_frozen, handover, preflight, survey};
+use crate::data_dir;
 use crate::disk;
 use crate::generation::life::action::{Action, Answer, Input};
 use crate::generation::life::ending::{Ending, Failure};
@@ -22,7 +23,7 @@ use crate::generation::{files, topics};
 use crate::projector::{PauseError, Positions};
 use crate::source::archive::ArchiveSource;
 use crate::status::RebuildCounts;
-use crate::store::{self, OpenStore, Reader, StoreError};
+use crate::store::{self, OpenStore, Reader};
 
 /// The reason for the end of what has panicked.
 pub const PANICKED: &str = "it panicked; the log says where";
@@ -199,7 +200,7 @@ impl<'a> Conductor<'a> {
             preflight::refuse_loss(config, &live, self.plan.kind, archive, &is_told_to_end)?;
         }
         // A generation takes about as much as the live one.
-        let listed = store::list(&config.data_dir)?.into_iter().find(|listed| listed.live);
+        let listed = data_dir::list(&config.data_dir)?.into_iter().find(|listed| listed.live);
         let Some(bytes) = listed.map(|live| live.bytes) else { return Ok(()) };
         if disk::free_bytes(&config.data_dir)? < bytes + config.min_free_disk_bytes {
             bail!(
@@ -228,7 +229,7 @@ impl<'a> Conductor<'a> {
                 self.new = NewGeneration::Open(opened);
                 Ok(Answer::Done)
             }
-            Err(error) if error.is_damage() => Ok(Answer::Damaged(StoreError::to_string(&error))),
+            Err(error) if error.is_damage() => Ok(Answer::Damaged(error.to_string())),
             Err(error) => Err(error.into()),
         }
     }

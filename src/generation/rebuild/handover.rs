@@ -1,8 +1,9 @@
 //! The consent and the history that the new generation takes over from the live one when they change places.
 
+use crate::data_dir::MissingHistory;
 use crate::generation::life::RebuildOptions;
 use crate::generation::runtime::GenerationRuntime;
-use crate::store::{MissingHistory, Reader};
+use crate::store::Reader;
 
 /// Accepts the records that a generation is built without which is about to become the live one: all of them if the rebuild accepts
 /// loss, else what the generation that it replaces is built without as well, and with somebody's consent.

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use crate::config::ProjectionConfig;
+use crate::data_dir::{self, DataDirError, FrozenMark, GenerationManifest};
 use crate::generation::life::action::{Answer, Facts, FrozenGeneration, LiveGeneration};
 use crate::generation::runtime::{GenerationRuntime, positions};
-use crate::store::{self, FrozenMark, GenerationManifest, StoreError};
 
 /// Returns what the live generation is, and whether another one is there.
 ///
 /// # Errors
 /// The data directory or the live generation cannot be read.
 pub fn of_served(live: &GenerationRuntime, config: &ProjectionConfig, generation: u64) -> anyhow::Result<Answer> {
-    let is_there = store::exists(&config.data_dir, generation)?;
+    let is_there = data_dir::exists(&config.data_dir, generation)?;
     let frozen = match live.reader.is_frozen() {
         false => LiveGeneration::Following,
         true => LiveGeneration::Frozen(FrozenGeneration {
@@ -31,16 +31,16 @@ pub fn of_served(live: &GenerationRuntime, config: &ProjectionConfig, generation
 ///
 /// # Errors
 /// They cannot be read.
-pub fn of_files(data_dir: &Path, generation: u64) -> Result<Answer, StoreError> {
-    let is_there = store::exists(data_dir, generation)?;
+pub fn of_files(data_dir: &Path, generation: u64) -> Result<Answer, DataDirError> {
+    let is_there = data_dir::exists(data_dir, generation)?;
     let is_asked_for = FrozenMark::of_current(data_dir)?.is_some();
     let live = match is_asked_for {
         false => LiveGeneration::Following,
         true => LiveGeneration::Frozen(FrozenGeneration { is_asked_for, ..FrozenGeneration::default() }),
     };
-    let live_generation = store::current(data_dir)?.unwrap_or_default();
+    let live_generation = data_dir::current(data_dir)?.unwrap_or_default();
     // What somebody asked to see as it was left has nothing that was read since.
     let live_has_surplus =
-        !is_asked_for && store::surplus(&store::directory(data_dir, live_generation))?.is_some();
+        !is_asked_for && data_dir::surplus(&data_dir::directory(data_dir, live_generation))?.is_some();
     Ok(Answer::Surveyed(Facts { is_there, live_generation, live, live_has_surplus }))
 }

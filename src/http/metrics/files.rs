@@ -2,7 +2,7 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use super::of_count;
+use super::gauge_values::of_count;
 use crate::process;
 
 /// Describes the metrics. The names of the first two are those that Prometheus's own client libraries use.

@@ -3,7 +3,7 @@
 
 use metrics::{describe_gauge, gauge};
 
-use super::of_count;
+use super::gauge_values::of_count;
 use crate::status::Findings;
 
 pub fn describe() {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use parking_lot::Mutex;
 
-use super::of_offset;
+use super::gauge_values::of_offset;
 use crate::status::{KafkaReport, PartitionReport, PartitionState, Report};
 
 /// The errors and the stops that were ever recorded, by topic, partition and code, each with whether it still stands. One that is

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::ConnectionLimits;
+use super::limits::ConnectionLimits;
 
 /// The interval at which the clock of all connections is read. A connection may end this much later than its limits demand.
 pub const TICK: Duration = Duration::from_millis(100);

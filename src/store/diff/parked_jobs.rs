@@ -32,12 +32,6 @@ impl Reader {
 
     /// The jobs that were parked, or are parked no longer, since the last call. See [`Reader::watch_changes`].
     pub fn take_changed_jobs(&self) -> HashSet<Arc<str>> {
-        self.progress
-            .changes
-            .0
-            .lock()
-            .as_mut()
-            .map(|changed| std::mem::take(&mut changed.jobs))
-            .unwrap_or_default()
+        self.progress.changes.take_jobs()
     }
 }

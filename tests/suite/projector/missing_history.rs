@@ -1,6 +1,7 @@
 //! A store that is begun after the topics have lost their beginning shows that, through restarts and kills, until somebody accepts
 //! it.
 
+use optview::data_dir;
 use optview::status::{MissingHistory, Status};
 use optview::store;
 
@@ -56,7 +57,7 @@ fn records_that_were_gone_at_the_beginning_are_missing_until_that_is_accepted() 
             project(directory.path(), &partitions, Run::to_the_end(seed), |_| {}).expect("it is not killed");
         assert_eq!(missing(&status), []);
     }
-    let listed = store::list(directory.path()).unwrap();
+    let listed = data_dir::list(directory.path()).unwrap();
     let remembered = &listed[0].about.missing_history;
     assert_eq!(remembered.len(), 2, "the generation remembers what it lacks");
     assert!(remembered.iter().all(|missing| missing.accepted_at.is_some()), "{remembered:?}");
@@ -85,7 +86,7 @@ fn a_store_that_is_begun_after_damage_misses_what_retention_has_removed() {
     opened.writer.finish().unwrap();
     let status = project(directory.path(), &partitions, Run::to_the_end(2), |_| {}).expect("it is not killed");
     assert_eq!(missing(&status), [("optimizations".to_owned(), 0, 7)]);
-    let listed = store::list(directory.path()).unwrap();
+    let listed = data_dir::list(directory.path()).unwrap();
     assert_eq!(
         listed.iter().map(|listed| listed.name.as_str()).collect::<Vec<_>>(),
         ["000001.damaged-1", "000002"]

@@ -89,7 +89,7 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     let imported = import_into(&file, &data_dir).unwrap();
     assert_eq!(imported, summary);
     let [source, replica] = ["source", "replica"].map(|name| fixtures::open(&directory.path().join(name)));
-    let about = optview::store::GenerationManifest::read(&replica.path);
+    let about = optview::data_dir::GenerationManifest::read(&replica.path);
     assert_eq!(about.topic(Topic::Jobs), "jobs.v1");
     assert_eq!(source.writer.checkpoint_at_open(), replica.writer.checkpoint_at_open());
     assert!(replica.writer.checkpoint_at_open().values().all(|held| held.topic_id.is_some()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, generations, manifest};
+use super::{DataDirError, generations, manifest};
 use crate::disk;
 
 /// A request to show a generation as it was left.
@@ -33,22 +33,22 @@ impl FrozenMark {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn write(&self, data_dir: &Path) -> Result<(), StoreError> {
+    pub fn write(&self, data_dir: &Path) -> Result<(), DataDirError> {
         let before = FrozenMark::of_current(data_dir)?.filter(|mark| mark.generation != self.generation);
         FrozenMark { before: before.map(Box::new), ..self.clone() }.replace(data_dir)
     }
 
-    fn replace(&self, data_dir: &Path) -> Result<(), StoreError> {
+    fn replace(&self, data_dir: &Path) -> Result<(), DataDirError> {
         let path = path(data_dir);
         let text = serde_json::to_vec(self).map_err(io::Error::other);
-        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))
+        text.and_then(|text| disk::replace(&path, &text)).map_err(DataDirError::io("write", &path))
     }
 
     /// Returns the mark of the live generation, if somebody asked for it to be frozen.
     ///
     /// # Errors
     /// Fails if the mark cannot be read, since a generation that was to stay as it is must not be written to.
-    pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
+    pub fn of_current(data_dir: &Path) -> Result<Option<FrozenMark>, DataDirError> {
         let Some(mark) = FrozenMark::read(data_dir)? else { return Ok(None) };
         let current = generations::current(data_dir)?;
         let before = mark.before.as_deref().cloned();
@@ -60,7 +60,7 @@ impl FrozenMark {
     ///
     /// # Errors
     /// Fails if the file cannot be read or removed.
-    pub fn clear_of(data_dir: &Path, generation: u64) -> Result<(), StoreError> {
+    pub fn clear_of(data_dir: &Path, generation: u64) -> Result<(), DataDirError> {
         match FrozenMark::read(data_dir)? {
             Some(FrozenMark { generation: marked, before, .. }) if marked == generation => match before {
                 Some(before) => before.replace(data_dir),
@@ -73,15 +73,15 @@ impl FrozenMark {
         }
     }
 
-    fn read(data_dir: &Path) -> Result<Option<FrozenMark>, StoreError> {
+    fn read(data_dir: &Path) -> Result<Option<FrozenMark>, DataDirError> {
         let path = path(data_dir);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io("read", &path)(error)),
+            Err(error) => return Err(DataDirError::io("read", &path)(error)),
         };
         let why = "it is not what `optview rollback --frozen` writes: remove it, and ask for that again";
-        let garbled = |_| StoreError::io("understand", &path)(io::Error::new(ErrorKind::InvalidData, why));
+        let garbled = |_| DataDirError::io("understand", &path)(io::Error::new(ErrorKind::InvalidData, why));
         serde_json::from_slice(&text).map(Some).map_err(garbled)
     }
 
@@ -89,10 +89,10 @@ impl FrozenMark {
     ///
     /// # Errors
     /// Fails if the file cannot be removed.
-    pub fn clear(data_dir: &Path) -> Result<(), StoreError> {
+    pub fn clear(data_dir: &Path) -> Result<(), DataDirError> {
         let path = path(data_dir);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(DataDirError::io("remove", &path)(error)),
             _ => Ok(()),
         }
     }

@@ -1,17 +1,16 @@
 //! Generations that are damaged: marked while they are in use, and moved aside at the next start. Only what is proven damage
-//! comes here (`StoreError::is_damage`).
+//! comes here (`OpenError::is_damage` and `StoreError::is_damage` of the store).
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
-use super::generations::is_there;
+use super::{DataDirError, is_there};
 
 /// Makes the next start build a new generation: called when damage shows while running.
-pub fn condemn(generation: &Path, why: &str) -> Result<(), StoreError> {
+pub fn condemn(generation: &Path, why: &str) -> Result<(), DataDirError> {
     let mark = generation.join(CONDEMNED);
-    fs::write(&mark, why).map_err(StoreError::io("write", &mark))
+    fs::write(&mark, why).map_err(DataDirError::io("write", &mark))
 }
 
 const CONDEMNED: &str = "CONDEMNED";
@@ -23,17 +22,17 @@ const DAMAGE: &str = "DAMAGE";
 ///
 /// # Errors
 /// Fails if the mark cannot be read, since the generation may then not be used.
-pub(super) fn why(generation: &Path) -> Result<Option<String>, StoreError> {
+pub fn condemnation(generation: &Path) -> Result<Option<String>, DataDirError> {
     let mark = generation.join(CONDEMNED);
     match fs::read_to_string(&mark) {
         Ok(why) => Ok(Some(why)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StoreError::io("read", &mark)(error)),
+        Err(error) => Err(DataDirError::io("read", &mark)(error)),
     }
 }
 
 /// Returns the reason why a generation cannot be used, if it was noted.
-pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
+pub fn damage_noted(generation: &Path, name: &str) -> Option<String> {
     let noted = |file: &str| match fs::read_to_string(generation.join(file)) {
         Ok(why) => Some(why),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -43,7 +42,7 @@ pub(super) fn damage_noted(generation: &Path, name: &str) -> Option<String> {
 }
 
 /// Moves a damaged generation out of its place. Gives where it is now; `None` where there was nothing.
-pub(super) fn move_aside(path: &Path, damage: &str) -> Result<Option<PathBuf>, StoreError> {
+pub fn move_aside(path: &Path, damage: &str) -> Result<Option<PathBuf>, DataDirError> {
     if !is_there(path)? {
         return Ok(None);
     }
@@ -55,7 +54,7 @@ pub(super) fn move_aside(path: &Path, damage: &str) -> Result<Option<PathBuf>, S
         }
         number += 1;
     };
-    fs::rename(path, &aside).map_err(StoreError::io("move aside", path))?;
+    fs::rename(path, &aside).map_err(DataDirError::io("move aside", path))?;
     // For who looks at it later; the log has it too.
     let _ = fs::write(aside.join(DAMAGE), damage);
     Ok(Some(aside))

@@ -6,8 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
-use super::generations::is_there;
+use super::{DataDirError, is_there};
 use crate::disk;
 
 /// The files and directories of a data directory, but for those that come and go.
@@ -22,19 +21,19 @@ pub struct DataDirLock {
 /// Takes a data directory, which is made where it is missing.
 ///
 /// # Errors
-/// [`StoreError::Held`] where another process has it.
-pub fn lock_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError> {
-    fs::create_dir_all(data_dir).map_err(StoreError::io("create", data_dir))?;
+/// [`DataDirError::Held`] where another process has it.
+pub fn lock_data_dir(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
+    fs::create_dir_all(data_dir).map_err(DataDirError::io("create", data_dir))?;
     lock(data_dir)
 }
 
 /// Takes a data directory that has a store, and makes none.
 ///
 /// # Errors
-/// [`StoreError::Missing`] where there is no store; else as for [`lock_data_dir`].
-pub fn lock_existing_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError> {
+/// [`DataDirError::Missing`] where there is no store; else as for [`lock_data_dir`].
+pub fn lock_existing_data_dir(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
     if !is_there(&data_dir.join("CURRENT"))? {
-        return Err(StoreError::Missing { path: data_dir.to_owned() });
+        return Err(DataDirError::Missing { path: data_dir.to_owned() });
     }
     lock(data_dir)
 }
@@ -43,8 +42,8 @@ pub fn lock_existing_data_dir(data_dir: &Path) -> Result<DataDirLock, StoreError
 ///
 /// # Errors
 /// Fails if a part of the path cannot be looked at.
-pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let look = |path: &Path| fs::canonicalize(path).map_err(StoreError::io("look at", path));
+pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, DataDirError> {
+    let look = |path: &Path| fs::canonicalize(path).map_err(DataDirError::io("look at", path));
     // A path of one name lies where the process is.
     let there = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
     let whole = look(there.unwrap_or(Path::new(".")))?;
@@ -54,7 +53,7 @@ pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(whole.ancestors().find(is_data_dir).map(Path::to_owned))
 }
 
-fn lock(data_dir: &Path) -> Result<DataDirLock, StoreError> {
+fn lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
     // The directory itself may be root's, as a volume's is. The owner of the oldest of its files is the store's.
     let oldest = ["CURRENT", "generations", "LOCK"].map(|name| data_dir.join(name));
     let oldest = oldest.iter().find(|path| path.exists()).map_or(data_dir, PathBuf::as_path);
@@ -80,14 +79,14 @@ fn close_to_others(data_dir: &Path) {
     }
 }
 
-fn take_lock(data_dir: &Path) -> Result<DataDirLock, StoreError> {
+fn take_lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
     let path = data_dir.join("LOCK");
     let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(StoreError::io("open", &path))?;
+    let file = file.map_err(DataDirError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(DataDirLock { _locked: file }),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
+        Err(TryLockError::WouldBlock) => Err(DataDirError::Held { path: data_dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
     }
 }
 
@@ -99,7 +98,7 @@ mod tests {
     fn a_directory_is_held_until_whoever_holds_it_lets_go() {
         let directory = tempfile::tempdir().unwrap();
         let held = lock_data_dir(directory.path()).unwrap();
-        assert!(matches!(lock_data_dir(directory.path()), Err(StoreError::Held { .. })));
+        assert!(matches!(lock_data_dir(directory.path()), Err(DataDirError::Held { .. })));
         drop(held);
         lock_data_dir(directory.path()).unwrap();
     }
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn a_directory_without_a_store_is_left_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(lock_existing_data_dir(directory.path()), Err(StoreError::Missing { .. })));
+        assert!(matches!(lock_existing_data_dir(directory.path()), Err(DataDirError::Missing { .. })));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         fs::write(directory.path().join("CURRENT"), "000001\n").unwrap();
         lock_existing_data_dir(directory.path()).unwrap();

@@ -18,15 +18,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::hex;
-
 type KeyHash = [u8; 32];
 
 /// The owner of a key, with the organizations whose views the owner may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct ApiKey {
     /// The name, or the start of the key's hash if there is no name.
     pub id: String,
+    /// The address of the owner, if the file has one.
     pub email: Option<String>,
     /// One at least, each once.
     pub organizations: Vec<String>,
@@ -34,31 +33,32 @@ pub struct Key {
 
 /// The keys by their hash, so that the time of a look-up does not show how much of a guess is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys(HashMap<KeyHash, Key>);
+pub struct ApiKeys(HashMap<KeyHash, ApiKey>);
 
 /// Every mistake for which a file of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the API keys in {} cannot be used: {}", path.display(), mistakes.join("; "))]
-pub struct KeysError {
+pub struct ApiKeysError {
     /// The path of the file.
     pub path: PathBuf,
     /// All mistakes, each with the entry that it is in. None of them shows a key.
     pub mistakes: Vec<String>,
 }
 
-impl Keys {
+impl ApiKeys {
     /// Reads the keys from a TOML file.
-    pub fn from_file(path: &Path) -> Result<Keys, KeysError> {
+    pub fn from_file(path: &Path) -> Result<ApiKeys, ApiKeysError> {
         let text = fs::read_to_string(path).map_err(|error| vec![format!("the file cannot be read: {error}")]);
-        text.and_then(|text| Keys::parse(&text)).map_err(|mistakes| KeysError { path: path.to_owned(), mistakes })
+        text.and_then(|text| ApiKeys::parse(&text))
+            .map_err(|mistakes| ApiKeysError { path: path.to_owned(), mistakes })
     }
 
     /// Returns the owner of a key, given as the client sent it; `None` if nobody has such a key.
-    pub fn find(&self, credential: &[u8]) -> Option<&Key> {
+    pub fn find(&self, credential: &[u8]) -> Option<&ApiKey> {
         self.0.get(&hash(credential))
     }
 
-    fn parse(text: &str) -> Result<Keys, Vec<String>> {
+    fn parse(text: &str) -> Result<ApiKeys, Vec<String>> {
         let mut table: Table = toml::from_str(text).map_err(|error| vec![syntax(text, &error)])?;
         let entries = match table.remove("keys") {
             Some(Value::Array(entries)) if !entries.is_empty() => entries,
@@ -67,7 +67,7 @@ impl Keys {
             }
             Some(_) => return Err(vec!["`keys` is no list: begin each entry with [[keys]]".to_owned()]),
         };
-        let mut keys = Keys::default();
+        let mut keys = ApiKeys::default();
         let mut mistakes: Vec<String> = table.keys().map(|name| format!("`{name}` is not known")).collect();
         for (index, entry) in entries.into_iter().enumerate() {
             let mut reading = EntryReader { number: index + 1, name: None, mistakes: &mut mistakes };
@@ -123,7 +123,7 @@ impl EntryReader<'_> {
         self.mistakes.push(format!("key {}{name}: {what}", self.number));
     }
 
-    fn entry(&mut self, entry: Value) -> Option<(KeyHash, Key)> {
+    fn entry(&mut self, entry: Value) -> Option<(KeyHash, ApiKey)> {
         let before = self.mistakes.len();
         let Value::Table(mut entry) = entry else {
             self.mistake("it must be a table");
@@ -139,9 +139,9 @@ impl EntryReader<'_> {
         let hash = hash.filter(|_| self.mistakes.len() == before)?;
         let id = name.unwrap_or_else(|| {
             let start = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes of thirty-two"));
-            format!("key-{}", String::from_utf8_lossy(&hex::of_u64(start)))
+            format!("key-{start:016x}")
         });
-        Some((hash, Key { id, email, organizations }))
+        Some((hash, ApiKey { id, email, organizations }))
     }
 
     fn hash(&mut self, entry: &mut Table) -> Option<KeyHash> {
@@ -155,7 +155,7 @@ impl EntryReader<'_> {
             }
             (false, true) => {
                 let digits = self.text(entry, "sha256")?;
-                let bytes = hex::to_32_bytes(&digits);
+                let bytes = hash_from_hex(&digits);
                 if bytes.is_none() {
                     self.mistake("`sha256` must be 64 hexadecimal digits");
                 }
@@ -202,21 +202,53 @@ impl EntryReader<'_> {
     }
 }
 
+/// Parses sixty-four hexadecimal digits of either case as a hash. Returns `None` for any other text.
+fn hash_from_hex(text: &str) -> Option<KeyHash> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn digit(character: u8) -> Option<u8> {
+    char::from(character).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    proptest! {
+        #[test]
+        fn a_hash_is_read_back_from_its_digits(bytes: [u8; 32]) {
+            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert_eq!(hash_from_hex(&text), Some(bytes));
+            prop_assert_eq!(hash_from_hex(&text.to_uppercase()), Some(bytes));
+            prop_assert_eq!(hash_from_hex(&text[1..]), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_digit_is_refused() {
+        assert_eq!(hash_from_hex(&"g".repeat(64)), None);
+        assert_eq!(hash_from_hex(&"é".repeat(32)), None);
+    }
+
     /// Makes keys for the tests of other modules.
-    pub fn keys(keys: &[(&str, &[&str])]) -> Keys {
+    pub fn keys(keys: &[(&str, &[&str])]) -> ApiKeys {
         let entries = keys
             .iter()
             .map(|(key, organizations)| format!("[[keys]]\nkey = {key:?}\norganizations = {organizations:?}\n"));
-        Keys::parse(&entries.collect::<String>()).unwrap()
+        ApiKeys::parse(&entries.collect::<String>()).unwrap()
     }
 
     #[test]
     fn a_key_is_found_by_its_text_or_by_the_hash_that_was_given() {
-        let keys = Keys::parse(
+        let keys = ApiKeys::parse(
             r#"
             [[keys]]
             key = "abc"
@@ -241,7 +273,7 @@ pub mod tests {
 
     #[test]
     fn every_mistake_is_named_and_no_key_is_shown() {
-        let mistakes = Keys::parse(
+        let mistakes = ApiKeys::parse(
             r#"
             colour = "blue"
             [[keys]]
@@ -295,27 +327,27 @@ pub mod tests {
             ("sec\\u200Bret", "not ASCII"),
         ] {
             let entry = |name: &str| format!("[[keys]]\nkey = \"{key}\"\norganizations = [\"o\"]\n{name}");
-            let mistakes = Keys::parse(&entry("name = \"dashboard\"")).unwrap_err();
+            let mistakes = ApiKeys::parse(&entry("name = \"dashboard\"")).unwrap_err();
             assert!(
                 mistakes[0].starts_with("key 1 (dashboard): `key` ") && mistakes[0].contains(why),
                 "{mistakes:?}"
             );
             assert!(!mistakes[0].contains("ret") || !mistakes[0].contains("sec"), "{mistakes:?}");
-            assert!(Keys::parse(&entry("")).unwrap_err()[0].starts_with("key 1: `key` "));
+            assert!(ApiKeys::parse(&entry("")).unwrap_err()[0].starts_with("key 1: `key` "));
         }
-        Keys::parse("[[keys]]\nkey = \"a b~!\"\norganizations = [\"Ünal\"]").unwrap();
-        let blank = Keys::parse("[[keys]]\nkey = \"a\"\norganizations = [\"org-1 \"]").unwrap_err();
+        ApiKeys::parse("[[keys]]\nkey = \"a b~!\"\norganizations = [\"Ünal\"]").unwrap();
+        let blank = ApiKeys::parse("[[keys]]\nkey = \"a\"\norganizations = [\"org-1 \"]").unwrap_err();
         assert_eq!(blank, ["key 1: an organization id begins or ends with a blank, which no header can"]);
     }
 
     #[test]
     fn a_file_that_nobody_could_use_is_refused() {
         for text in ["", "keys = []", "keys = 1", "[keys]\nkey = \"a\""] {
-            assert_eq!(Keys::parse(text).unwrap_err().len(), 1, "{text:?}");
+            assert_eq!(ApiKeys::parse(text).unwrap_err().len(), 1, "{text:?}");
         }
-        let mistakes = Keys::parse("[[keys]]\nkey = \"secret").unwrap_err();
+        let mistakes = ApiKeys::parse("[[keys]]\nkey = \"secret").unwrap_err();
         assert!(mistakes[0].starts_with("line 2 is not valid TOML") && !mistakes[0].contains("secret"));
-        let missing = Keys::from_file(Path::new("no/such/file.toml")).unwrap_err();
+        let missing = ApiKeys::from_file(Path::new("no/such/file.toml")).unwrap_err();
         assert!(missing.to_string().contains("no/such/file.toml cannot be used: the file cannot be read"));
     }
 }

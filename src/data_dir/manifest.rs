@@ -9,8 +9,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Checkpoint;
-use super::{MissingHistory, StoreError};
+use super::DataDirError;
 use crate::codec::stored_record::FORMAT;
 use crate::disk;
 use crate::domain::{Timestamp, Topic};
@@ -74,21 +73,26 @@ pub struct PartitionPosition {
     pub next_offset: i64,
 }
 
-impl PartitionPosition {
-    /// Returns the position of each partition in a checkpoint.
-    pub fn all(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
-        let position = |(topic, partition): &(String, i32), next_offset| PartitionPosition {
-            topic: topic.clone(),
-            partition: *partition,
-            next_offset,
-        };
-        checkpoint.iter().map(|(key, held)| position(key, held.next_offset)).collect()
-    }
+/// The records of one partition that a generation is built without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingHistory {
+    /// The topic's name in the cluster.
+    pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
+    pub partition: i32,
+    /// The first offset that is missing.
+    pub from: i64,
+    /// The first offset after `from` that is there.
+    pub to: i64,
+    /// The time of the note, RFC 3339.
+    pub since: String,
+    /// The time at which somebody accepted it, RFC 3339; `None`: nobody has.
+    pub accepted_at: Option<String>,
 }
 
 impl GenerationManifest {
     /// Returns the manifest of a generation that is begun now.
-    pub(super) fn new() -> GenerationManifest {
+    pub fn begun() -> GenerationManifest {
         GenerationManifest { format: Some(FORMAT), created_at: Some(now()), ..GenerationManifest::default() }
     }
 
@@ -102,17 +106,17 @@ impl GenerationManifest {
 
     /// Loads the manifest, which is empty if there is no such file or it is none of ours. A manifest that cannot be read is an error, as
     /// it must not be written anew with less.
-    pub(super) fn load(generation: &Path) -> Result<GenerationManifest, StoreError> {
+    pub fn load(generation: &Path) -> Result<GenerationManifest, DataDirError> {
         let path = generation.join(NAME);
         match fs::read(&path) {
             Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(GenerationManifest::default()),
-            Err(error) => Err(StoreError::io("read", &path)(error)),
+            Err(error) => Err(DataDirError::io("read", &path)(error)),
         }
     }
 
     /// Changes what is written there. One change after another, whoever makes it.
-    pub(super) fn update(generation: &Path, change: impl FnOnce(GenerationManifest) -> GenerationManifest) {
+    pub fn update(generation: &Path, change: impl FnOnce(GenerationManifest) -> GenerationManifest) {
         if let Err(error) = GenerationManifest::try_update(generation, change) {
             tracing::warn!("{error}: what tools are told of the generation is not up to date");
         }
@@ -121,7 +125,7 @@ impl GenerationManifest {
     fn try_update(
         generation: &Path,
         change: impl FnOnce(GenerationManifest) -> GenerationManifest,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), DataDirError> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock();
         change(GenerationManifest::load(generation)?).try_write(generation)
@@ -134,21 +138,21 @@ impl GenerationManifest {
     }
 
     /// Returns the manifest of the same generation while it is open.
-    pub(super) fn opened(self) -> GenerationManifest {
+    pub fn opened(self) -> GenerationManifest {
         GenerationManifest { format: Some(FORMAT), closed: None, ..self }
     }
 
     /// Writes the manifest. A failure is only logged, as it is not worth an end.
-    pub(super) fn write(&self, generation: &Path) {
+    pub fn write(&self, generation: &Path) {
         if let Err(error) = self.try_write(generation) {
             tracing::warn!("{error}: what tools are told of the generation is not up to date");
         }
     }
 
-    fn try_write(&self, generation: &Path) -> Result<(), StoreError> {
+    fn try_write(&self, generation: &Path) -> Result<(), DataDirError> {
         let path = generation.join(NAME);
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other);
-        text.and_then(|text| disk::replace(&path, &text)).map_err(StoreError::io("write", &path))
+        text.and_then(|text| disk::replace(&path, &text)).map_err(DataDirError::io("write", &path))
     }
 }
 
@@ -163,7 +167,7 @@ pub fn note_topics(generation: &Path, name: impl Fn(Topic) -> String) {
 ///
 /// # Errors
 /// Fails if `generation.json` cannot be read or written.
-pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -> Result<(), StoreError> {
+pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -> Result<(), DataDirError> {
     let holds_more = what.map(|what| Surplus { replaced_by: format!("{replaced_by:06}"), noted_at: now(), what });
     GenerationManifest::try_update(generation, |about| GenerationManifest { holds_more, ..about })
 }
@@ -172,25 +176,25 @@ pub fn note_surplus(generation: &Path, replaced_by: u64, what: Option<String>) -
 ///
 /// # Errors
 /// Fails if `generation.json` is there and cannot be read or understood, since a note may then be in it.
-pub fn surplus(generation: &Path) -> Result<Option<Surplus>, StoreError> {
+pub fn surplus(generation: &Path) -> Result<Option<Surplus>, DataDirError> {
     let path = generation.join(NAME);
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io("read", &path)(error)),
+        Err(error) => return Err(DataDirError::io("read", &path)(error)),
     };
     let about: GenerationManifest = serde_json::from_slice(&text).map_err(|error| {
-        StoreError::io("understand", &path)(std::io::Error::new(ErrorKind::InvalidData, error))
+        DataDirError::io("understand", &path)(std::io::Error::new(ErrorKind::InvalidData, error))
     })?;
     Ok(about.holds_more)
 }
 
 /// RFC 3339.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis()).unwrap_or_default().to_string()
 }
 
 /// Notes that a generation was closed as it should be.
-pub(super) fn note_closed(generation: &Path, closed: CloseRecord) {
+pub fn note_closed(generation: &Path, closed: CloseRecord) {
     GenerationManifest::update(generation, |about| GenerationManifest { closed: Some(closed), ..about });
 }

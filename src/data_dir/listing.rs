@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::generations::current;
+use super::generations::{self, current};
 use super::manifest::GenerationManifest;
-use super::{StoreError, damage_mark, generations};
+use super::{DataDirError, damage_mark};
 
 /// A generation's directory, as it can be seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub struct GenerationListing {
 }
 
 /// All generations of a data directory, by number.
-pub fn list(data_dir: &Path) -> Result<Vec<GenerationListing>, StoreError> {
+pub fn list(data_dir: &Path) -> Result<Vec<GenerationListing>, DataDirError> {
     let directory = data_dir.join("generations");
     let live = current(data_dir)?.map(|number| generations::directory(data_dir, number));
     let mut listed = Vec::new();
-    for entry in fs::read_dir(&directory).map_err(StoreError::io("read", &directory))? {
-        let path = entry.map_err(StoreError::io("read", &directory))?.path();
+    for entry in fs::read_dir(&directory).map_err(DataDirError::io("read", &directory))? {
+        let path = entry.map_err(DataDirError::io("read", &directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_directory = fs::metadata(&path).map_err(StoreError::io("look at", &path))?.is_dir();
+        let is_directory = fs::metadata(&path).map_err(DataDirError::io("look at", &path))?.is_dir();
         if generations::is_removed(&path)
             || !is_directory
             || !name.starts_with(|first: char| first.is_ascii_digit())

@@ -28,14 +28,6 @@ pub fn remedy_in(text: &str) -> String {
     named_in(text).map(remedy_of).unwrap_or_default()
 }
 
-/// Makes a second copy of an error, with its number if it has one.
-pub fn duplicate(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
-}
-
 fn remedy_of(error: Errno) -> String {
     let what = match error {
         Errno::ACCESS | Errno::PERM => "let the user that optview runs as read and write it",
@@ -66,7 +58,7 @@ mod tests {
             assert!(remedy_in(&text).contains("ulimit -n"), "{text}");
         }
         assert!(remedy(&copied).contains("ulimit -n"));
-        assert!(remedy(&duplicate(&error)).contains("ulimit -n"));
+        assert!(remedy(&error).contains("ulimit -n"));
     }
 
     #[test]
