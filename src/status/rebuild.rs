@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-
 /// A rebuild or rollback that is under way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RebuildReport {
@@ -29,17 +27,4 @@ pub struct RebuildCounts {
     /// Number of events that changed nothing although they are newer than what they lost to.
     pub outranked_events: u64,
     pub deletions_without_effect: u64,
-}
-
-impl RebuildCounts {
-    /// Takes the counts of a generation that readers do not see yet from its report.
-    pub fn of(report: &Report) -> RebuildCounts {
-        let found = &report.rebuild_findings;
-        RebuildCounts {
-            views: report.views,
-            dead_letters: report.dead_letters,
-            outranked_events: found.outranked_events.count,
-            deletions_without_effect: found.deletions_without_effect.count,
-        }
-    }
 }
