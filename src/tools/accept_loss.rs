@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ToolContext, ToolOutcome};
+use super::context::{ToolContext, ToolOutcome};
 use crate::store::{self, MissingHistory};
 
 /// The loss that was accepted.
