@@ -84,7 +84,7 @@ impl PartitionFreshness {
 /// The state of the cluster, as `/status` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KafkaReport {
-    /// True if the cluster has answered within [`KNOWN_FOR`].
+    /// True if the cluster has answered within [`KNOWN_FOR`]. It is computed at each report, as the ages are.
     pub up: bool,
     /// The id of the cluster that the views are built from; `null` until the cluster has given it.
     pub cluster_id: Option<String>,
@@ -103,6 +103,22 @@ pub struct KafkaReport {
 }
 
 impl KafkaReport {
+    /// Returns the report of a cluster that has answered nothing since it was first asked.
+    pub fn unanswered(asked_since: Instant) -> KafkaReport {
+        KafkaReport {
+            up: false,
+            cluster_id: None,
+            last_answer_seconds_ago: None,
+            error: None,
+            error_code: None,
+            error_since: None,
+            renewals: 0,
+            last_renewal_at: None,
+            last_answer: None,
+            asked_since,
+        }
+    }
+
     /// Returns the seconds since the last answer, or since the cluster was first asked if it never answered.
     pub fn seconds_unanswered(&self, now: Instant) -> f64 {
         seconds(now, self.last_answer.unwrap_or(self.asked_since))
@@ -142,18 +158,7 @@ mod tests {
     #[test]
     fn a_cluster_that_never_answered_is_not_up() {
         let begin = Instant::now();
-        let mut kafka = KafkaReport {
-            cluster_id: None,
-            up: true,
-            last_answer_seconds_ago: None,
-            error: None,
-            error_code: None,
-            error_since: None,
-            renewals: 0,
-            last_renewal_at: None,
-            last_answer: None,
-            asked_since: begin,
-        };
+        let mut kafka = KafkaReport { up: true, ..KafkaReport::unanswered(begin) };
         kafka.count_ages(begin);
         assert!(!kafka.up);
         assert_eq!(kafka.seconds_unanswered(after(begin, 720)), 720.0);
