@@ -28,9 +28,10 @@ use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::data_dir::{FrozenMark, MissingHistory};
 use crate::live_views::ReaderSource;
 use crate::status::Status;
-use crate::store::{self};
+use crate::store;
 pub use frozen_rollback::roll_back_frozen_unserved;
 use life::Plan;
+use life::start::FrozenReason;
 use live::LiveSlot;
 use open_live::OpenLive;
 use rebuild::{RebuildOutcome, Ticket};
@@ -100,8 +101,8 @@ impl Engine {
         let refuses_other_format = on_format_change == Some(OnFormatChange::Refuse);
         match open_live::open_live(data_dir, *store_cache_bytes, &kafka.topics, refuses_other_format)? {
             OpenLive::Following(opened) => self.rebuilds.live.run(opened, Throttle::default(), None),
-            OpenLive::FrozenAsAsked(store) => frozen_keeper::start(&self.rebuilds, store, false),
-            OpenLive::FrozenByFormat(store) => {
+            OpenLive::Frozen(store, FrozenReason::Asked) => frozen_keeper::start(&self.rebuilds, store, false),
+            OpenLive::Frozen(store, FrozenReason::OtherFormat) => {
                 tracing::warn!(
                     generation = store.generation,
                     format = store.reader.frozen_format().unwrap_or_default(),

@@ -5,12 +5,15 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
@@ -26,8 +29,8 @@ use crate::shutdown::{self, EndDeadline};
 use crate::signals;
 use crate::snapshot::{self, DiskReserve};
 use crate::status::{PartitionReport, Report, State};
-use crate::store;
 use crate::store::verify::{PartitionBounds, TopicBounds};
+use crate::store::{self, StoreError};
 use crate::tools;
 use crate::version::{COMMIT, VERSION};
 
@@ -56,7 +59,6 @@ pub struct ListeningServer {
 }
 
 /// Runs until `shutdown` resolves, or the projector fails. `listening` is called once, when both addresses answer.
-#[expect(clippy::too_many_lines, reason = "all that is started, in the order in which it ends")]
 pub async fn run(
     config: &ServeConfig,
     listening: impl FnOnce(ListeningServer),
@@ -67,22 +69,13 @@ pub async fn run(
     log_what_starts(config);
     let files = FileBudget::new(process::open_file_limit(), config.max_connections)?;
     http::record_connection_limit(files.connections);
-    let access = match &config.api_keys {
-        Some(keys) => Access::with_keys(keys.clone()),
-        None => Access::open(),
-    };
-    if let Some(file) = &config.from_snapshot
-        && data_dir::current(&config.projection.data_dir)?.is_none()
-    {
-        File::open(file).with_context(|| {
-            let file = file.display();
-            format!("the snapshot {file} that --from-snapshot names cannot be read, and there is no store yet")
-        })?;
-    }
+    refuse_missing_snapshot(config)?;
     // Before the store, so that a mistake here shows at once; and health answers while a large store opens.
-    let read = bind(config.listen, "--listen").await?;
-    let admin = bind(config.admin_listen, "--admin-listen").await?;
-    let addresses = Addresses { read: read.local_addr()?, admin: admin.local_addr()? };
+    let sockets = Sockets {
+        read: bind(config.listen, "--listen").await?,
+        admin: bind(config.admin_listen, "--admin-listen").await?,
+    };
+    let addresses = Addresses { read: sockets.read.local_addr()?, admin: sockets.admin.local_addr()? };
     let hold = data_dir::lock_data_dir(&config.projection.data_dir)?;
     let control = control_socket(&config.projection.data_dir);
 
@@ -91,100 +84,30 @@ pub async fn run(
         let failed = failed.clone();
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
-    let (status, reader) = (engine.status.clone(), engine.reader.clone());
-    let topic_watch = topic_watch::start(config.projection.kafka.clone(), status.clone())?;
-    let (drain, keep_alive) = (config.drain_deadline, config.keep_alive);
-    let limits =
-        ConnectionLimits { connections: files.connections, keep_alive, drain, ..ConnectionLimits::default() };
-    let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
-    let (stop_read, read_stopped) = oneshot::channel::<()>();
-    let (stop_admin, admin_stopped) = oneshot::channel::<()>();
-    let readiness = Readiness { require_fresh: config.require_fresh };
-    let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
-    let topics = config.projection.kafka.topics.clone();
-    let admin_router = http::admin_router(status.clone(), metrics, reader.clone(), topics, readiness);
-    let read = tokio::spawn(server::run(read, read_api, limits, async { drop(read_stopped.await) }));
-    let admin = tokio::spawn(server::run(admin, admin_router, admin_limits, async { drop(admin_stopped.await) }));
-    let (stop_control, control_stopped) = oneshot::channel::<()>();
-    let answer = answer(&engine);
-    let control =
-        control.map(|socket| tokio::spawn(control::run(socket, answer, async { drop(control_stopped.await) })));
+    let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
+    let servers = Servers::start(config, sockets, control, &engine, metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
     }
-    listening(ListeningServer { addresses, reader });
+    listening(ListeningServer { addresses, reader: engine.reader.clone() });
 
-    let started = {
-        let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
-        let on_format_change = config.on_format_change;
-        on_a_thread("opening", move || {
-            if let Some(file) = from_snapshot {
-                import(&file, &engine)?;
-            }
-            engine.start(Some(on_format_change))
-        })
-    };
-    let (started, opening) = match started {
-        Ok((started, thread)) => (Ok(started), Some(thread)),
-        Err(error) => (Err(store::StoreError::of_thread(&config.projection.data_dir, error)), None),
-    };
-    let failed = async {
-        let panicked = |_| Err(anyhow!("opening the store panicked; the log says where"));
-        let started = match started {
-            Ok(started) => started.await.unwrap_or_else(panicked),
-            Err(error) => Err(error.into()),
-        };
-        if started.is_ok() {
-            failed.notified().await;
-        }
-        tracing::error!("the projector has ended: draining");
-        started
-    };
-    let started = tokio::select! {
+    let (opened, opening) = open(config, &engine);
+    let ended_by = tokio::select! {
         () = shutdown => {
             tracing::info!("told to stop: draining");
             Ok(())
         }
-        started = failed => started,
+        ended_by = until_failure(opened, &failed) => ended_by,
     };
+    let status = engine.status.clone();
     status.set_state(State::Stopping);
-    drop((stop_read, stop_control, topic_watch));
-    let opening = Mutex::new(opening);
-    let close = Arc::new(move || {
-        let ended = engine.stop();
-        // It removes what it has not finished to make; that it panicked was logged before.
-        let _ = opening.lock().take().map(std::thread::JoinHandle::join);
-        ended
-    });
-    let end = async {
-        read.await?;
-        if let Some(control) = control {
-            control.await?;
-        }
-        let closing = close.clone();
-        let ended = match on_a_thread("closing", move || closing()) {
-            Ok((ended, _)) => {
-                ended.await.unwrap_or_else(|_| Err(anyhow!("closing the store panicked; the log says where")))
-            }
-            // The operators' address is not answered meanwhile.
-            Err(_) => close(),
-        };
-        // The operators' address answers until the end.
-        drop(stop_admin);
-        admin.await?;
-        ended
-    };
-    let told_again = async {
-        // Some that start programs pass on a signal that the program has had already.
-        tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
-        signals::stop_signal().await;
-    };
+    drop(topic_watch);
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
-        ended = end => ended,
+        ended = servers.end(engine, opening) => ended,
         () = tokio::time::sleep(deadline.whole()) => Err(anyhow!(deadline.exceeded_message(&status.report()))),
-        () = told_again => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
+        () = second_signal() => Err(anyhow!(shutdown::second_signal_message(&status.report()))),
     };
     if ended.is_ok() {
         drop(hold);
@@ -192,7 +115,158 @@ pub async fn run(
         // Threads that were not waited for may still write: nobody else may have the directory before the process is gone.
         std::mem::forget(hold);
     }
-    started.and(ended)
+    ended_by.and(ended)
+}
+
+/// Refuses to start where the store is to be made of a snapshot that cannot be read.
+fn refuse_missing_snapshot(config: &ServeConfig) -> anyhow::Result<()> {
+    if let Some(file) = &config.from_snapshot
+        && data_dir::current(&config.projection.data_dir)?.is_none()
+    {
+        File::open(file).with_context(|| {
+            let file = file.display();
+            format!("the snapshot {file} that --from-snapshot names cannot be read, and there is no store yet")
+        })?;
+    }
+    Ok(())
+}
+
+/// The sockets of both addresses.
+struct Sockets {
+    read: TcpListener,
+    admin: TcpListener,
+}
+
+/// Everything that answers.
+struct Servers {
+    read: Server,
+    admin: Server,
+    control: Option<Server>,
+}
+
+/// A server on a task of its own, which stops once `stop` is dropped.
+struct Server {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    fn start<F: Future + Send + 'static>(run: impl FnOnce(oneshot::Receiver<()>) -> F) -> Server {
+        let (stop, stopped) = oneshot::channel();
+        let running = run(stopped);
+        Server { stop, task: tokio::spawn(async { drop(running.await) }) }
+    }
+
+    /// Orders the end, and returns the task that ends by that.
+    fn stop(self) -> JoinHandle<()> {
+        drop(self.stop);
+        self.task
+    }
+}
+
+impl Servers {
+    fn start(
+        config: &ServeConfig,
+        sockets: Sockets,
+        control: Option<Socket>,
+        engine: &Arc<Engine>,
+        metrics: PrometheusHandle,
+        connections: usize,
+    ) -> Servers {
+        let (drain, keep_alive) = (config.drain_deadline, config.keep_alive);
+        let limits = ConnectionLimits { connections, keep_alive, drain, ..ConnectionLimits::default() };
+        let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
+        let readiness = Readiness { require_fresh: config.require_fresh };
+        let access = config.api_keys.clone().map_or_else(Access::open, Access::with_keys);
+        let (status, reader) = (engine.status.clone(), engine.reader.clone());
+        let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
+        let topics = config.projection.kafka.topics.clone();
+        let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
+        let answer = answer(engine);
+        Servers {
+            read: Server::start(|stop| server::run(sockets.read, read_api, limits, async { drop(stop.await) })),
+            admin: Server::start(|stop| {
+                server::run(sockets.admin, admin_router, admin_limits, async { drop(stop.await) })
+            }),
+            control: control
+                .map(|socket| Server::start(|stop| control::run(socket, answer, async { drop(stop.await) }))),
+        }
+    }
+
+    /// Ends what answers from the store, then closes that, and then ends the operators' address, which answers until then.
+    async fn end(self, engine: Arc<Engine>, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
+        let (read, control) = (self.read.stop(), self.control.map(Server::stop));
+        read.await?;
+        if let Some(control) = control {
+            control.await?;
+        }
+        let ended = close(engine, opening).await;
+        self.admin.stop().await?;
+        ended
+    }
+}
+
+/// Begins to open the store, on a thread. Gives the result later.
+fn open(
+    config: &ServeConfig,
+    engine: &Arc<Engine>,
+) -> (Result<OpeningResult, StoreError>, Option<thread::JoinHandle<()>>) {
+    let (engine, from_snapshot) = (engine.clone(), config.from_snapshot.clone());
+    let on_format_change = config.on_format_change;
+    let opening = on_a_thread("opening", move || {
+        if let Some(file) = from_snapshot {
+            import(&file, &engine)?;
+        }
+        engine.start(Some(on_format_change))
+    });
+    match opening {
+        Ok((opened, thread)) => (Ok(opened), Some(thread)),
+        Err(error) => (Err(StoreError::of_thread(&config.projection.data_dir, error)), None),
+    }
+}
+
+/// The result of opening the store, once it is there.
+type OpeningResult = oneshot::Receiver<anyhow::Result<()>>;
+
+/// Waits until the store could not be opened, or the projector has failed. Returns why it was not opened.
+async fn until_failure(opened: Result<OpeningResult, StoreError>, failed: &Notify) -> anyhow::Result<()> {
+    let opened = match opened {
+        Ok(opened) => {
+            opened.await.unwrap_or_else(|_| Err(anyhow!("opening the store panicked; the log says where")))
+        }
+        Err(error) => Err(error.into()),
+    };
+    if opened.is_ok() {
+        failed.notified().await;
+    }
+    tracing::error!("the projector has ended: draining");
+    opened
+}
+
+/// Closes the store on a thread, and waits for that, and for the thread that opens it.
+async fn close(engine: Arc<Engine>, opening: Option<thread::JoinHandle<()>>) -> anyhow::Result<()> {
+    let opening = Mutex::new(opening);
+    let close = Arc::new(move || {
+        let ended = engine.stop();
+        // It removes what it has not finished to make; that it panicked was logged before.
+        let _ = opening.lock().take().map(thread::JoinHandle::join);
+        ended
+    });
+    let closing = close.clone();
+    match on_a_thread("closing", move || closing()) {
+        Ok((ended, _)) => {
+            ended.await.unwrap_or_else(|_| Err(anyhow!("closing the store panicked; the log says where")))
+        }
+        // The operators' address is not answered meanwhile.
+        Err(_) => close(),
+    }
+}
+
+/// Waits for a signal to stop after the first.
+async fn second_signal() {
+    // Some that start programs pass on a signal that the program has had already.
+    tokio::time::sleep(SAME_SIGNAL_WITHIN).await;
+    signals::stop_signal().await;
 }
 
 /// Logs what runs, on what. The cluster is not known before a broker has answered.
@@ -216,11 +290,12 @@ fn log_what_starts(config: &ServeConfig) {
 fn on_a_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> std::io::Result<(oneshot::Receiver<T>, std::thread::JoinHandle<()>)> {
+) -> std::io::Result<(oneshot::Receiver<T>, thread::JoinHandle<()>)> {
     let (done, ended) = oneshot::channel();
-    // Whoever waits for it may have to stop.
-    let work = move || _ = done.send(work());
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Whoever waits for it may have to stop.
+        let _ = done.send(work());
+    })?;
     Ok((ended, thread))
 }
 
@@ -277,13 +352,14 @@ fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
 
 /// Returns the partitions' bounds that the brokers reported last.
 fn bounds(report: &Report) -> Option<TopicBounds> {
-    let of = |held: &PartitionReport| {
-        let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
-        let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
-        Some(((held.topic.clone(), held.partition), bounds))
-    };
     // Before the partitions have been found, nothing is known of any.
-    (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())
+    (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(partition_bounds).collect())
+}
+
+fn partition_bounds(held: &PartitionReport) -> Option<((String, i32), PartitionBounds)> {
+    let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
+    let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
+    Some(((held.topic.clone(), held.partition), bounds))
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

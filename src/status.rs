@@ -5,7 +5,11 @@ mod findings;
 mod kafka;
 mod missing_history;
 mod rebuild;
+mod report;
+mod standstill;
+mod state;
 mod supervision;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +17,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use chrono::{SecondsFormat, Utc};
 use parking_lot::Mutex;
-use serde::Serialize;
 
-use crate::version::{COMMIT, VERSION};
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
 pub use findings::{
@@ -27,181 +29,11 @@ pub use kafka::{
 };
 pub use missing_history::{MissingHistory, text as missing_history_text};
 pub use rebuild::{RebuildCounts, RebuildReport};
+pub use report::{FrozenAt, PartitionReport, PartitionState, Report, ReportedPosition};
+pub use standstill::{StageStall, Standstill};
+pub use state::State;
 use supervision::Supervision;
-pub use supervision::{HistoryExpiry, HistoryLimits, StageStall, Standstill, TopicReport};
-
-/// The state of the projector as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// No partition is assigned yet: the store opens, or the broker has not answered.
-    Starting,
-    /// The projector reads towards the high watermarks that were seen at the start.
-    CatchingUp,
-    /// The projector has read past the high watermarks that were seen at the start.
-    Live,
-    /// The generation was live, in this process or an earlier one, but for some partition the cluster has not confirmed for a
-    /// while that nothing more has come: the views may be old.
-    Stale,
-    /// The views are shown as another version left them, while this one builds its own; or as they were left, because an
-    /// operator requested that. `frozen_at` has the position.
-    Frozen,
-    /// The projector cannot go on by itself; `last_error` has the reason.
-    Stalled,
-    /// The process is stopping: it drains requests and writes what has been read.
-    Stopping,
-}
-
-impl State {
-    /// All states, in the order of the variants.
-    pub const ALL: [State; 7] = [
-        State::Starting,
-        State::CatchingUp,
-        State::Live,
-        State::Stale,
-        State::Frozen,
-        State::Stalled,
-        State::Stopping,
-    ];
-
-    /// Returns the name of the state in `/status`, in metrics, and in the header of every answer.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            State::Starting => "starting",
-            State::CatchingUp => "catching_up",
-            State::Live => "live",
-            State::Stale => "stale",
-            State::Frozen => "frozen",
-            State::Stalled => "stalled",
-            State::Stopping => "stopping",
-        }
-    }
-
-    /// Returns true if everything has been read that was there at the start. (The generation that readers see may also be
-    /// `stale` from an earlier process, as long as no broker answers.)
-    pub fn has_caught_up(self) -> bool {
-        matches!(self, State::Live | State::Stale)
-    }
-}
-
-/// The state of one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartitionState {
-    /// The partition is read towards the end that it had at the start.
-    CatchingUp,
-    /// The partition has been read past the end that it had at the start.
-    Live,
-    /// The partition is not read any further in this generation.
-    Frozen,
-    /// The partition is not read any further before somebody intervenes; `last_error` has the reason.
-    Stopped,
-}
-
-/// One partition, as `/status` shows it. `position` and `checkpoint` are the next offsets to be read.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PartitionReport {
-    /// The topic's name in the cluster.
-    pub topic: String,
-    /// The number of the partition within its topic, counted from 0.
-    pub partition: i32,
-    /// The next offset to be read.
-    pub position: i64,
-    /// The position of the last checkpoint; `null` until one has been written.
-    pub checkpoint: Option<i64>,
-    /// The oldest offset that the broker still has; `null` until the broker has answered.
-    pub low: Option<i64>,
-    /// One past the newest offset, those of open transactions included; `null` until the broker has answered.
-    pub high: Option<i64>,
-    /// Number of records that can be read and have not been; `null` while the broker has not answered lately.
-    pub lag_records: Option<i64>,
-    /// The greatest possible age of an unread record, in seconds; 0 if the broker has just answered that there is none.
-    pub lag_seconds: Option<f64>,
-    /// The stage of the reading: how far the partition is read, and whether it is read on.
-    pub state: PartitionState,
-    /// The parts that `/status` shows among these about how current the partition is.
-    #[serde(flatten)]
-    pub freshness: PartitionFreshness,
-}
-
-/// The point at which a generation is frozen: it is shown, and cannot be kept up to date.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FrozenAt {
-    /// The fold format that the views were made with.
-    pub format: u8,
-    /// The fold format of this version.
-    pub own_format: u8,
-    /// The time at which the generation was last closed, RFC 3339; `null` if a kill left that unknown.
-    pub closed_at: Option<String>,
-    /// The positions up to which the records had been read by then, at the least.
-    pub positions: Vec<ReportedPosition>,
-    /// The time at which an operator requested the frozen generation, RFC 3339; absent if another version has folded it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked_at: Option<String>,
-}
-
-/// The position of a partition, as `/status` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ReportedPosition {
-    /// The topic's name in the cluster.
-    pub topic: String,
-    /// The number of the partition within its topic, counted from 0.
-    pub partition: i32,
-    /// The next offset to be read.
-    pub next_offset: i64,
-}
-
-/// The answer of `/status`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// The version of the running program, without its commit.
-    pub version: &'static str,
-    /// The commit that was built; `null` if it is not known.
-    pub commit: Option<&'static str>,
-    /// The state of the projector as a whole.
-    pub state: State,
-    /// The number of the generation that the report is about, which is the live one in `/status`.
-    pub generation: u64,
-    /// Number of optimizations that readers may see.
-    pub views: u64,
-    /// Number of dead letters in the store: records that could not be decoded.
-    pub dead_letters: u64,
-    /// The sum over the partitions; `null` if the lag of any is not known.
-    pub lag_records: Option<i64>,
-    /// The greatest lag of a partition; `null` if the lag of any is not known.
-    pub lag_seconds: Option<f64>,
-    /// All errors that stand now; never `null` while there is one.
-    pub last_error: Option<String>,
-    /// The begin of the time for which errors have stood without a break, RFC 3339.
-    pub last_error_since: Option<String>,
-    /// Facts that an operator should look into, though the views are right.
-    pub warnings: Vec<String>,
-    /// The cluster's answers; `null` if nothing asks it.
-    pub kafka: Option<KafkaReport>,
-    /// The moment at which `live` becomes `stale` unless every partition is confirmed before.
-    #[serde(skip)]
-    pub stale_from: Option<Instant>,
-    /// The point at which the generation is frozen; only there if the state is `frozen`, or was before the process stopped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frozen_at: Option<FrozenAt>,
-    /// The findings in the records, which `/status` shows among these.
-    #[serde(flatten)]
-    pub findings: Findings,
-    /// The findings from the time at which readers did not see the generation.
-    #[serde(skip)]
-    pub rebuild_findings: Findings,
-    /// The rebuild or rollback that is under way.
-    pub rebuild: Option<RebuildReport>,
-    /// The records that the views are built without, unless somebody has accepted that.
-    pub missing_history: Vec<MissingHistory>,
-    /// The stages of the projector that stand still; only there if there are any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stalled_stages: Vec<StageStall>,
-    /// The settings of each topic about the time for which it keeps its records; empty until the cluster was asked.
-    pub topics: Vec<TopicReport>,
-    /// The partitions that are known, read or not; empty until the source has found one.
-    pub partitions: Vec<PartitionReport>,
-}
+pub use topics::{HistoryExpiry, HistoryLimits, TopicReport};
 
 /// A handle of the status. The projector writes through it and the server reads; clones share the same status.
 #[derive(Clone)]
@@ -218,29 +50,7 @@ struct SharedReport {
 impl Status {
     /// Makes the status of a generation whose projector has not reported yet.
     pub fn new(generation: u64) -> Status {
-        let report = Report {
-            version: VERSION,
-            commit: COMMIT,
-            state: State::Starting,
-            generation,
-            views: 0,
-            dead_letters: 0,
-            lag_records: None,
-            lag_seconds: None,
-            last_error: None,
-            last_error_since: None,
-            warnings: Vec::new(),
-            kafka: None,
-            stale_from: None,
-            frozen_at: None,
-            findings: Findings::default(),
-            rebuild_findings: Findings::default(),
-            rebuild: None,
-            missing_history: Vec::new(),
-            stalled_stages: Vec::new(),
-            topics: Vec::new(),
-            partitions: Vec::new(),
-        };
+        let report = Report::new(generation);
         let answer_state = Arc::new(AnswerStateCell::new(&report));
         let shared = ArcSwap::from_pointee(SharedReport { report: Arc::new(Mutex::new(report)), answer_state });
         Status { shared: Arc::new(shared), supervision: Arc::default() }
@@ -370,6 +180,40 @@ impl Status {
         let mut report = self.lock();
         (report.views, report.dead_letters) = (views, dead_letters);
         report.partitions = partitions;
+    }
+
+    /// Sets the projector's judgement.
+    pub fn judge(&self, judgement: Judgement) {
+        let Judgement { state, error, warnings, kafka, stale_from } = judgement;
+        let mut report = self.lock();
+        (report.last_error, report.last_error_since) = error.unzip();
+        (report.warnings, report.kafka, report.stale_from) = (warnings, Some(kafka), stale_from);
+        if report.state != State::Stopping {
+            report.state = state;
+        }
+    }
+
+    /// Sets the cluster's state from another report.
+    pub fn set_kafka(&self, kafka: Option<KafkaReport>) {
+        self.lock().kafka = kafka;
+    }
+
+    /// Sets the missing history that nobody has accepted. If the last error describes the missing history before, it is updated.
+    pub fn set_missing_history(&self, missing_history: Vec<MissingHistory>) {
+        let mut report = self.lock();
+        let before = report.missing_history_text();
+        report.missing_history = missing_history;
+        if before.is_some() && report.last_error == before {
+            report.last_error = report.missing_history_text();
+            if report.last_error.is_none() {
+                report.last_error_since = None;
+            }
+        }
+    }
+
+    /// Returns true if records are missing whose absence nobody has accepted. An id that is not found may be in one of them.
+    pub fn is_incomplete(&self) -> bool {
+        self.lock().is_incomplete()
     }
 }
 

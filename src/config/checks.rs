@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::history::AsOf;
 use super::layers::Layers;
-use super::values;
 use crate::api_keys::ApiKeys;
 use crate::source::TopicNames;
 
@@ -76,7 +76,7 @@ fn check_history(layers: &mut Layers<'_>) {
         }
     };
     if let (Some(as_of), Some(topics)) = (layers.value::<String>("as_of"), topics)
-        && let Err(why) = values::as_of(&as_of, &topics)
+        && let Err(why) = AsOf::parse(&as_of, &topics)
     {
         layers.refuse("as_of", &why);
     }

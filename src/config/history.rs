@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OptionalKafka, values};
-use crate::domain::{Position, Timestamp};
+use super::optional_kafka::OptionalKafka;
+use super::values;
+use crate::domain::{Position, Timestamp, Topic};
 use crate::logging::LogConfig;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -45,6 +46,34 @@ pub enum AsOf {
     Position(Position),
 }
 
+impl AsOf {
+    /// Parses a time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
+    pub fn parse(text: &str, topics: &TopicNames) -> Result<AsOf, String> {
+        if let Some(time) = Timestamp::parse(text) {
+            return Ok(AsOf::Time(time));
+        }
+        let Some((name, partition, offset)) = split_position(text) else {
+            return Err(
+                "is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs/0@41".into()
+            );
+        };
+        match topics.topic_of(name) {
+            Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
+            None => {
+                let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
+                Err(format!("names none of the topics; they are {names}"))
+            }
+        }
+    }
+}
+
+/// Splits `jobs/0@41` into its parts.
+fn split_position(text: &str) -> Option<(&str, i32, i64)> {
+    let (rest, offset) = text.rsplit_once(['@', ':'])?;
+    let (topic, partition) = rest.rsplit_once(['/', ':'])?;
+    Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+}
+
 #[derive(Args)]
 #[command(mut_arg("brokers", |brokers| brokers.help("Kafka's bootstrap addresses: needed without --from-archive")))]
 pub struct HistoryArgs {
@@ -78,7 +107,7 @@ impl From<HistoryArgs> for HistoryConfig {
                 (LogSource::Topics(kafka.clone()), kafka.topics)
             }
         };
-        let as_of = as_of.and_then(|text| values::as_of(&text, &topics).ok());
+        let as_of = as_of.and_then(|text| AsOf::parse(&text, &topics).ok());
         HistoryConfig { log_source, topics, id, as_of, json, log }
     }
 }

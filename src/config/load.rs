@@ -1,9 +1,35 @@
-//! The history that the command `load` makes.
+//! The command `load`, and the history that it makes.
 
 use clap::Args;
 
 use super::values;
+use crate::codec::Encoding;
+use crate::logging::LogConfig;
+use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
+
+/// The settings of `load`.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct LoadConfig {
+    /// The brokers, the topics' names, and further settings of the client.
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    /// The settings of the history that is loaded.
+    #[command(flatten)]
+    pub history: HistorySettings,
+    /// Number of partitions of each topic that has to be created
+    #[arg(long, value_name = "COUNT", default_value = "6", value_parser = values::at_least(1_i32))]
+    pub partitions: i32,
+    /// Encoding of the events
+    #[arg(long, value_name = "json|protobuf", default_value = "json", value_parser = values::encoding)]
+    pub encoding: Encoding,
+    /// Events a second. Without it: as fast as it goes
+    #[arg(id = "rate", long = "rate", value_name = "NUMBER", value_parser = values::rate)]
+    pub events_per_second: Option<f64>,
+    /// The format and the filter of the log lines.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
 
 #[derive(Args)]
 pub struct HistorySettingsArgs {

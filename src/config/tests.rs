@@ -1,13 +1,16 @@
 use std::ffi::OsString;
 use std::io::Write;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use super::*;
 use crate::cli;
+use crate::codec::Encoding;
 use crate::domain::{Position, Timestamp, Topic};
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
+use crate::synthetic::HistorySettings;
 
 mod warnings;
 

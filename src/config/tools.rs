@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{OptionalKafka, ProjectionConfig, values};
+use super::optional_kafka::OptionalKafka;
+use super::projection::ProjectionConfig;
+use super::values;
 use crate::logging::LogConfig;
 
 /// The settings of a tool that works on a store.

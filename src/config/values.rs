@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{AsOf, OnFormatChange};
 use crate::api_keys::{ApiKeys, ApiKeysError};
 use crate::codec::{Encoding, ID_LIMIT};
-use crate::domain::{Position, Timestamp, Topic};
+use crate::domain::Timestamp;
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
 use crate::source::archive::Manifest;
@@ -76,28 +75,6 @@ pub fn time(text: &str) -> ParseResult<i64> {
 /// Parses a generation's number, as it is listed.
 pub fn generation(text: &str) -> ParseResult<u64> {
     text.parse::<u32>().map(u64::from).map_err(|_| "is no generation; give its number, such as 000001".to_owned())
-}
-
-/// Parses a time, or a record's position with its topic's name, as every command writes it: `jobs/0@41`. `jobs:0:41` is taken too.
-pub fn as_of(text: &str, topics: &TopicNames) -> ParseResult<AsOf> {
-    if let Some(time) = Timestamp::parse(text) {
-        return Ok(AsOf::Time(time));
-    }
-    let position = || {
-        let (rest, offset) = text.rsplit_once(['@', ':'])?;
-        let (topic, partition) = rest.rsplit_once(['/', ':'])?;
-        Some((topic, partition.parse().ok()?, offset.parse().ok()?))
-    };
-    let Some((name, partition, offset)) = position() else {
-        return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs/0@41".into());
-    };
-    match topics.topic_of(name) {
-        Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
-        None => {
-            let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
-            Err(format!("names none of the topics; they are {names}"))
-        }
-    }
 }
 
 /// Parses a topic's name by Kafka's own rule.
@@ -168,14 +145,6 @@ pub fn encoding(text: &str) -> ParseResult<Encoding> {
         "json" => Ok(Encoding::Json),
         "protobuf" => Ok(Encoding::Protobuf),
         _ => Err("is neither json nor protobuf".to_owned()),
-    }
-}
-
-pub fn on_format_change(text: &str) -> ParseResult<OnFormatChange> {
-    match text {
-        "rebuild" => Ok(OnFormatChange::Rebuild),
-        "refuse" => Ok(OnFormatChange::Refuse),
-        _ => Err("is neither rebuild nor refuse".to_owned()),
     }
 }
 

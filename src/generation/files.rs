@@ -19,9 +19,6 @@ pub fn carry_out(data_dir: &Path, action: &FileAction) -> anyhow::Result<Answer>
             FileAction::WritePlan(plan) if plan.kind == RebuildKind::Discard => {
                 tracing::warn!("a restart before it is removed would go on with it: {error:#}");
             }
-            FileAction::Remove(generation) => {
-                tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
-            }
             FileAction::ForgetFrozenMark => {
                 tracing::warn!(%error, "what `optview rollback --frozen` left could not be removed");
             }
@@ -35,7 +32,7 @@ fn change(data_dir: &Path, action: &FileAction) -> anyhow::Result<Answer> {
     match action {
         FileAction::WritePlan(plan) => plan_file::write(data_dir, plan)?,
         FileAction::ForgetPlan => plan_file::forget(data_dir),
-        FileAction::Remove(generation) => data_dir::remove(data_dir, *generation)?,
+        FileAction::Remove(generation) => retention::remove(data_dir, *generation)?,
         FileAction::NoteSurplus { generation, replaced_by, surplus } => {
             data_dir::note_surplus(&data_dir::directory(data_dir, *generation), *replaced_by, surplus.clone())?;
         }

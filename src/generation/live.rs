@@ -12,7 +12,7 @@ use crate::live_views::ReaderSource;
 use crate::pulse::Pulse;
 use crate::source::archive::ArchiveSource;
 use crate::status::{State, Status};
-use crate::store::{self};
+use crate::store;
 
 /// The place of the live generation, which another one may take at any time.
 pub struct LiveSlot {

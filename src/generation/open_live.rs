@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::life::start::{LiveOpening, LiveStart, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
+use super::life::start::{FrozenReason, LiveStart, OpeningAction, OpeningAnswer, OpeningFailure, OpeningStep};
 use super::{frozen_status, topics};
 use crate::data_dir::{self, FrozenMark};
 use crate::source::TopicNames;
@@ -14,10 +14,8 @@ use crate::store::{self, OpenError, OpenStore, ReadOnlyStore, StoreError};
 pub enum OpenLive {
     /// It is to be kept up to date.
     Following(OpenStore),
-    /// Somebody asked for it to be shown as it was left.
-    FrozenAsAsked(ReadOnlyStore),
-    /// Another version has folded it, so it is to be shown as it was left.
-    FrozenByFormat(ReadOnlyStore),
+    /// It is to be shown as it was left.
+    Frozen(ReadOnlyStore, FrozenReason),
 }
 
 /// Opens the live generation, or begins one.
@@ -37,7 +35,7 @@ pub fn open_live(
     loop {
         step = match step {
             OpeningStep::Act(opening, action) => opening.step(opener.answer(action)),
-            OpeningStep::Open(how) => return opener.into_live(how),
+            OpeningStep::Opened => return opener.opened.ok_or(opener.error),
             OpeningStep::Failed(failure) => return Err(opener.into_error(failure)),
         }
     }
@@ -47,14 +45,9 @@ struct Opener<'a> {
     data_dir: &'a Path,
     cache_bytes: u64,
     names: &'a TopicNames,
-    opened: Option<Store>,
+    opened: Option<OpenLive>,
     /// The error of the last action that failed.
     error: anyhow::Error,
-}
-
-enum Store {
-    ToWrite(OpenStore),
-    AsLeft(ReadOnlyStore),
 }
 
 impl Opener<'_> {
@@ -69,8 +62,8 @@ impl Opener<'_> {
             Some(StoreError::OtherFormat { .. }) => OpeningAnswer::OtherFormat,
             _ => OpeningAnswer::Failed,
         };
-        if answer == OpeningAnswer::Damaged && action == OpeningAction::OpenAsLeft {
-            log_damage_of_marked(self.data_dir, &error);
+        if answer == OpeningAnswer::Damaged && action == OpeningAction::OpenAsLeft(FrozenReason::Asked) {
+            log_damage_of_marked(&error);
         }
         self.error = error;
         answer
@@ -78,15 +71,16 @@ impl Opener<'_> {
 
     fn carry_out(&mut self, action: OpeningAction) -> anyhow::Result<()> {
         match action {
-            OpeningAction::OpenAsLeft => {
-                self.opened = Some(Store::AsLeft(store::open_existing(self.data_dir, self.cache_bytes)?));
+            OpeningAction::OpenAsLeft(reason) => {
+                let opened = store::open_existing(self.data_dir, self.cache_bytes)?;
+                self.opened = Some(OpenLive::Frozen(opened, reason));
             }
             OpeningAction::ForgetMark => FrozenMark::clear(self.data_dir)?,
             OpeningAction::OpenToWrite => {
                 topics::refuse_others_unopened(self.data_dir, self.names)?;
                 let opened = store::open(self.data_dir, self.cache_bytes)?;
                 topics::refuse_others_opened(opened.generation, &opened.writer.reader(), self.names)?;
-                self.opened = Some(Store::ToWrite(opened));
+                self.opened = Some(OpenLive::Following(opened));
             }
             OpeningAction::Condemn => {
                 let current = data_dir::current(self.data_dir)?.context("there is no live generation")?;
@@ -96,23 +90,12 @@ impl Opener<'_> {
         Ok(())
     }
 
-    fn into_live(self, how: LiveOpening) -> anyhow::Result<OpenLive> {
-        match (how, self.opened) {
-            (LiveOpening::Following, Some(Store::ToWrite(opened))) => Ok(OpenLive::Following(opened)),
-            (LiveOpening::FrozenAsAsked, Some(Store::AsLeft(store))) => Ok(OpenLive::FrozenAsAsked(store)),
-            (LiveOpening::FrozenByFormat, Some(Store::AsLeft(store))) => Ok(OpenLive::FrozenByFormat(store)),
-            (LiveOpening::Following | LiveOpening::FrozenAsAsked | LiveOpening::FrozenByFormat, _) => {
-                Err(self.error)
-            }
-        }
-    }
-
     fn into_error(self, failure: OpeningFailure) -> anyhow::Error {
         match (failure, self.opened) {
             (OpeningFailure::MarkedCannotBeShown, _) => self
                 .error
                 .context("the generation that `optview rollback --frozen` was told to show cannot be shown"),
-            (OpeningFailure::OtherFormatRefused, Some(Store::AsLeft(store))) => {
+            (OpeningFailure::OtherFormatRefused, Some(OpenLive::Frozen(store, _))) => {
                 frozen_status::refusal(store.generation, store.reader.frozen_format().unwrap_or_default())
             }
             (OpeningFailure::OtherFormatRefused | OpeningFailure::Action, _) => self.error,
@@ -120,13 +103,10 @@ impl Opener<'_> {
     }
 }
 
-fn log_damage_of_marked(data_dir: &Path, error: &anyhow::Error) {
-    // The other generation that is opened as it was left is one of another version, and what is done with it is logged there.
-    if FrozenMark::of_current(data_dir).is_ok_and(|mark| mark.is_some()) {
-        tracing::error!(
-            "the generation that `optview rollback --frozen` was told to show is damaged: {error}. It is moved aside, and the \
-             views are built anew; `optview rollback --frozen --to N` shows another one, of those that `optview generations` \
-             lists"
-        );
-    }
+fn log_damage_of_marked(error: &anyhow::Error) {
+    tracing::error!(
+        "the generation that `optview rollback --frozen` was told to show is damaged: {error}. It is moved aside, and the \
+         views are built anew; `optview rollback --frozen --to N` shows another one, of those that `optview generations` \
+         lists"
+    );
 }

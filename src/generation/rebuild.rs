@@ -13,7 +13,7 @@ mod missing_records;
 mod outcome;
 mod pair;
 mod preflight;
-pub(super) mod survey;
+mod survey;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -78,3 +78,53 @@ pub fn is_being_made(generation: u64) -> String {
         "generation {generation:06} is being made already: `optview rebuild --status` shows it, `--abort` ends it"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::super::life::{RebuildKind, RebuildOptions};
+    use super::super::plan_file;
+    use super::*;
+    use crate::config::ProjectionConfig;
+    use crate::data_dir;
+    use crate::source::TopicNames;
+    use crate::source::kafka::KafkaSettings;
+    use crate::store;
+
+    /// Returns the slot of a data directory of which nothing is open.
+    fn slot(data_dir: &Path) -> RebuildSlot {
+        let brokers = "localhost:9".to_owned();
+        let config = ProjectionConfig {
+            kafka: KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() },
+            data_dir: data_dir.to_owned(),
+            group_id: "optview".to_owned(),
+            sync_interval: Duration::from_secs(1),
+            catch_up_sync_interval: Duration::from_secs(1),
+            memory_budget_bytes: 1 << 20,
+            store_cache_bytes: 1 << 20,
+            orphan_retention: Duration::from_secs(1),
+            min_free_disk_bytes: 0,
+        };
+        RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))
+    }
+
+    #[test]
+    fn a_plan_that_could_not_be_undone_is_cleared_before_another_takes_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path();
+        drop(store::open(data_dir, 1 << 20).unwrap());
+        drop(store::begin_beside(data_dir, 2, 1 << 20).unwrap());
+        let plan = |generation| Plan::new(generation, RebuildKind::Build, RebuildOptions::default());
+        plan_file::write(data_dir, &plan(2).to_discard()).unwrap();
+        let slot = slot(data_dir);
+        assert!(slot.begin_unless(plan(3), || true).is_err());
+        assert_eq!(data_dir::usable(data_dir).unwrap(), [1, 2], "what is not begun clears nothing");
+        let ticket = slot.begin_unless(plan(3), || false).unwrap();
+        assert_eq!(data_dir::usable(data_dir).unwrap(), [1]);
+        let (_, ended) = ticket.wait(Duration::from_secs(60));
+        assert!(matches!(ended, Some(Err(_))), "no generation is open that it could be compared with");
+        assert_eq!(plan_file::read(data_dir).unwrap(), None);
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::data_dir;
+use crate::data_dir::{self, DataDirError};
 
 /// Leaves `keep` generations beside the live one: first the one that was live until now, then the latest. Returns those that stay
 /// beyond that. One that cannot be removed is left to the next rebuild.
@@ -15,7 +15,8 @@ pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
     let mut spared = Vec::new();
     for generation in others.into_iter().rev().skip(keep) {
         match data_dir::surplus(&data_dir::directory(data_dir, generation)) {
-            Ok(None) => remove(data_dir, generation),
+            // It is left to the next rebuild.
+            Ok(None) => drop(remove(data_dir, generation)),
             Err(error) => {
                 tracing::warn!(generation, %error, "a generation is kept beyond --keep: it cannot be told what it has");
                 spared.push(generation);
@@ -34,10 +35,16 @@ pub fn prune(data_dir: &Path, before: u64, keep: usize) -> Vec<u64> {
     spared
 }
 
-fn remove(data_dir: &Path, generation: u64) {
-    if let Err(error) = data_dir::remove(data_dir, generation) {
+/// Removes a generation, unless it is the live one. Logs a failure, since the next start or rebuild removes what is left.
+///
+/// # Errors
+/// Its files cannot be removed.
+pub fn remove(data_dir: &Path, generation: u64) -> Result<(), DataDirError> {
+    let removed = data_dir::remove(data_dir, generation);
+    if let Err(error) = &removed {
         tracing::warn!(generation, %error, "a generation that is not needed could not be removed");
     }
+    removed
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const REFUSED_AFTER: Duration = Duration::from_secs(5);
 pub struct ResponseMemory {
     /// The free memory, with one permit a byte.
     available: Arc<Semaphore>,
-    /// What each caller may have of it, with one permit a byte.
+    /// The memory that each caller may have of it, with one permit a byte.
     shares: Arc<CallerShares>,
     /// Number of bytes of one caller's share.
     share: usize,

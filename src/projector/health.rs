@@ -103,20 +103,16 @@ impl Health {
     }
 
     /// Returns what `/status` shows of the cluster.
-    pub fn kafka(&self, moment: Moment) -> KafkaReport {
+    pub fn kafka(&self) -> KafkaReport {
         let ClusterHealth { last_answer, error, renewals, last_renewal } = &self.cluster;
-        let is_lately = |at: Instant| moment.instant.saturating_duration_since(at) <= KNOWN_FOR;
         KafkaReport {
-            up: last_answer.is_some_and(is_lately),
-            cluster_id: None,
-            last_answer_seconds_ago: None,
             error: error.as_ref().map(|error| error.text.clone()),
             error_code: error.as_ref().map(|error| error.code.clone()),
             error_since: error.as_ref().map(|error| shown(error.since)),
             renewals: *renewals,
             last_renewal_at: last_renewal.map(shown),
             last_answer: *last_answer,
-            asked_since: self.asked_since,
+            ..KafkaReport::unanswered(self.asked_since)
         }
     }
 

@@ -83,7 +83,7 @@ impl Reporter {
             state,
             error: joined(troubles),
             warnings: hidden_records(&self.health, &self.topics, now),
-            kafka: KafkaReport { cluster_id: parts.cluster_id.map(str::to_owned), ..self.health.kafka(now) },
+            kafka: KafkaReport { cluster_id: parts.cluster_id.map(str::to_owned), ..self.health.kafka() },
             stale_from,
         });
         if !parts.findings.is_quiet() {

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use parking_lot::{ArcMutexGuard, RawMutex};
 
-use super::{Report, State};
+use super::report::Report;
+use super::state::State;
 
 /// The state that the answers of a generation are marked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

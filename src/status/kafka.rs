@@ -1,11 +1,10 @@
-//! The freshness of each partition, and the cluster's answers. Ages are computed from instants at each report, so that
-//! they grow also while nothing is written here. Values that are not known are `null`, never 0.
+//! The freshness of each partition, and the cluster's answers. Each has the instants that a report computes its ages from.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{PartitionReport, PartitionState, Report, State, Status};
+use super::state::State;
 
 /// The time for which an answer of the cluster counts as current. It is asked once a second.
 pub const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -89,7 +88,7 @@ impl PartitionFreshness {
 /// The state of the cluster, as `/status` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KafkaReport {
-    /// True if the cluster has answered within [`KNOWN_FOR`].
+    /// True if the cluster has answered within [`KNOWN_FOR`]. It is computed at each report, as the ages are.
     pub up: bool,
     /// The id of the cluster that the views are built from; `null` until the cluster has given it.
     pub cluster_id: Option<String>,
@@ -114,12 +113,29 @@ pub struct KafkaReport {
 }
 
 impl KafkaReport {
+    /// Returns the report of a cluster that has answered nothing since it was first asked.
+    pub fn unanswered(asked_since: Instant) -> KafkaReport {
+        KafkaReport {
+            up: false,
+            cluster_id: None,
+            last_answer_seconds_ago: None,
+            error: None,
+            error_code: None,
+            error_since: None,
+            renewals: 0,
+            last_renewal_at: None,
+            last_answer: None,
+            asked_since,
+        }
+    }
+
     /// Returns the seconds since the last answer, or since the cluster was first asked if it never answered.
     pub fn seconds_unanswered(&self, now: Instant) -> f64 {
         seconds(now, self.last_answer.unwrap_or(self.asked_since))
     }
 
-    fn count_ages(&mut self, now: Instant) {
+    /// Computes the ages, and what follows from them, as of `now`.
+    pub(super) fn count_ages(&mut self, now: Instant) {
         self.up = self.last_answer.is_some_and(|at| now.saturating_duration_since(at) <= KNOWN_FOR);
         self.last_answer_seconds_ago = self.last_answer.map(|at| seconds(now, at));
     }
@@ -140,70 +156,7 @@ pub struct Judgement {
     pub stale_from: Option<Instant>,
 }
 
-impl Status {
-    /// Sets the projector's judgement.
-    pub fn judge(&self, judgement: Judgement) {
-        let Judgement { state, error, warnings, kafka, stale_from } = judgement;
-        let mut report = self.lock();
-        (report.last_error, report.last_error_since) = error.unzip();
-        (report.warnings, report.kafka, report.stale_from) = (warnings, Some(kafka), stale_from);
-        if report.state != State::Stopping {
-            report.state = state;
-        }
-    }
-
-    /// Sets the cluster's state from another report.
-    pub fn set_kafka(&self, kafka: Option<KafkaReport>) {
-        self.lock().kafka = kafka;
-    }
-}
-
-impl Report {
-    /// Computes the ages, and the state that follows from them, as of `now`.
-    pub fn at(mut self, now: Instant) -> Report {
-        self.partitions.iter_mut().for_each(|partition| partition.count_ages(now));
-        if let Some(kafka) = &mut self.kafka {
-            kafka.count_ages(now);
-        }
-        let is_any = !self.partitions.is_empty();
-        self.lag_records =
-            self.partitions.iter().map(|partition| partition.lag_records).sum::<Option<i64>>().filter(|_| is_any);
-        self.lag_seconds = (self.partitions.iter())
-            .try_fold(0.0, |lag: f64, partition| Some(lag.max(partition.lag_seconds?)))
-            .filter(|_| is_any);
-        let state = self.state_at(now);
-        if state != self.state && self.last_error.is_none() {
-            self.last_error = Some(format!(
-                "for {} s the projector has not confirmed that a partition is read to its end, so the views may be old: see \
-                 `confirmed_at` of the partitions",
-                STALE_AFTER.as_secs()
-            ));
-        }
-        self.state = state;
-        self
-    }
-
-    pub(super) fn state_at(&self, now: Instant) -> State {
-        let is_stale = self.state == State::Live && self.stale_from.is_some_and(|from| now >= from);
-        if is_stale { State::Stale } else { self.state }
-    }
-}
-
-impl PartitionReport {
-    fn count_ages(&mut self, now: Instant) {
-        let PartitionInstants { asked, confirmed, oldest_unread, .. } = self.freshness.instants;
-        if asked.is_none_or(|at| now.saturating_duration_since(at) > KNOWN_FOR) {
-            self.lag_records = None;
-        }
-        self.freshness.confirmed_seconds_ago = confirmed.map(|at| seconds(now, at));
-        self.lag_seconds = match self.lag_records {
-            Some(0) if self.state != PartitionState::Frozen => Some(0.0),
-            _ => oldest_unread.map(|since| seconds(now, since)),
-        };
-    }
-}
-
-fn seconds(now: Instant, since: Instant) -> f64 {
+pub(super) fn seconds(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
 }
 
@@ -215,74 +168,10 @@ mod tests {
         begin + Duration::from_secs(seconds)
     }
 
-    fn partition(position: i64, instants: PartitionInstants) -> PartitionReport {
-        PartitionReport {
-            topic: "jobs".to_owned(),
-            partition: 0,
-            position,
-            checkpoint: None,
-            low: Some(0),
-            high: Some(9),
-            lag_records: Some(9 - position),
-            lag_seconds: None,
-            state: PartitionState::Live,
-            freshness: PartitionFreshness { last_stable: Some(9), instants, ..PartitionFreshness::default() },
-        }
-    }
-
-    #[test]
-    fn ages_grow_while_nobody_writes_and_what_is_not_known_is_null() {
-        let begin = Instant::now();
-        let instants = PartitionInstants {
-            found: Some(begin),
-            asked: Some(begin),
-            confirmed: Some(begin),
-            oldest_unread: Some(begin),
-            hidden: None,
-        };
-        let status = Status::new(1);
-        status.set_progress(vec![partition(9, instants)], 0, 0);
-        status.set_state(State::Live);
-        status.lock().stale_from = Some(begin + STALE_AFTER);
-        let at = |seconds| status.report().at(after(begin, seconds));
-        let fresh = status.lock().clone().at(after(begin, 10));
-        assert_eq!((fresh.lag_records, fresh.lag_seconds, fresh.state), (Some(0), Some(0.0), State::Live));
-        let old = at(11);
-        assert_eq!((old.lag_records, old.lag_seconds, old.state), (None, Some(11.0), State::Live));
-        assert_eq!(old.partitions[0].freshness.confirmed_seconds_ago, Some(11.0));
-        assert_eq!((at(29).state, at(29).last_error), (State::Live, None));
-        assert_eq!(at(30).state, State::Stale);
-        assert!(at(30).last_error.is_some_and(|error| error.contains("for 30 s")));
-        let day = at(86_400);
-        assert_eq!((day.lag_records, day.lag_seconds), (None, Some(86_400.0)));
-    }
-
-    #[test]
-    fn the_sum_is_unknown_where_a_part_is() {
-        let begin = Instant::now();
-        let known = PartitionInstants { asked: Some(begin), ..PartitionInstants::default() };
-        let mut report = Status::new(1).report();
-        report.partitions = vec![partition(9, known), partition(9, PartitionInstants::default())];
-        let report = report.at(begin);
-        assert_eq!((report.partitions[0].lag_records, report.partitions[1].lag_records), (Some(0), None));
-        assert_eq!((report.lag_records, report.lag_seconds), (None, None));
-    }
-
     #[test]
     fn a_cluster_that_never_answered_is_not_up() {
         let begin = Instant::now();
-        let mut kafka = KafkaReport {
-            cluster_id: None,
-            up: true,
-            last_answer_seconds_ago: None,
-            error: None,
-            error_code: None,
-            error_since: None,
-            renewals: 0,
-            last_renewal_at: None,
-            last_answer: None,
-            asked_since: begin,
-        };
+        let mut kafka = KafkaReport { up: true, ..KafkaReport::unanswered(begin) };
         kafka.count_ages(begin);
         assert!(!kafka.up);
         assert_eq!(kafka.seconds_unanswered(after(begin, 720)), 720.0);

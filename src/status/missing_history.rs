@@ -3,8 +3,6 @@
 
 use serde::Serialize;
 
-use super::{Report, Status};
-
 /// A range of records of one partition that the generation was built without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissingHistory {
@@ -18,38 +16,6 @@ pub struct MissingHistory {
     pub to: i64,
     /// The time at which this was noted, RFC 3339.
     pub since: String,
-}
-
-impl Status {
-    /// Sets the missing history that nobody has accepted. If the last error describes the missing history before, it is updated.
-    pub fn set_missing_history(&self, missing_history: Vec<MissingHistory>) {
-        let mut report = self.lock();
-        let before = report.missing_history_text();
-        report.missing_history = missing_history;
-        if before.is_some() && report.last_error == before {
-            report.last_error = report.missing_history_text();
-            if report.last_error.is_none() {
-                report.last_error_since = None;
-            }
-        }
-    }
-
-    /// Returns true if records are missing whose absence nobody has accepted. An id that is not found may be in one of them.
-    pub fn is_incomplete(&self) -> bool {
-        self.lock().is_incomplete()
-    }
-}
-
-impl Report {
-    /// Returns true if records are missing whose absence nobody has accepted.
-    pub fn is_incomplete(&self) -> bool {
-        !self.missing_history.is_empty()
-    }
-
-    /// Describes the missing records and the remedy; `None` if none are missing.
-    pub fn missing_history_text(&self) -> Option<String> {
-        text(&self.missing_history)
-    }
 }
 
 /// Describes the missing records and the remedy; `None` if none are missing.
@@ -69,6 +35,7 @@ pub fn text(missing_history: &[MissingHistory]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Status;
     use super::*;
 
     #[test]

@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-
 /// A rebuild or rollback that is under way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RebuildReport {
@@ -34,17 +32,4 @@ pub struct RebuildCounts {
     pub outranked_events: u64,
     /// Number of deletions of optimizations that were not there.
     pub deletions_without_effect: u64,
-}
-
-impl RebuildCounts {
-    /// Takes the counts of a generation that readers do not see yet from its report.
-    pub fn of(report: &Report) -> RebuildCounts {
-        let found = &report.rebuild_findings;
-        RebuildCounts {
-            views: report.views,
-            dead_letters: report.dead_letters,
-            outranked_events: found.outranked_events.count,
-            deletions_without_effect: found.deletions_without_effect.count,
-        }
-    }
 }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use crate::domain::event::{JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Body, Event, Metadata, Timestamp};
 
-use super::HistorySettings;
 use super::facts;
 use super::plan::{Fate, JobAction, OptimizationAction, Plan, PlanStep, RunAction};
 use super::random::Random;
+use super::settings::HistorySettings;
 
 pub struct Life {
     id: String,

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ToolContext, ToolOutcome};
+use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir::MissingHistory;
-use crate::store::{self};
+use crate::store;
 
 /// The loss that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,15 +7,24 @@ use anyhow::bail;
 use serde::de::DeserializeOwned;
 
 use super::accept_loss::AcceptedLoss;
-use super::{Tool, ToolOutcome, perform, print};
+use super::context::ToolOutcome;
+use super::dispatch::perform;
+use super::print;
+use super::tool::Tool;
 use crate::cli::Completion;
 use crate::config::{
-    ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig, ToolConfig,
+    ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig,
+    SnapshotImportConfig, ToolConfig,
 };
+use crate::data_dir;
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
-use crate::progress::ProgressDisplay;
+use crate::progress::{Progress, ProgressDisplay};
+use crate::snapshot::{self, DiskReserve};
 use crate::source::kafka::KafkaSettings;
+pub use verify::run as verify;
+
+mod verify;
 
 /// Runs `optview explain`.
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Completion> {
@@ -98,16 +107,35 @@ pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyh
     show(&config.tool, &tool, needs, print::export_summary)
 }
 
+/// Runs `optview snapshot import`.
+pub fn import_snapshot(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
+    let data_dir = &config.tool.data_dir;
+    let _hold = data_dir::lock_data_dir(data_dir)?;
+    let mut display = ProgressDisplay::new(false);
+    let room = DiskReserve { floor: config.min_free_disk_bytes };
+    let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
+        display.show(&Progress::new(phase, done, Some(total)));
+        if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    display.finish();
+    let summary = summary?;
+    match config.tool.json {
+        true => output::print_json(&serde_json::to_string(&summary)?)?,
+        false => output::print(&print::import_summary(&summary))?,
+    }
+    Ok(Completion::Done)
+}
+
 /// The settings and the stop flag that a tool needs if no process serves the store.
 #[derive(Clone, Copy, Default)]
-pub(super) struct ToolRequirements<'a> {
+struct ToolRequirements<'a> {
     pub kafka: Option<&'a KafkaSettings>,
     pub projection: Option<&'a ProjectionConfig>,
     /// A flag that is set when the process is to stop.
     pub stop: Option<&'a AtomicBool>,
 }
 
-pub(super) fn show<T: DeserializeOwned>(
+fn show<T: DeserializeOwned>(
     config: &ToolConfig,
     tool: &Tool,
     needs: ToolRequirements<'_>,
@@ -123,7 +151,7 @@ pub(super) fn show<T: DeserializeOwned>(
 }
 
 /// Runs a tool and shows its progress: on stdout as lines of JSON if `progress_as_json`, else on stderr for people.
-pub(super) fn perform_with_progress(
+fn perform_with_progress(
     config: &ToolConfig,
     tool: &Tool,
     needs: ToolRequirements<'_>,

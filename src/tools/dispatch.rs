@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{ProgressCallback, Tool, ToolContext, ToolMessage, ToolOutcome, run};
+use super::context::{CACHE_BYTES, ProgressCallback, ToolContext, ToolOutcome};
+use super::host::ToolMessage;
+use super::tool::{Tool, run};
 use crate::config::ProjectionConfig;
 use crate::control;
 use crate::data_dir::{self, DataDirError, DataDirLock, GenerationManifest};
@@ -28,9 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The interval at which that process is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-
-/// Number of bytes of the store's pages that are held in memory if the store is opened here.
-pub(super) const CACHE_BYTES: u64 = 64 << 20;
 
 /// Runs a tool on a data directory, here or in the process that holds it.
 /// `kafka` has the settings of the cluster with the topics, and `projection` those of a projector. Both are used only if no

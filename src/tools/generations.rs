@@ -4,7 +4,7 @@
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use super::{ToolContext, ToolOutcome};
+use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 use crate::generation::plan_file;
 use crate::store;

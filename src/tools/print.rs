@@ -5,7 +5,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::generations::Generation;
-use super::verify::{LogComparison, LogVerifyReport};
+use super::log_comparison::{LogComparison, LogVerifyReport};
 use crate::data_dir::MissingHistory;
 use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::CACHE_BYTES;
-use super::{ProgressCallback, ToolContext, ToolOutcome};
+use super::context::{CACHE_BYTES, ProgressCallback, ToolContext, ToolOutcome};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };

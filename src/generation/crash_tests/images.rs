@@ -11,6 +11,7 @@ use crate::domain::event::JobChange;
 use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
 use crate::generation::life::Plan;
 use crate::generation::life::action::{Answer, FileAction};
+use crate::generation::life::start::FrozenReason;
 use crate::generation::open_live::{OpenLive, open_live};
 use crate::generation::{files, left_plan};
 use crate::source::TopicNames;
@@ -100,8 +101,7 @@ impl Images {
         let (records, is_frozen, is_asked_for) =
             match open_live(&path, CACHE_BYTES, &TopicNames::default(), false).unwrap() {
                 OpenLive::Following(opened) => (close(opened), false, false),
-                OpenLive::FrozenAsAsked(store) => (count(&store.reader), true, true),
-                OpenLive::FrozenByFormat(store) => (count(&store.reader), true, false),
+                OpenLive::Frozen(store, reason) => (count(&store.reader), true, reason == FrozenReason::Asked),
             };
         wait_until_closed(&path);
         let plan = left_plan::resume_or_clear(&path).unwrap();

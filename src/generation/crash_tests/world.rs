@@ -10,14 +10,14 @@ use crate::generation::life::action::{
 };
 use crate::generation::life::comparison::Comparison;
 use crate::generation::life::losses::Losses;
-use crate::generation::life::show::{Show, ShowStep};
+use crate::generation::life::show::{LiveBefore, Show, ShowAction, ShowStep};
 use crate::generation::life::{Life, Plan, Step};
 
 /// A machine and the action that it waits for.
 #[derive(Clone, Debug)]
 pub enum Machine {
     Life(Box<Life>, Action),
-    Show(Show, Action),
+    Show(Show, ShowAction),
 }
 
 /// All that the process and the files know.
@@ -59,14 +59,6 @@ impl fmt::Display for Alternative {
     }
 }
 
-impl Machine {
-    fn action(&self) -> &Action {
-        match self {
-            Machine::Life(_, action) | Machine::Show(_, action) => action,
-        }
-    }
-}
-
 impl World {
     pub fn begin(scenario: &Scenario, images: &mut Images) -> (Machine, World) {
         let mut image = images.empty();
@@ -75,7 +67,11 @@ impl World {
         }
         let machine = match &scenario.aim {
             Aim::CarryOut(plan) => first(Life::begin(plan.clone())),
-            Aim::ShowAsLeft(generation) => shown(Show::begin(*generation)).expect("an action"),
+            Aim::ShowAsLeft(generation) => {
+                let (live, is_frozen_as_asked) = (scenario.live_generation, scenario.is_asked_for());
+                let before = LiveBefore { generation: live, is_frozen_as_asked, has_surplus: false };
+                shown(Show::begin(*generation, before)).expect("an action")
+            }
         };
         (machine, World::of(image))
     }
@@ -108,7 +104,15 @@ impl World {
 
     pub fn alternatives(&self, machine: &Machine) -> Vec<Alternative> {
         let mut alternatives = vec![Alternative::Well, Alternative::Fails];
-        match machine.action() {
+        let action = match machine {
+            Machine::Life(_, action) => action,
+            Machine::Show(_, ShowAction::File(_)) => {
+                alternatives.push(Alternative::FailsAfterwards);
+                return alternatives;
+            }
+            Machine::Show(..) => return alternatives,
+        };
+        match action {
             Action::File(_) => alternatives.push(Alternative::FailsAfterwards),
             Action::LookAtBuild => alternatives.extend([Alternative::NewEnds, Alternative::LiveEnds]),
             Action::PauseNewAt(_) => alternatives.extend([Alternative::NewEnds, Alternative::NotYet]),
@@ -118,7 +122,7 @@ impl World {
             Action::CompareOrigins => alternatives.push(Alternative::BegunEarlier),
             _ => {}
         }
-        if self.order == Order::GoOn && matches!(machine, Machine::Life(..)) {
+        if self.order == Order::GoOn {
             let orders = [Order::Abort, Order::Interrupt, Order::LiveEnded];
             alternatives.extend(orders.map(Alternative::Ordered));
         }
@@ -134,18 +138,37 @@ impl World {
         images: &mut Images,
     ) -> (Option<Machine>, World) {
         let mut world = self.clone();
-        let answer = world.answer(machine.action(), alternative, scenario, images);
-        if let Alternative::Ordered(order) = alternative {
-            world.order = *order;
-        }
         let next = match machine.clone() {
-            Machine::Life(life, _) => match life.step(Input { now: world.now, order: world.order, answer }) {
-                Step::Act(life, action) => Some(Machine::Life(life, action)),
-                Step::End(..) => None,
-            },
-            Machine::Show(show, _) => shown(show.step(answer)),
+            Machine::Life(life, action) => {
+                let answer = world.answer(&action, alternative, scenario, images);
+                if let Alternative::Ordered(order) = alternative {
+                    world.order = *order;
+                }
+                match life.step(Input { now: world.now, order: world.order, answer }) {
+                    Step::Act(life, action) => Some(Machine::Life(life, action)),
+                    Step::End(..) => None,
+                }
+            }
+            Machine::Show(show, action) => shown(show.step(world.show(&action, alternative, images))),
         };
         (next, world)
+    }
+
+    fn show(&mut self, action: &ShowAction, alternative: &Alternative, images: &mut Images) -> Result<(), String> {
+        if *alternative == Alternative::Fails {
+            self.current_is_ahead |= *action == ShowAction::SwitchReaders;
+            return Err("it failed".to_owned());
+        }
+        match action {
+            ShowAction::File(action) => drop(self.change(Change::File(action.clone()), images)),
+            ShowAction::SwitchReaders => self.has_switched = true,
+            ShowAction::OpenAsLeft | ShowAction::StopOld => {}
+        }
+        if *alternative == Alternative::FailsAfterwards {
+            self.current_is_ahead |= matches!(action, ShowAction::File(FileAction::SetCurrent(_)));
+            return Err("it failed afterwards".to_owned());
+        }
+        Ok(())
     }
 
     fn answer(
@@ -189,7 +212,6 @@ impl World {
                 is_there: self.image.is_there(new),
                 live_generation: scenario.live_generation,
                 live: scenario.live.clone(),
-                live_has_surplus: false,
             }),
             Action::File(action) => self.change(Change::File(action.clone()), images),
             Action::Create => self.change(Change::Create(new), images),

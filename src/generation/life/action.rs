@@ -22,8 +22,6 @@ pub enum Action {
     Create,
     /// Opens a generation that is there, to write to it.
     Open,
-    /// Opens a generation that is there, to show it as it was left.
-    OpenAsLeft,
     /// Starts the projector of the generation that was opened.
     StartProjector,
     /// Has the new generation read to these positions, and pause there. Answered within a moment, whether it has come there or not.
@@ -145,8 +143,6 @@ pub struct Facts {
     /// The live generation's number.
     pub live_generation: u64,
     pub live: LiveGeneration,
-    /// True if it is noted of the live generation that it has what another one has not.
-    pub live_has_surplus: bool,
 }
 
 /// The live generation, which is followed or frozen.

@@ -1,10 +1,9 @@
 //! Showing an earlier generation as it was left, because somebody asked for that. Nothing is read for it, nothing in it is
 //! written, and nothing is removed.
 
-use super::action::{Action, Answer, Facts, FileAction};
-use super::ending::Reason;
+use super::action::FileAction;
 
-/// A generation on its way to be shown as it was left. Each state is named by the action whose answer it waits for.
+/// A generation on its way to be shown as it was left. Each state is named by the action whose result it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Show {
     generation: u64,
@@ -13,8 +12,10 @@ pub struct Show {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Survey,
-    OpenAsLeft { live: u64, notes_surplus: bool },
+    /// `surplus_of` is the live generation, if its surplus is to be noted.
+    OpenAsLeft {
+        surplus_of: Option<u64>,
+    },
     NoteSurplus,
     WriteFrozenMark,
     SetCurrent,
@@ -22,55 +23,73 @@ enum State {
     StopOld,
 }
 
-/// The consequence of an answer.
+/// The next thing to do to show a generation as it was left.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShowAction {
+    /// Opens the generation, to show it as it was left.
+    OpenAsLeft,
+    /// Changes a file of the data directory.
+    File(FileAction),
+    /// Shows the generation to readers.
+    SwitchReaders,
+    /// Closes the generation that was live before.
+    StopOld,
+}
+
+/// The generation that is live before another one is shown as it was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveBefore {
+    pub generation: u64,
+    /// True if it is frozen because somebody asked for that.
+    pub is_frozen_as_asked: bool,
+    /// True if it is noted of it that it has what another one has not.
+    pub has_surplus: bool,
+}
+
+/// The consequence of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ShowStep {
-    Act(Show, Action),
+    Act(Show, ShowAction),
     Shown,
-    /// The live generation is as it was.
-    Failed(Reason),
+    /// The live generation is as it was: why.
+    Failed(String),
 }
 
 impl Show {
-    pub fn begin(generation: u64) -> ShowStep {
-        Show { generation, state: State::Survey }.act(State::Survey, Action::Survey)
+    /// Begins to show a generation.
+    pub fn begin(generation: u64, live: LiveBefore) -> ShowStep {
+        // A frozen generation that somebody asked for has nothing that was read since, and the first note is the one that counts.
+        let notes_surplus = !live.is_frozen_as_asked && !live.has_surplus;
+        let state = State::OpenAsLeft { surplus_of: notes_surplus.then_some(live.generation) };
+        ShowStep::Act(Show { generation, state }, ShowAction::OpenAsLeft)
     }
 
-    /// Takes in the answer to the last action.
-    pub fn step(self, answer: Answer) -> ShowStep {
+    /// Takes in the result of the last action, which is the reason if it failed.
+    pub fn step(self, result: Result<(), String>) -> ShowStep {
         let generation = self.generation;
-        match (self.state, answer) {
+        match (self.state, result) {
             // It is what readers see by now, and a log line is all that is left to do about it.
             (State::StopOld, _) => ShowStep::Shown,
-            (_, Answer::Failed(why) | Answer::Damaged(why)) => ShowStep::Failed(Reason::Action(why)),
-            (State::Survey, Answer::Surveyed(facts)) => self.open(&facts),
-            (State::OpenAsLeft { live, notes_surplus: true }, Answer::Done) => {
+            (_, Err(why)) => ShowStep::Failed(why),
+            (State::OpenAsLeft { surplus_of: Some(live) }, Ok(())) => {
                 // Nothing is compared: what the topics no longer have may be in the live one alone.
                 let surplus = Some(format!("all that was read after generation {generation:06} was left"));
                 let note = FileAction::NoteSurplus { generation: live, replaced_by: generation, surplus };
-                self.act(State::NoteSurplus, Action::File(note))
+                self.act(State::NoteSurplus, ShowAction::File(note))
             }
             // First, so that it is never opened to be written to.
-            (State::OpenAsLeft { .. } | State::NoteSurplus, Answer::Done) => {
-                self.act(State::WriteFrozenMark, Action::File(FileAction::WriteFrozenMark(generation)))
+            (State::OpenAsLeft { surplus_of: None } | State::NoteSurplus, Ok(())) => {
+                self.act(State::WriteFrozenMark, ShowAction::File(FileAction::WriteFrozenMark(generation)))
             }
-            (State::WriteFrozenMark, Answer::Done) => {
-                self.act(State::SetCurrent, Action::File(FileAction::SetCurrent(generation)))
+            (State::WriteFrozenMark, Ok(())) => {
+                self.act(State::SetCurrent, ShowAction::File(FileAction::SetCurrent(generation)))
             }
-            (State::SetCurrent, Answer::Done) => self.act(State::SwitchReaders, Action::SwitchReaders),
-            (State::SwitchReaders, Answer::Done) => self.act(State::StopOld, Action::StopOld),
-            _ => ShowStep::Failed(Reason::WrongAnswer("showing a generation as it was left")),
+            (State::SetCurrent, Ok(())) => self.act(State::SwitchReaders, ShowAction::SwitchReaders),
+            (State::SwitchReaders, Ok(())) => self.act(State::StopOld, ShowAction::StopOld),
         }
     }
 
-    fn open(self, facts: &Facts) -> ShowStep {
-        // A frozen generation that somebody asked for has nothing that was read since, and the first note is the one that counts.
-        let is_asked_for = facts.live.frozen().is_some_and(|frozen| frozen.is_asked_for);
-        let notes_surplus = !is_asked_for && !facts.live_has_surplus;
-        self.act(State::OpenAsLeft { live: facts.live_generation, notes_surplus }, Action::OpenAsLeft)
-    }
-
-    fn act(self, state: State, action: Action) -> ShowStep {
+    fn act(self, state: State, action: ShowAction) -> ShowStep {
         ShowStep::Act(Show { state, ..self }, action)
     }
 }

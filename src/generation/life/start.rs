@@ -23,7 +23,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningAction {
     /// Opens the live generation, to show it as it was left.
-    OpenAsLeft,
+    OpenAsLeft(FrozenReason),
     /// Removes `FROZEN`.
     ForgetMark,
     /// Opens the live generation, or begins one where there is none or the one that was there is damaged, which is moved aside.
@@ -43,23 +43,22 @@ pub enum OpeningAnswer {
     Failed,
 }
 
+/// The reason for which the live generation is shown as it was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrozenReason {
+    /// Somebody asked for that.
+    Asked,
+    /// Another version has folded it.
+    OtherFormat,
+}
+
 /// The consequence of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
     Act(LiveStart, OpeningAction),
-    Open(LiveOpening),
+    /// The generation that was opened last is served.
+    Opened,
     Failed(OpeningFailure),
-}
-
-/// The way in which the live generation is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiveOpening {
-    /// It is kept up to date.
-    Following,
-    /// Somebody asked for it to be shown as it was left.
-    FrozenAsAsked,
-    /// Another version has folded it.
-    FrozenByFormat,
 }
 
 /// The reason why the live generation is not opened.
@@ -78,7 +77,7 @@ impl LiveStart {
     pub fn begin(is_marked: bool, refuses_other_format: bool) -> OpeningStep {
         let opening = LiveStart { refuses_other_format, state: State::OpenMarked };
         match is_marked {
-            true => opening.act(State::OpenMarked, OpeningAction::OpenAsLeft),
+            true => opening.act(State::OpenMarked, OpeningAction::OpenAsLeft(FrozenReason::Asked)),
             // One that names another generation was left by a crash, and means nothing any more.
             false => opening.act(State::ForgetMark, OpeningAction::ForgetMark),
         }
@@ -87,21 +86,20 @@ impl LiveStart {
     /// Takes in what came of the last action.
     pub fn step(self, answer: OpeningAnswer) -> OpeningStep {
         match (self.state, answer) {
-            (State::OpenMarked, OpeningAnswer::Done) => OpeningStep::Open(LiveOpening::FrozenAsAsked),
+            (State::OpenMarked | State::OpenToWrite, OpeningAnswer::Done) => OpeningStep::Opened,
             // As any that is damaged, it makes room for a new one.
             (State::OpenMarked, OpeningAnswer::Damaged) => self.act(State::ForgetMark, OpeningAction::ForgetMark),
             (State::OpenMarked, _) => OpeningStep::Failed(OpeningFailure::MarkedCannotBeShown),
             (State::ForgetMark | State::Condemn, OpeningAnswer::Done) => {
                 self.act(State::OpenToWrite, OpeningAction::OpenToWrite)
             }
-            (State::OpenToWrite, OpeningAnswer::Done) => OpeningStep::Open(LiveOpening::Following),
             (State::OpenToWrite, OpeningAnswer::OtherFormat) => {
-                self.act(State::OpenOtherFormat, OpeningAction::OpenAsLeft)
+                self.act(State::OpenOtherFormat, OpeningAction::OpenAsLeft(FrozenReason::OtherFormat))
             }
             (State::OpenOtherFormat, OpeningAnswer::Done) if self.refuses_other_format => {
                 OpeningStep::Failed(OpeningFailure::OtherFormatRefused)
             }
-            (State::OpenOtherFormat, OpeningAnswer::Done) => OpeningStep::Open(LiveOpening::FrozenByFormat),
+            (State::OpenOtherFormat, OpeningAnswer::Done) => OpeningStep::Opened,
             // It could not be shown either.
             (State::OpenOtherFormat, OpeningAnswer::Damaged) => self.act(State::Condemn, OpeningAction::Condemn),
             _ => OpeningStep::Failed(OpeningFailure::Action),

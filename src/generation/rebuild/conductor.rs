@@ -104,7 +104,6 @@ impl<'a> Conductor<'a> {
             Action::File(action) => return files::carry_out(data_dir, action),
             Action::Create => self.new = NewGeneration::Open(self.create()?),
             Action::Open => return self.open(),
-            Action::OpenAsLeft => bail!("a plan shows no generation as it was left"),
             Action::StartProjector => self.start_projector()?,
             Action::PauseNewAt(positions) => return self.pause_new_at(positions),
             Action::CompareAtFrozen { positions, compares_views } => {

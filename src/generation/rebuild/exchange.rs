@@ -84,7 +84,7 @@ impl RebuildExchange {
 
     /// Returns what the new generation has come to.
     pub fn counts(&self) -> RebuildCounts {
-        self.new.lock().as_ref().map_or_else(RebuildCounts::default, |new| RebuildCounts::of(&new.report()))
+        self.new.lock().as_ref().map_or_else(RebuildCounts::default, |new| new.report().rebuild_counts())
     }
 
     /// Shows what keeps the rebuild from going on, if anything does.

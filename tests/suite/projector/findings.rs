@@ -166,7 +166,7 @@ fn nothing_is_counted_or_logged_for_a_generation_that_readers_do_not_see() {
     }
     let report = status.unwrap().report();
     assert_eq!(report.findings, Findings::default());
-    let found = RebuildCounts::of(&report);
+    let found = report.rebuild_counts();
     let expected = RebuildCounts { dead_letters: 3, outranked_events: 2, deletions_without_effect: 1, ..found };
     assert_eq!(found, expected);
     assert!(found.views > 0);
@@ -185,7 +185,7 @@ fn what_was_found_before_readers_saw_a_generation_is_not_counted_once_they_do() 
     let found = &report.findings;
     assert_eq!((found.outranked_events.count, found.deletions_without_effect.count), (0, 0));
     assert!(found.streams.iter().all(|stream| stream.understood + stream.not_understood == 0), "{found:?}");
-    assert_eq!(RebuildCounts::of(&report).outranked_events, 2);
+    assert_eq!(report.rebuild_counts().outranked_events, 2);
 }
 
 #[test]

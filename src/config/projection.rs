@@ -1,0 +1,44 @@
+//! The options of every command that projects the topics into a store.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+use crate::source::kafka::KafkaSettings;
+
+/// The settings by which a store is built from the topics, and kept up to date.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ProjectionConfig {
+    /// The brokers, the topics' names, and further settings of the client.
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    /// Directory of the views; made if missing, and may be deleted
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
+    pub data_dir: PathBuf,
+    /// Consumer group under which offsets are written, for lag tools; they are never read back
+    #[arg(long, value_name = "NAME", default_value = "optview", value_parser = values::text)]
+    pub group_id: String,
+    /// Time between two syncs of the store to disk, once caught up
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::interval)]
+    pub sync_interval: Duration,
+    /// Time between two syncs of the store to disk, while catching up
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::interval)]
+    pub catch_up_sync_interval: Duration,
+    /// Size of the changes that may wait in memory before they are written, while catching up
+    #[arg(id = "memory_budget", long = "memory-budget", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(1 << 20))]
+    pub memory_budget_bytes: u64,
+    /// Size of the store's pages that may be held in memory
+    #[arg(id = "store_cache", long = "store-cache", value_name = "BYTES", default_value = "128MiB")]
+    #[arg(value_parser = values::bytes(1 << 20))]
+    pub store_cache_bytes: u64,
+    /// Time that a job may wait for an optimization that links it before it is reported; nothing is dropped
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::interval)]
+    pub orphan_retention: Duration,
+    /// Stop consuming while the disk has less than this free
+    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(value_parser = values::bytes(0))]
+    pub min_free_disk_bytes: u64,
+}
