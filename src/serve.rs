@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::config::{ProjectionConfig, ServeConfig};
-use crate::domain::Topic;
+use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::control::{self, Socket};
 use crate::http::server::{self, ConnectionLimits};
@@ -274,7 +274,7 @@ fn bounds(report: &Report) -> Option<TopicBounds> {
     let of = |held: &PartitionReport| {
         let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
         let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
-        Some(((held.topic.clone(), held.partition), bounds))
+        Some((NamedPartition::new(held.topic.clone(), held.partition), bounds))
     };
     // Before the partitions have been found, nothing is known of any.
     (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(of).collect())

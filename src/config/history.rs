@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{OptionalKafka, values};
-use crate::domain::{Position, Timestamp};
+use crate::domain::{PartitionOffset, Timestamp};
 use crate::logging::LogConfig;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -37,7 +37,7 @@ pub enum AsOf {
     /// The moment before this time.
     Time(Timestamp),
     /// The moment after the record at this position.
-    Position(Position),
+    Position(PartitionOffset),
 }
 
 #[derive(Args)]

@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 
 use super::{AsOf, OnFormatChange};
 use crate::codec::{Encoding, ID_LIMIT};
-use crate::domain::{Position, Timestamp, Topic};
+use crate::domain::{PartitionOffset, Timestamp, Topic};
 use crate::http::{ApiKeys, KeysError};
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
@@ -92,7 +92,7 @@ pub fn as_of(text: &str, topics: &TopicNames) -> ParseResult<AsOf> {
         return Err("is neither a time nor a position; give for instance 2026-03-01T09:00:00Z or jobs/0@41".into());
     };
     match topics.topic_of(name) {
-        Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
+        Some(topic) => Ok(AsOf::Position(PartitionOffset { topic, partition, offset })),
         None => {
             let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
             Err(format!("names none of the topics; they are {names}"))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Metadata;
 use super::outranking::{LatestEvent, later_of};
-use super::position::Position;
+use super::position::PartitionOffset;
 use super::timestamp::Timestamp;
 
 /// The version of an event. Versions are compared field by field, in this order. Equal versions belong to the same
@@ -30,14 +30,14 @@ const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60 * 1000;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
     pub version: Version,
-    pub source: Position,
+    pub source: PartitionOffset,
     /// Time at which the record at `source` was written, in milliseconds since 1970. It is set only if the event's
     /// own time is later by more than [`CLOCK_TOLERANCE_MILLIS`].
     written_millis: Option<NonZeroI64>,
 }
 
 impl Stamp {
-    pub fn new(metadata: &Metadata<'_>, rank: u8, source: Position) -> Stamp {
+    pub fn new(metadata: &Metadata<'_>, rank: u8, source: PartitionOffset) -> Stamp {
         let version = Version {
             sequence: metadata.sequence,
             occurred_at: metadata.occurred_at,

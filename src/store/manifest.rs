@@ -13,7 +13,7 @@ use super::checkpoint::Checkpoint;
 use super::{MissingHistory, StoreError};
 use crate::codec::stored_record::FORMAT;
 use crate::disk;
-use crate::domain::{Timestamp, Topic};
+use crate::domain::{NamedPartition, Timestamp, Topic};
 
 const NAME: &str = "generation.json";
 
@@ -71,7 +71,7 @@ pub struct PartitionPosition {
 
 impl PartitionPosition {
     pub fn all(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
-        let position = |(topic, partition): &(String, i32), next_offset| PartitionPosition {
+        let position = |NamedPartition { topic, partition }: &NamedPartition, next_offset| PartitionPosition {
             topic: topic.clone(),
             partition: *partition,
             next_offset,
