@@ -25,7 +25,7 @@ pub use gap::{Gap, PartitionBounds};
 pub use job::{Job, JobStatus, Outcome};
 pub use optimization::{CreationFacts, Link, Optimization};
 pub use outranking::Outranking;
-pub use position::{Position, Topic};
+pub use position::{NamedPartition, PartitionOffset, Topic, TopicPartition};
 pub use record::{OwnedRecord, Record};
 pub use register::{Register, Stamp, Version};
 pub use runs::{LastRun, RunEvent, RunSet};

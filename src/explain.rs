@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
-use crate::domain::{Job, Link, Optimization, RunSet};
+use crate::domain::{Job, Link, NamedPartition, Optimization, RunSet};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError, StoredRecord};
 use causes::Causes;
@@ -271,6 +271,6 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
 impl Cause {
     /// Formats the position of the event's record, as in `jobs/3@1234`.
     pub fn place(&self) -> String {
-        format!("{}/{}@{}", self.topic, self.partition, self.offset)
+        NamedPartition::new(self.topic.as_str(), self.partition).at(self.offset).to_string()
     }
 }

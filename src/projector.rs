@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use crate::domain::TopicPartition;
 use crate::pulse::{Pulse, Stage};
 use crate::source::{Source, TopicNames};
 use crate::status::{State, Status};
@@ -179,7 +180,7 @@ impl<'a> Projector<'a> {
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
         self.fold_decoded(now)?;
-        for (topic, partition) in self.partitions.take_failed() {
+        for TopicPartition { topic, partition } in self.partitions.take_failed() {
             source.stop(topic, partition);
         }
         Ok(())

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
 use crate::data_dir;
-use crate::domain::Topic;
+use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::server::{self, ConnectionLimits};
 use crate::http::{self, Access, Readiness};
@@ -356,10 +356,10 @@ fn bounds(report: &Report) -> Option<TopicBounds> {
     (!report.partitions.is_empty()).then(|| report.partitions.iter().filter_map(partition_bounds).collect())
 }
 
-fn partition_bounds(held: &PartitionReport) -> Option<((String, i32), PartitionBounds)> {
+fn partition_bounds(held: &PartitionReport) -> Option<(NamedPartition, PartitionBounds)> {
     let topic_id = held.freshness.topic_id.as_ref().and_then(|id| id.parse().ok());
     let bounds = PartitionBounds { low: held.low?, high: held.high?, topic_id };
-    Some(((held.topic.clone(), held.partition), bounds))
+    Some((NamedPartition::new(held.topic.clone(), held.partition), bounds))
 }
 
 async fn bind(address: std::net::SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

@@ -12,7 +12,7 @@ mod topic_names;
 use std::time::Duration;
 
 pub use crate::domain::TopicId;
-use crate::domain::{Record, Topic};
+use crate::domain::{PartitionOffset, Record, Topic};
 pub(crate) use continuity::Continuity;
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
 pub(crate) use read_deadline::{ReadDeadline, ReadTimeout, trouble};
@@ -139,5 +139,5 @@ pub trait Source {
     }
 
     /// Publishes the next offset of each partition to the consumer group, for lag tools. It is never read back.
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]);
+    fn publish(&mut self, offsets: &[PartitionOffset]);
 }

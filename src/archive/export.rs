@@ -221,10 +221,10 @@ fn remaining_records(
 ) -> anyhow::Result<u64> {
     let spans = manifest.spans();
     let (mut left, mut lost) = (0, Vec::new());
-    for (&(topic, partition), &watermarks) in &cluster.partitions {
-        let next = spans.get(&(topic, partition)).map(|span| span.next);
+    for (&partition, &watermarks) in &cluster.partitions {
+        let next = spans.get(&partition).map(|span| span.next);
         let gap = next.and_then(|next| Gap::between_offsets(next, watermarks.low, watermarks.high));
-        lost.extend(gap.map(|gap| format!("{}/{partition}: {gap}", kafka.topics.get(topic))));
+        lost.extend(gap.map(|gap| format!("{}: {gap}", kafka.topics.partition(partition))));
         left += watermarks.high - next.unwrap_or(watermarks.low);
     }
     if lost.is_empty() {

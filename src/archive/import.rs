@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{per_second, print_json, print_lines};
 use crate::cli::Completion;
 use crate::config::ArchiveImportConfig;
-use crate::domain::{OwnedRecord, Topic};
+use crate::domain::{OwnedRecord, Topic, TopicPartition};
 use crate::progress::{Progress, ProgressDisplay};
 use crate::source::archive::{ArchiveReader, Manifest};
 use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
@@ -28,8 +28,6 @@ const STOP_CHECK_RECORDS: u64 = 1024;
 /// The first part of the message of a stopped import. The reason follows.
 const STOP_CONTEXT: &str = "the import has stopped; run it again to continue after the records that are on the \
                             topics";
-
-type Partition = (Topic, i32);
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct ImportSummary {
@@ -59,11 +57,11 @@ pub fn run(config: &ArchiveImportConfig, stop: &AtomicBool) -> anyhow::Result<Co
     let total = manifest.records() - before;
     let (begin, mut shown) = (Instant::now(), ProgressDisplay::new(config.json));
     let mut producer = Producer::new(kafka)?;
-    let mut seen: BTreeMap<Partition, u64> = BTreeMap::new();
+    let mut seen: BTreeMap<TopicPartition, u64> = BTreeMap::new();
     let mut sent = 0;
     for record in ArchiveReader::new(&config.directory, &manifest) {
         let record = record.context(STOP_CONTEXT)?;
-        let partition = (record.position.topic, record.position.partition);
+        let partition = record.position.topic_partition();
         let number = seen.entry(partition).or_default();
         *number += 1;
         if *number <= there.get(&partition).copied().unwrap_or(0) {
@@ -109,7 +107,7 @@ fn print(imported: &ImportSummary) -> anyhow::Result<()> {
 }
 
 /// Number of archived records of every partition, partitions without records included.
-fn records_by_partition(manifest: &Manifest) -> BTreeMap<Partition, u64> {
+fn records_by_partition(manifest: &Manifest) -> BTreeMap<TopicPartition, u64> {
     let spans = manifest.spans();
     manifest
         .partitions()
@@ -135,21 +133,21 @@ fn check_partitions(kafka: &KafkaSettings, manifest: &Manifest, cluster: &Cluste
 /// Number of records in each partition, if they may come from an earlier import.
 fn imported_records(
     cluster: &ClusterMetadata,
-    wanted: &BTreeMap<Partition, u64>,
+    wanted: &BTreeMap<TopicPartition, u64>,
     kafka: &KafkaSettings,
-) -> anyhow::Result<BTreeMap<Partition, u64>> {
+) -> anyhow::Result<BTreeMap<TopicPartition, u64>> {
     let (mut there, mut others) = (BTreeMap::new(), Vec::new());
-    for (&(topic, partition), watermarks) in &cluster.partitions {
-        let name = kafka.topics.get(topic);
+    for (&partition, watermarks) in &cluster.partitions {
+        let name = kafka.topics.partition(partition);
         let count = u64::try_from(watermarks.high).unwrap_or(0);
-        let most = wanted.get(&(topic, partition)).copied().unwrap_or(0);
+        let most = wanted.get(&partition).copied().unwrap_or(0);
         if watermarks.low > 0 {
             let low = watermarks.low;
-            others.push(format!("{name}/{partition}: the records below {low} were removed from it"));
+            others.push(format!("{name}: the records below {low} were removed from it"));
         } else if count > most {
-            others.push(format!("{name}/{partition}: holds {count} records, and the archive {most}"));
+            others.push(format!("{name}: holds {count} records, and the archive {most}"));
         } else {
-            there.insert((topic, partition), count);
+            there.insert(partition, count);
         }
     }
     if others.is_empty() { Ok(there) } else { Err(foreign_records_error(&others)) }
@@ -167,25 +165,25 @@ fn foreign_records_error(others: &[String]) -> anyhow::Error {
 fn check_last_records(
     config: &ArchiveImportConfig,
     manifest: &Manifest,
-    there: &BTreeMap<Partition, u64>,
+    there: &BTreeMap<TopicPartition, u64>,
 ) -> anyhow::Result<()> {
     let mut last = last_records(&config.kafka, there)?;
     if last.is_empty() {
         return Ok(());
     }
-    let (mut seen, mut others): (BTreeMap<Partition, u64>, _) = (BTreeMap::new(), Vec::new());
+    let (mut seen, mut others): (BTreeMap<TopicPartition, u64>, _) = (BTreeMap::new(), Vec::new());
     for record in ArchiveReader::new(&config.directory, manifest) {
         let record = record?;
-        let (topic, partition) = (record.position.topic, record.position.partition);
-        let number = seen.entry((topic, partition)).or_default();
+        let partition = record.position.topic_partition();
+        let number = seen.entry(partition).or_default();
         *number += 1;
-        if there.get(&(topic, partition)) != Some(number) {
+        if there.get(&partition) != Some(number) {
             continue;
         }
         let is_same = |last: &OwnedRecord| OwnedRecord { position: record.position, ..last.clone() } == record;
-        if !last.remove(&(topic, partition)).is_some_and(|last| is_same(&last)) {
-            let name = config.kafka.topics.get(topic);
-            others.push(format!("{name}/{partition}: record {number} is not the one of the archive"));
+        if !last.remove(&partition).is_some_and(|last| is_same(&last)) {
+            let name = config.kafka.topics.partition(partition);
+            others.push(format!("{name}: record {number} is not the one of the archive"));
         }
         if last.is_empty() {
             break;
@@ -197,17 +195,17 @@ fn check_last_records(
 /// Reads the last record of each partition that holds some.
 fn last_records(
     kafka: &KafkaSettings,
-    there: &BTreeMap<Partition, u64>,
-) -> anyhow::Result<BTreeMap<Partition, OwnedRecord>> {
-    let wanted: BTreeMap<Partition, i64> =
+    there: &BTreeMap<TopicPartition, u64>,
+) -> anyhow::Result<BTreeMap<TopicPartition, OwnedRecord>> {
+    let wanted: BTreeMap<TopicPartition, i64> =
         there.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (*key, *count as i64 - 1)).collect();
     let last = records_at(kafka, &wanted)?;
     match wanted.keys().find(|partition| !last.contains_key(partition)) {
         None => Ok(last),
-        Some((topic, partition)) => {
-            let name = kafka.topics.get(*topic);
+        Some(&partition) => {
+            let name = kafka.topics.partition(partition);
             bail!(
-                "{name}/{partition} does not end with a record, as every import does: was a transaction \
+                "{name} does not end with a record, as every import does: was a transaction \
                    written to it?"
             )
         }
@@ -218,15 +216,15 @@ fn last_records(
 /// records are missing.
 fn differences(
     cluster: &ClusterMetadata,
-    wanted: &BTreeMap<Partition, u64>,
+    wanted: &BTreeMap<TopicPartition, u64>,
     kafka: &KafkaSettings,
 ) -> Vec<String> {
-    let difference = |(&(topic, partition), &records): (&Partition, &u64)| {
-        let name = kafka.topics.get(topic);
-        let found = cluster.partitions.get(&(topic, partition)).map_or(0, |watermarks| watermarks.high);
+    let difference = |(partition, &records): (&TopicPartition, &u64)| {
+        let name = kafka.topics.partition(*partition);
+        let found = cluster.partitions.get(partition).map_or(0, |watermarks| watermarks.high);
         (u64::try_from(found) != Ok(records)).then(|| {
             format!(
-                "{name}/{partition}: holds {found} records, and the archive {records}: did others write to it \
+                "{name}: holds {found} records, and the archive {records}: did others write to it \
                  meanwhile?"
             )
         })

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::optional_kafka::OptionalKafka;
 use super::values;
-use crate::domain::{Position, Timestamp, Topic};
+use crate::domain::{PartitionOffset, Timestamp, Topic};
 use crate::logging::LogConfig;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -43,7 +43,7 @@ pub enum AsOf {
     /// The moment before this time.
     Time(Timestamp),
     /// The moment after the record at this position.
-    Position(Position),
+    Position(PartitionOffset),
 }
 
 impl AsOf {
@@ -58,7 +58,7 @@ impl AsOf {
             );
         };
         match topics.topic_of(name) {
-            Some(topic) => Ok(AsOf::Position(Position { topic, partition, offset })),
+            Some(topic) => Ok(AsOf::Position(PartitionOffset { topic, partition, offset })),
             None => {
                 let names = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
                 Err(format!("names none of the topics; they are {names}"))

@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use super::*;
 use crate::cli;
 use crate::codec::Encoding;
-use crate::domain::{Position, Timestamp, Topic};
+use crate::domain::{PartitionOffset, Timestamp, Topic};
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
 use crate::synthetic::HistorySettings;
@@ -350,7 +350,7 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     let config = history("history o-1 --brokers kafka --json --as-of 2026-03-01T10:00:00+01:00");
     assert_eq!(config.as_of, Some(AsOf::Time(Timestamp::parse("2026-03-01T09:00:00Z").unwrap())));
     assert!(config.json);
-    let position = Position { topic: Topic::Jobs, partition: 2, offset: 41 };
+    let position = PartitionOffset { topic: Topic::Jobs, partition: 2, offset: 41 };
     for spelling in ["my.jobs/2@41", "my.jobs:2:41"] {
         let line = format!("history o-1 --brokers kafka --topic-jobs my.jobs --as-of {spelling}");
         assert_eq!(history(&line).as_of, Some(AsOf::Position(position)), "{spelling}");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::position::Position;
+use super::position::PartitionOffset;
 
 /// Maximum number of bytes that are kept of a record's value: 1 MiB.
 pub const VALUE_LIMIT: usize = 1 << 20;
@@ -16,7 +16,7 @@ pub const HEADERS_LIMIT: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The position of the record, which is also the dead letter's key in the store.
-    pub position: Position,
+    pub position: PartitionOffset,
     /// The record's timestamp in milliseconds since 1970; `None` if it has none.
     pub timestamp_millis: Option<i64>,
     /// The first [`KEY_LIMIT`] bytes of the key; `None` for a null key.

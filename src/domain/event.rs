@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::position::{Position, Topic};
+use super::position::{PartitionOffset, Topic};
 use super::timestamp::Timestamp;
 
 /// An event with the position that it was read from.
@@ -12,7 +12,7 @@ pub struct Envelope<'a> {
     /// The event as the codec decoded it from the record.
     pub event: Event<'a>,
     /// The position of the record in Kafka.
-    pub position: Position,
+    pub position: PartitionOffset,
     /// Kafka's timestamp of the record, in milliseconds since 1970; `None` if it has none.
     pub written_millis: Option<i64>,
     /// Number of numbers in the event's free objects that became null because JSON has no such number (`NaN`).

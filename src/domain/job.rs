@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::event::{JobChange, Metadata, RunChange};
 use super::outranking::{LatestEvent, later_of};
-use super::position::Position;
+use super::position::PartitionOffset;
 use super::register::Stamp;
 use super::runs::{LastRun, RunSet};
 use super::view::Status;
@@ -205,7 +205,7 @@ impl Job {
         run_index: u32,
         change: &RunChange<'_>,
         metadata: &Metadata<'_>,
-        source: Position,
+        source: PartitionOffset,
     ) -> bool {
         let mut changed = self.runs.insert(run_index);
         if LastRun::may_change(self.last_run.as_deref(), run_index, metadata) {

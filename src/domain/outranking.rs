@@ -99,7 +99,7 @@ pub fn explanation(event: &Stamp, winner: &Stamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Metadata, Position, Timestamp};
+    use crate::domain::{Metadata, PartitionOffset, Timestamp};
 
     fn stamp(sequence: u64, second: i64, partition: i32, offset: i64) -> Stamp {
         let metadata = Metadata {
@@ -107,7 +107,7 @@ mod tests {
             occurred_at: Timestamp::new(second, 0).unwrap(),
             sequence,
         };
-        Stamp::new(&metadata, 0, Position { topic: Topic::Jobs, partition, offset })
+        Stamp::new(&metadata, 0, PartitionOffset { topic: Topic::Jobs, partition, offset })
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A record is Kafka's bytes before they are decoded.
 
-use super::position::Position;
+use super::position::PartitionOffset;
 
 /// Maximum size in bytes of a record's key, value and headers together that is decoded: 8 MiB, eight times a Kafka
 /// broker's default limit. Decoding a record takes several times its size in memory.
@@ -13,7 +13,7 @@ pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// The position of the record.
-    pub position: Position,
+    pub position: PartitionOffset,
     /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
     /// The key; `None` for null. Only that of a null value is decoded: it names the optimization that is deleted.
@@ -37,7 +37,7 @@ impl Record<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {
     /// The position of the record.
-    pub position: Position,
+    pub position: PartitionOffset,
     /// The timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp_millis: Option<i64>,
     /// The key; `None` for null.

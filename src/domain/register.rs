@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Metadata;
 use super::outranking::{LatestEvent, later_of};
-use super::position::Position;
+use super::position::PartitionOffset;
 use super::timestamp::Timestamp;
 
 /// The version of an event. Versions are compared field by field, in this order. Equal versions belong to the same
@@ -34,7 +34,7 @@ pub struct Stamp {
     /// The version of the event.
     pub version: Version,
     /// The least of the positions at which the event was seen.
-    pub source: Position,
+    pub source: PartitionOffset,
     /// Time at which the record at `source` was written, in milliseconds since 1970. It is set only if the event's
     /// own time is later by more than [`CLOCK_TOLERANCE_MILLIS`].
     written_millis: Option<NonZeroI64>,
@@ -43,7 +43,7 @@ pub struct Stamp {
 impl Stamp {
     /// Creates the stamp of an event that was read at `source`. The `rank` is that of a job's status, and 0 for
     /// other events.
-    pub fn new(metadata: &Metadata<'_>, rank: u8, source: Position) -> Stamp {
+    pub fn new(metadata: &Metadata<'_>, rank: u8, source: PartitionOffset) -> Stamp {
         let version = Version {
             sequence: metadata.sequence,
             occurred_at: metadata.occurred_at,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use super::event::{Metadata, RunChange};
-use super::position::Position;
+use super::position::PartitionOffset;
 use super::register::Stamp;
 
 /// Run indexes as sorted blocks of 64 bits: 1 to 20 runs take one block in place, and 10,000 take 157 blocks of
@@ -98,7 +98,12 @@ impl RunEvent {
 }
 
 impl LastRun {
-    pub(super) fn new(index: u32, change: &RunChange<'_>, metadata: &Metadata<'_>, source: Position) -> LastRun {
+    pub(super) fn new(
+        index: u32,
+        change: &RunChange<'_>,
+        metadata: &Metadata<'_>,
+        source: PartitionOffset,
+    ) -> LastRun {
         let event = match change {
             RunChange::Started => RunEvent::Started,
             RunChange::Completed { .. } => RunEvent::Completed,

@@ -127,15 +127,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::event::{JobChange, Metadata, RunChange};
-    use super::super::{Position, Timestamp, Topic};
+    use super::super::{PartitionOffset, Timestamp, Topic};
     use super::*;
 
     fn metadata(sequence: u64) -> Metadata<'static> {
         Metadata { event_id: format!("e{sequence}").into(), occurred_at: Timestamp::default(), sequence }
     }
 
-    fn position(sequence: u64) -> Position {
-        Position { topic: Topic::Jobs, partition: 0, offset: sequence.cast_signed() }
+    fn position(sequence: u64) -> PartitionOffset {
+        PartitionOffset { topic: Topic::Jobs, partition: 0, offset: sequence.cast_signed() }
     }
 
     fn stamp(sequence: u64) -> Stamp {

@@ -16,9 +16,8 @@ fn words(id: &str, job: &Job, topics: &TopicNames) -> String {
     let status = match job.history().last() {
         Some(last) => {
             let at = last.stamp.source;
-            let (topic, occurred_at) = (topics.get(at.topic), last.stamp.version.occurred_at);
-            let status = last.status.as_str();
-            format!("it is {status} since {occurred_at}, by {topic}/{}@{}", at.partition, at.offset)
+            let (status, occurred_at) = (last.status.as_str(), last.stamp.version.occurred_at);
+            format!("it is {status} since {occurred_at}, by {}", topics.offset(at))
         }
         None => "it has taken no status".to_owned(),
     };

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use super::topics;
 use crate::config::ProjectionConfig;
 use crate::data_dir;
+use crate::domain::NamedPartition;
 use crate::projector::{self, PauseHandle, Positions, ProjectorError};
 use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
@@ -201,8 +202,8 @@ fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::E
 
 /// Returns the offset at which each partition of these topics goes on.
 pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
-    let position = |((name, partition), held): (&(String, i32), &PartitionCheckpoint)| {
-        Some(((names.topic_of(name)?, *partition), held.next_offset))
+    let position = |(partition, held): (&NamedPartition, &PartitionCheckpoint)| {
+        Some((names.partition_of(partition)?, held.next_offset))
     };
     checkpoint.iter().filter_map(position).collect()
 }

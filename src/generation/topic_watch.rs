@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, Utc};
 use parking_lot::{Condvar, Mutex};
 
-use crate::domain::Topic;
+use crate::domain::{NamedPartition, Topic, TopicPartition};
 use crate::source::Watermarks;
 use crate::source::kafka::topic_settings::{SettingsError, TopicSettings, topic_settings};
 use crate::source::kafka::{KafkaSettings, metadata};
@@ -99,7 +99,7 @@ fn ask(kafka: &KafkaSettings) -> Vec<(TopicReport, bool)> {
     let oldest = oldest_records(kafka, &begins);
     let report = |topic: Topic| {
         let (name, held) = (kafka.topics.get(topic), settings.get(&topic));
-        if held.is_none() && !begins.keys().any(|(there, _)| *there == topic) {
+        if held.is_none() && !begins.keys().any(|begin| begin.topic == topic) {
             // The projector reports that it is missing.
             return (TopicReport { topic: name.to_owned(), ..TopicReport::default() }, false);
         }
@@ -158,14 +158,14 @@ fn time(millis: i64) -> Option<String> {
 }
 
 /// Returns the first offsets of the partitions of some topics; `None`: the partition is empty.
-fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<(Topic, i32), Option<i64>> {
+fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<TopicPartition, Option<i64>> {
     let names: Vec<&str> =
         Topic::ALL.into_iter().filter(|topic| is_wanted(*topic)).map(|topic| kafka.topics.get(topic)).collect();
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let begin = |((name, partition), bounds): ((String, i32), Watermarks)| {
-        Some(((kafka.topics.topic_of(&name)?, partition), (bounds.low < bounds.high).then_some(bounds.low)))
+    let begin = |(partition, bounds): (NamedPartition, Watermarks)| {
+        Some((kafka.topics.partition_of(&partition)?, (bounds.low < bounds.high).then_some(bounds.low)))
     };
     metadata::watermarks(kafka, names)
         .map(|bounds| bounds.into_iter().filter_map(begin).collect())
@@ -176,16 +176,19 @@ fn begins(kafka: &KafkaSettings, is_wanted: impl Fn(Topic) -> bool) -> BTreeMap<
 }
 
 /// The timestamp of the oldest record of each topic that begins somewhere, in milliseconds since 1970.
-fn oldest_records(kafka: &KafkaSettings, begins: &BTreeMap<(Topic, i32), Option<i64>>) -> BTreeMap<Topic, i64> {
+fn oldest_records(kafka: &KafkaSettings, begins: &BTreeMap<TopicPartition, Option<i64>>) -> BTreeMap<Topic, i64> {
     let offsets = begins.iter().filter_map(|(&partition, begin)| Some((partition, (*begin)?))).collect();
     let records = metadata::records_at(kafka, &offsets).unwrap_or_else(|error| {
         tracing::warn!(%error, "the oldest records of the topics cannot be read: it is not known how old they are");
         BTreeMap::new()
     });
     let mut oldest = BTreeMap::new();
-    for ((topic, _), record) in records {
+    for record in records.into_values() {
         let Some(millis) = record.timestamp_millis else { continue };
-        oldest.entry(topic).and_modify(|held: &mut i64| *held = millis.min(*held)).or_insert(millis);
+        oldest
+            .entry(record.position.topic)
+            .and_modify(|held: &mut i64| *held = millis.min(*held))
+            .or_insert(millis);
     }
     oldest
 }

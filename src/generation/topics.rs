@@ -57,7 +57,7 @@ pub fn refuse_others(of: &str, noted: &[String; 3], names: &TopicNames) -> anyho
 }
 
 fn refuse_strangers(of: &str, checkpoint: &Checkpoint, names: &TopicNames) -> anyhow::Result<()> {
-    let read: BTreeSet<&str> = checkpoint.keys().map(|(name, _)| name.as_str()).collect();
+    let read: BTreeSet<&str> = checkpoint.keys().map(|read| read.topic.as_str()).collect();
     let strangers: Vec<String> =
         read.into_iter().filter(|name| names.topic_of(name).is_none()).map(|name| format!("`{name}`")).collect();
     if strangers.is_empty() {

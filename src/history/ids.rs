@@ -125,10 +125,10 @@ fn is_of_id(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Position, Topic};
+    use crate::domain::{PartitionOffset, Topic};
 
     fn record(value: &[u8]) -> Record<'_> {
-        let position = Position { topic: Topic::Jobs, partition: 0, offset: 0 };
+        let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 0 };
         Record { position, timestamp_millis: None, key: Some(b"other"), value: Some(value), headers: Vec::new() }
     }
 

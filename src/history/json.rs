@@ -11,7 +11,7 @@ use super::no_effect::NoEffect;
 use super::scan::Scan;
 use super::timeline::{Timeline, TimelineEvent, UndecodableRecord};
 use crate::codec::stored_record;
-use crate::domain::{Optimization, Position, Timestamp};
+use crate::domain::{Optimization, PartitionOffset, Timestamp, TopicPartition};
 use crate::source::TopicNames;
 
 #[derive(Serialize)]
@@ -94,7 +94,7 @@ pub fn history(
     names: &TopicNames,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let searched = scan.partitions.iter().map(|(&(topic, partition), scanned)| PartitionAnswer {
+    let searched = scan.partitions.iter().map(|(&TopicPartition { topic, partition }, scanned)| PartitionAnswer {
         topic: names.get(topic),
         partition,
         low: scanned.watermarks.low,
@@ -149,8 +149,8 @@ fn of_dead_letter<'a>(dead_letter: &UndecodableRecord<'_>, names: &'a TopicNames
     DeadLetterAnswer { place: place(record.position, record.timestamp_millis, names), reason: reason.to_string() }
 }
 
-fn place(position: Position, timestamp_millis: Option<i64>, names: &TopicNames) -> PlaceAnswer<'_> {
-    let Position { topic, partition, offset } = position;
+fn place(position: PartitionOffset, timestamp_millis: Option<i64>, names: &TopicNames) -> PlaceAnswer<'_> {
+    let PartitionOffset { topic, partition, offset } = position;
     PlaceAnswer { topic: names.get(topic), partition, offset, timestamp: names::time(timestamp_millis) }
 }
 

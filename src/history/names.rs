@@ -1,7 +1,7 @@
 //! The names that answers of `history` give to events, places and searched partitions.
 
 use crate::domain::event::OptimizationChange;
-use crate::domain::{Body, Position, Timestamp, Topic};
+use crate::domain::{Body, Timestamp, Topic};
 use crate::source::TopicNames;
 
 use super::scan::Scan;
@@ -24,12 +24,6 @@ pub fn run_index(body: &Body<'_>) -> Option<u32> {
     }
 }
 
-/// Formats a record's position as `--as-of` accepts it: `topic/partition@offset`.
-pub fn place(position: Position, names: &TopicNames) -> String {
-    let Position { topic, partition, offset } = position;
-    format!("{}/{partition}@{offset}", names.get(topic))
-}
-
 /// Formats milliseconds since 1970 as an RFC 3339 time.
 pub fn time(millis: Option<i64>) -> Option<String> {
     millis.and_then(Timestamp::from_millis).map(|time| time.to_string())
@@ -39,10 +33,10 @@ pub fn time(millis: Option<i64>) -> Option<String> {
 pub fn warnings(scan: &Scan, names: &TopicNames) -> Vec<String> {
     (scan.partitions.iter())
         .filter(|(_, partition)| partition.watermarks.low > 0)
-        .map(|(&(topic, number), partition)| {
+        .map(|(key, partition)| {
             let begin = time(partition.begin_millis).map_or(String::new(), |time| format!(", written at {time}"));
             let low = partition.watermarks.low;
-            format!("the log of {}/{number} begins at {low}{begin}; earlier events are gone", names.get(topic))
+            format!("the log of {} begins at {low}{begin}; earlier events are gone", names.partition(*key))
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::as_of::LogCutoff;
 use super::ids::HistoryIds;
 use crate::codec;
-use crate::domain::{Gap, OwnedRecord, Position, Record, Topic};
+use crate::domain::{Gap, OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::progress::{Progress, ProgressDisplay};
 use crate::source::trouble;
 use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source, SourceEvent, TopicNames, Watermarks};
@@ -24,8 +24,8 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// The records that a scan has found, and the partitions that it has searched.
 pub struct Scan {
-    pub found: BTreeMap<Position, OwnedRecord>,
-    pub partitions: BTreeMap<(Topic, i32), ScannedPartition>,
+    pub found: BTreeMap<PartitionOffset, OwnedRecord>,
+    pub partitions: BTreeMap<TopicPartition, ScannedPartition>,
     /// The cutoff after the record at the requested position, or after the last one before it.
     pub cutoff: Option<LogCutoff>,
 }
@@ -69,7 +69,7 @@ pub fn scan(
     source: &mut dyn Source,
     names: &TopicNames,
     id: &str,
-    after: Option<Position>,
+    after: Option<PartitionOffset>,
     progress: &mut ProgressDisplay,
 ) -> Result<Scan, ScanError> {
     let scan = Scan { found: BTreeMap::new(), partitions: BTreeMap::new(), cutoff: None };
@@ -93,7 +93,7 @@ struct Scanner<'a> {
     source: &'a mut dyn Source,
     names: &'a TopicNames,
     ids: HistoryIds,
-    after: Option<Position>,
+    after: Option<PartitionOffset>,
     scan: Scan,
     /// Number of records that have been read; a record that is read a second time counts twice.
     read: u64,
@@ -114,7 +114,7 @@ impl Scanner<'_> {
                 if let SourceEvent::Found { topic, partition, watermarks } = polled {
                     let continuity = Continuity::default();
                     let found = ScannedPartition { watermarks, records: 0, begin_millis: None, continuity };
-                    partitions.insert((topic, partition), found);
+                    partitions.insert(TopicPartition::new(topic, partition), found);
                 }
             });
         }
@@ -123,9 +123,10 @@ impl Scanner<'_> {
 
     /// Checks, before anything is read, that the record at the requested position can exist.
     fn check_after(&self) -> Result<(), ScanError> {
-        let Some(Position { topic, partition, offset }) = self.after else { return Ok(()) };
-        let name = self.name(topic, partition);
-        let Some(scanned) = self.scan.partitions.get(&(topic, partition)) else {
+        let Some(after) = self.after else { return Ok(()) };
+        let (partition, offset) = (after.topic_partition(), after.offset);
+        let name = self.name(partition);
+        let Some(scanned) = self.scan.partitions.get(&partition) else {
             return Err(ScanError::NoPartition(name));
         };
         match scanned.watermarks {
@@ -137,9 +138,10 @@ impl Scanner<'_> {
     /// Checks that a record was found at or before the requested position: an offset may belong to no record.
     fn check_cutoff(&self) -> Result<(), ScanError> {
         match self.after {
-            Some(Position { topic, partition, offset }) if self.scan.cutoff.is_none() => {
-                let watermarks = self.scan.partitions[&(topic, partition)].watermarks;
-                Err(ScanError::NoRecord { partition: self.name(topic, partition), offset, watermarks })
+            Some(after) if self.scan.cutoff.is_none() => {
+                let (partition, offset) = (after.topic_partition(), after.offset);
+                let watermarks = self.scan.partitions[&partition].watermarks;
+                Err(ScanError::NoRecord { partition: self.name(partition), offset, watermarks })
             }
             _ => Ok(()),
         }
@@ -159,11 +161,11 @@ impl Scanner<'_> {
             overdue.map_or(Ok(()), |overdue| Err(self.end(overdue)))?;
             self.compare()?;
             for event in polled {
-                if let Some((topic, partition)) = self.take(event)?
-                    && reading.contains(&(topic, partition))
+                if let Some(partition) = self.take(event)?
+                    && reading.contains(&partition)
                 {
-                    reading.retain(|one| *one != (topic, partition));
-                    self.source.stop(topic, partition);
+                    reading.retain(|one| *one != partition);
+                    self.source.stop(partition.topic, partition.partition);
                 }
             }
         }
@@ -172,12 +174,12 @@ impl Scanner<'_> {
 
     /// Checks that every topic that is read is still the one that was there at the start.
     fn compare(&mut self) -> Result<(), ScanError> {
-        for (&(topic, number), partition) in &mut self.scan.partitions {
-            let Some(observed) = self.source.observation(topic, number) else { continue };
+        for (key, partition) in &mut self.scan.partitions {
+            let Some(observed) = self.source.observation(key.topic, key.partition) else { continue };
             partition.continuity.adopt(observed.topic_id);
             let compared = partition.continuity.compare(partition.watermarks.high, &observed, Instant::now());
             if let Err(why) = compared {
-                let partition = format!("{}/{number}", self.names.get(topic));
+                let partition = self.names.partition(*key).to_string();
                 return Err(ScanError::Another { partition, why });
             }
         }
@@ -185,39 +187,40 @@ impl Scanner<'_> {
     }
 
     /// Assigns the partitions of these topics that have something to be read, and returns them.
-    fn begin(&mut self, topics: &[Topic]) -> Result<Vec<(Topic, i32)>, ScanError> {
+    fn begin(&mut self, topics: &[Topic]) -> Result<Vec<TopicPartition>, ScanError> {
         let mut reading = Vec::new();
-        for (&(topic, number), partition) in &mut self.scan.partitions {
+        for (key, partition) in &mut self.scan.partitions {
             let Watermarks { low, high } = partition.watermarks;
-            if topics.contains(&topic) && low < high {
+            if topics.contains(&key.topic) && low < high {
                 partition.records = 0;
-                self.source.assign(topic, number, low).map_err(|reason| ScanError::Failed {
-                    partition: format!("{}/{number}", self.names.get(topic)),
+                self.source.assign(key.topic, key.partition, low).map_err(|reason| ScanError::Failed {
+                    partition: self.names.partition(*key).to_string(),
                     reason: reason.text,
                 })?;
                 self.expected += u64::try_from(high - low).unwrap_or(0);
-                reading.push((topic, number));
+                reading.push(*key);
             }
         }
         Ok(reading)
     }
 
     /// Takes what the source delivers. Returns the partition if it has been read to its end.
-    fn take(&mut self, polled: SourceEvent) -> Result<Option<(Topic, i32)>, ScanError> {
+    fn take(&mut self, polled: SourceEvent) -> Result<Option<TopicPartition>, ScanError> {
         match polled {
             // The partition was added after the start, so nothing of it counts.
             SourceEvent::Found { .. } => Ok(None),
             SourceEvent::Records(records) => Ok(self.look_through(&*records)),
-            SourceEvent::Ended { topic, partition, .. } => Ok(Some((topic, partition))),
-            SourceEvent::Failed { topic, partition, reason } => {
-                Err(ScanError::Failed { partition: self.name(topic, partition), reason: reason.text })
-            }
+            SourceEvent::Ended { topic, partition, .. } => Ok(Some(TopicPartition::new(topic, partition))),
+            SourceEvent::Failed { topic, partition, reason } => Err(ScanError::Failed {
+                partition: self.name(TopicPartition::new(topic, partition)),
+                reason: reason.text,
+            }),
         }
     }
 
-    fn look_through(&mut self, records: &dyn Records) -> Option<(Topic, i32)> {
-        let Position { topic, partition, .. } = records.record(0).position;
-        let high = self.scan.partitions.get(&(topic, partition))?.watermarks.high;
+    fn look_through(&mut self, records: &dyn Records) -> Option<TopicPartition> {
+        let partition = records.record(0).position.topic_partition();
+        let high = self.scan.partitions.get(&partition)?.watermarks.high;
         let (mut count, mut is_over) = (0, false);
         for index in 0..records.len() {
             let record = records.record(index);
@@ -230,13 +233,13 @@ impl Scanner<'_> {
             is_over = record.position.offset + 1 == high;
             count += 1;
         }
-        if let Some(scanned) = self.scan.partitions.get_mut(&(topic, partition)) {
+        if let Some(scanned) = self.scan.partitions.get_mut(&partition) {
             scanned.records += count;
             scanned.begin_millis = scanned.begin_millis.or(records.record(0).timestamp_millis);
         }
         self.read += count;
         self.progress.show(&Progress::new("reading", self.read, Some(self.expected)));
-        is_over.then_some((topic, partition))
+        is_over.then_some(partition)
     }
 
     fn look_at(&mut self, record: &Record<'_>) {
@@ -255,21 +258,21 @@ impl Scanner<'_> {
     fn note_time(&mut self, record: &Record<'_>) {
         let Record { position, timestamp_millis, .. } = *record;
         if let Some(after) = self.after
-            && (position.topic, position.partition) == (after.topic, after.partition)
+            && position.topic_partition() == after.topic_partition()
             && position.offset <= after.offset
         {
             self.scan.cutoff = Some(LogCutoff::After { position, timestamp_millis });
         }
     }
 
-    fn name(&self, topic: Topic, partition: i32) -> String {
-        format!("{}/{partition}", self.names.get(topic))
+    fn name(&self, partition: TopicPartition) -> String {
+        self.names.partition(partition).to_string()
     }
 
     fn end(&self, overdue: ReadTimeout) -> ScanError {
         match overdue {
             ReadTimeout::Partition { topic, partition, why } => {
-                ScanError::Failed { partition: self.name(topic, partition), reason: why }
+                ScanError::Failed { partition: self.name(TopicPartition::new(topic, partition)), reason: why }
             }
             ReadTimeout::Silence { why } => ScanError::Silent { trouble: why },
         }

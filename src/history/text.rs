@@ -28,7 +28,7 @@ pub fn view(
         LogCutoff::Before(time) => writeln!(out, "{id} before {time}, after {events} events:")?,
         LogCutoff::After { position, timestamp_millis } => {
             let time = names::time(timestamp_millis).unwrap_or_else(|| "without a timestamp".to_owned());
-            let place = names::place(position, names);
+            let place = names.offset(position);
             writeln!(out, "{id} after {place} ({time}), after {events} events:")?;
         }
     }
@@ -61,7 +61,7 @@ pub fn history(
         writeln!(out, "\nRecords that mention it, and could not be understood:")?;
     }
     for dead_letter in &timeline.dead_letters {
-        let place = names::place(dead_letter.record.position, names);
+        let place = names.offset(dead_letter.record.position);
         let time = names::time(dead_letter.record.timestamp_millis).unwrap_or_default();
         writeln!(out, "{place}  {time}\n    {}", dead_letter.reason)?;
     }
@@ -78,7 +78,7 @@ pub fn history(
 fn event(entry: &TimelineEvent<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io::Result<()> {
     let metadata = &entry.envelope.event.metadata;
     let body = &entry.envelope.event.body;
-    let place = names::place(entry.envelope.position, names);
+    let place = names.offset(entry.envelope.position);
     writeln!(out, "{}  {}  ({place}, event {:?})", metadata.occurred_at, what(body), metadata.event_id)?;
     let is_creation = entry.changes.iter().any(|change| change.field == "id" && change.old == FieldValue::Null);
     let is_deletion = entry.changes.iter().any(|change| change.field == "id" && change.new == FieldValue::Null);

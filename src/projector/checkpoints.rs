@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::domain::NamedPartition;
 use crate::store::{Checkpoint, PartitionCheckpoint};
 
 /// One partition's entry of a checkpoint: the topic's name and the partition's number, with what is kept of it.
-pub type CheckpointEntry = ((String, i32), PartitionCheckpoint);
+pub type CheckpointEntry = (NamedPartition, PartitionCheckpoint);
 
 /// The checkpoint on the disk, those that the writer has not written yet, and the schedule of the next.
 pub struct Checkpoints {
@@ -45,7 +46,7 @@ impl Checkpoints {
 
     /// A partition's entry in the checkpoint on the disk; `None` if nothing of it was ever read.
     pub fn of(&self, topic: &str, partition: i32) -> Option<PartitionCheckpoint> {
-        self.written.get(&(topic.to_owned(), partition)).copied()
+        self.written.get(&NamedPartition::new(topic, partition)).copied()
     }
 
     /// Returns the time until the next checkpoint is due.

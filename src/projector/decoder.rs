@@ -9,7 +9,7 @@ use self_cell::self_cell;
 use super::dead_letters;
 use super::write_back::USUAL_EVENT_BYTES;
 use crate::codec::{self, DecodeError};
-use crate::domain::{DeadLetter, Envelope, Record, Topic};
+use crate::domain::{DeadLetter, Envelope, Record, Topic, TopicPartition};
 use crate::pulse::{Pulse, Stage};
 use crate::source::{Records, StopReason};
 use crate::store::Anchor;
@@ -122,11 +122,11 @@ pub enum DecodedEvent {
 
 impl DecodedEvent {
     /// The partition that the event is of.
-    pub fn partition(&self) -> (Topic, i32) {
+    pub fn partition(&self) -> TopicPartition {
         match *self {
             DecodedEvent::Batch(Batch { topic, partition, .. })
             | DecodedEvent::Ended { topic, partition, .. }
-            | DecodedEvent::Failed { topic, partition, .. } => (topic, partition),
+            | DecodedEvent::Failed { topic, partition, .. } => TopicPartition::new(topic, partition),
         }
     }
 }

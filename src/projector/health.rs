@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::moment::{Moment, shown};
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, StopReason, TopicId};
 use crate::status::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
@@ -47,7 +47,7 @@ pub enum Doubt {
 
 /// Everything that is known of the partitions' and the cluster's health.
 pub struct Health {
-    tracks: BTreeMap<(Topic, i32), PartitionTrack>,
+    tracks: BTreeMap<TopicPartition, PartitionTrack>,
     asked_since: Instant,
     live_since: Option<Instant>,
     pub cluster: ClusterHealth,
@@ -72,7 +72,7 @@ impl Health {
         observation: Option<PartitionObservation>,
         error: Option<StandingError>,
     ) {
-        let key = (reading.topic, reading.partition);
+        let key = TopicPartition::new(reading.topic, reading.partition);
         let track =
             self.tracks.entry(key).or_insert_with(|| PartitionTrack::new(moment.instant, reading.position));
         track.take_reading(moment, reading);
@@ -88,18 +88,18 @@ impl Health {
     /// Returns what `/status` shows of a partition's freshness.
     pub fn freshness(&self, moment: Moment, topic: Topic, partition: i32) -> PartitionFreshness {
         self.tracks
-            .get(&(topic, partition))
+            .get(&TopicPartition::new(topic, partition))
             .map_or_else(PartitionFreshness::default, |track| track.freshness(moment))
     }
 
     /// Returns the low watermark and the true high one of the cluster's last answer.
     pub fn bounds(&self, topic: Topic, partition: i32) -> Option<(i64, i64)> {
-        self.tracks.get(&(topic, partition))?.latest.map(|latest| (latest.low, latest.high))
+        self.tracks.get(&TopicPartition::new(topic, partition))?.latest.map(|latest| (latest.low, latest.high))
     }
 
     /// Number of records that can be read and have not been, by the cluster's last answer. `None` if that answer proves nothing.
     pub fn lag_records(&self, topic: Topic, partition: i32) -> Option<i64> {
-        self.tracks.get(&(topic, partition))?.lag_records()
+        self.tracks.get(&TopicPartition::new(topic, partition))?.lag_records()
     }
 
     /// Returns what `/status` shows of the cluster.
@@ -117,7 +117,7 @@ impl Health {
     }
 
     /// Every error of a partition that stands, in the partitions' order.
-    pub fn errors(&self) -> impl Iterator<Item = ((Topic, i32), &StandingError)> {
+    pub fn errors(&self) -> impl Iterator<Item = (TopicPartition, &StandingError)> {
         self.tracks
             .iter()
             .filter(|(_, track)| track.stopped.is_none())
@@ -132,10 +132,10 @@ impl Health {
     }
 
     /// The partitions whose views may be old, each with the reason and since when.
-    pub fn doubts(&self, moment: Moment) -> Vec<((Topic, i32), Doubt, Instant)> {
+    pub fn doubts(&self, moment: Moment) -> Vec<(TopicPartition, Doubt, Instant)> {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
-        let doubtful = |(key, track): (&(Topic, i32), &PartitionTrack)| {
+        let doubtful = |(key, track): (&TopicPartition, &PartitionTrack)| {
             let since = track.counts_from(live_since);
             let is_old = moment.instant.saturating_duration_since(since) >= STALE_AFTER;
             is_old.then(|| (*key, track.doubt(moment.instant), track.confirmed.unwrap_or(since)))
@@ -144,9 +144,9 @@ impl Health {
     }
 
     /// The partitions of which one open transaction has hidden records for long, each with the number of records and since when.
-    pub fn hidden(&self, moment: Moment) -> Vec<((Topic, i32), i64, Instant)> {
+    pub fn hidden(&self, moment: Moment) -> Vec<(TopicPartition, i64, Instant)> {
         let long = |since: Instant| moment.instant.saturating_duration_since(since) >= STALE_AFTER;
-        let of_track = |(key, track): (&(Topic, i32), &PartitionTrack)| {
+        let of_track = |(key, track): (&TopicPartition, &PartitionTrack)| {
             let hidden = track.hidden?;
             long(hidden.since).then_some((*key, hidden.records, hidden.since))
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::decoder::{Batch, DecodedEvent};
 use super::partitions::FoundPartition;
 use super::{Moment, Projector};
-use crate::domain::DeadLetter;
+use crate::domain::{DeadLetter, NamedPartition};
 use crate::pulse::Stage;
 use crate::source::{Source, SourceEvent};
 use crate::store::StoreError;
@@ -52,7 +52,7 @@ impl Projector<'_> {
             return Ok(());
         };
         if read_before.is_none() {
-            self.write_back.writer().note_origin((name, partition), offset)?;
+            self.write_back.writer().note_origin(NamedPartition::new(name, partition), offset)?;
         }
         if let Err(reason) = source.assign(topic, partition, offset) {
             self.partitions.fail(topic, partition, reason);

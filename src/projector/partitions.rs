@@ -6,7 +6,7 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, Topic, TopicId};
+use crate::domain::{Gap, PartitionBounds, PartitionOffset, Topic, TopicId, TopicPartition};
 use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -25,7 +25,7 @@ pub struct FoundPartition {
 pub struct Partitions {
     topics: TopicNames,
     held: Vec<PartitionProgress>,
-    newly_failed: Vec<(Topic, i32)>,
+    newly_failed: Vec<TopicPartition>,
 }
 
 struct PartitionProgress {
@@ -170,7 +170,7 @@ impl Partitions {
             let reason = reason.named(&name, partition);
             tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
-            self.newly_failed.push((topic, partition));
+            self.newly_failed.push(TopicPartition::new(topic, partition));
         }
     }
 
@@ -178,20 +178,20 @@ impl Partitions {
     pub fn stop_all(&mut self, reason: &StopReason) {
         for held in self.held.iter_mut().filter(|held| held.stopped.is_none()) {
             held.stopped = Some(reason.clone());
-            self.newly_failed.push((held.topic, held.number));
+            self.newly_failed.push(TopicPartition::new(held.topic, held.number));
         }
     }
 
     /// The next offset to be read of each partition that has not stopped.
     pub fn positions(&self) -> Positions {
         let read = self.held.iter().filter(|held| held.stopped.is_none());
-        read.map(|held| ((held.topic, held.number), held.next_offset)).collect()
+        read.map(|held| (TopicPartition::new(held.topic, held.number), held.next_offset)).collect()
     }
 
     /// Returns true if everything up to these positions has been read. The error is the reason for which it never will be.
     pub fn have_reached(&self, positions: &Positions) -> Result<bool, String> {
         let mut all = true;
-        for (&(topic, number), &position) in positions {
+        for (&TopicPartition { topic, partition: number }, &position) in positions {
             let held = self.held.iter().find(|held| (held.topic, held.number) == (topic, number));
             match held {
                 Some(held) if held.next_offset >= position => {}
@@ -203,7 +203,7 @@ impl Partitions {
     }
 
     /// The partitions that have stopped since the last call.
-    pub fn take_failed(&mut self) -> Vec<(Topic, i32)> {
+    pub fn take_failed(&mut self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.newly_failed)
     }
 
@@ -225,16 +225,15 @@ impl Partitions {
         self.held.iter().map(|held| {
             let PartitionProgress { next_offset, anchor, ref continuity, .. } = *held;
             let entry = PartitionCheckpoint { next_offset, anchor, topic_id: continuity.topic_id() };
-            ((self.topics.get(held.topic).to_owned(), held.number), entry)
+            (self.topics.partition(TopicPartition::new(held.topic, held.number)), entry)
         })
     }
 
     /// The offsets of all partitions in a checkpoint.
-    pub fn offsets_in(&self, checkpoint: &Checkpoint) -> Vec<(Topic, i32, i64)> {
+    pub fn offsets_in(&self, checkpoint: &Checkpoint) -> Vec<PartitionOffset> {
         let offset = |partition: &PartitionProgress| {
-            let key = (self.topics.get(partition.topic).to_owned(), partition.number);
-            let written = checkpoint.get(&key)?;
-            Some((partition.topic, partition.number, written.next_offset))
+            let key = TopicPartition::new(partition.topic, partition.number);
+            Some(key.at(checkpoint.get(&self.topics.partition(key))?.next_offset))
         };
         self.held.iter().filter_map(offset).collect()
     }

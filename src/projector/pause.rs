@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::domain::Topic;
+use crate::domain::TopicPartition;
 
 /// The next offset to be read of each partition.
-pub type Positions = BTreeMap<(Topic, i32), i64>;
+pub type Positions = BTreeMap<TopicPartition, i64>;
 
 /// A handle that is shared by a projector's thread, which obeys it, and the threads that use it.
 #[derive(Default)]

@@ -44,12 +44,12 @@ impl StreamQuality {
         let mut streams = [StreamCounts::default(); 3];
         let origins = reader.origins()?;
         for (partition, held) in checkpoint {
-            let Some(topic) = topics.topic_of(&partition.0) else { continue };
+            let Some(topic) = topics.topic_of(&partition.topic) else { continue };
             let begin = origins.get(partition).copied().unwrap_or_default();
             let from = begin.max(held.next_offset - WINDOW.cast_signed());
             let offsets = from..held.next_offset.max(from);
             let records = u64::try_from(offsets.end - offsets.start).unwrap_or_default();
-            let not_understood = reader.dead_letters_among(topic, partition.1, offsets)?;
+            let not_understood = reader.dead_letters_among(topic, partition.partition, offsets)?;
             streams[topic as usize].note([records.saturating_sub(not_understood), not_understood]);
         }
         Ok(StreamQuality { topics, streams })

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::Moment;
 use super::health::{Doubt, Health};
 use super::moment::shown;
-use crate::domain::Topic;
+use crate::domain::TopicPartition;
 use crate::source::TopicNames;
 
 /// The most partitions that are named if many have the same trouble.
@@ -66,13 +66,13 @@ pub fn joined(troubles: Vec<Trouble>) -> Option<(String, String)> {
 
 /// The partitions that have the same trouble, and since when the first has had it.
 struct AffectedPartitions {
-    partitions: Vec<(Topic, i32)>,
+    partitions: Vec<TopicPartition>,
     since: DateTime<Utc>,
 }
 
 /// Groups partitions by their trouble, in the troubles' order.
 fn by_trouble<T: Ord>(
-    all: impl Iterator<Item = (T, (Topic, i32), DateTime<Utc>)>,
+    all: impl Iterator<Item = (T, TopicPartition, DateTime<Utc>)>,
 ) -> BTreeMap<T, AffectedPartitions> {
     let mut grouped: BTreeMap<T, AffectedPartitions> = BTreeMap::new();
     for (trouble, partition, since) in all {
@@ -142,12 +142,12 @@ impl Doubt {
 
 /// Warnings about partitions of which open transactions have hidden records for long.
 pub fn hidden_records(health: &Health, names: &TopicNames, now: Moment) -> Vec<String> {
-    let warning = |((topic, partition), records, since): ((Topic, i32), i64, Instant)| {
+    let warning = |(partition, records, since): (TopicPartition, i64, Instant)| {
         format!(
-            "{}/{partition}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
+            "{}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
              shown before it ends. If its producer is gone, the broker ends it after the producer's \
              `transaction.timeout.ms`; `kafka-transactions.sh find-hanging` finds one that hangs",
-            names.get(topic),
+            names.partition(partition),
             shown(now.wall_at(since))
         )
     };
@@ -155,8 +155,8 @@ pub fn hidden_records(health: &Health, names: &TopicNames, now: Moment) -> Vec<S
 }
 
 /// Names the partitions: all of a few, the first of many.
-fn named(partitions: &[(Topic, i32)], names: &TopicNames) -> String {
-    let name = |(topic, partition): &(Topic, i32)| format!("{}/{partition}", names.get(*topic));
+fn named(partitions: &[TopicPartition], names: &TopicNames) -> String {
+    let name = |partition: &TopicPartition| names.partition(*partition).to_string();
     let mut text = partitions.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
     if partitions.len() > NAMED_MAX {
         text.push_str(&format!(" and {} more", partitions.len() - NAMED_MAX));

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
 use crate::codec::stored_record::FORMAT;
+use crate::domain::NamedPartition;
 use crate::source::archive::ChecksumStream;
 use crate::store::Checkpoint;
 
@@ -42,7 +43,7 @@ const VALUE_LIMIT: u32 = 1 << 30;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotHead {
     pub checkpoint: Checkpoint,
-    pub origins: BTreeMap<(String, i32), i64>,
+    pub origins: BTreeMap<NamedPartition, i64>,
     /// The topics' names, in the order of `Topic::ALL`.
     pub topics: [String; 3],
     /// Number of optimizations when the snapshot was begun.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Source, StandingError};
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 
 /// The reason for which a tool stops waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct ReadDeadline {
     limit: Duration,
     heard: Instant,
     /// The start of the uninterrupted error of each partition that has one.
-    failing: BTreeMap<(Topic, i32), Instant>,
+    failing: BTreeMap<TopicPartition, Instant>,
 }
 
 impl ReadDeadline {
@@ -39,15 +39,15 @@ impl ReadDeadline {
     pub fn check(
         &mut self,
         source: &dyn Source,
-        awaited: impl IntoIterator<Item = (Topic, i32)>,
+        awaited: impl IntoIterator<Item = TopicPartition>,
         now: Instant,
     ) -> Option<ReadTimeout> {
         let before = std::mem::take(&mut self.failing);
         let mut first = None;
-        for (topic, partition) in awaited {
+        for TopicPartition { topic, partition } in awaited {
             let Some(error) = source.partition_error(topic, partition) else { continue };
-            let since = before.get(&(topic, partition)).copied().unwrap_or(now);
-            self.failing.insert((topic, partition), since);
+            let since = before.get(&TopicPartition::new(topic, partition)).copied().unwrap_or(now);
+            self.failing.insert(TopicPartition::new(topic, partition), since);
             if needs_intervention(&error) || now.saturating_duration_since(since) >= self.limit {
                 return Some(ReadTimeout::Partition { topic, partition, why: error.text });
             }
@@ -74,6 +74,7 @@ fn needs_intervention(error: &StandingError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::PartitionOffset;
     use crate::source::{SourceEvent, StopReason, Watermarks};
 
     const LIMIT: Duration = Duration::from_secs(60);
@@ -108,7 +109,7 @@ mod tests {
             Some(StandingError { code: (*code).to_owned(), text: format!("{code}!"), since })
         }
 
-        fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+        fn publish(&mut self, _: &[PartitionOffset]) {}
     }
 
     fn overdue(partition: i32, why: &str) -> Option<ReadTimeout> {
@@ -123,7 +124,11 @@ mod tests {
         let mut deadline = ReadDeadline::new(LIMIT, begin);
         let mut look = |source: &Silent, seconds| {
             deadline.restart(at(seconds));
-            deadline.check(source, [(Topic::Jobs, 0), (Topic::Jobs, 1)], at(seconds))
+            deadline.check(
+                source,
+                [TopicPartition::new(Topic::Jobs, 0), TopicPartition::new(Topic::Jobs, 1)],
+                at(seconds),
+            )
         };
         assert_eq!((look(&failing, 0), look(&failing, 59)), (None, None));
         assert_eq!(look(&well, 60), None);
@@ -136,8 +141,8 @@ mod tests {
         let failing = Silent(vec![(1, "TopicAuthorizationFailed")]);
         let now = Instant::now();
         let mut deadline = ReadDeadline::new(LIMIT, now);
-        assert_eq!(deadline.check(&failing, [(Topic::Jobs, 0)], now), None);
-        let both = [(Topic::Jobs, 0), (Topic::Jobs, 1)];
+        assert_eq!(deadline.check(&failing, [TopicPartition::new(Topic::Jobs, 0)], now), None);
+        let both = [TopicPartition::new(Topic::Jobs, 0), TopicPartition::new(Topic::Jobs, 1)];
         assert_eq!(deadline.check(&failing, both, now), overdue(1, "TopicAuthorizationFailed!"));
     }
 
@@ -145,7 +150,7 @@ mod tests {
     fn silence_ends_it_and_names_the_error_of_a_partition_where_there_is_one() {
         let begin = Instant::now();
         let mut deadline = ReadDeadline::new(LIMIT, begin);
-        let jobs = [(Topic::Jobs, 0)];
+        let jobs = [TopicPartition::new(Topic::Jobs, 0)];
         assert_eq!(deadline.check(&Silent(Vec::new()), jobs, begin + LIMIT - Duration::from_secs(1)), None);
         let why = "the cluster does not answer".to_owned();
         let silence = Some(ReadTimeout::Silence { why });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::Topic;
+use crate::domain::{NamedPartition, PartitionOffset, Topic, TopicPartition};
 
 /// The names of the three topics in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ impl TopicNames {
         &self.0[&topic]
     }
 
+    /// Returns the partition by its topic's name in the cluster.
+    pub fn partition(&self, partition: TopicPartition) -> NamedPartition {
+        NamedPartition::new(self.get(partition.topic), partition.partition)
+    }
+
+    /// Formats an offset, as `--as-of` accepts it.
+    pub fn offset(&self, position: PartitionOffset) -> String {
+        self.partition(position.topic_partition()).at(position.offset).to_string()
+    }
+
     /// The instruction for a store that was built from topics of other names.
     pub const REMEDY: &str = "Correct --topic-optimizations, --topic-jobs and --topic-multistart-runs; or give another \
         --data-dir, where the views are built from the topics that are called so now";
@@ -51,6 +61,11 @@ impl TopicNames {
     /// Returns the topic of this name, if any.
     pub fn topic_of(&self, name: &str) -> Option<Topic> {
         Topic::ALL.into_iter().find(|&topic| self.get(topic) == name)
+    }
+
+    /// Returns the partition that has this name, if its topic is one of the three.
+    pub fn partition_of(&self, named: &NamedPartition) -> Option<TopicPartition> {
+        Some(TopicPartition::new(self.topic_of(&named.topic)?, named.partition))
     }
 }
 

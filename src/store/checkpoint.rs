@@ -9,11 +9,11 @@ use super::StoreError;
 use super::keys::{CHECKPOINT, TOPIC_IDS, Trees};
 use crate::codec::stored_record;
 use crate::data_dir::PartitionPosition;
-use crate::domain::{Record, TopicId};
+use crate::domain::{NamedPartition, Record, TopicId};
 
 /// The checkpoints of all partitions, by the topic's name in the cluster (so that a renamed topic is read from its beginning) and
 /// the partition's number.
-pub type Checkpoint = BTreeMap<(String, i32), PartitionCheckpoint>;
+pub type Checkpoint = BTreeMap<NamedPartition, PartitionCheckpoint>;
 
 /// The checkpoint of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct PartitionCheckpoint {
 }
 
 /// The ids of the topics in a checkpoint, by the same keys.
-pub type TopicIds = BTreeMap<(String, i32), TopicId>;
+pub type TopicIds = BTreeMap<NamedPartition, TopicId>;
 
 /// Returns the topic ids in a checkpoint, which are stored beside it.
 pub fn topic_ids(checkpoint: &Checkpoint) -> TopicIds {
@@ -45,9 +45,9 @@ pub fn add_topic_ids(checkpoint: &mut Checkpoint, ids: &TopicIds) {
 
 /// Returns the next offset of each partition.
 pub fn positions(checkpoint: &Checkpoint) -> Vec<PartitionPosition> {
-    let positions = checkpoint.iter().map(|((topic, partition), held)| PartitionPosition {
-        topic: topic.clone(),
-        partition: *partition,
+    let positions = checkpoint.iter().map(|(partition, held)| PartitionPosition {
+        topic: partition.topic.clone(),
+        partition: partition.partition,
         next_offset: held.next_offset,
     });
     positions.collect()
@@ -98,7 +98,7 @@ impl Anchor {
 mod tests {
     use super::*;
 
-    /// A partition's checkpoint as versions without topic ids write it.
+    /// A partition's checkpoint as versions without topic ids write it, by a pair.
     #[derive(Serialize, Deserialize, Debug, PartialEq)]
     struct WithoutId {
         next_offset: i64,
@@ -109,13 +109,15 @@ mod tests {
     fn versions_that_know_no_topic_ids_read_this_ones_checkpoint_and_this_one_theirs() {
         let anchor = Some(Anchor { offset: 6, hash: 99 });
         let topic_id = Some(TopicId { most_significant: 1, least_significant: 2 });
-        let checkpoint =
-            Checkpoint::from([(("jobs".to_owned(), 3), PartitionCheckpoint { next_offset: 7, anchor, topic_id })]);
+        let checkpoint = Checkpoint::from([(
+            NamedPartition::new("jobs", 3),
+            PartitionCheckpoint { next_offset: 7, anchor, topic_id },
+        )]);
         let bytes = stored_record::encode(&checkpoint, "checkpoint").unwrap();
         let theirs: BTreeMap<(String, i32), WithoutId> = stored_record::decode(&bytes, "checkpoint").unwrap();
         assert_eq!(theirs[&("jobs".to_owned(), 3)], WithoutId { next_offset: 7, anchor });
         let mut ours: Checkpoint = stored_record::decode(&bytes, "checkpoint").unwrap();
-        assert_eq!(ours[&("jobs".to_owned(), 3)].topic_id, None);
+        assert_eq!(ours[&NamedPartition::new("jobs", 3)].topic_id, None);
         add_topic_ids(&mut ours, &topic_ids(&checkpoint));
         assert_eq!(ours, checkpoint);
     }

@@ -14,6 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::parked_job_feed::ParkedJob;
 use super::{Reader, StoreError, pieces};
 use crate::codec::stored_record;
+use crate::domain::NamedPartition;
 
 /// Number of keys that are looked up at once.
 const SLICE: usize = 256;
@@ -36,7 +37,7 @@ pub struct Export {
     /// The checkpoint from which a reader of the copy resumes.
     pub checkpoint: Checkpoint,
     /// The offset from which each partition was read first.
-    pub origins: BTreeMap<(String, i32), i64>,
+    pub origins: BTreeMap<NamedPartition, i64>,
     /// The id of the cluster that the generation is built from, if it is known.
     pub cluster: Option<String>,
     /// True if the generation has been live once.

@@ -2,7 +2,7 @@
 
 use sled::{Db, IVec, Tree};
 
-use crate::domain::Position;
+use crate::domain::PartitionOffset;
 
 /// Most bytes of a value in sled: above about 7 KB sled keeps values in files of their own, which it never syncs.
 pub const VALUE_LIMIT: usize = 6500;
@@ -76,7 +76,7 @@ pub const TOPICS: &[u8] = b"topics";
 pub const WAS_LIVE: &[u8] = b"was-live";
 
 /// Returns the key of a dead letter: its position, so that the same record is stored once.
-pub fn dead_letter_key(position: Position) -> Vec<u8> {
+pub fn dead_letter_key(position: PartitionOffset) -> Vec<u8> {
     let mut key = vec![position.topic as u8];
     key.extend_from_slice(&position.partition.to_be_bytes());
     key.extend_from_slice(&position.offset.to_be_bytes());

@@ -13,6 +13,7 @@ use super::keys::{MISSING_HISTORY, Trees};
 use super::{FORMAT, OpenError, Reader, StoreError};
 use crate::codec::stored_record;
 use crate::data_dir::{self, DataDirError, GenerationManifest, MissingHistory};
+use crate::domain::NamedPartition;
 
 /// Bytes of a store's pages that are held in memory while it is opened only for a note.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -60,7 +61,11 @@ impl MissingHistoryLedger {
     }
 
     /// Notes from which offset a partition is read first: all before that is missing.
-    pub(super) fn note(&self, (topic, partition): (String, i32), origin: i64) -> Result<(), StoreError> {
+    pub(super) fn note(
+        &self,
+        NamedPartition { topic, partition }: NamedPartition,
+        origin: i64,
+    ) -> Result<(), StoreError> {
         if origin <= 0 || self.0.held.lock().iter().any(|held| is_of(held, &topic, partition)) {
             return Ok(());
         }
@@ -156,10 +161,10 @@ mod tests {
     fn what_is_missing_is_kept_until_it_is_accepted_and_remembered_after_that() {
         let directory = tempfile::tempdir().unwrap();
         let opened = store::open(directory.path(), 1 << 20).unwrap();
-        opened.writer.note_origin((JOBS.to_owned(), 0), 0).unwrap();
-        opened.writer.note_origin((JOBS.to_owned(), 1), 7).unwrap();
+        opened.writer.note_origin(NamedPartition::new(JOBS.to_owned(), 0), 0).unwrap();
+        opened.writer.note_origin(NamedPartition::new(JOBS.to_owned(), 1), 7).unwrap();
         // Once is enough: retention goes on, and this generation has read what it removes now.
-        opened.writer.note_origin((JOBS.to_owned(), 1), 9).unwrap();
+        opened.writer.note_origin(NamedPartition::new(JOBS.to_owned(), 1), 9).unwrap();
         let ledger = opened.writer.missing_history();
         let [missing] = &ledger.not_accepted()[..] else { panic!("{:?}", ledger.all()) };
         assert_eq!((missing.topic.as_str(), missing.partition, missing.from, missing.to), (JOBS, 1, 0, 7));
@@ -191,7 +196,7 @@ mod tests {
             Err(OpenError::DataDir(DataDirError::Missing { .. }))
         ));
         let opened = store::open(directory.path(), 1 << 20).unwrap();
-        opened.writer.note_origin((JOBS.to_owned(), 3), 12).unwrap();
+        opened.writer.note_origin(NamedPartition::new(JOBS.to_owned(), 3), 12).unwrap();
         opened.writer.finish().unwrap();
         let (generation, accepted) = accept_missing_history(directory.path()).unwrap();
         assert_eq!((generation, accepted.len()), (1, 1));

@@ -17,7 +17,7 @@ use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::progress::WriterProgress;
 use super::{StoreError, pieces};
 use crate::codec::stored_record::{self, Filter};
-use crate::domain::{Job, Optimization, Position, Status, Topic};
+use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, Status, Topic};
 pub use page::PageReader;
 
 /// Size from which a copy of the response may be worth its time.
@@ -164,7 +164,7 @@ impl Reader {
     ///
     /// # Errors
     /// The errors of [`Reader::stored_record`].
-    pub fn origins(&self) -> Result<BTreeMap<(String, i32), i64>, StoreError> {
+    pub fn origins(&self) -> Result<BTreeMap<NamedPartition, i64>, StoreError> {
         match self.trees.meta.get(ORIGINS)? {
             Some(bytes) => Ok(stored_record::decode(&bytes, "origins")?),
             None => Ok(BTreeMap::new()),
@@ -202,7 +202,7 @@ impl Reader {
         partition: i32,
         offsets: Range<i64>,
     ) -> Result<u64, StoreError> {
-        let key = |offset| dead_letter_key(Position { topic, partition, offset });
+        let key = |offset| dead_letter_key(PartitionOffset { topic, partition, offset });
         let keys = self.trees.dead_letters.range(key(offsets.start)..key(offsets.end)).keys();
         Ok(keys.collect::<Result<Vec<_>, _>>()?.len() as u64)
     }

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use sled::{IVec, Tree};
 
 use super::{OpenError, Reader, StoreError};
-use crate::domain::Gap;
 pub use crate::domain::PartitionBounds;
+use crate::domain::{Gap, NamedPartition};
 use crate::panic_text::panic_text;
 
 /// Number of records in a slice, after which the process gets a rest.
@@ -82,7 +82,7 @@ pub struct Problem {
 }
 
 /// The broker's bounds of each partition, by the topic's name.
-pub type TopicBounds = BTreeMap<(String, i32), PartitionBounds>;
+pub type TopicBounds = BTreeMap<NamedPartition, PartitionBounds>;
 
 /// A receiver of the progress: the phase, the number of things done, and the number of all, if it is known. It breaks if nobody
 /// waits for the result any more.
@@ -248,7 +248,7 @@ impl Verifier<'_> {
         self.report.partitions = checkpoint.len() as u64;
         let Some(mut bounds) = (self.settings.bounds)() else { return Ok(()) };
         let outside = |bounds: &TopicBounds| {
-            let is = |(key, next): (&(String, i32), i64)| {
+            let is = |(key, next): (&NamedPartition, i64)| {
                 bounds.get(key).is_none_or(|held| next < held.low || next > held.high)
             };
             checkpoint.iter().any(|(key, held)| is((key, held.next_offset)))
@@ -258,11 +258,11 @@ impl Verifier<'_> {
             std::thread::sleep(BOUNDS_AGAIN);
             bounds = (self.settings.bounds)().unwrap_or(bounds);
         }
-        for ((topic, partition), held) in &checkpoint {
-            let found = bounds.get(&(topic.clone(), *partition)).copied();
+        for (partition, held) in &checkpoint {
+            let found = bounds.get(partition).copied();
             self.report.partitions_bounded += u64::from(found.is_some());
             if let Some(gap) = Gap::find(held.next_offset, held.topic_id, found) {
-                self.problem("checkpoint", format!("{topic}/{partition}"), gap.to_string());
+                self.problem("checkpoint", partition.to_string(), gap.to_string());
             }
         }
         Ok(())

@@ -191,11 +191,11 @@ fn bounds(reader: &Reader, kafka: Option<&KafkaSettings>) -> anyhow::Result<Opti
     let Some(kafka) = kafka else { return Ok(None) };
     let Ok(checkpoint) = reader.checkpoint() else { return Ok(None) };
     refuse_other_cluster(kafka, reader)?;
-    let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+    let topics: BTreeSet<&str> = checkpoint.keys().map(|read| read.topic.as_str()).collect();
     let found = metadata::watermarks(kafka, topics.iter().copied())?;
     let ids = metadata::ids_of_topics(kafka, &topics.into_iter().collect::<Vec<&str>>())?;
     let bounds = found.into_iter().map(|(key, Watermarks { low, high })| {
-        let topic_id = ids.get(&key.0).copied();
+        let topic_id = ids.get(&key.topic).copied();
         (key, PartitionBounds { low, high, topic_id })
     });
     Ok(Some(bounds.collect()))

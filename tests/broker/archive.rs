@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use optview::domain::{OwnedRecord, Position, Topic};
+use optview::domain::{OwnedRecord, PartitionOffset, Topic, TopicPartition};
 use optview::source::TopicNames;
 use optview::source::archive::{ArchiveReader, Manifest};
 use optview::source::kafka::admin;
@@ -233,12 +233,12 @@ fn check_is_whole(rig: &Rig, directory: &Path, there: i64) {
 }
 
 /// Reads the topics with none of optview's code.
-fn consumed(rig: &Rig) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
+fn consumed(rig: &Rig) -> BTreeMap<TopicPartition, Vec<OwnedRecord>> {
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for topic in Topic::ALL {
         for message in rig.messages(topic) {
             let record = record(topic, &message);
-            partitions.entry((topic, record.position.partition)).or_default().push(record);
+            partitions.entry(record.position.topic_partition()).or_default().push(record);
         }
     }
     partitions
@@ -248,7 +248,7 @@ fn record(topic: Topic, message: &OwnedMessage) -> OwnedRecord {
     let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     OwnedRecord {
-        position: Position { topic, partition: message.partition(), offset: message.offset() },
+        position: PartitionOffset { topic, partition: message.partition(), offset: message.offset() },
         timestamp_millis: message.timestamp().to_millis(),
         key: owned(message.key()),
         value: owned(message.payload()),
@@ -256,12 +256,12 @@ fn record(topic: Topic, message: &OwnedMessage) -> OwnedRecord {
     }
 }
 
-fn by_partition(directory: &Path) -> BTreeMap<(Topic, i32), Vec<OwnedRecord>> {
+fn by_partition(directory: &Path) -> BTreeMap<TopicPartition, Vec<OwnedRecord>> {
     let manifest = Manifest::read(directory).expect("a manifest");
     let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for record in ArchiveReader::new(directory, &manifest) {
         let record = record.expect("a record");
-        partitions.entry((record.position.topic, record.position.partition)).or_default().push(record);
+        partitions.entry(record.position.topic_partition()).or_default().push(record);
     }
     partitions
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, Position, Topic};
+use optview::domain::{Event, PartitionOffset, Topic};
 use optview::source::kafka::producer::Producer;
 use optview::synthetic::{History, HistorySettings};
 
@@ -96,7 +96,7 @@ fn records(events: &[Event<'_>]) -> Vec<OwnedRecord> {
         let mut value = Vec::new();
         encode(event, encoding, &mut value);
         // Where it will lie is not known yet, and nothing that readers see depends on it.
-        let position = Position { topic: event.body.topic(), partition: 0, offset: number };
+        let position = PartitionOffset { topic: event.body.topic(), partition: 0, offset: number };
         OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
     };
     (0..).zip(events).map(record).collect()

@@ -3,7 +3,7 @@
 use optview::codec::encode::{encode, key};
 use optview::codec::{self, Encoding};
 use optview::domain::record::Header;
-use optview::domain::{Event, Position, Record, Topic};
+use optview::domain::{Event, PartitionOffset, Record, Topic};
 use optview::synthetic::{History, HistorySettings};
 
 use crate::Test;
@@ -62,7 +62,7 @@ fn is_understood(put: &PutRecord) -> bool {
     let content_type = put.content_type.map(|text| ("content-type", Some(text.as_bytes())));
     let headers: Vec<Header<'_>> = content_type.into_iter().collect();
     codec::decode(&Record {
-        position: Position { topic: put.topic, partition: 0, offset: 0 },
+        position: PartitionOffset { topic: put.topic, partition: 0, offset: 0 },
         timestamp_millis: Some(0),
         key: put.key.as_deref(),
         value: put.value.as_deref(),

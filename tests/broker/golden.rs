@@ -3,7 +3,7 @@
 
 use optview::codec::encode::encode;
 use optview::codec::{self, Encoding};
-use optview::domain::{Position, Record};
+use optview::domain::{PartitionOffset, Record};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, CaseRecord, cases};
@@ -135,7 +135,7 @@ fn as_put(record: &CaseRecord, encoding: Encoding) -> PutRecord {
         Encoding::Json => json,
         Encoding::Protobuf => json.map(|json| {
             let read = codec::decode(&Record {
-                position: Position { topic, partition: 0, offset: 0 },
+                position: PartitionOffset { topic, partition: 0, offset: 0 },
                 timestamp_millis: None,
                 key: Some(&key),
                 value: Some(&json),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use optview::codec;
 use optview::domain::event::OptimizationChange;
-use optview::domain::{Body, Event, Position, Record, Status, Topic, job};
+use optview::domain::{Body, Event, PartitionOffset, Record, Status, Topic, job};
 use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
@@ -155,7 +155,7 @@ fn recount(seen: &[SeenEvent]) -> Expectation {
 fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> SeenEvent {
     assert_eq!(record.value[0] == b'{', encoding == "json");
     let envelope = codec::decode(&Record {
-        position: Position { topic, partition: record.partition, offset: record.offset },
+        position: PartitionOffset { topic, partition: record.partition, offset: record.offset },
         timestamp_millis: None,
         key: Some(record.key.as_bytes()),
         value: Some(&record.value),

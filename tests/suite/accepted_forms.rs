@@ -3,13 +3,13 @@
 use optview::codec;
 use optview::domain::event::{JobChange, JsonObject, OptimizationChange, RunChange};
 use optview::domain::record::Header;
-use optview::domain::{Body, Envelope, Position, Record, Topic};
+use optview::domain::{Body, Envelope, PartitionOffset, Record, Topic};
 
 const METADATA: &str = r#""metadata":{"eventId":"e-1","occurredAt":"2026-03-01T09:00:00Z","sequence":"1"}"#;
 
 /// Decodes a record, and passes the envelope to `then`.
 fn decoded<T>(topic: Topic, value: &[u8], headers: &[Header<'_>], then: impl FnOnce(&Envelope<'_>) -> T) -> T {
-    let position = Position { topic, partition: 0, offset: 0 };
+    let position = PartitionOffset { topic, partition: 0, offset: 0 };
     let headers = headers.to_vec();
     let record = Record { position, timestamp_millis: Some(0), key: Some(b"key"), value: Some(value), headers };
     match codec::decode(&record) {

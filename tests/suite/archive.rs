@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::domain::{OwnedRecord, Position, Record, Topic};
+use optview::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use optview::source::archive::{
     Appender, Archive, ArchiveError, ArchiveIdentity, ArchiveReader, ArchivedTopic, Manifest, VerificationReport,
     verify,
@@ -70,7 +70,7 @@ impl Records for Batch {
 
 pub fn write(appender: &mut Appender, records: &[OwnedRecord]) {
     for run in records.chunk_by(|one, next| partition(one) == partition(next)) {
-        let (topic, number) = partition(&run[0]);
+        let TopicPartition { topic, partition: number } = partition(&run[0]);
         appender.begin(topic, number, 0);
         appender.write(&Batch(run.to_vec())).unwrap();
         if appender.is_full() {
@@ -79,8 +79,8 @@ pub fn write(appender: &mut Appender, records: &[OwnedRecord]) {
     }
 }
 
-fn partition(record: &OwnedRecord) -> (Topic, i32) {
-    (record.position.topic, record.position.partition)
+fn partition(record: &OwnedRecord) -> TopicPartition {
+    record.position.topic_partition()
 }
 
 fn read(directory: &Path) -> Vec<OwnedRecord> {
@@ -208,7 +208,7 @@ fn three_files(records: &[OwnedRecord]) -> tempfile::TempDir {
 fn some(count: i64) -> Vec<OwnedRecord> {
     (0..count)
         .map(|offset| OwnedRecord {
-            position: Position { topic: Topic::Jobs, partition: 0, offset },
+            position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset },
             timestamp_millis: Some(offset),
             key: None,
             value: Some(format!("value {offset}").into_bytes()),
@@ -299,7 +299,7 @@ fn partitions_that_a_topic_is_given_meanwhile_are_known() {
     let manifest = appender.finish().unwrap();
     assert_eq!(manifest.topic(Topic::Jobs).unwrap().partitions, PARTITIONS + 3);
     assert_eq!(check(directory.path()).problems, [""; 0]);
-    assert!(manifest.partitions().any(|partition| partition == (Topic::Jobs, PARTITIONS + 2)));
+    assert!(manifest.partitions().any(|partition| partition == TopicPartition::new(Topic::Jobs, PARTITIONS + 2)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use optview::data_dir;
-use optview::domain::Topic;
+use optview::domain::{NamedPartition, Topic};
 use optview::store::{self, Checkpoint, PartitionCheckpoint};
 use serde_json::{Value, json};
 
@@ -115,7 +115,7 @@ fn write_one_view(opened: store::OpenStore, jobs: &str) {
     let optimization = fixtures::optimization("o1", 4, "a name".to_owned(), String::new());
     opened.writer.commit(fixtures::commit_of(vec![optimization]), Vec::new(), 1).unwrap();
     let held = PartitionCheckpoint { next_offset: 5, anchor: None, topic_id: None };
-    opened.writer.checkpoint(Checkpoint::from([((jobs.to_owned(), 0), held)])).unwrap();
+    opened.writer.checkpoint(Checkpoint::from([(NamedPartition::new(jobs, 0), held)])).unwrap();
     opened.writer.finish().unwrap();
 }
 

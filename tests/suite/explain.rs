@@ -47,7 +47,7 @@ fn explained(records: &[OwnedRecord], id: &str) -> Option<Value> {
 
 /// Events as they are on the topics, one offset after another.
 fn records(events: &[(&str, Value)]) -> Vec<OwnedRecord> {
-    use optview::domain::{Position, Topic};
+    use optview::domain::{PartitionOffset, Topic};
     let record = |(offset, (topic, event)): (i64, &(&str, Value))| {
         let mut event = event.clone();
         event["metadata"] = json!({
@@ -55,7 +55,7 @@ fn records(events: &[(&str, Value)]) -> Vec<OwnedRecord> {
         });
         let topic = Topic::ALL.into_iter().find(|known| known.default_name() == *topic).unwrap();
         OwnedRecord {
-            position: Position { topic, partition: 3, offset },
+            position: PartitionOffset { topic, partition: 3, offset },
             key: Vec::new(),
             value: Some(serde_json::to_vec(&event).unwrap()),
         }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{
-    Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic,
+    Commit, CreationFacts, DeadLetter, Job, Metadata, Optimization, PartitionOffset, Register, Stamp, Timestamp,
+    Topic,
 };
 use optview::store::{self, OpenError, OpenStore, Writer};
 
@@ -95,7 +96,7 @@ pub fn stamp(sequence: u64) -> Stamp {
         occurred_at: Timestamp::new(seconds, 0).expect("a year between 1 and 9999"),
         sequence,
     };
-    let source = Position { topic: Topic::Optimizations, partition: 0, offset: seconds };
+    let source = PartitionOffset { topic: Topic::Optimizations, partition: 0, offset: seconds };
     Stamp::new(&metadata, 0, source)
 }
 
@@ -127,7 +128,7 @@ pub fn job(sequence: u64) -> Job {
 
 pub fn dead_letter(offset: i64, value: Vec<u8>) -> DeadLetter {
     DeadLetter {
-        position: Position { topic: Topic::Jobs, partition: 0, offset },
+        position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset },
         timestamp_millis: Some(0),
         key: None,
         headers: Vec::new(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use optview::domain::event::{
     Body, JobChange, JsonObject, Metadata, OptimizationChange, OptimizationCreated, RunChange,
 };
-use optview::domain::{Envelope, Event, Position, Timestamp, Topic};
+use optview::domain::{Envelope, Event, PartitionOffset, Timestamp, Topic};
 use proptest::prelude::*;
 
 use crate::support::{MapStore, Then, fold_with_kills};
@@ -120,7 +120,7 @@ pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelop
             };
             Envelope {
                 event: Event { metadata, body },
-                position: Position { topic, partition, offset: number },
+                position: PartitionOffset { topic, partition, offset: number },
                 written_millis: written.map(|seconds| (1_772_355_600 + seconds) * 1000),
                 nulled_numbers: 0,
             }
@@ -210,7 +210,7 @@ fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
         let topic = body.topic();
         let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
         let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
-        let position = Position { topic, partition: 0, offset: i64::from(number) };
+        let position = PartitionOffset { topic, partition: 0, offset: i64::from(number) };
         Envelope { event: Event { metadata, body }, position, written_millis: None, nulled_numbers: 0 }
     };
     let history: Vec<_> = (0..).zip(bodies).map(envelope).collect();
@@ -247,7 +247,7 @@ fn ten_thousand_runs_make_a_record_of_less_than_7_kb_whatever_their_pattern() {
                 },
                 body,
             },
-            position: Position { topic: Topic::MultistartRuns, partition: 0, offset },
+            position: PartitionOffset { topic: Topic::MultistartRuns, partition: 0, offset },
             written_millis: None,
             nulled_numbers: 0,
         };

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use optview::codec::stored_record::{FORMAT, LAYOUT};
 use optview::data_dir::DataDirError;
-use optview::domain::Commit;
+use optview::domain::{Commit, NamedPartition};
 use optview::store::{self, Checkpoint, ListQuery, OpenError, PartitionCheckpoint, ReadOnlyStore, StoreError};
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn written() -> tempfile::TempDir {
     writer.commit(Commit { optimizations: Vec::new(), jobs }, Vec::new(), 2).unwrap();
     writer.note_cluster("a cluster").unwrap();
     let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id: None };
-    writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), held)])).unwrap();
+    writer.checkpoint(Checkpoint::from([(NamedPartition::new("jobs", 0), held)])).unwrap();
     writer.finish().unwrap();
     directory
 }

@@ -1,6 +1,6 @@
 //! The contract's golden cases hold in every order and with every repetition.
 
-use optview::domain::Position;
+use optview::domain::PartitionOffset;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -11,7 +11,7 @@ fn records(case: &Case) -> Vec<OwnedRecord> {
     (0..)
         .zip(&case.records)
         .map(|(offset, record)| OwnedRecord {
-            position: Position { topic: record.topic(), partition: 0, offset },
+            position: PartitionOffset { topic: record.topic(), partition: 0, offset },
             key: record.key.clone().into_bytes(),
             value: (!record.value.is_null()).then(|| serde_json::to_vec(&record.value).unwrap()),
         })

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use optview::codec::Encoding;
 use optview::config::AsOf;
 use optview::domain::event::OptimizationChange;
-use optview::domain::{Body, Envelope, Position, Timestamp, Topic};
+use optview::domain::{Body, Envelope, PartitionOffset, Timestamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -354,7 +354,7 @@ fn a_position_that_holds_nothing_is_an_error() {
     for (partition, offset, part) in
         [(0, 1, "begins at 0 and ends before 1"), (0, -1, "no record at -1"), (7, 0, "no partition")]
     {
-        let position = Position { topic: Topic::Optimizations, partition, offset };
+        let position = PartitionOffset { topic: Topic::Optimizations, partition, offset };
         let error = log.try_as_of("o", AsOf::Position(position)).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
@@ -379,7 +379,7 @@ fn people_get_lines_and_a_table() {
     ] {
         assert!(shown.contains(part), "{part:?} is not in\n{shown}");
     }
-    let position = Position { topic: Topic::Jobs, partition: 0, offset: 0 };
+    let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 0 };
     let shown = log.text_as_of("o", AsOf::Position(position));
     assert!(
         shown.starts_with("o after jobs/0@0 (") && shown.contains("  status                    \"failed\"\n"),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use optview::domain::event::{JobChange, JsonObject, Metadata, RunChange};
-use optview::domain::{Commit, Job, Optimization, Position, Timestamp, Topic};
+use optview::domain::{Commit, Job, Optimization, PartitionOffset, Timestamp, Topic};
 use optview::store::{ListQuery, OpenStore, Writer};
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn large_job(seed: u64) -> Job {
     let mut random = fixtures::Random(seed);
     for _ in 0..2_000 {
         let metadata = Metadata { event_id: "run".into(), occurred_at: Timestamp::default(), sequence: 0 };
-        let source = Position { topic: Topic::MultistartRuns, partition: 0, offset: 0 };
+        let source = PartitionOffset { topic: Topic::MultistartRuns, partition: 0, offset: 0 };
         job.apply_run(random.below(1 << 32) as u32, &RunChange::Started, &metadata, source);
     }
     assert_eq!(job.history().len(), 64);

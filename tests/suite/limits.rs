@@ -2,7 +2,7 @@
 
 use optview::codec::{self, DecodeError};
 use optview::domain::record::RECORD_LIMIT;
-use optview::domain::{Position, Record, Topic};
+use optview::domain::{PartitionOffset, Record, Topic};
 
 /// Decodes a job whose metrics nest to this depth.
 fn completed(depth: usize) -> Result<(), DecodeError> {
@@ -11,7 +11,7 @@ fn completed(depth: usize) -> Result<(), DecodeError> {
         r#"{{"metadata":{{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"}},"jobId":"j","completed":{{"metrics":{metrics}}}}}"#
     );
     let record = Record {
-        position: Position { topic: Topic::Jobs, partition: 0, offset: 0 },
+        position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 0 },
         timestamp_millis: None,
         key: None,
         value: Some(value.as_bytes()),
@@ -46,7 +46,7 @@ fn a_record_may_have_eight_mebibytes_and_no_more() {
         let rest = RECORD_LIMIT + over - begin.len() - "\"}}".len() - key.len() - "name".len() - "value".len();
         let value = format!("{begin}{}\"}}}}", "x".repeat(rest));
         let record = Record {
-            position: Position { topic: Topic::Jobs, partition: 0, offset: 0 },
+            position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 0 },
             timestamp_millis: None,
             key: Some(key),
             value: Some(value.as_bytes()),

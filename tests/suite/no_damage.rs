@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use optview::domain::Commit;
+use optview::domain::{Commit, NamedPartition};
 use optview::store::{Checkpoint, OpenStore, PartitionCheckpoint};
 use rustix::io::Errno;
 
@@ -83,7 +83,7 @@ fn written_store() -> tempfile::TempDir {
             writer.commit(commit, Vec::new(), part + 1).unwrap();
         }
         let read = PartitionCheckpoint { next_offset: sequence as i64, anchor: None, topic_id: None };
-        writer.checkpoint(Checkpoint::from([(("optimizations".to_owned(), 0), read)])).unwrap();
+        writer.checkpoint(Checkpoint::from([(NamedPartition::new("optimizations", 0), read)])).unwrap();
         writer.finish().unwrap();
     }
     directory

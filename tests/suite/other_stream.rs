@@ -2,10 +2,10 @@
 
 use optview::codec;
 use optview::domain::record::Header;
-use optview::domain::{Position, Record, Topic};
+use optview::domain::{PartitionOffset, Record, Topic};
 
 fn decode(topic: Topic, value: &str, headers: &[Header<'_>]) -> Result<(), String> {
-    let position = Position { topic, partition: 0, offset: 0 };
+    let position = PartitionOffset { topic, partition: 0, offset: 0 };
     let (value, headers) = (Some(value.as_bytes()), headers.to_vec());
     let record = Record { position, timestamp_millis: Some(0), key: None, value, headers };
     codec::decode(&record).map(drop).map_err(|error| error.to_string())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use optview::codec::stored_record;
 use optview::domain::outranking::{is_newer, is_outranked, later_of};
-use optview::domain::{Body, Envelope, JobStatus, Outranking, Stamp, Topic};
+use optview::domain::{Body, Envelope, JobStatus, Outranking, PartitionOffset, Stamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn records(events: &[EventSpec], written_second: impl Fn(usize) -> Option<i64>) 
         value["metadata"] = json!({
             "eventId": format!("e{offset}"), "sequence": event.sequence, "occurredAt": occurred_at.to_string(),
         });
-        let position = optview::domain::Position { topic: event.topic, partition: 0, offset: offset as i64 };
+        let position = PartitionOffset { topic: event.topic, partition: 0, offset: offset as i64 };
         let record =
             OwnedRecord { position, key: b"key".to_vec(), value: Some(serde_json::to_vec(&value).unwrap()) };
         (record, (BEGIN_SECONDS + written_second(offset).unwrap_or(event.second)) * 1000)

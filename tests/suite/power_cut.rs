@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use optview::domain::Commit;
+use optview::domain::{Commit, NamedPartition};
 use optview::store::{self, Checkpoint, OpenStore, PartitionCheckpoint};
 
 use crate::fixtures::{self, Random};
@@ -62,7 +62,7 @@ fn covers(round: u64) -> String {
 fn checkpoint_of(round: u64) -> Checkpoint {
     let offset = i64::try_from(round).unwrap();
     let partition = PartitionCheckpoint { next_offset: offset, anchor: None, topic_id: None };
-    BTreeMap::from([((covers(round), 0), partition)])
+    BTreeMap::from([(NamedPartition::new(covers(round), 0), partition)])
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use optview::codec;
 use optview::domain::event::{JobChange, JsonObject, OptimizationChange, RunChange};
 use optview::domain::record::Header;
-use optview::domain::{Body, Event, Position, Record, Topic};
+use optview::domain::{Body, Event, PartitionOffset, Record, Topic};
 
 use crate::cases::topic_named;
 
@@ -92,7 +92,7 @@ pub fn values() -> Vec<(Topic, Vec<u8>)> {
 }
 
 fn record<'a>(topic: Topic, value: Option<&'a [u8]>, headers: &[Header<'a>]) -> Record<'a> {
-    let position = Position { topic, partition: 2, offset: 41 };
+    let position = PartitionOffset { topic, partition: 2, offset: 41 };
     let headers = headers.to_vec();
     Record { position, timestamp_millis: Some(1_772_355_600_250), key: Some(b"opt-1"), value, headers }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use optview::data_dir::{self, DataDirError};
-use optview::domain::{Commit, Timestamp};
+use optview::domain::{Commit, NamedPartition, Timestamp};
 use optview::store::{self, Checkpoint, ListQuery, OpenError, OpenStore, PartitionCheckpoint, StoreError};
 
 use crate::fixtures::{self, Random};
@@ -31,7 +31,7 @@ fn description_of(number: u64, sequence: u64) -> String {
 fn checkpoint_of(sequence: u64) -> Checkpoint {
     let next_offset = i64::try_from(sequence).unwrap();
     Checkpoint::from([(
-        ("optimizations".to_owned(), 0),
+        NamedPartition::new("optimizations", 0),
         PartitionCheckpoint { next_offset, anchor: None, topic_id: None },
     )])
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use optview::codec::stored_record;
 use optview::domain::fold::{self, FoldStep};
-use optview::domain::{Commit, Envelope, RecordKey, WorkingSet};
+use optview::domain::{Commit, Envelope, NamedPartition, RecordKey, WorkingSet};
 use optview::store::{Checkpoint, ExportedRecord, PartitionCheckpoint, StoreError, Writer};
 use proptest::prelude::*;
 
@@ -77,7 +77,7 @@ impl<'a> LiveStore<'a> {
     fn checkpoint(&mut self) {
         self.write(None);
         let held = PartitionCheckpoint { next_offset: self.at as i64, anchor: None, topic_id: None };
-        self.writer.checkpoint(Checkpoint::from([(("all".to_owned(), 0), held)])).unwrap();
+        self.writer.checkpoint(Checkpoint::from([(NamedPartition::new("all", 0), held)])).unwrap();
         self.checkpoints += 1;
         while self.writer.checkpoints_written() < self.checkpoints {
             self.writer.check().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use optview::codec::{self, stored_record};
 use optview::domain::fold::{self, Effects, FoldStep};
-use optview::domain::{Commit, Envelope, Job, Optimization, Position, Record, RecordKey, WorkingSet};
+use optview::domain::{Commit, Envelope, Job, Optimization, PartitionOffset, Record, RecordKey, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -181,7 +181,7 @@ pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
 /// A record as a producer would write it.
 #[derive(Clone)]
 pub struct OwnedRecord {
-    pub position: Position,
+    pub position: PartitionOffset,
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
 }

@@ -3,7 +3,7 @@
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, Position, Status, Topic};
+use optview::domain::{Event, PartitionOffset, Status, Topic};
 use optview::synthetic::{Expectation, History, HistorySettings};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn records(events: &[Event<'_>], encoding: Encoding) -> Vec<OwnedRecord> {
         .map(|(offset, event)| {
             let mut value = Vec::new();
             encode(event, encoding, &mut value);
-            let position = Position { topic: event.body.topic(), partition: 0, offset };
+            let position = PartitionOffset { topic: event.body.topic(), partition: 0, offset };
             OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
         })
         .collect()

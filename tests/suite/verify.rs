@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use optview::codec::stored_record;
 use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
-use optview::domain::{Commit, Optimization, TopicId};
+use optview::domain::{Commit, NamedPartition, Optimization, TopicId};
 use optview::store::verify::{PartitionBounds, TopicBounds, VerifyReport, VerifySettings, verify};
 use optview::store::{self, Checkpoint, OpenError, PartitionCheckpoint, ReadOnlyStore, Reader, Writer};
 
@@ -57,7 +57,7 @@ fn write(writer: &Writer, sequences: std::ops::RangeInclusive<u64>) {
         let dead_letters = (0..DEAD_LETTERS).map(|offset| fixtures::dead_letter(offset, vec![1; 9_000])).collect();
         writer.commit(commit(sequence), dead_letters, sequence).unwrap();
         let partition = PartitionCheckpoint { next_offset: 10, anchor: None, topic_id: Some(topic_id(1)) };
-        writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), partition)])).unwrap();
+        writer.checkpoint(Checkpoint::from([(NamedPartition::new("jobs", 0), partition)])).unwrap();
     }
 }
 
@@ -227,7 +227,7 @@ fn a_checkpoint_outside_what_the_topics_have_is_found() {
     let directory = written_store();
     let existing = open(directory.path());
     let bounds = |low, high, topic_id| {
-        Some(BTreeMap::from([(("jobs".to_owned(), 0), PartitionBounds { low, high, topic_id })]))
+        Some(BTreeMap::from([(NamedPartition::new("jobs", 0), PartitionBounds { low, high, topic_id })]))
     };
     for (low, high, topic_id, expected) in [
         (0, 10, Some(topic_id(1)), None),

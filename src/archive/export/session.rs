@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::domain::{Gap, OwnedRecord, Topic, TopicId};
+use crate::domain::{Gap, OwnedRecord, Topic, TopicId, TopicPartition};
 use crate::source::archive::Appender;
 use crate::source::kafka::{KafkaSettings, KafkaSource};
 use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source as _, SourceEvent, Watermarks};
@@ -28,9 +28,9 @@ pub(super) struct ExportSession<'a> {
     pub(super) proven: Vec<Topic>,
     pub(super) ids: BTreeMap<Topic, TopicId>,
     pub(super) appender: Appender,
-    pub(super) partitions: BTreeMap<(Topic, i32), ExportPartition>,
+    pub(super) partitions: BTreeMap<TopicPartition, ExportPartition>,
     /// The last archived record of each partition, until it is read again to recognize the topic.
-    pub(super) anchors: BTreeMap<(Topic, i32), OwnedRecord>,
+    pub(super) anchors: BTreeMap<TopicPartition, OwnedRecord>,
     /// Number of records copied by this run.
     pub(super) records: u64,
     /// The reason for which the export cannot continue.
@@ -72,7 +72,7 @@ impl ExportSession<'_> {
             SourceEvent::Records(_) => {}
             SourceEvent::Ended { topic, partition, position } => {
                 self.stall_timer.deadline.restart(Instant::now());
-                if self.anchors.remove(&(topic, partition)).is_some() {
+                if self.anchors.remove(&TopicPartition::new(topic, partition)).is_some() {
                     self.warn_of_missing_anchor(topic, partition);
                 }
                 self.appender.ended(topic, partition, position);
@@ -128,7 +128,8 @@ impl ExportSession<'_> {
             if self.is_recreated {
                 break false;
             }
-            let topics: BTreeSet<Topic> = self.partitions.keys().map(|(topic, _)| *topic).collect();
+            let topics: BTreeSet<Topic> =
+                self.partitions.keys().map(|TopicPartition { topic, .. }| *topic).collect();
             if topics.into_iter().all(|topic| source.is_confirmed_since(topic, read_by)) {
                 break true;
             }
@@ -149,7 +150,7 @@ impl ExportSession<'_> {
     /// Compares each topic with the archived one by the cluster's own answers.
     fn compare_topics(&mut self, source: &KafkaSource) {
         let now = Instant::now();
-        for (&(topic, number), partition) in &mut self.partitions {
+        for (&TopicPartition { topic, partition: number }, partition) in &mut self.partitions {
             let Some(observed) = source.observation(topic, number) else { continue };
             if let Err(other) = partition.continuity.compare(partition.next, &observed, now) {
                 let name = self.kafka.topics.get(topic);
@@ -177,7 +178,7 @@ impl ExportSession<'_> {
 
     fn take(&mut self, records: &dyn Records) -> anyhow::Result<()> {
         let (first, last) = (records.record(0), records.record(records.len() - 1).position);
-        let anchor = self.anchors.remove(&(last.topic, last.partition));
+        let anchor = self.anchors.remove(&TopicPartition::new(last.topic, last.partition));
         if anchor.as_ref().is_some_and(|anchor| anchor.position != first.position) {
             self.warn_of_missing_anchor(last.topic, last.partition);
         }
@@ -211,10 +212,12 @@ impl ExportSession<'_> {
             tracing::warn!(topic = name, partition, low, "the oldest records are no longer in the topic");
         }
         let continuity = Continuity::new(self.ids.get(&topic).copied());
-        self.partitions
-            .insert((topic, partition), ExportPartition { next, start_high: watermarks.high, continuity });
+        self.partitions.insert(
+            TopicPartition::new(topic, partition),
+            ExportPartition { next, start_high: watermarks.high, continuity },
+        );
         self.compare_topics(source);
-        let anchor = self.anchors.get(&(topic, partition)).map(|anchor| anchor.position.offset);
+        let anchor = self.anchors.get(&TopicPartition::new(topic, partition)).map(|anchor| anchor.position.offset);
         let anchor = anchor.filter(|offset| *offset >= watermarks.low);
         if anchor.is_none() && next > watermarks.low {
             self.warn_of_missing_anchor(topic, partition);
@@ -226,7 +229,7 @@ impl ExportSession<'_> {
     }
 
     fn advance(&mut self, topic: Topic, partition: i32, next: i64) {
-        if let Some(held) = self.partitions.get_mut(&(topic, partition)) {
+        if let Some(held) = self.partitions.get_mut(&TopicPartition::new(topic, partition)) {
             held.next = held.next.max(next);
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::data_dir;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
+use crate::domain::{Commit, Job, Metadata, NamedPartition, PartitionOffset, Stamp, Timestamp, Topic};
 use crate::generation::life::Plan;
 use crate::generation::life::action::{Answer, FileAction};
 use crate::generation::life::start::FrozenReason;
@@ -208,7 +208,7 @@ fn write(opened: &OpenStore, records: u64) {
     let jobs = (0..records).map(|number| (format!("j{number}").into(), Some(job()))).collect();
     opened.writer.commit(Commit { jobs, ..Commit::default() }, Vec::new(), 1).unwrap();
     let held = PartitionCheckpoint { next_offset: i64::try_from(records).unwrap(), anchor: None, topic_id: None };
-    opened.writer.checkpoint(Checkpoint::from([(("jobs".to_owned(), 0), held)])).unwrap();
+    opened.writer.checkpoint(Checkpoint::from([(NamedPartition::new("jobs", 0), held)])).unwrap();
     while opened.writer.checkpoints_written() == 0 {
         opened.writer.check().unwrap();
         std::thread::yield_now();
@@ -219,7 +219,7 @@ fn job() -> Arc<Job> {
     let occurred_at = Timestamp::new(1, 0).unwrap();
     let metadata = Metadata { event_id: "event".into(), occurred_at, sequence: 1 };
     let mut job = Job::default();
-    let position = Position { topic: Topic::Jobs, partition: 0, offset: 1 };
+    let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 1 };
     job.apply(&JobChange::Pending, Stamp::new(&metadata, 0, position));
     Arc::new(job)
 }

@@ -1,7 +1,7 @@
 //! The data directories and the plans that the test begins with.
 
 use super::images::Change;
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::generation::life::action::{FileAction, FrozenGeneration, LiveGeneration};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::projector::Positions;
@@ -79,7 +79,7 @@ impl Scenario {
 
 /// The positions at which every generation is paused: what the topics have lost lies before them.
 pub fn positions() -> Positions {
-    Positions::from([((Topic::Jobs, 0), 9)])
+    Positions::from([(TopicPartition::new(Topic::Jobs, 0), 9)])
 }
 
 fn following() -> LiveGeneration {

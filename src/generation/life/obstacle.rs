@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::domain::{NamedPartition, TopicPartition};
 use crate::projector::Positions;
 use crate::source::TopicNames;
 use crate::status::{LastAnswer, PartitionReport, PartitionState, Report};
@@ -18,8 +19,7 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     side: Side,
-    topic: String,
-    partition: i32,
+    partition: NamedPartition,
     /// The generation's position. `target` is the position of the other generation, which this one has to reach.
     position: i64,
     target: i64,
@@ -44,8 +44,8 @@ impl Obstacle {
     /// Returns what keeps a generation with this status from the `target`, if anything does.
     pub fn of(side: Side, report: &Report, target: &Positions, names: &TopicNames) -> Option<Obstacle> {
         let wanted = |held: &PartitionReport| {
-            let topic = names.topic_of(&held.topic)?;
-            target.get(&(topic, held.partition)).copied().filter(|target| held.position < *target)
+            let partition = TopicPartition::new(names.topic_of(&held.topic)?, held.partition);
+            target.get(&partition).copied().filter(|target| held.position < *target)
         };
         let behind = report.partitions.iter().filter_map(|held| Some((held, wanted(held)?)));
         // The live one does without what it cannot read any further.
@@ -54,8 +54,7 @@ impl Obstacle {
             .filter(|(held, _)| counts(held))
             .map(|(held, target)| Obstacle {
                 side,
-                topic: held.topic.clone(),
-                partition: held.partition,
+                partition: NamedPartition::new(held.topic.as_str(), held.partition),
                 position: held.position,
                 target,
                 cause: Cause::of(held, target, held.freshness.error.as_deref().or(report.last_error.as_deref())),
@@ -81,8 +80,8 @@ impl Obstacle {
 
     /// Returns true if nothing has moved since: the same partition waits at the same position, for the same kind of reason.
     pub fn is_same(&self, before: &Obstacle) -> bool {
-        let same_partition = (self.side, &self.topic, self.partition, self.position)
-            == (before.side, &before.topic, before.partition, before.position);
+        let same_partition =
+            (self.side, &self.partition, self.position) == (before.side, &before.partition, before.position);
         same_partition && self.is_for_good() == before.is_for_good()
     }
 }
@@ -102,12 +101,12 @@ impl Cause {
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Obstacle { side, topic, partition, position, target, cause } = self;
+        let Obstacle { side, partition, position, target, cause } = self;
         let (this, other) = match side {
             Side::Live => ("the live generation", "the new one"),
             Side::New => ("the new generation", "the live one"),
         };
-        write!(formatter, "{this} is at {topic}/{partition}@{position}, and {other} has read up to {target}")?;
+        write!(formatter, "{this} is at {}, and {other} has read up to {target}", partition.at(*position))?;
         match cause {
             Cause::Stopped(why) => write!(formatter, ": {why}"),
             Cause::Ends { high, .. } => write!(
@@ -147,7 +146,12 @@ mod tests {
     }
 
     fn obstacle(side: Side, report: &Report) -> Option<Obstacle> {
-        Obstacle::of(side, report, &Positions::from([((Topic::Jobs, 0), 639)]), &TopicNames::default())
+        Obstacle::of(
+            side,
+            report,
+            &Positions::from([(TopicPartition::new(Topic::Jobs, 0), 639)]),
+            &TopicNames::default(),
+        )
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::ending::{Ending, Failure, NotCompared, NotSwitched, Reason};
 use super::losses::Losses;
 use super::obstacle::{Obstacle, Side};
 use super::{Course, Life, Plan, RebuildKind, RebuildOptions, Step};
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::projector::Positions;
 use crate::source::TopicNames;
 use crate::status::{PartitionFreshness, PartitionInstants, PartitionReport, PartitionState, Status};
@@ -97,7 +97,7 @@ fn progress(new: NewProgress, live: LiveProgress) -> BuildProgress {
 }
 
 fn positions(offset: i64) -> Positions {
-    Positions::from([((Topic::Jobs, 0), offset)])
+    Positions::from([(TopicPartition::new(Topic::Jobs, 0), offset)])
 }
 
 fn frozen(is_asked_for: bool) -> LiveGeneration {

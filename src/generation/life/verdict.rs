@@ -5,6 +5,7 @@ use super::course::Course;
 use super::ending::{NotSwitched, Reason};
 use super::plan::RebuildKind;
 use super::state::{Outcome, Step};
+use crate::domain::TopicPartition;
 use crate::projector::Positions;
 
 impl Course {
@@ -48,7 +49,7 @@ impl Course {
             return None;
         }
         let mut ahead = positions.iter().filter(|(partition, position)| reached.get(*partition) < Some(position));
-        let (&(topic, partition), &position) = ahead.next()?;
+        let (&TopicPartition { topic, partition }, &position) = ahead.next()?;
         Some(Reason::ReadLess { topic, partition, position })
     }
 }

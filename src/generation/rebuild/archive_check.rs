@@ -6,13 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::domain::{Gap, OwnedRecord, PartitionBounds, Topic};
+use crate::domain::{Gap, OwnedRecord, PartitionBounds, Topic, TopicPartition};
 use crate::source::Watermarks;
 use crate::source::archive::{ArchiveSource, Manifest, Span, gap_remedy, last_records};
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
-
-type Partition = (Topic, i32);
 
 /// Opens an archive. A build that goes on checks it again, since the topics' names may have been changed.
 pub fn open(kafka: &KafkaSettings, directory: &Path) -> anyhow::Result<ArchiveSource> {
@@ -51,10 +49,10 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
             cluster.id
         );
     }
-    let gap = |(key, span): (Partition, Span)| {
-        let topic_id = cluster.topic_ids.get(&key.0).copied();
+    let gap = |(key, span): (TopicPartition, Span)| {
+        let topic_id = cluster.topic_ids.get(&key.topic).copied();
         let bounds = |there: &Watermarks| PartitionBounds { low: there.low, high: there.high, topic_id };
-        let gap = Gap::find(span.next, archive.topic_id(key.0), cluster.partitions.get(&key).map(bounds));
+        let gap = Gap::find(span.next, archive.topic_id(key.topic), cluster.partitions.get(&key).map(bounds));
         Some((key, gap?))
     };
     let mut wrong: Vec<_> = archive.spans().into_iter().filter_map(gap).collect();
@@ -64,8 +62,7 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
         wrong = others(kafka, &cluster, last)?;
     }
     let Some((_, first)) = wrong.first() else { return Ok(()) };
-    let told =
-        wrong.iter().map(|((topic, partition), gap)| format!("{}/{partition}: {gap}", kafka.topics.get(*topic)));
+    let told = wrong.iter().map(|(partition, gap)| format!("{}: {gap}", kafka.topics.partition(*partition)));
     bail!(
         "the topics do not go on where the archive ends, and nothing was built:\n  {}\n{}",
         told.collect::<Vec<_>>().join("\n  "),
@@ -77,12 +74,12 @@ pub fn check(kafka: &KafkaSettings, directory: &Path, archive: &Manifest) -> any
 fn others(
     kafka: &KafkaSettings,
     cluster: &ClusterMetadata,
-    mut last: BTreeMap<Partition, OwnedRecord>,
-) -> anyhow::Result<Vec<(Partition, Gap)>> {
+    mut last: BTreeMap<TopicPartition, OwnedRecord>,
+) -> anyhow::Result<Vec<(TopicPartition, Gap)>> {
     last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));
     let offsets = last.iter().map(|(key, last)| (*key, last.position.offset)).collect();
     let there = records_at(kafka, &offsets)?;
-    let is_other = |(key, archived): (Partition, OwnedRecord)| {
+    let is_other = |(key, archived): (TopicPartition, OwnedRecord)| {
         let (found, offset) = (there.get(&key)?, archived.position.offset);
         (found.position == archived.position && *found != archived).then_some((key, Gap::OtherRecord { offset }))
     };

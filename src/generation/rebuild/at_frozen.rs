@@ -25,7 +25,6 @@ pub fn refuse_other_records(
     checkpoint.context("the new generation cannot be written")?;
     let read = new.reader.checkpoint()?;
     for (key, held) in &frozen.checkpoint()? {
-        let (topic, partition) = key;
         let Some(found) = read.get(key) else { continue };
         let recreated = Gap::between_ids(held.topic_id, found.topic_id, held.next_offset);
         let other_record = || {
@@ -33,7 +32,7 @@ pub fn refuse_other_records(
             Some(Gap::OtherRecord { offset: anchor.offset })
         };
         if let Some(gap) = recreated.or_else(other_record) {
-            bail!("{topic}/{partition}: {gap}. `optview rebuild --accept-loss` builds from what it has");
+            bail!("{key}: {gap}. `optview rebuild --accept-loss` builds from what it has");
         }
     }
     Ok(())

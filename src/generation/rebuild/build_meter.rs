@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::exchange::RebuildExchange;
+use crate::domain::NamedPartition;
 use crate::generation::frozen_status;
 use crate::generation::life::action::{BuildProgress, LiveProgress, NewProgress};
 use crate::generation::live::LiveSlot;
@@ -74,11 +75,11 @@ fn waiting_for(new: &Report, live: &Report) -> Option<String> {
 
 /// Returns the number of records that have been read since the beginnings, and of those that there are. The topics' own beginnings
 /// move with retention, and an archive's lie before them.
-fn records(report: &Report, origins: &BTreeMap<(String, i32), i64>) -> (u64, Option<u64>) {
+fn records(report: &Report, origins: &BTreeMap<NamedPartition, i64>) -> (u64, Option<u64>) {
     let mut done = 0;
     let mut total = Some(0);
     for partition in &report.partitions {
-        let origin = origins.get(&(partition.topic.clone(), partition.partition)).copied();
+        let origin = origins.get(&NamedPartition::new(partition.topic.clone(), partition.partition)).copied();
         let begin = origin.or(partition.low).unwrap_or(0);
         done += u64::try_from(partition.position - begin).unwrap_or(0);
         // What an open transaction hides is not to be read yet.

@@ -1,6 +1,7 @@
 //! The consent and the history that the new generation takes over from the live one when they change places.
 
 use crate::data_dir::MissingHistory;
+use crate::domain::NamedPartition;
 use crate::generation::life::RebuildOptions;
 use crate::generation::runtime::GenerationRuntime;
 use crate::store::Reader;
@@ -21,7 +22,7 @@ pub fn accept_missing_history(
         if options.accept_loss {
             return true;
         }
-        let origin = origins.get(&(missing.topic.clone(), missing.partition));
+        let origin = origins.get(&NamedPartition::new(missing.topic.clone(), missing.partition));
         let is_same =
             |held: &&MissingHistory| (&held.topic, held.partition) == (&missing.topic, missing.partition);
         let is_open = of_live.iter().find(is_same).is_some_and(|held| held.accepted_at.is_none());
@@ -43,7 +44,7 @@ pub fn begun_earlier(live: &Reader, new: &Reader) -> anyhow::Result<Option<Strin
     let earlier: Vec<String> = ours
         .iter()
         .filter(|(key, origin)| theirs.get(*key).is_some_and(|new| *origin < new))
-        .map(|((topic, partition), from)| format!("{topic}/{partition} from {from}"))
+        .map(|(partition, from)| format!("{partition} from {from}"))
         .collect();
     Ok((!earlier.is_empty()).then(|| format!("only it was built from {}", earlier.join(", "))))
 }

@@ -7,14 +7,11 @@ use std::fmt;
 use anyhow::Context as _;
 
 use crate::config::ProjectionConfig;
-use crate::domain::{Gap, Position, Topic, TopicId};
+use crate::domain::{Gap, NamedPartition, PartitionOffset, TopicId, TopicPartition};
 use crate::source::Watermarks;
-use crate::source::archive::{Manifest, Span};
+use crate::source::archive::Manifest;
 use crate::source::kafka::metadata;
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
-
-/// A topic's name in the cluster, and the number of a partition.
-type TopicPartition = (String, i32);
 
 /// The records of one partition that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +49,7 @@ impl fmt::Display for MissingRecords {
 
 /// The missing records of all partitions.
 #[derive(Debug, Default)]
-pub struct MissingFromTopics(BTreeMap<TopicPartition, MissingRecords>);
+pub struct MissingFromTopics(BTreeMap<NamedPartition, MissingRecords>);
 
 impl MissingFromTopics {
     /// Looks at the topics, and at the archive that is read before them, where there is one. `origins` is from where each
@@ -63,10 +60,10 @@ impl MissingFromTopics {
     pub fn look(
         config: &ProjectionConfig,
         checkpoint: &Checkpoint,
-        origins: &BTreeMap<TopicPartition, i64>,
+        origins: &BTreeMap<NamedPartition, i64>,
         archive: Option<&Manifest>,
     ) -> anyhow::Result<MissingFromTopics> {
-        let topics: BTreeSet<&str> = checkpoint.keys().map(|(topic, _)| topic.as_str()).collect();
+        let topics: BTreeSet<&str> = checkpoint.keys().map(|key| key.topic.as_str()).collect();
         let there = metadata::watermarks(&config.kafka, topics)?;
         let archived = archive.map(first_offsets).unwrap_or_default();
         let gone = checkpoint.iter().filter_map(|(key, held)| {
@@ -74,7 +71,7 @@ impl MissingFromTopics {
             let begins = |low: i64| archived.get(key).copied().unwrap_or(low).min(low);
             let next = held.next_offset;
             let gone = match there.get(key) {
-                _ if config.kafka.topics.topic_of(&key.0).is_none() => MissingRecords::Unnamed,
+                _ if config.kafka.topics.topic_of(&key.topic).is_none() => MissingRecords::Unnamed,
                 None => MissingRecords::Gap(Gap::Missing { next }),
                 Some(&Watermarks { high, .. }) if high < next => MissingRecords::Gap(Gap::Shorter { next, high }),
                 Some(Watermarks { low, .. }) if begins(*low) > origin => {
@@ -92,19 +89,19 @@ impl MissingFromTopics {
 
     /// Compares the ids of the topics, which decide where they are known on both sides.
     fn look_at_ids(&mut self, config: &ProjectionConfig, checkpoint: &Checkpoint) -> anyhow::Result<()> {
-        let read = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
-            Some(((config.kafka.topics.topic_of(&key.0)?, key.1), (held.topic_id?, held.next_offset)))
+        let read = |(key, held): (&NamedPartition, &PartitionCheckpoint)| {
+            Some((config.kafka.topics.partition_of(key)?, (held.topic_id?, held.next_offset)))
         };
-        let read: BTreeMap<(Topic, i32), (TopicId, i64)> =
+        let read: BTreeMap<TopicPartition, (TopicId, i64)> =
             checkpoint.iter().filter(|(key, _)| !self.0.contains_key(*key)).filter_map(read).collect();
         if read.is_empty() {
             return Ok(());
         }
         let found = metadata::topic_ids(&config.kafka)?;
-        for ((topic, partition), (read, next)) in read {
-            let Some(gap) = Gap::between_ids(Some(read), found.get(&topic).copied(), next) else { continue };
-            let key = (config.kafka.topics.get(topic).to_owned(), partition);
-            self.0.insert(key, MissingRecords::Gap(gap));
+        for (partition, (read, next)) in read {
+            let found = found.get(&partition.topic).copied();
+            let Some(gap) = Gap::between_ids(Some(read), found, next) else { continue };
+            self.0.insert(config.kafka.topics.partition(partition), MissingRecords::Gap(gap));
         }
         Ok(())
     }
@@ -114,28 +111,28 @@ impl MissingFromTopics {
         &mut self,
         config: &ProjectionConfig,
         checkpoint: &Checkpoint,
-        there: &BTreeMap<TopicPartition, Watermarks>,
+        there: &BTreeMap<NamedPartition, Watermarks>,
     ) -> anyhow::Result<()> {
-        let anchor = |(key, held): (&TopicPartition, &PartitionCheckpoint)| {
+        let anchor = |(key, held): (&NamedPartition, &PartitionCheckpoint)| {
             if self.0.contains_key(key) {
                 return None;
             }
             let (anchor, Watermarks { low, high }) = (held.anchor?, *there.get(key)?);
-            let topic = config.kafka.topics.topic_of(&key.0)?;
-            (low..high).contains(&anchor.offset).then_some(((topic, key.1), anchor))
+            let partition = config.kafka.topics.partition_of(key)?;
+            (low..high).contains(&anchor.offset).then_some((partition, anchor))
         };
-        let anchors: BTreeMap<(Topic, i32), Anchor> = checkpoint.iter().filter_map(anchor).collect();
+        let anchors: BTreeMap<TopicPartition, Anchor> = checkpoint.iter().filter_map(anchor).collect();
         let offsets = anchors.iter().map(|(key, anchor)| (*key, anchor.offset)).collect();
         let found = metadata::records_at(&config.kafka, &offsets)
             .context("the topics cannot be compared with what was read of them before")?;
-        for ((topic, partition), anchor) in anchors {
+        for (partition, anchor) in anchors {
             // If there is no record at the offset any more, it proves nothing.
-            let is_other = found.get(&(topic, partition)).is_some_and(|record| {
+            let is_other = found.get(&partition).is_some_and(|record| {
                 record.position.offset == anchor.offset && Anchor::of(&record.record()) != anchor
             });
             if is_other {
-                let key = (config.kafka.topics.get(topic).to_owned(), partition);
-                self.0.insert(key, MissingRecords::Gap(Gap::OtherRecord { offset: anchor.offset }));
+                let gap = Gap::OtherRecord { offset: anchor.offset };
+                self.0.insert(config.kafka.topics.partition(partition), MissingRecords::Gap(gap));
             }
         }
         Ok(())
@@ -146,22 +143,20 @@ impl MissingFromTopics {
     }
 
     /// Returns true if the event that was read at this position is missing.
-    pub fn has(&self, config: &ProjectionConfig, position: &Position) -> bool {
-        let key = (config.kafka.topics.get(position.topic).to_owned(), position.partition);
+    pub fn has(&self, config: &ProjectionConfig, position: &PartitionOffset) -> bool {
+        let key = config.kafka.topics.partition(position.topic_partition());
         self.0.get(&key).is_some_and(|gone| gone.has(position.offset))
     }
 
     /// Each partition with what is missing.
     pub fn told(&self) -> String {
-        let told = self.0.iter().map(|((topic, partition), gone)| format!("{topic}/{partition}{gone}"));
+        let told = self.0.iter().map(|(partition, gone)| format!("{partition}{gone}"));
         told.collect::<Vec<_>>().join(", ")
     }
 }
 
 /// The first offset that an archive has of each partition, by the topic's name in the cluster.
-fn first_offsets(archive: &Manifest) -> BTreeMap<TopicPartition, i64> {
+fn first_offsets(archive: &Manifest) -> BTreeMap<NamedPartition, i64> {
     let names = archive.topic_names();
-    let first =
-        |((topic, partition), span): ((Topic, i32), Span)| ((names.get(topic).to_owned(), partition), span.first);
-    archive.spans().into_iter().map(first).collect()
+    archive.spans().into_iter().map(|(partition, span)| (names.partition(partition), span.first)).collect()
 }

@@ -6,7 +6,7 @@ use anyhow::bail;
 use super::missing_records::MissingFromTopics;
 
 use crate::config::ProjectionConfig;
-use crate::domain::{Job, Optimization, Position};
+use crate::domain::{Job, Optimization, PartitionOffset};
 use crate::generation::choice;
 use crate::generation::life::RebuildKind;
 use crate::source::archive::Manifest;
@@ -75,7 +75,7 @@ struct AffectedViews {
 impl AffectedViews {
     fn count(
         live: &Reader,
-        is_lost: &dyn Fn(&Position) -> bool,
+        is_lost: &dyn Fn(&PartitionOffset) -> bool,
         is_told_to_end: &dyn Fn() -> bool,
     ) -> anyhow::Result<AffectedViews> {
         let mut touched = AffectedViews::default();
@@ -156,7 +156,7 @@ pub fn refuse_other_cluster(kafka: &KafkaSettings, live: &Reader) -> anyhow::Res
 }
 
 /// Returns the positions of the events that set what is shown.
-fn sources(optimization: &Optimization) -> impl Iterator<Item = Position> {
+fn sources(optimization: &Optimization) -> impl Iterator<Item = PartitionOffset> {
     let texts = [
         &optimization.name,
         &optimization.description,
@@ -169,7 +169,7 @@ fn sources(optimization: &Optimization) -> impl Iterator<Item = Position> {
 }
 
 /// Returns the positions of the events of a job. Of its runs only the last one's is known.
-fn sources_of(job: &Job) -> impl Iterator<Item = Position> {
+fn sources_of(job: &Job) -> impl Iterator<Item = PartitionOffset> {
     let statuses = job.history().iter().map(|transition| transition.stamp.source);
     statuses.chain(job.last_run().map(|run| run.stamp.source))
 }

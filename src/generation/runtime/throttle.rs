@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::domain::{Record, Topic};
+use crate::domain::{PartitionOffset, Record, Topic};
 use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
@@ -131,7 +131,7 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.cluster_health()
     }
 
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, offsets: &[PartitionOffset]) {
         if self.freedom.is_live.load(Ordering::Acquire) {
             self.source.publish(offsets);
         }
@@ -169,7 +169,6 @@ impl Records for EarlyRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Position;
 
     /// Gives ten batches of ten records at once, and then nothing.
     struct Flood(bool);
@@ -183,7 +182,7 @@ mod tests {
 
         fn record(&self, at: usize) -> Record<'_> {
             let offset = self.0 * 10 + at as i64;
-            let position = Position { topic: Topic::Jobs, partition: 0, offset };
+            let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset };
             Record { position, timestamp_millis: Some(offset), key: None, value: None, headers: Vec::new() }
         }
     }
@@ -234,7 +233,7 @@ mod tests {
             ClusterHealth { renewals: 7, ..ClusterHealth::default() }
         }
 
-        fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+        fn publish(&mut self, _: &[PartitionOffset]) {}
     }
 
     #[test]

@@ -4,14 +4,16 @@ use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Commit, CreationFacts, Metadata, Optimization, Position, Register, Stamp, Timestamp, Topic};
+use crate::domain::{
+    Commit, CreationFacts, Metadata, Optimization, PartitionOffset, Register, Stamp, Timestamp, Topic,
+};
 use crate::store::{ListQuery, OpenStore};
 
 const DESCRIPTION: usize = 40_000;
 
 fn optimization(number: usize) -> Optimization {
     let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence: 1 };
-    let stamp = Stamp::new(&metadata, 0, Position { topic: Topic::Optimizations, partition: 0, offset: 0 });
+    let stamp = Stamp::new(&metadata, 0, PartitionOffset { topic: Topic::Optimizations, partition: 0, offset: 0 });
     let mut optimization = Optimization::new(Shared::from(format!("opt-{number:03}")));
     let created = CreationFacts {
         organization_id: "org-1".into(),

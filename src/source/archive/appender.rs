@@ -12,7 +12,7 @@ use super::directory::Archive;
 use super::errors::ArchiveError;
 use super::line;
 use super::manifest::{FileEntry, Manifest, Span, file_name, number_of, sync_directory};
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::{Records, TopicNames};
 
 /// Uncompressed size at which a file ends.
@@ -32,9 +32,9 @@ pub struct Appender {
     /// Uncompressed size of the current file, pending lines included.
     file_bytes: usize,
     /// The next offset of each partition.
-    next: BTreeMap<(Topic, i32), i64>,
+    next: BTreeMap<TopicPartition, i64>,
     /// The records written since the last commit.
-    spans: BTreeMap<(Topic, i32), Span>,
+    spans: BTreeMap<TopicPartition, Span>,
     orders: SyncSender<AppenderCommand>,
     /// Compressed chunks that come back to be refilled.
     spare: Receiver<Vec<u8>>,
@@ -61,7 +61,7 @@ impl Appender {
     /// Returns the offset at which the partition's records continue: `low` if the archive has none of the
     /// partition.
     pub fn begin(&mut self, topic: Topic, partition: i32, low: i64) -> i64 {
-        *self.next.entry((topic, partition)).or_insert(low)
+        *self.next.entry(TopicPartition::new(topic, partition)).or_insert(low)
     }
 
     /// Writes records of a partition that was begun, skips those that the archive has, and returns the number
@@ -70,7 +70,7 @@ impl Appender {
     /// An error is final: nothing more can be written.
     pub fn write(&mut self, records: &dyn Records) -> Result<u64, ArchiveError> {
         let position = records.record(0).position;
-        let partition = (position.topic, position.partition);
+        let partition = position.topic_partition();
         let first = self.begin(position.topic, position.partition, position.offset);
         let (mut next, mut count) = (first, 0);
         let before = self.lines.len();
@@ -96,8 +96,8 @@ impl Appender {
 
     /// Notes that the partition has no records below offset `at` beyond those written.
     pub fn ended(&mut self, topic: Topic, partition: i32, at: i64) {
-        if self.next.get(&(topic, partition)).is_some_and(|next| *next < at) {
-            self.extend_span((topic, partition), at, 0);
+        if self.next.get(&TopicPartition::new(topic, partition)).is_some_and(|next| *next < at) {
+            self.extend_span(TopicPartition::new(topic, partition), at, 0);
         }
     }
 
@@ -129,11 +129,12 @@ impl Appender {
         ended(thread)
     }
 
-    fn extend_span(&mut self, (stream, partition): (Topic, i32), next: i64, records: u64) {
-        let held = self.next.entry((stream, partition)).or_insert(next);
-        let passed = Span { stream, partition, first: *held, next, records };
+    fn extend_span(&mut self, partition: TopicPartition, next: i64, records: u64) {
+        let held = self.next.entry(partition).or_insert(next);
+        let (stream, number) = (partition.topic, partition.partition);
+        let passed = Span { stream, partition: number, first: *held, next, records };
         *held = next;
-        self.spans.entry((stream, partition)).and_modify(|span| span.extend(&passed)).or_insert(passed);
+        self.spans.entry(partition).and_modify(|span| span.extend(&passed)).or_insert(passed);
     }
 
     fn hand_over(&mut self) -> Result<(), ArchiveError> {

@@ -15,7 +15,7 @@ use super::errors::{ArchiveError, ReadError};
 use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::ArchiveReader;
 use super::verification::check_listing;
-use crate::domain::{OwnedRecord, Record, Topic};
+use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::source::{Records, Source, SourceEvent, StopCode, StopReason, Watermarks};
 
 /// Maximum number of records of one event.
@@ -29,9 +29,9 @@ const BATCHES_A_POLL: usize = 8;
 pub struct ArchiveSource {
     directory: PathBuf,
     manifest: Manifest,
-    spans: BTreeMap<(Topic, i32), Span>,
+    spans: BTreeMap<TopicPartition, Span>,
     /// The first offset to deliver of each assigned partition.
-    next: BTreeMap<(Topic, i32), i64>,
+    next: BTreeMap<TopicPartition, i64>,
     state: PlaybackState,
 }
 
@@ -83,7 +83,7 @@ impl ArchiveSource {
 
     fn has_some(&self, file: &FileEntry) -> bool {
         file.spans.iter().any(|span| {
-            let next = self.next.get(&(span.stream, span.partition));
+            let next = self.next.get(&TopicPartition::new(span.stream, span.partition));
             next.is_some_and(|next| *next < span.next)
         })
     }
@@ -102,8 +102,8 @@ impl Source for ArchiveSource {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let reading = match &self.state {
             PlaybackState::New => {
-                for (topic, partition) in self.manifest.partitions() {
-                    let watermarks = watermarks(self.spans.get(&(topic, partition)));
+                for TopicPartition { topic, partition } in self.manifest.partitions() {
+                    let watermarks = watermarks(self.spans.get(&TopicPartition::new(topic, partition)));
                     take(SourceEvent::Found { topic, partition, watermarks });
                 }
                 self.state = PlaybackState::Found;
@@ -123,8 +123,9 @@ impl Source for ArchiveSource {
                 Ok(ReaderMessage::Batch(batch)) => self.give(batch, take),
                 Err(RecvTimeoutError::Timeout) => return,
                 Ok(ReaderMessage::End) => {
-                    for (&(topic, partition), &from) in &self.next {
-                        let end = self.spans.get(&(topic, partition)).map_or(from, |span| span.next);
+                    for (&TopicPartition { topic, partition }, &from) in &self.next {
+                        let end =
+                            self.spans.get(&TopicPartition::new(topic, partition)).map_or(from, |span| span.next);
                         take(SourceEvent::Ended { topic, partition, position: end.max(from) });
                     }
                     self.state = PlaybackState::Over;
@@ -145,17 +146,17 @@ impl Source for ArchiveSource {
             // A thread that still reads ends when its receiver is dropped.
             self.state = PlaybackState::Found;
         }
-        self.next.insert((topic, partition), offset);
+        self.next.insert(TopicPartition::new(topic, partition), offset);
         Ok(())
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {
-        self.next.remove(&(topic, partition));
+        self.next.remove(&TopicPartition::new(topic, partition));
     }
 
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
         let is_known = self.manifest.topic(topic).is_some_and(|held| (0..held.partitions).contains(&partition));
-        is_known.then(|| watermarks(self.spans.get(&(topic, partition))))
+        is_known.then(|| watermarks(self.spans.get(&TopicPartition::new(topic, partition))))
     }
 
     fn trouble(&self) -> Option<String> {
@@ -166,13 +167,13 @@ impl Source for ArchiveSource {
         !matches!(self.state, PlaybackState::New)
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    fn publish(&mut self, _: &[PartitionOffset]) {}
 }
 
 impl ArchiveSource {
     /// Fails all partitions: records behind the damage may be of any of them.
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
-        for &(topic, partition) in self.next.keys() {
+        for &TopicPartition { topic, partition } in self.next.keys() {
             let text =
                 format!("the archive cannot be read on: {why}; `optview archive verify` lists all problems");
             take(SourceEvent::Failed { topic, partition, reason: StopReason::new(StopCode::Archive, text) });
@@ -187,7 +188,7 @@ fn watermarks(span: Option<&Span>) -> Watermarks {
 
 /// Consecutive records of one partition.
 struct RecordBatch {
-    partition: (Topic, i32),
+    partition: TopicPartition,
     records: Vec<OwnedRecord>,
 }
 
@@ -203,7 +204,7 @@ impl Records for RecordBatch {
 
 /// Reads until the end, or until the receiver is dropped.
 fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
-    let mut batch = RecordBatch { partition: (Topic::Optimizations, 0), records: Vec::new() };
+    let mut batch = RecordBatch { partition: TopicPartition::new(Topic::Optimizations, 0), records: Vec::new() };
     for record in reader {
         let record = match record {
             Ok(record) => record,
@@ -212,7 +213,7 @@ fn read(reader: ArchiveReader, send: &SyncSender<ReaderMessage>) {
                 return;
             }
         };
-        let partition = (record.position.topic, record.position.partition);
+        let partition = record.position.topic_partition();
         if batch.partition != partition || batch.records.len() == BATCH {
             let next = RecordBatch { partition, records: Vec::with_capacity(BATCH) };
             let full = std::mem::replace(&mut batch, next);

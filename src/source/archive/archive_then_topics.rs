@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use super::archive_source::ArchiveSource;
 use super::manifest::Span;
-use crate::domain::{Gap, OwnedRecord, PartitionBounds, Record, Topic, TopicId};
+use crate::domain::{Gap, OwnedRecord, PartitionBounds, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
-
-type Partition = (Topic, i32);
 
 /// Returns the instruction for a topic that does not continue its archive.
 pub fn gap_remedy(gap: &Gap) -> &'static str {
@@ -42,23 +40,23 @@ pub struct ArchiveThenTopics<S> {
     /// The playback of the archive; `None` once it is over.
     archive: Option<Playback>,
     /// The last archived record of each partition whose topic must deliver that record first.
-    seams: BTreeMap<Partition, OwnedRecord>,
+    seams: BTreeMap<TopicPartition, OwnedRecord>,
 }
 
 struct Playback {
     source: ArchiveSource,
     /// The archived spans that are played and that the topics continue.
-    spans: BTreeMap<Partition, Span>,
+    spans: BTreeMap<TopicPartition, Span>,
     /// The topics' bounds of each partition at the time when it was found.
-    found: BTreeMap<Partition, Watermarks>,
+    found: BTreeMap<TopicPartition, Watermarks>,
     /// True once all partitions were delivered.
     all_found: bool,
     /// The partitions whose topics do not continue the archive.
-    gaps: BTreeMap<Partition, Gap>,
+    gaps: BTreeMap<TopicPartition, Gap>,
     /// The offset at which the topic continues, for each partition that is read.
-    resume_offsets: BTreeMap<Partition, i64>,
+    resume_offsets: BTreeMap<TopicPartition, i64>,
     /// The last record that was delivered of each partition.
-    last_records: BTreeMap<Partition, OwnedRecord>,
+    last_records: BTreeMap<TopicPartition, OwnedRecord>,
     /// True if the archive failed, after which the topics must not be read.
     failed: bool,
 }
@@ -66,7 +64,11 @@ struct Playback {
 impl<S: Source> ArchiveThenTopics<S> {
     /// `next` holds the next offset of each partition that was read before. Nothing is played of a partition whose
     /// next offset lies past the archive.
-    pub fn new(mut archive: ArchiveSource, topics: S, next: &BTreeMap<Partition, i64>) -> ArchiveThenTopics<S> {
+    pub fn new(
+        mut archive: ArchiveSource,
+        topics: S,
+        next: &BTreeMap<TopicPartition, i64>,
+    ) -> ArchiveThenTopics<S> {
         let spans = archive
             .manifest()
             .spans()
@@ -91,7 +93,7 @@ impl<S: Source> ArchiveThenTopics<S> {
     /// Assigns the topics' partitions from the offsets at which the archive ended.
     fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
         let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
-        for (key @ (topic, partition), next) in then {
+        for (key @ TopicPartition { topic, partition }, next) in then {
             let last =
                 last.remove(&key).filter(|last| found.get(&key).is_some_and(|at| last.position.offset >= at.low));
             let from = last.as_ref().map_or(next, |last| last.position.offset);
@@ -124,15 +126,15 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         match &mut self.archive {
-            Some(playing) => playing.assign((topic, partition), offset),
+            Some(playing) => playing.assign(TopicPartition::new(topic, partition), offset),
             None => self.topics.assign(topic, partition, offset),
         }
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {
-        self.seams.remove(&(topic, partition));
+        self.seams.remove(&TopicPartition::new(topic, partition));
         match &mut self.archive {
-            Some(playing) => playing.stop((topic, partition)),
+            Some(playing) => playing.stop(TopicPartition::new(topic, partition)),
             None => self.topics.stop(topic, partition),
         }
     }
@@ -167,7 +169,7 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
         self.archive.is_none() && self.seams.is_empty() && self.topics.is_complete()
     }
 
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, offsets: &[PartitionOffset]) {
         self.topics.publish(offsets);
     }
 }
@@ -182,10 +184,12 @@ impl Playback {
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push(((topic, partition), watermarks)),
+            SourceEvent::Found { topic, partition, watermarks } => {
+                found.push((TopicPartition::new(topic, partition), watermarks))
+            }
             polled => take(polled),
         });
-        for (key @ (topic, partition), watermarks) in found {
+        for (key @ TopicPartition { topic, partition }, watermarks) in found {
             let observed = topics.observation(topic, partition);
             let id = observed.and_then(|observed| observed.topic_id);
             let watermarks = self.find(key, Some(watermarks), id);
@@ -196,16 +200,16 @@ impl Playback {
         }
         if topics.is_complete() {
             self.all_found = true;
-            let missing: Vec<Partition> =
+            let missing: Vec<TopicPartition> =
                 self.spans.keys().copied().filter(|partition| !self.found.contains_key(partition)).collect();
-            for key @ (topic, partition) in missing {
+            for key @ TopicPartition { topic, partition } in missing {
                 take(SourceEvent::Found { topic, partition, watermarks: self.find(key, None, None) });
             }
         }
     }
 
     /// Returns the bounds of a partition over the archive and the topic together.
-    fn find(&mut self, partition: Partition, there: Option<Watermarks>, id: Option<TopicId>) -> Watermarks {
+    fn find(&mut self, partition: TopicPartition, there: Option<Watermarks>, id: Option<TopicId>) -> Watermarks {
         self.found.extend(there.map(|there| (partition, there)));
         let nothing = Watermarks { low: 0, high: 0 };
         // A topic that has older records than the archive is all that must be read.
@@ -214,7 +218,7 @@ impl Playback {
             self.spans.remove(&partition);
             return there.unwrap_or(nothing);
         };
-        let archived = self.source.manifest().topic_id(partition.0);
+        let archived = self.source.manifest().topic_id(partition.topic);
         let bounds = there.map(|Watermarks { low, high }| PartitionBounds { low, high, topic_id: id });
         if let Some(gap) = Gap::find(span.next, archived, bounds) {
             self.gaps.insert(partition, gap);
@@ -222,13 +226,13 @@ impl Playback {
         Watermarks { low: span.first, high: span.next.max(there.unwrap_or(nothing).high) }
     }
 
-    fn assign(&mut self, partition: Partition, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
         if let Some(gap) = self.gaps.get(&partition) {
             return Err(stop_after_archive(gap));
         }
         let next = match self.spans.get(&partition).filter(|span| offset < span.next) {
             Some(span) => {
-                self.source.assign(partition.0, partition.1, offset)?;
+                self.source.assign(partition.topic, partition.partition, offset)?;
                 span.next
             }
             None => offset,
@@ -237,8 +241,8 @@ impl Playback {
         Ok(())
     }
 
-    fn stop(&mut self, partition: Partition) {
-        self.source.stop(partition.0, partition.1);
+    fn stop(&mut self, partition: TopicPartition) {
+        self.source.stop(partition.topic, partition.partition);
         self.resume_offsets.remove(&partition);
     }
 
@@ -247,7 +251,7 @@ impl Playback {
         self.source.poll(wait, &mut |polled| match polled {
             SourceEvent::Records(records) => {
                 let record = records.record(records.len() - 1);
-                last.insert((record.position.topic, record.position.partition), OwnedRecord::from(&record));
+                last.insert(record.position.topic_partition(), OwnedRecord::from(&record));
                 take(SourceEvent::Records(records));
             }
             SourceEvent::Failed { .. } => {
@@ -261,19 +265,19 @@ impl Playback {
 }
 
 /// Removes from an event of the topics the record that the archive has delivered already.
-fn strip_seam(seams: &mut BTreeMap<Partition, OwnedRecord>, polled: SourceEvent) -> Option<SourceEvent> {
+fn strip_seam(seams: &mut BTreeMap<TopicPartition, OwnedRecord>, polled: SourceEvent) -> Option<SourceEvent> {
     let records = match polled {
         SourceEvent::Found { .. } => return Some(polled),
         // Without that record, there is nothing to recognize the topic by.
         SourceEvent::Ended { topic, partition, .. } | SourceEvent::Failed { topic, partition, .. } => {
-            seams.remove(&(topic, partition));
+            seams.remove(&TopicPartition::new(topic, partition));
             return Some(polled);
         }
         SourceEvent::Records(records) => records,
     };
     let first = records.record(0);
-    let (topic, partition) = (first.position.topic, first.position.partition);
-    match seams.remove(&(topic, partition)) {
+    let TopicPartition { topic, partition } = first.position.topic_partition();
+    match seams.remove(&TopicPartition::new(topic, partition)) {
         Some(last) if last.position == first.position => {
             if OwnedRecord::from(&first) != last {
                 let reason = stop_after_archive(&Gap::OtherRecord { offset: last.position.offset });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::manifest::stream;
 use crate::domain::record::Header;
-use crate::domain::{OwnedRecord, Position, Record, Topic};
+use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for LineText<'_> {
 pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_json::Result<()> {
     let (key, key_base64) = written(record.key);
     let (value, value_base64) = written(record.value);
-    let Position { topic: stream, partition, offset } = record.position;
+    let PartitionOffset { topic: stream, partition, offset } = record.position;
     let line = Line {
         stream,
         topic: Cow::Borrowed(topic),
@@ -103,7 +103,7 @@ pub fn encode(record: &Record<'_>, topic: &str, lines: &mut Vec<u8>) -> serde_js
 pub fn decode(line: &[u8]) -> Result<(OwnedRecord, Cow<'_, str>), String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("is no record: {error}"))?;
     let record = OwnedRecord {
-        position: Position { topic: line.stream, partition: line.partition, offset: line.offset },
+        position: PartitionOffset { topic: line.stream, partition: line.partition, offset: line.offset },
         timestamp_millis: line.timestamp_millis,
         key: read("the key", line.key, line.key_base64)?,
         value: read("the value", line.value, line.value_base64)?,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::errors::ArchiveError;
 use crate::disk;
-use crate::domain::{Topic, TopicId};
+use crate::domain::{Topic, TopicId, TopicPartition};
 use crate::source::TopicNames;
 
 /// The name of the file that lists all others of an archive.
@@ -128,11 +128,11 @@ impl Manifest {
     }
 
     /// The span of each partition over all files. A partition that is missing has no records.
-    pub fn spans(&self) -> BTreeMap<(Topic, i32), Span> {
+    pub fn spans(&self) -> BTreeMap<TopicPartition, Span> {
         let mut spans = BTreeMap::new();
         for span in self.files.iter().flat_map(|file| &file.spans) {
             spans
-                .entry((span.stream, span.partition))
+                .entry(TopicPartition::new(span.stream, span.partition))
                 .and_modify(|held: &mut Span| held.extend(span))
                 .or_insert(*span);
         }
@@ -140,8 +140,10 @@ impl Manifest {
     }
 
     /// All partitions of all topics, those without records included.
-    pub fn partitions(&self) -> impl Iterator<Item = (Topic, i32)> {
-        self.topics.iter().flat_map(|held| (0..held.partitions).map(|partition| (held.stream, partition)))
+    pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.topics
+            .iter()
+            .flat_map(|held| (0..held.partitions).map(|number| TopicPartition::new(held.stream, number)))
     }
 
     /// Raises the number of partitions to those in `file`: a topic may get more partitions while it is archived.

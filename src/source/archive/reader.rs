@@ -13,7 +13,7 @@ use super::checksum::ChecksumStream;
 use super::errors::ReadError;
 use super::line;
 use super::manifest::{FileEntry, Manifest};
-use crate::domain::{OwnedRecord, Topic};
+use crate::domain::{OwnedRecord, TopicPartition};
 
 /// A reader of the finished part of one file.
 pub struct FileReader {
@@ -121,11 +121,11 @@ impl Iterator for ArchiveReader {
 pub fn last_records(
     directory: &Path,
     manifest: &Manifest,
-) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, ReadError> {
+) -> Result<BTreeMap<TopicPartition, OwnedRecord>, ReadError> {
     let mut last = BTreeMap::new();
     for record in ArchiveReader::of_files(directory, manifest.files.last().cloned().into_iter().collect()) {
         let record = record?;
-        last.insert((record.position.topic, record.position.partition), record);
+        last.insert(record.position.topic_partition(), record);
     }
     Ok(last)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::errors::ReadError;
 use super::manifest::{FileEntry, Manifest, Span};
 use super::reader::{FileReader, check_bytes, check_len, read_error};
-use crate::domain::{OwnedRecord, Topic};
+use crate::domain::{OwnedRecord, TopicPartition};
 
 /// Maximum number of problems that are reported of one file: one wrong byte may spoil all lines after it.
 const MOST_PROBLEMS_A_FILE: usize = 20;
@@ -32,11 +32,15 @@ pub fn verify(
     mut progress: impl FnMut(&VerificationReport),
 ) -> VerificationReport {
     let mut verified = VerificationReport::default();
-    let mut next: BTreeMap<(Topic, i32), i64> = BTreeMap::new();
+    let mut next: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for (at, entry) in manifest.files.iter().enumerate() {
         let mut problems = Problems::default();
         for span in &entry.spans {
-            problems.extend(gap(entry, span, next.insert((span.stream, span.partition), span.next)));
+            problems.extend(gap(
+                entry,
+                span,
+                next.insert(TopicPartition::new(span.stream, span.partition), span.next),
+            ));
             problems.extend(misplaced(manifest, entry, span));
         }
         let is_last = at + 1 == manifest.files.len();
@@ -128,7 +132,7 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
         // The check of the bytes has reported that the file cannot be opened.
         Err(_) => return 0,
     };
-    let mut found: BTreeMap<(Topic, i32), Span> = BTreeMap::new();
+    let mut found: BTreeMap<TopicPartition, Span> = BTreeMap::new();
     let mut sound = 0;
     loop {
         let read = match file.next() {
@@ -149,7 +153,7 @@ fn check_lines(directory: &Path, manifest: &Manifest, entry: &FileEntry, problem
     }
     problems.extend(entry.spans.iter().filter_map(|span| {
         let Span { stream, partition, records, .. } = *span;
-        let there = found.get(&(stream, partition)).map_or(0, |span| span.records);
+        let there = found.get(&TopicPartition::new(stream, partition)).map_or(0, |span| span.records);
         let why = || format!("{stream}/{partition}: {there} sound records, where the manifest lists {records}");
         (there != records).then(|| wrong(entry, why()))
     }));
@@ -172,7 +176,7 @@ fn check_name(manifest: &Manifest, record: &OwnedRecord, topic: &str) -> Result<
 /// Counts a record in the span that it belongs to.
 fn count_record(
     entry: &FileEntry,
-    found: &mut BTreeMap<(Topic, i32), Span>,
+    found: &mut BTreeMap<TopicPartition, Span>,
     record: &OwnedRecord,
 ) -> Result<(), String> {
     let (position, offset) = (record.position, record.position.offset);
@@ -183,7 +187,7 @@ fn count_record(
         return Err(format!("{position} is not between offsets {} and {}", listed.first, listed.next));
     }
     let begin = Span { next: listed.first, records: 0, ..*listed };
-    let span = found.entry((position.topic, position.partition)).or_insert(begin);
+    let span = found.entry(position.topic_partition()).or_insert(begin);
     if offset < span.next {
         return Err(format!("{position} comes after offset {}", span.next - 1));
     }

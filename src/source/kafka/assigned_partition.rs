@@ -12,7 +12,7 @@ use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, QueueItem};
 use super::wake_flag::WakeFlag;
-use crate::domain::{Gap, Topic};
+use crate::domain::{Gap, Topic, TopicPartition};
 use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
 
 pub struct AssignedPartition {
@@ -47,7 +47,7 @@ impl AssignedPartition {
     pub fn split(
         client: &Arc<Client<ConsumerWatch>>,
         name: &str,
-        (topic, number): (Topic, i32),
+        TopicPartition { topic, partition: number }: TopicPartition,
         position: i64,
         wake: &Arc<WakeFlag>,
     ) -> Result<AssignedPartition, String> {
@@ -100,7 +100,7 @@ impl AssignedPartition {
                 let since = same.map_or(now, |held| held.since);
                 match consequence(code, &text, now - since) {
                     Consequence::Stands(text) => {
-                        watch.note_fetch_error((topic, number), code, &text);
+                        watch.note_fetch_error(TopicPartition::new(topic, number), code, &text);
                         let shown = standing_error(error.take(), code, text);
                         *error = Some(FetchError { shown, code, since, last_reported: now });
                     }

@@ -24,7 +24,7 @@ use super::observer::{FoundPartition, Observer};
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
 use super::wake_flag::WakeFlag;
-use crate::domain::Topic;
+use crate::domain::{PartitionOffset, Topic, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopCode, StopReason, Watermarks,
 };
@@ -128,7 +128,7 @@ impl KafkaSource {
     }
 
     fn try_assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let key = (topic, partition);
+        let key = TopicPartition::new(topic, partition);
         let partition = AssignedPartition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
@@ -173,8 +173,9 @@ impl KafkaSource {
     }
 
     /// Assigns partitions anew at their positions. Records in their queues are fetched again.
-    fn reassign(&mut self, which: &[(Topic, i32)]) {
-        let held = || self.partitions.iter().filter(|held| which.contains(&(held.topic, held.number)));
+    fn reassign(&mut self, which: &[TopicPartition]) {
+        let held =
+            || self.partitions.iter().filter(|held| which.contains(&TopicPartition::new(held.topic, held.number)));
         let assigned = self.list(held()).and_then(|list| {
             self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())?;
             self.consumer.incremental_assign(&list).map_err(|error| error.to_string())
@@ -183,7 +184,9 @@ impl KafkaSource {
             Ok(()) => {
                 // An error that stands has been logged.
                 if held().any(|held| held.error.is_none()) {
-                    tracing::info!(partitions = ?which, "partitions that stand still were assigned anew");
+                    let partitions: Vec<(Topic, i32)> =
+                        which.iter().map(|held| (held.topic, held.partition)).collect();
+                    tracing::info!(?partitions, "partitions that stand still were assigned anew");
                 }
                 held().for_each(AssignedPartition::mark_ready);
             }
@@ -221,7 +224,7 @@ impl KafkaSource {
             .partitions
             .iter()
             .map(|held| {
-                let (key, name) = ((held.topic, held.number), self.name(held.topic));
+                let (key, name) = (TopicPartition::new(held.topic, held.number), self.name(held.topic));
                 let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
                 (split.time, split.error) = (held.time, held.error.clone());
                 Ok(split)
@@ -323,9 +326,9 @@ impl Source for KafkaSource {
         ClusterHealth { renewals, last_renewal, ..self.observer.health() }
     }
 
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, offsets: &[PartitionOffset]) {
         let mut list = TopicPartitionList::new();
-        for &(topic, partition, offset) in offsets {
+        for &PartitionOffset { topic, partition, offset } in offsets {
             if let Err(error) = list.add_partition_offset(self.name(topic), partition, Offset::Offset(offset)) {
                 tracing::debug!(%topic, partition, offset, %error, "cannot publish an offset");
             }

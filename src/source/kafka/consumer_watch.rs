@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::TopicNames;
 
 /// Interval at which the same trouble is logged again.
@@ -45,7 +45,7 @@ struct AnswerStats {
     count: u64,
     last: Option<Instant>,
     /// The next offset to be fetched of each partition.
-    fetched: HashMap<(Topic, i32), i64>,
+    fetched: HashMap<TopicPartition, i64>,
 }
 
 /// The times of the last log lines about each kind of trouble.
@@ -98,7 +98,7 @@ impl ConsumerWatch {
 
     /// Returns the next offset to be fetched as last reported.
     pub fn fetched(&self, topic: Topic, partition: i32) -> Option<i64> {
-        self.answers.lock().fetched.get(&(topic, partition)).copied()
+        self.answers.lock().fetched.get(&TopicPartition::new(topic, partition)).copied()
     }
 
     /// Notes that the cluster answers.
@@ -130,7 +130,12 @@ impl ConsumerWatch {
 
     /// Logs that a partition's fetch has failed and is tried again: one line a minute for each code, because many
     /// partitions may have the same.
-    pub fn note_fetch_error(&self, (topic, partition): (Topic, i32), code: RDKafkaErrorCode, text: &str) {
+    pub fn note_fetch_error(
+        &self,
+        TopicPartition { topic, partition }: TopicPartition,
+        code: RDKafkaErrorCode,
+        text: &str,
+    ) {
         let name = self.names.get(topic);
         self.state
             .lock()
@@ -177,7 +182,9 @@ impl ClientContext for ConsumerWatch {
         for topic in Topic::ALL {
             let Some(held) = statistics.topics.get(self.names.get(topic)) else { continue };
             let fetched = held.partitions.iter().filter(|(number, _)| **number >= 0);
-            answers.fetched.extend(fetched.map(|(&number, partition)| ((topic, number), partition.next_offset)));
+            answers.fetched.extend(
+                fetched.map(|(&number, partition)| (TopicPartition::new(topic, number), partition.next_offset)),
+            );
         }
     }
 }

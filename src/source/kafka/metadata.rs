@@ -14,7 +14,7 @@ use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
 use super::queries::{Answer, Queries, QueryClient};
 use super::{KafkaSettings, KafkaSource};
-use crate::domain::{OwnedRecord, Topic, TopicId};
+use crate::domain::{NamedPartition, OwnedRecord, Topic, TopicId, TopicPartition};
 use crate::source::{ReadDeadline, ReadTimeout, Source as _, SourceEvent, Watermarks};
 
 /// Time limit of each answer.
@@ -53,7 +53,7 @@ pub struct ClusterMetadata {
     /// The id that the cluster gave itself when it was created. Another cluster has another one.
     pub id: String,
     /// The bounds of each partition. A topic without partitions does not exist.
-    pub partitions: BTreeMap<(Topic, i32), Watermarks>,
+    pub partitions: BTreeMap<TopicPartition, Watermarks>,
     /// The ids of the existing topics, if the brokers give them.
     pub topic_ids: BTreeMap<Topic, TopicId>,
 }
@@ -61,7 +61,7 @@ pub struct ClusterMetadata {
 impl ClusterMetadata {
     /// Number of partitions of a topic; 0 if it does not exist.
     pub fn partitions_of(&self, topic: Topic) -> i32 {
-        let partitions = self.partitions.keys().filter(|(held, _)| *held == topic).count();
+        let partitions = self.partitions.keys().filter(|held| held.topic == topic).count();
         i32::try_from(partitions).expect("Kafka numbers partitions with an i32")
     }
 }
@@ -75,9 +75,8 @@ pub fn cluster_metadata(settings: &KafkaSettings) -> Result<ClusterMetadata, Met
         .client()
         .fetch_cluster_id(DEADLINE)
         .ok_or_else(|| MetadataError::Nameless { brokers: settings.brokers.clone() })?;
-    let partitions = found
-        .into_iter()
-        .filter_map(|((name, partition), held)| Some(((settings.topics.topic_of(&name)?, partition), held)));
+    let partitions =
+        found.into_iter().filter_map(|(partition, held)| Some((settings.topics.partition_of(&partition)?, held)));
     Ok(ClusterMetadata { id, partitions: partitions.collect(), topic_ids: ids_of_ours(settings, &consumer)? })
 }
 
@@ -173,7 +172,7 @@ pub fn cluster_id(settings: &KafkaSettings) -> Result<Option<String>, MetadataEr
 pub fn watermarks<'a>(
     settings: &KafkaSettings,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
+) -> Result<BTreeMap<NamedPartition, Watermarks>, MetadataError> {
     partition_watermarks(settings, &*connect(settings)?, topics)
 }
 
@@ -193,7 +192,7 @@ fn partition_watermarks<'a>(
     settings: &KafkaSettings,
     consumer: &QueryClient,
     topics: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeMap<(String, i32), Watermarks>, MetadataError> {
+) -> Result<BTreeMap<NamedPartition, Watermarks>, MetadataError> {
     let explain = |error: KafkaError| consumer.context().explain(&error);
     let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
@@ -207,7 +206,7 @@ fn partition_watermarks<'a>(
         for partition in held.partitions().iter().map(MetadataPartition::id) {
             let (low, high) =
                 watermarks_of(consumer, name, partition).map_err(|error| unreadable(explain(error)))?;
-            found.insert((name.to_owned(), partition), Watermarks { low, high });
+            found.insert(NamedPartition::new(name, partition), Watermarks { low, high });
         }
     }
     Ok(found)
@@ -260,15 +259,15 @@ fn passes(code: RDKafkaErrorCode) -> bool {
 /// record is missing in the result.
 pub fn records_at(
     settings: &KafkaSettings,
-    offsets: &BTreeMap<(Topic, i32), i64>,
-) -> Result<BTreeMap<(Topic, i32), OwnedRecord>, MetadataError> {
+    offsets: &BTreeMap<TopicPartition, i64>,
+) -> Result<BTreeMap<TopicPartition, OwnedRecord>, MetadataError> {
     let mut records = BTreeMap::new();
     let mut wanted = offsets.clone();
     if wanted.is_empty() {
         return Ok(records);
     }
-    let stopped = |(topic, partition), why| {
-        let topic = settings.topics.get(topic).to_owned();
+    let stopped = |partition, why| {
+        let NamedPartition { topic, partition } = settings.topics.partition(partition);
         MetadataError::Stopped { topic, partition, why }
     };
     let mut source =
@@ -278,37 +277,43 @@ pub fn records_at(
     while !wanted.is_empty() {
         match deadline.check(&source, wanted.keys().copied(), Instant::now()) {
             Some(ReadTimeout::Partition { topic, partition, why }) => {
-                return Err(stopped((topic, partition), why));
+                return Err(stopped(TopicPartition::new(topic, partition), why));
             }
             Some(ReadTimeout::Silence { why }) => return Err(MetadataError::Silent { why }),
             None => {}
         }
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(100), &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
+            SourceEvent::Found { topic, partition, .. } => found.push(TopicPartition::new(topic, partition)),
             SourceEvent::Records(given) => {
                 let record = given.record(0);
-                let partition = (record.position.topic, record.position.partition);
+                let partition = record.position.topic_partition();
                 if wanted.remove(&partition).is_some() {
                     records.insert(partition, OwnedRecord::from(&record));
                 }
             }
-            SourceEvent::Ended { topic, partition, .. } => drop(wanted.remove(&(topic, partition))),
-            SourceEvent::Failed { topic, partition, reason } => failed = Some(((topic, partition), reason.text)),
+            SourceEvent::Ended { topic, partition, .. } => {
+                wanted.remove(&TopicPartition::new(topic, partition));
+            }
+            SourceEvent::Failed { topic, partition, reason } => {
+                failed = Some((TopicPartition::new(topic, partition), reason.text))
+            }
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
-        for (topic, partition) in found.iter().copied().chain(offsets.keys().copied()) {
+        for TopicPartition { topic, partition } in found.iter().copied().chain(offsets.keys().copied()) {
             let Some(id) = source.observation(topic, partition).and_then(|observed| observed.topic_id) else {
                 continue;
             };
             if *ids.entry(topic).or_insert(id) != id {
                 let why = "it was deleted and created again while it was read; try again".to_owned();
-                return Err(stopped((topic, partition), why));
+                return Err(stopped(TopicPartition::new(topic, partition), why));
             }
         }
         for partition in found {
             let Some(&offset) = wanted.get(&partition) else { continue };
-            source.assign(partition.0, partition.1, offset).map_err(|why| stopped(partition, why.text))?;
+            source
+                .assign(partition.topic, partition.partition, offset)
+                .map_err(|why| stopped(partition, why.text))?;
         }
     }
     Ok(records)

@@ -26,7 +26,7 @@ use super::error_context::ErrorContext;
 use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
 use super::renewal::Silence;
 use super::wake_flag::WakeFlag;
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
 pub use state::FoundPartition;
 use state::{ClusterState, Round};
@@ -251,14 +251,14 @@ impl Poller {
     fn poll_wake(
         &mut self,
         names: &TopicNames,
-        partitions: &[(Topic, i32)],
+        partitions: &[TopicPartition],
         topics: &[Topic],
         brokers: &[Option<i32>],
     ) -> Round {
         let mut round = Round::new(Instant::now());
         self.queries.begin_round();
         let asked: Vec<(&str, i32)> =
-            partitions.iter().map(|&(topic, partition)| (names.get(topic), partition)).collect();
+            partitions.iter().map(|&TopicPartition { topic, partition }| (names.get(topic), partition)).collect();
         for bound in Bound::ALL {
             self.queries.ask_offsets(bound, &asked, ANSWER_TIMEOUT);
         }
@@ -305,20 +305,22 @@ fn brokers_to_ask(brokers: &[i32], first: usize, count: usize) -> Vec<Option<i32
 fn take_offsets(
     round: &mut Round,
     names: &TopicNames,
-    asked: &[(Topic, i32)],
+    asked: &[TopicPartition],
     bound: Bound,
     answers: OffsetAnswers,
 ) {
-    let answers: BTreeMap<(Topic, i32), _> = match answers {
+    let answers: BTreeMap<TopicPartition, _> = match answers {
         Ok(answers) => answers
             .into_iter()
-            .filter_map(|(name, partition, answer)| Some(((names.topic_of(&name)?, partition), answer)))
+            .filter_map(|(partition, answer)| Some((names.partition_of(&partition)?, answer)))
             .collect(),
         Err(code) => asked.iter().map(|&partition| (partition, Err(code))).collect(),
     };
-    round
-        .offsets
-        .extend(answers.into_iter().map(|((topic, partition), answer)| ((topic, partition, bound), answer)));
+    round.offsets.extend(
+        answers
+            .into_iter()
+            .map(|(TopicPartition { topic, partition }, answer)| ((topic, partition, bound), answer)),
+    );
 }
 
 #[cfg(test)]

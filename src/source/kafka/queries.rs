@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::Client;
 use super::error_context::ErrorContext;
 use super::fetch_errors::code_of;
-use crate::domain::TopicId;
+use crate::domain::{NamedPartition, TopicId};
 
 /// A client that sends requests and never reads.
 pub type QueryClient = Client<ErrorContext>;
@@ -42,7 +42,7 @@ impl Bound {
 pub type OffsetAnswer = Result<i64, RDKafkaErrorCode>;
 
 /// The answers of some partitions' leaders by the topic's name in the cluster, or an error of the whole request.
-pub type OffsetAnswers = Result<Vec<(String, i32, OffsetAnswer)>, RDKafkaErrorCode>;
+pub type OffsetAnswers = Result<Vec<(NamedPartition, OffsetAnswer)>, RDKafkaErrorCode>;
 
 /// The cluster's answer about one topic: its id, or `None` if its brokers do not give ids.
 pub type IdAnswer = Result<Option<TopicId>, RDKafkaErrorCode>;
@@ -206,7 +206,7 @@ impl QueueEvent {
         })
     }
 
-    fn offsets(&self) -> Vec<(String, i32, OffsetAnswer)> {
+    fn offsets(&self) -> Vec<(NamedPartition, OffsetAnswer)> {
         let mut count = 0;
         // SAFETY: the event outlives all that is read of it, and the list has `count` elements.
         let infos = unsafe {
@@ -231,7 +231,7 @@ impl QueueEvent {
                 RDKafkaErrorCode::NoError => Ok(offset),
                 code => Err(code),
             };
-            (name, partition, answer)
+            (NamedPartition::new(name, partition), answer)
         };
         infos.iter().map(offset).collect()
     }
@@ -326,8 +326,8 @@ mod tests {
             panic!("no bounds")
         };
         let unknown = RDKafkaErrorCode::UnknownTopicOrPartition;
-        let name = |name: &str| name.to_owned();
-        let expected = [(name("jobs"), 0, Ok(0)), (name("jobs"), 1, Ok(0)), (name("nowhere"), 0, Err(unknown))];
+        let expected = [("jobs", 0, Ok(0)), ("jobs", 1, Ok(0)), ("nowhere", 0, Err(unknown))]
+            .map(|(topic, partition, answer)| (NamedPartition::new(topic, partition), answer));
         assert_eq!(answers, expected);
         let mut ids = || {
             queries.begin_round();
@@ -336,7 +336,10 @@ mod tests {
             ids
         };
         let first = ids();
-        assert!(matches!(first[0], (_, Ok(Some(_)))) && first[1] == (name("nowhere"), Err(unknown)), "{first:?}");
+        assert!(
+            matches!(first[0], (_, Ok(Some(_)))) && first[1] == ("nowhere".to_owned(), Err(unknown)),
+            "{first:?}"
+        );
         assert_eq!(ids(), first);
     }
 }

@@ -19,7 +19,7 @@ use super::consumer_watch::ConsumerWatch;
 use super::decompression;
 use super::fetch_errors::code_of;
 use crate::domain::record::Header;
-use crate::domain::{Position, Record, Topic};
+use crate::domain::{PartitionOffset, Record, Topic};
 use crate::source::Records;
 
 /// Maximum number of records that one call takes.
@@ -194,7 +194,7 @@ impl Message {
         // SAFETY: the message is alive, and `kind` may be written.
         let timestamp = unsafe { rd::rd_kafka_message_timestamp(self.0.as_ptr(), &raw mut kind) };
         Record {
-            position: Position { topic, partition: message.partition, offset: message.offset },
+            position: PartitionOffset { topic, partition: message.partition, offset: message.offset },
             timestamp_millis: (timestamp >= 0).then_some(timestamp),
             key: self.bytes(message.key, message.key_len),
             value: self.bytes(message.payload, message.len),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 
 /// Time that a client may receive nothing, and that a partition may stand still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +74,7 @@ pub struct PartitionProgress {
 pub enum WatchdogAction {
     Nothing,
     /// Assign these partitions anew at their positions.
-    Reassign(Vec<(Topic, i32)>),
+    Reassign(Vec<TopicPartition>),
     /// Replace the reading client by a new one, for this reason.
     Renew(String),
 }
@@ -83,7 +83,7 @@ pub enum WatchdogAction {
 pub struct Watchdog {
     silence: Silence,
     last_check: Instant,
-    standstills: BTreeMap<(Topic, i32), Standstill>,
+    standstills: BTreeMap<TopicPartition, Standstill>,
     /// The time of the last replacement for a partition that stood still, and the wait until the next one.
     renewed_for_partition: Option<(Instant, Duration)>,
 }
@@ -138,11 +138,12 @@ impl Watchdog {
     }
 
     fn check_partitions(&mut self, now: Instant, seen: &[PartitionProgress]) -> WatchdogAction {
-        self.standstills.retain(|held, _| seen.iter().any(|sight| (sight.topic, sight.partition) == *held));
+        self.standstills
+            .retain(|held, _| seen.iter().any(|sight| TopicPartition::new(sight.topic, sight.partition) == *held));
         let mut reassign = Vec::new();
         let mut renew = None;
         for sight in seen {
-            let key = (sight.topic, sight.partition);
+            let key = TopicPartition::new(sight.topic, sight.partition);
             let begin = Standstill { position: sight.position, since: now, reassigned: 0 };
             let still = self.standstills.entry(key).or_insert(begin);
             let has_more = sight.end.is_some_and(|end| end > sight.position);
@@ -262,7 +263,7 @@ mod tests {
         let mut watchdog = Watchdog::new(begin);
         let cures = looked(&mut watchdog, begin, 0..100, |now| (Some(now), true, sight(5, 9)));
         assert_eq!(seconds(&cures), [30, 90], "{cures:?}");
-        assert_eq!(cures[0].1, WatchdogAction::Reassign(vec![(Topic::Jobs, 0)]));
+        assert_eq!(cures[0].1, WatchdogAction::Reassign(vec![TopicPartition::new(Topic::Jobs, 0)]));
         assert!(
             matches!(&cures[1].1, WatchdogAction::Renew(why) if why.contains("jobs/0") && why.contains("5 to 9")),
             "{cures:?}"

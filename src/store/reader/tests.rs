@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, CreationFacts, Metadata, Position, Register, Stamp, Timestamp, Topic};
+use crate::domain::{Commit, CreationFacts, Metadata, PartitionOffset, Register, Stamp, Timestamp, Topic};
 use crate::store::OpenStore;
 
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ const BEFORE: Facts =
 
 fn stamp(sequence: u64) -> Stamp {
     let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence };
-    Stamp::new(&metadata, 0, Position { topic: Topic::Optimizations, partition: 0, offset: 0 })
+    Stamp::new(&metadata, 0, PartitionOffset { topic: Topic::Optimizations, partition: 0, offset: 0 })
 }
 
 fn optimization(number: u32, facts: &Facts) -> Optimization {

@@ -2,7 +2,7 @@
 
 use super::{Step, Verifier};
 use crate::codec::stored_record::{self, CorruptValue};
-use crate::domain::{Position, Topic};
+use crate::domain::{PartitionOffset, Topic};
 use crate::store::StoreError;
 use crate::store::keys::dead_letter_key;
 
@@ -37,7 +37,7 @@ fn place(key: &[u8]) -> String {
     let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
     let offset = key.get(5..).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
     match (topic, partition, offset) {
-        (Some(&topic), Some(partition), Some(offset)) => Position { topic, partition, offset }.to_string(),
+        (Some(&topic), Some(partition), Some(offset)) => PartitionOffset { topic, partition, offset }.to_string(),
         _ => format!("{key:?}"),
     }
 }

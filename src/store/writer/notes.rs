@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
+use crate::domain::NamedPartition;
 use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
 use crate::store::{MissingHistoryLedger, StoreError};
 
@@ -29,7 +30,7 @@ impl Writer {
     }
 
     /// Notes the offset from which a partition, by its topic's name, is read first.
-    pub fn note_origin(&self, partition: (String, i32), offset: i64) -> Result<(), StoreError> {
+    pub fn note_origin(&self, partition: NamedPartition, offset: i64) -> Result<(), StoreError> {
         let mut origins = self.reader().origins()?;
         origins.entry(partition.clone()).or_insert(offset);
         self.trees.meta.insert(ORIGINS, stored_record::encode(&origins, "origins")?)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use optview::domain::Topic;
+use optview::domain::{Topic, TopicPartition};
 use optview::source::archive::Manifest;
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ pub const TESTS: &[Test] = &[
 /// Retention as it comes: half of what was archived is gone from one partition, all of it from another, nothing from the
 /// third.
 fn remove_what_was_archived(rig: &Rig, directory: &Path) {
-    for ((topic, partition), span) in Manifest::read(directory).expect("a manifest").spans() {
+    for (TopicPartition { topic, partition }, span) in Manifest::read(directory).expect("a manifest").spans() {
         match partition {
             0 => delete_records(rig, topic, partition, span.next / 2),
             1 => delete_records(rig, topic, partition, span.next),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use optview::domain::{OwnedRecord, Position, Topic};
+use optview::domain::{OwnedRecord, PartitionOffset, Topic};
 use proptest::collection::SizeRange;
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn record() -> impl Strategy<Value = OwnedRecord> {
     let (partition, hole) = (0..PARTITIONS, 1..4_i64);
     (topic, partition, hole, any::<Option<i64>>(), bytes(), bytes(), headers).prop_map(
         |(topic, partition, offset, timestamp_millis, key, value, headers)| OwnedRecord {
-            position: Position { topic, partition, offset },
+            position: PartitionOffset { topic, partition, offset },
             timestamp_millis,
             key,
             value,

@@ -1,7 +1,7 @@
 //! The manifest's entries beside records: the offset up to which a partition is known to have no more records, and
 //! the topic's identity.
 
-use optview::domain::{OwnedRecord, Position, Topic};
+use optview::domain::{OwnedRecord, PartitionOffset, Topic, TopicPartition};
 use optview::source::archive::{Appender, Archive};
 
 use super::{appender, check, identity, names, read, some, write};
@@ -17,7 +17,7 @@ fn how_far_a_partition_is_known_to_have_nothing_is_listed_without_a_record() {
         }
         let manifest = appender.finish().unwrap();
         let spans = manifest.spans();
-        let next = |topic| spans.get(&(topic, 0)).map(|span| (span.first, span.next));
+        let next = |topic| spans.get(&TopicPartition { topic, partition: 0 }).map(|span| (span.first, span.next));
         assert_eq!((next(Topic::Jobs), next(Topic::MultistartRuns)), (Some((0, jobs)), Some((0, runs))));
         assert_eq!(check(directory.path()).problems, Vec::<String>::new());
     };
@@ -25,8 +25,10 @@ fn how_far_a_partition_is_known_to_have_nothing_is_listed_without_a_record() {
     ends(3, 2);
     ends(3, 5);
     let mut appender = appender(directory.path());
-    let record =
-        OwnedRecord { position: Position { topic: Topic::Jobs, partition: 0, offset: 3 }, ..some(1).remove(0) };
+    let record = OwnedRecord {
+        position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 3 },
+        ..some(1).remove(0)
+    };
     write(&mut appender, &[record]);
     appender.commit().unwrap();
     appender.ended(Topic::Jobs, 0, 9);

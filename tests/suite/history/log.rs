@@ -6,7 +6,7 @@ use std::time::Duration;
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
 use optview::config::{AsOf, HistoryConfig, LogSource};
-use optview::domain::{Envelope, Position, Record, Topic};
+use optview::domain::{Envelope, PartitionOffset, Record, Topic, TopicPartition};
 use optview::history;
 use optview::logging::{LogConfig, LogFormat};
 use optview::source::archive::{Appender, Archive, ArchiveIdentity, ArchiveSource, ArchivedTopic};
@@ -68,7 +68,7 @@ impl Log {
     }
 
     fn push(&mut self, topic: Topic, partition: i32, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let position = Position { topic, partition, offset: self.high(topic, partition) };
+        let position = PartitionOffset { topic, partition, offset: self.high(topic, partition) };
         let timestamp_millis = FIRST_MILLIS + self.records.len() as i64;
         self.records.push(LoggedRecord { record: OwnedRecord { position, key, value }, timestamp_millis });
     }
@@ -145,7 +145,7 @@ impl Log {
 
     fn of_partition(&self, topic: Topic, partition: i32) -> impl Iterator<Item = &LoggedRecord> {
         self.records.iter().filter(move |written| {
-            (written.record.position.topic, written.record.position.partition) == (topic, partition)
+            written.record.position.topic_partition() == TopicPartition::new(topic, partition)
         })
     }
 }
@@ -177,7 +177,7 @@ struct ScriptedLog<'a> {
     log: &'a Log,
     found: bool,
     /// The next offset of each partition that is read.
-    next: Vec<(Topic, i32, i64)>,
+    next: Vec<PartitionOffset>,
 }
 
 struct LoggedBatch(Vec<LoggedRecord>);
@@ -204,7 +204,7 @@ impl Source for ScriptedLog<'_> {
             }
         }
         const BATCH: usize = 3;
-        for (topic, partition, next) in &mut self.next {
+        for PartitionOffset { topic, partition, offset: next } in &mut self.next {
             let unread = self.log.of_partition(*topic, *partition).skip(*next as usize);
             let batch: Vec<LoggedRecord> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
@@ -217,15 +217,15 @@ impl Source for ScriptedLog<'_> {
 
     fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
         assert!(
-            self.next.iter().all(|(held, number, _)| (*held, *number) != (topic, partition)),
+            self.next.iter().all(|next| next.topic_partition() != TopicPartition::new(topic, partition)),
             "it is read already"
         );
-        self.next.push((topic, partition, offset));
+        self.next.push(PartitionOffset { topic, partition, offset });
         Ok(())
     }
 
     fn stop(&mut self, topic: Topic, partition: i32) {
-        self.next.retain(|(held, number, _)| (*held, *number) != (topic, partition));
+        self.next.retain(|next| next.topic_partition() != TopicPartition::new(topic, partition));
     }
 
     fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
@@ -240,7 +240,7 @@ impl Source for ScriptedLog<'_> {
         self.found
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, _: &[PartitionOffset]) {
         unreachable!("a tool that reads tells nobody how far it is");
     }
 }

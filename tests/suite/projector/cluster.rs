@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use optview::domain::Topic;
+use optview::domain::{PartitionOffset, Topic};
 use optview::projector::PauseHandle;
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
@@ -58,7 +58,7 @@ impl Source for NamedCluster {
         self.id.map(str::to_owned)
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    fn publish(&mut self, _: &[PartitionOffset]) {}
 }
 
 /// Turns the projector until its state is this one.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::domain::{Position, Record, Topic, TopicId};
+use optview::domain::{NamedPartition, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{self, PauseHandle, Positions};
 use optview::source::archive::{ArchiveSource, ArchiveThenTopics, Manifest};
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};
@@ -62,7 +62,7 @@ fn read(
     next: &Positions,
     most: usize,
     again: bool,
-) -> Result<Vec<(Position, Vec<u8>)>, String> {
+) -> Result<Vec<(PartitionOffset, Vec<u8>)>, String> {
     let (mut given, mut ended, mut reading) = (Vec::new(), 0, 0);
     let begin = Instant::now();
     while given.len() < most && !(source.is_complete() && ended == reading) {
@@ -78,7 +78,7 @@ fn read(
             SourceEvent::Failed { reason, .. } => failed = Some(reason.text),
         });
         for (topic, partition, Watermarks { low, .. }) in found {
-            let from = next.get(&(topic, partition)).copied();
+            let from = next.get(&TopicPartition::new(topic, partition)).copied();
             let from = from.map(|at| if again && at > low { at - 1 } else { at }).unwrap_or(low);
             reading += 1;
             source.assign(topic, partition, from).map_err(|reason| reason.text)?;
@@ -89,11 +89,12 @@ fn read(
 }
 
 /// The first offset of each partition that was given, and one past the last. All between them must have been given, in order.
-fn runs(given: &[(Position, Vec<u8>)]) -> BTreeMap<(Topic, i32), (i64, i64)> {
+fn runs(given: &[(PartitionOffset, Vec<u8>)]) -> BTreeMap<TopicPartition, (i64, i64)> {
     let mut runs = BTreeMap::new();
-    for (Position { topic, partition, offset }, _) in given {
-        let (_, next) = runs.entry((*topic, *partition)).or_insert((*offset, *offset));
-        assert_eq!(next, offset, "{topic}/{partition}");
+    for (position, _) in given {
+        let (partition, offset) = (position.topic_partition(), position.offset);
+        let (_, next) = runs.entry(partition).or_insert((offset, offset));
+        assert_eq!(*next, offset, "{partition}");
         *next += 1;
     }
     runs
@@ -120,13 +121,13 @@ proptest! {
                 prop_assert!(first == *held || (again && first + 1 == *held), "{:?} from {} after {}", partition, first, held);
                 *held = end;
             }
-            for (Position { topic, partition, offset }, key) in &given {
+            for (PartitionOffset { topic, partition, offset }, key) in &given {
                 let held = topics.iter().find(|held| (held.topic, held.number) == (*topic, *partition)).unwrap();
                 prop_assert_eq!(&held.records[*offset as usize].key, key);
             }
         }
         for held in &topics {
-            let read = next.get(&(held.topic, held.number)).copied().unwrap_or(0);
+            let read = next.get(&TopicPartition::new(held.topic, held.number)).copied().unwrap_or(0);
             prop_assert_eq!(read, held.records.len() as i64, "{}/{}", held.topic, held.number);
         }
     }
@@ -166,7 +167,7 @@ impl<S: Source> Source for KillingSource<S> {
         self.0.is_complete()
     }
 
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, offsets: &[PartitionOffset]) {
         self.0.publish(offsets);
     }
 }
@@ -176,9 +177,8 @@ fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_a
     let OpenStore { writer, path, .. } = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let names = optview::source::TopicNames::default();
-    let position = |((name, partition), held): (&(String, i32), &optview::store::PartitionCheckpoint)| {
-        let topic = Topic::ALL.into_iter().find(|&topic| names.get(topic) == name).unwrap();
-        ((topic, *partition), held.next_offset)
+    let position = |(partition, held): (&NamedPartition, &optview::store::PartitionCheckpoint)| {
+        (names.partition_of(partition).unwrap(), held.next_offset)
     };
     let next = writer.checkpoint_at_open().iter().map(position).collect();
     let playing = ScriptPlayer::new(topics, run, status.clone(), control.clone());
@@ -307,10 +307,17 @@ fn a_topic_that_reaches_further_back_than_the_archive_is_read_instead() {
     appender.begin(whole[0].topic, whole[0].number, 7);
     archive::write(&mut appender, &later);
     appender.finish().unwrap();
-    assert_eq!(Manifest::read(directory.path()).unwrap().spans()[&(whole[0].topic, whole[0].number)].first, 7);
+    assert_eq!(
+        Manifest::read(directory.path()).unwrap().spans()[&TopicPartition::new(whole[0].topic, whole[0].number)]
+            .first,
+        7
+    );
     let mut source = continued(directory.path(), &whole, endless(1, 20), &Positions::new());
     let given = read(&mut source, &Positions::new(), usize::MAX, false).unwrap();
-    assert_eq!(runs(&given)[&(whole[0].topic, whole[0].number)], (0, whole[0].records.len() as i64));
+    assert_eq!(
+        runs(&given)[&TopicPartition::new(whole[0].topic, whole[0].number)],
+        (0, whole[0].records.len() as i64)
+    );
 }
 
 #[test]
@@ -329,8 +336,8 @@ fn offsets_at_its_end_that_are_no_records_are_not_missed() {
     topics[0].low = at + 2;
     let mut source = continued(archive.path(), &topics, endless(1, 20), &Positions::new());
     let given = read(&mut source, &Positions::new(), usize::MAX, false).unwrap();
-    let of_it = |(position, _): &&(Position, Vec<u8>)| {
-        (position.topic, position.partition) == (topics[0].topic, topics[0].number)
+    let of_it = |(position, _): &&(PartitionOffset, Vec<u8>)| {
+        position.topic_partition() == TopicPartition::new(topics[0].topic, topics[0].number)
     };
     let offsets: Vec<i64> = given.iter().filter(of_it).map(|(position, _)| position.offset).collect();
     let expected: Vec<i64> = (0..at).chain(at + 2..topics[0].records.len() as i64).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::domain::{Position, Record, Topic, TopicId};
+use optview::domain::{NamedPartition, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{self, PauseHandle, Positions};
 use optview::source::{PartitionObservation, Records, Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
@@ -17,7 +17,7 @@ use super::stepped_projector::{Clock, SteppedProjector};
 use crate::fixtures;
 use crate::support::OwnedRecord;
 
-const JOBS: (Topic, i32) = (Topic::Jobs, 0);
+const JOBS: TopicPartition = TopicPartition::new(Topic::Jobs, 0);
 
 /// The result of one poll of the jobs.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Records for Batch {
 
 fn batch(offsets: &[i64]) -> Batch {
     let record = |&offset: &i64| {
-        let position = Position { topic: Topic::Jobs, partition: 0, offset };
+        let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset };
         OwnedRecord { position, key: b"key".to_vec(), value: Some(format!("record {offset}").into_bytes()) }
     };
     Batch(offsets.iter().map(record).collect())
@@ -76,11 +76,11 @@ fn batch(offsets: &[i64]) -> Batch {
 
 impl Source for ScriptedTopic {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
-        let (topic, partition) = JOBS;
+        let TopicPartition { topic, partition } = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
-                let watermarks = if topic == JOBS.0 { self.watermarks } else { nothing };
+                let watermarks = if topic == JOBS.topic { self.watermarks } else { nothing };
                 take(SourceEvent::Found { topic, partition, watermarks });
             }
             return;
@@ -97,14 +97,14 @@ impl Source for ScriptedTopic {
     }
 
     fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
-        if topic == JOBS.0 {
+        if topic == JOBS.topic {
             self.assigned.push(offset);
         }
         Ok(())
     }
 
     fn stop(&mut self, topic: Topic, _: i32) {
-        self.stopped |= topic == JOBS.0;
+        self.stopped |= topic == JOBS.topic;
     }
 
     fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
@@ -120,12 +120,12 @@ impl Source for ScriptedTopic {
     }
 
     fn observation(&self, topic: Topic, _: i32) -> Option<PartitionObservation> {
-        let (topic_id, high) = if topic == JOBS.0 { self.observed } else { (None, 0) };
+        let (topic_id, high) = if topic == JOBS.topic { self.observed } else { (None, 0) };
         let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
         Some(PartitionObservation { topic_id, low: 0, last_stable: high, high, asked_at })
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    fn publish(&mut self, _: &[PartitionOffset]) {}
 }
 
 fn id(number: i64) -> Option<TopicId> {
@@ -161,7 +161,7 @@ fn is_stalled(report: &Report) -> bool {
 }
 
 fn stored_checkpoint(data: &Path) -> PartitionCheckpoint {
-    fixtures::open(data).writer.checkpoint_at_open()[&("jobs".to_owned(), 0)]
+    fixtures::open(data).writer.checkpoint_at_open()[&NamedPartition::new("jobs", 0)]
 }
 
 /// A store that has read offsets 0 and 1, and beyond them to 5, where a topic of this id ended.
@@ -192,7 +192,7 @@ fn a_projector_holds_at_a_position_that_no_record_has_and_goes_on_from_there() {
         let settings = script::settings(&opened.path, 1 << 20);
         let mut source = source;
         let within = Duration::from_secs(60);
-        let others = Topic::ALL.map(|topic| ((topic, 0), 0));
+        let others = Topic::ALL.map(|topic| (TopicPartition::new(topic, 0), 0));
         std::thread::scope(|scope| {
             // It is asked before anything is read.
             let asked = scope.spawn(|| {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use optview::domain::Topic;
+use optview::domain::{PartitionOffset, Topic};
 use optview::projector::PauseHandle;
 use optview::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,
@@ -73,7 +73,7 @@ impl Source for Cluster {
         self.answers.cluster.clone()
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    fn publish(&mut self, _: &[PartitionOffset]) {}
 }
 
 /// A projector that is live, and the cluster that it asks.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, Position, Record, Topic, TopicId};
+use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId};
 use optview::projector::{PauseHandle, Settings};
 use optview::source::{
     PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
@@ -41,7 +41,7 @@ impl Partition {
 
     pub fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         let offset = self.records.len() as i64;
-        let position = Position { topic: self.topic, partition: self.number, offset };
+        let position = PartitionOffset { topic: self.topic, partition: self.number, offset };
         self.records.push(OwnedRecord { position, key, value });
     }
 }
@@ -162,7 +162,7 @@ pub struct ScriptPlayer<'a> {
     gave_end: Vec<bool>,
     pub delivered: usize,
     pub polls: usize,
-    pub published: Vec<(Topic, i32, i64)>,
+    pub published: Vec<PartitionOffset>,
     /// The id that each topic has, where the cluster gives ids.
     pub topic_id: Option<TopicId>,
 }
@@ -307,7 +307,7 @@ impl Source for ScriptPlayer<'_> {
         self.run.complete && self.found
     }
 
-    fn publish(&mut self, offsets: &[(Topic, i32, i64)]) {
+    fn publish(&mut self, offsets: &[PartitionOffset]) {
         self.published = offsets.to_vec();
     }
 }

@@ -2,7 +2,7 @@
 
 use optview::codec::{self, DecodeError};
 use optview::domain::record::Header;
-use optview::domain::{Position, Record, Topic};
+use optview::domain::{PartitionOffset, Record, Topic};
 
 pub const NO_OPTIMIZATION_EVENT: &str =
     "event: none of created, details_changed, display_names_changed, job_linked, deleted is set";
@@ -48,7 +48,7 @@ impl Case {
 }
 
 pub fn decode(topic: Topic, key: &[u8], value: Option<&[u8]>, headers: &[Header<'_>]) -> Result<(), DecodeError> {
-    let position = Position { topic, partition: 0, offset: 0 };
+    let position = PartitionOffset { topic, partition: 0, offset: 0 };
     let headers = headers.to_vec();
     codec::decode(&Record { position, timestamp_millis: Some(0), key: Some(key), value, headers }).map(|_| ())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use optview::domain::{Topic, TopicId};
+use optview::domain::{NamedPartition, Topic, TopicId};
 use optview::snapshot::{
     DiskReserve, ExportRequest, SnapshotError, SnapshotSummary, export, import, import_where_none,
 };
@@ -34,11 +34,11 @@ fn made() -> SnapshotFixture {
     commit.jobs.push(("early".into(), Some(fixtures::job(3).into())));
     writer.commit(commit, vec![fixtures::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
     fixtures::wait_until_written(&writer, 1);
-    writer.note_origin(("jobs.v1".to_owned(), 2), 11).unwrap();
+    writer.note_origin(NamedPartition::new("jobs.v1", 2), 11).unwrap();
     writer.note_cluster("a cluster").unwrap();
     let topic_id = Some(TopicId { most_significant: 1, least_significant: -2 });
     let held = PartitionCheckpoint { next_offset: 77, anchor: None, topic_id };
-    writer.checkpoint(Checkpoint::from([(("jobs.v1".to_owned(), 2), held)])).unwrap();
+    writer.checkpoint(Checkpoint::from([(NamedPartition::new("jobs.v1", 2), held)])).unwrap();
     writer.note_live().unwrap();
     let reader = writer.reader();
     writer.finish().unwrap();

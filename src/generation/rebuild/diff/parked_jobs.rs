@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::domain::event::JobChange;
-    use crate::domain::{Commit, Job, Metadata, Position, Stamp, Timestamp, Topic};
+    use crate::domain::{Commit, Job, Metadata, PartitionOffset, Stamp, Timestamp, Topic};
     use crate::store::{self, OpenStore};
 
     fn job(sequence: u64) -> Arc<Job> {
@@ -110,7 +110,7 @@ mod tests {
         let mut job = Job::default();
         job.apply(
             &JobChange::Pending,
-            Stamp::new(&metadata, 0, Position { topic: Topic::Jobs, partition: 0, offset: 1 }),
+            Stamp::new(&metadata, 0, PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 1 }),
         );
         Arc::new(job)
     }

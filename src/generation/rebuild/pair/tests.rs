@@ -3,7 +3,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
-use crate::domain::{OwnedRecord, Position, Record, Topic};
+use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::rebuild::exchange::RebuildState;
 use crate::progress::Progress;
@@ -40,7 +40,7 @@ impl Source for Few {
         match self.next {
             Some(offset) if offset < self.records => {
                 self.next = Some(offset + 1);
-                let position = Position { topic: Topic::Jobs, partition: 0, offset };
+                let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset };
                 let (key, value, headers) = (None, Some(b"no event".to_vec()), Vec::new());
                 let record = OwnedRecord { position, timestamp_millis: Some(offset), key, value, headers };
                 take(SourceEvent::Records(Box::new(One(record))));
@@ -70,7 +70,7 @@ impl Source for Few {
         self.is_found
     }
 
-    fn publish(&mut self, _: &[(Topic, i32, i64)]) {}
+    fn publish(&mut self, _: &[PartitionOffset]) {}
 }
 
 /// A generation that is kept up to date, in a directory of its own.
@@ -155,7 +155,7 @@ fn two_that_have_read_as_much_meet() {
             missed => assert!(begin.elapsed() < Duration::from_secs(120), "{missed:?}"),
         }
     };
-    assert_eq!(met, Positions::from([((Topic::Jobs, 0), 5)]));
+    assert_eq!(met, Positions::from([(TopicPartition::new(Topic::Jobs, 0), 5)]));
 }
 
 #[test]

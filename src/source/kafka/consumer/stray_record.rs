@@ -3,7 +3,7 @@
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 
 use super::super::decompression;
-use crate::domain::{Position, Record, Topic};
+use crate::domain::{PartitionOffset, Record, Topic};
 use crate::source::Records;
 
 /// A record that arrived through the main queue.
@@ -23,7 +23,7 @@ impl Records for StrayRecord {
             (0..held.count()).filter_map(|at| held.try_get(at)).map(|header| (header.key, header.value))
         });
         Record {
-            position: Position { topic: *topic, partition: message.partition(), offset: message.offset() },
+            position: PartitionOffset { topic: *topic, partition: message.partition(), offset: message.offset() },
             timestamp_millis: message.timestamp().to_millis(),
             key: message.key(),
             value: message.payload(),

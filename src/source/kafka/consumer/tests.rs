@@ -8,6 +8,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::domain::TopicPartition;
 use crate::source::TopicNames;
 use crate::source::kafka::fetch_errors::{LASTING_AFTER, Meaning, meaning};
 use crate::source::kafka::producer::Producer;
@@ -52,8 +53,8 @@ impl MockKafka {
 struct SourceReader {
     source: KafkaSource,
     /// The values of each partition in order of delivery.
-    given: BTreeMap<(Topic, i32), Vec<i64>>,
-    ended: BTreeMap<(Topic, i32), i64>,
+    given: BTreeMap<TopicPartition, Vec<i64>>,
+    ended: BTreeMap<TopicPartition, i64>,
     failed: Vec<String>,
 }
 
@@ -72,12 +73,14 @@ impl SourceReader {
                 for at in 0..records.len() {
                     let record = records.record(at);
                     let position = record.position;
-                    let values = given.entry((position.topic, position.partition)).or_default();
+                    let values = given.entry(position.topic_partition()).or_default();
                     assert_eq!(position.offset, values.len() as i64, "each offset once, and none left out");
                     values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
                 }
             }
-            SourceEvent::Ended { topic, partition, position } => drop(ended.insert((topic, partition), position)),
+            SourceEvent::Ended { topic, partition, position } => {
+                ended.insert(TopicPartition::new(topic, partition), position);
+            }
             SourceEvent::Failed { reason, .. } => failed.push(reason.text),
         });
         for (topic, partition, low) in found {
@@ -111,8 +114,8 @@ impl SourceReader {
         self.source.check_consumer(now);
     }
 
-    fn error(&self, partition: (Topic, i32)) -> Option<String> {
-        self.source.partition_error(partition.0, partition.1).map(|error| error.code)
+    fn error(&self, partition: TopicPartition) -> Option<String> {
+        self.source.partition_error(partition.topic, partition.partition).map(|error| error.code)
     }
 }
 
@@ -140,7 +143,7 @@ fn nothing_is_lost_and_nothing_comes_twice_where_the_consumer_is_replaced_again_
 fn records_that_do_not_come_come_by_a_new_consumer() {
     let mut cluster = MockKafka::start(1, 1);
     let mut reading = SourceReader::start(&cluster);
-    reading.until("it is at its end", |reading| reading.ended.contains_key(&(Topic::Jobs, 0)));
+    reading.until("it is at its end", |reading| reading.ended.contains_key(&TopicPartition::new(Topic::Jobs, 0)));
     // The paused consumer never fetches again, although it is connected.
     let list = reading.source.list(reading.source.partitions.iter()).unwrap();
     reading.source.consumer.pause(&list).unwrap();
@@ -192,14 +195,14 @@ fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
     let mut reading = SourceReader::start(&cluster);
     reading.until("all was given", |reading| reading.source.is_complete() && reading.count() == 20);
     cluster.mock.broker_down(2).unwrap();
-    let away = (Topic::Jobs, 1);
+    let away = TopicPartition::new(Topic::Jobs, 1);
     reading.until("it is known to be away", |reading| reading.error(away).is_some());
     let since = Instant::now();
     let observed_at = |reading: &SourceReader, partition| {
         reading.source.observation(Topic::Jobs, partition).map(|observed| observed.asked_at)
     };
     reading.until("the other one is asked about", |reading| observed_at(reading, 0) > Some(since));
-    assert_eq!(reading.error((Topic::Jobs, 0)), None);
+    assert_eq!(reading.error(TopicPartition::new(Topic::Jobs, 0)), None);
     assert!(observed_at(&reading, 1) < Some(since), "nobody has confirmed it");
     cluster.mock.broker_up(2).unwrap();
     reading.until("it is back", |reading| reading.error(away).is_none() && observed_at(reading, 1) > Some(since));
@@ -210,7 +213,7 @@ fn a_fetch_that_is_refused_is_an_error_until_the_partition_is_read_again() {
     let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
     let mut reading = SourceReader::start(&cluster);
-    let jobs = (Topic::Jobs, 0);
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     reading.until("it is at its end", |reading| reading.ended.get(&jobs) == Some(&5));
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
@@ -265,7 +268,7 @@ fn no_code_of_a_broker_costs_a_record_or_a_partition() {
     let mut cluster = MockKafka::start(1, 1);
     let mut reading = SourceReader::start(&cluster);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3);
-    let jobs = (Topic::Jobs, 0);
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     let mut tried = 0;
     for refused in codes() {
         let code = RDKafkaErrorCode::from(refused);
@@ -296,7 +299,7 @@ fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_h
     let mut cluster = MockKafka::start(1, 1);
     cluster.send(5);
     let mut reading = SourceReader::start(&cluster);
-    let jobs = (Topic::Jobs, 0);
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     reading.until("all partitions are at their ends", |reading| reading.ended.len() == 3 && reading.count() == 5);
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
     reading.until("it is known", |reading| reading.error(jobs).as_deref() == Some("AutoOffsetReset"));
@@ -370,7 +373,7 @@ fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster.mock.request_errors(RDKafkaApiKey::Fetch, &[refused; 100_000]);
     cluster.send(1);
-    let jobs = (Topic::Jobs, 0);
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     reading.until("it is shown", |reading| reading.error(jobs).as_deref() == Some("MessageSizeTooLarge"));
     for _ in 0..10 {
         reading.poll();

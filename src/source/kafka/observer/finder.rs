@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 
 use super::super::queries::QueryClient;
 use super::state::TopicScan;
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::TopicNames;
 
 /// Time limit of a request to the cluster.
@@ -39,6 +39,6 @@ fn scan_topic(client: &QueryClient, name: &str, topic: Topic, scan: &mut TopicSc
     // The cluster has just answered, so that its id is known by now, if ever.
     scan.cluster_id = client.client().fetch_cluster_id(REQUEST_TIMEOUT).or(scan.cluster_id.take());
     scan.brokers = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
-    scan.partitions.extend(held.partitions().iter().map(|partition| (topic, partition.id())));
+    scan.partitions.extend(held.partitions().iter().map(|partition| TopicPartition::new(topic, partition.id())));
     Ok(())
 }

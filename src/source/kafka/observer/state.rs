@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::{Bound, IdAnswer, OffsetAnswer};
 use super::identity::TopicIdentity;
-use crate::domain::Topic;
+use crate::domain::{Topic, TopicPartition};
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
 
 /// A partition that was not known before.
@@ -23,7 +23,7 @@ pub struct FoundPartition {
 /// The result of a scan of the topics.
 #[derive(Clone, Debug, Default)]
 pub struct TopicScan {
-    pub partitions: Vec<(Topic, i32)>,
+    pub partitions: Vec<TopicPartition>,
     pub brokers: Vec<i32>,
     pub cluster_id: Option<String>,
     /// The errors of topics that could not be scanned, one for each.
@@ -75,7 +75,7 @@ pub(super) fn is_broker_code(code: &RDKafkaErrorCode) -> bool {
 
 pub struct ClusterState {
     names: TopicNames,
-    partitions: BTreeMap<(Topic, i32), PartitionState>,
+    partitions: BTreeMap<TopicPartition, PartitionState>,
     topics: BTreeMap<Topic, TopicIdentity>,
     brokers: Vec<i32>,
     /// True once all topics existed at the same time.
@@ -164,24 +164,24 @@ impl ClusterState {
                 self.topics.entry(topic).or_default().take(name, &answers, brokers, round, time);
             }
         }
-        let asked: BTreeSet<(Topic, i32)> =
-            round.offsets.keys().map(|&(topic, partition, _)| (topic, partition)).collect();
+        let asked: BTreeSet<TopicPartition> =
+            round.offsets.keys().map(|&(topic, partition, _)| TopicPartition::new(topic, partition)).collect();
         for key in asked {
-            let name = self.names.get(key.0);
-            let answer = |bound| round.offsets.get(&(key.0, key.1, bound)).copied();
+            let name = self.names.get(key.topic);
+            let answer = |bound| round.offsets.get(&(key.topic, key.partition, bound)).copied();
             let answers =
                 Bound::ALL.map(|bound| answer(bound).unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)));
             let observed = self.partitions.entry(key).or_default();
             match answers {
                 // The bounds may be those of another topic.
-                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.0).is_some_and(TopicIdentity::is_doubtful) => {}
+                [Ok(_), Ok(_), Ok(_)] if self.topics.get(&key.topic).is_some_and(TopicIdentity::is_doubtful) => {}
                 [Ok(low), Ok(last_stable), Ok(high)] => {
                     observed.bounds = Some(BoundAnswers { low, last_stable, high, asked_at: round.asked_at });
                     observed.error = None;
                 }
                 answers => {
                     let code = answers.into_iter().find_map(Result::err).unwrap_or(RDKafkaErrorCode::Unknown);
-                    set_standing(&mut observed.error, code, explain(code, name, Some(key.1)), time);
+                    set_standing(&mut observed.error, code, explain(code, name, Some(key.partition)), time);
                 }
             }
         }
@@ -194,13 +194,13 @@ impl ClusterState {
     }
 
     /// Returns every partition that is asked about.
-    pub fn partitions(&self) -> Vec<(Topic, i32)> {
+    pub fn partitions(&self) -> Vec<TopicPartition> {
         self.partitions.keys().copied().collect()
     }
 
     /// Returns the topics that have known partitions.
     pub fn topics(&self) -> Vec<Topic> {
-        Topic::ALL.into_iter().filter(|topic| self.partitions.keys().any(|(held, _)| held == topic)).collect()
+        Topic::ALL.into_iter().filter(|topic| self.partitions.keys().any(|held| held.topic == *topic)).collect()
     }
 
     /// Returns true if a second broker must be asked for the ids, because one broker's answer alone is not
@@ -220,7 +220,7 @@ impl ClusterState {
     /// are known.
     pub fn take_found(&mut self) -> Vec<FoundPartition> {
         let mut found = Vec::new();
-        for (&(topic, partition), observed) in &mut self.partitions {
+        for (&TopicPartition { topic, partition }, observed) in &mut self.partitions {
             let is_settled = self.topics.get(&topic).is_some_and(|identity| identity.is_settled);
             if let Some(BoundAnswers { low, last_stable, .. }) = observed.bounds
                 && is_settled
@@ -255,7 +255,8 @@ impl ClusterState {
     }
 
     pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let BoundAnswers { low, last_stable, high, asked_at } = self.partitions.get(&(topic, partition))?.bounds?;
+        let BoundAnswers { low, last_stable, high, asked_at } =
+            self.partitions.get(&TopicPartition::new(topic, partition))?.bounds?;
         let topic_id = self.topics.get(&topic).and_then(|identity| identity.id);
         Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
     }
@@ -270,7 +271,10 @@ impl ClusterState {
     }
 
     pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let of_partition = self.partitions.get(&(topic, partition)).and_then(|observed| observed.error.clone());
+        let of_partition = self
+            .partitions
+            .get(&TopicPartition::new(topic, partition))
+            .and_then(|observed| observed.error.clone());
         of_partition.or_else(|| self.topics.get(&topic)?.error.clone())
     }
 

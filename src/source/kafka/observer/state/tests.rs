@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::super::identity::UNANSWERED_AT_MOST;
 use super::*;
-use crate::domain::TopicId;
+use crate::domain::{TopicId, TopicPartition};
 
-const PARTITION: (Topic, i32) = (Topic::Jobs, 0);
+const PARTITION: TopicPartition = TopicPartition::new(Topic::Jobs, 0);
 
-fn looked(partitions: &[(Topic, i32)], troubles: &[&str]) -> TopicScan {
+fn looked(partitions: &[TopicPartition], troubles: &[&str]) -> TopicScan {
     let troubles = troubles.iter().map(|trouble| (*trouble).to_owned()).collect();
     TopicScan { partitions: partitions.to_vec(), brokers: vec![1], cluster_id: Some("one".to_owned()), troubles }
 }
@@ -16,9 +16,9 @@ fn id(number: i64) -> TopicId {
 }
 
 /// Returns a round in which each of these partitions gets `answer` to each request for a bound.
-fn round(asked_at: Instant, partitions: &[(Topic, i32)], answer: OffsetAnswer, id: Option<IdAnswer>) -> Round {
+fn round(asked_at: Instant, partitions: &[TopicPartition], answer: OffsetAnswer, id: Option<IdAnswer>) -> Round {
     let mut round = Round::new(asked_at);
-    for &(topic, partition) in partitions {
+    for &TopicPartition { topic, partition } in partitions {
         for bound in Bound::ALL {
             round.offsets.insert((topic, partition, bound), answer);
         }
@@ -84,7 +84,7 @@ fn a_topic_that_is_not_there_is_trouble_and_keeps_all_from_being_complete() {
 fn a_leader_that_is_away_costs_only_its_own_partitions() {
     let now = Instant::now();
     let later = now + Duration::from_secs(1);
-    let (near, far) = ((Topic::Jobs, 0), (Topic::Jobs, 1));
+    let (near, far) = (TopicPartition::new(Topic::Jobs, 0), TopicPartition::new(Topic::Jobs, 1));
     let mut state = ClusterState::new(TopicNames::default());
     state.take_scan(looked(&[near, far], &[]), now);
     state.take_round(&round(now, &[near, far], Ok(7), Some(Ok(None))), None, now, time(0));
