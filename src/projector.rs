@@ -232,6 +232,7 @@ impl<'a> Projector<'a> {
 
     fn publish_checkpoint(&mut self, source: &mut dyn Source) {
         if self.checkpoints.note_written(self.write_back.writer().checkpoints_written()) {
+            tracing::debug!(awaited = self.checkpoints.are_awaited(), "a checkpoint is on the disk");
             source.publish(&self.partitions.offsets_in(self.checkpoints.written()));
         }
     }
@@ -269,6 +270,7 @@ impl<'a> Projector<'a> {
     /// Becomes live once readers see all that the topics held at the start.
     fn become_live(&mut self, now: Moment, source: &dyn Source) -> Result<(), StoreError> {
         if self.liveness.is_catching_up() && source.is_complete() && self.partitions.are_caught_up() {
+            tracing::debug!(unwritten = self.write_back.unwritten(), "all that the topics held has been folded");
             self.checkpoint(now)?;
             self.liveness.wait_for_commit(self.write_back.commits());
         }

@@ -111,6 +111,11 @@ impl WorkingSet {
         self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
     }
 
+    /// Number of optimizations and jobs that changed and were in no commit since.
+    pub fn changed(&self) -> usize {
+        self.dirty_optimizations.len() + self.dirty_jobs.len()
+    }
+
     /// Adds an optimization as the store has it.
     pub fn load_optimization(&mut self, id: &Arc<str>, stored: Option<Optimization>) {
         if self.holds_optimization(id) {

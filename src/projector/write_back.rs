@@ -130,6 +130,11 @@ impl WriteBack {
         self.working.weight()
     }
 
+    /// Number of optimizations and jobs that have changed and were not handed to the writer since.
+    pub fn unwritten(&self) -> usize {
+        self.working.changed()
+    }
+
     /// Brings into the processor's cache what these events are about to touch.
     pub fn warm<'e>(&self, events: impl Iterator<Item = &'e Event<'e>>) {
         self.working.warm(events);
@@ -142,6 +147,9 @@ impl WriteBack {
 
     /// Counts records of a batch that have been folded, by which the memory is judged.
     pub fn note_read(&mut self, batch: &Batch, which: Range<usize>) {
+        if self.epoch == 0 && self.records_in_epoch == 0 {
+            tracing::debug!(topic = %batch.topic, partition = batch.partition, "the first records have been folded");
+        }
         self.records_in_epoch += which.len() as u64;
         // A batch that is folded in parts counts once.
         if which.start == 0 {
