@@ -37,7 +37,7 @@ impl ProgressSamples {
                 }
             }
             serve.check();
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

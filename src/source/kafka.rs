@@ -10,6 +10,7 @@ pub mod decompression;
 pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;
+mod known_topic;
 pub mod metadata;
 mod observer;
 pub mod producer;
