@@ -239,6 +239,8 @@ impl<'a> Projector<'a> {
 
     fn publish_checkpoint(&mut self, source: &mut dyn Source) {
         if self.checkpoints.note_written(self.write_back.writer().checkpoints_written()) {
+            let records_written = self.write_back.writer().records_written();
+            tracing::debug!(awaited = self.checkpoints.are_awaited(), records_written, "a checkpoint is on the disk");
             source.publish(&self.partitions.offsets_in(self.checkpoints.written()));
         }
     }
@@ -276,6 +278,7 @@ impl<'a> Projector<'a> {
     /// Becomes live once readers see all that the topics held at the start.
     fn become_live(&mut self, now: Moment, source: &dyn Source) -> Result<(), StoreError> {
         if self.liveness.is_catching_up() && source.is_complete() && self.partitions.are_caught_up() {
+            tracing::debug!(unwritten = self.write_back.unwritten(), "all that the topics held has been folded");
             self.checkpoint(now)?;
             self.liveness.wait_for_commit(self.write_back.commits());
         }

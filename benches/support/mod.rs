@@ -166,15 +166,20 @@ pub struct Serve {
 
 impl Serve {
     pub fn start(topics: &Topics, directory: &Path) -> Serve {
-        Serve::start_on([PORTS[0], PORTS[1]], topics, directory)
+        Serve::start_on([PORTS[0], PORTS[1]], topics, directory, &[])
+    }
+
+    /// Starts a server with more options.
+    pub fn start_with(topics: &Topics, directory: &Path, options: &[&str]) -> Serve {
+        Serve::start_on([PORTS[0], PORTS[1]], topics, directory, options)
     }
 
     /// Starts another server beside the first.
     pub fn start_beside(topics: &Topics, directory: &Path) -> Serve {
-        Serve::start_on([PORTS[2], PORTS[3]], topics, directory)
+        Serve::start_on([PORTS[2], PORTS[3]], topics, directory, &[])
     }
 
-    fn start_on(ports: [u16; 2], topics: &Topics, directory: &Path) -> Serve {
+    fn start_on(ports: [u16; 2], topics: &Topics, directory: &Path, options: &[&str]) -> Serve {
         let [listen, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
         let log = std::fs::File::create(directory.join("serve.log")).expect("the directory is there");
         let started = Instant::now();
@@ -183,6 +188,7 @@ impl Serve {
         let child = Command::new(program)
             .arg("serve")
             .args(&topics.arguments)
+            .args(options)
             .args(["--listen", &listen, "--admin-listen", &admin, "--data-dir"])
             .arg(PathBuf::from(directory).join("data"))
             .stderr(log)
@@ -229,7 +235,9 @@ impl Serve {
     /// Waits until the server is live and its checkpoint covers this number of records. Returns the time since its
     /// start.
     pub fn wait_until_synced(&self, records: u64) -> Duration {
-        self.wait_until("caught up and synced", |status| status["state"] == "live" && covered(status) >= records)
+        self.wait_until("caught up and synced", |status| {
+            status["state"] == "live" && covered(status, "checkpoint") >= records
+        })
     }
 
     /// Waits until the server is live. Returns the time since its start.
@@ -243,11 +251,22 @@ impl Serve {
             if self.status().is_some_and(|status| is_so(&status)) {
                 return self.started.elapsed();
             }
-            let ended = self.process.borrow_mut().0.try_wait().expect("a child");
-            assert!(ended.is_none(), "serve has ended: {}", self.log());
+            self.check();
             assert!(begin.elapsed() < Duration::from_secs(600), "serve is never {what}: {}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// # Panics
+    /// Panics if the server has ended.
+    pub fn check(&self) {
+        let ended = self.process.borrow_mut().0.try_wait().expect("a child");
+        assert!(ended.is_none(), "serve has ended: {}", self.log());
+    }
+
+    /// Returns the seconds since the process was started.
+    pub fn seconds_since_start(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     /// Returns the user and system time of all threads in seconds.
@@ -275,9 +294,17 @@ pub fn id_of(view: &serde_json::Value) -> String {
     view["id"].as_str().expect("an id").to_owned()
 }
 
-fn covered(status: &serde_json::Value) -> u64 {
+/// Returns the sum of the partitions' offsets in a field of the status: `checkpoint` or `position`.
+pub fn covered(status: &serde_json::Value, field: &str) -> u64 {
     let partitions = status["partitions"].as_array().cloned().unwrap_or_default();
-    partitions.iter().filter_map(|partition| partition["checkpoint"].as_u64()).sum()
+    partitions.iter().filter_map(|partition| partition[field].as_u64()).sum()
+}
+
+/// Returns the seconds that all processors together have had nothing to do since the machine's start.
+pub fn idle_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("the system counts its time");
+    let ticks = stat.lines().next().and_then(|all| all.split_whitespace().nth(4)).expect("a count of idle time");
+    ticks.parse::<f64>().expect("a number of ticks") / 100.0
 }
 
 pub fn json(url: &str) -> Option<serde_json::Value> {

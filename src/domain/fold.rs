@@ -108,6 +108,7 @@ fn apply_to_job(
                 false => record.job.note_named_home(&record.id),
             };
         }
+        working.note_status(home);
         return FoldStep::Done(effects);
     }
     let parked = working.change_job(slot).parked.get_or_insert_default();

@@ -46,6 +46,11 @@ impl JobStatus {
         }
     }
 
+    /// Returns true if the job has ended. Only a new submission may follow.
+    pub fn is_terminal(self) -> bool {
+        self.rank() == 3
+    }
+
     /// Returns the status that a reader of the optimization sees.
     pub fn view_status(self) -> Status {
         match self {
@@ -71,7 +76,7 @@ impl JobStatus {
 
     /// Returns true if a job may go from `self` to `next`. A job that has ended can only be submitted again.
     pub fn may_become(self, next: JobStatus) -> bool {
-        self == next || self.rank() < 3 || next == JobStatus::Pending
+        self == next || !self.is_terminal() || next == JobStatus::Pending
     }
 }
 
@@ -295,6 +300,11 @@ impl Job {
     /// though there may be runs.
     pub fn status(&self) -> Option<JobStatus> {
         self.history.last().map(|last| last.status)
+    }
+
+    /// Returns true if the job's last status is a terminal one.
+    pub fn has_ended(&self) -> bool {
+        self.status().is_some_and(JobStatus::is_terminal)
     }
 
     /// Returns the run with the greatest index. If runs are numbered as they begin, `run_count` last grew by it.

@@ -63,15 +63,27 @@ pub struct WorkingSet {
     epoch: u32,
     /// Number of commits taken. Each slot keeps the commit that last contained it.
     commits: u64,
-    /// Number of optimizations that changed again after a commit contained them.
-    changed_again: usize,
+    changed_again: ChangedAgain,
+}
+
+/// Numbers of optimizations that changed again after a commit contained them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangedAgain {
+    /// Those whose job had ended by that commit.
+    pub ended: usize,
+    /// All others.
+    pub under_way: usize,
 }
 
 pub(super) struct OptimizationSlot {
     pub(super) record: Arc<Optimization>,
     dirty: bool,
+    /// True if the job has ended, as far as its last event in memory shows. Little is to come then.
+    has_ended: bool,
     touched_epoch: u32,
     committed_in: u64,
+    /// True if the job had ended by that commit.
+    committed_ended: bool,
 }
 
 pub(super) struct JobSlot {
@@ -117,6 +129,11 @@ impl WorkingSet {
         self.dirty_optimizations.is_empty() && self.dirty_jobs.is_empty()
     }
 
+    /// Number of optimizations and jobs that changed and were in no commit since.
+    pub fn changed(&self) -> usize {
+        self.dirty_optimizations.len() + self.dirty_jobs.len()
+    }
+
     /// Adds an optimization as the store has it.
     pub fn load_optimization(&mut self, id: &Arc<str>, stored: Option<Optimization>) {
         if self.holds_optimization(id) {
@@ -128,8 +145,10 @@ impl WorkingSet {
         entry.insert(OptimizationSlot {
             record: record.clone(),
             dirty: false,
+            has_ended: false,
             touched_epoch: self.epoch,
             committed_in: 0,
+            committed_ended: false,
         });
         self.optimization_ids.insert(&record.id, slot);
         for link in record.links() {
@@ -178,14 +197,21 @@ impl WorkingSet {
 
     /// Takes the changes that were last touched before `before_epoch`, or all changes without one.
     pub fn take_changes(&mut self, before_epoch: Option<u32>) -> Commit {
+        self.take_rested(before_epoch, before_epoch)
+    }
+
+    /// Takes the changes that were last touched before `before_epoch`; of optimizations whose job has ended, those before
+    /// `ended_before_epoch`. `None` takes all.
+    pub fn take_rested(&mut self, before_epoch: Option<u32>, ended_before_epoch: Option<u32>) -> Commit {
         let mut commit = Commit::default();
         self.commits += 1;
         let Self { optimizations, jobs, dirty_optimizations, dirty_jobs, commits, .. } = self;
         let stays = |touched: u32| before_epoch.is_some_and(|epoch| touched >= epoch);
+        let stays_ended = |touched: u32| ended_before_epoch.is_some_and(|epoch| touched >= epoch);
         dirty_optimizations.retain(|&slot| {
             let slot = &mut optimizations[slot];
-            if !stays(slot.touched_epoch) {
-                (slot.dirty, slot.committed_in) = (false, *commits);
+            if !stays(slot.touched_epoch) || (slot.has_ended && !stays_ended(slot.touched_epoch)) {
+                (slot.dirty, slot.committed_in, slot.committed_ended) = (false, *commits, slot.has_ended);
                 commit.optimizations.push(slot.record.clone());
             }
             slot.dirty
@@ -231,8 +257,8 @@ impl WorkingSet {
         self.commits
     }
 
-    /// Takes the number of optimizations that changed again after a commit contained them, since the last call.
-    pub fn take_changed_again(&mut self) -> usize {
+    /// Takes the numbers of optimizations that changed again after a commit contained them, since the last call.
+    pub fn take_changed_again(&mut self) -> ChangedAgain {
         std::mem::take(&mut self.changed_again)
     }
 
@@ -312,9 +338,19 @@ impl WorkingSet {
         if !held.dirty {
             held.dirty = true;
             self.dirty_optimizations.push(slot);
-            self.changed_again += usize::from(held.committed_in > 0);
+            let is_again = usize::from(held.committed_in > 0);
+            match held.committed_ended {
+                true => self.changed_again.ended += is_again,
+                false => self.changed_again.under_way += is_again,
+            }
         }
         Arc::make_mut(&mut held.record)
+    }
+
+    /// Notes whether the optimization's job has ended.
+    pub(super) fn note_status(&mut self, slot: usize) {
+        let held = &mut self.optimizations[slot];
+        held.has_ended = held.record.job.has_ended();
     }
 
     /// Notes that an optimization that must be written no longer holds the job's state.

@@ -34,7 +34,9 @@ pub struct WriteBack {
     memory_budget: u64,
     dead_letters: Vec<DeadLetter>,
     large_texts: LargeTextBytes,
+    /// The delay of optimizations whose job is under way, and of those whose job has ended.
     delay: WriteDelay,
+    delay_ended: WriteDelay,
     epoch: u32,
     records_in_epoch: u64,
     /// The number of the last commit that was handed over.
@@ -52,8 +54,8 @@ struct WriteDelay {
 }
 
 impl WriteDelay {
-    fn new() -> WriteDelay {
-        WriteDelay { epochs: 4, written: 0, written_again: 0 }
+    fn new(epochs: u32) -> WriteDelay {
+        WriteDelay { epochs, written: 0, written_again: 0 }
     }
 
     /// Takes in the number of records that were written since the last call, and of those that had been written before.
@@ -93,7 +95,8 @@ impl WriteBack {
             memory_budget,
             dead_letters: Vec::new(),
             large_texts: LargeTextBytes::default(),
-            delay: WriteDelay::new(),
+            delay: WriteDelay::new(4),
+            delay_ended: WriteDelay::new(1),
             epoch: 0,
             records_in_epoch: 0,
             commits: 0,
@@ -130,6 +133,11 @@ impl WriteBack {
         self.working.weight()
     }
 
+    /// Number of optimizations and jobs that have changed and were not handed to the writer since.
+    pub fn unwritten(&self) -> usize {
+        self.working.changed()
+    }
+
     /// Brings into the processor's cache what these events are about to touch.
     pub fn warm<'e>(&self, events: impl Iterator<Item = &'e Event<'e>>) {
         self.working.warm(events);
@@ -142,6 +150,9 @@ impl WriteBack {
 
     /// Counts records of a batch that have been folded, by which the memory is judged.
     pub fn note_read(&mut self, batch: &Batch, which: Range<usize>) {
+        if self.epoch == 0 && self.records_in_epoch == 0 {
+            tracing::debug!(topic = %batch.topic, partition = batch.partition, "the first records have been folded");
+        }
         self.records_in_epoch += which.len() as u64;
         // A batch that is folded in parts counts once.
         if which.start == 0 {
@@ -186,10 +197,13 @@ impl WriteBack {
         self.large_texts.in_memory += std::mem::take(&mut self.large_texts.in_epoch);
         self.records_in_epoch = 0;
         self.epoch = self.working.next_epoch();
-        let written_again = self.working.take_changed_again();
+        let changed_again = self.working.take_changed_again();
         if !is_live {
-            let commit = self.working.take_changes(Some(self.epoch.saturating_sub(self.delay.epochs)));
-            self.delay.adjust(commit.optimizations.len(), written_again);
+            let before = |delay: &WriteDelay| Some(self.epoch.saturating_sub(delay.epochs));
+            let commit = self.working.take_rested(before(&self.delay), before(&self.delay_ended));
+            let ended = commit.optimizations.iter().filter(|written| written.job.has_ended()).count();
+            self.delay_ended.adjust(ended, changed_again.ended);
+            self.delay.adjust(commit.optimizations.len() - ended, changed_again.under_way);
             self.commit(commit)?;
         }
         self.keep_within_memory()

@@ -10,6 +10,7 @@ pub(crate) mod decompression;
 pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;
+mod known_topic;
 pub(crate) mod metadata;
 mod observer;
 pub mod producer;

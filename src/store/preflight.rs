@@ -27,8 +27,14 @@ const THREADS: usize = 10;
 /// Number of threads of a process that serves, beside one for each core: about 30, and some more during a rebuild.
 const THREADS_TO_SERVE: usize = 48;
 
+/// The name of the threads that are started to see whether they can be. The system shows no more than 15 bytes of a name.
+const CHECK_THREAD: &str = "thread-check";
+
 /// Longest time for which threads that have ended still count for the process's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// True once the process is known to be able to start the threads of a database.
+static ARE_THERE: AtomicBool = AtomicBool::new(false);
 
 /// Checks that the process can start the threads that an open database takes. One check is enough for a process: sled's pool
 /// belongs to it, and stays.
@@ -36,7 +42,6 @@ const ENDED_WITHIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// The operating system's, if it starts no more threads.
 pub fn check_threads(path: &Path) -> Result<(), IoError> {
-    static ARE_THERE: AtomicBool = AtomicBool::new(false);
     if !ARE_THERE.load(Ordering::Acquire) {
         start_threads(THREADS).map_err(IoError::of("start the threads for", path))?;
         ARE_THERE.store(true, Ordering::Release);
@@ -52,31 +57,49 @@ pub fn check_threads(path: &Path) -> Result<(), IoError> {
 /// The operating system's, if it starts no more threads.
 pub fn check_threads_to_serve(path: &Path) -> Result<(), IoError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    start_threads(cores + THREADS_TO_SERVE).map_err(IoError::of("start the threads for", path))
+    start_threads(cores + THREADS_TO_SERVE).map_err(IoError::of("start the threads for", path))?;
+    ARE_THERE.store(true, Ordering::Release);
+    Ok(())
 }
 
 fn start_threads(count: usize) -> io::Result<()> {
-    let before = threads_of_process();
     let started = start_together(count);
-    // Threads that have ended count for the limit a moment longer.
-    let begin = Instant::now();
-    while threads_of_process() > before && begin.elapsed() < ENDED_WITHIN {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    // What remains then is a limit that is reached a moment earlier than it should be.
+    let _have_ended = wait_until_ended();
     started
 }
 
-/// Returns the number of threads of the process, or 0 if it is unknown.
-fn threads_of_process() -> usize {
-    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+/// Waits until the system has forgotten the threads of this check, which have ended but count for the limit a moment longer.
+/// Returns false if it has not within [`ENDED_WITHIN`]. Other threads of the process may begin and end meanwhile.
+fn wait_until_ended() -> bool {
+    let begin = Instant::now();
+    while check_threads_left() > 0 {
+        if begin.elapsed() >= ENDED_WITHIN {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Returns the number of threads of such a check that the process still has, or 0 if that is unknown.
+fn check_threads_left() -> usize {
+    fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.flatten().filter(is_check_thread).count())
+}
+
+fn is_check_thread(task: &fs::DirEntry) -> bool {
+    fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == CHECK_THREAD)
 }
 
 fn start_together(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         let closed = gate.lock();
-        let started: io::Result<Vec<_>> =
-            (0..count).map(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()))).collect();
+        let start = |_| {
+            let thread = std::thread::Builder::new().name(CHECK_THREAD.to_owned());
+            thread.spawn_scoped(scope, || drop(gate.lock()))
+        };
+        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
         drop(closed);
         started.map(drop)
     })
@@ -156,6 +179,16 @@ mod tests {
     #[test]
     fn as_many_threads_start_as_are_needed_and_all_end() {
         start_threads(THREADS).unwrap();
+    }
+
+    #[test]
+    fn threads_that_begin_meanwhile_are_not_waited_for() {
+        start_together(THREADS).unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || ended.recv());
+        assert!(wait_until_ended());
+        drop(end);
+        let _ = other.join().unwrap();
     }
 
     #[test]

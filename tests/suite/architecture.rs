@@ -177,6 +177,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
         &["unsafe"],
         &[
             "src/source/kafka/decompression.rs",
+            "src/source/kafka/known_topic.rs",
             "src/source/kafka/queries.rs",
             "src/source/kafka/queue.rs",
             "src/store/sled_fsync.rs",

@@ -20,6 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assigned_partition::AssignedPartition;
 use super::client::Client;
 use super::consumer_watch::ConsumerWatch;
+use super::known_topic::KnownTopic;
 use super::observer::{FoundPartition, Observer};
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
@@ -45,6 +46,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 pub struct KafkaSource {
     // The partitions are declared before `consumer`, because their queues must be gone when it closes.
     partitions: Vec<AssignedPartition>,
+    /// The topics as the consumer knows them.
+    known_topics: Vec<KnownTopic>,
     consumer: Arc<Client<ConsumerWatch>>,
     observer: Observer,
     settings: KafkaSettings,
@@ -71,6 +74,7 @@ impl KafkaSource {
         let now = Instant::now();
         Ok(KafkaSource {
             partitions: Vec::new(),
+            known_topics: know_topics(&consumer, settings),
             consumer,
             observer,
             settings: settings.clone(),
@@ -204,6 +208,7 @@ impl KafkaSource {
                 let old = std::mem::replace(&mut self.consumer, consumer);
                 // The old queues must go before their consumer.
                 self.partitions = partitions;
+                self.known_topics = know_topics(&self.consumer, &self.settings);
                 old.context().mark_replaced();
                 old.mark_replaced();
                 self.renewals += 1;
@@ -251,12 +256,15 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
+        let mut is_given = !self.strays.is_empty();
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
         for FoundPartition { topic, partition, watermarks } in self.observer.take_found() {
+            is_given = true;
             take(SourceEvent::Found { topic, partition, watermarks });
         }
-        if self.most_behind().is_none() {
+        // What has been given is to be seen at once: a partition that was found is read only once it is assigned.
+        if !is_given && self.most_behind().is_none() {
             self.wake.wait(wait);
         }
         let (mut given, mut bytes) = (0, 0);
@@ -338,6 +346,12 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "the group's offsets were not published");
         }
     }
+}
+
+/// Has a consumer ask for the leaders of the topics as soon as it is connected, so that a partition that is assigned is read at
+/// once.
+fn know_topics(consumer: &Arc<Client<ConsumerWatch>>, settings: &KafkaSettings) -> Vec<KnownTopic> {
+    Topic::ALL.iter().filter_map(|&topic| KnownTopic::new(consumer, settings.topics.get(topic))).collect()
 }
 
 fn connect(
