@@ -240,7 +240,11 @@ impl<'a> Projector<'a> {
     fn publish_checkpoint(&mut self, source: &mut dyn Source) {
         if self.checkpoints.note_written(self.write_back.writer().checkpoints_written()) {
             let records_written = self.write_back.writer().records_written();
-            tracing::debug!(awaited = self.checkpoints.are_awaited(), records_written, "a checkpoint is on the disk");
+            tracing::debug!(
+                awaited = self.checkpoints.are_awaited(),
+                records_written,
+                "a checkpoint is on the disk"
+            );
             source.publish(&self.partitions.offsets_in(self.checkpoints.written()));
         }
     }

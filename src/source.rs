@@ -9,7 +9,6 @@ pub(crate) mod remedies;
 mod stop_reason;
 mod topic_names;
 
-use std::ops::Range;
 use std::time::Duration;
 
 pub use crate::domain::TopicId;
@@ -72,10 +71,6 @@ pub trait Records: Send {
     fn cut_from(&self, _at: usize) -> Option<u64> {
         None
     }
-
-    /// Brings the records of a range into the processor's cache. They come from another processor's, and each would be waited
-    /// for; here the waits overlap. Does nothing where the records are near already.
-    fn warm(&self, _range: Range<usize>) {}
 }
 
 /// The bounds of a partition for a reader: the offset of the oldest record, and one past the newest readable

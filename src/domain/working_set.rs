@@ -12,6 +12,8 @@
 //! joins them.
 
 mod invariants;
+#[cfg(test)]
+mod tests;
 
 use std::hint::black_box;
 use std::sync::Arc;

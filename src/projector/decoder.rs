@@ -19,8 +19,6 @@ const THREAD_RECORDS_MIN: usize = 32;
 /// The most batches that are under way: enough that neither thread waits for the other, few enough to stay in a processor's
 /// cache.
 const UNDER_WAY_MAX: usize = 4;
-/// Number of records that are brought into the processor's cache while as many are decoded.
-const WARMED_AT_ONCE: usize = 16;
 
 /// The events of a batch, in the order of its records; a dead letter for each record that could not be understood.
 pub type Events<'a> = Vec<Result<Envelope<'a>, Box<DeadLetter>>>;
@@ -52,20 +50,13 @@ impl Batch {
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
         let mut large_bytes = 0;
         let decoded = DecodedRecords::new(records, |records| {
-            let mut decode = |index| {
+            let decode = |index| {
                 let record = records.record(index);
                 let size = record.value.map_or(0, <[u8]>::len);
                 large_bytes += if size > USUAL_EVENT_BYTES { size as u64 } else { 0 };
                 decode(record, records.cut_from(index))
             };
-            let mut events = Vec::with_capacity(records.len());
-            records.warm(0..records.len().min(WARMED_AT_ONCE));
-            for begin in (0..records.len()).step_by(WARMED_AT_ONCE) {
-                let end = records.len().min(begin + WARMED_AT_ONCE);
-                records.warm(end..records.len().min(end + WARMED_AT_ONCE));
-                events.extend((begin..end).map(&mut decode));
-            }
-            events
+            (0..records.len()).map(decode).collect()
         });
         Batch {
             topic: position.topic,

@@ -68,12 +68,13 @@ impl MapStore {
 
     /// Writes all that has changed.
     pub fn write(&mut self) {
-        self.take(None).into_iter().for_each(|put| self.put(put));
+        self.take(None, None).into_iter().for_each(|put| self.put(put));
     }
 
-    /// Takes what has changed and was last touched before `epoch`, in the order in which the store's writer puts it.
-    fn take(&mut self, before_epoch: Option<u32>) -> Vec<MapWrite> {
-        let Commit { optimizations, jobs } = self.working.take_changes(before_epoch);
+    /// Takes what has changed and was last touched before an epoch, which may be another one for what has ended, in the order in
+    /// which the store's writer puts it.
+    fn take(&mut self, before_epoch: Option<u32>, ended_before_epoch: Option<u32>) -> Vec<MapWrite> {
+        let Commit { optimizations, jobs } = self.working.take_rested(before_epoch, ended_before_epoch);
         self.working.check();
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
             MapWrite::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
@@ -148,7 +149,9 @@ pub fn fold_with_kills(history: &[Envelope<'_>], then: &[Then]) -> MapStore {
             Then::Epoch => epoch = store.working.next_epoch(),
             Then::Write(age) => {
                 let before = (epoch + 1).saturating_sub(age);
-                for put in store.take(Some(before)) {
+                // What has ended is written earlier, as in a catch-up.
+                let ended_before = (epoch + 1).saturating_sub(age / 2);
+                for put in store.take(Some(before), Some(ended_before)) {
                     written.push(put.clone());
                     store.put(put);
                 }

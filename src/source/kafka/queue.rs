@@ -7,8 +7,6 @@
 #![expect(unsafe_code, reason = "calls into librdkafka that the crate has no functions for")]
 
 use std::ffi::{CStr, CString, c_void};
-use std::hint::black_box;
-use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -85,7 +83,7 @@ impl Queue {
         for message in self.batch[..taken].iter().filter_map(|&raw| NonNull::new(raw)).map(Message) {
             match message.error() {
                 None => {
-                    bytes += message.value().len();
+                    bytes += message.value_len();
                     messages.held.push(message);
                 }
                 Some((code, text)) => {
@@ -146,16 +144,6 @@ impl Records for Messages {
         self.held[at].record(self.topic)
     }
 
-    fn warm(&self, range: Range<usize>) {
-        /// The bytes that a processor reads at once.
-        const LINE: usize = 64;
-        /// Of a longer value, the processor sees by itself that it is read on.
-        const LINES: usize = 6;
-        let held = self.held.get(range).unwrap_or_default();
-        let lines = held.iter().flat_map(|message| message.value().iter().step_by(LINE).take(LINES));
-        black_box(lines.fold(0, |sum, byte| sum ^ byte));
-    }
-
     fn cut_from(&self, at: usize) -> Option<u64> {
         decompression::has_cut().then(|| decompression::cut_from(&self.held[at].headers())).flatten()
     }
@@ -188,11 +176,9 @@ impl Message {
         }
     }
 
-    /// The value; empty if it is null.
-    fn value(&self) -> &[u8] {
+    fn value_len(&self) -> usize {
         // SAFETY: the message is alive until it is dropped.
-        let message = unsafe { self.0.as_ref() };
-        self.bytes(message.payload, message.len).unwrap_or_default()
+        unsafe { self.0.as_ref() }.len
     }
 
     /// The offset of the record, or the position of the end of the partition.

@@ -1,0 +1,47 @@
+//! Tests of which changes are taken when.
+
+use super::*;
+use crate::domain::Position;
+use crate::domain::event::{Envelope, JobChange, Metadata, OptimizationChange};
+use crate::domain::fold::{FoldStep, apply};
+
+fn fold(working: &mut WorkingSet, offset: i64, body: Body<'static>) {
+    let position = Position { topic: body.topic(), partition: 0, offset };
+    let metadata = Metadata { event_id: offset.to_string().into(), occurred_at: Default::default(), sequence: offset.unsigned_abs() + 1 };
+    let event = Event { metadata, body };
+    let envelope = Envelope { event, position, written_millis: None, nulled_numbers: 0 };
+    while let FoldStep::Needs(needed) = apply(working, &envelope) {
+        match needed {
+            RecordKey::Optimization(id) => working.load_optimization(&id, None),
+            RecordKey::Job(id) => working.load_job(&id, None),
+        }
+    }
+}
+
+#[test]
+fn optimizations_whose_job_has_ended_are_taken_before_others() {
+    let mut working = WorkingSet::default();
+    let changes = [("under-way", JobChange::Processing), ("ended", JobChange::Canceled)];
+    for (offset, (id, change)) in (0..).zip(changes) {
+        let linked = OptimizationChange::JobLinked { job_id: format!("job-{id}").into() };
+        fold(&mut working, 2 * offset, Body::Optimization { optimization_id: id.into(), change: linked });
+        let job = Body::Job { job_id: format!("job-{id}").into(), optimization_id: None, change };
+        fold(&mut working, 2 * offset + 1, job);
+    }
+    let ids = |commit: &Commit| -> Vec<String> {
+        commit.optimizations.iter().map(|optimization| optimization.id.to_string()).collect()
+    };
+    working.next_epoch();
+    assert!(working.take_rested(Some(0), Some(0)).is_empty());
+    assert_eq!(ids(&working.take_rested(Some(0), Some(1))), ["ended"]);
+    // A new submission changes it again, and it is under way then.
+    fold(
+        &mut working,
+        9,
+        Body::Job { job_id: "job-ended".into(), optimization_id: None, change: JobChange::Pending },
+    );
+    assert_eq!(working.take_changed_again(), ChangedAgain { ended: 1, under_way: 0 });
+    assert_eq!(ids(&working.take_rested(Some(1), Some(2))), ["under-way"]);
+    assert_eq!(working.changed(), 1);
+    working.check();
+}
