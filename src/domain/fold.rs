@@ -10,7 +10,8 @@ use super::job::{self, Job};
 use super::optimization::{CreationFacts, Optimization, OptimizationPart};
 use super::outranking::Outranking;
 use super::position::Topic;
-use super::register::{Register, Stamp, Version};
+use super::register::Register;
+use super::stamp::{Stamp, Version};
 use super::working_set::{RecordKey, WorkingSet};
 
 /// The result of applying an event.

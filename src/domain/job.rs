@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use super::event::{JobChange, Metadata, RunChange};
 use super::outranking::{LatestEvent, later_of};
 use super::position::PartitionOffset;
-use super::register::Stamp;
 use super::runs::{LastRun, RunSet};
-use super::view::Status;
+use super::stamp::Stamp;
+use super::status::Status;
 
 /// Maximum number of statuses that are kept of a job. The oldest by version are dropped first.
 pub const HISTORY_LIMIT: usize = 64;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::event::OptimizationCreated;
 use super::job::Job;
 use super::outranking::{LatestEvent, is_newer, is_outranked, later_of};
-use super::register::{Register, Stamp};
+use super::register::Register;
+use super::stamp::Stamp;
 use super::timestamp::Timestamp;
 
 /// Maximum number of links that are kept. The oldest by version is dropped first.

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::position::Topic;
-use super::register::Stamp;
+use super::stamp::Stamp;
 
 /// An event that changed nothing although it happened later than the event that it lost to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::event::{Metadata, RunChange};
 use super::position::PartitionOffset;
-use super::register::Stamp;
+use super::stamp::Stamp;
 
 /// Run indexes as sorted blocks of 64 bits: 1 to 20 runs take one block in place, and 10,000 take 157 blocks of
 /// about 10 bytes each on disk, whatever their order.

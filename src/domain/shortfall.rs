@@ -7,7 +7,8 @@
 
 use super::job::{HISTORY_LIMIT, Job, Transition};
 use super::optimization::{LINKS_LIMIT, Optimization};
-use super::register::{Register, Stamp, Version};
+use super::register::Register;
+use super::stamp::{Stamp, Version};
 
 /// The data that a newer state lacks compared with an older one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,47 +1,13 @@
 //! The view is the data that a reader gets of one optimization, a pure function of its registers.
 
-use serde::{Deserialize, Serialize};
-
 use super::job::Outcome;
 use super::optimization::Optimization;
 use super::register::Register;
+use super::status::Status;
 use super::timestamp::Timestamp;
 
 /// The error text of a failed job without one.
 pub const NO_ERROR_TEXT: &str = "Job failed without an error message";
-
-/// An optimization's status in the reader's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The linked job is pending, or no event of it is known.
-    Queued,
-    /// The linked job is waiting or processing.
-    Running,
-    /// The linked job completed.
-    Succeeded,
-    /// The linked job failed.
-    Failed,
-    /// The linked job was canceled.
-    Canceled,
-}
-
-impl Status {
-    /// All statuses, in the order of the variants.
-    pub const ALL: [Status; 5] =
-        [Status::Queued, Status::Running, Status::Succeeded, Status::Failed, Status::Canceled];
-
-    /// Returns the status as answers and queries write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Status::Queued => "queued",
-            Status::Running => "running",
-            Status::Succeeded => "succeeded",
-            Status::Failed => "failed",
-            Status::Canceled => "canceled",
-        }
-    }
-}
 
 /// The 19 fields of the contract. `objectives` and `metrics` are the texts of JSON objects.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod assigned_partition;
 mod build_parts;
 mod client;
 mod consumer;
+mod consumer_config;
 mod consumer_watch;
 pub(crate) mod decompression;
 pub mod embedded_broker;
@@ -21,5 +22,6 @@ pub(crate) mod settings;
 pub mod topic_settings;
 mod wake_flag;
 
-pub use consumer::{KafkaSource, consumer_config};
+pub use consumer::KafkaSource;
+pub use consumer_config::consumer_config;
 pub use settings::KafkaSettings;

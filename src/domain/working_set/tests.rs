@@ -1,13 +1,17 @@
 //! Tests of which changes are taken when.
 
 use super::*;
-use crate::domain::Position;
+use crate::domain::PartitionOffset;
 use crate::domain::event::{Envelope, JobChange, Metadata, OptimizationChange};
 use crate::domain::fold::{FoldStep, apply};
 
 fn fold(working: &mut WorkingSet, offset: i64, body: Body<'static>) {
-    let position = Position { topic: body.topic(), partition: 0, offset };
-    let metadata = Metadata { event_id: offset.to_string().into(), occurred_at: Default::default(), sequence: offset.unsigned_abs() + 1 };
+    let position = PartitionOffset { topic: body.topic(), partition: 0, offset };
+    let metadata = Metadata {
+        event_id: offset.to_string().into(),
+        occurred_at: Default::default(),
+        sequence: offset.unsigned_abs() + 1,
+    };
     let event = Event { metadata, body };
     let envelope = Envelope { event, position, written_millis: None, nulled_numbers: 0 };
     while let FoldStep::Needs(needed) = apply(working, &envelope) {

@@ -5,7 +5,8 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::errors::{ArchiveError, ReadError};
-use super::manifest::{ArchivedTopic, MANIFEST, Manifest, NEW_MANIFEST, VERSION, number_of, sync_directory};
+use super::format::{MANIFEST, NEW_MANIFEST, VERSION};
+use super::manifest::{ArchivedTopic, Manifest, number_of, sync_directory};
 use crate::disk;
 use crate::domain::Topic;
 

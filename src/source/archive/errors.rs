@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{MANIFEST, VERSION};
+use super::format::{MANIFEST, VERSION};
 use crate::disk;
 use crate::domain::TopicId;
 

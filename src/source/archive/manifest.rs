@@ -7,16 +7,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::errors::ArchiveError;
+use super::format::{MANIFEST, VERSION};
 use crate::disk;
 use crate::domain::{Topic, TopicId, TopicPartition};
 use crate::source::TopicNames;
-
-/// The name of the file that lists all others of an archive.
-pub const MANIFEST: &str = "MANIFEST.json";
-/// The name of a manifest that is being written, as [`disk::replace`] names it.
-pub(super) const NEW_MANIFEST: &str = "MANIFEST.json.new";
-/// The version of the files and of the manifest. It changes when an older optview would misunderstand them.
-pub(super) const VERSION: u32 = 1;
 
 /// The contents of an archive, as `MANIFEST.json` lists them. What it does not list is not part of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -19,6 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::assigned_partition::AssignedPartition;
 use super::client::Client;
+use super::consumer_config::consumer_config;
 use super::consumer_watch::ConsumerWatch;
 use super::known_topic::KnownTopic;
 use super::observer::{FoundPartition, Observer};
@@ -364,43 +365,6 @@ fn connect(
     // them as a whole.
     config.set("statistics.interval.ms", "1000");
     BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
-}
-
-/// Returns librdkafka's settings for a consumer. Those that the projector's correctness rests on come last, so
-/// that nothing overrides them.
-pub fn consumer_config(settings: &KafkaSettings, group_id: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    for (key, value) in [
-        ("client.id", "optview"),
-        ("queued.min.messages", "10000"),
-        ("queued.max.messages.kbytes", "4096"),
-        ("fetch.queue.backoff.ms", "20"),
-        // A broker holds a fetch of partitions without new records for this long (500 ms by default), and no other
-        // fetch is sent meanwhile, not even for a partition whose queue has just been emptied.
-        ("fetch.wait.max.ms", "20"),
-        ("reconnect.backoff.max.ms", "2000"),
-        // A broker may close an idle connection, which is no error.
-        ("log.connection.close", "false"),
-    ] {
-        config.set(key, value);
-    }
-    for (key, value) in &settings.properties {
-        config.set(key, value);
-    }
-    for (key, value) in [
-        ("bootstrap.servers", settings.brokers.as_str()),
-        ("group.id", group_id),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("auto.offset.reset", "error"),
-        ("enable.partition.eof", "true"),
-        ("isolation.level", "read_committed"),
-        ("check.crcs", "true"),
-        ("allow.auto.create.topics", "false"),
-    ] {
-        config.set(key, value);
-    }
-    config
 }
 
 #[cfg(test)]

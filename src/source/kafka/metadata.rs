@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::consumer::consumer_config;
+use super::consumer_config::consumer_config;
 use super::error_context::ErrorContext;
 use super::fetch_errors::meaning;
 use super::queries::{Answer, Queries, QueryClient};

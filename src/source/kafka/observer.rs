@@ -7,6 +7,7 @@
 
 mod finder;
 mod identity;
+mod round;
 mod state;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
 use super::KafkaSettings;
-use super::consumer::consumer_config;
+use super::consumer_config::consumer_config;
 use super::consumer_watch::TroubleLog;
 use super::error_context::ErrorContext;
 use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
@@ -28,8 +29,9 @@ use super::renewal::Silence;
 use super::wake_flag::WakeFlag;
 use crate::domain::{Topic, TopicPartition};
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNames, Watermarks};
+use round::Round;
+use state::ClusterState;
 pub use state::FoundPartition;
-use state::{ClusterState, Round};
 
 /// Interval of the requests about known partitions.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

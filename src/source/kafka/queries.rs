@@ -308,7 +308,7 @@ fn text(name: *const c_char) -> String {
 mod tests {
     use super::*;
     use crate::source::TopicNames;
-    use crate::source::kafka::consumer::consumer_config;
+    use crate::source::kafka::consumer_config::consumer_config;
     use crate::source::kafka::embedded_broker::EmbeddedBroker;
 
     const WITHIN: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::queries::IdAnswer;
-use super::state::{Round, explain, is_broker_code, set_standing};
+use super::round::{Round, explain, is_broker_code, set_standing};
 use crate::domain::TopicId;
 use crate::source::StandingError;
 

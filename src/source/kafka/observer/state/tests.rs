@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::super::super::queries::{IdAnswer, OffsetAnswer};
 use super::super::identity::UNANSWERED_AT_MOST;
 use super::*;
 use crate::domain::{TopicId, TopicPartition};
