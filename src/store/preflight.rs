@@ -33,15 +33,13 @@ const CHECK_THREAD: &str = "thread-check";
 /// Longest time for which threads that have ended still count for the process's limit.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
 
-/// True once the process is known to be able to start the threads of a database.
-static ARE_THERE: AtomicBool = AtomicBool::new(false);
-
 /// Checks that the process can start the threads that an open database takes. One check is enough for a process: sled's pool
 /// belongs to it, and stays.
 ///
 /// # Errors
 /// The operating system's, if it starts no more threads.
 pub fn check_threads(path: &Path) -> Result<(), IoError> {
+    static ARE_THERE: AtomicBool = AtomicBool::new(false);
     if !ARE_THERE.load(Ordering::Acquire) {
         start_threads(THREADS).map_err(IoError::of("start the threads for", path))?;
         ARE_THERE.store(true, Ordering::Release);
@@ -57,9 +55,7 @@ pub fn check_threads(path: &Path) -> Result<(), IoError> {
 /// The operating system's, if it starts no more threads.
 pub fn check_threads_to_serve(path: &Path) -> Result<(), IoError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    start_threads(cores + THREADS_TO_SERVE).map_err(IoError::of("start the threads for", path))?;
-    ARE_THERE.store(true, Ordering::Release);
-    Ok(())
+    start_threads(cores + THREADS_TO_SERVE).map_err(IoError::of("start the threads for", path))
 }
 
 fn start_threads(count: usize) -> io::Result<()> {
