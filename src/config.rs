@@ -141,9 +141,16 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
+    let api_keys = checks::api_keys(&mut layers);
+    let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
-    Ok((config.expect("arguments that were parsed one command at a time"), warnings))
+    // What a value names may have changed since it was parsed for itself.
+    let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
+    if let Config::Serve(serve) = &mut config {
+        serve.api_keys = api_keys;
+    }
+    Ok((config, warnings))
 }
 
 #[cfg(test)]

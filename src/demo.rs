@@ -69,6 +69,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
+        api_keys_file: None,
         api_keys: None,
         drain_deadline: Duration::from_secs(1),
         write_deadline: Duration::from_secs(10),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::history::AsOf;
 use super::layers::Layers;
-use crate::api_keys::ApiKeys;
+use crate::api_keys::{ApiKeys, ApiKeysError};
 use crate::source::TopicNames;
 
 /// Looks at everything that was parsed. A value that is a mistake already takes part in no other.
@@ -19,6 +19,20 @@ pub fn check(layers: &mut Layers<'_>) {
     for file in ["config", "api_keys", "kafka_properties"] {
         if let Some(path) = layers.last(file).map(PathBuf::from) {
             layers.warn_if_open_to_write(file, &path);
+        }
+    }
+}
+
+/// Reads the keys, if there is a file of them. It is read once, as it may be a pipe. Keys that cannot be used are a mistake at the
+/// start, not later.
+pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
+    let path: PathBuf = layers.value("api_keys")?;
+    match ApiKeys::from_file(&path) {
+        Ok(keys) => Some(keys),
+        Err(ApiKeysError { path, mistakes }) => {
+            let what = format!("{path:?} cannot be used for keys: {}", mistakes.join("; "));
+            layers.mistake(&["api_keys"], &what);
+            None
         }
     }
 }
@@ -41,7 +55,7 @@ fn check_addresses(layers: &mut Layers<'_>) {
     }
     // Others than this machine may reach the address.
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    if let Some(read) = read.filter(is_open).filter(|_| layers.value::<ApiKeys>("api_keys").is_none()) {
+    if let Some(read) = read.filter(is_open).filter(|_| layers.value::<PathBuf>("api_keys").is_none()) {
         layers.warn(format!(
             "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
         ));

@@ -53,6 +53,13 @@ pub struct Mistakes {
     mistakes: Vec<String>,
 }
 
+impl Mistakes {
+    /// The one mistake of a command.
+    pub(super) fn of(command: &str, mistake: String) -> Mistakes {
+        Mistakes { command: command.to_owned(), mistakes: vec![mistake] }
+    }
+}
+
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mistakes { command, mistakes } = self;
@@ -145,7 +152,10 @@ impl<'a> Layers<'a> {
             let flags = self.line.flags.get(&key).cloned().unwrap_or_default();
             let variable = cli::variable(option).and_then(|name| self.variable(&name));
             let variable = match variable {
-                Some(Ok(text)) if repeats => text.lines().map(str::trim).map(str::to_owned).collect(),
+                // A line may be empty. A value that is given elsewhere is one, also an empty one, which is a mistake then.
+                Some(Ok(text)) if repeats => {
+                    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+                }
                 Some(Ok(text)) => vec![text],
                 Some(Err(mistake)) => {
                     self.note(mistake);
@@ -160,8 +170,7 @@ impl<'a> Layers<'a> {
                 if !repeats && !texts.is_empty() {
                     values.clear();
                 }
-                let texts = texts.iter().filter(|text| !repeats || !text.is_empty());
-                values.extend(texts.map(|text| RawValue { text: text.clone(), origin: origin.clone() }));
+                values.extend(texts.iter().map(|text| RawValue { text: text.clone(), origin: origin.clone() }));
             }
             self.values.insert(key, values);
         }

@@ -35,7 +35,10 @@ pub struct ServeConfig {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180", value_parser = values::address)]
     pub admin_listen: SocketAddr,
     /// The keys, and who may read what with them. Without it, everybody may read everything
-    #[arg(long, value_name = "FILE", value_parser = values::api_keys)]
+    #[arg(long = "api-keys", id = "api_keys", value_name = "FILE", value_parser = values::file)]
+    pub api_keys_file: Option<PathBuf>,
+    /// The keys in that file; `None` if everybody may read everything.
+    #[arg(skip)]
     pub api_keys: Option<ApiKeys>,
     /// Time that requests under way may take after a signal to stop
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]

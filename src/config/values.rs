@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::api_keys::{ApiKeys, ApiKeysError};
 use crate::codec::{Encoding, ID_LIMIT};
 use crate::domain::Timestamp;
 use crate::logging::{self, LogFormat};
@@ -196,13 +195,6 @@ pub fn file(text: &str) -> ParseResult<PathBuf> {
         Ok(path) => Ok(path),
         Err(why) => Err(format!("is no path: {why}; give a file")),
     }
-}
-
-/// Reads the keys in a file: keys that cannot be used are a mistake at the start, not later.
-pub fn api_keys(text: &str) -> ParseResult<ApiKeys> {
-    let path = readable_file(text)?;
-    ApiKeys::from_file(&path)
-        .map_err(|ApiKeysError { mistakes, .. }| format!("cannot be used for keys: {}", mistakes.join("; ")))
 }
 
 /// Parses the path of a file that can be read now.

@@ -124,7 +124,7 @@ fn lock_database(path: &Path) -> Result<Option<fs::File>, DataDirError> {
 }
 
 /// sled lets go of its file a moment after its last user has gone, and a request under way may be that.
-/// The lock is that of [`lock_database`].
+/// The lock is that of `lock_database`.
 pub fn wait_until_closed(path: &Path) -> Result<Option<fs::File>, DataDirError> {
     let begin = Instant::now();
     loop {

@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use self_cell::self_cell;
 
 use super::dead_letters;
-use super::write_back::USUAL_EVENT_BYTES;
 use crate::codec::{self, DecodeError};
 use crate::domain::{DeadLetter, Envelope, Record, Topic, TopicPartition};
 use crate::pulse::{Pulse, Stage};
@@ -16,6 +15,9 @@ use crate::store::Anchor;
 
 /// Fewer records are decoded on the projector's own thread: waking another one would take longer.
 const THREAD_RECORDS_MIN: usize = 32;
+/// An event has fewer bytes than this as a rule, and what it leaves in memory is counted by the record. Of a larger one, each byte
+/// counts.
+const USUAL_EVENT_BYTES: usize = 1_000;
 /// The most batches that are under way: enough that neither thread waits for the other, few enough to stay in a processor's
 /// cache.
 const UNDER_WAY_MAX: usize = 4;

@@ -16,9 +16,6 @@ const RECORDS_AN_EPOCH: u64 = 50_000;
 const WRITES_A_JUDGEMENT: usize = 2_000;
 /// About what a record takes in memory, measured over synthetic histories.
 const BYTES_A_RECORD: u64 = 2_500;
-/// An event has fewer bytes than this as a rule, and what it leaves in memory is counted by [`BYTES_A_RECORD`]. Of a larger
-/// one, each byte counts.
-pub(super) const USUAL_EVENT_BYTES: usize = 1_000;
 /// The most dead letters that stay unwritten, and the most bytes of them.
 const DEAD_LETTERS_UNWRITTEN: usize = 64;
 const DEAD_LETTER_BYTES_UNWRITTEN: usize = 8 << 20;

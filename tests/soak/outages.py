@@ -133,6 +133,8 @@ class Phase:
     def __init__(self):
         self.name, self.since = "well", time.time()
         self.excused_until = 0.0
+        # (When, when the cluster had last been disturbed by then, what was seen.)
+        self.suspected = collections.deque()
 
     def enter(self, name):
         self.name, self.since = name, time.time()
@@ -330,8 +332,7 @@ def check_reads(stop, instance, traffic, phase, looks, wrongs):
 
 
 def check_status(stop, instance, traffic, phase, looks, wrongs):
-    # (When, when the cluster had last been disturbed by then, what was seen.)
-    suspected = collections.deque()
+    suspected = phase.suspected
     while not stop.is_set():
         time.sleep(0.5)
         newest = {topic: traffic.newest(topic, 15) for topic in TOPICS}
@@ -456,7 +457,8 @@ class Soak:
         self.phase.enter(name)
         say(f"{name}, for {seconds} s")
         end = time.time() + seconds
-        while time.time() < end:
+        # What is suspected is judged before the next outage, which would excuse it.
+        while time.time() < end or self.phase.suspected:
             time.sleep(0.5)
             if self.instance.process.poll() is not None:
                 sys.exit(f"optview ended with {self.instance.process.returncode}")
@@ -511,7 +513,7 @@ class Soak:
         for thread in threads:
             thread.start()
         started, rounds = time.time(), 0
-        self.stay("well", 90)
+        self.stay("well", 130)
         while time.time() - started < minutes * 60:
             self.round(rounds)
             rounds += 1

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use optview::cli;
 use optview::config::Config;
+use optview::domain::{Gap, TopicId};
 use optview::source::StopCode;
 
 fn document(path: &str) -> String {
@@ -98,6 +99,29 @@ fn the_run_book_has_every_stop_code() {
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+}
+
+/// Whoever sees the text of a gap finds it in the run book: the longest piece that has no number.
+#[test]
+fn the_run_book_has_the_text_of_every_gap() {
+    let book = document("docs/OPERATIONS.md");
+    let id = TopicId { most_significant: 1, least_significant: 2 };
+    let gaps = [
+        Gap::Removed { next: 1, low: 2 },
+        Gap::Shorter { next: 1, high: 2 },
+        Gap::OtherRecord { offset: 1 },
+        Gap::Recreated { read: id, found: id, next: 1 },
+        Gap::Missing { next: 1 },
+    ];
+    for gap in gaps {
+        let text = gap.to_string();
+        let beginning = text
+            .split(['1', '2'])
+            .map(|piece| piece.split(':').next().unwrap_or(piece))
+            .max_by_key(|piece| piece.len());
+        let beginning = beginning.unwrap().trim();
+        assert!(book.contains(beginning), "`{beginning}` of `{text}`");
     }
 }
 

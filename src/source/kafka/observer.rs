@@ -213,7 +213,7 @@ impl Poller {
         };
         let mut is_old = false;
         if !partitions.is_empty() {
-            let round = self.poll_wake(&shared.settings.topics, &partitions, &topics, &brokers);
+            let round = self.ask_cluster(&shared.settings.topics, &partitions, &topics, &brokers);
             is_old = round.is_of_older_epoch() && self.since.elapsed() > RENEWAL_MIN_AGE;
             if round.is_misdirected() {
                 shared.look.wake();
@@ -250,7 +250,7 @@ impl Poller {
         }
     }
 
-    fn poll_wake(
+    fn ask_cluster(
         &mut self,
         names: &TopicNames,
         partitions: &[TopicPartition],
