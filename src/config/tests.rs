@@ -1,6 +1,5 @@
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -13,6 +12,7 @@ use crate::logging::LogFormat;
 use crate::source::TopicNames;
 use crate::synthetic::HistorySettings;
 
+mod readings;
 mod warnings;
 
 const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
@@ -218,25 +218,6 @@ fn every_mistake_in_the_keys_is_one_of_the_configuration() {
     let none = file("keys = 3");
     let line = format!("{LEAST} --api-keys {}", none.path().display());
     check_mistakes(&line, &[], &["`keys` is no list: begin each entry with [[keys]]"]);
-}
-
-#[test]
-fn the_keys_may_come_from_a_pipe_which_is_read_once() {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(b"[[keys]]\nkey = \"k\"\norganizations = [\"o\"]\n").unwrap();
-    drop(writer);
-    let config = serve(&format!("{LEAST} --api-keys /proc/self/fd/{}", reader.as_raw_fd()), &[]);
-    assert!(config.api_keys.is_some_and(|keys| keys.find(b"k").is_some()));
-}
-
-#[test]
-fn an_empty_setting_is_a_mistake_and_an_empty_line_of_a_variable_is_none() {
-    let arguments = ["optview"].into_iter().chain(LEAST.split(' ')).chain(["--kafka-property", ""]);
-    let line = cli::parse::<Config>(arguments.map(OsString::from)).expect("a sound command line");
-    let mistakes = super::read(&line, &std::iter::empty::<(&str, &str)>().collect()).unwrap_err().to_string();
-    assert!(mistakes.contains("--kafka-property"), "{mistakes}");
-    let config = serve(LEAST, &[("OPTVIEW_KAFKA_PROPERTY", "\nclient.id=a\n\n")]);
-    assert_eq!(config.projection.kafka.properties.len(), 1);
 }
 
 #[test]
