@@ -1,4 +1,4 @@
-//! What is given is read once, and as it was given.
+//! Values are read once, and as they were given.
 
 use std::os::fd::AsRawFd;
 
