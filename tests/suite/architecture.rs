@@ -153,7 +153,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
-    (&["base64"], &["src/source/archive"]),
+    (&["base64"], &["src/source/archive", "src/source/kafka/fetched_topics.rs"]),
     (
         &["rustix"],
         &[
