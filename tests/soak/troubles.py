@@ -29,7 +29,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from outages import BROKER, TOPICS, free_port  # noqa: E402
+from outages import BROKER, TOPICS, event, free_port  # noqa: E402
 
 FREEZES, FROZEN_FOR, SEEN_WITHIN, AWAY_FOR = 10, 6, 90, 60
 HIDDEN_RECORDS, BAD_RECORDS = 103, 50_000
@@ -45,7 +45,7 @@ class Broker:
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in TOPICS]).values():
             future.result()
-        self.producer = Producer({"bootstrap.servers": self.address, "message.timeout.ms": 300_000})
+        self.producer = Producer({"bootstrap.servers": self.address, "message.timeout.ms": 300_000, "log_level": 0})
 
     def call(self, verb):
         subprocess.run([BROKER, verb, self.folder], check=True, stdout=subprocess.DEVNULL)
@@ -55,9 +55,8 @@ class Broker:
         self.producer.flush()
 
     def put_optimization(self, name):
-        created = {"created_at": "2026-01-01T00:00:00Z", "organization_id": "o", "project_id": "p", "name": name}
-        event = {"optimization_id": name, "metadata": {"event_id": name, "sequence": 1}, "created": created}
-        self.put("optimizations", name, json.dumps(event))
+        created = {"organizationId": "org-1", "projectId": "p", "name": name}
+        self.put("optimizations", name, event({"optimizationId": name}, "created", created, 1))
 
     def end(self):
         subprocess.run([BROKER, "thaw", self.folder], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -130,7 +129,6 @@ def freezes(server, broker, _):
 
 
 def away(server, broker, _):
-    server.has("first", 30)
     before = server.ask(server.admin, "/metrics")[1]
     broker.call("freeze")
     time.sleep(AWAY_FOR)
@@ -145,7 +143,6 @@ def away(server, broker, _):
 
 
 def transaction(server, broker, _):
-    server.has("first", 30)
     script = (
         "import os, sys; from confluent_kafka import Producer\n"
         "producer = Producer({'bootstrap.servers': sys.argv[1], 'transactional.id': 'dies', 'transaction.timeout.ms': 900000})\n"
@@ -162,7 +159,6 @@ def transaction(server, broker, _):
 
 
 def log(server, broker, _):
-    server.has("first", 30)
     for number in range(BAD_RECORDS):
         broker.producer.produce("jobs", b"{nonsense %d" % number, b"bad")
         broker.producer.poll(0)
@@ -195,6 +191,8 @@ def main():
                 server = Server(binary, broker, folder / "data", stderr)
                 try:
                     broker.put_optimization("first")
+                    if server.has("first", 60) is None:
+                        sys.exit(f"{binary} has not read the first event within a minute: {server.summary()}")
                     is_true, said = trial(server, broker, folder)
                     print(f"{trial.__name__}, {binary}: {'right' if is_true else 'WRONG'}: {said}", flush=True)
                     is_wrong |= not is_true and binary == arguments.binaries[-1]
