@@ -55,4 +55,5 @@ mod standstill;
 mod support;
 mod synthetic;
 mod tools;
+mod validate;
 mod verify;
