@@ -7,12 +7,15 @@ use std::sync::Arc;
 use arc_swap::{ArcSwapOption, Guard};
 
 use crate::status::{AnswerState, State, Status};
-use crate::store::Reader;
+use crate::store::{Reader, ViewChanges};
 
 /// A shared cell with the live generation's reader, which may be replaced by another's at any time. It is empty until the store
 /// is open: the address answers from the first moment on, with 503 if it needs the store.
 #[derive(Clone, Default)]
-pub struct ReaderSource(Arc<ArcSwapOption<LiveGeneration>>);
+pub struct ReaderSource {
+    live: Arc<ArcSwapOption<LiveGeneration>>,
+    changes: ViewChanges,
+}
 
 /// The generation that readers see. Its status comes with it, so that no answer is marked with the state of another
 /// generation.
@@ -24,7 +27,7 @@ struct LiveGeneration {
 impl ReaderSource {
     /// Returns the reader of the live generation; `None` until the store is open.
     pub fn get(&self) -> Option<CurrentReader> {
-        let current = self.0.load();
+        let current = self.live.load();
         current.is_some().then_some(CurrentReader(current))
     }
 
@@ -36,7 +39,15 @@ impl ReaderSource {
 
     /// Answers requests that come from now on by this generation: its views and its status change at once.
     pub fn set(&self, reader: Reader, status: Status) {
-        self.0.store(Some(Arc::new(LiveGeneration { reader, status })));
+        // Before readers see it, so that no change goes unnoticed.
+        reader.wake(&self.changes);
+        self.live.store(Some(Arc::new(LiveGeneration { reader, status })));
+        self.changes.note_switch();
+    }
+
+    /// Returns the registry of those who wait for changes of what readers see, whichever generation that is.
+    pub fn changes(&self) -> &ViewChanges {
+        &self.changes
     }
 }
 
