@@ -22,6 +22,8 @@ pub struct ReaderSource {
 struct LiveGeneration {
     reader: Reader,
     status: Status,
+    /// The number of generations that readers have seen before this one, in this process.
+    turn: u64,
 }
 
 impl ReaderSource {
@@ -41,7 +43,10 @@ impl ReaderSource {
     pub fn set(&self, reader: Reader, status: Status) {
         // Before readers see it, so that no change goes unnoticed.
         reader.wake(&self.changes);
-        self.live.store(Some(Arc::new(LiveGeneration { reader, status })));
+        self.live.rcu(|before| {
+            let turn = before.as_ref().map_or(1, |before| before.turn + 1);
+            Some(Arc::new(LiveGeneration { reader: reader.clone(), status: status.clone(), turn }))
+        });
         self.changes.note_switch();
     }
 
@@ -68,6 +73,12 @@ impl CurrentReader {
     /// Returns the status of the generation that this reads.
     pub fn status(&self) -> &Status {
         &self.generation().status
+    }
+
+    /// Returns the number of this generation among those that readers have seen in this process, counted from 1. Within one no view
+    /// goes back.
+    pub fn turn(&self) -> u64 {
+        self.generation().turn
     }
 
     fn generation(&self) -> &LiveGeneration {

@@ -25,6 +25,7 @@ mod read_only;
 mod reader;
 mod sled_fsync;
 mod unlinked_jobs;
+mod unlinked_records;
 pub mod verify;
 mod view_changes;
 mod writer;

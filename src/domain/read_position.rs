@@ -112,7 +112,19 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_places_are_refused() {
-        for text in ["", "jobs", "jobs:0", "jobs:0:", "jobs::1", ":0:1", "jobs:0:-1", "jobs:+0:1", "jobs:0:1,", "jobs:0:1 2", "jobs:0:9999999999999999999"] {
+        for text in [
+            "",
+            "jobs",
+            "jobs:0",
+            "jobs:0:",
+            "jobs::1",
+            ":0:1",
+            "jobs:0:-1",
+            "jobs:+0:1",
+            "jobs:0:1,",
+            "jobs:0:1 2",
+            "jobs:0:9999999999999999999",
+        ] {
             assert_eq!(places_of(text), None, "{text}");
         }
         let places = places_of("a.b:0:1, jobs:12:34").unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decoder::Batch;
-use crate::domain::{Commit, DeadLetter, Event, ReadPosition, WorkingSet};
+use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, WorkingSet};
 use crate::store::{StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
@@ -162,6 +162,13 @@ impl WriteBack {
     /// Keeps a record that could not be understood, to be written with the next commit.
     pub fn keep_dead_letter(&mut self, dead_letter: DeadLetter) {
         self.dead_letters.push(dead_letter);
+    }
+
+    /// Notes a record of a job that no optimization links, for those who wait for it.
+    pub fn note_unlinked(&self, envelope: &Envelope<'_>) {
+        if let Body::Job { job_id, .. } | Body::Run { job_id, .. } = &envelope.event.body {
+            self.writer.note_unlinked(envelope.position, job_id);
+        }
     }
 
     /// Counts records of a batch that have been folded, by which the memory is judged.

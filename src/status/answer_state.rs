@@ -228,8 +228,10 @@ mod tests {
         assert_eq!(cell.get(after(60)), of(State::Stalled, true));
     }
 
-    /// The ages of the answers and of the oldest unread records, by which the lag of partitions is computed.
-    fn partitions() -> impl Strategy<Value = Vec<(Option<i64>, Option<u64>, Option<u64>, bool)>> {
+    /// The lag of a partition, the ages in seconds of the answer and of the oldest unread record, and true if it is frozen.
+    type Ages = (Option<i64>, Option<u64>, Option<u64>, bool);
+
+    fn partitions() -> impl Strategy<Value = Vec<Ages>> {
         let seconds = || proptest::option::weighted(0.9, 0..40_u64);
         let lag = proptest::option::weighted(0.9, prop_oneof![Just(0_i64), 1..9_i64]);
         proptest::collection::vec((lag, seconds(), seconds(), any::<bool>()), 0..4)

@@ -10,6 +10,7 @@ use super::Checkpoint;
 use super::change_watch::ChangeWatch;
 use super::failure::Failure;
 use super::parked_job_feed::ParkedJobFeed;
+use super::unlinked_records::UnlinkedRecords;
 use super::view_changes::ViewChanges;
 use crate::domain::ReadPosition;
 use crate::pulse::Pulse;
@@ -34,6 +35,7 @@ pub struct WriterProgress {
     pub pulse: Pulse,
     pub changes: ChangeWatch,
     pub parked_jobs: ParkedJobFeed,
+    pub unlinked_records: UnlinkedRecords,
     /// The registry of those who watch what readers see, once readers see this generation.
     pub watchers: ArcSwapOption<ViewChanges>,
     /// The position that every view has come to: all before it is in them.

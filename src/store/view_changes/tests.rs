@@ -48,7 +48,8 @@ fn only_those_who_watch_the_view_are_woken_once_however_often_it_changes() {
 #[test]
 fn a_switch_and_the_end_wake_everybody() {
     let changes = ViewChanges::default();
-    let (mut view, mut position, mut cursor) = (changes.watch("a"), changes.watch_position(), changes.follow(None));
+    let (mut view, mut position, mut cursor) =
+        (changes.watch("a"), changes.watch_position(), changes.follow(None));
     assert!(!is_ready(view.changed()) && !is_ready(position.changed()) && !is_ready(cursor.changed()));
     changes.note_switch();
     assert!(is_ready(view.changed()) && is_ready(position.changed()) && is_ready(cursor.changed()));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
-use crate::domain::{NamedPartition, ReadPosition};
+use crate::domain::{NamedPartition, PartitionOffset, ReadPosition};
 use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
 use crate::store::{MissingHistoryLedger, StoreError};
 
@@ -33,6 +33,11 @@ impl Writer {
     /// Notes that nothing after this position is in what is handed over from now on, until a later position is noted.
     pub fn note_bound(&self, position: Arc<ReadPosition>) {
         self.progress.bound.store(position);
+    }
+
+    /// Notes a record that was folded into a job that no optimization links.
+    pub fn note_unlinked(&self, position: PartitionOffset, job_id: &str) {
+        self.progress.unlinked_records.note(position, job_id.into());
     }
 
     /// Notes that everything before this position was handed over: readers see it once that is written.
