@@ -25,6 +25,7 @@ mod history;
 mod large_values;
 mod limits;
 mod lists;
+mod live_instance;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;
@@ -52,8 +53,12 @@ mod regressions;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
+mod streams;
 mod support;
 mod synthetic;
 mod tools;
 mod validate;
+||||||| 6f66dde
+mod transitions;
 mod verify;
+mod waiting_reads;
