@@ -12,6 +12,7 @@ use crate::logging::LogConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
+pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
@@ -55,6 +56,7 @@ mod demo;
 mod file;
 mod history;
 mod kafka;
+mod keys;
 mod layers;
 mod load;
 mod log;
@@ -108,6 +110,9 @@ pub enum Config {
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
+    /// Make, list and revoke the API keys of those who may read
+    #[command(subcommand)]
+    Keys(KeysConfig),
 }
 
 impl Config {
@@ -129,6 +134,7 @@ impl Config {
             Config::History(config) => &config.log,
             Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
             Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
+            Config::Keys(config) => &config.file().log,
         }
     }
 }

@@ -71,6 +71,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
         api_keys_file: None,
         api_keys: None,
+        open_access: true,
         drain_deadline: Duration::from_secs(1),
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,

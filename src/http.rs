@@ -11,9 +11,11 @@ pub mod server;
 
 mod api;
 mod correlation;
+mod credentials_watch;
 mod endpoint;
 mod errors;
 mod etag;
+mod failed_attempts;
 mod freshness;
 mod health;
 mod hex;
@@ -35,6 +37,7 @@ use axum::Router;
 
 pub use access::Access;
 pub use admin::{admin_router, install_metrics};
+pub use credentials_watch::{CredentialsWatch, watch_credentials};
 use health::Audience;
 pub use health::Readiness;
 pub use metrics::record_connection_limit;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
+use crate::credentials::{ApiKeys, ReloadedFile};
 use crate::data_dir;
 use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
@@ -85,7 +86,9 @@ pub async fn run(
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
-    let servers = Servers::start(config, sockets, control, &engine, metrics, files.connections);
+    let access = access(config);
+    let credentials_watch = http::watch_credentials(access.clone(), engine.status.clone())?;
+    let servers = Servers::start(config, sockets, control, &engine, access, metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
@@ -102,7 +105,7 @@ pub async fn run(
     };
     let status = engine.status.clone();
     status.set_state(State::Stopping);
-    drop(topic_watch);
+    drop((topic_watch, credentials_watch));
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
         ended = servers.end(engine, opening) => ended,
@@ -129,6 +132,14 @@ fn refuse_missing_snapshot(config: &ServeConfig) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Returns the rule by which callers are recognized. The keys follow their file.
+fn access(config: &ServeConfig) -> Access {
+    let (Some(path), Some(keys)) = (&config.api_keys_file, &config.api_keys) else { return Access::open() };
+    Access::checked(ReloadedFile::new(path.clone(), keys.clone(), |path| {
+        ApiKeys::from_changed_file(path).map_err(|error| error.mistakes.join("; "))
+    }))
 }
 
 /// The sockets of both addresses.
@@ -170,6 +181,7 @@ impl Servers {
         sockets: Sockets,
         control: Option<Socket>,
         engine: &Arc<Engine>,
+        access: Access,
         metrics: PrometheusHandle,
         connections: usize,
     ) -> Servers {
@@ -177,7 +189,6 @@ impl Servers {
         let limits = ConnectionLimits { connections, keep_alive, drain, ..ConnectionLimits::default() };
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
-        let access = config.api_keys.clone().map_or_else(Access::open, Access::with_keys);
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
         let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
         let topics = config.projection.kafka.topics.clone();

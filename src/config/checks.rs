@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::history::AsOf;
 use super::layers::Layers;
-use crate::api_keys::{ApiKeys, ApiKeysError};
+use crate::credentials::{ApiKeys, ApiKeysError};
 use crate::source::TopicNames;
 
 /// Looks at everything that was parsed. A value that is a mistake already takes part in no other.
@@ -26,6 +26,10 @@ pub fn check(layers: &mut Layers<'_>) {
 /// Reads the keys, if there is a file of them. It is read once, as it may be a pipe. Keys that cannot be used are a mistake at the
 /// start, not later.
 pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
+    // The commands under `keys` read the file themselves, and make it if it is missing.
+    if layers.command() != "serve" {
+        return None;
+    }
     let path: PathBuf = layers.value("api_keys")?;
     match ApiKeys::from_file(&path) {
         Ok(keys) => Some(keys),
@@ -55,10 +59,26 @@ fn check_addresses(layers: &mut Layers<'_>) {
     }
     // Others than this machine may reach the address.
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    if let Some(read) = read.filter(is_open).filter(|_| layers.value::<PathBuf>("api_keys").is_none()) {
-        layers.warn(format!(
-            "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
-        ));
+    let is_given = |option| layers.value::<PathBuf>(option).is_some() || layers.is_refused(option);
+    let asks_for_credentials = is_given("api_keys");
+    let says_open = layers.value("open_access") == Some(true);
+    if says_open && asks_for_credentials {
+        let what =
+            "contradict each other; give --open-access where everybody may read everything, else --api-keys";
+        layers.mistake(&["open_access", "api_keys"], what);
+    }
+    if let Some(read) = read.filter(is_open).filter(|_| !asks_for_credentials && !says_open) {
+        match layers.command() {
+            // What it shows is made up.
+            "demo" => layers.warn(format!("whoever reaches {read} may read every view of the demo")),
+            _ => layers.mistake(
+                &["listen"],
+                &format!(
+                    "whoever reaches {read} could read every view; give --api-keys FILE (`optview keys add` makes one), or \
+                     --open-access if nobody reaches it but a gateway that checks callers"
+                ),
+            ),
+        }
     }
     if let Some(admin) = admin.filter(is_open) {
         layers.warn(format!(

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::projection::ProjectionConfig;
 use super::values;
-use crate::api_keys::ApiKeys;
+use crate::credentials::ApiKeys;
 use crate::logging::LogConfig;
 
 /// The settings of `serve`.
@@ -34,12 +34,15 @@ pub struct ServeConfig {
     /// Address of /metrics and /status, for operators
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180", value_parser = values::address)]
     pub admin_listen: SocketAddr,
-    /// The keys, and who may read what with them. Without it, everybody may read everything
+    /// The keys, and who may read what with them; read again when the file changes. `optview keys` makes and revokes them
     #[arg(long = "api-keys", id = "api_keys", value_name = "FILE", value_parser = values::file)]
     pub api_keys_file: Option<PathBuf>,
-    /// The keys in that file; `None` if everybody may read everything.
+    /// The keys in that file at the start; `None` if there is no file.
     #[arg(skip)]
     pub api_keys: Option<ApiKeys>,
+    /// Let everybody who reaches --listen read everything: needed without --api-keys where others than this machine can reach it
+    #[arg(long)]
+    pub open_access: bool,
     /// Time that requests under way may take after a signal to stop
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
     pub drain_deadline: Duration,

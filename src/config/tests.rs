@@ -91,16 +91,18 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     let program = cli::program::<Config>();
     let commands = cli::commands(&program);
-    assert_eq!(commands.len(), 15);
+    assert_eq!(commands.len(), 18);
     for (command, option) in
         commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
     {
         let Some((name, variable)) = option.get_long().zip(cli::variable(option)) else { continue };
         if name != "config" {
             let keys = "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n";
-            std::fs::write(&path, if name == "api-keys" { keys } else { "" }).unwrap();
+            std::fs::write(&path, if ["api-keys", "listen"].contains(&name) { keys } else { "" }).unwrap();
             let value = a_value_that_is_no_default(option, &path, dir.path().to_str().unwrap());
+            let keyed = format!("{LEAST} --api-keys {path}");
             let least = match command.as_str() {
+                "serve" if name == "listen" => &keyed,
                 "serve" => LEAST,
                 "demo" => "demo",
                 "load" => "load --brokers kafka:9092",
@@ -118,11 +120,15 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "history" => "history opt-1 --brokers kafka:9092",
                 "snapshot export" => "snapshot export FILE --data-dir /tmp/optview",
                 "snapshot import" => "snapshot import FILE --data-dir /tmp/optview",
+                "keys add" => "keys add --organization org-1 --api-keys /tmp/optview",
+                "keys list" => "keys list --api-keys /tmp/optview",
+                "keys revoke" => "keys revoke KEY --api-keys /tmp/optview",
                 other => panic!("give the least that {other} needs"),
             };
             // A required option is left to the layer under test.
             let least = least.replace(&format!(" --{} kafka:9092", name), "");
             let least = least.replace(&format!(" --{} /tmp/optview", name), "");
+            let least = least.replace(&format!(" --{} org-1", name), "");
             let by_flag = read(&format!("{least} --{}={value}", name), &[]).unwrap();
             let by_variable = read(&least, &[(&variable, &value)]).unwrap();
             assert_eq!(by_flag, by_variable, "{name}");
@@ -156,6 +162,9 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
         "TIME" => "2026-03-01T09:00:00Z",
         "GENERATION" => "000007",
         "TIME|TOPIC/PARTITION@OFFSET" => "jobs/2@41",
+        "ORGANIZATION" => "org-7",
+        "ADDRESS" => "ada@example.com",
+        "TIME|DURATION" => "90days",
         "FILTER" => "warn,optview=debug",
         other => panic!("give a value for {other}"),
     }
@@ -230,7 +239,60 @@ fn values_that_contradict_each_other_are_a_mistake() {
             "--topic-optimizations (OPTVIEW_TOPIC_OPTIMIZATIONS) and --topic-jobs (OPTVIEW_TOPIC_JOBS): both name one",
         ],
     );
-    assert_eq!(serve(&format!("{LEAST} --listen [::]:0 --admin-listen [::]:0"), &[]).listen.port(), 0);
+    assert_eq!(
+        serve(&format!("{LEAST} --open-access --listen [::]:0 --admin-listen [::]:0"), &[]).listen.port(),
+        0
+    );
+    let keys = file("[[keys]]\nkey = \"k\"\norganizations = [\"o\"]\n");
+    check_mistakes(
+        &format!("{LEAST} --open-access --api-keys {}", keys.path().display()),
+        &[],
+        &["--open-access (OPTVIEW_OPEN_ACCESS) and --api-keys (OPTVIEW_API_KEYS): contradict each other"],
+    );
+}
+
+#[test]
+fn an_address_that_others_reach_needs_keys_or_open_access_said_aloud() {
+    let keys = file("[[keys]]\nkey = \"k\"\norganizations = [\"o\"]\n");
+    let with_keys = format!("{LEAST} --api-keys {}", keys.path().display());
+    for open in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1"] {
+        let remedy =
+            "could read every view; give --api-keys FILE (`optview keys add` makes one), or --open-access";
+        check_mistakes(&format!("{LEAST} --listen {open}"), &[], &[remedy]);
+        check_mistakes(&format!("{LEAST} --listen {open} --open-access=false"), &[], &[remedy]);
+        assert!(serve(&format!("{LEAST} --listen {open} --open-access"), &[]).open_access);
+        assert!(!serve(&format!("{with_keys} --listen {open}"), &[]).open_access);
+    }
+    for own in ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        serve(&format!("{LEAST} --listen {own}"), &[]);
+    }
+    // A file of keys that cannot be used is one mistake, and not two.
+    check_mistakes(&format!("{LEAST} --listen 0.0.0.0:1 --api-keys /no/such/file"), &[], &["/no/such/file"]);
+}
+
+#[test]
+fn keys_are_added_with_all_that_a_header_can_name() {
+    let add = |line: &str| match read(&format!("keys add --api-keys /tmp/keys.toml {line}"), &[]) {
+        Ok(Config::Keys(KeysConfig::Add(config))) => config,
+        other => panic!("{other:?}"),
+    };
+    let config = add("--organization org-1 --organization org-2 --expires 2027-01-01T00:00:00Z");
+    assert_eq!((config.organizations.len(), config.expires), (2, Some(Expiry::At(1_798_761_600_000))));
+    let config = add("--organization org-1 --expires 90days");
+    assert_eq!(config.expires, Some(Expiry::After(Duration::from_secs(90 * 24 * 3600))));
+    check_mistakes(
+        "keys add --expires soon",
+        &[("OPTVIEW_ORGANIZATION", "org-1")],
+        &[
+            "--api-keys (OPTVIEW_API_KEYS): is required",
+            "is neither a time nor a duration; give for instance 2027",
+        ],
+    );
+    check_mistakes(
+        "keys add --api-keys /tmp/keys.toml --organization=",
+        &[],
+        &["--organization (OPTVIEW_ORGANIZATION): \"\" is empty; give the id"],
+    );
 }
 
 #[test]

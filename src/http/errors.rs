@@ -1,6 +1,8 @@
 //! The errors that a request can be answered with, and their responses. The list is closed: everything else is an
 //! [`HttpError::Internal`]. A response never shows the cause of a failure inside the server; that is for the log.
 
+use std::time::Duration;
+
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -21,6 +23,10 @@ pub enum HttpError {
     NotFound(&'static str),
     MethodNotAllowed,
     Unauthorized(&'static str),
+    /// The error for an address that has sent too many wrong credentials.
+    TooManyAttempts {
+        retry_after: Duration,
+    },
     Invalid(Vec<Mistake>),
     Unavailable {
         message: String,
@@ -55,7 +61,9 @@ impl HttpError {
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
-            HttpError::MethodNotAllowed | HttpError::Invalid(_) => "the request is wrong".to_owned(),
+            HttpError::MethodNotAllowed | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
+                "the request is wrong".to_owned()
+            }
         }
     }
 }
@@ -91,6 +99,13 @@ pub fn response(error: &HttpError) -> Response {
             WWW_AUTHENTICATE,
             "Bearer",
         ),
+        HttpError::TooManyAttempts { retry_after } => {
+            let message = "too many wrong credentials came from this address: try again later";
+            let mut response =
+                json_response::error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", message, NO_DETAIL);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            response
+        }
         HttpError::Invalid(mistakes) => invalid(mistakes),
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
         HttpError::Store(_) => {

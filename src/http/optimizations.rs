@@ -36,8 +36,8 @@ static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body.
 pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
-    let organization_id = match caller.scope {
+    let caller = api.access.caller(request)?;
+    let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => return Err(NO_SUCH),
@@ -54,9 +54,9 @@ pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
 
 /// Answers with one page of a list.
 pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match caller.scope {
+    let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
@@ -76,11 +76,11 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
 
 /// Returns the identity by which the requests of this caller share memory and turns.
 fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
-    match caller.key {
-        Some(key) => CallerIdentity::Key(key.id.clone()),
+    match &caller.principal {
+        Some(principal) => CallerIdentity::Key(principal.id.clone()),
         None => CallerIdentity::Unchecked {
             address: request.extensions().get().map(|PeerAddress(address)| *address),
-            organization_id: match caller.scope {
+            organization_id: match caller.scope() {
                 Scope::Organization(id) => Some(id.to_owned()),
                 Scope::Everything | Scope::Nothing => None,
             },

@@ -14,17 +14,18 @@ use super::json_response::to_json;
 /// is `anonymous`, the email null, and without `X-Organization-Id` the organization's id and name are null, since it is not a
 /// single one.
 pub fn me(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
-    let organization = match caller.scope {
+    let caller = api.access.caller(request)?;
+    let organization = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => {
             return Err(HttpError::NotFound("no such organization for this caller: check X-Organization-Id"));
         }
     };
+    let principal = caller.principal.as_deref();
     let body = json!({
-        "id": caller.key.map_or("anonymous", |key| &key.id),
-        "email": caller.key.and_then(|key| key.email.as_deref()),
+        "id": principal.map_or("anonymous", |principal| &principal.id),
+        "email": principal.and_then(|principal| principal.email.as_deref()),
         // The events name organizations by their ids only.
         "authorized_organization": {"id": organization, "name": organization},
     });

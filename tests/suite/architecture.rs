@@ -31,12 +31,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("api_keys", &[]),
+    ("credentials", &["disk"]),
     ("control", &[]),
     (
         "http",
         &[
-            "api_keys",
+            "credentials",
             "process",
             "domain",
             "source",
@@ -52,8 +52,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["version"]),
     ("shutdown", &["status"]),
     ("signals", &[]),
-    ("config", &["api_keys", "cli", "logging", "domain", "codec", "source", "synthetic"]),
+    ("config", &["credentials", "cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
+    ("keys", &["config", "credentials", "output", "terminal"]),
     (
         "generation",
         &[
@@ -94,6 +95,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "config",
             "control",
+            "credentials",
             "data_dir",
             "domain",
             "generation",
@@ -137,7 +139,8 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
     (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
-    (&["toml::"], &["src/config", "src/api_keys.rs"]),
+    (&["toml::"], &["src/config", "src/credentials/key_entries.rs"]),
+    (&["toml_edit"], &["src/credentials/key_file.rs"]),
     (
         &["anyhow"],
         &[
@@ -150,10 +153,11 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/generation",
             "src/archive",
             "src/history.rs",
+            "src/keys.rs",
         ],
     ),
     (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
-    (&["base64"], &["src/source/archive"]),
+    (&["base64"], &["src/source/archive", "src/credentials/key_file.rs"]),
     (
         &["rustix"],
         &[
