@@ -9,6 +9,7 @@ use clap::{FromArgMatches, Subcommand};
 use crate::cli::{self, CommandLine};
 use crate::logging::LogConfig;
 
+pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
@@ -50,6 +51,7 @@ macro_rules! read_as {
     };
 }
 
+mod access;
 mod archive;
 mod checks;
 mod demo;
@@ -147,14 +149,14 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
-    let api_keys = checks::api_keys(&mut layers);
+    let (api_keys, bearer_tokens) = (checks::api_keys(&mut layers), checks::bearer_tokens(&mut layers));
     let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
     if let Config::Serve(serve) = &mut config {
-        serve.api_keys = api_keys;
+        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

@@ -9,14 +9,17 @@ pub mod admin;
 mod caller_shares;
 pub mod server;
 
+mod access_log;
 mod api;
 mod correlation;
 mod credentials_watch;
+mod cross_origin;
 mod endpoint;
 mod errors;
 mod etag;
 mod failed_attempts;
 mod freshness;
+mod front;
 mod health;
 mod hex;
 mod json_response;
@@ -28,6 +31,7 @@ mod metrics;
 mod optimizations;
 mod read_api;
 mod response_memory;
+mod trace_context;
 mod users;
 
 use std::sync::Arc;
@@ -36,8 +40,11 @@ use std::thread::available_parallelism;
 use axum::Router;
 
 pub use access::Access;
+pub use access_log::AccessLog;
 pub use admin::{admin_router, install_metrics};
 pub use credentials_watch::{CredentialsWatch, watch_credentials};
+pub use cross_origin::CrossOrigin;
+pub use front::{Front, FrontSettings};
 use health::Audience;
 pub use health::Readiness;
 pub use metrics::record_connection_limit;

@@ -18,7 +18,7 @@
 //!     histories of `load` and `demo`.
 //!
 //! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`credentials`]. [`logging`], [`output`], `progress`
-//! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`disk`] has
+//! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`origins`] has the origins of web pages, [`disk`]
 //! what is common to files, and `version` the build's version.
 
 pub mod archive;
@@ -39,6 +39,7 @@ pub mod keys;
 pub mod live_views;
 pub mod load;
 pub mod logging;
+pub mod origins;
 pub mod output;
 mod panic_text;
 pub mod process;

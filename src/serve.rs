@@ -1,6 +1,8 @@
 //! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
 //! end. Composes; decides nothing about records, views or requests.
 
+mod access;
+
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -17,12 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
-use crate::credentials::{ApiKeys, ReloadedFile};
 use crate::data_dir;
 use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::server::{self, ConnectionLimits};
-use crate::http::{self, Access, Readiness};
+use crate::http::{self, Access, Front, FrontSettings, Readiness};
 use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
@@ -86,9 +87,10 @@ pub async fn run(
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
-    let access = access(config);
+    let access = access::access(&config.access);
+    let front = access::front(config, &access).context("the access log cannot be written to stdout")?;
     let credentials_watch = http::watch_credentials(access.clone(), engine.status.clone())?;
-    let servers = Servers::start(config, sockets, control, &engine, access, metrics, files.connections);
+    let servers = Servers::start(config, sockets, control, &engine, (access, front), metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
@@ -134,14 +136,6 @@ fn refuse_missing_snapshot(config: &ServeConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the rule by which callers are recognized. The keys follow their file.
-fn access(config: &ServeConfig) -> Access {
-    let (Some(path), Some(keys)) = (&config.api_keys_file, &config.api_keys) else { return Access::open() };
-    Access::checked(ReloadedFile::new(path.clone(), keys.clone(), |path| {
-        ApiKeys::from_changed_file(path).map_err(|error| error.mistakes.join("; "))
-    }))
-}
-
 /// The sockets of both addresses.
 struct Sockets {
     read: TcpListener,
@@ -181,7 +175,7 @@ impl Servers {
         sockets: Sockets,
         control: Option<Socket>,
         engine: &Arc<Engine>,
-        access: Access,
+        (access, front): (Access, FrontSettings),
         metrics: PrometheusHandle,
         connections: usize,
     ) -> Servers {
@@ -190,7 +184,7 @@ impl Servers {
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
-        let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
+        let read_api = Front::new(http::read_api(reader.clone(), status.clone(), access, readiness), front);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
         let answer = answer(engine);

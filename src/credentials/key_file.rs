@@ -74,12 +74,35 @@ pub enum KeyFileError {
         /// All mistakes. None of them shows a key.
         mistakes: Vec<String>,
     },
+    /// The change would not be what was asked for. The file is left as it is.
+    #[error("{path} is left as it is: {why}", path = path.display())]
+    Refused {
+        /// The path of the file.
+        path: PathBuf,
+        /// The reason, with what to do.
+        why: String,
+    },
     /// No key, or more than one, has the name.
     #[error("{0}; `optview keys list` shows them with their ids")]
     NoSuchKey(String),
     /// The system gave no random numbers.
     #[error("no key can be made, since the system gives no random numbers: {0}")]
     NoRandomNumbers(getrandom::Error),
+}
+
+/// The reason for which a text was not changed.
+#[derive(Debug)]
+enum EditError {
+    /// The text has mistakes.
+    Mistakes(Vec<String>),
+    /// The change would not be what was asked for.
+    Refused(String),
+}
+
+impl From<Vec<String>> for EditError {
+    fn from(mistakes: Vec<String>) -> EditError {
+        EditError::Mistakes(mistakes)
+    }
 }
 
 /// Reads the entries of a file, in their order. They may have expired.
@@ -101,7 +124,7 @@ pub fn add_key(path: &Path, new: &NewKey) -> Result<AddedKey, KeyFileError> {
     let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let entry = change(path, |text| {
         let text = with_entry(text, &KeyHash::of(key.as_bytes()), new)?;
-        let entry = parse_entries(&text)?.pop().ok_or_else(|| vec!["the new key is not in it".to_owned()])?;
+        let entry = parse_entries(&text)?.pop().ok_or_else(by_hand)?;
         Ok((text, entry))
     })?;
     Ok(AddedKey { key, entry })
@@ -130,7 +153,7 @@ pub fn revoke_key(path: &Path, name: &str) -> Result<RevokedKey, KeyFileError> {
         // Another process may have changed the file since.
         let entries = parse_entries(text)?;
         let at = entries.iter().position(|other| other.hash == entry.hash);
-        let at = at.ok_or_else(|| vec![format!("the key {name} is gone already")])?;
+        let at = at.ok_or_else(|| EditError::Refused(format!("the key {name} is gone already")))?;
         let (text, comments) = without_entry(text, at)?;
         Ok((text, (comments, entries.len() - 1)))
     })?;
@@ -138,8 +161,7 @@ pub fn revoke_key(path: &Path, name: &str) -> Result<RevokedKey, KeyFileError> {
 }
 
 /// Replaces the text of a file. One process changes it at a time. What a link leads to is replaced, and not the link.
-fn change<R>(path: &Path, edit: impl FnOnce(&str) -> Result<(String, R), Vec<String>>) -> Result<R, KeyFileError> {
-    let mistakes = |mistakes| KeyFileError::Mistakes { path: path.to_owned(), mistakes };
+fn change<R>(path: &Path, edit: impl FnOnce(&str) -> Result<(String, R), EditError>) -> Result<R, KeyFileError> {
     let target = match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
         target => target.map_err(|error| io_error(path, "read", error))?,
@@ -151,7 +173,10 @@ fn change<R>(path: &Path, edit: impl FnOnce(&str) -> Result<(String, R), Vec<Str
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         text => text.map_err(|error| io_error(path, "read", error))?,
     };
-    let (text, result) = edit(&text).map_err(mistakes)?;
+    let (text, result) = edit(&text).map_err(|error| match error {
+        EditError::Mistakes(mistakes) => KeyFileError::Mistakes { path: path.to_owned(), mistakes },
+        EditError::Refused(why) => KeyFileError::Refused { path: path.to_owned(), why },
+    })?;
     replace_private(&target, text.as_bytes()).map_err(|error| io_error(path, "replaced", error))?;
     Ok(result)
 }
@@ -161,13 +186,15 @@ fn io_error(path: &Path, doing: &'static str, error: io::Error) -> KeyFileError 
 }
 
 /// Returns the text with one more entry at its end.
-fn with_entry(text: &str, hash: &KeyHash, new: &NewKey) -> Result<String, Vec<String>> {
+fn with_entry(text: &str, hash: &KeyHash, new: &NewKey) -> Result<String, EditError> {
     let mut document = document(text)?;
     let before = if document.contains_key("keys") { parse_entries(text)? } else { Vec::new() };
     if let Some(name) = &new.name
         && before.iter().any(|entry| entry.key.principal.id == *name)
     {
-        return Err(vec![format!("there is a key called {name} already: give the new one another name")]);
+        return Err(EditError::Refused(format!(
+            "there is a key called {name} already: give the new one another name"
+        )));
     }
     let mut entry = Table::new();
     entry["sha256"] = value(hash.to_string());
@@ -179,7 +206,8 @@ fn with_entry(text: &str, hash: &KeyHash, new: &NewKey) -> Result<String, Vec<St
     }
     if let Some(time) = new.expires_millis.and_then(DateTime::<Utc>::from_timestamp_millis) {
         let time = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        let time: Datetime = time.parse().map_err(|_| vec![format!("{time} is no time that TOML has")])?;
+        let time: Datetime =
+            time.parse().map_err(|_| EditError::Refused(format!("{time} is no time that TOML has")))?;
         entry["expires"] = Item::Value(Value::from(time));
     }
     if before.is_empty() {
@@ -191,26 +219,24 @@ fn with_entry(text: &str, hash: &KeyHash, new: &NewKey) -> Result<String, Vec<St
     match document.entry("keys").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new())) {
         Item::ArrayOfTables(entries) => entries.push(entry),
         Item::Value(Value::Array(entries)) => entries.push(entry.into_inline_table()),
-        _ => return Err(vec!["`keys` is no list".to_owned()]),
+        _ => return Err(by_hand()),
     }
     let text = document.to_string();
     let after = parse_entries(&text)?;
     if after.split_last().is_none_or(|(last, rest)| rest != before || last.hash != *hash) {
-        return Err(vec![
-            "it cannot be changed without a change of other entries: add the key by hand".to_owned(),
-        ]);
+        return Err(by_hand());
     }
     Ok(text)
 }
 
 /// Returns the text without an entry, and the comments that went with it. What stands above an entry and is set apart from it by a
 /// blank line stays.
-fn without_entry(text: &str, at: usize) -> Result<(String, Vec<String>), Vec<String>> {
+fn without_entry(text: &str, at: usize) -> Result<(String, Vec<String>), EditError> {
     let mut document = document(text)?;
     let mut expected = parse_entries(text)?;
     expected.remove(at);
     let mut comments = Vec::new();
-    let entries = document.get_mut("keys").ok_or_else(|| vec!["there is no entry".to_owned()])?;
+    let entries = document.get_mut("keys").ok_or_else(by_hand)?;
     let mut kept = String::new();
     match entries {
         Item::ArrayOfTables(entries) => {
@@ -238,7 +264,7 @@ fn without_entry(text: &str, at: usize) -> Result<(String, Vec<String>), Vec<Str
             let entry = entries.remove(at);
             comments.extend(comment_lines(&entry.to_string()));
         }
-        _ => return Err(vec!["`keys` is no list".to_owned()]),
+        _ => return Err(by_hand()),
     }
     if !kept.is_empty() {
         let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
@@ -246,19 +272,22 @@ fn without_entry(text: &str, at: usize) -> Result<(String, Vec<String>), Vec<Str
     }
     let text = document.to_string();
     if parse_entries(&text)? != expected {
-        return Err(vec![
-            "it cannot be changed without a change of other entries: remove the key by hand".to_owned(),
-        ]);
+        return Err(by_hand());
     }
     Ok((text, comments))
 }
 
-fn document(text: &str) -> Result<DocumentMut, Vec<String>> {
+fn document(text: &str) -> Result<DocumentMut, EditError> {
     // The parser's own message quotes the line, which may hold a key.
     text.parse::<DocumentMut>().or_else(|_| {
         parse_entries(text)?;
-        Err(vec!["it is no TOML that can be changed".to_owned()])
+        Err(by_hand())
     })
+}
+
+/// Makes the error for a text in which a change would change other entries as well.
+fn by_hand() -> EditError {
+    EditError::Refused("it cannot be changed without a change of other entries: change it by hand".to_owned())
 }
 
 fn value(text: String) -> Item {

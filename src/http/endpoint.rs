@@ -38,7 +38,7 @@ pub struct Endpoint<S> {
     handler: Handler<S>,
     /// True if a 503 is a proper answer of this resource, and no failure to give one.
     is_probe: bool,
-    /// True if every method is answered. Otherwise only GET and HEAD are.
+    /// True if every method is passed to the handler. Otherwise only GET and HEAD are, and OPTIONS is answered with their names.
     any_method: bool,
     /// True if the handler marks its answer itself with the state of the generation that it reads. Otherwise the state is read
     /// before the handler is called.
@@ -88,7 +88,11 @@ impl<S> Endpoint<S> {
 
     /// Makes the endpoint of every path that is no resource. It answers every method.
     pub fn not_found(state: &Arc<S>) -> Endpoint<S> {
-        let endpoint = Endpoint::immediate("unknown", state, |_, _| {
+        let endpoint = Endpoint::immediate("unknown", state, |_, request| {
+            // The path `*` stands for the server as a whole.
+            if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+                return Ok(errors::allowed_methods());
+            }
             Err(HttpError::NotFound("there is nothing at this path: check the address"))
         });
         Endpoint { any_method: true, ..endpoint }
@@ -146,6 +150,10 @@ impl<S: AsRef<Status>> Endpoint<S> {
             uri: request.uri().clone(),
             is_probe: self.is_probe,
         };
+        if request.method() == Method::OPTIONS && !self.any_method {
+            context.state.get_or_insert_with(|| self.current_state());
+            return EndpointFuture::Ready(context.response(Ok(errors::allowed_methods()), &self.metrics));
+        }
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
             return EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics));
@@ -373,14 +381,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_method_that_writes_is_refused_before_the_handler_is_called() {
+    async fn a_method_that_does_not_read_is_answered_before_the_handler_is_called() {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE] {
             for endpoint in endpoints(|_, _| panic!("asked"), |_, _| panic!("asked")) {
                 let mut request = get();
                 *request.method_mut() = method.clone();
                 let (status, response) = answer(endpoint, request).await;
-                assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-                assert_eq!(response.headers()["allow"], "GET, HEAD");
+                let is_answered = method == Method::OPTIONS;
+                assert_eq!(
+                    status,
+                    if is_answered { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED }
+                );
+                assert_eq!(response.headers()["allow"], "GET, HEAD, OPTIONS");
             }
         }
     }

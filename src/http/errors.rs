@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -14,6 +15,9 @@ use crate::store::StoreError;
 
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
+
+/// The methods of every resource.
+const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// An error that a request is answered with.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ pub fn response(error: &HttpError) -> Response {
                 NO_DETAIL,
             ),
             ALLOW,
-            "GET, HEAD",
+            METHODS,
         ),
         HttpError::Unauthorized(message) => with_header(
             json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
@@ -113,6 +117,13 @@ pub fn response(error: &HttpError) -> Response {
         }
         HttpError::Internal(_) => json_response::internal(),
     }
+}
+
+/// Makes the answer to OPTIONS, complete but for the correlation id.
+pub fn allowed_methods() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    with_header(response, ALLOW, METHODS)
 }
 
 fn unavailable(message: &str, detail: impl Serialize) -> Response {

@@ -36,8 +36,9 @@ const BUCKETS_SECONDS: [f64; 18] = [
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The status codes that this server answers with.
-const STATUSES: [(StatusCode, &str); 9] = [
+const STATUSES: [(StatusCode, &str); 10] = [
     (StatusCode::OK, "200"),
+    (StatusCode::NO_CONTENT, "204"),
     (StatusCode::NOT_MODIFIED, "304"),
     (StatusCode::NOT_FOUND, "404"),
     (StatusCode::UNAUTHORIZED, "401"),

@@ -32,11 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
     ("credentials", &["disk"]),
+    ("origins", &[]),
     ("control", &[]),
     (
         "http",
         &[
             "credentials",
+            "origins",
+            "logging",
             "process",
             "domain",
             "source",
@@ -52,7 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["version"]),
     ("shutdown", &["status"]),
     ("signals", &[]),
-    ("config", &["credentials", "cli", "logging", "domain", "codec", "source", "synthetic"]),
+    ("config", &["credentials", "origins", "cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
     ("keys", &["config", "credentials", "output", "terminal"]),
     (
@@ -102,6 +105,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "http",
             "live_views",
             "logging",
+            "output",
             "process",
             "shutdown",
             "signals",
@@ -141,6 +145,8 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
     (&["toml::"], &["src/config", "src/credentials/key_entries.rs"]),
     (&["toml_edit"], &["src/credentials/key_file.rs"]),
+    (&["jsonwebtoken"], &["src/credentials/bearer_tokens.rs", "src/credentials/signatures.rs"]),
+    (&["ring"], &["src/credentials/signatures.rs", "src/credentials/bearer_tokens/tests.rs"]),
     (
         &["anyhow"],
         &[
@@ -157,7 +163,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
-    (&["base64"], &["src/source/archive", "src/credentials/key_file.rs"]),
+    (
+        &["base64"],
+        &["src/source/archive", "src/credentials/key_file.rs", "src/credentials/bearer_tokens/tests.rs"],
+    ),
     (
         &["rustix"],
         &[
