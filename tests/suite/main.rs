@@ -22,6 +22,9 @@ mod freshness;
 mod frozen_generations;
 mod golden;
 mod history;
+mod http_manners;
+#[cfg(target_os = "linux")]
+mod keys;
 mod large_values;
 mod limits;
 mod lists;
@@ -57,8 +60,7 @@ mod streams;
 mod support;
 mod synthetic;
 mod tools;
-mod validate;
-||||||| 6f66dde
 mod transitions;
+mod validate;
 mod verify;
 mod waiting_reads;
