@@ -104,7 +104,7 @@ async fn without_settings_an_answer_is_the_same_as_without_a_front() {
     let front = front(FrontSettings::default());
     let answer = send(&front, Method::GET, "/healthz", &[PAGE]).await;
     let names: Vec<&str> = answer.headers().keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["content-type", "x-optview-state", "x-correlation-id"]);
+    assert_eq!(names, ["content-type", "x-optview-state", "x-optview-lag-seconds", "x-correlation-id"]);
 }
 
 #[tokio::test]
