@@ -107,6 +107,8 @@ pub async fn run(
     };
     let status = engine.status.clone();
     status.set_state(State::Stopping);
+    // Requests that wait for changes are answered now, and streams end.
+    engine.reader.changes().close();
     drop((topic_watch, credentials_watch));
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
@@ -184,7 +186,9 @@ impl Servers {
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
-        let read_api = Front::new(http::read_api(reader.clone(), status.clone(), access, readiness), front);
+        let (source, shown) = (reader.clone(), status.clone());
+        let read_api = http::read_api_that_waits(source, shown, access, readiness, config.missing_wait);
+        let read_api = Front::new(read_api, front);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
         let answer = answer(engine);

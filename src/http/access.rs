@@ -6,6 +6,7 @@
 
 mod checks;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -77,11 +78,19 @@ impl Access {
     /// Recognizes the caller of a request by its headers. Without a known credential the error is a 401; if it is not clear which
     /// organization is meant, a 422; and a 429 for an address that has failed too often.
     pub(super) fn caller<'a>(&self, request: &'a Request) -> Result<Caller<'a>, HttpError> {
-        let headers = request.headers();
+        let address = request.extensions().get().map(|PeerAddress(address)| *address);
+        self.caller_of(request.headers(), address)
+    }
+
+    /// Recognizes the caller of a request again, by the headers that it had. An attempt that fails is counted for no address.
+    pub(super) fn caller_again<'a>(&self, headers: &'a HeaderMap) -> Result<Caller<'a>, HttpError> {
+        self.caller_of(headers, None)
+    }
+
+    fn caller_of<'a>(&self, headers: &'a HeaderMap, address: Option<IpAddr>) -> Result<Caller<'a>, HttpError> {
         let Some(checks) = &self.0 else {
             return Ok(Caller { principal: None, named: named_organization(headers)? });
         };
-        let address = request.extensions().get().map(|PeerAddress(address)| *address);
         let principal = checks.principal(headers, address)?;
         let named = match (named_organization(headers)?, principal.organizations.as_slice()) {
             (Some(Scope::Organization(named)), own) if own.iter().any(|one| one == named) => {

@@ -16,6 +16,7 @@ use tracing::Span;
 
 use super::access::Access;
 use super::access_log::{AccessLog, LoggedRequest};
+use super::connection_end::ConnectionEnd;
 use super::cross_origin::{CrossOrigin, CrossOriginGrant};
 use super::server::App;
 use super::trace_context::{TRACEPARENT, TraceContext};
@@ -70,8 +71,8 @@ impl<A> App for Front<A>
 where
     A: App + Service<Request<Incoming>, Future: Unpin>,
 {
-    fn for_peer(&self, address: Option<IpAddr>) -> Front<A> {
-        Front { app: self.app.for_peer(address), settings: Arc::clone(&self.settings), peer: address }
+    fn for_connection(&self, address: Option<IpAddr>, end: ConnectionEnd) -> Front<A> {
+        Front { app: self.app.for_connection(address, end), settings: Arc::clone(&self.settings), peer: address }
     }
 }
 

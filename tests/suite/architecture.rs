@@ -118,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("archive", &["cli", "config", "data_dir", "disk", "domain", "output", "progress", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "source"]),
+    ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic"]),
 ];
 
@@ -159,13 +160,19 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/generation",
             "src/archive",
             "src/history.rs",
+            "src/validate",
             "src/keys.rs",
         ],
     ),
     (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
     (
         &["base64"],
-        &["src/source/archive", "src/credentials/key_file.rs", "src/credentials/bearer_tokens/tests.rs"],
+        &[
+            "src/source/archive",
+            "src/source/kafka/fetched_topics.rs",
+            "src/credentials/key_file.rs",
+            "src/credentials/bearer_tokens/tests.rs",
+        ],
     ),
     (
         &["rustix"],

@@ -28,6 +28,7 @@ mod keys;
 mod large_values;
 mod limits;
 mod lists;
+mod live_instance;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;
@@ -55,7 +56,11 @@ mod regressions;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
+mod streams;
 mod support;
 mod synthetic;
 mod tools;
+mod transitions;
+mod validate;
 mod verify;
+mod waiting_reads;
