@@ -9,9 +9,11 @@ use clap::{FromArgMatches, Subcommand};
 use crate::cli::{self, CommandLine};
 use crate::logging::LogConfig;
 
+pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
+pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
@@ -22,6 +24,7 @@ pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
     SnapshotImportConfig, ToolConfig, VerifyConfig,
 };
+pub use validate::ValidateConfig;
 
 /// Reads a type from the command line as the second type is read, and converts it.
 macro_rules! read_as {
@@ -49,12 +52,14 @@ macro_rules! read_as {
     };
 }
 
+mod access;
 mod archive;
 mod checks;
 mod demo;
 mod file;
 mod history;
 mod kafka;
+mod keys;
 mod layers;
 mod load;
 mod log;
@@ -62,6 +67,7 @@ mod optional_kafka;
 mod projection;
 mod serve;
 mod tools;
+mod validate;
 mod values;
 mod variables;
 
@@ -105,9 +111,14 @@ pub enum Config {
     Archive(ArchiveConfig),
     /// Show what happened to an optimization, event by event, or its view as it was at a moment
     History(HistoryConfig),
+    /// Try events before they are shipped: what the views become of them, or why they are refused
+    Validate(ValidateConfig),
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
+    /// Make, list and revoke the API keys of those who may read
+    #[command(subcommand)]
+    Keys(KeysConfig),
 }
 
 impl Config {
@@ -127,8 +138,10 @@ impl Config {
             Config::Archive(ArchiveConfig::Verify(config)) => &config.log,
             Config::Archive(ArchiveConfig::Import(config)) => &config.log,
             Config::History(config) => &config.log,
+            Config::Validate(config) => &config.log,
             Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
             Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
+            Config::Keys(config) => &config.file().log,
         }
     }
 }
@@ -141,14 +154,14 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
-    let api_keys = checks::api_keys(&mut layers);
+    let (api_keys, bearer_tokens) = (checks::api_keys(&mut layers), checks::bearer_tokens(&mut layers));
     let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
     if let Config::Serve(serve) = &mut config {
-        serve.api_keys = api_keys;
+        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

@@ -22,6 +22,9 @@ mod freshness;
 mod frozen_generations;
 mod golden;
 mod history;
+mod http_manners;
+#[cfg(target_os = "linux")]
+mod keys;
 mod large_values;
 mod limits;
 mod lists;
@@ -58,5 +61,6 @@ mod support;
 mod synthetic;
 mod tools;
 mod transitions;
+mod validate;
 mod verify;
 mod waiting_reads;
