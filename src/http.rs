@@ -31,7 +31,9 @@ mod list_query;
 mod list_turns;
 mod log_throttle;
 mod metrics;
+mod openapi;
 mod optimizations;
+mod pages;
 mod position_wait;
 mod read_api;
 mod response_memory;
@@ -107,6 +109,7 @@ pub fn read_api_that_waits(
             Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
         )
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
+        .route_service("/openapi.json", Endpoint::immediate("/openapi.json", &api, pages::openapi))
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &api, |api, _| {
@@ -122,6 +125,8 @@ pub fn read_api_that_waits(
             }),
         )
         .fallback_service(Endpoint::not_found(&api));
+    let page = Endpoint::immediate("/pages", &api, pages::file);
+    let others = pages::PATHS.iter().fold(others, |others, path| others.route_service(path, page.clone()));
     ReadApi::new(&api, by_id, others)
 }
 
