@@ -42,7 +42,7 @@ pub fn wait() -> Parameter {
 pub fn after() -> [Parameter; 4] {
     let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`; may be repeated";
     let place =
-        || text().pattern(Some("^.+[:/][0-9]+[:@][0-9]+(,.+[:/][0-9]+[:@][0-9]+)*$")).examples(["jobs:0:41"]);
+        || text().pattern(Some("^[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}$")).examples(["jobs:0:41"]);
     let strict = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false)));
     [
         query("after", description, place()),
