@@ -67,12 +67,10 @@ use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use api::Api;
 use endpoint::Endpoint;
-use event_stream::StreamPlaces;
 use list_body::ListMemory;
 use list_turns::ListTurns;
-use position_wait::PositionPlaces;
 use response_memory::ResponseMemory;
-use view_wait::Waits;
+use wait_places::Waits;
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
@@ -90,9 +88,8 @@ pub fn read_api_that_waits(
 ) -> ReadApi {
     let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
-    let (waits, streams, positions) =
-        (Waits::new(missing_wait), StreamPlaces::default(), PositionPlaces::default());
-    let api = Arc::new(Api { reader, status, access, readiness, lists, waits, streams, positions });
+    let waits = Waits::new(missing_wait);
+    let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
     let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))

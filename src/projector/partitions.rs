@@ -6,7 +6,9 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, Topic, TopicId, TopicPartition};
+use crate::domain::{
+    Gap, NamedPartition, PartitionBounds, PartitionOffset, ReadPosition, Topic, TopicId, TopicPartition,
+};
 use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -197,11 +199,12 @@ impl Partitions {
     /// Takes the position of all partitions, if it has changed since the last call.
     pub fn take_position(&mut self) -> Option<ReadPosition> {
         std::mem::take(&mut self.have_moved).then(|| {
-            let next = |held: &PartitionProgress| {
-                (self.topics.partition(TopicPartition::new(held.topic, held.number)), held.next_offset)
-            };
-            ReadPosition::new(self.held.iter().map(next).collect())
+            ReadPosition::new(self.held.iter().map(|held| (self.named(held), held.next_offset)).collect())
         })
+    }
+
+    fn named(&self, held: &PartitionProgress) -> NamedPartition {
+        self.topics.partition(TopicPartition::new(held.topic, held.number))
     }
 
     /// Returns true if everything up to these positions has been read. The error is the reason for which it never will be.

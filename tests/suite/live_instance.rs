@@ -95,7 +95,7 @@ pub fn of_organization(organization_id: &str, id: &str, version: u64) -> Optimiz
     optimization
 }
 
-/// What answers, and the generation that it answers from.
+/// An instance that answers, with the generation that it answers from.
 pub struct Instance {
     pub generation: Generation,
     pub reader: ReaderSource,

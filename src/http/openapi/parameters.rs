@@ -6,12 +6,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 
 use super::schemas::{count, status, text};
-use crate::codec::ID_LIMIT;
 use crate::http::list_query::{DEFAULT_LIMIT, MAX_LIMIT};
 
 /// Returns the id in a path.
 pub fn id() -> Parameter {
-    let schema = text().min_length(Some(1)).max_length(Some(ID_LIMIT));
+    let schema = text().min_length(Some(1));
     parameter("id", ParameterIn::Path, "The id of the optimization; slashes in it are encoded (`%2F`)", schema)
 }
 
