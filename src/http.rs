@@ -17,6 +17,7 @@ mod etag;
 mod freshness;
 mod health;
 mod hex;
+mod ignored_parameters;
 mod json_response;
 mod list_body;
 mod list_query;

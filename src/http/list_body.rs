@@ -1,4 +1,4 @@
-//! The body of a list: read from the store in pieces, as its client takes them, so that a page is never in memory as a
+//! The response with a list: read from the store in pieces, as its client takes them, so that a page is never in memory as a
 //! whole. A page that fits into one piece goes out as one body, with its length.
 
 use std::io;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 
 use super::caller_shares::CallerIdentity;
 use super::errors::HttpError;
-use super::json_response::{APPLICATION_JSON, json};
+use super::etag;
+use super::json_response::APPLICATION_JSON;
 use super::list_turns::ListTurns;
 use super::response_memory::{MemoryReservation, ResponseMemory};
 use crate::store::{PageReader, StoreError};
@@ -34,19 +36,39 @@ pub struct ListMemory {
     pub memory: ResponseMemory,
 }
 
-/// Makes the response with a page as its body. `choose` runs on the thread that reads the first piece.
+/// The `cache-control` header: a cache has to ask whether a page that it keeps is still the present one.
+static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Makes the response with a page as its body, or a 304 if the request, whose headers are given, names the page's version.
+/// `choose` runs on the thread that reads the first piece.
 ///
 /// # Errors
 /// Fails if the first piece cannot be read. A failure of a later piece breaks the body off, which the client sees.
 pub async fn response(
     choose: impl FnOnce() -> PageReader + Send + 'static,
+    request: &HeaderMap,
     caller: CallerIdentity,
     shared: ListMemory,
 ) -> Result<Response, HttpError> {
-    let (page, first) = shared.piece(&caller, choose).await?;
-    if page.is_over() {
-        return Ok(json(first));
+    let Piece { page, bytes: first, version } = shared.piece(&caller, choose).await?;
+    let mut response = Response::new(Body::empty());
+    if let Some(version) = version {
+        response.headers_mut().insert(ETAG, etag::weak_header(version));
     }
+    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+    response.headers_mut().insert(CACHE_CONTROL, NO_CACHE.clone());
+    if version.is_some_and(|version| etag::client_has(request, version)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else if page.is_over() {
+        *response.body_mut() = Body::from(first);
+    } else {
+        *response.body_mut() = rest_of(page, first, caller, shared);
+    }
+    Ok(response)
+}
+
+/// Makes the body of a page whose first piece has been read.
+fn rest_of(page: PageReader, first: Bytes, caller: CallerIdentity, shared: ListMemory) -> Body {
     let begun = Instant::now();
     let rest = stream::try_unfold((page, Some(first)), move |(page, first)| {
         let (shared, caller) = (shared.clone(), caller.clone());
@@ -58,15 +80,21 @@ pub async fn response(
                     Err(io::Error::other("the client takes too long to read it"))
                 }
                 None => {
-                    let (page, piece) = shared.piece(&caller, || page).await.map_err(broken_off)?;
-                    Ok(Some((piece, (page, None))))
+                    let Piece { page, bytes, .. } = shared.piece(&caller, || page).await.map_err(broken_off)?;
+                    Ok(Some((bytes, (page, None))))
                 }
             }
         }
     });
-    let mut response = Response::new(Body::from_stream(rest));
-    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON.clone());
-    Ok(response)
+    Body::from_stream(rest)
+}
+
+/// A piece of a page, and the reader of the rest.
+struct Piece {
+    page: PageReader,
+    bytes: Bytes,
+    /// The version of the page, which is found with the first piece.
+    version: Option<u64>,
 }
 
 fn broken_off(error: HttpError) -> io::Error {
@@ -80,22 +108,24 @@ impl ListMemory {
         &self,
         caller: &CallerIdentity,
         page: impl FnOnce() -> PageReader + Send + 'static,
-    ) -> Result<(PageReader, Bytes), HttpError> {
+    ) -> Result<Piece, HttpError> {
         let mut reservation = self.memory.reserve(caller, PIECE).await?;
         let turn = Arc::clone(&self.turns).turn(caller.clone()).await;
         let read = task::spawn_blocking(move || {
             let mut page = page();
+            let is_first = !page.is_begun();
             let piece = page.next_piece(PIECE)?;
+            let version = is_first.then(|| page.version()).transpose()?;
             // The thread holds the turn, and not the request: a client that leaves does not end the reading.
-            Ok::<_, StoreError>((page, piece, turn))
+            Ok::<_, StoreError>((page, piece, version, turn))
         });
-        let (page, piece, turn) = match read.await {
+        let (page, piece, version, turn) = match read.await {
             Ok(read) => read?,
             Err(error) => return Err(HttpError::Internal(format!("the list panicked: {error}"))),
         };
         self.resize(caller, &mut reservation, piece.len()).await?;
         drop(turn);
-        Ok((page, reservation.into_bytes(piece)))
+        Ok(Piece { page, bytes: reservation.into_bytes(piece), version })
     }
 
     async fn resize(

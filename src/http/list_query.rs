@@ -21,10 +21,12 @@ pub struct ListParameters {
     pub limit: usize,
     /// Number of views that are skipped. It is at most `i64::MAX`, so that adding the limit to it cannot overflow.
     pub offset: usize,
+    /// The names of the parameters that lists do not know, each once, in the order of the query string.
+    pub ignored: Vec<String>,
 }
 
 impl ListParameters {
-    /// Parses the query string. The last of several values of a parameter counts; unknown parameters are ignored.
+    /// Parses the query string. The last of several values of a parameter counts; unknown parameters are ignored, and named.
     pub fn of(uri: &Uri) -> Result<ListParameters, HttpError> {
         // Pairs of texts are never refused: bytes that are not UTF-8 are replaced, and invalid escapes are taken as they are.
         let pairs =
@@ -38,7 +40,8 @@ impl ListParameters {
                 "status" => status = Some(value),
                 "limit" => limit = Some(value),
                 "offset" => offset = Some(value),
-                _ => {}
+                _ if name.is_empty() || parameters.ignored.contains(&name) => {}
+                _ => parameters.ignored.push(name),
             }
         }
         let mut mistakes = Vec::new();
@@ -69,7 +72,14 @@ impl ListParameters {
 
 impl Default for ListParameters {
     fn default() -> ListParameters {
-        ListParameters { project_id: None, status: None, kind: None, limit: DEFAULT_LIMIT, offset: 0 }
+        ListParameters {
+            project_id: None,
+            status: None,
+            kind: None,
+            limit: DEFAULT_LIMIT,
+            offset: 0,
+            ignored: Vec::new(),
+        }
     }
 }
 
@@ -149,7 +159,10 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         for (query, expected) in [
             ("", default()),
-            ("&&=&unknown=1&limits=0", default()),
+            (
+                "&&=&unknown=1&limits=0&unknown=2",
+                ListParameters { ignored: vec!["unknown".to_owned(), "limits".to_owned()], ..default() },
+            ),
             ("project_id=a+b%20c%2Fd%26", ListParameters { project_id: text("a b c/d&"), ..default() }),
             ("project_id=%FF%zz", ListParameters { project_id: text("\u{FFFD}%zz"), ..default() }),
             ("project_id=&kind", ListParameters { project_id: text(""), kind: text(""), ..default() }),

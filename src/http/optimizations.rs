@@ -20,7 +20,7 @@ use super::errors::{self, HttpError};
 use super::json_response::{APPLICATION_JSON, json};
 use super::list_query::ListParameters;
 use super::response_memory::ResponseMemory;
-use super::{etag, freshness, list_body};
+use super::{etag, freshness, ignored_parameters, list_body};
 use crate::store::{self, Reader};
 
 pub const PREFIX: &str = "/optimizations/";
@@ -59,17 +59,23 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
     let organization_id = match caller.scope {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id.to_owned()),
-        Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
+        Scope::Nothing => {
+            let mut response = json(Bytes::from_static(EMPTY_PAGE));
+            ignored_parameters::name_in(response.headers_mut(), &parameters.ignored);
+            return Ok(Box::pin(future::ready(Ok(response))));
+        }
     };
     let current = api.reader()?;
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
     let reader = Reader::clone(&current);
     let caller = identity(&caller, request);
-    let lists = api.lists.clone();
+    let (lists, headers) = (api.lists.clone(), request.headers().clone());
     Ok(Box::pin(async move {
+        let ignored = parameters.ignored.clone();
         let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
-        let response = list_body::response(choose, caller, lists).await?;
+        let mut response = list_body::response(choose, &headers, caller, lists).await?;
+        ignored_parameters::name_in(response.headers_mut(), &ignored);
         Ok(freshness::mark(response, answer_state.state))
     }))
 }

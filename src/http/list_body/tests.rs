@@ -1,5 +1,6 @@
 use std::sync::Arc as Shared;
 
+use axum::http::header::IF_NONE_MATCH;
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
@@ -51,7 +52,45 @@ async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpEr
 
 async fn ask_as(key: &str, opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     let reader = opened.writer.reader();
-    response(move || reader.page(&QUERY), CallerIdentity::Key(key.to_owned()), shared.clone()).await
+    let caller = CallerIdentity::Key(key.to_owned());
+    response(move || reader.page(&QUERY), &HeaderMap::new(), caller, shared.clone()).await
+}
+
+async fn ask_with_tag(tag: &HeaderValue, opened: &OpenStore) -> Response {
+    let reader = opened.writer.reader();
+    let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]);
+    let caller = CallerIdentity::Key("key".to_owned());
+    response(move || reader.page(&QUERY), &headers, caller, shared(1 << 20)).await.unwrap()
+}
+
+fn rename(number: usize, opened: &OpenStore, commit: u64) {
+    let mut renamed = optimization(number);
+    renamed.created.as_mut().unwrap().value.name = Some("another".into());
+    let commit_of_it = Commit { optimizations: vec![Shared::new(renamed)], jobs: Vec::new() };
+    opened.writer.commit(commit_of_it, Vec::new(), commit).unwrap();
+    while opened.writer.commits_written() < commit {
+        opened.writer.check().unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_page_gets_a_304_until_any_view_of_it_changes() {
+    // The first page is one piece, the second has views in its last piece only.
+    for count in [1, 50] {
+        let (_directory, opened) = store(count);
+        let tag = ask(&opened, &shared(1 << 20)).await.unwrap().headers()[ETAG].clone();
+        assert!(tag.to_str().unwrap().starts_with("W/\""));
+        let same = ask_with_tag(&tag, &opened).await;
+        assert_eq!((same.status(), &same.headers()[ETAG]), (StatusCode::NOT_MODIFIED, &tag));
+        assert!(same.into_body().collect().await.unwrap().to_bytes().is_empty());
+        rename(count - 1, &opened, 2);
+        let other = ask_with_tag(&tag, &opened).await;
+        assert_eq!((other.status(), other.headers()[ETAG] == tag), (StatusCode::OK, false));
+        assert_eq!(other.headers()[CACHE_CONTROL], "no-cache");
+        drop(other);
+        opened.writer.finish().unwrap();
+    }
 }
 
 async fn next(response: &mut Response) -> Option<Bytes> {

@@ -7,6 +7,7 @@
 use std::vec;
 
 use sled::IVec;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{ListQuery, Page, Reader};
 use crate::codec::stored_record::{self, Filter, Layout};
@@ -42,6 +43,8 @@ pub struct PageReader {
     /// Number of views that the page may still hold.
     left: usize,
     total: u64,
+    /// The hash of the views that were read, from which the page's version follows.
+    hash: Xxh3,
     is_begun: bool,
     is_over: bool,
 }
@@ -57,6 +60,7 @@ impl PageReader {
             limit: query.limit,
             left: query.limit,
             total,
+            hash: Xxh3::new(),
             is_begun: false,
             is_over: false,
         }
@@ -66,6 +70,11 @@ impl PageReader {
     /// list any more are not counted.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Returns true if a piece of the body has been read.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
     }
 
     /// Returns true if the body has been read to its end.
@@ -81,6 +90,44 @@ impl PageReader {
     pub fn next_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
         let progress = self.reader.progress.clone();
         progress.failure.note_error(self.read_piece(len))
+    }
+
+    /// Returns the version of the page, which changes with its body. The views that are still to be read are looked at as they are
+    /// now: a body may be newer than its version, and never older.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::get`].
+    pub fn version(&self) -> Result<u64, StoreError> {
+        self.reader.progress.failure.note_error(self.find_version())
+    }
+
+    fn find_version(&self) -> Result<u64, StoreError> {
+        let (mut hash, mut total, mut left) = (self.hash.clone(), self.total, self.left);
+        for number in self.numbers.clone() {
+            if left == 0 {
+                break;
+            }
+            // A large view is not put together for this: the reference to its pieces changes with it.
+            let stored = pieces::get_stored(&self.reader.trees.optimizations, &number.to_be_bytes())?;
+            match stored {
+                Some(stored) if pieces::is_reference(&stored) => hash.update(&stored),
+                Some(stored) => {
+                    let layout = stored_record::layout(&stored)?;
+                    if !self.filter.accepts(&stored, &layout)? {
+                        total = total.saturating_sub(1);
+                        continue;
+                    }
+                    add_view(&stored, &layout, &mut hash);
+                }
+                None => {
+                    total = total.saturating_sub(1);
+                    continue;
+                }
+            }
+            left -= 1;
+        }
+        hash.update(&total.to_le_bytes());
+        Ok(hash.digest())
     }
 
     fn read_piece(&mut self, len: usize) -> Result<Vec<u8>, StoreError> {
@@ -105,6 +152,7 @@ impl PageReader {
                 piece.push(b',');
             }
             self.left -= 1;
+            add_view(&stored, &layout, &mut self.hash);
             push_view(&stored, &layout, &mut piece);
         }
         if self.left == 0 {
@@ -122,6 +170,14 @@ impl PageReader {
         };
         let layout = stored_record::layout(&stored)?;
         Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
+    }
+}
+
+/// Adds a view to the hash of its page. Its own hash is without its objectives, which lists show.
+fn add_view(stored: &[u8], layout: &Layout, hash: &mut Xxh3) {
+    hash.update(&layout.etag.to_le_bytes());
+    if let Some(objectives) = &layout.objectives {
+        hash.update(&stored[objectives.clone()]);
     }
 }
 
