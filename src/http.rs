@@ -10,6 +10,7 @@ mod caller_shares;
 pub mod server;
 
 mod api;
+mod content_encoding;
 mod correlation;
 mod endpoint;
 mod errors;
@@ -20,13 +21,16 @@ mod hex;
 mod ignored_parameters;
 mod json_response;
 mod list_body;
+mod list_links;
 mod list_query;
 mod list_turns;
+mod lists;
 mod log_throttle;
 mod metrics;
 mod optimizations;
 mod read_api;
 mod response_memory;
+mod status_query;
 mod users;
 
 use std::sync::Arc;
@@ -57,7 +61,9 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
     let api = Arc::new(Api { reader, status, access, readiness, lists });
     let by_id = Endpoint::self_marking("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
-        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
+        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
+        .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
+        .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
         .route_service(
             "/healthz",

@@ -13,6 +13,7 @@ mod failure;
 mod frozen_reader;
 mod journal;
 mod keys;
+mod list_query;
 mod missing_history;
 mod missing_jobs;
 mod open_store;
@@ -28,10 +29,12 @@ mod unlinked_jobs;
 pub mod verify;
 mod writer;
 
+pub use catalog::StatusCount;
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, positions, topic_ids};
 pub use diff::{ViewDiff, compare, is_parked_alike};
 pub use errors::{OpenError, StoreError};
 pub use export::{Export, ExportedRecord};
+pub use list_query::{Cursor, ListQuery, PageStart, Sort, SortKey, ViewForm};
 pub use missing_history::{MissingHistoryLedger, accept_missing_history};
 pub use missing_jobs::is_missing_job;
 #[cfg(test)]
@@ -40,7 +43,7 @@ pub use open_store::{OpenStore, begin_beside, open, open_beside};
 pub use panics::catch_sled_panic;
 pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
-pub use reader::{ListQuery, Page, PageReader, Reader, Response, StoredRecord};
+pub use reader::{Page, PageReader, Reader, Response, StoredRecord};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use writer::Writer;
 

@@ -49,6 +49,8 @@ pub struct Endpoint<S> {
 enum Handler<S> {
     Immediate(fn(&S, &Request) -> HandlerResult),
     Deferred(fn(&S, &Request) -> Result<PendingResult, HttpError>),
+    /// The request is a POST whose body is read: a question that is too long for an address.
+    Posted(fn(&S, Request) -> Result<PendingResult, HttpError>),
 }
 
 impl<S> Endpoint<S> {
@@ -78,6 +80,15 @@ impl<S> Endpoint<S> {
         handler: fn(&S, &Request) -> Result<PendingResult, HttpError>,
     ) -> Endpoint<S> {
         Endpoint::new(route, state, Handler::Deferred(handler))
+    }
+
+    /// Makes an endpoint that answers POST only, whose handler reads the body and returns a future.
+    pub fn posted(
+        route: &'static str,
+        state: &Arc<S>,
+        handler: fn(&S, Request) -> Result<PendingResult, HttpError>,
+    ) -> Endpoint<S> {
+        Endpoint::new(route, state, Handler::Posted(handler))
     }
 
     fn new(route: &'static str, state: &Arc<S>, handler: Handler<S>) -> Endpoint<S> {
@@ -113,6 +124,7 @@ impl<S> Clone for Handler<S> {
         match *self {
             Handler::Immediate(handler) => Handler::Immediate(handler),
             Handler::Deferred(handler) => Handler::Deferred(handler),
+            Handler::Posted(handler) => Handler::Posted(handler),
         }
     }
 }
@@ -127,7 +139,10 @@ impl<S: AsRef<Status>> Service<Request> for Endpoint<S> {
     }
 
     fn call(&mut self, request: Request) -> EndpointFuture {
-        self.answer(&request)
+        match self.handler {
+            Handler::Posted(handler) if request.method() == Method::POST => self.answer_post(request, handler),
+            _ => self.answer(&request),
+        }
     }
 }
 
@@ -136,8 +151,8 @@ impl<S: AsRef<Status>> Endpoint<S> {
         (*self.state).as_ref().state()
     }
 
-    pub fn answer(&self, request: &Request) -> EndpointFuture {
-        let mut context = RequestContext {
+    fn context(&self, request: &Request) -> RequestContext {
+        RequestContext {
             started: Instant::now(),
             correlation_id: correlation::of(request.headers()),
             head_only: request.method() == Method::HEAD,
@@ -145,7 +160,31 @@ impl<S: AsRef<Status>> Endpoint<S> {
             state: (!self.marks_itself).then(|| self.current_state()),
             uri: request.uri().clone(),
             is_probe: self.is_probe,
-        };
+        }
+    }
+
+    fn answer_post(
+        &self,
+        request: Request,
+        handler: fn(&S, Request) -> Result<PendingResult, HttpError>,
+    ) -> EndpointFuture {
+        let context = self.context(&request);
+        self.deferred_future(catch_panic(|| handler(&self.state, request)).flatten(), context)
+    }
+
+    fn deferred_future(
+        &self,
+        result: Result<PendingResult, HttpError>,
+        context: RequestContext,
+    ) -> EndpointFuture {
+        match result {
+            Ok(pending) => EndpointFuture::Pending(pending, context, Arc::clone(&self.metrics)),
+            Err(error) => EndpointFuture::Ready(context.response(Err(error), &self.metrics)),
+        }
+    }
+
+    pub fn answer(&self, request: &Request) -> EndpointFuture {
+        let mut context = self.context(request);
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
             return EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics));
@@ -158,10 +197,13 @@ impl<S: AsRef<Status>> Endpoint<S> {
                 }
                 EndpointFuture::Ready(context.response(result, &self.metrics))
             }
-            Handler::Deferred(handler) => match catch_panic(|| handler(&self.state, request)).flatten() {
-                Ok(pending) => EndpointFuture::Pending(pending, context, Arc::clone(&self.metrics)),
-                Err(error) => EndpointFuture::Ready(context.response(Err(error), &self.metrics)),
-            },
+            Handler::Deferred(handler) => {
+                self.deferred_future(catch_panic(|| handler(&self.state, request)).flatten(), context)
+            }
+            // Only POST is routed to it.
+            Handler::Posted(_) => {
+                EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics))
+            }
         }
     }
 }

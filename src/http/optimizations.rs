@@ -1,34 +1,29 @@
-//! The resources `GET /optimizations/{id}` and `GET /optimizations`, which send the stored bytes as they are. They must never
-//! parse or build a body, and a read by id must never wait.
+//! The resource `GET /optimizations/{id}`, which sends the stored bytes as they are. It must never parse or build a body, and must
+//! never wait.
 
 use std::borrow::Cow;
-use std::future;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Caller, Scope};
 use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
-use super::endpoint::{HandlerResult, PendingResult};
+use super::endpoint::HandlerResult;
 use super::errors::{self, HttpError};
-use super::json_response::{APPLICATION_JSON, json};
-use super::list_query::ListParameters;
+use super::json_response::APPLICATION_JSON;
 use super::response_memory::ResponseMemory;
-use super::{etag, freshness, ignored_parameters, list_body};
-use crate::store::{self, Reader};
+use super::{etag, freshness};
+use crate::store;
 
 pub const PREFIX: &str = "/optimizations/";
 
 const NO_SUCH: HttpError =
     HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");
-
-const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 
 /// The `cache-control` header: a cache on the way may keep an answer, but has to validate it with the next caller's credentials
 /// before it uses it.
@@ -52,36 +47,8 @@ pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
     Ok(freshness::mark(response, answer_state.state))
 }
 
-/// Answers with one page of a list.
-pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
-    let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match caller.scope {
-        Scope::Everything => None,
-        Scope::Organization(id) => Some(id.to_owned()),
-        Scope::Nothing => {
-            let mut response = json(Bytes::from_static(EMPTY_PAGE));
-            ignored_parameters::name_in(response.headers_mut(), &parameters.ignored);
-            return Ok(Box::pin(future::ready(Ok(response))));
-        }
-    };
-    let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let reader = Reader::clone(&current);
-    let caller = identity(&caller, request);
-    let (lists, headers) = (api.lists.clone(), request.headers().clone());
-    Ok(Box::pin(async move {
-        let ignored = parameters.ignored.clone();
-        let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
-        let mut response = list_body::response(choose, &headers, caller, lists).await?;
-        ignored_parameters::name_in(response.headers_mut(), &ignored);
-        Ok(freshness::mark(response, answer_state.state))
-    }))
-}
-
 /// Returns the identity by which the requests of this caller share memory and turns.
-fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
+pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
     match caller.key {
         Some(key) => CallerIdentity::Key(key.id.clone()),
         None => CallerIdentity::Unchecked {
@@ -128,6 +95,7 @@ fn found_response(
 #[cfg(test)]
 mod tests {
     use axum::http::header::IF_NONE_MATCH;
+    use bytes::Bytes;
     use http_body_util::BodyExt;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tower::Service;
@@ -17,8 +18,8 @@ use tower::Service;
 use super::api::Api;
 use super::caller_shares::PeerAddress;
 use super::endpoint::{Endpoint, EndpointFuture};
-use super::optimizations;
 use super::server::App;
+use super::{lists, optimizations};
 
 /// The service of the read address. It is cheap to clone, as each request is answered by a clone.
 #[derive(Clone)]
@@ -60,7 +61,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ReadFuture {
         // The rest of the path is the id, with its slashes, since clients do not always encode them.
-        let is_by_id = request.uri().path().strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
+        let path = request.uri().path();
+        // A view with such an id is still read by GET.
+        let is_statuses = path == lists::STATUSES && request.method() == Method::POST;
+        let is_by_id = !is_statuses && path.strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }

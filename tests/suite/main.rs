@@ -24,6 +24,7 @@ mod golden;
 mod history;
 mod large_values;
 mod limits;
+mod list_api;
 mod lists;
 mod losses;
 #[cfg(target_os = "linux")]

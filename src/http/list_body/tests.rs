@@ -1,6 +1,8 @@
 use std::sync::Arc as Shared;
 
-use axum::http::header::IF_NONE_MATCH;
+use std::io::Read as _;
+
+use axum::http::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
@@ -43,8 +45,9 @@ fn shared(bytes: usize) -> ListMemory {
     ListMemory { turns: ListTurns::new(2), memory: ResponseMemory::new(bytes) }
 }
 
-const QUERY: ListQuery<'static> =
-    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+fn query() -> ListQuery<'static> {
+    ListQuery { limit: 100, ..ListQuery::default() }
+}
 
 async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     ask_as("key", opened, shared).await
@@ -52,15 +55,19 @@ async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpEr
 
 async fn ask_as(key: &str, opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     let reader = opened.writer.reader();
-    let caller = CallerIdentity::Key(key.to_owned());
-    response(move || reader.page(&QUERY), &HeaderMap::new(), caller, shared.clone()).await
+    let list = response(move || reader.page(&query()), request(key, HeaderMap::new()), shared.clone()).await?;
+    Ok(list.response)
+}
+
+fn request(key: &str, headers: HeaderMap) -> ListRequest {
+    ListRequest { headers, caller: CallerIdentity::Key(key.to_owned()), is_versioned: true }
 }
 
 async fn ask_with_tag(tag: &HeaderValue, opened: &OpenStore) -> Response {
     let reader = opened.writer.reader();
     let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]);
-    let caller = CallerIdentity::Key("key".to_owned());
-    response(move || reader.page(&QUERY), &headers, caller, shared(1 << 20)).await.unwrap()
+    let list = response(move || reader.page(&query()), request("key", headers), shared(1 << 20)).await.unwrap();
+    list.response
 }
 
 fn rename(number: usize, opened: &OpenStore, commit: u64) {
@@ -110,7 +117,7 @@ async fn a_large_page_is_sent_in_pieces_that_are_the_page_together() {
         pieces += 1;
     }
     assert!(pieces > 20, "{pieces}");
-    let page = opened.writer.reader().list(&QUERY).unwrap();
+    let page = opened.writer.reader().list(&query()).unwrap();
     assert_eq!((Bytes::from(body), page.total), (page.body, 100));
     opened.writer.finish().unwrap();
 }
@@ -121,7 +128,7 @@ async fn a_page_that_fits_into_a_piece_has_a_length() {
     let (_directory, opened) = store(1);
     let response = ask(&opened, &shared(1 << 20)).await.unwrap();
     let length = response.body().size_hint().exact().unwrap();
-    assert_eq!(length, opened.writer.reader().list(&QUERY).unwrap().body.len() as u64);
+    assert_eq!(length, opened.writer.reader().list(&query()).unwrap().body.len() as u64);
     opened.writer.finish().unwrap();
 }
 
@@ -143,4 +150,36 @@ async fn unread_pages_of_a_caller_hold_a_piece_each_and_leave_half_of_the_memory
     assert!(ask(&opened, &shared).await.is_ok());
     drop(unread);
     opened.writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn a_compressed_page_is_the_page_and_its_memory_is_given_back() {
+    for (count, coding) in [(1, "gzip"), (50, "gzip"), (1, "zstd"), (50, "zstd")] {
+        let (_directory, opened) = store(count);
+        let shared = shared(4 << 20);
+        let reader = opened.writer.reader();
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
+        let list = response(move || reader.page(&query()), request("key", headers), shared.clone()).await.unwrap();
+        let response = list.response;
+        assert_eq!(response.headers()[CONTENT_ENCODING], coding);
+        assert_eq!(response.headers()[VARY], "accept-encoding");
+        assert!(shared.memory.try_all().is_none(), "what is under way is counted");
+        let tag = response.headers()[ETAG].clone();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let page = opened.writer.reader().list(&query()).unwrap();
+        let mut text = Vec::new();
+        match coding {
+            "gzip" => drop(flate2::read::GzDecoder::new(&*body).read_to_end(&mut text).unwrap()),
+            _ => text = zstd::decode_all(&*body).unwrap(),
+        }
+        assert!(text == page.body && body.len() * 10 < text.len(), "{} of {}", body.len(), text.len());
+        drop(body);
+        assert!(shared.memory.try_all().is_some());
+        assert_eq!(
+            ask_with_tag(&tag, &opened).await.status(),
+            StatusCode::NOT_MODIFIED,
+            "the version is the page's"
+        );
+        opened.writer.finish().unwrap();
+    }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, CreationFacts, Metadata, PartitionOffset, Register, Stamp, Timestamp, Topic};
-use crate::store::OpenStore;
+use crate::domain::{Commit, CreationFacts, Metadata, PartitionOffset, Register, Stamp, Status, Timestamp, Topic};
+use crate::store::{ListQuery, OpenStore, PageStart};
 
 #[derive(Clone, Copy)]
 struct Facts {
@@ -68,23 +68,27 @@ fn ids(page: &Page) -> Vec<String> {
     views.map(|view| view["id"].as_str().unwrap().to_owned()).collect()
 }
 
-const ALL: ListQuery<'static> =
-    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+fn all() -> ListQuery<'static> {
+    ListQuery { limit: 100, ..ListQuery::default() }
+}
 
 #[test]
 fn what_no_longer_says_what_is_asked_for_is_in_no_list() {
-    let of_organization = ListQuery { organization_id: Some("org-1"), ..ALL };
+    let of_organization = ListQuery { organization_id: Some("org-1"), ..all() };
     for (after, query) in [
         (Facts { organization: "org-2", ..BEFORE }, of_organization.clone()),
         (
             Facts { organization: "org-2", ..BEFORE },
             ListQuery { project_id: Some("prj-1"), ..of_organization.clone() },
         ),
-        (Facts { organization: "org-2", ..BEFORE }, ListQuery { status: Some(Status::Queued), ..of_organization }),
-        (Facts { project: "prj-2", ..BEFORE }, ListQuery { project_id: Some("prj-1"), ..ALL }),
-        (Facts { kind: "datafit", ..BEFORE }, ListQuery { kind: Some("optimize"), ..ALL }),
-        (Facts { is_processing: true, ..BEFORE }, ListQuery { status: Some(Status::Queued), ..ALL }),
-        (Facts { is_deleted: true, ..BEFORE }, ALL),
+        (
+            Facts { organization: "org-2", ..BEFORE },
+            ListQuery { statuses: Some(Status::Queued).into(), ..of_organization },
+        ),
+        (Facts { project: "prj-2", ..BEFORE }, ListQuery { project_id: Some("prj-1"), ..all() }),
+        (Facts { kind: "datafit", ..BEFORE }, ListQuery { kind: Some("optimize"), ..all() }),
+        (Facts { is_processing: true, ..BEFORE }, ListQuery { statuses: Some(Status::Queued).into(), ..all() }),
+        (Facts { is_deleted: true, ..BEFORE }, all()),
     ] {
         let (_directory, opened) = store(3);
         let reader = opened.writer.reader();
@@ -101,7 +105,8 @@ fn what_changed_in_no_way_that_is_asked_for_stays_in_the_list() {
     let (_directory, opened) = store(3);
     let reader = opened.writer.reader();
     put_ahead(&reader, 1, &Facts { is_processing: true, project: "prj-2", ..BEFORE });
-    let page = reader.list(&ListQuery { organization_id: Some("org-1"), kind: Some("optimize"), ..ALL }).unwrap();
+    let page =
+        reader.list(&ListQuery { organization_id: Some("org-1"), kind: Some("optimize"), ..all() }).unwrap();
     assert_eq!((ids(&page).len(), page.total), (3, 3));
     opened.writer.finish().unwrap();
 }
@@ -113,14 +118,14 @@ fn those_that_follow_take_the_place_of_those_that_are_left_out() {
     for number in (10..30).step_by(2) {
         put_ahead(&reader, number, &Facts { organization: "org-2", ..BEFORE });
     }
-    let query = ListQuery { organization_id: Some("org-1"), limit: 20, offset: 5, ..ALL };
+    let query = ListQuery { organization_id: Some("org-1"), limit: 20, start: PageStart::Offset(5), ..all() };
     let page = reader.list(&query).unwrap();
     let left_out = |number: &u32| (10..30).contains(number) && number.is_multiple_of(2);
     let expected = (5..).filter(|number| !left_out(number)).take(20);
     assert_eq!(ids(&page), expected.map(|number| format!("opt-{number:03}")).collect::<Vec<_>>());
     assert_eq!(page.total, 190);
     // Nothing follows the last page.
-    let last = reader.list(&ListQuery { limit: 100, offset: 0, organization_id: Some("org-2"), ..ALL }).unwrap();
+    let last = reader.list(&ListQuery { organization_id: Some("org-2"), ..all() }).unwrap();
     assert_eq!(
         (ids(&last).len(), last.total),
         (0, 0),
