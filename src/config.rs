@@ -22,6 +22,7 @@ pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
     SnapshotImportConfig, ToolConfig, VerifyConfig,
 };
+pub use validate::ValidateConfig;
 
 /// Reads a type from the command line as the second type is read, and converts it.
 macro_rules! read_as {
@@ -62,6 +63,7 @@ mod optional_kafka;
 mod projection;
 mod serve;
 mod tools;
+mod validate;
 mod values;
 mod variables;
 
@@ -105,6 +107,8 @@ pub enum Config {
     Archive(ArchiveConfig),
     /// Show what happened to an optimization, event by event, or its view as it was at a moment
     History(HistoryConfig),
+    /// Try events before they are shipped: what the views become of them, or why they are refused
+    Validate(ValidateConfig),
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
@@ -127,6 +131,7 @@ impl Config {
             Config::Archive(ArchiveConfig::Verify(config)) => &config.log,
             Config::Archive(ArchiveConfig::Import(config)) => &config.log,
             Config::History(config) => &config.log,
+            Config::Validate(config) => &config.log,
             Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
             Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
         }

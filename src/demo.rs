@@ -75,6 +75,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,
         keep_alive: Duration::from_secs(620),
+        missing_wait: Duration::from_secs(1),
         log: config.log.clone(),
     }
 }

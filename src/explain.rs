@@ -3,6 +3,7 @@
 
 mod causes;
 mod outranked_events;
+mod status_changes;
 mod unlinked_job;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::domain::{Job, Link, NamedPartition, Optimization, RunSet};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError, StoredRecord};
 use causes::Causes;
+pub use status_changes::{StatusChange, status_changes};
 pub use unlinked_job::unlinked_job;
 
 /// The 19 keys of a view, in the contract's order.

@@ -7,20 +7,23 @@
 pub mod access;
 pub mod admin;
 mod caller_shares;
+mod connection_end;
+mod content_encoding;
 pub mod server;
 
 mod api;
-mod content_encoding;
 mod correlation;
 mod endpoint;
 mod errors;
 mod etag;
+mod event_stream;
 mod freshness;
 mod health;
 mod hex;
 mod ignored_parameters;
 mod json_response;
 mod list_body;
+mod list_events;
 mod list_links;
 mod list_query;
 mod list_turns;
@@ -28,13 +31,21 @@ mod lists;
 mod log_throttle;
 mod metrics;
 mod optimizations;
+mod position_wait;
 mod read_api;
 mod response_memory;
 mod status_query;
+mod transitions;
 mod users;
+mod view_events;
+mod view_read;
+mod view_wait;
+mod wait_places;
+mod wait_query;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use axum::Router;
 
@@ -49,21 +60,49 @@ use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use api::Api;
 use endpoint::Endpoint;
+use event_stream::StreamPlaces;
 use list_body::ListMemory;
 use list_turns::ListTurns;
+use position_wait::PositionPlaces;
 use response_memory::ResponseMemory;
+use view_wait::Waits;
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
+    read_api_that_waits(reader, status, access, readiness, Duration::ZERO)
+}
+
+/// Makes the read API as [`read_api`] does, whose reads of unknown ids wait so long for them.
+pub fn read_api_that_waits(
+    reader: ReaderSource,
+    status: Status,
+    access: Access,
+    readiness: Readiness,
+    missing_wait: Duration,
+) -> ReadApi {
     let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
-    let api = Arc::new(Api { reader, status, access, readiness, lists });
-    let by_id = Endpoint::self_marking("/optimizations/{id}", &api, optimizations::by_id);
+    let (waits, streams, positions) =
+        (Waits::new(missing_wait), StreamPlaces::default(), PositionPlaces::default());
+    let api = Arc::new(Api { reader, status, access, readiness, lists, waits, streams, positions });
+    let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
         .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
         .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
+        .route_service(
+            "/optimizations/events",
+            Endpoint::streaming("/optimizations/events", &api, list_events::events),
+        )
+        .route_service(
+            "/optimizations/{id}/events",
+            Endpoint::streaming("/optimizations/{id}/events", &api, view_events::events),
+        )
+        .route_service(
+            "/optimizations/{id}/transitions",
+            Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
+        )
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
         .route_service(
             "/healthz",
@@ -80,7 +119,7 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
             }),
         )
         .fallback_service(Endpoint::not_found(&api));
-    ReadApi::new(by_id, others)
+    ReadApi::new(&api, by_id, others)
 }
 
 #[cfg(test)]

@@ -54,4 +54,5 @@ pub mod store;
 pub mod synthetic;
 mod terminal;
 pub mod tools;
+pub mod validate;
 mod version;

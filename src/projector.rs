@@ -180,10 +180,18 @@ impl<'a> Projector<'a> {
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
         self.fold_decoded(now)?;
+        self.note_position();
         for TopicPartition { topic, partition } in self.partitions.take_failed() {
             source.stop(topic, partition);
         }
         Ok(())
+    }
+
+    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
+    fn note_position(&mut self) {
+        if let Some(position) = self.partitions.take_position() {
+            self.write_back.note_position(position);
+        }
     }
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {

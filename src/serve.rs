@@ -102,6 +102,8 @@ pub async fn run(
     };
     let status = engine.status.clone();
     status.set_state(State::Stopping);
+    // Requests that wait for changes are answered now, and streams end.
+    engine.reader.changes().close();
     drop(topic_watch);
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
@@ -179,7 +181,8 @@ impl Servers {
         let readiness = Readiness { require_fresh: config.require_fresh };
         let access = config.api_keys.clone().map_or_else(Access::open, Access::with_keys);
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
-        let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
+        let (source, shown) = (reader.clone(), status.clone());
+        let read_api = http::read_api_that_waits(source, shown, access, readiness, config.missing_wait);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
         let answer = answer(engine);

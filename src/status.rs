@@ -103,7 +103,7 @@ impl Status {
 
     /// Returns the state, and whether the generation has been live before. It takes no lock.
     pub fn answer_state(&self) -> AnswerState {
-        let own = self.shared.load().answer_state.get(Instant::now);
+        let own = self.shared.load().answer_state.get(Instant::now());
         AnswerState { state: self.supervision.state(own.state), ..own }
     }
 

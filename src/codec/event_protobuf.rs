@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use prost::Message;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object};
+use super::{DecodeError, DecodedPayload, EVENT_FIELD, EventParts, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{Timestamp, Topic};
 
@@ -135,5 +135,5 @@ fn timestamp(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option
 }
 
 fn no_event(names: &str) -> DecodeError {
-    DecodeError::field("event", format!("none of {names} is set"))
+    DecodeError::field(EVENT_FIELD, format!("none of {names} is set"))
 }

@@ -53,6 +53,10 @@ pub struct ServeConfig {
     /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
+    /// Time that a read of an id waits where there is no such optimization yet, and answers as soon as there is; 0s for none
+    /// (most: 30s)
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::wait)]
+    pub missing_wait: Duration,
     /// The format and the filter of the log lines.
     #[command(flatten)]
     pub log: LogConfig,

@@ -65,6 +65,7 @@ fn defaults_are_those_that_the_documentation_states() {
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.max_connections, 10_000);
     assert_eq!(config.keep_alive, Duration::from_secs(620));
+    assert_eq!(config.missing_wait, Duration::from_secs(1));
     assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
     assert!(matches!(read("demo", &[]), Ok(Config::Demo(DemoConfig { listen: None, .. }))));
     let Ok(Config::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };

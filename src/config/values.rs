@@ -103,6 +103,16 @@ pub fn interval(text: &str) -> ParseResult<Duration> {
     }
 }
 
+/// Parses the time for which a request may wait.
+pub fn wait(text: &str) -> ParseResult<Duration> {
+    match duration(text)? {
+        longer if longer > Duration::from_secs(30) => {
+            Err("is more than 30s, the longest wait; give less".to_owned())
+        }
+        wait => Ok(wait),
+    }
+}
+
 /// Parses a size in bytes that is not less than `least`.
 pub fn bytes(least: u64) -> impl Fn(&str) -> ParseResult<u64> + Clone + Send + Sync + 'static {
     move |text| {

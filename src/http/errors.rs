@@ -30,6 +30,16 @@ pub enum HttpError {
         message: String,
         detail: Value,
     },
+    /// The error for a wait whose time is over before what it waits for has come.
+    TooLate {
+        message: String,
+        detail: Value,
+    },
+    /// The error for a record that no view shows, where the client insists on it.
+    NotApplied {
+        message: String,
+        detail: Value,
+    },
     Store(StoreError),
     /// A panic, or a case that should not happen, with its cause for the log.
     Internal(String),
@@ -55,7 +65,9 @@ impl HttpError {
     /// Returns the cause for the log, which is more than the caller gets.
     pub fn cause(&self) -> String {
         match self {
-            HttpError::Unavailable { message, .. } => message.clone(),
+            HttpError::Unavailable { message, .. }
+            | HttpError::TooLate { message, .. }
+            | HttpError::NotApplied { message, .. } => message.clone(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
@@ -110,6 +122,12 @@ pub fn response(error: &HttpError) -> Response {
             json_response::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, NO_DETAIL)
         }
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
+        HttpError::TooLate { message, detail } => {
+            json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)
+        }
+        HttpError::NotApplied { message, detail } => {
+            json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)
+        }
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }

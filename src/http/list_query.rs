@@ -3,10 +3,10 @@
 
 mod values;
 
-use axum::extract::Query;
 use axum::http::Uri;
 
 use super::errors::{HttpError, Mistake};
+use super::wait_query::pairs;
 use crate::domain::{StatusSet, Timestamp};
 use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
 use values::{mistake, status_of};
@@ -17,7 +17,7 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_IDS: usize = 1_000;
 
 /// The names of the parameters that lists know.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 15] = [
     "project_id",
     "kind",
     "status",
@@ -30,7 +30,13 @@ const KNOWN: [&str; 12] = [
     "sort",
     "summary",
     "q",
+    "after",
+    "timeout",
+    "strict",
 ];
+
+/// The names of the parameters by which any request waits for a position (`wait_query`).
+pub const WAIT_PARAMETERS: [&str; 3] = ["after", "timeout", "strict"];
 
 /// The parameters of a list, parsed and within their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +89,7 @@ impl ListParameters {
     pub fn of(uri: &Uri) -> Result<ListParameters, HttpError> {
         let mut parameters = ListParameters { ignored: ignored_of(uri, &KNOWN), ..ListParameters::default() };
         let mut raw = RawParameters::default();
-        for (name, value) in pairs_of(uri) {
+        for (name, value) in pairs(uri) {
             match name.as_str() {
                 "project_id" => parameters.project_id = Some(value),
                 "kind" => parameters.kind = Some(value),
@@ -200,18 +206,12 @@ impl Default for ListParameters {
 /// Returns the names of the parameters of a request that are not among those that its resource knows.
 pub fn ignored_of(uri: &Uri, known: &[&str]) -> Vec<String> {
     let mut ignored = Vec::new();
-    for (name, _) in pairs_of(uri) {
+    for (name, _) in pairs(uri) {
         if !name.is_empty() && !known.contains(&name.as_str()) && !ignored.contains(&name) {
             ignored.push(name);
         }
     }
     ignored
-}
-
-/// Returns the parameters of a query string, decoded. Pairs of texts are never refused: bytes that are not UTF-8 are replaced, and
-/// invalid escapes are taken as they are.
-fn pairs_of(uri: &Uri) -> Vec<(String, String)> {
-    Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
 fn accepted<T>(read: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {

@@ -17,7 +17,7 @@ use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::HttpError;
 use super::json_response::{json, to_json};
 use super::list_body::{self, ListRequest, ListResponse};
-use super::list_query::{ListParameters, Start, ignored_of};
+use super::list_query::{ListParameters, Start, WAIT_PARAMETERS, ignored_of};
 use super::optimizations::identity;
 use super::status_query::StatusQuery;
 use super::{freshness, ignored_parameters, list_links};
@@ -53,6 +53,7 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
     let current = api.reader()?;
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
+    let position = current.visible_position();
     let reader = Reader::clone(&current);
     let list_request =
         ListRequest { headers: request.headers().clone(), caller: identity(&caller, request), is_versioned: true };
@@ -65,7 +66,7 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
         if let Some(links) = list_links::header(&uri, &parameters, total, next.as_ref()) {
             response.headers_mut().insert(LINK, links);
         }
-        Ok(freshness::mark(response, answer_state.state))
+        Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
     }))
 }
 
@@ -80,9 +81,10 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
     let current = api.reader()?;
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
+    let position = current.visible_position();
     let reader = Reader::clone(&current);
     let caller = identity(&caller, &request);
-    let (lists, ignored) = (api.lists.clone(), ignored_of(request.uri(), &[]));
+    let (lists, ignored) = (api.lists.clone(), ignored_of(request.uri(), &WAIT_PARAMETERS));
     let list_request =
         ListRequest { headers: request.headers().clone(), caller: caller.clone(), is_versioned: false };
     Ok(Box::pin(async move {
@@ -90,7 +92,7 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
         let choose = move || Ok(reader.statuses(&query.ids, organization_id.as_deref(), query.limit));
         let ListResponse { mut response, .. } = list_body::response(choose, list_request, lists).await?;
         ignored_parameters::name_in(response.headers_mut(), &ignored);
-        Ok(freshness::mark(response, answer_state.state))
+        Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
     }))
 }
 
@@ -124,9 +126,10 @@ pub fn summary(api: &Api, request: &Request) -> HandlerResult {
     let current = api.reader()?;
     let answer_state = current.answer_state(&api.status);
     freshness::check_list(answer_state)?;
+    let position = current.visible_position();
     let mut response = summary_response(&project_id, current.counts(organization_id, Some(&project_id)));
-    ignored_parameters::name_in(response.headers_mut(), &ignored_of(request.uri(), &[]));
-    Ok(freshness::mark(response, answer_state.state))
+    ignored_parameters::name_in(response.headers_mut(), &ignored_of(request.uri(), &WAIT_PARAMETERS));
+    Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
 }
 
 /// Returns the project's id in the path of a summary.

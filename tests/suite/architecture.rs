@@ -112,6 +112,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("archive", &["cli", "config", "data_dir", "disk", "domain", "output", "progress", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "source"]),
+    ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic"]),
 ];
 
@@ -150,6 +151,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/generation",
             "src/archive",
             "src/history.rs",
+            "src/validate",
         ],
     ),
     (
@@ -162,7 +164,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/http/list_body/tests.rs",
         ],
     ),
-    (&["base64"], &["src/source/archive", "src/store/list_query.rs"]),
+    (&["base64"], &["src/source/archive", "src/source/kafka/fetched_topics.rs", "src/store/list_query.rs"]),
     (
         &["rustix"],
         &[

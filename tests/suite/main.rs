@@ -26,6 +26,7 @@ mod large_values;
 mod limits;
 mod list_api;
 mod lists;
+mod live_instance;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;
@@ -53,7 +54,11 @@ mod regressions;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
+mod streams;
 mod support;
 mod synthetic;
 mod tools;
+mod transitions;
+mod validate;
 mod verify;
+mod waiting_reads;

@@ -6,6 +6,7 @@
 //! continues, since those that follow are on the next page.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::vec;
 
 use sled::IVec;
@@ -30,6 +31,32 @@ impl Reader {
         let mut page = self.page(query)?;
         let body = page.next_piece(usize::MAX)?;
         Ok(Page { body: body.into(), total: page.total(), next: page.next.take() })
+    }
+
+    /// Returns a view as lists show it, if the query selects it wherever it stands in the list.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::get`].
+    pub fn listed_view(&self, id: &str, query: &ListQuery<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        // The filter of records does not know their ids.
+        let is_named = query.ids.is_none_or(|ids| ids.iter().any(|named| named == id));
+        let Some(number) = self.ids.get(id).filter(|_| is_named) else { return Ok(None) };
+        let found = checked(self, &query.filter(), number);
+        let Some((stored, layout)) = self.progress.failure.note_error(found)? else { return Ok(None) };
+        let mut view = Vec::new();
+        push_record(&stored, &layout, RecordForm::View(query.form), &mut view)?;
+        Ok(Some(view))
+    }
+
+    /// Returns the ids of the optimizations on one page of a list, and the number of those on all pages.
+    ///
+    /// # Errors
+    /// The error of [`Reader::page`].
+    pub fn page_ids(&self, query: &ListQuery<'_>) -> Result<(Vec<Arc<str>>, u64), StoreError> {
+        let list = self.catalog.read().list(query);
+        let plan = list.page(query, 0, &self.name_orders, &self.catalog)?;
+        let catalog = self.catalog.read();
+        Ok((plan.numbers.into_iter().filter_map(|number| catalog.id_of(number)).collect(), plan.total))
     }
 
     /// Begins to read one page of a list piece by piece.
@@ -192,7 +219,7 @@ impl PageReader {
                 self.left = 0;
                 break;
             };
-            let Some((stored, layout)) = self.checked(number)? else {
+            let Some((stored, layout)) = checked(&self.reader, &self.filter, number)? else {
                 self.total = self.total.saturating_sub(1);
                 continue;
             };
@@ -224,16 +251,15 @@ impl PageReader {
     fn next_cursor(&self) -> String {
         self.next.as_ref().map_or_else(|| "null".to_owned(), |cursor| format!("\"{}\"", cursor.to_text()))
     }
+}
 
-    /// Reads a record that the query still selects, and its layout.
-    fn checked(&self, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
-        let trees = &self.reader.trees;
-        let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
-            return Ok(None);
-        };
-        let layout = stored_record::layout(&stored)?;
-        Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
-    }
+/// Reads a record that the filter still accepts, and its layout.
+fn checked(reader: &Reader, filter: &Filter, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
+    let Some(stored) = pieces::get(&reader.trees, &reader.trees.optimizations, &number.to_be_bytes())? else {
+        return Ok(None);
+    };
+    let layout = stored_record::layout(&stored)?;
+    Ok(filter.accepts(&stored, &layout)?.then_some((stored, layout)))
 }
 
 /// Adds a view to the hash of its page. Its own hash is without its objectives, which lists show.
