@@ -9,9 +9,11 @@ use clap::{FromArgMatches, Subcommand};
 use crate::cli::{self, CommandLine};
 use crate::logging::LogConfig;
 
+pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
+pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
@@ -50,12 +52,14 @@ macro_rules! read_as {
     };
 }
 
+mod access;
 mod archive;
 mod checks;
 mod demo;
 mod file;
 mod history;
 mod kafka;
+mod keys;
 mod layers;
 mod load;
 mod log;
@@ -112,6 +116,9 @@ pub enum Config {
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
+    /// Make, list and revoke the API keys of those who may read
+    #[command(subcommand)]
+    Keys(KeysConfig),
 }
 
 impl Config {
@@ -134,6 +141,7 @@ impl Config {
             Config::Validate(config) => &config.log,
             Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
             Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
+            Config::Keys(config) => &config.file().log,
         }
     }
 }
@@ -146,14 +154,14 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
-    let api_keys = checks::api_keys(&mut layers);
+    let (api_keys, bearer_tokens) = (checks::api_keys(&mut layers), checks::bearer_tokens(&mut layers));
     let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
     if let Config::Serve(serve) = &mut config {
-        serve.api_keys = api_keys;
+        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

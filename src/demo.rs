@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use crate::codec::encode;
-use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
 use crate::serve::{self, ListeningServer};
@@ -69,8 +69,9 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
-        api_keys_file: None,
-        api_keys: None,
+        // What it shows is made up.
+        access: AccessConfig { open_access: true, ..AccessConfig::default() },
+        access_log: None,
         drain_deadline: Duration::from_secs(1),
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,

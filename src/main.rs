@@ -9,7 +9,7 @@ use optview::cli::{self, Completion, FAILED, READER_GONE, WRONG_USAGE};
 use optview::config::{self, ArchiveConfig, Config, Environment, SnapshotConfig};
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
-use optview::{archive, demo, history, load, logging, process, serve, signals, store, tools, validate};
+use optview::{archive, demo, history, keys, load, logging, process, serve, signals, store, tools, validate};
 
 /// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
 /// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
@@ -98,6 +98,7 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
         }
         Config::History(config) => history::run(config)?,
         Config::Validate(config) => return validate::run(config),
+        Config::Keys(config) => keys::run(config)?,
         Config::Snapshot(SnapshotConfig::Export(config)) => {
             return tools::export_snapshot(config, stop_flag()?.as_ref());
         }

@@ -1,6 +1,8 @@
 //! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
 //! end. Composes; decides nothing about records, views or requests.
 
+mod access;
+
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,7 +23,7 @@ use crate::data_dir;
 use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::server::{self, ConnectionLimits};
-use crate::http::{self, Access, Readiness};
+use crate::http::{self, Access, Front, FrontSettings, Readiness};
 use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
@@ -85,7 +87,10 @@ pub async fn run(
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
-    let servers = Servers::start(config, sockets, control, &engine, metrics, files.connections);
+    let access = access::access(&config.access);
+    let front = access::front(config, &access).context("the access log cannot be written to stdout")?;
+    let credentials_watch = http::watch_credentials(access.clone(), engine.status.clone())?;
+    let servers = Servers::start(config, sockets, control, &engine, (access, front), metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
@@ -104,7 +109,7 @@ pub async fn run(
     status.set_state(State::Stopping);
     // Requests that wait for changes are answered now, and streams end.
     engine.reader.changes().close();
-    drop(topic_watch);
+    drop((topic_watch, credentials_watch));
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
         ended = servers.end(engine, opening) => ended,
@@ -172,6 +177,7 @@ impl Servers {
         sockets: Sockets,
         control: Option<Socket>,
         engine: &Arc<Engine>,
+        (access, front): (Access, FrontSettings),
         metrics: PrometheusHandle,
         connections: usize,
     ) -> Servers {
@@ -179,10 +185,10 @@ impl Servers {
         let limits = ConnectionLimits { connections, keep_alive, drain, ..ConnectionLimits::default() };
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
-        let access = config.api_keys.clone().map_or_else(Access::open, Access::with_keys);
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
         let (source, shown) = (reader.clone(), status.clone());
         let read_api = http::read_api_that_waits(source, shown, access, readiness, config.missing_wait);
+        let read_api = Front::new(read_api, front);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
         let answer = answer(engine);

@@ -25,6 +25,15 @@ pub fn text(text: &str) -> ParseResult<String> {
     }
 }
 
+/// Parses the id of an organization, as a header can name it.
+pub fn organization(text: &str) -> ParseResult<String> {
+    match text {
+        _ if text.trim().is_empty() => Err("is empty; give the id of an organization".to_owned()),
+        _ if text.trim() != text => Err("begins or ends with a blank, which no header can".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 pub fn address(text: &str) -> ParseResult<SocketAddr> {
     text.parse()
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())

@@ -44,7 +44,7 @@ pub struct Endpoint<S> {
     handler: Handler<S>,
     /// True if a 503 is a proper answer of this resource, and no failure to give one.
     is_probe: bool,
-    /// True if every method is answered. Otherwise only GET and HEAD are.
+    /// True if every method is passed to the handler. Otherwise only GET and HEAD are, and OPTIONS is answered with their names.
     any_method: bool,
     /// True if the handler marks its answer itself with the state of the generation that it reads. Otherwise the state is read
     /// before the handler is called.
@@ -116,7 +116,11 @@ impl<S> Endpoint<S> {
 
     /// Makes the endpoint of every path that is no resource. It answers every method.
     pub fn not_found(state: &Arc<S>) -> Endpoint<S> {
-        let endpoint = Endpoint::immediate("unknown", state, |_, _| {
+        let endpoint = Endpoint::immediate("unknown", state, |_, request| {
+            // The path `*` stands for the server as a whole.
+            if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+                return Ok(errors::allowed_methods());
+            }
             Err(HttpError::NotFound("there is nothing at this path: check the address"))
         });
         Endpoint { any_method: true, ..endpoint }
@@ -194,6 +198,10 @@ impl<S: AsRef<Status>> Endpoint<S> {
 
     pub fn answer(&self, request: &Request) -> EndpointFuture {
         let mut context = self.context(request);
+        if request.method() == Method::OPTIONS && !self.any_method {
+            context.state.get_or_insert_with(|| self.current_state());
+            return EndpointFuture::Ready(context.response(Ok(errors::allowed_methods()), &self.metrics));
+        }
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
             return EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics));

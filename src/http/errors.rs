@@ -1,6 +1,9 @@
 //! The errors that a request can be answered with, and their responses. The list is closed: everything else is an
 //! [`HttpError::Internal`]. A response never shows the cause of a failure inside the server; that is for the log.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -13,6 +16,9 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// The methods of every resource.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// An error that a request is answered with.
 #[derive(Debug)]
 pub enum HttpError {
@@ -21,6 +27,10 @@ pub enum HttpError {
     NotFound(&'static str),
     MethodNotAllowed,
     Unauthorized(&'static str),
+    /// The error for an address that has sent too many wrong credentials.
+    TooManyAttempts {
+        retry_after: Duration,
+    },
     Invalid(Vec<Mistake>),
     /// The body of a request that is longer than any that is meant.
     TooLarge(String),
@@ -73,7 +83,9 @@ impl HttpError {
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
             HttpError::TooLarge(message) => message.clone(),
             HttpError::Timeout(message) => (*message).to_owned(),
-            HttpError::MethodNotAllowed | HttpError::Invalid(_) => "the request is wrong".to_owned(),
+            HttpError::MethodNotAllowed | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
+                "the request is wrong".to_owned()
+            }
         }
     }
 }
@@ -84,7 +96,7 @@ impl From<StoreError> for HttpError {
             // The store is sound; this version cannot decode the registers of another format.
             StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
             StoreError::TooManyToSearch { .. } => HttpError::Invalid(vec![Mistake {
-                loc: ["query", "q"],
+                loc: ["query", "project_id"],
                 msg: error.to_string(),
                 kind: "value_error",
             }]),
@@ -107,13 +119,20 @@ pub fn response(error: &HttpError) -> Response {
                 NO_DETAIL,
             ),
             ALLOW,
-            "GET, HEAD",
+            METHODS,
         ),
         HttpError::Unauthorized(message) => with_header(
             json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
             WWW_AUTHENTICATE,
             "Bearer",
         ),
+        HttpError::TooManyAttempts { retry_after } => {
+            let message = "too many wrong credentials came from this address: try again later";
+            let mut response =
+                json_response::error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", message, NO_DETAIL);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            response
+        }
         HttpError::Invalid(mistakes) => invalid(mistakes),
         HttpError::TooLarge(message) => {
             json_response::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message, NO_DETAIL)
@@ -133,6 +152,13 @@ pub fn response(error: &HttpError) -> Response {
         }
         HttpError::Internal(_) => json_response::internal(),
     }
+}
+
+/// Makes the answer to OPTIONS, complete but for the correlation id.
+pub fn allowed_methods() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    with_header(response, ALLOW, METHODS)
 }
 
 fn unavailable(message: &str, detail: impl Serialize) -> Response {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::access::{Caller, Scope};
+use super::access::Scope;
 use super::api::Api;
 use super::caller_shares::CallerIdentity;
 use super::connection_end::ConnectionEnd;
@@ -178,8 +178,8 @@ impl Follower {
     }
 
     fn is_still_allowed(&self) -> bool {
-        let Ok(Caller { scope, .. }) = self.api.access.caller(&self.headers) else { return false };
-        match scope {
+        let Ok(caller) = self.api.access.caller_again(&self.headers) else { return false };
+        match caller.scope() {
             Scope::Everything => self.organization_id.is_none(),
             Scope::Organization(id) => self.organization_id.as_deref() == Some(id),
             Scope::Nothing => false,

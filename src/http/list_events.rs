@@ -36,7 +36,7 @@ const GATHER: Duration = Duration::from_millis(25);
 
 /// Answers with the stream of a list.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let organization_id = organization_of(&caller)?;
     let parameters = ListParameters::of(request.uri())?;
     let wants_initial = wants_initial(request.uri())?;

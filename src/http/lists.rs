@@ -38,9 +38,9 @@ const NO_PROJECT: HttpError = HttpError::NotFound("there is nothing at this path
 
 /// Answers with one page of a list.
 pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match caller.scope {
+    let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => {
@@ -72,8 +72,8 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
 
 /// Answers with the statuses of some optimizations, whose ids the body of the request holds.
 pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
-    let organization_id = match caller.scope {
+    let caller = api.access.caller(&request)?;
+    let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id.to_owned()),
         Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json("[]"))))),
@@ -116,9 +116,9 @@ struct KindSummary {
 /// Answers with the numbers of a project's optimizations. They are counted already, so that it takes the same time for any project. A
 /// project of which the caller may see nothing has none.
 pub fn summary(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let project_id = project_of(request.uri().path()).ok_or(NO_PROJECT)?;
-    let organization_id = match caller.scope {
+    let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => return Ok(summary_response(&project_id, Vec::new())),

@@ -24,7 +24,7 @@ pub const EVENTS: &str = "events";
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
 /// or, if the client asks for that, for one that the client does not have.
 pub fn by_id(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let organization_id = organization_of(&caller)?;
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
     let wait = wait_query::wait_of(request.uri())?;
@@ -47,8 +47,8 @@ pub fn by_id(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
 ///
 /// # Errors
 /// The caller asked for an organization that is not theirs, so that nothing can be found.
-pub fn organization_of<'a>(caller: &Caller<'a>) -> Result<Option<&'a str>, HttpError> {
-    match caller.scope {
+pub fn organization_of<'a>(caller: &'a Caller<'_>) -> Result<Option<&'a str>, HttpError> {
+    match caller.scope() {
         Scope::Everything => Ok(None),
         Scope::Organization(id) => Ok(Some(id)),
         Scope::Nothing => Err(NO_SUCH),
@@ -57,11 +57,11 @@ pub fn organization_of<'a>(caller: &Caller<'a>) -> Result<Option<&'a str>, HttpE
 
 /// Returns the identity by which the requests of this caller share memory, turns and places.
 pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
-    match caller.key {
-        Some(key) => CallerIdentity::Key(key.id.clone()),
+    match &caller.principal {
+        Some(principal) => CallerIdentity::Key(principal.id.clone()),
         None => CallerIdentity::Unchecked {
             address: request.extensions().get().map(|PeerAddress(address)| *address),
-            organization_id: match caller.scope {
+            organization_id: match caller.scope() {
                 Scope::Organization(id) => Some(id.to_owned()),
                 Scope::Everything | Scope::Nothing => None,
             },

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
-use crate::api_keys::ApiKeys;
+use crate::credentials::ApiKeys;
 use crate::source::TopicNames;
 use crate::status::State;
 

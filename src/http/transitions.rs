@@ -18,7 +18,7 @@ use crate::explain::status_changes;
 
 /// Answers with the statuses, the oldest first.
 pub fn transitions(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix("/transitions");
     let id = path.and_then(id_of).ok_or(NO_SUCH)?;

@@ -14,8 +14,8 @@ use super::json_response::to_json;
 /// open access nobody was checked: the id is `anonymous` and the email null; the organization is the one that `X-Organization-Id`
 /// names, and without it null, since it is not a single one.
 pub fn me(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
-    let organization = match caller.scope {
+    let caller = api.access.caller(request)?;
+    let organization = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => {
@@ -24,13 +24,14 @@ pub fn me(api: &Api, request: &Request) -> HandlerResult {
     };
     // The events name organizations by their ids only.
     let named = |id: &str| json!({"id": id, "name": id});
-    let organizations: Vec<_> = match caller.key {
-        Some(key) => key.organizations.iter().map(|id| named(id)).collect(),
+    let principal = caller.principal.as_deref();
+    let organizations: Vec<_> = match principal {
+        Some(principal) => principal.organizations.iter().map(|id| named(id)).collect(),
         None => organization.into_iter().map(named).collect(),
     };
     let body = json!({
-        "id": caller.key.map_or("anonymous", |key| &key.id),
-        "email": caller.key.and_then(|key| key.email.as_deref()),
+        "id": principal.map_or("anonymous", |principal| &principal.id),
+        "email": principal.and_then(|principal| principal.email.as_deref()),
         "authorized_organization": organization.map(named),
         "organizations": organizations,
     });

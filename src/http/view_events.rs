@@ -25,7 +25,7 @@ use crate::store::{self, IdWatch, PositionWatch};
 
 /// Answers with the stream of one view. A view that is not there yet is waited for as by a read by id.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
+    let caller = api.access.caller(request)?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix(EVENTS).and_then(|path| path.strip_suffix('/'));
     let id = path.and_then(id_of).ok_or(NO_SUCH)?.into_owned();

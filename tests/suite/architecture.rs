@@ -31,12 +31,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("api_keys", &[]),
+    ("credentials", &["disk"]),
+    ("origins", &[]),
     ("control", &[]),
     (
         "http",
         &[
-            "api_keys",
+            "credentials",
+            "origins",
+            "logging",
             "process",
             "domain",
             "source",
@@ -52,8 +55,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["version"]),
     ("shutdown", &["status"]),
     ("signals", &[]),
-    ("config", &["api_keys", "cli", "logging", "domain", "codec", "source", "synthetic"]),
+    ("config", &["credentials", "origins", "cli", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
+    ("keys", &["config", "credentials", "output", "terminal"]),
     (
         "generation",
         &[
@@ -94,12 +98,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "config",
             "control",
+            "credentials",
             "data_dir",
             "domain",
             "generation",
             "http",
             "live_views",
             "logging",
+            "output",
             "process",
             "shutdown",
             "signals",
@@ -138,7 +144,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
     (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
-    (&["toml::"], &["src/config", "src/api_keys.rs"]),
+    (&["toml::"], &["src/config", "src/credentials/key_entries.rs"]),
+    (&["toml_edit"], &["src/credentials/key_file.rs"]),
+    (&["jsonwebtoken"], &["src/credentials/bearer_tokens.rs", "src/credentials/signatures.rs"]),
+    (&["ring"], &["src/credentials/signatures.rs", "src/credentials/bearer_tokens/tests.rs"]),
     (
         &["anyhow"],
         &[
@@ -152,6 +161,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/archive",
             "src/history.rs",
             "src/validate",
+            "src/keys.rs",
         ],
     ),
     (
@@ -164,7 +174,16 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/http/list_body/tests.rs",
         ],
     ),
-    (&["base64"], &["src/source/archive", "src/source/kafka/fetched_topics.rs", "src/store/list_query.rs"]),
+    (
+        &["base64"],
+        &[
+            "src/source/archive",
+            "src/source/kafka/fetched_topics.rs",
+            "src/credentials/key_file.rs",
+            "src/store/list_query.rs",
+            "src/credentials/bearer_tokens/tests.rs",
+        ],
+    ),
     (
         &["rustix"],
         &[

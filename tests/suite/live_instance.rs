@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
-use optview::api_keys::ApiKeys;
+use optview::credentials::ApiKeys;
 use optview::domain::{NamedPartition, Optimization, ReadPosition, Register};
 use optview::http::{Access, ReadApi, Readiness, read_api_that_waits};
 use optview::live_views::ReaderSource;

@@ -22,6 +22,9 @@ mod freshness;
 mod frozen_generations;
 mod golden;
 mod history;
+mod http_manners;
+#[cfg(target_os = "linux")]
+mod keys;
 mod large_values;
 mod limits;
 mod list_api;
