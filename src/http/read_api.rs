@@ -77,9 +77,8 @@ where
             }
             return ReadFuture::Routed(others.clone().call(request));
         }
-        // The handlers do not read the body, which would have to be boxed.
-        let (head, _) = request.into_parts();
-        let request = Request::from_parts(head, Body::empty());
+        // Reads by id do not read the body, which would have to be boxed.
+        let request = request.map(|body| if is_view { Body::empty() } else { Body::new(body) });
         if !waits {
             return ReadFuture::ById(by_id.answer(&request));
         }
