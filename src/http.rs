@@ -8,6 +8,7 @@ pub mod access;
 pub mod admin;
 mod caller_shares;
 mod connection_end;
+mod content_encoding;
 pub mod server;
 
 mod access_log;
@@ -24,17 +25,23 @@ mod freshness;
 mod front;
 mod health;
 mod hex;
+mod ignored_parameters;
 mod json_response;
 mod list_body;
 mod list_events;
+mod list_links;
 mod list_query;
 mod list_turns;
+mod lists;
 mod log_throttle;
 mod metrics;
+mod openapi;
 mod optimizations;
+mod pages;
 mod position_wait;
 mod read_api;
 mod response_memory;
+mod status_query;
 mod trace_context;
 mod transitions;
 mod users;
@@ -90,7 +97,9 @@ pub fn read_api_that_waits(
     let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
     let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
-        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
+        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
+        .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
+        .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
         .route_service(
             "/optimizations/events",
             Endpoint::streaming("/optimizations/events", &api, list_events::events),
@@ -104,6 +113,7 @@ pub fn read_api_that_waits(
             Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
         )
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
+        .route_service("/openapi.json", Endpoint::immediate("/openapi.json", &api, pages::openapi))
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &api, |api, _| {
@@ -119,6 +129,8 @@ pub fn read_api_that_waits(
             }),
         )
         .fallback_service(Endpoint::not_found(&api));
+    let page = Endpoint::immediate("/pages", &api, pages::file);
+    let others = pages::PATHS.iter().fold(others, |others, path| others.route_service(path, page.clone()));
     ReadApi::new(&api, by_id, others)
 }
 

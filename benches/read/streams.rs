@@ -37,7 +37,7 @@ pub fn run(brokers: &str, options: &Options) {
             let watched = watch(serve.address(), id, acknowledged.clone(), took.clone(), opened.clone());
             tokio::spawn(watched);
         }
-        while (opened.load(Ordering::Relaxed) as usize) < watchers {
+        while usize::try_from(opened.load(Ordering::Relaxed)).is_ok_and(|opened| opened < watchers) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         println!("{watchers} streams: {} MiB, and {before} MiB without", serve.memory_mib());

@@ -18,6 +18,7 @@
 //! So a version with another fold can show what this one has folded.
 
 mod filter;
+mod response_fields;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -27,6 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DeadLetter, Job, Optimization, View};
 pub use filter::Filter;
+pub use response_fields::{StatusFields, without_results};
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the
 /// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
@@ -216,8 +218,7 @@ fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<
     }
 }
 
-/// Appends the contract's 19 keys as JSON. Their order up to `kind` belongs to the layout, because list filters
-/// rely on it. Returns the position of `null` in place of the objectives, which only lists fill in.
+/// Appends the contract's 19 keys as JSON. Their order belongs to the layout, because lists find values by it. Returns the position of `null` in place of the objectives, which only lists fill in.
 fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
         out.extend_from_slice(key.as_bytes());
@@ -248,6 +249,13 @@ fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let _ = write!(end, r#","run_count":{}}}"#, view.run_count);
     out.extend_from_slice(end.as_bytes());
     null
+}
+
+/// Returns a text as JSON, as responses contain it.
+pub fn json_text(text: &str) -> Vec<u8> {
+    let mut json = Vec::with_capacity(text.len() + 2);
+    push_text(&mut json, Some(text));
+    json
 }
 
 fn push_text(out: &mut Vec<u8>, value: Option<&str>) {

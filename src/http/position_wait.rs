@@ -61,10 +61,10 @@ impl PositionWait {
         }
         // Who may not read is not told of other mistakes, and does not wait.
         let Ok(caller) = api.access.caller(request) else { return Ok(None) };
+        let Some(query) = query? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
         }
-        let Some(query) = query? else { return Ok(None) };
         check_topics(&api.reader()?, &query)?;
         Ok(Some(PositionWait {
             caller: identity(&caller, request),

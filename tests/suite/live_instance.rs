@@ -173,7 +173,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of(response: axum::response::Response) -> Answer {
+    pub async fn of(response: axum::response::Response) -> Answer {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -13,6 +13,7 @@ mod cases;
 mod command_line;
 mod data_dir;
 #[cfg(target_os = "linux")]
+mod described_api;
 mod descriptors;
 mod documents;
 mod explain;
@@ -27,6 +28,7 @@ mod http_manners;
 mod keys;
 mod large_values;
 mod limits;
+mod list_api;
 mod lists;
 mod live_instance;
 mod losses;
