@@ -55,8 +55,13 @@ pub struct PositionWait {
 impl PositionWait {
     /// Begins the wait that a request asks for; `None` if it asks for none, or may see nothing, which the resource then answers.
     pub fn begin(api: &Arc<Api>, request: &Request) -> Result<Option<PositionWait>, HttpError> {
+        let query = PositionQuery::of(request.uri(), request.headers());
+        if matches!(query, Ok(None)) {
+            return Ok(None);
+        }
+        // Who may not read is not told of other mistakes, and does not wait.
         let Ok(caller) = api.access.caller(request) else { return Ok(None) };
-        let Some(query) = PositionQuery::of(request.uri(), request.headers())? else { return Ok(None) };
+        let Some(query) = query? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
         }

@@ -59,8 +59,7 @@ impl StreamClient {
             for line in BufReader::new(connection).lines() {
                 let line = line.expect("a line");
                 let ends = line == "0";
-                if (line.starts_with("data: {\"id\"") || line.starts_with("event: ") || ends)
-                    && sender.send(line).is_err()
+                if (line.contains("\"name\"") || line.starts_with("event: ") || ends) && sender.send(line).is_err()
                 {
                     return;
                 }
