@@ -119,7 +119,7 @@ impl<S> Endpoint<S> {
         let endpoint = Endpoint::immediate("unknown", state, |_, request| {
             // The path `*` stands for the server as a whole.
             if request.method() == Method::OPTIONS && request.uri().path() == "*" {
-                return Ok(errors::allowed_methods());
+                return Ok(errors::allowed_methods(errors::READING));
             }
             Err(HttpError::NotFound("there is nothing at this path: check the address"))
         });
@@ -196,15 +196,28 @@ impl<S: AsRef<Status>> Endpoint<S> {
         }
     }
 
+    fn methods(&self) -> &'static str {
+        match self.handler {
+            Handler::Posted(_) => errors::POSTING,
+            Handler::Immediate(_) | Handler::Deferred(_) | Handler::Waiting(_) | Handler::Streaming(_) => {
+                errors::READING
+            }
+        }
+    }
+
     pub fn answer(&self, request: &Request) -> EndpointFuture {
         let mut context = self.context(request);
         if request.method() == Method::OPTIONS && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
-            return EndpointFuture::Ready(context.response(Ok(errors::allowed_methods()), &self.metrics));
+            return EndpointFuture::Ready(
+                context.response(Ok(errors::allowed_methods(self.methods())), &self.metrics),
+            );
         }
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
-            return EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics));
+            return EndpointFuture::Ready(
+                context.response(Err(HttpError::MethodNotAllowed(self.methods())), &self.metrics),
+            );
         }
         match self.handler {
             Handler::Immediate(handler) => {
@@ -221,7 +234,7 @@ impl<S: AsRef<Status>> Endpoint<S> {
                 self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
             }
             // Only POST is routed to it.
-            Handler::Posted(_) => self.pending(Err(HttpError::MethodNotAllowed), context),
+            Handler::Posted(_) => self.pending(Err(HttpError::MethodNotAllowed(self.methods())), context),
             Handler::Waiting(handler) => {
                 let answer = catch_panic(|| handler(&self.state, request)).flatten();
                 if !matches!(answer, Ok(Answer::Now(_))) {

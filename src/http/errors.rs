@@ -16,8 +16,10 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// The methods of every resource.
-const METHODS: &str = "GET, HEAD, OPTIONS";
+/// The methods of a resource that is read.
+pub const READING: &str = "GET, HEAD, OPTIONS";
+/// The methods of a resource that is asked by a body.
+pub const POSTING: &str = "POST, OPTIONS";
 
 /// An error that a request is answered with.
 #[derive(Debug)]
@@ -25,7 +27,8 @@ pub enum HttpError {
     /// The error for an id that is unknown, deleted, malformed, or another organization's: a caller must not be able to
     /// distinguish them.
     NotFound(&'static str),
-    MethodNotAllowed,
+    /// The error for a method that the resource does not have; the value is those that it has.
+    MethodNotAllowed(&'static str),
     Unauthorized(&'static str),
     /// The error for an address that has sent too many wrong credentials.
     TooManyAttempts {
@@ -83,7 +86,7 @@ impl HttpError {
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
             HttpError::TooLarge(message) => message.clone(),
             HttpError::Timeout(message) => (*message).to_owned(),
-            HttpError::MethodNotAllowed | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
+            HttpError::MethodNotAllowed(_) | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
                 "the request is wrong".to_owned()
             }
         }
@@ -111,16 +114,15 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::NotFound(message) => {
             json_response::error(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL)
         }
-        HttpError::MethodNotAllowed => with_header(
-            json_response::error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "this address is read only: use GET or HEAD",
-                NO_DETAIL,
-            ),
-            ALLOW,
-            METHODS,
-        ),
+        HttpError::MethodNotAllowed(methods) => {
+            let message = match *methods {
+                POSTING => "this resource is asked by POST, with a body of JSON",
+                _ => "this address is read only: use GET or HEAD",
+            };
+            let response =
+                json_response::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message, NO_DETAIL);
+            with_header(response, ALLOW, methods)
+        }
         HttpError::Unauthorized(message) => with_header(
             json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
             WWW_AUTHENTICATE,
@@ -155,10 +157,10 @@ pub fn response(error: &HttpError) -> Response {
 }
 
 /// Makes the answer to OPTIONS, complete but for the correlation id.
-pub fn allowed_methods() -> Response {
+pub fn allowed_methods(methods: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    with_header(response, ALLOW, METHODS)
+    with_header(response, ALLOW, methods)
 }
 
 fn unavailable(message: &str, detail: impl Serialize) -> Response {

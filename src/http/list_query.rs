@@ -139,7 +139,7 @@ impl ListParameters {
             parsed(raw.name_part, values::name_part_of, &mut mistakes).filter(|part| !part.is_empty());
         self.ids = accepted(ids_of(raw.ids), &mut mistakes).flatten();
         if let Some(cursor) = raw.cursor {
-            match self.start_at(&cursor, raw.offset.is_some()) {
+            match self.start_at(&cursor, raw.offset.is_some_and(|offset| offset.trim() != "0")) {
                 Ok(start) => self.start = start,
                 Err(mistake) => mistakes.push(mistake),
             }

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 
 use super::schemas::{count, status, text, time};
-use crate::http::list_query::{DEFAULT_LIMIT, MAX_IDS, MAX_LIMIT, MAX_NAME_PART};
+use crate::http::list_query::{DEFAULT_LIMIT, MAX_LIMIT, MAX_NAME_PART};
 
 /// Returns the id in a path.
 pub fn id() -> Parameter {
@@ -56,7 +56,7 @@ pub fn after() -> [Parameter; 3] {
 
 /// Returns the filters of a list.
 pub fn filters() -> Vec<Parameter> {
-    let ids = ArrayBuilder::new().items(text().min_length(Some(1))).max_items(Some(MAX_IDS));
+    let ids = ArrayBuilder::new().items(text().min_length(Some(1)));
     let statuses = ArrayBuilder::new().items(status().enum_values(Some(STATUSES.iter().copied())));
     let name_part = text().max_length(Some(MAX_NAME_PART));
     vec![
@@ -67,7 +67,11 @@ pub fn filters() -> Vec<Parameter> {
             statuses,
         ),
         query("kind", "Only the optimizations of this kind", text()),
-        query("id", "Only the optimizations with these ids; may be repeated. Unknown ones are left out", ids),
+        query(
+            "id",
+            "Only the optimizations with these ids, 1,000 at the most; may be repeated. Unknown ones are left out",
+            ids,
+        ),
         query("q", "Only the optimizations with this in their name, in any case", name_part),
         query("created_after", "Only the optimizations that were created at this time or later", time()),
         query("created_before", "Only the optimizations that were created before this time", time()),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat,
-    SchemaType, Type,
+    AdditionalProperties, ArrayBuilder, ComponentsBuilder, KnownFormat, Object, ObjectBuilder, Schema,
+    SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 
@@ -15,6 +15,7 @@ use crate::status::State;
 pub fn add_to(components: ComponentsBuilder) -> ComponentsBuilder {
     components
         .schema("Optimization", optimization())
+        .schema("ListedOptimization", listed_optimization())
         .schema("Page", page())
         .schema("StatusQuery", status_query())
         .schema("Statuses", statuses())
@@ -110,10 +111,20 @@ fn optimization() -> ObjectBuilder {
     .description(Some("The view of an optimization: these keys are always all there"))
 }
 
+/// Makes the schema of a view on a list, of which a request may have asked for less.
+fn listed_optimization() -> Object {
+    let mut listed = optimization().build();
+    listed.required.retain(|name| !["metrics", "objectives"].contains(&name.as_str()));
+    listed.description = Some(
+        "The view of an optimization on a list: with `summary=true` without `metrics` and `objectives`".to_owned(),
+    );
+    listed
+}
+
 fn page() -> ObjectBuilder {
     let total = count().description(Some("Number of views on all pages"));
     object([("total", total)])
-        .property("optimizations", ArrayBuilder::new().items(named("Optimization")))
+        .property("optimizations", ArrayBuilder::new().items(named("ListedOptimization")))
         .required("optimizations")
         .property(
             "next_cursor",
