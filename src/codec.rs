@@ -16,11 +16,13 @@ mod json_object;
 mod json_values;
 mod non_finite_numbers;
 mod one_of;
-mod owned_event;
 mod protobuf_types;
 pub mod stored_record;
+pub mod view_json;
 
 use std::borrow::Cow;
+
+use bounded_static::ToStatic;
 
 use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
 use crate::domain::record::RECORD_LIMIT;
@@ -111,7 +113,7 @@ fn shortened(reason: String) -> String {
 }
 
 /// The content of a payload.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, ToStatic)]
 struct DecodedPayload<'a> {
     metadata: Option<PartialMetadata<'a>>,
     body: Body<'a>,
@@ -120,7 +122,7 @@ struct DecodedPayload<'a> {
 }
 
 /// The metadata that a payload contains. CloudEvents headers supply what is missing.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, ToStatic)]
 struct PartialMetadata<'a> {
     event_id: Option<Cow<'a, str>>,
     occurred_at: Option<Timestamp>,

@@ -12,34 +12,11 @@ use serde_json::value::RawValue;
 
 use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
-use crate::domain::{Job, Link, NamedPartition, Optimization, RunSet};
+use crate::domain::{Job, Link, NamedPartition, Optimization, OptimizationEvent, RunSet, View};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError, StoredRecord};
 use causes::Causes;
 pub use unlinked_job::unlinked_job;
-
-/// The 19 keys of a view, in the contract's order.
-pub const FIELDS: [&str; 19] = [
-    "id",
-    "name",
-    "description",
-    "project_id",
-    "organization_id",
-    "status",
-    "kind",
-    "created_at",
-    "created_by_email",
-    "cell_spec_id",
-    "parameterized_model_id",
-    "parameterized_model_name",
-    "cell_name",
-    "optimization_template_id",
-    "metrics",
-    "objectives",
-    "error",
-    "error_code",
-    "run_count",
-];
 
 /// The explanation of one optimization's view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -193,7 +170,7 @@ fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &T
         id: optimization.id.to_string(),
         view: stored.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
         hidden: hidden(&causes),
-        fields: FIELDS.iter().map(|&field| (field.to_owned(), causes.of_field(field))).collect(),
+        fields: View::hidden_fields().map(|field| (field.name.to_owned(), causes.of_field(field.origin))).into(),
         transitions: jobs.first().map(|job| job.transitions.clone()).unwrap_or_default(),
         runs: jobs.first().map(|job| job.runs.clone()),
         odd: outranked.iter().map(OutrankedCause::odd).chain(odd(&jobs)).collect(),
@@ -204,7 +181,9 @@ fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &T
 
 fn hidden(causes: &Causes<'_>) -> Option<HiddenReason> {
     match (&causes.optimization.deleted, &causes.optimization.created) {
-        (Some(deleted), _) => Some(HiddenReason::Deleted { by: causes.cause("deleted", &deleted.stamp) }),
+        (Some(deleted), _) => {
+            Some(HiddenReason::Deleted { by: causes.cause(OptimizationEvent::Deleted, &deleted.stamp) })
+        }
         (None, None) => Some(HiddenReason::NotCreated),
         (None, Some(_)) => None,
     }
@@ -214,7 +193,7 @@ fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> 
     let history = job.history();
     let transitions = history.iter().enumerate().map(|(index, entry)| Transition {
         status: entry.status.view_status().as_str().to_owned(),
-        cause: causes.cause(entry.status.as_str(), &entry.stamp),
+        cause: causes.cause(entry.status, &entry.stamp),
         odd: is_irregular(history, index).then(|| {
             let before = history[index - 1].status.as_str();
             format!("a job that is {before} can only become pending, not {}", entry.status.as_str())

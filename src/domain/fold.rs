@@ -52,7 +52,7 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
             let Some(slot) = working.optimization_slot(optimization_id) else {
                 return FoldStep::Needs(RecordKey::Optimization(Arc::from(optimization_id.as_ref())));
             };
-            apply_to_optimization(working, slot, change, stamp(0), event.body.kind())
+            apply_to_optimization(working, slot, change, stamp(0))
         }
         Body::Job { job_id, optimization_id, change } => {
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
@@ -135,7 +135,6 @@ fn apply_to_optimization(
     slot: usize,
     change: &OptimizationChange<'_>,
     stamp: Stamp,
-    kind: &'static str,
 ) -> FoldStep {
     let record = &working.optimizations[slot].record;
     let known: Vec<(OptimizationPart, Version)> =
@@ -153,8 +152,8 @@ fn apply_to_optimization(
         |part, event: &Stamp| known.iter().any(|(held, version)| *held == part && *version == event.version);
     let outranked = record.outranked().find(|(part, event, _)| !is_known(*part, event));
     effects.outranked = outranked.map(|(part, event, winner)| {
-        let kind = if event.version == version { kind } else { record.kind_of(part, event) };
-        outranked_event(Topic::Optimizations, kind, &record.id, event, winner)
+        let kind = if event.version == version { change.into() } else { record.kind_of(part, event) };
+        outranked_event(Topic::Optimizations, kind.into(), &record.id, event, winner)
     });
     FoldStep::Done(effects)
 }

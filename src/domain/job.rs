@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use strum::IntoStaticStr;
 
 use super::event::{JobChange, Metadata, RunChange};
 use super::outranking::{LatestEvent, later_of};
@@ -19,7 +20,8 @@ pub const HISTORY_LIMIT: usize = 64;
 const USUAL_HISTORY: usize = 8;
 
 /// The status that a job's event gives the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum JobStatus {
     /// The job is submitted and waits for a worker.
     Pending,
@@ -63,15 +65,8 @@ impl JobStatus {
     }
 
     /// Returns the name of the status in the contract on the topics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            JobStatus::Pending => "pending",
-            JobStatus::Waiting => "waiting",
-            JobStatus::Processing => "processing",
-            JobStatus::Completed => "completed",
-            JobStatus::Failed => "failed",
-            JobStatus::Canceled => "canceled",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns true if a job may go from `self` to `next`. A job that has ended can only be submitted again.

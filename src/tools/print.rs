@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::generations::Generation;
 use super::log_comparison::{LogComparison, LogVerifyReport};
 use crate::data_dir::MissingHistory;
-use crate::explain::{Cause, Explanation, FIELDS, HiddenReason, LinkedJob, Transition};
+use crate::domain::{View, ViewField};
+use crate::explain::{Cause, Explanation, HiddenReason, LinkedJob, Transition};
 use crate::generation::rebuild::{Comparison, Example, RebuildCounts, RebuildOutcome};
 use crate::snapshot::SnapshotSummary;
 use crate::store::verify::{Problem, VerifyReport};
@@ -43,7 +44,7 @@ fn fields(explanation: &Explanation) -> Vec<Vec<String>> {
     let view: Value =
         explanation.view.as_ref().and_then(|view| serde_json::from_str(view.get()).ok()).unwrap_or_default();
     let mut rows = vec![["FIELD", "VALUE", "SET BY", "AT", "OCCURRED", "EVENT ID"].map(str::to_owned).to_vec()];
-    for field in FIELDS {
+    for ViewField { name: field, .. } in View::hidden_fields() {
         let value = if view.is_null() { "-".to_owned() } else { shortened(&view[field].to_string()) };
         let [event, place, occurred_at, event_id] = match explanation.fields.get(field) {
             Some(Some(cause)) => cells(cause),

@@ -2,7 +2,8 @@
 //! which belongs to the layout, and does not parse the rest.
 
 use super::{CorruptValue, Layout};
-use crate::domain::Status;
+use crate::codec::view_json;
+use crate::domain::{FieldValue, Status};
 
 /// The values that a stored optimization must have to appear in a list. `None` accepts any value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,11 +23,7 @@ impl Filter {
         status: Option<Status>,
         kind: Option<&str>,
     ) -> Filter {
-        let json = |text: &str| {
-            let mut json = Vec::with_capacity(text.len() + 2);
-            super::push_text(&mut json, Some(text));
-            json
-        };
+        let json = |text| view_json::value(FieldValue::Text(text)).into_bytes();
         Filter {
             organization_id: organization_id.map(|id| id.as_bytes().to_vec()),
             project_id: project_id.map(json),
@@ -98,9 +95,9 @@ fn text_len(json: &[u8]) -> Option<usize> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{View, push_response};
+    use super::super::push_response;
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::View;
 
     fn view<'a>(texts: &'a [String; 3], status: Option<Status>, kind: Option<&'a str>) -> View<'a> {
         let [name, project_id, organization_id] = texts;
@@ -112,18 +109,8 @@ mod tests {
             organization_id,
             status,
             kind,
-            created_at: Timestamp::default(),
             created_by_email: Some(r#"","kind":"other"#),
-            cell_spec_id: None,
-            parameterized_model_id: None,
-            parameterized_model_name: None,
-            cell_name: None,
-            optimization_template_id: None,
-            metrics: None,
-            objectives: None,
-            error: None,
-            error_code: None,
-            run_count: 0,
+            ..View::default()
         }
     }
 
