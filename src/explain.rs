@@ -12,10 +12,12 @@ use serde_json::value::RawValue;
 
 use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
-use crate::domain::{Job, Link, NamedPartition, Optimization, OptimizationEvent, RunSet, View};
+use crate::domain::{Job, Link, Optimization, OptimizationEvent, RunSet, View};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError, StoredRecord};
+pub use causes::Cause;
 use causes::Causes;
+pub use outranked_events::OutrankedCause;
 pub use unlinked_job::unlinked_job;
 
 /// The explanation of one optimization's view.
@@ -43,17 +45,6 @@ pub struct Explanation {
     pub odd: Vec<String>,
 }
 
-/// An event that changed nothing although it is newer than the event that it lost to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutrankedCause {
-    /// The event that changed nothing.
-    pub event: Cause,
-    /// The event that it lost to.
-    pub lost_to: Cause,
-    /// The reason for which the newer event lost, in words.
-    pub why: String,
-}
-
 /// The reason for which readers do not see an optimization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
@@ -65,25 +56,6 @@ pub enum HiddenReason {
         /// The event that deleted it.
         by: Cause,
     },
-}
-
-/// An event that set a value, and the position of its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// The kind of the event, as the contract on the topics names it.
-    pub event: String,
-    /// The topic's name in the cluster.
-    pub topic: String,
-    /// The number of the partition within its topic, counted from 0.
-    pub partition: i32,
-    /// The record's offset; the least one if the same event was read from several records.
-    pub offset: i64,
-    /// The time that the event states, RFC 3339.
-    pub occurred_at: String,
-    /// `None` for a record with a null value, which carries none.
-    pub event_id: Option<String>,
-    /// The producer's sequence number; 0 if the producer has none.
-    pub sequence: u64,
 }
 
 /// A status that a job took.
@@ -245,11 +217,4 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
         odd.push(format!("so many jobs were linked that only the last {LINKS_LIMIT} are kept"));
     }
     odd
-}
-
-impl Cause {
-    /// Formats the position of the event's record, as in `jobs/3@1234`.
-    pub fn place(&self) -> String {
-        NamedPartition::new(self.topic.as_str(), self.partition).at(self.offset).to_string()
-    }
 }

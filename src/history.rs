@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use crate::config::{AsOf, HistoryConfig, LogSource};
 use crate::domain::OwnedRecord;
 use crate::output;
-use crate::progress::ProgressDisplay;
+use crate::progress_display::ProgressDisplay;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;

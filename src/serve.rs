@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::config::{ProjectionConfig, ServeConfig};
 use crate::control::{self, Socket};
 use crate::data_dir;
+use crate::disk::DiskReserve;
 use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::server::{self, ConnectionLimits};
@@ -27,7 +28,7 @@ use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot::{self, DiskReserve};
+use crate::snapshot;
 use crate::status::{PartitionReport, Report, State};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
@@ -301,9 +302,9 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = DiskReserve { floor: engine.config.min_free_disk_bytes };
+    let room = DiskReserve { floor_bytes: engine.config.min_free_disk_bytes };
     let topics = &engine.config.kafka.topics;
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {

@@ -20,7 +20,7 @@ mod verify;
 pub use commands::{
     accept_loss, explain, export_snapshot, generations, import_snapshot, rebuild, rollback, verify,
 };
-pub use context::{ProgressCallback, ToolContext, ToolOutcome};
+pub use context::{ToolContext, ToolOutcome};
 pub use dispatch::perform;
 pub use host::answer;
 pub use tool::{Tool, run};

@@ -3,11 +3,11 @@
 //!
 //! What is in the directory is its user's only: a lock file that others could open, others could hold.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{DataDirError, is_there};
-use crate::disk;
+use crate::disk::{self, LockError};
 
 /// The files and directories of a data directory, but for those that come and go.
 const OWN: [&str; 6] = ["LOCK", "CURRENT", "FROZEN", "REBUILD", "generations", "importing"];
@@ -81,12 +81,10 @@ fn close_to_others(data_dir: &Path) {
 
 fn take_lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
     let path = data_dir.join("LOCK");
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(DataDirError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(DataDirLock { _locked: file }),
-        Err(TryLockError::WouldBlock) => Err(DataDirError::Held { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
+    match disk::lock_file(&path) {
+        Ok(file) => Ok(DataDirLock { _locked: file }),
+        Err(LockError::Held) => Err(DataDirError::Held { path: data_dir.to_owned() }),
+        Err(LockError::Io { doing, error }) => Err(DataDirError::io(doing, &path)(error)),
     }
 }
 

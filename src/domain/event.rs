@@ -7,7 +7,7 @@ use bounded_static::ToStatic;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantNames};
 
-use super::job;
+use super::job_status::JobStatus;
 use super::position::{PartitionOffset, Topic};
 use super::timestamp::Timestamp;
 
@@ -92,7 +92,7 @@ impl Body<'_> {
     pub fn kind(&self) -> &'static str {
         match self {
             Body::Optimization { change, .. } => OptimizationEvent::from(change).into(),
-            Body::Job { change, .. } => job::status_of(change).into(),
+            Body::Job { change, .. } => change.status().into(),
             Body::Run { change, .. } => RunEvent::from(change).into(),
         }
     }
@@ -190,6 +190,20 @@ pub enum JobChange<'a> {
     },
     /// A user or the platform canceled the job.
     Canceled,
+}
+
+impl JobChange<'_> {
+    /// Returns the status that the change gives the job.
+    pub fn status(&self) -> JobStatus {
+        match self {
+            JobChange::Pending => JobStatus::Pending,
+            JobChange::Processing => JobStatus::Processing,
+            JobChange::Waiting => JobStatus::Waiting,
+            JobChange::Completed { .. } => JobStatus::Completed,
+            JobChange::Failed { .. } => JobStatus::Failed,
+            JobChange::Canceled => JobStatus::Canceled,
+        }
+    }
 }
 
 /// A change of a run. The view shows only the number of runs. The rest is decoded because a record that breaks the

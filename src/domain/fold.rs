@@ -56,7 +56,7 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
         }
         Body::Job { job_id, optimization_id, change } => {
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
-                apply_status(job, change, stamp(job::status_of(change).rank()), job_id)
+                apply_status(job, change, stamp(change.status().rank()), job_id)
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
@@ -80,7 +80,7 @@ fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &st
     let outranked = outranked.map(|(event, winner)| {
         // The outranked event may be an earlier one that the applied event has just overtaken.
         let held = history.iter().find(|held| held.stamp.version == event.version);
-        let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
+        let kind = held.map_or(change.status(), |held| held.status).as_str();
         outranked_event(Topic::Jobs, kind, job_id, event, winner)
     });
     Effects { changed, irregular, outranked, ..Effects::default() }

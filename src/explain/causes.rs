@@ -1,9 +1,36 @@
 //! The event that set each field, from the stamps that the registers keep. The rules follow
 //! `domain/view.rs`: where that takes the greater of two versions, so does this.
 
-use super::Cause;
-use crate::domain::{FieldOrigin, Link, Optimization, OptimizationEvent, Register, Stamp};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{FieldOrigin, Link, NamedPartition, Optimization, OptimizationEvent, Register, Stamp};
 use crate::source::TopicNames;
+
+/// An event that set a value, and the position of its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The kind of the event, as the contract on the topics names it.
+    pub event: String,
+    /// The topic's name in the cluster.
+    pub topic: String,
+    /// The number of the partition within its topic, counted from 0.
+    pub partition: i32,
+    /// The record's offset; the least one if the same event was read from several records.
+    pub offset: i64,
+    /// The time that the event states, RFC 3339.
+    pub occurred_at: String,
+    /// `None` for a record with a null value, which carries none.
+    pub event_id: Option<String>,
+    /// The producer's sequence number; 0 if the producer has none.
+    pub sequence: u64,
+}
+
+impl Cause {
+    /// Formats the position of the event's record, as in `jobs/3@1234`.
+    pub fn place(&self) -> String {
+        NamedPartition::new(self.topic.as_str(), self.partition).at(self.offset).to_string()
+    }
+}
 
 /// The look-up of causes in one optimization's registers.
 pub struct Causes<'a> {

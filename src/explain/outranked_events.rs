@@ -3,11 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use super::causes::Causes;
-use super::{Cause, OutrankedCause};
+use serde::{Deserialize, Serialize};
+
+use super::causes::{Cause, Causes};
 use crate::domain::optimization::OptimizationPart;
 use crate::domain::outranking::explanation;
 use crate::domain::{Job, OptimizationEvent, Stamp};
+
+/// An event that changed nothing although it is newer than the event that it lost to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutrankedCause {
+    /// The event that changed nothing.
+    pub event: Cause,
+    /// The event that it lost to.
+    pub lost_to: Cause,
+    /// The reason for which the newer event lost, in words.
+    pub why: String,
+}
 
 pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<OutrankedCause> {
     let optimization = causes.optimization;

@@ -12,7 +12,8 @@ use super::as_of::LogCutoff;
 use super::ids::HistoryIds;
 use crate::codec;
 use crate::domain::{Gap, OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
-use crate::progress::{Progress, ProgressDisplay};
+use crate::progress::Progress;
+use crate::progress_display::ProgressDisplay;
 use crate::source::trouble;
 use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source, SourceEvent, TopicNames, Watermarks};
 

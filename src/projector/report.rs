@@ -1,19 +1,22 @@
 //! The report of the projector into the status: the state, all that is wrong, and since when.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::gauge;
 
 use super::checkpoints::Checkpoints;
 use super::findings::FindingsCollector;
 use super::health::Health;
+use super::moment::Moment;
 use super::partitions::Partitions;
 use super::troubles::{Trouble, TroubleHistory, doubts, hidden_records, joined, partition_errors};
 use super::write_back::WriteBack;
-use super::{Moment, REPORT_EVERY};
 use crate::source::{Source, TopicNames};
 use crate::status::{self, Judgement, KafkaReport, MissingHistory, State, Status};
 use crate::store::MissingHistoryLedger;
+
+/// The interval between two reports into the status.
+pub const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 /// Writes the status, and keeps what spans several reports.
 pub struct Reporter {

@@ -17,10 +17,11 @@ use crate::config::{
     SnapshotImportConfig, ToolConfig,
 };
 use crate::data_dir;
+use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
-use crate::progress::{Progress, ProgressDisplay};
-use crate::snapshot::{self, DiskReserve};
+use crate::progress_display::ProgressDisplay;
+use crate::snapshot;
 use crate::source::kafka::KafkaSettings;
 pub use verify::run as verify;
 
@@ -112,9 +113,9 @@ pub fn import_snapshot(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyh
     let data_dir = &config.tool.data_dir;
     let _hold = data_dir::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
-    let room = DiskReserve { floor: config.min_free_disk_bytes };
-    let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
-        display.show(&Progress::new(phase, done, Some(total)));
+    let room = DiskReserve { floor_bytes: config.min_free_disk_bytes };
+    let summary = snapshot::import(&config.file, data_dir, room, None, &mut |progress| {
+        display.show(&progress);
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     display.finish();

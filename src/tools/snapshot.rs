@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::context::{ProgressCallback, ToolContext, ToolOutcome};
+use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir;
-use crate::progress::Progress;
-use crate::snapshot::{self, DiskReserve, ExportRequest};
+use crate::disk::DiskReserve;
+use crate::progress::ProgressSink;
+use crate::snapshot::{self, ExportRequest};
 
 /// Runs the export in the process that has the store open.
 pub fn export(
@@ -13,7 +14,7 @@ pub fn export(
     file: &Path,
     replace: bool,
     room: DiskReserve,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     let live = data_dir::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
@@ -25,7 +26,5 @@ pub fn export(
         room,
         replace,
     };
-    let summary =
-        snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
-    ToolOutcome::new(&summary?)
+    ToolOutcome::new(&snapshot::export(exported, file, watch)?)
 }

@@ -2,22 +2,18 @@
 
 use anyhow::bail;
 
-use super::context::{ProgressCallback, ToolContext, ToolOutcome};
-use crate::progress::Progress;
+use super::context::{ToolContext, ToolOutcome};
+use crate::progress::ProgressSink;
 use crate::store::verify::{self, VerifyReport, VerifySettings};
 
 /// Runs the store's own checks in the process that has it open.
-pub fn of_store(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
+pub fn of_store(access: &ToolContext, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolOutcome> {
     let reader = match &access.reader {
         // The views of a frozen store cannot be compared with its registers, which this version cannot decode.
         Ok(reader) => reader.check_format().map(|()| reader)?,
         Err(error) => return outcome(&verify::report_unopenable(error)),
     };
-    let settings = VerifySettings {
-        gently: access.is_served,
-        bounds: &access.bounds,
-        watch: &mut |phase, records_done, records_total| watch(Progress::new(phase, records_done, records_total)),
-    };
+    let settings = VerifySettings { gently: access.is_served, bounds: &access.bounds, watch };
     match verify::verify(reader, settings) {
         Some(verified) => outcome(&verified),
         None => bail!("it was told to end"),

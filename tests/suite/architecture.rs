@@ -20,13 +20,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("output", &["terminal"]),
     ("panic_text", &[]),
     ("process", &[]),
-    ("progress", &["logging", "output", "terminal"]),
+    ("progress", &[]),
+    ("progress_display", &["logging", "output", "progress", "terminal"]),
     ("pulse", &[]),
     ("domain", &[]),
     ("codec", &["domain"]),
     ("source", &["disk", "domain"]),
     ("data_dir", &["disk", "domain", "codec"]),
-    ("store", &["disk", "domain", "codec", "data_dir", "pulse", "panic_text"]),
+    ("store", &["disk", "domain", "codec", "data_dir", "pulse", "panic_text", "progress"]),
     ("status", &["version"]),
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
@@ -53,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("shutdown", &["status"]),
     ("signals", &[]),
     ("config", &["api_keys", "cli", "logging", "domain", "codec", "source", "synthetic"]),
-    ("load", &["config", "codec", "output", "progress", "source", "synthetic"]),
+    ("load", &["config", "codec", "output", "progress", "progress_display", "source", "synthetic"]),
     (
         "generation",
         &[
@@ -70,7 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("snapshot", &["codec", "data_dir", "disk", "domain", "source", "store"]),
+    ("snapshot", &["codec", "data_dir", "disk", "domain", "progress", "source", "store"]),
     (
         "tools",
         &[
@@ -78,11 +79,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "data_dir",
+            "disk",
             "domain",
             "generation",
             "explain",
             "output",
             "progress",
+            "progress_display",
             "snapshot",
             "source",
             "store",
@@ -95,6 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "data_dir",
+            "disk",
             "domain",
             "generation",
             "http",
@@ -110,8 +114,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "version",
         ],
     ),
-    ("archive", &["cli", "config", "data_dir", "disk", "domain", "output", "progress", "source"]),
-    ("history", &["config", "codec", "domain", "output", "progress", "source"]),
+    (
+        "archive",
+        &["cli", "config", "data_dir", "disk", "domain", "output", "progress", "progress_display", "source"],
+    ),
+    ("history", &["config", "codec", "domain", "output", "progress", "progress_display", "source"]),
     ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic"]),
 ];
 
@@ -172,7 +179,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["stdout"], &["src/output.rs", "src/terminal.rs"]),
     (&["stderr"], &["src/logging.rs", "src/logging/queue.rs"]),
     (&["console"], &["src/terminal.rs"]),
-    (&["ProgressBar"], &["src/progress.rs"]),
+    (&["ProgressBar"], &["src/progress_display.rs"]),
     (
         &["unsafe"],
         &[

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use optview::codec::stored_record;
 use optview::domain::outranking::{is_newer, is_outranked, later_of};
-use optview::domain::{Body, Envelope, JobStatus, Outranking, PartitionOffset, Stamp, Topic};
+use optview::domain::{Body, Envelope, Outranking, PartitionOffset, Stamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ fn stamps(history: &[Envelope<'_>]) -> (BTreeMap<String, Vec<Stamp>>, BTreeMap<S
         };
         match &envelope.event.body {
             Body::Job { job_id, change, .. } => {
-                let rank = JobStatus::rank(optview::domain::job::status_of(change));
+                let rank = change.status().rank();
                 jobs.entry(job_id.to_string()).or_default().push(stamp(rank));
             }
             Body::Optimization { optimization_id, change: OptimizationChange::Created(_) } => {
