@@ -35,7 +35,6 @@ use std::time::Duration;
 use tracing::Span;
 
 use crate::disk::DiskReserve;
-use crate::domain::TopicPartition;
 use crate::pulse::{Pulse, Stage};
 use crate::source::Source;
 use crate::status::{State, Status};
@@ -162,8 +161,8 @@ impl<'a> Projector<'a> {
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
         self.fold_decoded(now)?;
-        for TopicPartition { topic, partition } in self.partitions.take_failed() {
-            source.stop(topic, partition);
+        for partition in self.partitions.take_failed() {
+            source.stop(partition);
         }
         Ok(())
     }
@@ -281,7 +280,7 @@ impl<'a> Projector<'a> {
     }
 
     fn report(&mut self, now: Moment, source: &dyn Source) {
-        self.partitions.compare(|topic, partition| source.observation(topic, partition), now.instant);
+        self.partitions.compare(|partition| source.observation(partition), now.instant);
         self.notice_switch();
         self.findings.publish(&self.write_back);
         let parts = ReportedParts {

@@ -61,7 +61,7 @@ impl Reporter {
     pub fn report(&mut self, now: Moment, source: &dyn Source, parts: ReportedParts<'_>) {
         self.last = now.instant;
         self.observe(now, source, &mut *parts.partitions, parts.is_live);
-        let watermarks = |topic, partition| source.watermarks(topic, partition);
+        let watermarks = |partition| source.watermarks(partition);
         let partitions = parts.partitions.reports(parts.checkpoints, &self.health, now, watermarks);
         let stale_from = self.health.stale_from();
         let is_stale = stale_from.is_some_and(|from| now.instant >= from);
@@ -99,9 +99,8 @@ impl Reporter {
     fn observe(&mut self, now: Moment, source: &dyn Source, partitions: &mut Partitions, is_live: bool) {
         self.health.observe_cluster(now, source.cluster_health(), is_live);
         for reading in partitions.readings() {
-            let (topic, partition) = (reading.topic, reading.partition);
-            let (observation, error) =
-                (source.observation(topic, partition), source.partition_error(topic, partition));
+            let observation = source.observation(reading.partition);
+            let error = source.partition_error(reading.partition);
             self.health.observe(now, reading, observation, error);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use strum::IntoStaticStr;
 
 use super::remedies;
-use crate::domain::Gap;
+use crate::domain::{Gap, NamedPartition};
 
 /// The kinds of reasons. `/status` and the metrics give the code, by which the run book can be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
@@ -89,8 +89,8 @@ impl StopReason {
     }
 
     /// Returns the same reason with the partition's name before the text.
-    pub fn named(self, topic: &str, partition: i32) -> StopReason {
-        StopReason { text: format!("{topic}/{partition}: {}", self.text), ..self }
+    pub fn named(self, partition: &NamedPartition) -> StopReason {
+        StopReason { text: format!("{partition}: {}", self.text), ..self }
     }
 }
 

@@ -232,9 +232,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
                 projector::run(&mut source, opened.writer, settings, status, control).unwrap();
             });
         }
-        let ends = || {
-            partitions.iter().map(|held| (TopicPartition::new(held.topic, held.number), held.records.len() as i64))
-        };
+        let ends = || partitions.iter().map(|held| (held.topic_partition(), held.records.len() as i64));
         loop {
             let held = controls.each_ref().map(|control| control.pause_here(patience).unwrap());
             let mut furthest = held[0].clone();

@@ -64,8 +64,8 @@ impl<S: Source> Source for ThrottledSource<S> {
                         EarlyRecords::of(records, until).map(SourceEvent::Records)
                     }
                     // Records may have been left out before it, so that nothing was read up to there.
-                    (SourceEvent::Ended { topic, partition, .. }, Some(_)) => {
-                        Some(SourceEvent::Ended { topic, partition, position: 0 })
+                    (SourceEvent::Ended { partition, .. }, Some(_)) => {
+                        Some(SourceEvent::Ended { partition, position: 0 })
                     }
                     (polled, _) => Some(polled),
                 };
@@ -95,16 +95,16 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        self.source.assign(topic, partition, offset)
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        self.source.assign(partition, offset)
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.source.stop(topic, partition);
+    fn stop(&mut self, partition: TopicPartition) {
+        self.source.stop(partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.source.watermarks(topic, partition)
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.source.watermarks(partition)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -119,12 +119,12 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.cluster_id()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.source.observation(topic, partition)
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.source.observation(partition)
     }
 
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.source.partition_error(topic, partition)
+    fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        self.source.partition_error(partition)
     }
 
     fn cluster_health(&self) -> ClusterHealth {
@@ -191,17 +191,17 @@ mod tests {
         fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
             if !std::mem::replace(&mut self.0, true) {
                 (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
-                take(SourceEvent::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
+                take(SourceEvent::Ended { partition: TopicPartition::new(Topic::Jobs, 0), position: 100 });
             }
         }
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
+        fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 
-        fn stop(&mut self, _: Topic, _: i32) {}
+        fn stop(&mut self, _: TopicPartition) {}
 
-        fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+        fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
             None
         }
 

@@ -12,12 +12,11 @@ use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, QueueItem};
 use super::wake_flag::WakeFlag;
-use crate::domain::{Gap, Topic, TopicPartition};
+use crate::domain::{Gap, TopicPartition};
 use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
 
 pub struct AssignedPartition {
-    pub topic: Topic,
-    pub number: i32,
+    pub partition: TopicPartition,
     queue: Queue,
     /// Set by librdkafka when the queue becomes non-empty.
     ready: Arc<AtomicBool>,
@@ -47,7 +46,7 @@ impl AssignedPartition {
     pub fn split(
         client: &Arc<Client<ConsumerWatch>>,
         name: &str,
-        TopicPartition { topic, partition: number }: TopicPartition,
+        partition: TopicPartition,
         position: i64,
         wake: &Arc<WakeFlag>,
     ) -> Result<AssignedPartition, String> {
@@ -57,9 +56,9 @@ impl AssignedPartition {
             set.store(true, Ordering::Release);
             wake.wake();
         };
-        let queue = Queue::split(client, name, number, nonempty)
-            .ok_or_else(|| format!("librdkafka has no queue for {name}/{number}"))?;
-        Ok(AssignedPartition { topic, number, queue, ready, time: i64::MIN, position, error: None })
+        let queue = Queue::split(client, name, partition.partition, nonempty)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{}", partition.partition))?;
+        Ok(AssignedPartition { partition, queue, ready, time: i64::MIN, position, error: None })
     }
 
     pub fn is_ready(&self) -> bool {
@@ -69,8 +68,7 @@ impl AssignedPartition {
     /// Delivers a batch of the partition's records. Returns their number and their size in bytes.
     pub fn take_batch(&mut self, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) -> (usize, usize) {
         let AssignedPartition {
-            topic,
-            number,
+            partition,
             ref mut queue,
             ref ready,
             ref mut time,
@@ -79,7 +77,7 @@ impl AssignedPartition {
         } = *self;
         // The flag is cleared before the queue is read, because records that arrive meanwhile set it again.
         ready.store(false, Ordering::Release);
-        let (taken, bytes) = queue.take(topic, |taken| match taken {
+        let (taken, bytes) = queue.take(partition.topic, |taken| match taken {
             QueueItem::Messages(messages) => {
                 let last = messages.record(messages.len() - 1);
                 *time = last.timestamp_millis.unwrap_or(i64::MIN);
@@ -92,7 +90,7 @@ impl AssignedPartition {
                 watch.note_connected();
                 *position = (*position).max(at);
                 *error = None;
-                take(SourceEvent::Ended { topic, partition: number, position: *position });
+                take(SourceEvent::Ended { partition, position: *position });
             }
             QueueItem::Error(code, text) => {
                 let now = Instant::now();
@@ -100,11 +98,11 @@ impl AssignedPartition {
                 let since = same.map_or(now, |held| held.since);
                 match consequence(code, &text, now - since) {
                     Consequence::Stands(text) => {
-                        watch.note_fetch_error(TopicPartition::new(topic, number), code, &text);
+                        watch.note_fetch_error(partition, code, &text);
                         let shown = standing_error(error.take(), code, text);
                         *error = Some(FetchError { shown, code, since, last_reported: now });
                     }
-                    Consequence::Stops(reason) => take(SourceEvent::Failed { topic, partition: number, reason }),
+                    Consequence::Stops(reason) => take(SourceEvent::Failed { partition, reason }),
                 }
             }
         });

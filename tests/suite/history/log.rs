@@ -120,7 +120,7 @@ impl Log {
             let archive = Archive::open(directory.path(), identity.clone()).unwrap();
             let mut appender = Appender::new(archive, TopicNames::default());
             for written in part {
-                appender.begin(written.record.position.topic, written.record.position.partition, 0);
+                appender.begin(written.record.position.topic_partition(), 0);
                 appender.write(&LoggedBatch(vec![written.clone()])).unwrap();
             }
             appender.finish().unwrap();
@@ -198,37 +198,37 @@ impl Source for ScriptedLog<'_> {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 for partition in 0..self.log.partitions {
-                    let watermarks = self.watermarks(topic, partition).unwrap();
-                    take(SourceEvent::Found { topic, partition, watermarks });
+                    let partition = TopicPartition::new(topic, partition);
+                    let watermarks = self.watermarks(partition).unwrap();
+                    take(SourceEvent::Found { partition, watermarks });
                 }
             }
         }
         const BATCH: usize = 3;
-        for PartitionOffset { topic, partition, offset: next } in &mut self.next {
-            let unread = self.log.of_partition(*topic, *partition).skip(*next as usize);
+        for held in &mut self.next {
+            let (partition, next) = (held.topic_partition(), &mut held.offset);
+            let unread = self.log.of_partition(partition.topic, partition.partition).skip(*next as usize);
             let batch: Vec<LoggedRecord> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
             match batch.is_empty() {
-                true => take(SourceEvent::Ended { topic: *topic, partition: *partition, position: *next }),
+                true => take(SourceEvent::Ended { partition, position: *next }),
                 false => take(SourceEvent::Records(Box::new(LoggedBatch(batch)))),
             }
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        assert!(
-            self.next.iter().all(|next| next.topic_partition() != TopicPartition::new(topic, partition)),
-            "it is read already"
-        );
-        self.next.push(PartitionOffset { topic, partition, offset });
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        assert!(self.next.iter().all(|next| next.topic_partition() != partition), "it is read already");
+        self.next.push(partition.at(offset));
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.next.retain(|next| next.topic_partition() != TopicPartition::new(topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.next.retain(|next| next.topic_partition() != partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        let TopicPartition { topic, partition } = partition;
         Some(Watermarks { low: self.log.low(topic), high: self.log.high(topic, partition) })
     }
 

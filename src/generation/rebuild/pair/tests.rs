@@ -35,7 +35,7 @@ impl Source for Few {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let watermarks = Watermarks { low: 0, high: self.records };
         if !std::mem::replace(&mut self.is_found, true) {
-            take(SourceEvent::Found { topic: Topic::Jobs, partition: 0, watermarks });
+            take(SourceEvent::Found { partition: TopicPartition::new(Topic::Jobs, 0), watermarks });
         }
         match self.next {
             Some(offset) if offset < self.records => {
@@ -49,16 +49,16 @@ impl Source for Few {
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, _: TopicPartition, offset: i64) -> Result<(), StopReason> {
         self.next = Some(offset);
         Ok(())
     }
 
-    fn stop(&mut self, _: Topic, _: i32) {
+    fn stop(&mut self, _: TopicPartition) {
         self.next = None;
     }
 
-    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+    fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
         Some(Watermarks { low: 0, high: self.records })
     }
 

@@ -68,7 +68,7 @@ impl SourceReader {
         let mut found = Vec::new();
         let SourceReader { source, given, ended, failed } = self;
         source.poll(WAIT, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks.low)),
             SourceEvent::Records(records) => {
                 for at in 0..records.len() {
                     let record = records.record(at);
@@ -78,13 +78,13 @@ impl SourceReader {
                     values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
                 }
             }
-            SourceEvent::Ended { topic, partition, position } => {
-                ended.insert(TopicPartition::new(topic, partition), position);
+            SourceEvent::Ended { partition, position } => {
+                ended.insert(partition, position);
             }
             SourceEvent::Failed { reason, .. } => failed.push(reason.text),
         });
-        for (topic, partition, low) in found {
-            source.assign(topic, partition, low).unwrap();
+        for (partition, low) in found {
+            source.assign(partition, low).unwrap();
         }
     }
 
@@ -115,7 +115,7 @@ impl SourceReader {
     }
 
     fn error(&self, partition: TopicPartition) -> Option<String> {
-        self.source.partition_error(partition.topic, partition.partition).map(|error| error.code)
+        self.source.partition_error(partition).map(|error| error.code)
     }
 }
 
@@ -329,13 +329,13 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         assert!(begin.elapsed() < DEADLINE, "it does not stop");
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
-            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason.text)),
+            SourceEvent::Found { partition, .. } => found.push(partition),
+            SourceEvent::Failed { partition, reason } => failed.push((partition.topic, reason.text)),
             SourceEvent::Records(_) | SourceEvent::Ended { .. } => {}
         });
-        for (topic, partition) in found {
-            let offset = if topic == Topic::Jobs { 100 } else { 0 };
-            source.assign(topic, partition, offset).unwrap();
+        for partition in found {
+            let offset = if partition.topic == Topic::Jobs { 100 } else { 0 };
+            source.assign(partition, offset).unwrap();
         }
     }
     let (topic, reason) = &failed[0];
