@@ -75,7 +75,6 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,
         keep_alive: Duration::from_secs(620),
-        log: config.log.clone(),
     }
 }
 

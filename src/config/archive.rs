@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::values;
-use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 
 /// A command under `archive` with all that it needs.
@@ -42,9 +41,6 @@ pub struct ArchiveExportConfig {
     /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The settings of `archive verify`.
@@ -56,9 +52,6 @@ pub struct ArchiveVerifyConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The settings of `archive import`.
@@ -73,7 +66,4 @@ pub struct ArchiveImportConfig {
     /// The settings of the connection to the cluster that the records are put on.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }

@@ -9,7 +9,6 @@ use clap::Args;
 use super::projection::ProjectionConfig;
 use super::values;
 use crate::api_keys::ApiKeys;
-use crate::logging::LogConfig;
 
 /// The settings of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -53,9 +52,6 @@ pub struct ServeConfig {
     /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The answer to a store that another version has folded in another format.

@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use super::optional_kafka::OptionalKafka;
 use super::projection::ProjectionConfig;
 use super::values;
-use crate::logging::LogConfig;
 
 /// The settings of a tool that works on a store.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -18,9 +17,6 @@ pub struct ToolConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 // A tool that serves no store reads the topics itself, as `projection` has it. That stands before `tool`, whose data directory
@@ -43,7 +39,7 @@ pub struct VerifyConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -97,7 +93,7 @@ pub struct RebuildConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -159,7 +155,7 @@ pub struct RollbackConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -186,7 +182,7 @@ pub struct SnapshotExportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -202,7 +198,7 @@ pub struct SnapshotImportConfig {
     #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
     #[arg(value_parser = values::bytes(0))]
     pub min_free_disk_bytes: u64,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use indicatif::HumanCount;
+
 use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir;
 use crate::disk::DiskReserve;
 use crate::progress::ProgressSink;
-use crate::snapshot::{self, ExportRequest};
+use crate::snapshot::{self, ExportRequest, SnapshotSummary};
 
 /// Runs the export in the process that has the store open.
 pub fn export(
@@ -27,4 +29,26 @@ pub fn export(
         replace,
     };
     ToolOutcome::new(&snapshot::export(exported, file, watch)?)
+}
+
+/// Formats the summary of an export for people.
+pub fn export_text(summary: &SnapshotSummary) -> String {
+    format!("Wrote {}, {}", summary.file.display(), contents(summary))
+}
+
+/// Formats the summary of an import for people.
+pub fn import_text(summary: &SnapshotSummary) -> String {
+    format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), contents(summary))
+}
+
+fn contents(summary: &SnapshotSummary) -> String {
+    let SnapshotSummary { views, records, bytes, positions, .. } = summary;
+    let read: i64 = positions.iter().map(|at| at.next_offset).sum();
+    format!(
+        "{}: {} views, {} records, read up to {read} in {} partitions\n",
+        bytesize::ByteSize(*bytes),
+        HumanCount(*views),
+        HumanCount(*records),
+        positions.len()
+    )
 }

@@ -8,7 +8,6 @@ use optview::codec::encode::{encode, key};
 use optview::config::{AsOf, HistoryConfig, LogSource};
 use optview::domain::{Envelope, PartitionOffset, Record, Topic, TopicPartition};
 use optview::history;
-use optview::logging::{LogConfig, LogFormat};
 use optview::source::archive::{Appender, Archive, ArchiveIdentity, ArchiveSource, ArchivedTopic};
 use optview::source::kafka::KafkaSettings;
 use optview::source::{Records, Source, SourceEvent, StopReason, TopicNames, Watermarks};
@@ -166,8 +165,7 @@ fn answer(
     as_of: Option<AsOf>,
     json: bool,
 ) -> (Vec<u8>, Result<(), String>) {
-    let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
-    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
+    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json };
     let mut out = Vec::new();
     let outcome = history::write_answer(source, &config, &mut out);
     (out, outcome.map_err(|error| error.to_string()))
