@@ -232,11 +232,10 @@ impl StatusLine {
     }
 
     fn follow(&mut self, reader: &Reader) -> String {
-        let newest = || page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop();
         let followed = self.followed.take().and_then(|(id, was)| Some((view(reader, &id)?, was)));
         let (view, was) = match followed {
             Some((view, was)) => (view, Some(was)),
-            None => match newest() {
+            None => match page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop() {
                 Some(view) => (view, None),
                 None => return String::new(),
             },

@@ -70,8 +70,11 @@ impl Pulse {
             let begun = self.0.begun[stage as usize].load(Ordering::Relaxed).checked_sub(1)?;
             Some((stage, self.0.base + Duration::from_nanos(begun)))
         };
-        let is_long = |(_, since): &(Stage, Instant)| now.saturating_duration_since(*since) >= limit;
-        Stage::ALL.into_iter().filter_map(since).filter(is_long).collect()
+        Stage::ALL
+            .into_iter()
+            .filter_map(since)
+            .filter(|(_, since)| now.saturating_duration_since(*since) >= limit)
+            .collect()
     }
 }
 

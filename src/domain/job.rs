@@ -263,9 +263,9 @@ impl Job {
             Outcome::Completed { metrics } => len(metrics),
             Outcome::Failed { error, error_code } => len(error) + len(error_code),
         };
-        let transition = |held: &Transition| size_of::<Transition>() + held.stamp.version.event_id.len();
         let history = if self.history.len() > USUAL_HISTORY { &self.history[..] } else { &[] };
-        outcome + history.iter().map(transition).sum::<usize>()
+        outcome
+            + history.iter().map(|held| size_of::<Transition>() + held.stamp.version.event_id.len()).sum::<usize>()
     }
 
     /// Reads a little of the fields that an event changes, for [`super::WorkingSet::warm`].

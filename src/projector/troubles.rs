@@ -156,8 +156,12 @@ pub fn hidden_records(health: &Health, names: &TopicNames, now: Moment) -> Vec<S
 
 /// Names the partitions: all of a few, the first of many.
 fn named(partitions: &[TopicPartition], names: &TopicNames) -> String {
-    let name = |partition: &TopicPartition| names.partition(*partition).to_string();
-    let mut text = partitions.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
+    let mut text = partitions
+        .iter()
+        .take(NAMED_MAX)
+        .map(|partition| names.partition(*partition).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     if partitions.len() > NAMED_MAX {
         text.push_str(&format!(" and {} more", partitions.len() - NAMED_MAX));
     }

@@ -365,8 +365,10 @@ fn wrong_arrows(source: &Source) -> Vec<String> {
 }
 
 fn wrong_outside(source: &Source) -> Vec<String> {
-    let elsewhere = |(_, places): &&(&[&str], &[&str])| !places.iter().any(|place| source.path.starts_with(place));
-    let words = OUTSIDE.iter().filter(elsewhere).flat_map(|(words, _)| *words);
+    let words = OUTSIDE
+        .iter()
+        .filter(|(_, places)| !places.iter().any(|place| source.path.starts_with(place)))
+        .flat_map(|(words, _)| *words);
     words.filter(|word| source.names(word)).map(|word| format!("{} names {word}", source.path)).collect()
 }
 

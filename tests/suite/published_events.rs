@@ -131,8 +131,10 @@ fn every_event_of_the_contract_and_each_of_its_fields_is_in_the_fixtures() {
         let topic_of = |text: &str| text.lines().next().unwrap().to_owned();
         let named = |text: String| {
             let topic = topic_of(&text);
-            let name = |line: &str| format!("{topic}/{}", line.split(" = ").next().unwrap());
-            text.lines().skip(1).map(name).collect::<Vec<_>>()
+            text.lines()
+                .skip(1)
+                .map(|line| format!("{topic}/{}", line.split(" = ").next().unwrap()))
+                .collect::<Vec<_>>()
         };
         shapes.iter().flat_map(|shape| named(text(shape, file))).collect()
     };

@@ -146,8 +146,9 @@ struct EarlyRecords {
 
 impl EarlyRecords {
     fn of(records: Box<dyn Records>, until_millis: i64) -> Option<Box<dyn Records>> {
-        let is_early = |at: &usize| records.record(*at).timestamp_millis.is_none_or(|time| time < until_millis);
-        let places: Vec<usize> = (0..records.len()).filter(is_early).collect();
+        let places: Vec<usize> = (0..records.len())
+            .filter(|at| records.record(*at).timestamp_millis.is_none_or(|time| time < until_millis))
+            .collect();
         (!places.is_empty()).then(|| Box::new(EarlyRecords { records, places }) as Box<dyn Records>)
     }
 }

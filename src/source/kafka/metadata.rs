@@ -193,7 +193,6 @@ fn partition_watermarks<'a>(
     consumer: &QueryClient,
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<NamedPartition, Watermarks>, MetadataError> {
-    let explain = |error: KafkaError| consumer.context().explain(&error);
     let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
     for name in topics {
@@ -204,8 +203,8 @@ fn partition_watermarks<'a>(
             Some(code) => return Err(unreadable(code.to_string())),
         }
         for partition in held.partitions().iter().map(MetadataPartition::id) {
-            let (low, high) =
-                watermarks_of(consumer, name, partition).map_err(|error| unreadable(explain(error)))?;
+            let (low, high) = watermarks_of(consumer, name, partition)
+                .map_err(|error| unreadable(consumer.context().explain(&error)))?;
             found.insert(NamedPartition::new(name, partition), Watermarks { low, high });
         }
     }
