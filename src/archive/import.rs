@@ -220,15 +220,17 @@ fn differences(
     wanted: &BTreeMap<TopicPartition, u64>,
     kafka: &KafkaSettings,
 ) -> Vec<String> {
-    let difference = |(partition, &records): (&TopicPartition, &u64)| {
-        let name = kafka.topics.partition(*partition);
-        let found = cluster.partitions.get(partition).map_or(0, |watermarks| watermarks.high);
-        (u64::try_from(found) != Ok(records)).then(|| {
-            format!(
-                "{name}: holds {found} records, and the archive {records}: did others write to it \
+    wanted
+        .iter()
+        .filter_map(|(partition, &records)| {
+            let name = kafka.topics.partition(*partition);
+            let found = cluster.partitions.get(partition).map_or(0, |watermarks| watermarks.high);
+            (u64::try_from(found) != Ok(records)).then(|| {
+                format!(
+                    "{name}: holds {found} records, and the archive {records}: did others write to it \
                  meanwhile?"
-            )
+                )
+            })
         })
-    };
-    wanted.iter().filter_map(difference).collect()
+        .collect()
 }

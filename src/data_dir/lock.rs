@@ -47,10 +47,12 @@ pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, DataDirError> {
     // A path of one name lies where the process is.
     let there = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
     let whole = look(there.unwrap_or(Path::new(".")))?;
-    let is_data_dir = |path: &&Path| {
-        path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists())
-    };
-    Ok(whole.ancestors().find(is_data_dir).map(Path::to_owned))
+    Ok(whole
+        .ancestors()
+        .find(|path| {
+            path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists())
+        })
+        .map(Path::to_owned))
 }
 
 fn lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {

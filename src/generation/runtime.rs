@@ -202,10 +202,10 @@ fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::E
 
 /// Returns the offset at which each partition of these topics goes on.
 pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
-    let position = |(partition, held): (&NamedPartition, &PartitionCheckpoint)| {
-        Some((names.partition_of(partition)?, held.next_offset))
-    };
-    checkpoint.iter().filter_map(position).collect()
+    checkpoint
+        .iter()
+        .filter_map(|(partition, held)| Some((names.partition_of(partition)?, held.next_offset)))
+        .collect()
 }
 
 struct CalledAtEnd<F: Fn()>(F);

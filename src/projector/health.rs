@@ -131,22 +131,24 @@ impl Health {
     pub fn doubts(&self, moment: Moment) -> Vec<(TopicPartition, Doubt, Instant)> {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
-        let doubtful = |(key, track): (&TopicPartition, &PartitionTrack)| {
+        read.filter_map(|(key, track)| {
             let since = track.counts_from(live_since);
             let is_old = moment.instant.saturating_duration_since(since) >= STALE_AFTER;
             is_old.then(|| (*key, track.doubt(moment.instant), track.confirmed.unwrap_or(since)))
-        };
-        read.filter_map(doubtful).collect()
+        })
+        .collect()
     }
 
     /// The partitions of which one open transaction has hidden records for long, each with the number of records and since when.
     pub fn hidden(&self, moment: Moment) -> Vec<(TopicPartition, i64, Instant)> {
         let long = |since: Instant| moment.instant.saturating_duration_since(since) >= STALE_AFTER;
-        let of_track = |(key, track): (&TopicPartition, &PartitionTrack)| {
-            let hidden = track.hidden?;
-            long(hidden.since).then_some((*key, hidden.records, hidden.since))
-        };
-        self.tracks.iter().filter_map(of_track).collect()
+        self.tracks
+            .iter()
+            .filter_map(|(key, track)| {
+                let hidden = track.hidden?;
+                long(hidden.since).then_some((*key, hidden.records, hidden.since))
+            })
+            .collect()
     }
 }
 

@@ -142,16 +142,19 @@ impl Doubt {
 
 /// Warnings about partitions of which open transactions have hidden records for long.
 pub fn hidden_records(health: &Health, names: &TopicNames, now: Moment) -> Vec<String> {
-    let warning = |(partition, records, since): (TopicPartition, i64, Instant)| {
-        format!(
-            "{}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
+    health
+        .hidden(now)
+        .into_iter()
+        .map(|(partition, records, since)| {
+            format!(
+                "{}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
              shown before it ends. If its producer is gone, the broker ends it after the producer's \
              `transaction.timeout.ms`; `kafka-transactions.sh find-hanging` finds one that hangs",
-            names.partition(partition),
-            shown(now.wall_at(since))
-        )
-    };
-    health.hidden(now).into_iter().map(warning).collect()
+                names.partition(partition),
+                shown(now.wall_at(since))
+            )
+        })
+        .collect()
 }
 
 /// Names the partitions: all of a few, the first of many.

@@ -40,18 +40,21 @@ fn created(sequence: u64, second: i64) -> EventSpec {
 /// Returns the records of events, at successive offsets of one partition a topic. Each is written when its event occurs, or in the
 /// second that `written_second` gives.
 fn records(events: &[EventSpec], written_second: impl Fn(usize) -> Option<i64>) -> Vec<(OwnedRecord, i64)> {
-    let record = |(offset, event): (usize, &EventSpec)| {
-        let mut value = event.change.clone();
-        let occurred_at = optview::domain::Timestamp::new(BEGIN_SECONDS + event.second, 0).unwrap();
-        value["metadata"] = json!({
-            "eventId": format!("e{offset}"), "sequence": event.sequence, "occurredAt": occurred_at.to_string(),
-        });
-        let position = PartitionOffset { topic: event.topic, partition: 0, offset: offset as i64 };
-        let record =
-            OwnedRecord { position, key: b"key".to_vec(), value: Some(serde_json::to_vec(&value).unwrap()) };
-        (record, (BEGIN_SECONDS + written_second(offset).unwrap_or(event.second)) * 1000)
-    };
-    events.iter().enumerate().map(record).collect()
+    events
+        .iter()
+        .enumerate()
+        .map(|(offset, event)| {
+            let mut value = event.change.clone();
+            let occurred_at = optview::domain::Timestamp::new(BEGIN_SECONDS + event.second, 0).unwrap();
+            value["metadata"] = json!({
+                "eventId": format!("e{offset}"), "sequence": event.sequence, "occurredAt": occurred_at.to_string(),
+            });
+            let position = PartitionOffset { topic: event.topic, partition: 0, offset: offset as i64 };
+            let record =
+                OwnedRecord { position, key: b"key".to_vec(), value: Some(serde_json::to_vec(&value).unwrap()) };
+            (record, (BEGIN_SECONDS + written_second(offset).unwrap_or(event.second)) * 1000)
+        })
+        .collect()
 }
 
 fn decoded((record, written_millis): &(OwnedRecord, i64)) -> Envelope<'_> {

@@ -79,14 +79,16 @@ impl MapStore {
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
             MapWrite::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
         };
-        let optimization = |optimization: &Arc<Optimization>| {
-            let mut bytes = Vec::new();
-            stored_record::encode_optimization(optimization, &mut bytes).unwrap();
-            MapWrite::Optimization(optimization.id.to_string(), bytes)
-        };
         let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
         let removed = jobs.iter().filter(|(_, job)| job.is_none()).map(job);
-        parked.chain(optimizations.iter().map(optimization)).chain(removed).collect()
+        parked
+            .chain(optimizations.iter().map(|optimization| {
+                let mut bytes = Vec::new();
+                stored_record::encode_optimization(optimization, &mut bytes).unwrap();
+                MapWrite::Optimization(optimization.id.to_string(), bytes)
+            }))
+            .chain(removed)
+            .collect()
     }
 
     fn put(&mut self, put: MapWrite) {

@@ -159,14 +159,17 @@ impl KafkaSource {
             }
         }
         let watch = self.consumer.context();
-        let sight = |held: &AssignedPartition| PartitionProgress {
-            partition: held.partition,
-            position: held.position.max(watch.fetched(held.partition).unwrap_or(i64::MIN)),
-            has_records: held.is_ready(),
-            end: self.observer.watermarks(held.partition).map(|held| held.high),
-            has_error: held.error.is_some(),
-        };
-        let seen: Vec<PartitionProgress> = self.partitions.iter().map(sight).collect();
+        let seen: Vec<PartitionProgress> = self
+            .partitions
+            .iter()
+            .map(|held| PartitionProgress {
+                partition: held.partition,
+                position: held.position.max(watch.fetched(held.partition).unwrap_or(i64::MIN)),
+                has_records: held.is_ready(),
+                end: self.observer.watermarks(held.partition).map(|held| held.high),
+                has_error: held.error.is_some(),
+            })
+            .collect();
         let others_hear = self.observer.has_answered_within(ANSWERED_WITHIN);
         match self.watchdog.check(now, watch.last_answer(), others_hear, &seen) {
             WatchdogAction::Nothing => {}

@@ -107,13 +107,12 @@ fn doc_text(line: &str) -> Option<&str> {
 }
 
 fn begins_as_fragment(text: &str) -> bool {
-    let begins_with = |words: &&str| {
+    FRAGMENT_STARTS.iter().any(|words| {
         let rest = text.strip_prefix(*words);
         rest.is_some_and(|rest| {
             !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_' || next == '\'')
         })
-    };
-    FRAGMENT_STARTS.iter().any(begins_with)
+    })
 }
 
 /// Counts words in comments, and the verbs of speech among them.

@@ -109,12 +109,15 @@ impl Log {
     /// Writes the log as an archive of several files.
     pub fn archived(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let archived = |stream: Topic| {
-            let topic = stream.default_name().to_owned();
-            ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
+        let identity = ArchiveIdentity {
+            cluster_id: "a-cluster".to_owned(),
+            topics: Topic::ALL
+                .map(|stream| {
+                    let topic = stream.default_name().to_owned();
+                    ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
+                })
+                .to_vec(),
         };
-        let identity =
-            ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
         for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {
             let archive = Archive::open(directory.path(), identity.clone()).unwrap();
             let mut appender = Appender::new(archive, TopicNames::default());

@@ -177,10 +177,11 @@ fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_a
     let OpenStore { writer, path, .. } = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let names = optview::source::TopicNames::default();
-    let position = |(partition, held): (&NamedPartition, &optview::store::PartitionCheckpoint)| {
-        (names.partition_of(partition).unwrap(), held.next_offset)
-    };
-    let next = writer.checkpoint_at_open().iter().map(position).collect();
+    let next = writer
+        .checkpoint_at_open()
+        .iter()
+        .map(|(partition, held)| (names.partition_of(partition).unwrap(), held.next_offset))
+        .collect();
     let playing = ScriptPlayer::new(topics, run, status.clone(), control.clone());
     let source = ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), playing, &next);
     let mut source = KillingSource(source, killed_after);

@@ -24,12 +24,15 @@ struct SnapshotFixture {
 fn made() -> SnapshotFixture {
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(&directory.path().join("source")).writer;
-    let optimization = |number: u64| {
-        // One optimization is stored in pieces.
-        let text = if number == 7 { fixtures::text(number, 40_000) } else { format!("name {number}") };
-        fixtures::optimization(&format!("opt-{number}"), number + 1, text, String::new())
-    };
-    let mut commit = fixtures::commit_of((0..OPTIMIZATIONS).map(optimization).collect());
+    let mut commit = fixtures::commit_of(
+        (0..OPTIMIZATIONS)
+            .map(|number| {
+                // One optimization is stored in pieces.
+                let text = if number == 7 { fixtures::text(number, 40_000) } else { format!("name {number}") };
+                fixtures::optimization(&format!("opt-{number}"), number + 1, text, String::new())
+            })
+            .collect(),
+    );
     commit.jobs.push(("early".into(), Some(fixtures::job(3).into())));
     writer.commit(commit, vec![fixtures::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
     fixtures::wait_until_written(&writer, 1);
