@@ -20,6 +20,7 @@ mod non_finite_numbers;
 mod one_of;
 mod protobuf_types;
 pub mod stored_record;
+pub mod unknown_fields;
 pub mod view_json;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ use crate::domain::{Record, Timestamp, Topic};
 use decoded_payload::{DecodedPayload, EventParts, PartialMetadata, parse_time};
 pub use encode::Encoding;
 pub use errors::DecodeError;
+use errors::EVENT_FIELD;
 
 /// Maximum length of an id or a kind in bytes: ids are keys in the store, and lists filter by kind.
 pub const ID_LIMIT: usize = 1024;
@@ -56,6 +58,7 @@ fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, 
         Encoding::Protobuf => event_protobuf::decode(topic, payload),
     };
     let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
+        DecodeError::Field { field, reason } if field == EVENT_FIELD => no_event(record, field, reason),
         DecodeError::Payload { .. } => {
             foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
         }
@@ -89,6 +92,19 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
         metadata: Metadata { event_id, occurred_at, sequence: 0 },
         body: Body::Optimization { optimization_id: Cow::Borrowed(id), change: OptimizationChange::Deleted },
     })
+}
+
+/// Adds to the reason for which a message has no event the names that were there in its place.
+fn no_event(record: &Record<'_>, field: String, reason: String) -> DecodeError {
+    let unknown = unknown_fields::find(record).unwrap_or_default();
+    let names: Vec<String> = unknown.into_iter().map(|unknown| format!("`{}`", unknown.path)).collect();
+    match names.is_empty() {
+        true => DecodeError::Field { field, reason },
+        false => DecodeError::field(
+            field,
+            format!("{reason}; there is {}, which the contract does not have", names.join(", ")),
+        ),
+    }
 }
 
 fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Metadata<'a>, DecodeError> {

@@ -9,9 +9,11 @@ use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 use crate::cli::{self, CommandLine};
 use crate::logging::LogConfig;
 
+pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
+pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
@@ -22,6 +24,7 @@ pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
     SnapshotImportConfig, ToolConfig, VerifyConfig,
 };
+pub use validate::ValidateConfig;
 
 /// Reads a type from the command line as the second type is read, and converts it.
 macro_rules! read_as {
@@ -49,12 +52,15 @@ macro_rules! read_as {
     };
 }
 
+mod access;
 mod archive;
 mod checks;
 mod demo;
+mod disk;
 mod file;
 mod history;
 mod kafka;
+mod keys;
 mod layers;
 mod load;
 mod log;
@@ -62,6 +68,7 @@ mod optional_kafka;
 mod projection;
 mod serve;
 mod tools;
+mod validate;
 mod values;
 mod variables;
 
@@ -105,9 +112,14 @@ pub enum Command {
     Archive(ArchiveConfig),
     /// Show what happened to an optimization, event by event, or its view as it was at a moment
     History(HistoryConfig),
+    /// Try events before they are shipped: what the views become of them, or why they are refused
+    Validate(ValidateConfig),
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
+    /// Make, list and revoke the API keys of those who may read
+    #[command(subcommand)]
+    Keys(KeysConfig),
 }
 
 /// The settings that the program is given: a command, and what every command has.
@@ -165,14 +177,14 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
-    let api_keys = checks::api_keys(&mut layers);
+    let (api_keys, bearer_tokens) = (checks::api_keys(&mut layers), checks::bearer_tokens(&mut layers));
     let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
     if let Command::Serve(serve) = &mut config.command {
-        serve.api_keys = api_keys;
+        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

@@ -13,7 +13,8 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use crate::codec::encode;
-use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
 use crate::serve::{self, ListeningServer};
@@ -65,16 +66,18 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
             memory_budget_bytes: 64 << 20,
             store_cache_bytes: 64 << 20,
             orphan_retention: Duration::from_secs(24 * 3600),
-            min_free_disk_bytes: 64 << 20,
+            disk_reserve: DiskReserve { floor_bytes: 64 << 20 },
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
-        api_keys_file: None,
-        api_keys: None,
+        // What it shows is made up.
+        access: AccessConfig { open_access: true, ..AccessConfig::default() },
+        access_log: None,
         drain_deadline: Duration::from_secs(1),
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,
         keep_alive: Duration::from_secs(620),
+        missing_wait: Duration::from_secs(1),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod causes;
 mod outranked_events;
+mod status_changes;
 mod unlinked_job;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::store::{Reader, StoreError, StoredRecord};
 pub use causes::Cause;
 use causes::Causes;
 pub use outranked_events::OutrankedCause;
+pub use status_changes::{StatusChange, status_changes};
 pub use unlinked_job::unlinked_job;
 
 /// The explanation of one optimization's view.

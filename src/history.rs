@@ -6,7 +6,6 @@
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogSource};
-use crate::domain::OwnedRecord;
 use crate::output;
 use crate::progress_display::ProgressDisplay;
 use crate::source::Source;

@@ -10,7 +10,7 @@ use optview::config::{self, ArchiveConfig, Command, Config, Environment, Snapsho
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
 use optview::tools::commands;
-use optview::{archive, demo, history, load, logging, process, serve, signals, store};
+use optview::{archive, demo, history, keys, load, logging, process, serve, signals, store, validate};
 
 /// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
 /// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
@@ -98,6 +98,8 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
             return archive::import::run(config, stop_flag()?.as_ref());
         }
         Command::History(config) => history::run(config)?,
+        Command::Validate(config) => return validate::run(config),
+        Command::Keys(config) => keys::run(config)?,
         Command::Snapshot(SnapshotConfig::Export(config)) => {
             return commands::export_snapshot(config, stop_flag()?.as_ref());
         }

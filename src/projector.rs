@@ -34,7 +34,6 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use crate::disk::DiskReserve;
 use crate::pulse::{Pulse, Stage};
 use crate::source::Source;
 use crate::status::{State, Status};
@@ -118,14 +117,13 @@ impl<'a> Projector<'a> {
         now: Moment,
     ) -> Result<Projector<'a>, ProjectorError> {
         let topics = &settings.topics;
-        let reserve = DiskReserve { floor_bytes: settings.min_free_disk };
         Ok(Projector {
             control,
             pulse: writer.pulse(),
             rebuild_span: tracing::error_span!("rebuild", store = %settings.store_path.display()),
             store_file: StoreFileGuard::new(&settings.store_path, writer.file.clone()),
             gate: ReadGate::default(),
-            disk: DiskGuard::new(settings.store_path.clone(), reserve, now.instant),
+            disk: DiskGuard::new(settings.store_path.clone(), settings.disk_reserve, now.instant),
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),
             decoder: Decoder::start(writer.pulse())?,
@@ -161,10 +159,18 @@ impl<'a> Projector<'a> {
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
         self.fold_decoded(now)?;
+        self.note_position();
         for partition in self.partitions.take_failed() {
             source.stop(partition);
         }
         Ok(())
+    }
+
+    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
+    fn note_position(&mut self) {
+        if let Some(position) = self.partitions.take_position() {
+            self.write_back.note_position(position);
+        }
     }
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {

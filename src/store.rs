@@ -25,7 +25,9 @@ mod read_only;
 mod reader;
 mod sled_fsync;
 mod unlinked_jobs;
+mod unlinked_records;
 pub mod verify;
+mod view_changes;
 mod writer;
 
 pub use checkpoint::{Anchor, Checkpoint, PartitionCheckpoint, TopicIds, add_topic_ids, positions, topic_ids};
@@ -42,6 +44,7 @@ pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
 pub use reader::{ListQuery, Page, PageReader, Reader, Response, StoredRecord};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
+pub use view_changes::{IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ViewChange, ViewChanges};
 pub use writer::Writer;
 
 pub use crate::codec::stored_record::FORMAT;

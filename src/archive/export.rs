@@ -16,7 +16,6 @@ use session::{ExportSession, StallTimer};
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::data_dir;
-use crate::disk::DiskReserve;
 use crate::domain::{Gap, Topic};
 use crate::progress::Progress;
 use crate::progress_display::ProgressDisplay;
@@ -167,7 +166,7 @@ fn print_summary(
 
 /// Checks that the archive's disk has room for about `wanted_bytes` more.
 fn check_room(config: &ArchiveExportConfig, wanted_bytes: u64) -> anyhow::Result<()> {
-    let reserve = DiskReserve { floor_bytes: config.min_free_disk_bytes };
+    let reserve = config.disk_reserve;
     let directory = config.directory.display();
     let shortage = reserve.shortage(&config.directory, wanted_bytes);
     let Some(free) = shortage.with_context(|| format!("cannot look at {directory}"))? else { return Ok(()) };

@@ -3,6 +3,9 @@
 use crate::domain::Topic;
 use crate::domain::record::RECORD_LIMIT;
 
+/// The name by which reasons call the alternatives of a message of which exactly one is set.
+pub const EVENT_FIELD: &str = "event";
+
 /// The reason for which a record could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

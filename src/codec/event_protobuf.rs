@@ -6,7 +6,7 @@ use prost::Message;
 use strum::VariantNames as _;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object};
+use super::{DecodeError, DecodedPayload, EVENT_FIELD, EventParts, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
 use crate::domain::{OptimizationEvent, RunEvent, Timestamp, Topic};
 
@@ -136,5 +136,5 @@ fn timestamp(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option
 }
 
 fn no_event(names: &[&str]) -> DecodeError {
-    DecodeError::field("event", format!("none of {} is set", names.join(", ")))
+    DecodeError::field(EVENT_FIELD, format!("none of {} is set", names.join(", ")))
 }

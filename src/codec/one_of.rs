@@ -1,6 +1,6 @@
 //! A protobuf `oneof` in JSON: the mapping writes it as fields of which exactly one must be set.
 
-use super::DecodeError;
+use super::{DecodeError, EVENT_FIELD};
 
 /// Collects exactly one of a message's alternative events.
 pub struct OneOf<T> {
@@ -17,12 +17,13 @@ impl<T> OneOf<T> {
         match self.value.replace(value) {
             None => Ok(()),
             Some(_) => {
-                Err(DecodeError::field("event", format!("more than one of {} is set", self.names.join(", "))))
+                Err(DecodeError::field(EVENT_FIELD, format!("more than one of {} is set", self.names.join(", "))))
             }
         }
     }
 
     pub fn get(self) -> Result<T, DecodeError> {
-        self.value.ok_or_else(|| DecodeError::field("event", format!("none of {} is set", self.names.join(", "))))
+        self.value
+            .ok_or_else(|| DecodeError::field(EVENT_FIELD, format!("none of {} is set", self.names.join(", "))))
     }
 }

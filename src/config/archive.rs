@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::values;
+use crate::disk::DiskReserve;
 use crate::source::kafka::KafkaSettings;
 
 /// A command under `archive` with all that it needs.
@@ -31,10 +32,9 @@ pub struct ArchiveExportConfig {
     /// Time after which what was copied is finished, synced and listed
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::interval)]
     pub commit_interval: Duration,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,

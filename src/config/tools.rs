@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::optional_kafka::OptionalKafka;
 use super::projection::ProjectionConfig;
 use super::values;
+use crate::disk::DiskReserve;
 
 /// The settings of a tool that works on a store.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -178,10 +179,9 @@ pub struct SnapshotExportConfig {
     /// Replace a file that is there, once the new one is whole
     #[arg(long)]
     pub force: bool,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
     /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
@@ -194,10 +194,9 @@ pub struct SnapshotImportConfig {
     /// A file that `snapshot export` wrote
     #[arg(id = "snapshot", value_name = "FILE", value_parser = values::file)]
     pub file: PathBuf,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
     /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 /// The number of bytes that stay free on a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskReserve {
     /// Number of bytes that stay free, as `--min-free-disk` gives it.
     pub floor_bytes: u64,

@@ -88,6 +88,16 @@ impl Body<'_> {
         }
     }
 
+    /// Returns the id of the job that the event is of, or that it links.
+    pub fn job_id(&self) -> Option<&str> {
+        match self {
+            Body::Optimization { change: OptimizationChange::Created(created), .. } => created.job_id.as_deref(),
+            Body::Optimization { change: OptimizationChange::JobLinked { job_id }, .. } => Some(job_id),
+            Body::Optimization { .. } => None,
+            Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id),
+        }
+    }
+
     /// Returns the kind of event as the contract on the topics names it.
     pub fn kind(&self) -> &'static str {
         match self {

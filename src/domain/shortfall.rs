@@ -5,7 +5,7 @@
 //! A state that has seen more events lacks nothing, however different it is. So states at different positions can
 //! be compared.
 
-use super::job::{HISTORY_LIMIT, Job, Transition};
+use super::job::{HISTORY_LIMIT, Job};
 use super::optimization::{LINKS_LIMIT, Optimization};
 use super::register::Register;
 use super::stamp::{Stamp, Version};

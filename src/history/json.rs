@@ -132,7 +132,7 @@ fn event<'a>(entry: &'a TimelineEvent<'_>, names: &'a TopicNames) -> EventAnswer
     let body = &entry.envelope.event.body;
     EventAnswer {
         event: body.kind(),
-        job_id: names::job_id(body),
+        job_id: body.job_id(),
         run_index: names::run_index(body),
         place: place(entry.envelope.position, entry.timestamp_millis, names),
         occurred_at: metadata.occurred_at,

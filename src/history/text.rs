@@ -116,7 +116,7 @@ fn event(entry: &TimelineEvent<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io
 fn what(body: &Body<'_>) -> String {
     let name = body.kind();
     match body {
-        Body::Optimization { .. } => match names::job_id(body) {
+        Body::Optimization { .. } => match body.job_id() {
             Some(job_id) => format!("{name} (job {job_id})"),
             None => name.to_owned(),
         },

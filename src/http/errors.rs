@@ -1,6 +1,9 @@
 //! The errors that a request can be answered with, and their responses. The list is closed: everything else is an
 //! [`HttpError::Internal`]. A response never shows the cause of a failure inside the server; that is for the log.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -13,6 +16,9 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// The methods of every resource.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// An error that a request is answered with.
 #[derive(Debug)]
 pub enum HttpError {
@@ -21,8 +27,22 @@ pub enum HttpError {
     NotFound(&'static str),
     MethodNotAllowed,
     Unauthorized(&'static str),
+    /// The error for an address that has sent too many wrong credentials.
+    TooManyAttempts {
+        retry_after: Duration,
+    },
     Invalid(Vec<Mistake>),
     Unavailable {
+        message: String,
+        detail: Value,
+    },
+    /// The error for a wait whose time is over before what it waits for has come.
+    TooLate {
+        message: String,
+        detail: Value,
+    },
+    /// The error for a record that no view shows, where the client insists on it.
+    NotApplied {
         message: String,
         detail: Value,
     },
@@ -51,11 +71,15 @@ impl HttpError {
     /// Returns the cause for the log, which is more than the caller gets.
     pub fn cause(&self) -> String {
         match self {
-            HttpError::Unavailable { message, .. } => message.clone(),
+            HttpError::Unavailable { message, .. }
+            | HttpError::TooLate { message, .. }
+            | HttpError::NotApplied { message, .. } => message.clone(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
-            HttpError::MethodNotAllowed | HttpError::Invalid(_) => "the request is wrong".to_owned(),
+            HttpError::MethodNotAllowed | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
+                "the request is wrong".to_owned()
+            }
         }
     }
 }
@@ -84,20 +108,40 @@ pub fn response(error: &HttpError) -> Response {
                 NO_DETAIL,
             ),
             ALLOW,
-            "GET, HEAD",
+            METHODS,
         ),
         HttpError::Unauthorized(message) => with_header(
             json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
             WWW_AUTHENTICATE,
             "Bearer",
         ),
+        HttpError::TooManyAttempts { retry_after } => {
+            let message = "too many wrong credentials came from this address: try again later";
+            let mut response =
+                json_response::error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", message, NO_DETAIL);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            response
+        }
         HttpError::Invalid(mistakes) => invalid(mistakes),
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
+        HttpError::TooLate { message, detail } => {
+            json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)
+        }
+        HttpError::NotApplied { message, detail } => {
+            json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)
+        }
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }
         HttpError::Internal(_) => json_response::internal(),
     }
+}
+
+/// Makes the answer to OPTIONS, complete but for the correlation id.
+pub fn allowed_methods() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    with_header(response, ALLOW, METHODS)
 }
 
 fn unavailable(message: &str, detail: impl Serialize) -> Response {

@@ -24,6 +24,7 @@ impl Projector<'_> {
             for (event, from) in std::mem::take(&mut self.gate.aside) {
                 self.take_in(now, event, from)?;
             }
+            self.note_position();
         }
         let Some(positions) = &self.gate.positions else { return Ok(false) };
         match self.partitions.have_reached(positions) {

@@ -120,6 +120,9 @@ impl Projector<'_> {
                 Ok(envelope) => {
                     understood += 1;
                     let effects = self.write_back.fold(envelope)?;
+                    if effects.unlinked {
+                        self.write_back.note_unlinked(envelope);
+                    }
                     self.findings.note_effects(envelope, effects, now.instant);
                 }
                 Err(dead_letter) => {

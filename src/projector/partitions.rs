@@ -6,7 +6,7 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, PartitionOffset, TopicId, TopicPartition};
+use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, TopicId, TopicPartition};
 use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -25,6 +25,8 @@ pub struct Partitions {
     topics: TopicNames,
     held: Vec<PartitionProgress>,
     newly_failed: Vec<TopicPartition>,
+    /// True if a position has changed since it was last taken.
+    have_moved: bool,
 }
 
 struct PartitionProgress {
@@ -48,7 +50,7 @@ struct PartitionProgress {
 
 impl Partitions {
     pub fn new(topics: TopicNames) -> Partitions {
-        Partitions { topics, held: Vec::new(), newly_failed: Vec::new() }
+        Partitions { topics, held: Vec::new(), newly_failed: Vec::new(), have_moved: false }
     }
 
     /// Takes a partition in. `read_before` is its entry in the checkpoint on the disk. Returns the offset to read from; `None`
@@ -98,6 +100,7 @@ impl Partitions {
             begun.note_no_anchor(&name);
         }
         self.held.push(begun);
+        self.have_moved = true;
         is_read.then(|| expected.map_or(next_offset, |anchor| anchor.offset))
     }
 
@@ -124,6 +127,7 @@ impl Partitions {
     /// Takes note that all records up to `last` have been folded, or kept as dead letters. `time` is the last record's timestamp
     /// in milliseconds since 1970.
     pub fn advance(&mut self, partition: TopicPartition, last: Anchor, time: Option<i64>) {
+        self.have_moved = true;
         let Some(partition) = self.find(partition) else { return };
         // What is fetched anew may bring records that were read already.
         if last.offset + 1 >= partition.next_offset {
@@ -153,8 +157,10 @@ impl Partitions {
         if let Some(partition) = self.find(partition)
             && partition.stopped.is_none()
         {
-            partition.next_offset = partition.next_offset.max(position);
+            let before = partition.next_offset;
+            partition.next_offset = before.max(position);
             partition.caught_up |= partition.next_offset >= partition.start_high;
+            self.have_moved |= position > before;
         }
     }
 
@@ -183,6 +189,14 @@ impl Partitions {
     pub fn positions(&self) -> Positions {
         let read = self.held.iter().filter(|held| held.stopped.is_none());
         read.map(|held| (held.partition, held.next_offset)).collect()
+    }
+
+    /// Takes the position of all partitions, if it has changed since the last call.
+    pub fn take_position(&mut self) -> Option<ReadPosition> {
+        std::mem::take(&mut self.have_moved).then(|| {
+            let next = self.held.iter().map(|held| (self.topics.partition(held.partition), held.next_offset));
+            ReadPosition::new(next.collect())
+        })
     }
 
     /// Returns true if everything up to these positions has been read. The error is the reason for which it never will be.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::disk::DiskReserve;
 use crate::source::TopicNames;
 
 /// The settings of one projector.
@@ -20,6 +21,6 @@ pub struct Settings {
     pub orphan_retention: Duration,
     /// The store's directory.
     pub store_path: PathBuf,
-    /// Number of bytes that must stay free on the store's disk: with less, nothing more is read.
-    pub min_free_disk: u64,
+    /// The free space that stays on the store's disk: with less, nothing more is read.
+    pub disk_reserve: DiskReserve,
 }

@@ -2,7 +2,6 @@
 //! as any stands, `last_error` is never empty.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 

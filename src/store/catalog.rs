@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::view_changes::ListScope;
 use crate::domain::{Optimization, Status, Timestamp, view};
 use facets::{Facet, FacetFilter, Kinds};
 use maps::{Map, index};
@@ -193,6 +194,20 @@ impl Catalog {
             let organization_id = self.scopes.project(held.project).organization_id.as_deref();
             entry.listed.as_ref().is_none_or(|new| Some(new.organization_id) != organization_id)
         })
+    }
+
+    /// Returns the list that each of these optimizations is in, if its entry will change what lists show.
+    pub fn scopes_before(&self, entries: &[Entry<'_>]) -> Vec<Option<ListScope>> {
+        let scope = |entry: &Entry<'_>| {
+            let held = self.slot(entry.number)?.listed?;
+            let project = self.scopes.project(held.project);
+            let scope = ListScope {
+                organization_id: project.organization_id.clone()?,
+                project_id: project.project_id.clone()?,
+            };
+            self.differs(entry).then_some(scope)
+        };
+        entries.iter().map(scope).collect()
     }
 
     /// Removes an optimization from the lists, until its entry is put.

@@ -67,7 +67,7 @@ fn read(
             Some((_, catalog)) => catalog,
             None => from_records::read(&trees, format)?,
         };
-        let progress = WriterProgress::default();
+        let progress = WriterProgress::at(&checkpoint::read(&trees)?);
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
         progress.caught_up.store(caught_up, Ordering::Release);
         let frozen =

@@ -15,9 +15,9 @@ use super::catalog::{Catalog, Ids};
 use super::checkpoint::{self, Checkpoint};
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
 use super::progress::WriterProgress;
-use super::{StoreError, pieces};
+use super::{StoreError, ViewChanges, pieces};
 use crate::codec::stored_record::{self, Filter};
-use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, Status, Topic};
+use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosition, Status, Topic};
 pub use page::PageReader;
 
 /// Size from which a copy of the response may be worth its time.
@@ -118,6 +118,29 @@ impl Reader {
             return Ok(None);
         }
         Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
+    }
+
+    /// Has the writer wake these watchers from now on, when what readers see has changed.
+    pub fn wake(&self, watchers: &ViewChanges) {
+        self.progress.watchers.store(Some(Arc::new(watchers.clone())));
+    }
+
+    /// Returns the position that every view has come to. Views that are read after the call are no older.
+    pub fn visible_position(&self) -> Arc<ReadPosition> {
+        self.progress.visible.load_full()
+    }
+
+    /// Returns a position that no view is beyond that was read before the call.
+    pub fn position_bound(&self) -> Arc<ReadPosition> {
+        self.progress.bound.load_full()
+    }
+
+    /// Returns true if the record at this place could not be understood.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::stored_record`].
+    pub fn is_dead_letter(&self, position: PartitionOffset) -> Result<bool, StoreError> {
+        Ok(self.trees.dead_letters.contains_key(dead_letter_key(position))?)
     }
 
     /// Returns the record of an optimization, readers may see it or not. It is for tools: it decodes, which reads never do.

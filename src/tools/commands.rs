@@ -17,7 +17,6 @@ use crate::config::{
     SnapshotImportConfig, ToolConfig,
 };
 use crate::data_dir;
-use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
 use crate::progress_display::ProgressDisplay;
@@ -101,7 +100,7 @@ pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyh
     let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
-        min_free_disk: config.min_free_disk_bytes,
+        min_free_disk: config.disk_reserve.floor_bytes,
         force: config.force,
     };
     show(&config.tool, &tool, needs, snapshot::export_text)
@@ -112,8 +111,7 @@ pub fn import_snapshot(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyh
     let data_dir = &config.tool.data_dir;
     let _hold = data_dir::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
-    let room = DiskReserve { floor_bytes: config.min_free_disk_bytes };
-    let summary = crate::snapshot::import(&config.file, data_dir, room, None, &mut |progress| {
+    let summary = crate::snapshot::import(&config.file, data_dir, config.disk_reserve, None, &mut |progress| {
         display.show(&progress);
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

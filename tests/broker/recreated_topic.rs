@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
         needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 1),
     },
+    test!(no_record_of_a_topic_that_is_created_again_is_folded, Broker),
     test!(a_topic_that_is_deleted_is_an_error_that_stands, Broker),
     test!(a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last, Broker),
     test!(an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again, Broker),
@@ -56,8 +57,32 @@ fn check_stops(rig: &Rig, count: u64) {
     is_stopped(&server, "its id was");
 }
 
+fn no_record_of_a_topic_that_is_created_again_is_folded(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), created("b"), job("a", "processing", 1)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig).check();
+    create_topic_again(rig, Topic::Optimizations);
+    // The brokers agree on the new id within seconds, and all of these can be read before that.
+    for number in 0..200 {
+        put(rig, &[created(&format!("new-{number}"))]);
+    }
+    let name = rig.settings.topics.get(Topic::Optimizations);
+    let report = server.wait_for("stopped", |report| report.state == "stalled" && report.is_stopped(name, 0));
+    let error = report.last_error.expect("an error");
+    assert!(error.contains("created again"), "{error}");
+    let folded: Vec<u32> =
+        (0..200).filter(|number| server.get(&format!("/optimizations/new-{number}")).status == 200).collect();
+    assert!(folded.is_empty(), "{folded:?}");
+    assert_eq!(server.get("/optimizations/a").body["status"], "running");
+}
+
 fn create_again(rig: &Rig) {
-    delete_topic(rig, Topic::Jobs);
+    create_topic_again(rig, Topic::Jobs);
+}
+
+fn create_topic_again(rig: &Rig, topic: Topic) {
+    delete_topic(rig, topic);
     // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
 }

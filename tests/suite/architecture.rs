@@ -32,12 +32,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
-    ("api_keys", &[]),
+    ("credentials", &["disk"]),
+    ("origins", &[]),
     ("control", &[]),
     (
         "http",
         &[
-            "api_keys",
+            "credentials",
+            "origins",
+            "logging",
             "process",
             "domain",
             "source",
@@ -53,8 +56,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["version"]),
     ("shutdown", &["status"]),
     ("signals", &[]),
-    ("config", &["api_keys", "cli", "logging", "domain", "codec", "source", "synthetic"]),
+    ("config", &["credentials", "origins", "cli", "disk", "logging", "domain", "codec", "source", "synthetic"]),
     ("load", &["config", "codec", "output", "progress", "progress_display", "source", "synthetic"]),
+    ("keys", &["config", "credentials", "output", "terminal"]),
     (
         "generation",
         &[
@@ -97,13 +101,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "config",
             "control",
+            "credentials",
             "data_dir",
-            "disk",
             "domain",
             "generation",
             "http",
             "live_views",
             "logging",
+            "output",
             "process",
             "shutdown",
             "signals",
@@ -114,12 +119,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "version",
         ],
     ),
-    (
-        "archive",
-        &["cli", "config", "data_dir", "disk", "domain", "output", "progress", "progress_display", "source"],
-    ),
+    ("archive", &["cli", "config", "data_dir", "domain", "output", "progress", "progress_display", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "progress_display", "source"]),
-    ("demo", &["config", "serve", "codec", "domain", "output", "source", "store", "synthetic"]),
+    ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
+    ("demo", &["config", "serve", "codec", "disk", "domain", "output", "source", "store", "synthetic"]),
 ];
 
 /// Outside things, by the crate's name or a word that means such a thing, with the only paths that may name them.
@@ -144,7 +147,10 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     ),
     (&["env::var", "env::var_os", "env::vars", "env::vars_os"], &["src/config"]),
     (&["clap"], &["src/cli", "src/config", "src/main.rs"]),
-    (&["toml::"], &["src/config", "src/api_keys.rs"]),
+    (&["toml::"], &["src/config", "src/credentials/key_entries.rs"]),
+    (&["toml_edit"], &["src/credentials/key_file.rs"]),
+    (&["jsonwebtoken"], &["src/credentials/bearer_tokens.rs", "src/credentials/signatures.rs"]),
+    (&["ring"], &["src/credentials/signatures.rs", "src/credentials/bearer_tokens/tests.rs"]),
     (
         &["anyhow"],
         &[
@@ -157,10 +163,20 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/generation",
             "src/archive",
             "src/history.rs",
+            "src/validate",
+            "src/keys.rs",
         ],
     ),
     (&["zstd"], &["src/source/archive", "src/source/kafka/decompression.rs", "src/snapshot/file.rs"]),
-    (&["base64"], &["src/source/archive"]),
+    (
+        &["base64"],
+        &[
+            "src/source/archive",
+            "src/source/kafka/fetched_topics.rs",
+            "src/credentials/key_file.rs",
+            "src/credentials/bearer_tokens/tests.rs",
+        ],
+    ),
     (
         &["rustix"],
         &[

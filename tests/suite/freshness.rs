@@ -4,7 +4,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
-use optview::api_keys::ApiKeys;
+use optview::credentials::ApiKeys;
 use optview::http::{Access, ReadApi, Readiness, admin_router, install_metrics, read_api};
 use optview::live_views::ReaderSource;
 use optview::source::TopicNames;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::body::Body;
 use http_body_util::BodyExt as _;
-use optview::api_keys::ApiKeys;
+use optview::credentials::ApiKeys;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Status, Timestamp};
 use optview::http::{Access, ReadApi, Readiness, read_api};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use optview::codec::{self, stored_record};
 use optview::domain::fold::{self, Effects, FoldStep};
-use optview::domain::{Commit, Envelope, Job, Optimization, PartitionOffset, Record, RecordKey, WorkingSet};
+use optview::domain::{Commit, Envelope, Job, PartitionOffset, Record, RecordKey, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::domain::{PartitionOffset, Record, Topic};
+use crate::domain::{PartitionOffset, Record, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
@@ -170,6 +170,9 @@ impl Records for EarlyRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Topic;
+
+    const JOBS: TopicPartition = TopicPartition::new(Topic::Jobs, 0);
 
     /// Gives ten batches of ten records at once, and then nothing.
     struct Flood(bool);
@@ -183,7 +186,7 @@ mod tests {
 
         fn record(&self, at: usize) -> Record<'_> {
             let offset = self.0 * 10 + at as i64;
-            let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset };
+            let position = JOBS.at(offset);
             Record { position, timestamp_millis: Some(offset), key: None, value: None, headers: Vec::new() }
         }
     }
@@ -192,7 +195,7 @@ mod tests {
         fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
             if !std::mem::replace(&mut self.0, true) {
                 (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
-                take(SourceEvent::Ended { partition: TopicPartition::new(Topic::Jobs, 0), position: 100 });
+                take(SourceEvent::Ended { partition: JOBS, position: 100 });
             }
         }
 
@@ -214,7 +217,7 @@ mod tests {
             true
         }
 
-        fn observation(&self, _: Topic, partition: i32) -> Option<PartitionObservation> {
+        fn observation(&self, TopicPartition { partition, .. }: TopicPartition) -> Option<PartitionObservation> {
             let asked_at = Instant::now();
             Some(PartitionObservation {
                 topic_id: None,
@@ -225,7 +228,7 @@ mod tests {
             })
         }
 
-        fn partition_error(&self, _: Topic, partition: i32) -> Option<StandingError> {
+        fn partition_error(&self, TopicPartition { partition, .. }: TopicPartition) -> Option<StandingError> {
             let since = "2026-11-28T10:00:00Z".parse().unwrap();
             Some(StandingError { code: partition.to_string(), text: String::new(), since })
         }
@@ -240,8 +243,9 @@ mod tests {
     #[test]
     fn what_the_cluster_says_is_not_held_back() {
         let source = ThrottledSource::new(Flood(false), Throttle::default(), Arc::new(ThrottleRelease::default()));
-        assert_eq!(source.observation(Topic::Jobs, 5).map(|observation| observation.high), Some(5));
-        assert_eq!(source.partition_error(Topic::Jobs, 5).map(|error| error.code).as_deref(), Some("5"));
+        let partition = TopicPartition { partition: 5, ..JOBS };
+        assert_eq!(source.observation(partition).map(|observation| observation.high), Some(5));
+        assert_eq!(source.partition_error(partition).map(|error| error.code).as_deref(), Some("5"));
         assert_eq!(source.cluster_health().renewals, 7);
     }
 

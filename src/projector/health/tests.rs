@@ -186,7 +186,7 @@ fn observations_that_wait_are_bounded_and_still_confirm() {
         world.sees(0, second + 1, second + 1);
         world.pass(1);
     }
-    let waiting = world.health.tracks[&TopicPartition::new(JOBS)].ahead.len();
+    let waiting = world.health.tracks[&JOBS].ahead.len();
     assert!(waiting <= OBSERVATIONS_MAX, "{waiting}");
     world.hears_nothing(20_000);
     assert_eq!(world.age(), Some(1), "the newest is never dropped");
@@ -288,7 +288,7 @@ fn what_one_open_transaction_hides_is_shown_with_since_when_and_makes_nothing_st
     assert_eq!((freshness.last_stable, freshness.hidden_records), (Some(1), Some(103)));
     assert_eq!(freshness.hidden_since.as_deref(), Some("2026-11-28T10:00:01.000Z"));
     let hidden = world.health.hidden(world.moment());
-    assert_eq!(hidden, [(TopicPartition::new(JOBS), 103, world.begin.instant + Duration::from_secs(1))]);
+    assert_eq!(hidden, [(JOBS, 103, world.begin.instant + Duration::from_secs(1))]);
     // It ended, and another is open: that is how a producer works that is well.
     world.sees(50, 50, 104);
     assert_eq!(world.health.hidden(world.moment()), []);
@@ -347,5 +347,5 @@ fn one_partition_of_many_makes_the_whole_stale() {
     }
     assert!(world.is_stale());
     let doubts = world.health.doubts(world.moment());
-    assert_eq!(doubts, [(TopicPartition::new(JOBS), Doubt::NoAnswer, world.begin.instant)]);
+    assert_eq!(doubts, [(JOBS, Doubt::NoAnswer, world.begin.instant)]);
 }

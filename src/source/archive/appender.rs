@@ -12,7 +12,7 @@ use super::directory::Archive;
 use super::errors::ArchiveError;
 use super::line;
 use super::manifest::{FileEntry, Manifest, Span, file_name, number_of, sync_directory};
-use crate::domain::{Topic, TopicPartition};
+use crate::domain::TopicPartition;
 use crate::source::{Records, TopicNames};
 
 /// Uncompressed size at which a file ends.
@@ -99,11 +99,6 @@ impl Appender {
         if self.next.get(&partition).is_some_and(|next| *next < at) {
             self.extend_span(partition, at, 0);
         }
-    }
-
-    /// Number of records that the next commit will list.
-    pub fn uncommitted(&self) -> u64 {
-        self.spans.values().map(|span| span.records).sum()
     }
 
     /// Orders all that was written so far to be finished and listed, without waiting for it.

@@ -4,14 +4,14 @@
 //! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
 //! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
+mod reading_client;
 mod stray_record;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
@@ -19,10 +19,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::assigned_partition::AssignedPartition;
 use super::client::Client;
-use super::consumer_config::consumer_config;
 use super::consumer_watch::ConsumerWatch;
 use super::known_topic::KnownTopic;
 use super::observer::{FoundPartition, Observer};
+use super::queue::waiting_events;
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
 use super::wake_flag::WakeFlag;
@@ -30,6 +30,7 @@ use crate::domain::{PartitionOffset, Topic, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopCode, StopReason, Watermarks,
 };
+use reading_client::{connect, know_topics};
 use stray_record::StrayRecord;
 
 /// Approximate maximum number of records that one poll delivers.
@@ -104,10 +105,11 @@ impl KafkaSource {
         self.settings.topics.get(topic)
     }
 
-    /// Serves callbacks. No records arrive here, since each partition gets its own queue before it is assigned;
+    /// Serves all callbacks that wait. No records arrive here, since each partition gets its own queue before it is assigned;
     /// should some arrive, none may be lost.
     fn serve_main_queue(&mut self, take: &mut dyn FnMut(SourceEvent)) {
-        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+        for _ in 0..waiting_events(&self.consumer) {
+            let Some(polled) = self.consumer.poll(Duration::ZERO) else { continue };
             match polled {
                 Ok(message) => {
                     if let Some(topic) = self.settings.topics.topic_of(message.topic()) {
@@ -134,7 +136,8 @@ impl KafkaSource {
 
     fn try_assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), String> {
         let name = self.name(partition.topic);
-        let partition = AssignedPartition::split(&self.consumer, name, partition, offset, &self.wake)?;
+        let mut partition = AssignedPartition::split(&self.consumer, name, partition, offset, &self.wake)?;
+        partition.topic_id = self.observer.observation(partition.partition).and_then(|observed| observed.topic_id);
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(partition);
@@ -158,6 +161,7 @@ impl KafkaSource {
                 self.strays.push(SourceEvent::Failed { partition: held.partition, reason: gap.into() });
             }
         }
+        self.read_refused_again();
         let watch = self.consumer.context();
         let seen: Vec<PartitionProgress> = self
             .partitions
@@ -175,6 +179,25 @@ impl KafkaSource {
             WatchdogAction::Nothing => {}
             WatchdogAction::Reassign(partitions) => self.reassign(&partitions),
             WatchdogAction::Renew(why) => self.renew(&why),
+        }
+    }
+
+    /// Has records fetched again that were refused, where the consumer fetches from the right topic again: a broker that lags behind
+    /// the others may have given an older id.
+    fn read_refused_again(&mut self) {
+        let watch = self.consumer.context().clone();
+        let mut again = Vec::new();
+        for held in &mut self.partitions {
+            if held.topic_id.is_none() {
+                held.topic_id = self.observer.observation(held.partition).and_then(|seen| seen.topic_id);
+            }
+            if held.has_refused && held.is_of(watch.fetched_topic(held.partition.topic)) {
+                held.has_refused = false;
+                again.push(held.partition);
+            }
+        }
+        if !again.is_empty() {
+            self.reassign(&again);
         }
     }
 
@@ -233,6 +256,7 @@ impl KafkaSource {
                 let (partition, name) = (held.partition, self.name(held.partition.topic));
                 let mut split = AssignedPartition::split(&consumer, name, partition, held.position, &self.wake)?;
                 (split.time, split.error) = (held.time, held.error.clone());
+                split.topic_id = held.topic_id;
                 Ok(split)
             })
             .collect::<Result<Vec<AssignedPartition>, String>>()?;
@@ -274,8 +298,17 @@ impl Source for KafkaSource {
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            let (records, bytes_given) = partition.take_batch(self.consumer.context(), take);
-            (given, bytes) = (given + records, bytes + bytes_given);
+            let batch = partition.receive();
+            (given, bytes) = (given + batch.records, bytes + batch.bytes);
+            // The report of another topic of the same name comes before its first record.
+            self.serve_main_queue(take);
+            let watch = self.consumer.context();
+            if partition.may_deliver(watch.fetched_topic(partition.partition.topic)) {
+                partition.deliver(batch, watch, take);
+            } else {
+                partition.refuse(&batch, watch, take);
+                self.observer.ask_now();
+            }
             self.partitions.push(partition);
         }
         self.check_consumer(Instant::now());
@@ -345,24 +378,6 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "the group's offsets were not published");
         }
     }
-}
-
-/// Has a consumer ask for the leaders of the topics as soon as it is connected, so that a partition that is assigned is read at
-/// once.
-fn know_topics(consumer: &Arc<Client<ConsumerWatch>>, settings: &KafkaSettings) -> Vec<KnownTopic> {
-    Topic::ALL.iter().filter_map(|&topic| KnownTopic::new(consumer, settings.topics.get(topic))).collect()
-}
-
-fn connect(
-    settings: &KafkaSettings,
-    group_id: &str,
-    watch: ConsumerWatch,
-) -> Result<Client<ConsumerWatch>, KafkaError> {
-    let mut config = consumer_config(settings, group_id);
-    // The watch evaluates the statistics. No other client may request them, because the crate's own contexts log
-    // them as a whole.
-    config.set("statistics.interval.ms", "1000");
-    BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
 #[cfg(test)]

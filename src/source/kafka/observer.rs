@@ -25,6 +25,7 @@ use super::consumer_config::consumer_config;
 use super::consumer_watch::TroubleLog;
 use super::error_context::ErrorContext;
 use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
+use super::queue::waiting_events;
 use super::renewal::Silence;
 use super::wake_flag::WakeFlag;
 use crate::domain::{Topic, TopicPartition};
@@ -225,7 +226,9 @@ impl Poller {
             shared.state.lock().take_round(&round, reasons.last(), Instant::now(), Utc::now());
         }
         // Callbacks record the reasons of failures.
-        while self.queries.client().poll(Duration::ZERO).is_some() {}
+        for _ in 0..waiting_events(self.queries.client()) {
+            let _ = self.queries.client().poll(Duration::ZERO);
+        }
         if let Some(heard) = shared.state.lock().last_answer() {
             self.silence.note_answer(heard);
         }

@@ -4,6 +4,7 @@
 //! The catalog chooses the page, and the records may have changed when they are read: each is checked against the whole query
 //! before it goes out. Records that no longer belong to the list are replaced by those that follow.
 
+use std::sync::Arc;
 use std::vec;
 
 use sled::IVec;
@@ -25,6 +26,29 @@ impl Reader {
         let mut page = self.page(query);
         let body = page.next_piece(usize::MAX)?;
         Ok(Page { body: body.into(), total: page.total() })
+    }
+
+    /// Returns a view as lists show it, if the query selects it wherever it stands in the list.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::get`].
+    pub fn listed_view(&self, id: &str, query: &ListQuery<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(number) = self.ids.get(id) else { return Ok(None) };
+        let found = checked(self, &query.filter(), number);
+        let view = self.progress.failure.note_error(found)?.map(|(stored, layout)| {
+            let mut view = Vec::new();
+            push_view(&stored, &layout, &mut view);
+            view
+        });
+        Ok(view)
+    }
+
+    /// Returns the ids of the optimizations on one page of a list, and the number of those on all pages.
+    pub fn page_ids(&self, query: &ListQuery<'_>) -> (Vec<Arc<str>>, u64) {
+        let catalog = self.catalog.read();
+        let list = catalog.list(query);
+        let numbers = list.page(query.offset, query.limit);
+        (numbers.into_iter().filter_map(|number| catalog.id_of(number)).collect(), list.total())
     }
 
     /// Begins to read one page of a list piece by piece.
@@ -97,7 +121,7 @@ impl PageReader {
                 self.left = 0;
                 break;
             };
-            let Some((stored, layout)) = self.checked(number)? else {
+            let Some((stored, layout)) = checked(&self.reader, &self.filter, number)? else {
                 self.total = self.total.saturating_sub(1);
                 continue;
             };
@@ -113,16 +137,15 @@ impl PageReader {
         }
         Ok(piece)
     }
+}
 
-    /// Reads a record that the query still selects, and its layout.
-    fn checked(&self, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
-        let trees = &self.reader.trees;
-        let Some(stored) = pieces::get(trees, &trees.optimizations, &number.to_be_bytes())? else {
-            return Ok(None);
-        };
-        let layout = stored_record::layout(&stored)?;
-        Ok(self.filter.accepts(&stored, &layout)?.then_some((stored, layout)))
-    }
+/// Reads a record that the filter still accepts, and its layout.
+fn checked(reader: &Reader, filter: &Filter, number: u32) -> Result<Option<(IVec, Layout)>, StoreError> {
+    let Some(stored) = pieces::get(&reader.trees, &reader.trees.optimizations, &number.to_be_bytes())? else {
+        return Ok(None);
+    };
+    let layout = stored_record::layout(&stored)?;
+    Ok(filter.accepts(&stored, &layout)?.then_some((stored, layout)))
 }
 
 /// Appends a view as lists show it: with its objectives.

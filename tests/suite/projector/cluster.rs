@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use optview::domain::{PartitionOffset, Topic};
+use optview::domain::{PartitionOffset, Topic, TopicPartition};
 use optview::projector::PauseHandle;
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};

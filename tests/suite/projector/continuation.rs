@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::domain::{NamedPartition, PartitionOffset, Record, Topic, TopicId, TopicPartition};
+use optview::domain::{PartitionOffset, Record, TopicId, TopicPartition};
 use optview::projector::{self, PauseHandle, Positions};
 use optview::source::archive::{ArchiveSource, ArchiveThenTopics, Manifest};
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};

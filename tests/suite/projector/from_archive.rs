@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::domain::{OwnedRecord, Topic};
+use optview::domain::{OwnedRecord, Topic, TopicPartition};
 use optview::projector::{self, PauseHandle};
 use optview::source::archive::{ArchiveSource, Manifest};
 use optview::source::{Source, SourceEvent, Watermarks};

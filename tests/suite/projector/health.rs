@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use optview::domain::{PartitionOffset, Topic};
+use optview::domain::{PartitionOffset, Topic, TopicPartition};
 use optview::projector::PauseHandle;
 use optview::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,

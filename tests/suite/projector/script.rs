@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
+use optview::disk::DiskReserve;
 use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{PauseHandle, Settings};
 use optview::source::{
@@ -102,7 +103,7 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
         memory_budget,
         orphan_retention: Duration::from_secs(3600),
         store_path: store_path.to_owned(),
-        min_free_disk: 0,
+        disk_reserve: DiskReserve::default(),
     }
 }
 

@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
+use crate::disk::DiskReserve;
 use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::rebuild::exchange::RebuildState;
@@ -94,7 +95,7 @@ impl AtWork {
             memory_budget: 1 << 20,
             orphan_retention: Duration::from_secs(3600),
             store_path: path,
-            min_free_disk: 0,
+            disk_reserve: DiskReserve::default(),
         };
         let mut source = Few { records, next: None, is_found: false, trouble: trouble.map(str::to_owned) };
         let thread = {
