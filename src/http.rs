@@ -31,7 +31,9 @@ mod list_query;
 mod list_turns;
 mod log_throttle;
 mod metrics;
+mod openapi;
 mod optimizations;
+mod pages;
 mod position_wait;
 mod read_api;
 mod response_memory;
@@ -65,12 +67,10 @@ use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 use api::Api;
 use endpoint::Endpoint;
-use event_stream::StreamPlaces;
 use list_body::ListMemory;
 use list_turns::ListTurns;
-use position_wait::PositionPlaces;
 use response_memory::ResponseMemory;
-use view_wait::Waits;
+use wait_places::Waits;
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
@@ -88,9 +88,8 @@ pub fn read_api_that_waits(
 ) -> ReadApi {
     let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
-    let (waits, streams, positions) =
-        (Waits::new(missing_wait), StreamPlaces::default(), PositionPlaces::default());
-    let api = Arc::new(Api { reader, status, access, readiness, lists, waits, streams, positions });
+    let waits = Waits::new(missing_wait);
+    let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
     let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
         .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
@@ -107,6 +106,7 @@ pub fn read_api_that_waits(
             Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
         )
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
+        .route_service("/openapi.json", Endpoint::immediate("/openapi.json", &api, pages::openapi))
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &api, |api, _| {
@@ -122,6 +122,8 @@ pub fn read_api_that_waits(
             }),
         )
         .fallback_service(Endpoint::not_found(&api));
+    let page = Endpoint::immediate("/pages", &api, pages::file);
+    let others = pages::PATHS.iter().fold(others, |others, path| others.route_service(path, page.clone()));
     ReadApi::new(&api, by_id, others)
 }
 

@@ -45,8 +45,7 @@ impl OriginPattern {
             Some(host) => (host, true),
             None => (host, false),
         };
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_host) {
+        if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte)) {
             return Err(format!(
                 "is no origin: it has no path, and `*` stands for whole labels in front only; {HELP}"
             ));

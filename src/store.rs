@@ -18,6 +18,7 @@ mod missing_jobs;
 mod open_store;
 mod panics;
 mod parked_job_feed;
+mod parked_records;
 mod pieces;
 mod preflight;
 mod progress;

@@ -43,8 +43,8 @@ pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
 
 /// Reads the keys that tokens are verified with, if there is a file of them, and checks that the options about tokens are complete.
 pub fn bearer_tokens(layers: &mut Layers<'_>) -> Option<BearerTokens> {
-    let is_given = |option: &str| layers.last(option).is_some() || layers.is_refused(option);
-    let [has_file, has_issuer, has_audience] = ["jwt_jwks", "jwt_issuer", "jwt_audience"].map(is_given);
+    let [has_file, has_issuer, has_audience] = ["jwt_jwks", "jwt_issuer", "jwt_audience"]
+        .map(|option| layers.last(option).is_some() || layers.is_refused(option));
     for (option, is_there) in [("jwt_issuer", has_issuer), ("jwt_audience", has_audience)] {
         match (has_file, is_there) {
             (true, false) => {

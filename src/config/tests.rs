@@ -109,7 +109,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     let program = cli::program::<Config>();
     let commands = cli::commands(&program);
-    assert_eq!(commands.len(), 18);
+    assert_eq!(commands.len(), 19);
     for (command, option) in
         commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
     {

@@ -16,7 +16,7 @@ pub struct ValidateConfig {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The topic that the events are for: optimizations, jobs or multistart-runs; not needed for records of an archive
-    #[arg(id = "validate_topic", long = "topic", value_name = "TOPIC", value_parser = stream_parser())]
+    #[arg(long, value_name = "TOPIC", value_parser = stream_parser())]
     pub topic: Option<Topic>,
     /// The record's key, if the file is one event
     #[arg(long, value_name = "KEY")]

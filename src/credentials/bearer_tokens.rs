@@ -12,7 +12,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::principal::Principal;
@@ -56,6 +56,17 @@ struct VerificationKey {
     key: DecodingKey,
     algorithm: Algorithm,
     validation: Validation,
+}
+
+impl VerificationKey {
+    /// Returns true if a token with this header may be signed by the key. The key's id is a hint, which may be left out.
+    fn may_have_signed(&self, header: &Header) -> bool {
+        let is_named = match (&self.id, &header.kid) {
+            (Some(own), Some(named)) => own == named,
+            _ => true,
+        };
+        is_named && self.algorithm == header.alg
+    }
 }
 
 impl PartialEq for BearerTokens {
@@ -177,15 +188,8 @@ impl BearerTokens {
         }
         // It knows no algorithm `none`.
         let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
-        let is_meant = |key: &&VerificationKey| {
-            let is_named = match (&key.id, &header.kid) {
-                (Some(own), Some(named)) => own == named,
-                _ => true,
-            };
-            is_named && key.algorithm == header.alg
-        };
         let mut refused = TokenError::UnknownKey;
-        for key in self.keys.iter().filter(is_meant) {
+        for key in self.keys.iter().filter(|key| key.may_have_signed(&header)) {
             match decode::<Map<String, Value>>(token, &key.key, &key.validation) {
                 Ok(token) => return self.principal(&token.claims),
                 Err(error) => refused = token_error(error.kind()),

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use chrono::DateTime;
 use toml::{Table, Value};
 
-use super::api_keys::{ApiKey, KeyHash, NO_ENTRY};
+use super::api_key::{ApiKey, KeyHash};
 use super::principal::Principal;
+
+/// The mistake of a file that has no key.
+pub const NO_ENTRY: &str = "there is no [[keys]] entry, so nobody could read";
 
 /// One entry of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, Utc};
 use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, Value};
 
-use super::api_keys::KeyHash;
+use super::api_key::KeyHash;
 use super::key_entries::{KeyEntry, parse_entries};
 use crate::disk::{directory_of, permission_remedy, replace_private};
 

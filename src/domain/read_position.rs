@@ -52,8 +52,11 @@ impl ReadPosition {
 
     /// Returns true if every record that `other` has passed is passed here, too.
     pub fn includes(&self, other: &ReadPosition) -> bool {
-        let next = |partition| self.next_offsets.get(partition).copied().unwrap_or(0);
-        other.next_offsets.iter().all(|(partition, other_next)| next(partition) >= *other_next)
+        other.next_offsets.iter().all(|(partition, next)| self.next_offset(partition) >= *next)
+    }
+
+    fn next_offset(&self, partition: &NamedPartition) -> i64 {
+        self.next_offsets.get(partition).copied().unwrap_or(0)
     }
 }
 

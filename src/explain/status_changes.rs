@@ -31,8 +31,8 @@ pub fn status_changes(
 ) -> Result<Option<Vec<StatusChange>>, StoreError> {
     let Some(record) = reader.stored_record(id)? else { return Ok(None) };
     let created = record.optimization.visible_creation();
-    let is_theirs = |owner: &str| organization_id.is_none_or(|wanted| wanted == owner);
-    if !created.is_some_and(|created| is_theirs(&created.value.organization_id)) {
+    let Some(created) = created else { return Ok(None) };
+    if organization_id.is_some_and(|wanted| wanted != &*created.value.organization_id) {
         return Ok(None);
     }
     let (mut changes, mut submission) = (Vec::new(), 0);

@@ -6,7 +6,6 @@
 
 mod checks;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -41,7 +40,24 @@ pub(super) struct Caller<'a> {
     named: Option<Scope<'a>>,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    /// Makes the caller of a request with these headers. `principal` is `None` if access is open.
+    fn of(headers: &'a HeaderMap, principal: Option<Arc<Principal>>) -> Result<Caller<'a>, HttpError> {
+        let named = named_organization(headers)?;
+        let Some(own) = principal.as_ref().map(|principal| principal.organizations.as_slice()) else {
+            return Ok(Caller { principal, named });
+        };
+        let named = match named {
+            Some(Scope::Organization(named)) if own.iter().any(|one| one == named) => {
+                Some(Scope::Organization(named))
+            }
+            Some(_) => Some(Scope::Nothing),
+            None if own.len() > 1 => return Err(unclear(own)),
+            None => None,
+        };
+        Ok(Caller { principal, named })
+    }
+
     /// Returns the views that the request may see.
     pub(super) fn scope(&self) -> Scope<'_> {
         match (self.named, &self.principal) {
@@ -79,28 +95,22 @@ impl Access {
     /// organization is meant, a 422; and a 429 for an address that has failed too often.
     pub(super) fn caller<'a>(&self, request: &'a Request) -> Result<Caller<'a>, HttpError> {
         let address = request.extensions().get().map(|PeerAddress(address)| *address);
-        self.caller_of(request.headers(), address)
+        let principal = match &self.0 {
+            None => None,
+            Some(checks) => Some(checks.principal(request.headers(), address)?),
+        };
+        Caller::of(request.headers(), principal)
     }
 
-    /// Recognizes the caller of a request again, by the headers that it had. An attempt that fails is counted for no address.
+    /// Recognizes the caller of a request again, by the headers that it had. This is no attempt: nothing is counted, and no limit
+    /// is in the way.
     pub(super) fn caller_again<'a>(&self, headers: &'a HeaderMap) -> Result<Caller<'a>, HttpError> {
-        self.caller_of(headers, None)
-    }
-
-    fn caller_of<'a>(&self, headers: &'a HeaderMap, address: Option<IpAddr>) -> Result<Caller<'a>, HttpError> {
-        let Some(checks) = &self.0 else {
-            return Ok(Caller { principal: None, named: named_organization(headers)? });
+        const NOT_ANY_MORE: HttpError = HttpError::Unauthorized("the credential is not accepted any more");
+        let principal = match &self.0 {
+            None => None,
+            Some(checks) => Some(checks.known_principal(headers).ok_or(NOT_ANY_MORE)?),
         };
-        let principal = checks.principal(headers, address)?;
-        let named = match (named_organization(headers)?, principal.organizations.as_slice()) {
-            (Some(Scope::Organization(named)), own) if own.iter().any(|one| one == named) => {
-                Some(Scope::Organization(named))
-            }
-            (Some(_), _) => Some(Scope::Nothing),
-            (None, [_]) => None,
-            (None, several) => return Err(unclear(several)),
-        };
-        Ok(Caller { principal: Some(principal), named })
+        Caller::of(headers, principal)
     }
 
     /// Returns the owner of a request's credential, if it is known, for a line of a log: nothing is counted.

@@ -102,10 +102,10 @@ impl LoggedRequest {
         let remote = self.remote.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let caller = self.caller.as_deref().map_or_else(|| "-".to_owned(), without_blanks);
         let time = self.time.format("%d/%b/%Y:%H:%M:%S %z");
-        let target = self.target.replace('\\', "\\\\").replace('"', "\\\"");
         let bytes = bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-        let protocol = protocol(self.version);
-        format!("{remote} - {caller} [{time}] \"{} {target} {protocol}\" {status} {bytes}\n", self.method)
+        // Neither a method nor a target has a blank or a quotation mark.
+        let (method, target, protocol) = (&self.method, &self.target, protocol(self.version));
+        format!("{remote} - {caller} [{time}] \"{method} {target} {protocol}\" {status} {bytes}\n")
     }
 }
 
@@ -161,13 +161,13 @@ mod tests {
     #[test]
     fn a_line_for_programs_has_each_fact_and_null_where_it_is_not_known() {
         let line =
-            logged("/optimizations/a%20b?x=\"1", Some("ada")).line(AccessLogFormat::Json, &response("{}".into()));
+            logged("/optimizations/a%20b?x=%221", Some("ada")).line(AccessLogFormat::Json, &response("{}".into()));
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
         let mut fields: Value = serde_json::from_str(&line).unwrap();
         assert!(fields["duration_ms"].take().as_f64().is_some_and(|taken| taken >= 0.0));
         let expected = json!({
             "time": "2026-11-29T10:00:00.500Z", "remote": "192.0.2.1", "method": "GET",
-            "path": "/optimizations/a%20b?x=\"1", "protocol": "HTTP/1.1", "status": 404, "bytes": 2, "duration_ms": null,
+            "path": "/optimizations/a%20b?x=%221", "protocol": "HTTP/1.1", "status": 404, "bytes": 2, "duration_ms": null,
             "correlation_id": "c-1", "caller": "ada", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         });
         assert_eq!(fields, expected);
@@ -185,8 +185,13 @@ mod tests {
             line,
             "192.0.2.1 - ada [29/Nov/2026:10:00:00 +0000] \"GET /optimizations?limit=1 HTTP/1.1\" 404 2\n"
         );
-        let line = logged("/a?x=\"y\\", Some("a\n\"b c")).line(AccessLogFormat::Common, &response("{}".into()));
-        assert_eq!(line.lines().count(), 1);
-        assert!(line.contains(" - a__b_c [") && line.contains("\"GET /a?x=\\\"y\\\\ HTTP/1.1\" 404 2"), "{line}");
+        let forged = logged("/a?x=y", Some("a\n\"b c")).line(AccessLogFormat::Common, &response("{}".into()));
+        assert_eq!(forged.lines().count(), 1);
+        assert!(forged.contains(" - a__b_c [") && forged.ends_with("\"GET /a?x=y HTTP/1.1\" 404 2\n"), "{forged}");
+        for forged in ["/a\"b", "/a b", "/a\\n"] {
+            let is_taken =
+                forged.parse::<axum::http::Uri>().is_ok_and(|uri| uri.to_string().contains(['"', ' ', '\n']));
+            assert!(!is_taken, "{forged}");
+        }
     }
 }

@@ -2,11 +2,9 @@
 
 use super::access::Access;
 use super::errors::HttpError;
-use super::event_stream::StreamPlaces;
 use super::health::Readiness;
 use super::list_body::ListMemory;
-use super::position_wait::PositionPlaces;
-use super::view_wait::Waits;
+use super::wait_places::Waits;
 use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 
@@ -18,8 +16,6 @@ pub struct Api {
     pub readiness: Readiness,
     pub lists: ListMemory,
     pub waits: Waits,
-    pub streams: StreamPlaces,
-    pub positions: PositionPlaces,
 }
 
 impl Api {

@@ -56,10 +56,9 @@ impl CrossOrigin {
             // A cache must not give this answer to a page.
             return varies.then_some(CrossOriginGrant { origin: None, preflight: None, varies });
         };
-        let is_allowed = |text: &str| self.patterns.iter().any(|pattern| pattern.allows(text));
         let granted = match origin.to_str() {
             _ if self.allows_any => Some(HeaderValue::from_static("*")),
-            Ok(text) if is_allowed(text) => Some(origin.clone()),
+            Ok(text) if self.patterns.iter().any(|pattern| pattern.allows(text)) => Some(origin.clone()),
             _ => None,
         };
         let is_preflight = method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);

@@ -19,11 +19,8 @@ use super::api::Api;
 use super::caller_shares::CallerIdentity;
 use super::connection_end::ConnectionEnd;
 use super::errors::HttpError;
-use super::wait_places::{WaitPlace, WaitPlaces};
+use super::wait_places::WaitPlace;
 use crate::status::{AnswerState, State};
-
-/// Number of streams that may be open at the same time.
-const PLACES: usize = 20_000;
 
 /// The interval at which a silent stream sends a comment, so that nothing on the way takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -33,15 +30,6 @@ const PREFACE: &str = "retry: 2000\n\n";
 
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The places for all streams.
-pub struct StreamPlaces(WaitPlaces);
-
-impl Default for StreamPlaces {
-    fn default() -> StreamPlaces {
-        StreamPlaces(WaitPlaces::new(PLACES, "stream"))
-    }
-}
 
 /// An event that is encoded. Without a name it is what clients call a message.
 pub struct Event<'a> {
@@ -146,7 +134,7 @@ impl Follower {
         caller: CallerIdentity,
         organization_id: Option<&str>,
     ) -> Result<Follower, HttpError> {
-        let place = api.streams.0.take(&caller).ok_or_else(|| {
+        let place = api.waits.streams.take(&caller).ok_or_else(|| {
             HttpError::unavailable(
                 "too many streams are open, or too many of yours: close some, or read without one",
             )

@@ -6,6 +6,9 @@
 //! The header is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
 //! an old mark for ever if the new answer had none.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
@@ -29,12 +32,26 @@ pub fn mark(mut response: Response, answer_state: AnswerState) -> Response {
     response
 }
 
+thread_local! {
+    /// The last position that this thread has sent, with its header: most answers have the same as the one before.
+    static LAST_POSITION: RefCell<Option<(Arc<ReadPosition>, HeaderValue)>> = const { RefCell::new(None) };
+}
+
 /// Adds the header with the position that the views in the answer have come to. It must have been read before they were. Before the
 /// first record there is none.
-pub fn mark_position(mut response: Response, position: &ReadPosition) -> Response {
-    if !position.text().is_empty()
-        && let Ok(value) = HeaderValue::from_str(position.text())
-    {
+pub fn mark_position(mut response: Response, position: &Arc<ReadPosition>) -> Response {
+    if position.text().is_empty() {
+        return response;
+    }
+    let value = LAST_POSITION.with_borrow_mut(|last| match last {
+        Some((held, value)) if Arc::ptr_eq(held, position) => Some(value.clone()),
+        _ => {
+            let value = HeaderValue::from_str(position.text()).ok()?;
+            *last = Some((Arc::clone(position), value.clone()));
+            Some(value)
+        }
+    });
+    if let Some(value) = value {
         response.headers_mut().insert(POSITION.clone(), value);
     }
     response

@@ -173,7 +173,8 @@ impl ListStream {
         let changes = match self.cursor.read(CHANGES_AT_ONCE) {
             LogRead::Changes(changes) => changes,
             LogRead::Gap => {
-                let id = event_id(self.cursor.next_place());
+                // While the list is sent again no id is known: a client that loses the connection begins again.
+                let id = if self.wants_initial { String::new() } else { event_id(self.cursor.next_place()) };
                 let data = br#"{"reason":"changes may have been missed: read the list again"}"#;
                 Event { name: Some("reset"), id: Some(&id), data }.push(out);
                 if self.wants_initial {

@@ -8,8 +8,8 @@ use super::errors::{HttpError, Mistake};
 use crate::domain::Status;
 use crate::store::ListQuery;
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
+pub const DEFAULT_LIMIT: usize = 100;
+pub const MAX_LIMIT: usize = 1_000;
 
 /// The parameters of a list, parsed and within their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -99,6 +99,11 @@ pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
     }
 }
 
+/// Returns true if a raw path is that of a resource with views. Others, such as the health checks, wait for nothing.
+pub fn shows_views(path: &str) -> bool {
+    path.strip_prefix("/optimizations").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Returns true if a raw path is that of one view. An id that holds slashes has them encoded, since what follows a slash is a
 /// resource below the view; and so the first letter of an id that is called as the stream of all changes is.
 pub fn is_view(path: &str) -> bool {

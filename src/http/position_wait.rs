@@ -14,27 +14,15 @@ use super::api::Api;
 use super::caller_shares::CallerIdentity;
 use super::errors::{HttpError, Mistake};
 use super::optimizations::identity;
-use super::wait_places::{WaitPlace, WaitPlaces};
+use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
 use crate::domain::{RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
 use crate::store::PositionWatch;
 
-/// Number of requests that may wait for a position at the same time.
-const PLACES: usize = 10_000;
-
 static OUTCOME: HeaderName = HeaderName::from_static("x-optview-after-outcome");
 
-/// The places for requests that wait for a position.
-pub struct PositionPlaces(WaitPlaces);
-
-impl Default for PositionPlaces {
-    fn default() -> PositionPlaces {
-        PositionPlaces(WaitPlaces::new(PLACES, "position"))
-    }
-}
-
-/// What has become of the records that a client waited for: of several, the worst.
+/// The outcome of the records that a client waited for, which is the worst of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordOutcome {
     /// The records have been folded, and readers see what they changed.
@@ -103,7 +91,7 @@ impl PositionWait {
     }
 
     fn place(&self) -> Result<WaitPlace, HttpError> {
-        self.api.positions.0.take(&self.caller).ok_or_else(|| {
+        self.api.waits.positions.take(&self.caller).ok_or_else(|| {
             HttpError::unavailable(
                 "too many requests wait for a position, or too many of yours: ask again shortly",
             )

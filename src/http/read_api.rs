@@ -70,7 +70,8 @@ where
             request.extensions_mut().insert(peer);
         }
         let is_view = optimizations::is_view(request.uri().path());
-        let waits = wait_query::may_wait_for_position(request.uri(), request.headers());
+        let waits = optimizations::shows_views(request.uri().path())
+            && wait_query::may_wait_for_position(request.uri(), request.headers());
         if !is_view && !waits {
             if request.uri().path().ends_with(optimizations::EVENTS) {
                 request.extensions_mut().insert(self.end.clone());

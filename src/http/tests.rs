@@ -86,7 +86,8 @@ async fn before_the_store_is_open_reads_get_a_time_to_come_back() {
 
 #[tokio::test]
 async fn what_cannot_be_there_is_a_404() {
-    for path in ["/", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
+    for path in
+        ["/pages", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
     {
         let got = get(&without_store(), path).await;
         assert_eq!((got.status, &got.json()["error_code"]), (404, &json!("NOT_FOUND")), "{path}");

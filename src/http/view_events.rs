@@ -5,9 +5,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use super::api::Api;
 use super::endpoint::PendingResult;
@@ -22,6 +24,9 @@ use crate::domain::read_position::places_of;
 use crate::live_views::CurrentReader;
 use crate::status::{AnswerState, State};
 use crate::store::{self, IdWatch, PositionWatch};
+
+/// The interval at which a stream that waits for a position looks whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers with the stream of one view. A view that is not there yet is waited for as by a read by id.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
@@ -130,6 +135,8 @@ impl ViewStream {
                     Some(position) => tokio::select! {
                         () = watch.changed() => {}
                         () = position.changed() => {}
+                        // Nothing wakes it when the instance becomes live.
+                        () = sleep(LOOK_EVERY) => {}
                     },
                 }
             };
@@ -196,6 +203,7 @@ impl ViewStream {
             self.seen = Some(sent);
         } else if let Some(seen) = &mut self.seen {
             seen.turn = Some(current.turn());
+            seen.bound = bound.or_else(|| seen.bound.take());
         }
     }
 

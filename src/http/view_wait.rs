@@ -12,27 +12,11 @@ use super::api::Api;
 use super::caller_shares::CallerIdentity;
 use super::endpoint::HandlerResult;
 use super::view_read::{ViewRead, read};
-use super::wait_places::{WaitPlace, WaitPlaces};
+use super::wait_places::WaitPlace;
 use crate::store::IdWatch;
-
-/// Number of reads by id that may wait at the same time.
-const PLACES: usize = 10_000;
 
 /// Number of bytes of the longest id that there can be.
 const LONGEST_ID: usize = 1024;
-
-/// The waits of requests: how long, and how many.
-pub struct Waits {
-    /// The time that a read of an unknown id waits for it; zero for none.
-    pub missing: Duration,
-    places: WaitPlaces,
-}
-
-impl Waits {
-    pub fn new(missing: Duration) -> Waits {
-        Waits { missing, places: WaitPlaces::new(PLACES, "view") }
-    }
-}
 
 /// The view that a request waits for.
 pub struct ViewTarget {
@@ -67,7 +51,7 @@ impl ViewWait {
         if target.id.len() > LONGEST_ID {
             return None;
         }
-        let place = api.waits.places.take(&caller)?;
+        let place = api.waits.views.take(&caller)?;
         let versions = request.get_all(IF_NONE_MATCH).iter();
         Some(ViewWait {
             watch: api.reader.changes().watch(&target.id),
@@ -88,8 +72,8 @@ impl ViewWait {
         loop {
             // It may have come since the read that found nothing.
             let ViewTarget { id, organization_id } = &self.target;
-            let caller = || self.caller.clone();
-            let found = read(&self.api, id, organization_id.as_deref(), &self.if_none_match, caller)?;
+            let found =
+                read(&self.api, id, organization_id.as_deref(), &self.if_none_match, || self.caller.clone())?;
             match found {
                 ViewRead::Unchanged(_) => self.is_for_change = true,
                 ViewRead::Missing { .. } if !self.is_for_change => {}

@@ -2,10 +2,37 @@
 //! who waits for much takes nothing from the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::caller_shares::{CallerIdentity, CallerPermits, CallerShares};
+
+/// Number of reads by id, and of requests for a position, that may wait at the same time.
+const REQUESTS: usize = 10_000;
+
+/// Number of streams that may be open at the same time.
+const STREAMS: usize = 20_000;
+
+/// The waits of requests: how long, and how many.
+pub struct Waits {
+    /// The time that a read of an unknown id waits for it; zero for none.
+    pub missing: Duration,
+    pub views: WaitPlaces,
+    pub positions: WaitPlaces,
+    pub streams: WaitPlaces,
+}
+
+impl Waits {
+    pub fn new(missing: Duration) -> Waits {
+        Waits {
+            missing,
+            views: WaitPlaces::new(REQUESTS, "view"),
+            positions: WaitPlaces::new(REQUESTS, "position"),
+            streams: WaitPlaces::new(STREAMS, "stream"),
+        }
+    }
+}
 
 /// The places for requests of one kind that wait.
 pub struct WaitPlaces {

@@ -1,5 +1,7 @@
 //! The read address as it is composed of its settings: who may read, and what stands before every answer.
 
+use std::io;
+
 use crate::config::{AccessConfig, ServeConfig};
 use crate::credentials::{ApiKeys, BearerTokens, ReloadedFile};
 use crate::http::{Access, AccessLog, CrossOrigin, FrontSettings};
@@ -24,7 +26,7 @@ pub fn access(config: &AccessConfig) -> Access {
 ///
 /// # Errors
 /// Fails if there is to be an access log, and stdout or a thread for it cannot be had.
-pub fn front(config: &ServeConfig, access: &Access) -> anyhow::Result<FrontSettings> {
+pub fn front(config: &ServeConfig, access: &Access) -> io::Result<FrontSettings> {
     let access_log = match config.access_log {
         None => None,
         Some(format) => {

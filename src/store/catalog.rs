@@ -198,16 +198,17 @@ impl Catalog {
 
     /// Returns the list that each of these optimizations is in, if its entry will change what lists show.
     pub fn scopes_before(&self, entries: &[Entry<'_>]) -> Vec<Option<ListScope>> {
-        let scope = |entry: &Entry<'_>| {
-            let held = self.slot(entry.number)?.listed?;
-            let project = self.scopes.project(held.project);
-            let scope = ListScope {
-                organization_id: project.organization_id.clone()?,
-                project_id: project.project_id.clone()?,
-            };
-            self.differs(entry).then_some(scope)
+        entries.iter().map(|entry| self.scope_before(entry)).collect()
+    }
+
+    fn scope_before(&self, entry: &Entry<'_>) -> Option<ListScope> {
+        let held = self.slot(entry.number)?.listed?;
+        let project = self.scopes.project(held.project);
+        let scope = ListScope {
+            organization_id: project.organization_id.clone()?,
+            project_id: project.project_id.clone()?,
         };
-        entries.iter().map(scope).collect()
+        self.differs(entry).then_some(scope)
     }
 
     /// Removes an optimization from the lists, until its entry is put.

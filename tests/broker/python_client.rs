@@ -55,7 +55,7 @@ fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_mis
     rig.create_topics(1);
     let (a, b) = ("python-a", "python-b");
     put(rig, &[created(a), created(b), job(a, "pending", 1), job(b, "processing", 1), run_started(a, 0)]);
-    let server = Server::start(rig, &[]);
+    let server = Server::start(rig, &["--missing-wait", "1s"]);
     server.wait_until_all_is_kept(rig);
     let mut command = Command::new(install().expect("main has looked"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/python_client.py");

@@ -116,6 +116,8 @@ impl Server {
             .args(["--log-format", "json"])
             .args(arguments)
             .env("OPTVIEW_DATA_DIR", rig.directory.path().join("data"))
+            // What a test finds not to be there is not waited for.
+            .env("OPTVIEW_MISSING_WAIT", "0s")
             .env("OPTVIEW_SYNC_INTERVAL", "50ms")
             .env("OPTVIEW_CATCH_UP_SYNC_INTERVAL", "100ms")
             .stdout(File::create(log.with_extension("stdout")).expect("a file for its output"))

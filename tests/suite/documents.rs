@@ -53,6 +53,8 @@ fn the_run_book_has_every_metric() {
         }
     }
     named.remove("optview_test_gauge");
+    // The beginning of every key.
+    named.remove("optview_");
     assert!(named.len() > 20, "{named:?}");
     let documented: BTreeSet<String> = document("docs/OPERATIONS.md")
         .lines()

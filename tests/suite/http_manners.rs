@@ -166,8 +166,9 @@ fn a_path_that_is_no_resource_is_a_404_with_a_body_that_says_so() {
         assert_eq!(found.status, 404, "{path}: {found:?}");
         assert!(found.body.contains("\"error_code\":\"NOT_FOUND\""), "{path}: {found:?}");
     }
-    // An id may hold slashes.
-    assert!(send(instance.read, "GET", "/optimizations//").body.contains("no such optimization"));
+    // An id that holds slashes has them encoded.
+    assert!(send(instance.read, "GET", "/optimizations//").body.contains("nothing at this path"));
+    assert!(send(instance.read, "GET", "/optimizations/%2F").body.contains("no such optimization"));
     // A proxy's form names the whole address.
     assert_eq!(send(instance.read, "GET", "http://optview/optimizations/known").status, 200);
 }

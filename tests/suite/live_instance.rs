@@ -95,7 +95,7 @@ pub fn of_organization(organization_id: &str, id: &str, version: u64) -> Optimiz
     optimization
 }
 
-/// What answers, and the generation that it answers from.
+/// An instance that answers, with the generation that it answers from.
 pub struct Instance {
     pub generation: Generation,
     pub reader: ReaderSource,
@@ -173,7 +173,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of(response: axum::response::Response) -> Answer {
+    pub async fn of(response: axum::response::Response) -> Answer {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -13,6 +13,7 @@ mod cases;
 mod command_line;
 mod data_dir;
 #[cfg(target_os = "linux")]
+mod described_api;
 mod descriptors;
 mod documents;
 mod explain;

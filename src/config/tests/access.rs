@@ -1,4 +1,4 @@
-//! Who may read: keys, tokens, origins, and access that is open on purpose.
+//! The options about who may read: keys, tokens, origins, and access that is open on purpose.
 
 use super::*;
 use crate::credentials::BearerTokens;

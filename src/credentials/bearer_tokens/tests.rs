@@ -1,7 +1,7 @@
 //! Tokens as an identity provider signs them, and as others would like to.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::Utc;
 use proptest::prelude::*;
 use ring::hmac;
@@ -23,6 +23,11 @@ pub struct Provider {
 }
 
 const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
+/// Returns a key that was made for these tests, since ring makes none.
+fn rsa_key() -> Vec<u8> {
+    STANDARD.decode(include_str!("rsa_key_of_tests.base64").replace('\n', "")).unwrap()
+}
 
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -56,7 +61,7 @@ impl Provider {
         let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let ed = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
         Provider {
-            rsa: RsaKeyPair::from_der(include_bytes!("rsa_key_of_tests.der")).unwrap(),
+            rsa: RsaKeyPair::from_der(&rsa_key()).unwrap(),
             ec: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec.as_ref(), &random).unwrap(),
             ed: Ed25519KeyPair::from_pkcs8(ed.as_ref()).unwrap(),
             random,

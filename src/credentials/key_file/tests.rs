@@ -169,17 +169,19 @@ fn files() -> impl Strategy<Value = (String, usize)> {
     let entry = (name(), name(), any::<bool>(), any::<bool>());
     (proptest::collection::vec(entry, 1..5), any::<bool>()).prop_map(|(entries, is_inline)| {
         let count = entries.len();
-        let of = |(number, (name, comment, is_named, is_above)): (usize, (String, String, bool, bool))| {
+        let mut text = String::new();
+        for (number, (name, comment, is_named, is_above)) in entries.into_iter().enumerate() {
             // Rust writes these letters as TOML does.
             let name = if is_named { format!("name = {:?}", format!("n{name}")) } else { String::new() };
             if is_inline {
                 let name = if is_named { format!(", {name}") } else { name };
-                return format!("  {{ key = \"k{number}\", organizations = [\"o\"]{name} }}, # {comment}\n");
+                text += &format!("  {{ key = \"k{number}\", organizations = [\"o\"]{name} }}, # {comment}\n");
+                continue;
             }
             let above = if is_above { format!("# {comment}\n\n") } else { String::new() };
-            format!("{above}[[keys]]\nkey = \"k{number}\" # {comment}\norganizations = [\"o\"]\n{name}\n")
-        };
-        let text: String = entries.into_iter().enumerate().map(of).collect();
+            text +=
+                &format!("{above}[[keys]]\nkey = \"k{number}\" # {comment}\norganizations = [\"o\"]\n{name}\n");
+        }
         (if is_inline { format!("keys = [\n{text}]\n") } else { text }, count)
     })
 }

@@ -237,6 +237,19 @@ fn the_keys_of_a_provider_change_with_their_file() {
 }
 
 #[test]
+fn a_caller_that_is_looked_at_again_makes_no_attempt() {
+    let access = Access::with_keys(keys(&[("one", &["org-1"])]));
+    let (own, wrong) = (request(1, &[("x-api-key", "one")]), request(1, &[("x-api-key", "wrong")]));
+    for _ in 0..200 {
+        assert_eq!(access.caller_again(own.headers()).unwrap().scope(), Scope::Organization("org-1"));
+        assert_eq!(code(&access.caller_again(wrong.headers()).unwrap_err()), "401");
+    }
+    check_answers(&access, 1, "wrong", "401", 1);
+    let narrowed = request(1, &[("x-organization-id", "org-1")]);
+    assert_eq!(Access::open().caller_again(narrowed.headers()).unwrap().scope(), Scope::Organization("org-1"));
+}
+
+#[test]
 fn the_log_names_callers_without_counting_them() {
     let provider = Provider::new();
     let keys = ReloadedFile::fixed(keys(&[("one", &["org-1"])]));
