@@ -227,7 +227,9 @@ struct StatusLine {
 impl StatusLine {
     fn next(&mut self, reader: &Reader) -> String {
         let total = |status: Option<Status>| {
-            reader.list(&ListQuery { status, ..ListQuery::default() }).map_or(0, |page| page.total)
+            reader
+                .list(&ListQuery { statuses: status.into(), ..ListQuery::default() })
+                .map_or(0, |page| page.total)
         };
         let totals: Vec<String> =
             Status::ALL.iter().map(|&status| format!("{} {}", status.as_str(), total(Some(status)))).collect();

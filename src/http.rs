@@ -8,6 +8,7 @@ pub mod access;
 pub mod admin;
 mod caller_shares;
 mod connection_end;
+mod content_encoding;
 pub mod server;
 
 mod access_log;
@@ -24,11 +25,14 @@ mod freshness;
 mod front;
 mod health;
 mod hex;
+mod ignored_parameters;
 mod json_response;
 mod list_body;
 mod list_events;
+mod list_links;
 mod list_query;
 mod list_turns;
+mod lists;
 mod log_throttle;
 mod metrics;
 mod openapi;
@@ -37,6 +41,7 @@ mod pages;
 mod position_wait;
 mod read_api;
 mod response_memory;
+mod status_query;
 mod trace_context;
 mod transitions;
 mod users;
@@ -92,7 +97,9 @@ pub fn read_api_that_waits(
     let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
     let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
-        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
+        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
+        .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
+        .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
         .route_service(
             "/optimizations/events",
             Endpoint::streaming("/optimizations/events", &api, list_events::events),

@@ -18,15 +18,17 @@
 //! So a version with another fold can show what this one has folded.
 
 mod filter;
+mod response_fields;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::view_json::push_response;
-use crate::domain::{DeadLetter, Job, Optimization, View};
+use super::view_json::{self, push_response};
+use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
+pub use response_fields::{StatusFields, without_results};
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the
 /// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
@@ -214,4 +216,9 @@ fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<
         Ok((_, rest)) => Err(CorruptValue::new(what, format!("{} bytes too many", rest.len()))),
         Err(error) => Err(CorruptValue::new(what, error)),
     }
+}
+
+/// Returns a text as JSON, as responses contain it.
+pub fn json_text(text: &str) -> Vec<u8> {
+    view_json::value(FieldValue::Text(text)).into_bytes()
 }

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use crate::domain::{FieldValue, View};
 
-/// Appends the contract's fields as a JSON object. Their order up to `kind` belongs to the layout of stored records, because list
-/// filters rely on it. Returns the position of `null` in place of the objectives, which only lists fill in.
+/// Appends the contract's fields as a JSON object. Their order belongs to the layout of stored records, because lists find values by
+/// it. Returns the position of `null` in place of the objectives, which only lists fill in.
 pub fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     let mut objectives_null = 0;
     let mut before: &[u8] = b"{\"";

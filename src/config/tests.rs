@@ -145,6 +145,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "archive verify" => "archive verify DIR",
                 "archive import" => "archive import DIR --brokers kafka:9092",
                 "history" => "history opt-1 --brokers kafka:9092",
+                "validate" => "validate FILE",
                 "snapshot export" => "snapshot export FILE --data-dir /tmp/optview",
                 "snapshot import" => "snapshot import FILE --data-dir /tmp/optview",
                 "keys add" => "keys add --organization org-1 --api-keys /tmp/optview",
@@ -175,6 +176,9 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
     match cli::value_name(option) {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
+        "TOPIC" => "jobs",
+        "KEY" => "some-key",
+        "TYPE" => "application/json",
         "KEY=VALUE" => "client.id=me",
         "FILE" => file,
         "DIR" => directory,

@@ -1,7 +1,7 @@
 //! The view is the data that a reader gets of one optimization, a pure function of its registers.
 
 use super::job::Outcome;
-use super::optimization::Optimization;
+use super::optimization::{CreationFacts, Optimization};
 use super::register::Register;
 use super::status::Status;
 use super::timestamp::Timestamp;
@@ -59,9 +59,8 @@ impl<'a> View<'a> {
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
         let created = optimization.visible_creation()?;
         let facts = &created.value;
-        let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| match change {
-            Some(change) if change.stamp.version > created.stamp.version => Some(&*change.value),
-            _ => at_creation.as_deref(),
+        let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| {
+            latest_of(created, change, at_creation)
         };
         let status = status_of(optimization);
         let (metrics, error, error_code) = match optimization.job.outcome() {
@@ -209,6 +208,34 @@ impl<'a> From<Option<&'a str>> for FieldValue<'a> {
 
 fn field<'a>(name: &'static str, origin: FieldOrigin, value: impl Into<FieldValue<'a>>) -> ViewField<'a> {
     ViewField { name, origin, value: value.into() }
+}
+
+/// Returns the value of a text that a creation sets, and later changes: the one of the greater version.
+fn latest_of<'a>(
+    created: &Register<CreationFacts>,
+    change: &'a Option<Register<Box<str>>>,
+    at_creation: &'a Option<Box<str>>,
+) -> Option<&'a str> {
+    match change {
+        Some(change) if change.stamp.version > created.stamp.version => Some(&change.value),
+        _ => at_creation.as_deref(),
+    }
+}
+
+/// Returns the name that readers see; `None` if it was never given, or if they must not see the optimization.
+pub fn name_of(optimization: &Optimization) -> Option<&str> {
+    let created = optimization.visible_creation()?;
+    latest_of(created, &optimization.name, &created.value.name)
+}
+
+/// Returns the time at which the status came about: that of the linked job's latest status, or of the link if it is later, or of
+/// the creation if no job is linked. `None` if readers must not see the optimization.
+pub fn status_updated_at(optimization: &Optimization) -> Option<Timestamp> {
+    let created = optimization.visible_creation()?;
+    let linked_at = optimization.links().first().map(|link| link.stamp.happened_at());
+    let of_job = optimization.job.history().last().map(|transition| transition.stamp.happened_at());
+    // The state is that of the linked job only, so that without a link there is none.
+    Some(linked_at.max(of_job).unwrap_or(created.value.created_at))
 }
 
 /// Returns the status: none without a linked job, and queued if no event of the linked job is known.

@@ -57,6 +57,8 @@ enum Handler<S> {
     Deferred(fn(&S, &Request) -> Result<PendingResult, HttpError>),
     Waiting(fn(&Arc<S>, &Request) -> Result<Answer, HttpError>),
     Streaming(fn(&Arc<S>, &Request) -> Result<PendingResult, HttpError>),
+    /// The request is a POST whose body is read: a question that is too long for an address.
+    Posted(fn(&S, Request) -> Result<PendingResult, HttpError>),
 }
 
 impl<S> Endpoint<S> {
@@ -95,6 +97,15 @@ impl<S> Endpoint<S> {
         handler: fn(&S, &Request) -> Result<PendingResult, HttpError>,
     ) -> Endpoint<S> {
         Endpoint::new(route, state, Handler::Deferred(handler))
+    }
+
+    /// Makes an endpoint that answers POST only, whose handler reads the body and returns a future.
+    pub fn posted(
+        route: &'static str,
+        state: &Arc<S>,
+        handler: fn(&S, Request) -> Result<PendingResult, HttpError>,
+    ) -> Endpoint<S> {
+        Endpoint::new(route, state, Handler::Posted(handler))
     }
 
     fn new(route: &'static str, state: &Arc<S>, handler: Handler<S>) -> Endpoint<S> {
@@ -136,6 +147,7 @@ impl<S> Clone for Handler<S> {
             Handler::Deferred(handler) => Handler::Deferred(handler),
             Handler::Waiting(handler) => Handler::Waiting(handler),
             Handler::Streaming(handler) => Handler::Streaming(handler),
+            Handler::Posted(handler) => Handler::Posted(handler),
         }
     }
 }
@@ -150,7 +162,13 @@ impl<S: AsRef<Status>> Service<Request> for Endpoint<S> {
     }
 
     fn call(&mut self, request: Request) -> EndpointFuture {
-        self.answer(&request)
+        match self.handler {
+            Handler::Posted(handler) if request.method() == Method::POST => {
+                let context = self.context(&request);
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+            }
+            _ => self.answer(&request),
+        }
     }
 }
 
@@ -202,6 +220,8 @@ impl<S: AsRef<Status>> Endpoint<S> {
             Handler::Streaming(handler) => {
                 self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
             }
+            // Only POST is routed to it.
+            Handler::Posted(_) => self.pending(Err(HttpError::MethodNotAllowed), context),
             Handler::Waiting(handler) => {
                 let answer = catch_panic(|| handler(&self.state, request)).flatten();
                 if !matches!(answer, Ok(Answer::Now(_))) {

@@ -32,6 +32,10 @@ pub enum HttpError {
         retry_after: Duration,
     },
     Invalid(Vec<Mistake>),
+    /// The body of a request that is longer than any that is meant.
+    TooLarge(String),
+    /// The body of a request that does not come.
+    Timeout(&'static str),
     Unavailable {
         message: String,
         detail: Value,
@@ -54,7 +58,7 @@ pub enum HttpError {
 /// A mistake in a request, in the form that FastAPI gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mistake {
-    /// The mistake's location: `query` or `header`, and the parameter's name.
+    /// The mistake's location: `query`, `header` or `body`, and the parameter's name.
     pub loc: [&'static str; 2],
     pub msg: String,
     #[serde(rename = "type")]
@@ -77,6 +81,8 @@ impl HttpError {
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
+            HttpError::TooLarge(message) => message.clone(),
+            HttpError::Timeout(message) => (*message).to_owned(),
             HttpError::MethodNotAllowed | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
                 "the request is wrong".to_owned()
             }
@@ -89,6 +95,11 @@ impl From<StoreError> for HttpError {
         match error {
             // The store is sound; this version cannot decode the registers of another format.
             StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
+            StoreError::TooManyToSearch { .. } => HttpError::Invalid(vec![Mistake {
+                loc: ["query", "project_id"],
+                msg: error.to_string(),
+                kind: "value_error",
+            }]),
             error => HttpError::Store(error),
         }
     }
@@ -123,6 +134,12 @@ pub fn response(error: &HttpError) -> Response {
             response
         }
         HttpError::Invalid(mistakes) => invalid(mistakes),
+        HttpError::TooLarge(message) => {
+            json_response::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message, NO_DETAIL)
+        }
+        HttpError::Timeout(message) => {
+            json_response::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, NO_DETAIL)
+        }
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
         HttpError::TooLate { message, detail } => {
             json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)

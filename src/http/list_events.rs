@@ -2,6 +2,7 @@
 //! With `initial=true` those that the list has now come first.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use bytes::Bytes;
 use serde_json::json;
+use tokio::task;
 use tokio::time::{Instant, sleep_until};
 
 use super::api::Api;
@@ -21,7 +23,7 @@ use super::list_query::ListParameters;
 use super::optimizations::{identity, organization_of};
 use super::{freshness, wait_query};
 use crate::live_views::CurrentReader;
-use crate::store::{ListScope, LogCursor, LogPlace, LogRead};
+use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader};
 
 /// Number of bytes after which a chunk ends.
 const CHUNK: usize = 64 << 10;
@@ -54,13 +56,16 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         cursor,
         changes: VecDeque::new(),
         initial: None,
+        begins_initial: false,
         is_behind: true,
         not_before: Instant::now(),
     };
-    if resumed.is_none() && wants_initial {
-        stream.begin_initial();
-    }
-    Ok(Box::pin(async move { Ok(freshness::mark(event_stream::response(stream), answer_state)) }))
+    Ok(Box::pin(async move {
+        if resumed.is_none() && wants_initial {
+            stream.begin_initial().await?;
+        }
+        Ok(freshness::mark(event_stream::response(stream), answer_state))
+    }))
 }
 
 fn wants_initial(uri: &Uri) -> Result<bool, HttpError> {
@@ -91,6 +96,8 @@ struct ListStream {
     changes: VecDeque<ListChange>,
     /// Set while the views that the list had at the beginning are sent.
     initial: Option<InitialViews>,
+    /// True if the views that the list has now are to be sent again.
+    begins_initial: bool,
     /// True if the log may have changes that were not taken.
     is_behind: bool,
     /// The time before which no changes are taken from the log.
@@ -125,6 +132,9 @@ impl ListStream {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let mut out = Vec::new();
+            if mem::take(&mut self.begins_initial) {
+                self.begin_initial().await.ok()?;
+            }
             self.fill(&mut out).ok()?;
             if !out.is_empty() {
                 return self.follower.count(out).await;
@@ -153,7 +163,7 @@ impl ListStream {
         let api = self.follower.api.clone();
         let Some(current) = api.reader.get() else { return Ok(()) };
         let answer_state = current.answer_state(&api.status);
-        while out.len() < CHUNK {
+        while out.len() < CHUNK && !self.begins_initial {
             if self.initial.is_some() {
                 self.push_initial(&current, out)?;
             } else if let Some(change) = self.changes.pop_front() {
@@ -177,9 +187,7 @@ impl ListStream {
                 let id = if self.wants_initial { String::new() } else { event_id(self.cursor.next_place()) };
                 let data = br#"{"reason":"changes may have been missed: read the list again"}"#;
                 Event { name: Some("reset"), id: Some(&id), data }.push(out);
-                if self.wants_initial {
-                    self.begin_initial();
-                }
+                self.begins_initial = self.wants_initial;
                 return;
             }
         };
@@ -225,12 +233,23 @@ impl ListStream {
         Ok(())
     }
 
-    fn begin_initial(&mut self) {
+    /// Chooses the views that the list has now. A search takes its time, so that it waits for its turn as lists do, on a thread of
+    /// theirs.
+    async fn begin_initial(&mut self) -> Result<(), HttpError> {
         let place = self.cursor.next_place();
-        let Some(current) = self.follower.api.reader.get() else { return };
-        let query = self.parameters.query(self.follower.organization_id.as_deref());
-        let (ids, total) = current.page_ids(&query);
+        let Some(reader) = self.follower.api.reader.get().map(|current| Reader::clone(&current)) else {
+            return Ok(());
+        };
+        let turn = Arc::clone(&self.follower.api.lists.turns).turn(self.follower.caller.clone()).await;
+        let (parameters, organization_id) = (self.parameters.clone(), self.follower.organization_id.clone());
+        let chosen = task::spawn_blocking(move || {
+            let _turn = turn;
+            reader.page_ids(&parameters.query(organization_id.as_deref()))
+        });
+        let chosen = chosen.await.map_err(|error| HttpError::Internal(format!("the list panicked: {error}")))?;
+        let (ids, total) = chosen?;
         self.initial = Some(InitialViews { ids: ids.into_iter(), sent: 0, total, place });
+        Ok(())
     }
 
     /// Appends the next of the views that the list had at the beginning; after the last the event `initial`. Until then no event has

@@ -1,32 +1,25 @@
-//! The resources `GET /optimizations/{id}` and `GET /optimizations`, which send the stored bytes as they are. They must never
-//! parse or build a body, and a read of a view that is there must never wait.
+//! The resource `GET /optimizations/{id}`, which sends the stored bytes as they are. It must never parse or build a body, and a read of
+//! a view that is there must never wait.
 
 use std::borrow::Cow;
-use std::future;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Caller, Scope};
 use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
-use super::endpoint::{Answer, PendingResult};
+use super::endpoint::Answer;
 use super::errors::HttpError;
-use super::json_response::json;
-use super::list_query::ListParameters;
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
-use super::{freshness, list_body, wait_query};
-use crate::store::Reader;
+use super::wait_query;
 
 pub const PREFIX: &str = "/optimizations/";
 
 /// The last segment of the paths of streams.
 pub const EVENTS: &str = "events";
-
-const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
 
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
 /// or, if the client asks for that, for one that the client does not have.
@@ -62,29 +55,6 @@ pub fn organization_of<'a>(caller: &'a Caller<'_>) -> Result<Option<&'a str>, Ht
     }
 }
 
-/// Answers with one page of a list.
-pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
-    let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match caller.scope() {
-        Scope::Everything => None,
-        Scope::Organization(id) => Some(id.to_owned()),
-        Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
-    };
-    let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let position = current.visible_position();
-    let reader = Reader::clone(&current);
-    let caller = identity(&caller, request);
-    let lists = api.lists.clone();
-    Ok(Box::pin(async move {
-        let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
-        let response = list_body::response(choose, caller, lists).await?;
-        Ok(freshness::mark(freshness::mark_position(response, &position), answer_state))
-    }))
-}
-
 /// Returns the identity by which the requests of this caller share memory, turns and places.
 pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
     match &caller.principal {
@@ -101,7 +71,10 @@ pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
 
 /// Returns true if a raw path is that of a resource with views. Others, such as the health checks, wait for nothing.
 pub fn shows_views(path: &str) -> bool {
-    path.strip_prefix("/optimizations").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    ["/optimizations", "/projects"]
+        .iter()
+        .filter_map(|room| path.strip_prefix(room))
+        .any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Returns true if a raw path is that of one view. An id that holds slashes has them encoded, since what follows a slash is a

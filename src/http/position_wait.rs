@@ -56,10 +56,10 @@ impl PositionWait {
     /// Begins the wait that a request asks for; `None` if it asks for none, or may see nothing, which the resource then answers.
     pub fn begin(api: &Arc<Api>, request: &Request) -> Result<Option<PositionWait>, HttpError> {
         let Ok(caller) = api.access.caller(request) else { return Ok(None) };
+        let Some(query) = PositionQuery::of(request.uri(), request.headers())? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
         }
-        let Some(query) = PositionQuery::of(request.uri(), request.headers())? else { return Ok(None) };
         check_topics(&api.reader()?, &query)?;
         Ok(Some(PositionWait {
             caller: identity(&caller, request),

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tower::Service;
@@ -20,7 +21,7 @@ use super::connection_end::ConnectionEnd;
 use super::endpoint::{Endpoint, EndpointFuture};
 use super::position_wait::{self, PositionWait};
 use super::server::App;
-use super::{optimizations, wait_query};
+use super::{lists, optimizations, wait_query};
 
 /// The service of the read address. It is cheap to clone, as each request is answered by a clone.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ where
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        let is_view = optimizations::is_view(request.uri().path());
+        let is_view = is_view(&request);
         let waits = optimizations::shows_views(request.uri().path())
             && wait_query::may_wait_for_position(request.uri(), request.headers());
         if !is_view && !waits {
@@ -78,9 +79,10 @@ where
             }
             return ReadFuture::Routed(others.clone().call(request));
         }
-        // The handlers do not read the body, which would have to be boxed.
-        let (head, _) = request.into_parts();
-        let request = Request::from_parts(head, Body::empty());
+        // Nearly no handler reads the body, which has to be boxed.
+        let is_read = is_statuses(&request);
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, if is_read { Body::new(body) } else { Body::empty() });
         if !waits {
             return ReadFuture::ById(by_id.answer(&request));
         }
@@ -93,6 +95,15 @@ where
     }
 }
 
+fn is_view<B>(request: &Request<B>) -> bool {
+    optimizations::is_view(request.uri().path()) && !is_statuses(request)
+}
+
+/// Returns true if a request is one for statuses. A view with such an id is still read by GET.
+fn is_statuses<B>(request: &Request<B>) -> bool {
+    request.method() == Method::POST && request.uri().path() == lists::STATUSES
+}
+
 /// Waits for the position that a request names, and answers it then.
 async fn answer_after(wait: PositionWait, read_api: ReadApi, mut request: Request) -> Response {
     let Resources { by_id, others, .. } = &*read_api.resources;
@@ -100,7 +111,7 @@ async fn answer_after(wait: PositionWait, read_api: ReadApi, mut request: Reques
         Ok(outcome) => outcome,
         Err(error) => return by_id.refuse(&request, error),
     };
-    let Ok(response) = if optimizations::is_view(request.uri().path()) {
+    let Ok(response) = if is_view(&request) {
         let answering = by_id.answer(&request);
         answering.await
     } else {

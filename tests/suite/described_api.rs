@@ -31,14 +31,15 @@ async fn every_path_is_there_and_answers_what_is_described() {
     let document = document(&instance).await;
     assert_eq!(document["openapi"], "3.1.0");
     for (path, item) in document["paths"].as_object().unwrap() {
-        let operation = &item["get"];
+        // The only one that reads a body is tried by `lists`.
+        let Some(operation) = item.get("get") else { continue };
         assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{path}");
         let is_stream = operation["responses"]["200"]["content"].get("text/event-stream").is_some();
         for (id, headers) in
             [("opt-1", &[OWN][..]), ("nope", &[OWN]), ("opt-1", &[FOREIGN]), ("a%2Fb", &[OWN]), ("opt-1", &[])]
         {
             for query in ["", "?limit=0&status=nonsense&wait=x&after=x"] {
-                let path = format!("{}{query}", path.replace("{id}", id));
+                let path = format!("{}{query}", path.replace("{id}", id).replace("{project_id}", "project-1"));
                 let response = instance.send(&path, headers).await;
                 let status = response.status().as_u16().to_string();
                 let described = &operation["responses"][&status];
@@ -67,16 +68,11 @@ async fn every_path_is_there_and_answers_what_is_described() {
 async fn bodies_have_the_keys_of_their_schemas_and_examples_do_too() {
     let instance = instance();
     let document = document(&instance).await;
-    for path in [
-        "/optimizations/{id}",
-        "/optimizations/{id}/transitions",
-        "/optimizations",
-        "/users/me",
-        "/healthz",
-        "/readyz",
-    ] {
-        let body = instance.get(&path.replace("{id}", "opt-1"), &[OWN]).await.json();
-        let content = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"];
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(operation) = item.get("get").filter(|_| !path.ends_with("/events")) else { continue };
+        let asked = path.replace("{id}", "opt-1").replace("{project_id}", "project-1");
+        let body = instance.get(&asked, &[OWN]).await.json();
+        let content = &operation["responses"]["200"]["content"]["application/json"];
         let schema =
             document.pointer(content["schema"]["$ref"].as_str().unwrap().trim_start_matches('#')).unwrap();
         for found in [&body, &content["example"]] {
@@ -106,10 +102,15 @@ fn check(document: &Value, schema: &Value, found: &Value, place: &str) {
         schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     match schema["additionalProperties"].as_bool() {
         Some(true) => assert!(required.is_subset(&keys(found)), "{place}: {found}"),
-        _ => assert_eq!(keys(found), required, "{place}"),
+        _ => {
+            let known: BTreeSet<&str> = keys(&schema["properties"]);
+            assert!(required.is_subset(&keys(found)) && keys(found).is_subset(&known), "{place}: {found}");
+        }
     }
     for (name, schema) in properties.as_object().unwrap() {
-        check(document, schema, &found[name], &format!("{place}.{name}"));
+        if let Some(found) = found.get(name) {
+            check(document, schema, found, &format!("{place}.{name}"));
+        }
     }
 }
 

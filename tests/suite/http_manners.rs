@@ -93,7 +93,11 @@ fn answer(text: &str) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-const READ_ROUTES: [&str; 7] = [
+const READ_ROUTES: [&str; 11] = [
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/optimizations/known/transitions",
     "/optimizations/known",
     "/optimizations/unknown",
     "/optimizations",
@@ -102,6 +106,9 @@ const READ_ROUTES: [&str; 7] = [
     "/healthz",
     "/readyz",
 ];
+
+/// The routes whose answers to GET do not end.
+const STREAMS: [&str; 2] = ["/optimizations/events", "/optimizations/known/events"];
 
 const ADMIN_ROUTES: [&str; 5] = ["/status", "/metrics", "/healthz", "/readyz", "/optimizations/known/why"];
 
@@ -125,12 +132,17 @@ fn head_is_get_without_a_body_on_every_route() {
             );
         }
     }
+    for path in STREAMS {
+        let head = send(instance.read, "HEAD", path);
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-type"), Some("text/event-stream"), "{path}");
+    }
 }
 
 #[test]
 fn options_names_the_methods_of_every_route_and_of_the_server() {
     let instance = Instance::new();
-    let routes = READ_ROUTES.map(|path| (instance.read, path)).into_iter();
+    let routes = READ_ROUTES.into_iter().chain(STREAMS).map(|path| (instance.read, path));
     for (address, path) in routes.chain(ADMIN_ROUTES.map(|path| (instance.admin, path))) {
         let options = send(address, "OPTIONS", path);
         assert_eq!((options.status, options.body.as_str()), (204, ""), "{path}: {options:?}");

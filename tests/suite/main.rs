@@ -28,6 +28,7 @@ mod http_manners;
 mod keys;
 mod large_values;
 mod limits;
+mod list_api;
 mod lists;
 mod live_instance;
 mod losses;

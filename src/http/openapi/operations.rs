@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, PathItem, Paths, PathsBuilder};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{ContentBuilder, Required};
 
-use super::parameters;
 use super::responses::{self, Answer};
+use super::{parameters, schemas};
 
 /// Returns all paths of the read address.
 pub fn paths() -> Paths {
@@ -16,6 +18,7 @@ pub fn paths() -> Paths {
         ("/optimizations/{id}/events", view_events()),
         ("/optimizations", list()),
         ("/optimizations/events", list_events()),
+        ("/projects/{project_id}/optimizations/summary", summary()),
         ("/users/me", me()),
         ("/healthz", healthz()),
         ("/readyz", readyz()),
@@ -24,6 +27,7 @@ pub fn paths() -> Paths {
     .fold(PathsBuilder::new(), |paths, (path, operation)| {
         paths.path(path, PathItem::new(HttpMethod::Get, operation))
     })
+    .path("/optimizations/statuses", PathItem::new(HttpMethod::Post, statuses()))
     .build()
 }
 
@@ -64,10 +68,47 @@ fn view_events() -> Operation {
 fn list() -> Operation {
     let example = json!({"optimizations": [example_view(json!({"Fast charge": {"weight": 1}}))], "total": 1});
     let found = responses::json_of("Page", "A page of views, the newest first", example)
+        .header("etag", responses::etag())
         .header("x-optview-position", responses::position());
     operation("list_optimizations", "views", "Views of many optimizations")
+        .description(Some(
+            "The header `link` has the addresses of the other pages, and `x-optview-ignored` the parameters that are not known.",
+        ))
         .parameters(Some(parameters::filters().into_iter().chain(parameters::page()).chain(parameters::after())))
+        .parameters(Some([parameters::if_none_match(), parameters::organization_id()]))
+        .answers(found, responses::errors().into_iter().chain([responses::not_modified()]))
+}
+
+fn statuses() -> Operation {
+    let example = json!([{
+        "optimization_id": "opt-1", "status": "failed", "error": "solver did not converge", "error_code": "SOLVER_ERROR",
+        "updated_at": "2026-03-01T09:19:00.125Z",
+    }]);
+    let asked = json!({"optimization_ids": ["opt-1"], "limit": 100});
+    let description = "The statuses, in the order of the ids; what is not visible is left out";
+    let found =
+        responses::json_of("Statuses", description, example).header("x-optview-position", responses::position());
+    let content = ContentBuilder::new().schema(Some(schemas::named("StatusQuery"))).example(Some(asked)).build();
+    let body =
+        RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
+    operation("list_statuses", "views", "The statuses of many optimizations by their ids")
+        .request_body(Some(body))
         .parameter(parameters::organization_id())
+        .answers(found, responses::errors().into_iter().chain(responses::errors_of_bodies()))
+}
+
+fn summary() -> Operation {
+    let statuses = json!({"null": 0, "queued": 2, "running": 3, "succeeded": 19, "failed": 4, "canceled": 1});
+    let example = json!({
+        "project_id": "prj-1", "total": 29, "statuses": statuses,
+        "kinds": [{"kind": "optimize", "total": 29, "statuses": statuses}],
+    });
+    let found = responses::json_of("ProjectSummary", "The counts; zeros where nothing is visible", example)
+        .header("x-optview-position", responses::position());
+    operation("get_project_summary", "views", "The optimizations of a project, counted by status and kind")
+        .parameters(Some(
+            [parameters::project_id(), parameters::organization_id()].into_iter().chain(parameters::after()),
+        ))
         .answers(found, responses::errors())
 }
 

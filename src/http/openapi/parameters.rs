@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 
-use super::schemas::{count, status, text};
-use crate::http::list_query::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::schemas::{count, status, text, time};
+use crate::http::list_query::{DEFAULT_LIMIT, MAX_IDS, MAX_LIMIT, MAX_NAME_PART};
 
 /// Returns the id in a path.
 pub fn id() -> Parameter {
@@ -41,8 +41,7 @@ pub fn wait() -> Parameter {
 /// Returns the parameters by which a request waits for its own writes.
 pub fn after() -> [Parameter; 4] {
     let description = "A record that the answer must include, as `TOPIC:PARTITION:OFFSET`; may be repeated";
-    let place =
-        || text().pattern(Some("^.+[:/][0-9]+[:@][0-9]+(,.+[:/][0-9]+[:@][0-9]+)*$")).examples(["jobs:0:41"]);
+    let place = || text().pattern(Some("^[A-Za-z0-9._-]+:[0-9]{1,9}:[0-9]{1,18}$")).examples(["jobs:0:41"]);
     let strict = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false)));
     [
         query("after", description, place()),
@@ -58,20 +57,50 @@ pub fn after() -> [Parameter; 4] {
 
 /// Returns the filters of a list.
 pub fn filters() -> Vec<Parameter> {
+    let ids = ArrayBuilder::new().items(text().min_length(Some(1))).max_items(Some(MAX_IDS));
+    let statuses = ArrayBuilder::new().items(status().enum_values(Some(STATUSES.iter().copied())));
+    let name_part = text().max_length(Some(MAX_NAME_PART));
     vec![
         query("project_id", "Only the optimizations of this project", text()),
-        query("status", "Only the optimizations of this status", status()),
+        query(
+            "status",
+            "Only the optimizations of these statuses; may be repeated. `null` for those without one",
+            statuses,
+        ),
         query("kind", "Only the optimizations of this kind", text()),
+        query("id", "Only the optimizations with these ids; may be repeated. Unknown ones are left out", ids),
+        query("q", "Only the optimizations with this in their name, in any case", name_part),
+        query("created_after", "Only the optimizations that were created at this time or later", time()),
+        query("created_before", "Only the optimizations that were created before this time", time()),
     ]
 }
+
+const STATUSES: [&str; 6] = ["queued", "running", "succeeded", "failed", "canceled", "null"];
 
 /// Returns the parameters that choose a page.
 pub fn page() -> Vec<Parameter> {
     let limit = count().minimum(Some(1)).maximum(Some(MAX_LIMIT)).default(Some(DEFAULT_LIMIT.into()));
+    let sort = text()
+        .enum_values(Some(["-created_at", "created_at", "name", "-name"]))
+        .default(Some("-created_at".into()));
+    let form = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(Value::Bool(false)));
     vec![
         query("limit", "Number of views on the page", limit),
         query("offset", "Number of views before the page", count().default(Some(0.into()))),
+        query(
+            "cursor",
+            "The page after an earlier one, by its `next_cursor`; empty for the first page. Not with `offset`",
+            text(),
+        ),
+        query("sort", "The order of the list", sort),
+        query("summary", "Whether `metrics` and `objectives`, most of a page, are left out", form),
     ]
+}
+
+/// Returns the project in a path.
+pub fn project_id() -> Parameter {
+    let schema = text().min_length(Some(1));
+    parameter("project_id", ParameterIn::Path, "The id of the project; slashes in it are encoded (`%2F`)", schema)
 }
 
 /// Returns the wish for the list as it is at the beginning of a stream.

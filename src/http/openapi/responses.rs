@@ -72,6 +72,15 @@ pub fn position() -> Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(text())).build()
 }
 
+/// Returns the errors of a resource that reads a body.
+pub fn errors_of_bodies() -> [Answer; 2] {
+    [
+        error("408", "REQUEST_TIMEOUT", "The body did not come in time"),
+        error("413", "PAYLOAD_TOO_LARGE", "The body is too large"),
+    ]
+    .map(ErrorAnswer::build)
+}
+
 struct ErrorAnswer(&'static str, ResponseBuilder);
 
 impl ErrorAnswer {

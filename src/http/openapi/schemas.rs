@@ -8,6 +8,7 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Ref, RefOr};
 
 use crate::domain::Status;
+use crate::http::list_query::{MAX_IDS, MAX_LIMIT};
 use crate::status::State;
 
 /// Adds the named schemas to the components.
@@ -15,6 +16,9 @@ pub fn add_to(components: ComponentsBuilder) -> ComponentsBuilder {
     components
         .schema("Optimization", optimization())
         .schema("Page", page())
+        .schema("StatusQuery", status_query())
+        .schema("Statuses", statuses())
+        .schema("ProjectSummary", project_summary())
         .schema("Transitions", transitions())
         .schema("Caller", caller())
         .schema("Health", health())
@@ -46,12 +50,19 @@ pub fn state() -> ObjectBuilder {
     text().enum_values(Some(State::ALL.map(State::as_str)))
 }
 
-fn time() -> ObjectBuilder {
+/// Makes the schema of a time.
+pub fn time() -> ObjectBuilder {
     text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
 fn nullable(kind: Type) -> SchemaType {
     SchemaType::Array(vec![kind, Type::Null])
+}
+
+fn status_or_null() -> ObjectBuilder {
+    let mut statuses: Vec<Value> = Status::ALL.iter().map(|status| json!(status.as_str())).collect();
+    statuses.push(Value::Null);
+    ObjectBuilder::new().schema_type(nullable(Type::String)).enum_values(Some(statuses))
 }
 
 fn text_or_null(description: &str) -> ObjectBuilder {
@@ -73,12 +84,8 @@ fn object<const N: usize>(properties: [(&str, ObjectBuilder); N]) -> ObjectBuild
 }
 
 fn optimization() -> ObjectBuilder {
-    let mut statuses: Vec<Value> = Status::ALL.iter().map(|status| json!(status.as_str())).collect();
-    statuses.push(Value::Null);
-    let status = ObjectBuilder::new()
-        .schema_type(nullable(Type::String))
-        .enum_values(Some(statuses))
-        .description(Some("The status of the job that was submitted last; null where none was"));
+    let status =
+        status_or_null().description(Some("The status of the job that was submitted last; null where none was"));
     object([
         ("id", text()),
         ("name", text_or_null("The name that the user gave it")),
@@ -108,6 +115,50 @@ fn page() -> ObjectBuilder {
     object([("total", total)])
         .property("optimizations", ArrayBuilder::new().items(named("Optimization")))
         .required("optimizations")
+        .property(
+            "next_cursor",
+            text_or_null("The cursor of the next page, null on the last; only of a list by cursors"),
+        )
+}
+
+fn status_query() -> ObjectBuilder {
+    let limit =
+        count().minimum(Some(1)).maximum(Some(MAX_LIMIT)).description(Some("Number of statuses in the answer"));
+    let ids = ArrayBuilder::new().items(text().min_length(Some(1))).max_items(Some(MAX_IDS));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("optimization_ids", ids)
+        .required("optimization_ids")
+        .property("limit", limit)
+}
+
+fn statuses() -> ArrayBuilder {
+    let status = status_or_null();
+    ArrayBuilder::new().items(object([
+        ("optimization_id", text()),
+        ("status", status),
+        ("error", text_or_null("The reason for people, while `failed`")),
+        ("error_code", text_or_null("The reason for programs, while `failed`")),
+        ("updated_at", time().schema_type(nullable(Type::String)).description(Some("The time of the status"))),
+    ]))
+}
+
+fn project_summary() -> ObjectBuilder {
+    let kind = object([
+        ("kind", text_or_null("The kind; null for optimizations without one")),
+        ("total", count()),
+        ("statuses", counts_by_status()),
+    ]);
+    object([("project_id", text()), ("total", count()), ("statuses", counts_by_status())])
+        .property("kinds", ArrayBuilder::new().items(kind))
+        .required("kinds")
+}
+
+fn counts_by_status() -> ObjectBuilder {
+    let names = Status::ALL.map(Status::as_str).into_iter().chain(["null"]);
+    names.fold(ObjectBuilder::new().schema_type(Type::Object), |counts, name| {
+        counts.property(name, count()).required(name)
+    })
 }
 
 fn transitions() -> ObjectBuilder {
