@@ -28,7 +28,8 @@ pub struct StatusQuery {
 #[derive(Deserialize)]
 struct StatusBody {
     optimization_ids: Vec<String>,
-    limit: Option<i64>,
+    /// A number that may have a fraction of zeros, as an integer in JSON may.
+    limit: Option<f64>,
 }
 
 impl StatusQuery {
@@ -65,13 +66,11 @@ impl StatusQuery {
         }
         let limit = match limit {
             None => MAX_IDS,
-            Some(limit) => {
-                usize::try_from(limit).ok().filter(|limit| (1..=MAX_IDS).contains(limit)).ok_or_else(|| {
-                    let msg =
-                        format!("Input should be greater than or equal to 1 and less than or equal to {MAX_IDS}");
-                    mistake("limit", msg, "value_error")
-                })?
-            }
+            Some(limit) => (1..=MAX_IDS).find(|number| *number as f64 == limit).ok_or_else(|| {
+                let msg =
+                    format!("Input should be greater than or equal to 1 and less than or equal to {MAX_IDS}");
+                mistake("limit", msg, "value_error")
+            })?,
         };
         Ok(StatusQuery { ids, limit })
     }
@@ -102,6 +101,7 @@ mod tests {
         let query = |of: &[&str], limit| Ok(StatusQuery { ids: ids(of), limit });
         assert_eq!(parsed(r#"{"optimization_ids": ["a", "b"], "limit": 2}"#), query(&["a", "b"], 2));
         assert_eq!(parsed(r#"{"optimization_ids": [], "limit": null, "more": 1}"#), query(&[], 1000));
+        assert_eq!(parsed(r#"{"optimization_ids": [], "limit": 7.0}"#), query(&[], 7));
         let many = serde_json::json!({"optimization_ids": vec!["a"; 1001]}).to_string();
         for (body, expected) in [
             ("", "body"),
@@ -109,6 +109,7 @@ mod tests {
             (r#"{"ids": []}"#, "body"),
             (r#"{"optimization_ids": [1]}"#, "body"),
             (r#"{"optimization_ids": ["a"], "limit": 0}"#, "limit"),
+            (r#"{"optimization_ids": ["a"], "limit": 1.5}"#, "limit"),
             (r#"{"optimization_ids": ["a"], "limit": 1001}"#, "limit"),
             (&many, "optimization_ids"),
         ] {

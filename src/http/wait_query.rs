@@ -42,7 +42,8 @@ pub fn wait_of(uri: &Uri) -> Result<Option<Duration>, HttpError> {
 
 /// Returns true if a request may wait for a position. It is asked of every request, so it looks no closer than it must.
 pub fn may_wait_for_position(uri: &Uri, headers: &HeaderMap) -> bool {
-    uri.query().is_some_and(|query| query.contains("after=")) || headers.contains_key(&AFTER)
+    let names_one = |query: &str| ["after=", "timeout=", "strict="].iter().any(|name| query.contains(name));
+    uri.query().is_some_and(names_one) || headers.contains_key(&AFTER)
 }
 
 impl PositionQuery {
