@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::codec::encode;
 use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
 use crate::serve::{self, ListeningServer};
@@ -65,7 +66,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
             memory_budget_bytes: 64 << 20,
             store_cache_bytes: 64 << 20,
             orphan_retention: Duration::from_secs(24 * 3600),
-            min_free_disk_bytes: 64 << 20,
+            disk_reserve: DiskReserve { floor_bytes: 64 << 20 },
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
@@ -77,7 +78,6 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         max_connections: 1000,
         keep_alive: Duration::from_secs(620),
         missing_wait: Duration::from_secs(1),
-        log: config.log.clone(),
     }
 }
 
@@ -237,11 +237,10 @@ impl StatusLine {
     }
 
     fn follow(&mut self, reader: &Reader) -> String {
-        let newest = || page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop();
         let followed = self.followed.take().and_then(|(id, was)| Some((view(reader, &id)?, was)));
         let (view, was) = match followed {
             Some((view, was)) => (view, Some(was)),
-            None => match newest() {
+            None => match page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop() {
                 Some(view) => (view, None),
                 None => return String::new(),
             },

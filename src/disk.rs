@@ -2,26 +2,21 @@
 //! overwritten. Nothing here knows what the files contain.
 
 mod fingerprint;
+mod lock_file;
 mod ownership;
+mod reserve;
 mod target;
 
 pub use fingerprint::FileFingerprint;
+pub use lock_file::{LockError, lock_file};
 pub use ownership::{OtherOwner, check_owner, close_to_others, permission_remedy};
+pub use reserve::{DiskReserve, free_bytes};
 pub use target::{TargetError, check_target, open_regular};
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-
-/// Returns the free bytes on the filesystem of `path`. If `path` does not exist, its nearest existing ancestor counts.
-pub fn free_bytes(path: &Path) -> io::Result<u64> {
-    // The empty parent of a path of one name stands for the current directory. A path that cannot be examined counts as
-    // existing: its ancestor may be on another filesystem.
-    let existing = path.ancestors().find(|path| !matches!(path.try_exists(), Ok(false)));
-    let disk = rustix::fs::statvfs(existing.unwrap_or_else(|| Path::new(".")))?;
-    Ok(disk.f_bavail * disk.f_frsize)
-}
 
 /// The identity of the file that was at a path. An open file can be read and written after its name is gone, so a process that
 /// keeps one open must check that its writes could be found again.
@@ -165,13 +160,5 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_not_there_yet_has_the_room_of_where_it_would_be() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(free_bytes(directory.path()).unwrap() > 0);
-        assert!(free_bytes(&directory.path().join("not/there")).unwrap() > 0);
-        assert!(free_bytes(Path::new("no-such-file")).unwrap() > 0);
     }
 }

@@ -44,6 +44,7 @@ pub mod output;
 mod panic_text;
 pub mod process;
 mod progress;
+mod progress_display;
 pub mod projector;
 mod pulse;
 pub mod serve;

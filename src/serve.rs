@@ -29,7 +29,7 @@ use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot::{self, DiskReserve};
+use crate::snapshot;
 use crate::status::{PartitionReport, Report, State};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
@@ -310,9 +310,9 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = DiskReserve { floor: engine.config.min_free_disk_bytes };
+    let room = engine.config.disk_reserve;
     let topics = &engine.config.kafka.topics;
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {

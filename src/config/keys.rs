@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::values;
-use crate::logging::LogConfig;
 
 /// A command under `keys` with all that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -28,9 +27,6 @@ pub struct KeyFileConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The settings of `keys add`.
@@ -49,7 +45,7 @@ pub struct KeysAddConfig {
     /// The time from which on the key is refused (RFC 3339), or the time that it is valid for, such as 90days. Without it: never
     #[arg(long, value_name = "TIME|DURATION", value_parser = Expiry::parse)]
     pub expires: Option<Expiry>,
-    /// The file, the form of the result, and the log.
+    /// The file, and the form of the result.
     #[command(flatten)]
     pub file: KeyFileConfig,
 }
@@ -60,7 +56,7 @@ pub struct KeysRevokeConfig {
     /// The name or the id of the key, as `keys list` shows them
     #[arg(value_name = "KEY", value_parser = values::text)]
     pub key: String,
-    /// The file, the form of the result, and the log.
+    /// The file, and the form of the result.
     #[command(flatten)]
     pub file: KeyFileConfig,
 }
@@ -82,16 +78,5 @@ impl Expiry {
         values::interval(text).map(Expiry::After).map_err(|_| {
             "is neither a time nor a duration; give for instance 2027-01-01T00:00:00Z or 90days".to_owned()
         })
-    }
-}
-
-impl KeysConfig {
-    /// The file that the command works on.
-    pub fn file(&self) -> &KeyFileConfig {
-        match self {
-            KeysConfig::Add(config) => &config.file,
-            KeysConfig::List(config) => config,
-            KeysConfig::Revoke(config) => &config.file,
-        }
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use super::access::AccessConfig;
 use super::projection::ProjectionConfig;
 use super::values;
-use crate::logging::{AccessLogFormat, LogConfig};
+use crate::logging::AccessLogFormat;
 
 /// The settings of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -57,9 +57,6 @@ pub struct ServeConfig {
     /// (most: 30s)
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::wait)]
     pub missing_wait: Duration,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The answer to a store that another version has folded in another format.

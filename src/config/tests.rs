@@ -23,16 +23,24 @@ const A_KEY_SET: &str = r#"{"keys": [
 
 const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
 
-fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+fn read_whole(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     let line = cli::parse::<Config>(arguments).expect("a sound command line");
     let read = super::read(&line, &variables.iter().copied().collect());
     read.map(|(config, _)| config).map_err(|mistakes| mistakes.to_string())
 }
 
+fn read(line: &str, variables: &[(&str, &str)]) -> Result<Command, String> {
+    read_whole(line, variables).map(|config| config.command)
+}
+
+fn log(line: &str, variables: &[(&str, &str)]) -> LogConfig {
+    read_whole(line, variables).unwrap_or_else(|mistakes| panic!("{mistakes}")).log
+}
+
 fn serve(line: &str, variables: &[(&str, &str)]) -> ServeConfig {
     match read(line, variables) {
-        Ok(Config::Serve(config)) => *config,
+        Ok(Command::Serve(config)) => *config,
         other => panic!("{other:?}"),
     }
 }
@@ -70,14 +78,14 @@ fn defaults_are_those_that_the_documentation_states() {
     assert_eq!(config.projection.memory_budget_bytes, 256 << 20);
     assert_eq!(config.projection.store_cache_bytes, 128 << 20);
     assert_eq!(config.projection.orphan_retention, Duration::from_secs(7 * 24 * 3600));
-    assert_eq!(config.projection.min_free_disk_bytes, 256 << 20);
+    assert_eq!(config.projection.disk_reserve.floor_bytes, 256 << 20);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.max_connections, 10_000);
     assert_eq!(config.keep_alive, Duration::from_secs(620));
     assert_eq!(config.missing_wait, Duration::from_secs(1));
-    assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
-    assert!(matches!(read("demo", &[]), Ok(Config::Demo(DemoConfig { listen: None, .. }))));
-    let Ok(Config::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
+    assert_eq!(log(LEAST, &[]), LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
+    assert!(matches!(read("demo", &[]), Ok(Command::Demo(DemoConfig { listen: None, .. }))));
+    let Ok(Command::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
     assert_eq!(load.history, HistorySettings::default());
     assert_eq!((load.partitions, load.encoding, load.events_per_second), (6, Encoding::Json, None));
 }
@@ -322,9 +330,10 @@ fn a_list_in_the_file_is_taken_where_a_value_has_commas() {
     let file = file(
         "brokers = [\"kafka-1:9092\", \"kafka-2\"]\nlog = [\"warn\", \"optview=debug\"]\ndata_dir = \"/tmp/x\"",
     );
-    let config = serve("serve", &[("OPTVIEW_CONFIG", &file.path().display().to_string())]);
+    let path = file.path().display().to_string();
+    let config = serve("serve", &[("OPTVIEW_CONFIG", &path)]);
     assert_eq!(config.projection.kafka.brokers, "kafka-1:9092,kafka-2");
-    assert_eq!(config.log.filter, "warn,optview=debug");
+    assert_eq!(log("serve", &[("OPTVIEW_CONFIG", &path)]).filter, "warn,optview=debug");
 }
 
 #[test]
@@ -350,7 +359,7 @@ fn what_was_given_and_refused_is_not_said_to_be_missing_as_well() {
 
 #[test]
 fn rust_log_is_honoured_below_log_and_a_variable_set_to_nothing_is_not_set() {
-    let filter = |line: &str, variables: &[(&str, &str)]| serve(line, variables).log.filter;
+    let filter = |line: &str, variables: &[(&str, &str)]| log(line, variables).filter;
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug")]), "debug");
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "warn")]), "warn");
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "")]), "debug");
@@ -358,10 +367,24 @@ fn rust_log_is_honoured_below_log_and_a_variable_set_to_nothing_is_not_set() {
 }
 
 #[test]
+fn every_command_has_the_options_of_the_log() {
+    for line in [
+        LEAST,
+        "demo",
+        "explain o-1 --data-dir /tmp/x",
+        "archive verify /tmp/x",
+        "snapshot import /tmp/x --data-dir /tmp/y",
+    ] {
+        let expected = LogConfig { format: LogFormat::Json, filter: "trace".to_owned() };
+        assert_eq!(log(&format!("{line} --log trace --log-format json"), &[]), expected, "{line}");
+    }
+}
+
+#[test]
 fn one_file_may_serve_several_commands() {
     let file = file("brokers = \"kafka:9092\"\ndata_dir = \"/tmp/x\"\nseed = 7\ntopic_jobs = \"jobs.v1\"");
     let path = file.path().display().to_string();
-    let Ok(Config::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
+    let Ok(Command::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
     assert_eq!(load.history.seed, 7);
     assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).projection.kafka.topics.get(Topic::Jobs), "jobs.v1");
 }

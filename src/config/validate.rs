@@ -8,7 +8,6 @@ use clap::builder::TypedValueParser as _;
 
 use super::values;
 use crate::domain::Topic;
-use crate::logging::LogConfig;
 
 /// The settings of `validate`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -34,9 +33,6 @@ pub struct ValidateConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 fn stream_parser() -> impl clap::builder::TypedValueParser<Value = Topic> {

@@ -87,11 +87,10 @@ pub fn generation(text: &str) -> ParseResult<u64> {
 
 /// Parses a topic's name by Kafka's own rule.
 pub fn topic(text: &str) -> ParseResult<String> {
-    let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match text {
         "" | "." | ".." => Err("is not a topic's name; give for instance optimizations".to_owned()),
         _ if text.len() > 249 => Err("is too long; Kafka takes 249 characters at most".to_owned()),
-        _ if !text.chars().all(sound) => {
+        _ if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => {
             Err("has a character that Kafka takes in no topic; use a-z, A-Z, 0-9, . _ -".into())
         }
         _ => Ok(text.to_owned()),

@@ -1,10 +1,12 @@
 //! The status of an optimization, which follows from its job's.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// An optimization's status in the reader's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// The linked job is pending, or no event of it is known.
     Queued,
@@ -24,14 +26,8 @@ impl Status {
         [Status::Queued, Status::Running, Status::Succeeded, Status::Failed, Status::Canceled];
 
     /// Returns the status as answers and queries write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Status::Queued => "queued",
-            Status::Running => "running",
-            Status::Succeeded => "succeeded",
-            Status::Failed => "failed",
-            Status::Canceled => "canceled",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

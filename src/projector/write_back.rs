@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decoder::Batch;
-use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, WorkingSet};
+use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, TopicPartition, WorkingSet};
 use crate::store::{StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
@@ -174,7 +174,8 @@ impl WriteBack {
     /// Counts records of a batch that have been folded, by which the memory is judged.
     pub fn note_read(&mut self, batch: &Batch, which: Range<usize>) {
         if self.epoch == 0 && self.records_in_epoch == 0 {
-            tracing::debug!(topic = %batch.topic, partition = batch.partition, "the first records have been folded");
+            let TopicPartition { topic, partition } = batch.partition;
+            tracing::debug!(%topic, partition, "the first records have been folded");
         }
         self.records_in_epoch += which.len() as u64;
         // A batch that is folded in parts counts once.

@@ -88,8 +88,10 @@ fn create_topic_again(rig: &Rig, topic: Topic) {
 }
 
 fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
+    use optview::domain::TopicPartition;
     use optview::source::kafka::KafkaSource;
     use optview::source::{Source as _, SourceEvent};
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     rig.create_topics(1);
     put(rig, &[job("a", "pending", 1)]);
     let mut source = KafkaSource::new(&rig.settings, "optview-tests").expect("a source");
@@ -97,21 +99,21 @@ fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
         wait_until("the source says it", || {
             let mut found = Vec::new();
             source.poll(std::time::Duration::from_millis(20), &mut |polled| {
-                if let SourceEvent::Found { topic, partition, watermarks } = polled {
-                    found.push((topic, partition, watermarks.low));
+                if let SourceEvent::Found { partition, watermarks } = polled {
+                    found.push((partition, watermarks.low));
                 }
             });
-            for (topic, partition, low) in found {
-                source.assign(topic, partition, low).expect("a partition that can be read");
+            for (partition, low) in found {
+                source.assign(partition, low).expect("a partition that can be read");
             }
             is(&source).then_some(())
         });
     };
-    poll(&|source| source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.topic_id.is_some()));
+    poll(&|source| source.observation(jobs).is_some_and(|observed| observed.topic_id.is_some()));
     delete_topic(rig, Topic::Jobs);
-    poll(&|source| source.partition_error(Topic::Jobs, 0).is_some());
+    poll(&|source| source.partition_error(jobs).is_some());
     for _ in 0..20 {
-        poll(&|source| source.partition_error(Topic::Jobs, 0).is_some());
+        poll(&|source| source.partition_error(jobs).is_some());
     }
 }
 

@@ -82,8 +82,10 @@ pub struct Partition {
 
 impl Report {
     pub fn is_stopped(&self, topic: &str, number: i32) -> bool {
-        let is = |held: &&Partition| held.topic == topic && held.partition == number;
-        self.partitions.iter().find(is).is_some_and(|partition| partition.state == "stopped")
+        self.partitions
+            .iter()
+            .find(|held| held.topic == topic && held.partition == number)
+            .is_some_and(|partition| partition.state == "stopped")
     }
 
     /// Returns the number of records that the checkpoint covers, in topics without deleted records.

@@ -60,8 +60,9 @@ fn open(directory: &Path) -> ReadOnlyStore {
 /// All that readers get.
 fn shown(existing: &ReadOnlyStore) -> Vec<store::Response> {
     let reader = &existing.reader;
-    let view = |number| reader.get(&format!("o{number}"), Some(fixtures::ORGANIZATION)).unwrap().expect("a view");
-    let mut shown: Vec<_> = (0..VIEWS).map(view).collect();
+    let mut shown: Vec<_> = (0..VIEWS)
+        .map(|number| reader.get(&format!("o{number}"), Some(fixtures::ORGANIZATION)).unwrap().expect("a view"))
+        .collect();
     let list = reader.list(&ListQuery { limit: 1000, ..ListQuery::default() }).unwrap();
     shown.push(store::Response { body: list.body, etag: list.total });
     shown

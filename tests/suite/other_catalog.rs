@@ -106,8 +106,7 @@ fn open_existing(directory: &Path) -> ReadOnlyStore {
 }
 
 fn problems(reader: &Reader) -> Vec<store::verify::Problem> {
-    let settings =
-        VerifySettings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let settings = VerifySettings { gently: false, bounds: &|| None, watch: &mut |_| ControlFlow::Continue(()) };
     verify(reader, settings).expect("nothing breaks it").problems
 }
 

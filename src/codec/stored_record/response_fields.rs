@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::{CorruptValue, Layout};
+use crate::domain::View;
 
 /// The fields that lists filter by, as JSON.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,14 +36,14 @@ impl<'a> FilterFields<'a> {
 
     fn find(response: &'a [u8]) -> Option<FilterFields<'a>> {
         let mut rest = response;
-        take_value(&mut rest, br#"{"id":"#)?;
-        let name = take_value(&mut rest, br#","name":"#)?;
-        take_value(&mut rest, br#","description":"#)?;
-        let project_id = take_value(&mut rest, br#","project_id":"#)?;
-        take_value(&mut rest, br#","organization_id":"#)?;
-        let status = take_value(&mut rest, br#","status":"#)?;
-        let kind = take_value(&mut rest, br#","kind":"#)?;
-        let created_at = take_value(&mut rest, br#","created_at":"#)?;
+        take_field(&mut rest, "id")?;
+        let name = take_field(&mut rest, "name")?;
+        take_field(&mut rest, "description")?;
+        let project_id = take_field(&mut rest, "project_id")?;
+        take_field(&mut rest, "organization_id")?;
+        let status = take_field(&mut rest, "status")?;
+        let kind = take_field(&mut rest, "kind")?;
+        let created_at = take_field(&mut rest, "created_at")?;
         Some(FilterFields { name, project_id, status, kind, created_at })
     }
 }
@@ -58,35 +59,17 @@ impl<'a> StatusFields<'a> {
 
     fn find(stored: &'a [u8], layout: &Layout) -> Option<StatusFields<'a>> {
         let mut rest = &stored[layout.response.clone()];
-        let id = take_value(&mut rest, br#"{"id":"#)?;
-        for key in [&br#","name":"#[..], br#","description":"#, br#","project_id":"#, br#","organization_id":"#] {
-            take_value(&mut rest, key)?;
+        let id = take_field(&mut rest, "id")?;
+        for name in ["name", "description", "project_id", "organization_id"] {
+            take_field(&mut rest, name)?;
         }
-        let status = take_value(&mut rest, br#","status":"#)?;
+        let status = take_field(&mut rest, "status")?;
         let mut rest = stored.get(layout.objectives_null.end..layout.response.end)?;
-        let error = take_value(&mut rest, br#","error":"#)?;
-        let error_code = take_value(&mut rest, br#","error_code":"#)?;
+        let error = take_field(&mut rest, "error")?;
+        let error_code = take_field(&mut rest, "error_code")?;
         Some(StatusFields { id, status, error, error_code })
     }
 }
-
-/// The keys between a response's beginning and its metrics, whose values are texts or null.
-const KEYS_BEFORE_METRICS: [&[u8]; 14] = [
-    br#"{"id":"#,
-    br#","name":"#,
-    br#","description":"#,
-    br#","project_id":"#,
-    br#","organization_id":"#,
-    br#","status":"#,
-    br#","kind":"#,
-    br#","created_at":"#,
-    br#","created_by_email":"#,
-    br#","cell_spec_id":"#,
-    br#","parameterized_model_id":"#,
-    br#","parameterized_model_name":"#,
-    br#","cell_name":"#,
-    br#","optimization_template_id":"#,
-];
 
 /// Returns the two parts of a stored response that are left without its metrics and objectives.
 ///
@@ -95,7 +78,9 @@ const KEYS_BEFORE_METRICS: [&[u8]; 14] = [
 pub fn without_results(stored: &[u8], layout: &Layout) -> Result<[Range<usize>; 2], CorruptValue> {
     let response = &stored[layout.response.clone()];
     let mut rest = response;
-    let found = KEYS_BEFORE_METRICS.iter().try_for_each(|key| take_value(&mut rest, key).map(drop));
+    // The values before the metrics are texts or null.
+    let mut before_metrics = View::hidden_fields().into_iter().take_while(|field| field.name != "metrics");
+    let found = before_metrics.try_for_each(|field| take_field(&mut rest, field.name).map(drop));
     if found.is_none() || !rest.starts_with(br#","metrics":"#) || layout.objectives_null.end > layout.response.end
     {
         return Err(unknown_keys());
@@ -108,9 +93,14 @@ fn unknown_keys() -> CorruptValue {
     CorruptValue::new("optimization", "its response does not have the keys that lists ask for, in their order")
 }
 
-/// Takes a key and its value, which is a text or null. Returns the value.
-fn take_value<'a>(rest: &mut &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let from = rest.strip_prefix(key)?;
+/// Takes a field with its value, which is a text or null. Returns the value.
+fn take_field<'a>(rest: &mut &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let all = *rest;
+    let from = all
+        .strip_prefix(b"{\"")
+        .or_else(|| all.strip_prefix(b",\""))?
+        .strip_prefix(name.as_bytes())?
+        .strip_prefix(b"\":")?;
     let length = if from.starts_with(b"null") { 4 } else { text_len(from)? };
     let (value, after) = from.split_at_checked(length)?;
     *rest = after;
@@ -134,32 +124,24 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    use super::super::{View, json_text, layout, push_response};
+    use super::super::{json_text, layout, push_response};
     use super::*;
-    use crate::domain::{Status, Timestamp};
+    use crate::domain::Status;
 
     fn view<'a>(texts: &'a [String; 3], status: Option<Status>, kind: Option<&'a str>) -> View<'a> {
         let [name, project_id, organization_id] = texts;
         View {
             id: "a\"b",
             name: Some(name),
-            description: None,
             project_id,
             organization_id,
             status,
             kind,
-            created_at: Timestamp::default(),
             created_by_email: Some(r#"","kind":"other"#),
-            cell_spec_id: None,
-            parameterized_model_id: None,
-            parameterized_model_name: None,
-            cell_name: None,
-            optimization_template_id: None,
             metrics: Some(r#"{"objectives":null,"error":{}}"#),
-            objectives: None,
             error: Some(name),
             error_code: kind,
-            run_count: 0,
+            ..View::default()
         }
     }
 

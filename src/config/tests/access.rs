@@ -87,7 +87,7 @@ fn origins_are_taken_from_every_layer_and_must_be_as_browsers_write_them() {
 #[test]
 fn keys_are_added_with_all_that_a_header_can_name() {
     let add = |line: &str| match read(&format!("keys add --api-keys /tmp/keys.toml {line}"), &[]) {
-        Ok(Config::Keys(KeysConfig::Add(config))) => config,
+        Ok(Command::Keys(KeysConfig::Add(config))) => config,
         other => panic!("{other:?}"),
     };
     let config = add("--organization org-1 --organization org-2 --expires 2027-01-01T00:00:00Z");

@@ -28,7 +28,7 @@ fn an_empty_setting_is_a_mistake_and_an_empty_line_of_a_variable_is_none() {
 #[test]
 fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
     let history = |line: &str| match read(line, &[]) {
-        Ok(Config::History(config)) => config,
+        Ok(Command::History(config)) => config,
         other => panic!("{other:?}"),
     };
     let config = history("history o-1 --brokers kafka");

@@ -12,12 +12,11 @@ use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, QueueItem};
 use super::wake_flag::WakeFlag;
-use crate::domain::{Gap, Topic, TopicId, TopicPartition};
+use crate::domain::{Gap, TopicId, TopicPartition};
 use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
 
 pub struct AssignedPartition {
-    pub topic: Topic,
-    pub number: i32,
+    pub partition: TopicPartition,
     queue: Queue,
     /// Set by librdkafka when the queue becomes non-empty.
     ready: Arc<AtomicBool>,
@@ -60,7 +59,7 @@ impl AssignedPartition {
     pub fn split(
         client: &Arc<Client<ConsumerWatch>>,
         name: &str,
-        TopicPartition { topic, partition: number }: TopicPartition,
+        partition: TopicPartition,
         position: i64,
         wake: &Arc<WakeFlag>,
     ) -> Result<AssignedPartition, String> {
@@ -70,11 +69,10 @@ impl AssignedPartition {
             set.store(true, Ordering::Release);
             wake.wake();
         };
-        let queue = Queue::split(client, name, number, nonempty)
-            .ok_or_else(|| format!("librdkafka has no queue for {name}/{number}"))?;
+        let queue = Queue::split(client, name, partition.partition, nonempty)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{}", partition.partition))?;
         Ok(AssignedPartition {
-            topic,
-            number,
+            partition,
             queue,
             ready,
             time: i64::MIN,
@@ -94,7 +92,7 @@ impl AssignedPartition {
         // The flag is cleared before the queue is read, because records that arrive meanwhile set it again.
         self.ready.store(false, Ordering::Release);
         let mut items = Vec::new();
-        let (records, bytes) = self.queue.take(self.topic, |item| items.push(item));
+        let (records, bytes) = self.queue.take(self.partition.topic, |item| items.push(item));
         if Queue::is_full_batch(records) {
             self.ready.store(true, Ordering::Release);
         }
@@ -113,7 +111,6 @@ impl AssignedPartition {
 
     /// Delivers a batch of the partition's records.
     pub fn deliver(&mut self, batch: ReceivedBatch, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) {
-        let AssignedPartition { topic, number, .. } = *self;
         for item in batch.items {
             match item {
                 QueueItem::Messages(messages) => {
@@ -128,7 +125,7 @@ impl AssignedPartition {
                     watch.note_connected();
                     self.position = self.position.max(at);
                     self.error = None;
-                    take(SourceEvent::Ended { topic, partition: number, position: self.position });
+                    take(SourceEvent::Ended { partition: self.partition, position: self.position });
                 }
                 QueueItem::Error(code, text) => self.take_error(code, &text, watch, take),
             }
@@ -153,17 +150,16 @@ impl AssignedPartition {
         watch: &ConsumerWatch,
         take: &mut dyn FnMut(SourceEvent),
     ) {
-        let AssignedPartition { topic, number, .. } = *self;
         let now = Instant::now();
         let same = self.error.as_ref().filter(|held| held.code == code);
         let since = same.map_or(now, |held| held.since);
         match consequence(code, text, now - since) {
             Consequence::Stands(text) => {
-                watch.note_fetch_error(TopicPartition::new(topic, number), code, &text);
+                watch.note_fetch_error(self.partition, code, &text);
                 let shown = standing_error(self.error.take(), code, text);
                 self.error = Some(FetchError { shown, code, since, last_reported: now });
             }
-            Consequence::Stops(reason) => take(SourceEvent::Failed { topic, partition: number, reason }),
+            Consequence::Stops(reason) => take(SourceEvent::Failed { partition: self.partition, reason }),
         }
     }
 

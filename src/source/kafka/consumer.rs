@@ -113,11 +113,11 @@ impl KafkaSource {
             match polled {
                 Ok(message) => {
                     if let Some(topic) = self.settings.topics.topic_of(message.topic()) {
-                        let (number, next) = (message.partition(), message.offset() + 1);
+                        let key = TopicPartition::new(topic, message.partition());
+                        let next = message.offset() + 1;
                         take(SourceEvent::Records(Box::new(StrayRecord { topic, message: message.detach() })));
-                        let is = |held: &&mut AssignedPartition| (held.topic, held.number) == (topic, number);
                         // Records between the two offsets are still in the partition's queue.
-                        if let Some(partition) = self.partitions.iter_mut().find(is)
+                        if let Some(partition) = self.partitions.iter_mut().find(|held| held.partition == key)
                             && partition.position + 1 == next
                         {
                             partition.position = next;
@@ -134,11 +134,10 @@ impl KafkaSource {
         }
     }
 
-    fn try_assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let key = TopicPartition::new(topic, partition);
-        let mut partition = AssignedPartition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
-        partition.topic_id =
-            self.observer.observation(topic, partition.number).and_then(|observed| observed.topic_id);
+    fn try_assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), String> {
+        let name = self.name(partition.topic);
+        let mut partition = AssignedPartition::split(&self.consumer, name, partition, offset, &self.wake)?;
+        partition.topic_id = self.observer.observation(partition.partition).and_then(|observed| observed.topic_id);
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(partition);
@@ -158,22 +157,23 @@ impl KafkaSource {
         }
         self.last_check = now;
         for held in &self.partitions {
-            let &AssignedPartition { topic, number: partition, .. } = held;
-            if let Some(gap) = held.out_of_range(self.observer.observation(topic, partition)) {
-                self.strays.push(SourceEvent::Failed { topic, partition, reason: gap.into() });
+            if let Some(gap) = held.out_of_range(self.observer.observation(held.partition)) {
+                self.strays.push(SourceEvent::Failed { partition: held.partition, reason: gap.into() });
             }
         }
         self.read_refused_again();
         let watch = self.consumer.context();
-        let sight = |held: &AssignedPartition| PartitionProgress {
-            topic: held.topic,
-            partition: held.number,
-            position: held.position.max(watch.fetched(held.topic, held.number).unwrap_or(i64::MIN)),
-            has_records: held.is_ready(),
-            end: self.observer.watermarks(held.topic, held.number).map(|held| held.high),
-            has_error: held.error.is_some(),
-        };
-        let seen: Vec<PartitionProgress> = self.partitions.iter().map(sight).collect();
+        let seen: Vec<PartitionProgress> = self
+            .partitions
+            .iter()
+            .map(|held| PartitionProgress {
+                partition: held.partition,
+                position: held.position.max(watch.fetched(held.partition).unwrap_or(i64::MIN)),
+                has_records: held.is_ready(),
+                end: self.observer.watermarks(held.partition).map(|held| held.high),
+                has_error: held.error.is_some(),
+            })
+            .collect();
         let others_hear = self.observer.has_answered_within(ANSWERED_WITHIN);
         match self.watchdog.check(now, watch.last_answer(), others_hear, &seen) {
             WatchdogAction::Nothing => {}
@@ -189,11 +189,11 @@ impl KafkaSource {
         let mut again = Vec::new();
         for held in &mut self.partitions {
             if held.topic_id.is_none() {
-                held.topic_id = self.observer.observation(held.topic, held.number).and_then(|seen| seen.topic_id);
+                held.topic_id = self.observer.observation(held.partition).and_then(|seen| seen.topic_id);
             }
-            if held.has_refused && held.is_of(watch.fetched_topic(held.topic)) {
+            if held.has_refused && held.is_of(watch.fetched_topic(held.partition.topic)) {
                 held.has_refused = false;
-                again.push(TopicPartition::new(held.topic, held.number));
+                again.push(held.partition);
             }
         }
         if !again.is_empty() {
@@ -203,8 +203,7 @@ impl KafkaSource {
 
     /// Assigns partitions anew at their positions. Records in their queues are fetched again.
     fn reassign(&mut self, which: &[TopicPartition]) {
-        let held =
-            || self.partitions.iter().filter(|held| which.contains(&TopicPartition::new(held.topic, held.number)));
+        let held = || self.partitions.iter().filter(|held| which.contains(&held.partition));
         let assigned = self.list(held()).and_then(|list| {
             self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())?;
             self.consumer.incremental_assign(&list).map_err(|error| error.to_string())
@@ -254,8 +253,8 @@ impl KafkaSource {
             .partitions
             .iter()
             .map(|held| {
-                let (key, name) = (TopicPartition::new(held.topic, held.number), self.name(held.topic));
-                let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
+                let (partition, name) = (held.partition, self.name(held.partition.topic));
+                let mut split = AssignedPartition::split(&consumer, name, partition, held.position, &self.wake)?;
                 (split.time, split.error) = (held.time, held.error.clone());
                 split.topic_id = held.topic_id;
                 Ok(split)
@@ -272,8 +271,8 @@ impl KafkaSource {
         partitions: impl Iterator<Item = &'a AssignedPartition>,
     ) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::new();
-        for &AssignedPartition { topic, number, position, .. } in partitions {
-            let added = list.add_partition_offset(self.name(topic), number, Offset::Offset(position));
+        for &AssignedPartition { partition: TopicPartition { topic, partition }, position, .. } in partitions {
+            let added = list.add_partition_offset(self.name(topic), partition, Offset::Offset(position));
             added.map_err(|error| error.to_string())?;
         }
         Ok(list)
@@ -285,9 +284,9 @@ impl Source for KafkaSource {
         let mut is_given = !self.strays.is_empty();
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
-        for FoundPartition { topic, partition, watermarks } in self.observer.take_found() {
+        for FoundPartition { partition, watermarks } in self.observer.take_found() {
             is_given = true;
-            take(SourceEvent::Found { topic, partition, watermarks });
+            take(SourceEvent::Found { partition, watermarks });
         }
         // What has been given is to be seen at once: a partition that was found is read only once it is assigned.
         if !is_given && self.most_behind().is_none() {
@@ -304,7 +303,7 @@ impl Source for KafkaSource {
             // The report of another topic of the same name comes before its first record.
             self.serve_main_queue(take);
             let watch = self.consumer.context();
-            if partition.may_deliver(watch.fetched_topic(partition.topic)) {
+            if partition.may_deliver(watch.fetched_topic(partition.partition.topic)) {
                 partition.deliver(batch, watch, take);
             } else {
                 partition.refuse(&batch, watch, take);
@@ -322,21 +321,22 @@ impl Source for KafkaSource {
         std::thread::sleep(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        self.try_assign(topic, partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        self.try_assign(partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.partitions.retain(|held| (held.topic, held.number) != (topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.partitions.retain(|held| held.partition != partition);
         let mut list = TopicPartitionList::new();
-        list.add_partition(self.name(topic), partition);
+        list.add_partition(self.name(partition.topic), partition.partition);
         if let Err(error) = self.consumer.incremental_unassign(&list) {
+            let TopicPartition { topic, partition } = partition;
             tracing::warn!(%topic, partition, %error, "librdkafka did not let go of a stopped partition");
         }
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.observer.watermarks(topic, partition)
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.observer.watermarks(partition)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -351,17 +351,14 @@ impl Source for KafkaSource {
         self.observer.cluster_id()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.observer.observation(topic, partition)
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.observer.observation(partition)
     }
 
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let of_fetch = self
-            .partitions
-            .iter()
-            .find(|held| (held.topic, held.number) == (topic, partition))
-            .and_then(|held| held.error.as_ref());
-        of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
+    fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        let held = self.partitions.iter().find(|held| held.partition == partition);
+        let of_fetch = held.and_then(|held| held.error.as_ref());
+        of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(partition))
     }
 
     fn cluster_health(&self) -> ClusterHealth {

@@ -106,8 +106,8 @@ impl ConsumerWatch {
     }
 
     /// Returns the next offset to be fetched as last reported.
-    pub fn fetched(&self, topic: Topic, partition: i32) -> Option<i64> {
-        self.answers.lock().fetched.get(&TopicPartition::new(topic, partition)).copied()
+    pub fn fetched(&self, partition: TopicPartition) -> Option<i64> {
+        self.answers.lock().fetched.get(&partition).copied()
     }
 
     /// Notes that the cluster answers.

@@ -107,8 +107,8 @@ impl Observer {
     }
 
     /// Returns the cluster's last answer about a partition.
-    pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.shared.state.lock().observation(topic, partition)
+    pub fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.shared.state.lock().observation(partition)
     }
 
     /// Asks at once, without waiting for the answers.
@@ -123,14 +123,14 @@ impl Observer {
     }
 
     /// Returns the bounds of a partition for a reader of committed records.
-    pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;
+    pub fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        let PartitionObservation { low, last_stable, .. } = self.observation(partition)?;
         Some(Watermarks { low, high: last_stable })
     }
 
     /// Returns the error for which the cluster does not answer about a partition.
-    pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.shared.state.lock().partition_error(topic, partition)
+    pub fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        self.shared.state.lock().partition_error(partition)
     }
 
     /// Returns the state of the connection between the observing client and the cluster.
