@@ -103,10 +103,6 @@ fn written_seconds() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![1 => Just(None), 3 => (-2_000..6i64).prop_map(Some), 3 => (0..6i64).prop_map(Some)]
 }
 
-/// The parts of a generated event: its body, sequence, time, the time at which its record was written, and its
-/// partition.
-type RawEvent = (Body<'static>, u64, i64, Option<i64>, i32);
-
 /// Generates a history. Sequences are often missing and times often equal, but event ids are unique.
 pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
     let event = (body(), 0..4u64, 0..6i64, written_seconds(), 0..2i32);
@@ -208,7 +204,7 @@ fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
     let mut bodies = vec![link("o1", "j0".to_owned()), pending];
     bodies.extend((1..=8).map(|number| link("o1", format!("j{number}"))));
     bodies.extend([link("o2", "j0".to_owned()), filler]);
-    let history: Vec<_> = (0..)
+    let history: Vec<_> = (0_u32..)
         .zip(bodies)
         .map(|(number, body)| {
             let topic = body.topic();

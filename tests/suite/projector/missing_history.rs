@@ -2,7 +2,7 @@
 //! it.
 
 use optview::data_dir;
-use optview::status::{MissingHistory, Status};
+use optview::status::Status;
 use optview::store;
 
 use super::script::{Partition, Run, partitions, project};
