@@ -157,16 +157,16 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
             let least = least.replace(&format!(" --{} kafka:9092", name), "");
             let least = least.replace(&format!(" --{} /tmp/optview", name), "");
             let least = least.replace(&format!(" --{} org-1", name), "");
-            let by_flag = read(&format!("{least} --{}={value}", name), &[]).unwrap();
-            let by_variable = read(&least, &[(&variable, &value)]).unwrap();
+            let by_flag = read_whole(&format!("{least} --{}={value}", name), &[]).unwrap();
+            let by_variable = read_whole(&least, &[(&variable, &value)]).unwrap();
             assert_eq!(by_flag, by_variable, "{name}");
             for key in [cli::key(option), name.to_owned()] {
                 let file = file(&format!("{key} = \"{value}\""));
-                let by_file = read(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
+                let by_file = read_whole(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
                 assert_eq!(by_flag, by_file, "{key}");
             }
             if !option.is_required_set() && name != "kafka-properties" {
-                assert_ne!(Ok(by_flag), read(&least, &[]), "{name}");
+                assert_ne!(Ok(by_flag), read_whole(&least, &[]), "{name}");
             }
         }
     }

@@ -187,16 +187,7 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/credentials/bearer_tokens/tests.rs",
         ],
     ),
-    (
-        &["rustix"],
-        &[
-            "src/disk.rs",
-            "src/disk/",
-            "src/process.rs",
-            "src/data_dir/generations.rs",
-            "src/data_dir/os_errors.rs",
-        ],
-    ),
+    (&["rustix"], &["src/disk/", "src/process.rs", "src/data_dir/generations.rs", "src/data_dir/os_errors.rs"]),
     (&["tracing_subscriber"], &["src/logging.rs", "src/logging/fields.rs"]),
     // These macros panic if nobody reads the output any more, and wait if nobody reads it yet.
     (&["println", "eprintln", "print!", "eprint!", "dbg!"], &[]),
