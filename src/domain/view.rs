@@ -59,7 +59,8 @@ impl<'a> View<'a> {
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
         let created = optimization.visible_creation()?;
         let facts = &created.value;
-        let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| match change {
+        let latest = |change: &'a Option<Box<Register<Box<str>>>>, at_creation: &'a Option<Box<str>>| match change
+        {
             Some(change) if change.stamp.version > created.stamp.version => Some(&*change.value),
             _ => at_creation.as_deref(),
         };

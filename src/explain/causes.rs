@@ -36,10 +36,12 @@ impl Causes<'_> {
     pub fn of_field(&self, field: &str) -> Option<Cause> {
         let Optimization { name, description, cell_name, parameterized_model_name, .. } = self.optimization;
         match field {
-            "name" => self.latest(name.as_ref(), "details_changed"),
-            "description" => self.latest(description.as_ref(), "details_changed"),
-            "cell_name" => self.latest(cell_name.as_ref(), "display_names_changed"),
-            "parameterized_model_name" => self.latest(parameterized_model_name.as_ref(), "display_names_changed"),
+            "name" => self.latest(name.as_deref(), "details_changed"),
+            "description" => self.latest(description.as_deref(), "details_changed"),
+            "cell_name" => self.latest(cell_name.as_deref(), "display_names_changed"),
+            "parameterized_model_name" => {
+                self.latest(parameterized_model_name.as_deref(), "display_names_changed")
+            }
             // If these are null, that follows from the status, too.
             "status" | "metrics" | "error" | "error_code" => self.status(),
             "run_count" => self.last_run(),
