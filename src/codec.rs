@@ -14,6 +14,7 @@ mod event_json_fast;
 mod event_protobuf;
 mod foreign_payload;
 mod framing;
+mod json_cursor;
 mod json_object;
 mod json_values;
 mod non_finite_numbers;

@@ -176,8 +176,9 @@ fn apply_change(working: &mut WorkingSet, slot: usize, change: &OptimizationChan
 }
 
 fn apply_to_record(record: &mut Optimization, change: &OptimizationChange<'_>, stamp: Stamp) -> bool {
-    let set = |register: &mut Option<Register<Box<str>>>, text: &Option<std::borrow::Cow<'_, str>>| {
-        text.as_deref().is_some_and(|text| Register::join(register, Register::new(text.into(), stamp.clone())))
+    let set = |register: &mut Option<Box<Register<Box<str>>>>, text: &Option<std::borrow::Cow<'_, str>>| {
+        text.as_deref()
+            .is_some_and(|text| Register::join_rare(register, Register::new(text.into(), stamp.clone())))
     };
     match change {
         OptimizationChange::Created(created) => {

@@ -122,13 +122,13 @@ pub struct Optimization {
     /// The creation. `None` while it has not been read: nothing of the optimization is visible until then.
     pub created: Option<Register<CreationFacts>>,
     /// The greatest change of the name; `None` if no change of it is known.
-    pub name: Option<Register<Box<str>>>,
+    pub name: Option<Box<Register<Box<str>>>>,
     /// The greatest change of the description; `None` if no change of it is known.
-    pub description: Option<Register<Box<str>>>,
+    pub description: Option<Box<Register<Box<str>>>>,
     /// The greatest change of the cell's display name; `None` if no change of it is known.
-    pub cell_name: Option<Register<Box<str>>>,
+    pub cell_name: Option<Box<Register<Box<str>>>>,
     /// The greatest change of the model's display name; `None` if no change of it is known.
-    pub parameterized_model_name: Option<Register<Box<str>>>,
+    pub parameterized_model_name: Option<Box<Register<Box<str>>>>,
     /// The deletion; `None` if none is known. It hides the optimization whatever the versions of other events are.
     pub deleted: Option<Register<()>>,
     /// The links descending by version, at most the greatest [`LINKS_LIMIT`], with each job once. The first one
@@ -208,6 +208,8 @@ impl Optimization {
         let latest = latest.unwrap_or(&stamp).clone();
         self.links.retain(|link| link.job_id != *job_id);
         let at = self.links.partition_point(|link| link.stamp > stamp);
+        // Most optimizations have one link for ever.
+        self.links.reserve_exact(usize::from(self.links.is_empty()));
         self.links.insert(at, Link { job_id: job_id.clone(), stamp });
         self.links.truncate(LINKS_LIMIT);
         self.note_latest_link(latest);
@@ -230,10 +232,10 @@ impl Optimization {
             .and_then(|first| Some((self.latest_link.outranked_by(&first.stamp)?, &first.stamp)));
         [
             (OptimizationPart::Creation, creation),
-            (OptimizationPart::Name, self.outranked_text(self.name.as_ref())),
-            (OptimizationPart::Description, self.outranked_text(self.description.as_ref())),
-            (OptimizationPart::CellName, self.outranked_text(self.cell_name.as_ref())),
-            (OptimizationPart::ModelName, self.outranked_text(self.parameterized_model_name.as_ref())),
+            (OptimizationPart::Name, self.outranked_text(self.name.as_deref())),
+            (OptimizationPart::Description, self.outranked_text(self.description.as_deref())),
+            (OptimizationPart::CellName, self.outranked_text(self.cell_name.as_deref())),
+            (OptimizationPart::ModelName, self.outranked_text(self.parameterized_model_name.as_deref())),
             (OptimizationPart::Link, link),
         ]
         .into_iter()

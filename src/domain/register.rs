@@ -30,10 +30,28 @@ impl<T: Ord> Register<T> {
     /// Two events with one version should be one event. If a producer breaks that, the greater value wins, so that
     /// the order of arrival still does not matter.
     pub fn join(slot: &mut Option<Register<T>>, new: Register<T>) -> bool {
-        let Some(held) = slot else {
-            *slot = Some(new);
-            return true;
-        };
+        match slot {
+            Some(held) => held.join_new(new),
+            None => {
+                *slot = Some(new);
+                true
+            }
+        }
+    }
+
+    /// Does what [`Register::join`] does to a register that few records have, so that it takes no room in the others.
+    pub fn join_rare(slot: &mut Option<Box<Register<T>>>, new: Register<T>) -> bool {
+        match slot {
+            Some(held) => held.join_new(new),
+            None => {
+                *slot = Some(Box::new(new));
+                true
+            }
+        }
+    }
+
+    fn join_new(&mut self, new: Register<T>) -> bool {
+        let held = self;
         let latest = later_of(held.latest.or(&held.stamp), new.latest.or(&new.stamp)).clone();
         let changed = match new.stamp.version.cmp(&held.stamp.version) {
             std::cmp::Ordering::Less => false,

@@ -142,8 +142,8 @@ mod tests {
         Stamp::new(&metadata(sequence), 0, position(sequence))
     }
 
-    fn named(sequence: u64) -> Register<Box<str>> {
-        Register::new("a name".into(), stamp(sequence))
+    fn named(sequence: u64) -> Box<Register<Box<str>>> {
+        Box::new(Register::new("a name".into(), stamp(sequence)))
     }
 
     fn created() -> Optimization {

@@ -59,7 +59,7 @@ impl<'a> View<'a> {
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
         let created = optimization.visible_creation()?;
         let facts = &created.value;
-        let latest = |change: &'a Option<Register<Box<str>>>, at_creation: &'a Option<Box<str>>| {
+        let latest = |change: &'a Option<Box<Register<Box<str>>>>, at_creation: &'a Option<Box<str>>| {
             latest_of(created, change, at_creation)
         };
         let status = status_of(optimization);
@@ -213,7 +213,7 @@ fn field<'a>(name: &'static str, origin: FieldOrigin, value: impl Into<FieldValu
 /// Returns the value of a text that a creation sets, and later changes: the one of the greater version.
 fn latest_of<'a>(
     created: &Register<CreationFacts>,
-    change: &'a Option<Register<Box<str>>>,
+    change: &'a Option<Box<Register<Box<str>>>>,
     at_creation: &'a Option<Box<str>>,
 ) -> Option<&'a str> {
     match change {

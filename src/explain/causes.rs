@@ -67,11 +67,11 @@ impl Causes<'_> {
         let Optimization { name, description, cell_name, parameterized_model_name, .. } = self.optimization;
         match origin {
             FieldOrigin::Creation => self.creation(),
-            FieldOrigin::Name => self.latest(name.as_ref(), OptimizationEvent::DetailsChanged),
-            FieldOrigin::Description => self.latest(description.as_ref(), OptimizationEvent::DetailsChanged),
-            FieldOrigin::CellName => self.latest(cell_name.as_ref(), OptimizationEvent::DisplayNamesChanged),
+            FieldOrigin::Name => self.latest(name.as_deref(), OptimizationEvent::DetailsChanged),
+            FieldOrigin::Description => self.latest(description.as_deref(), OptimizationEvent::DetailsChanged),
+            FieldOrigin::CellName => self.latest(cell_name.as_deref(), OptimizationEvent::DisplayNamesChanged),
             FieldOrigin::ModelName => {
-                self.latest(parameterized_model_name.as_ref(), OptimizationEvent::DisplayNamesChanged)
+                self.latest(parameterized_model_name.as_deref(), OptimizationEvent::DisplayNamesChanged)
             }
             FieldOrigin::JobStatus => self.status(),
             FieldOrigin::JobRuns => self.last_run(),

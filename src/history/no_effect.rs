@@ -61,13 +61,13 @@ fn is_superseded(after: &Optimization, body: &Body<'_>, version: &Version) -> bo
         Body::Optimization { change, .. } => match change {
             OptimizationChange::Created(_) => created,
             OptimizationChange::DetailsChanged { name, description } => {
-                let name = name.is_none() || is_later(after.name.as_ref(), version);
-                let description = description.is_none() || is_later(after.description.as_ref(), version);
+                let name = name.is_none() || is_later(after.name.as_deref(), version);
+                let description = description.is_none() || is_later(after.description.as_deref(), version);
                 created || (name && description)
             }
             OptimizationChange::DisplayNamesChanged { cell_name, parameterized_model_name: model } => {
-                let cell_name = cell_name.is_none() || is_later(after.cell_name.as_ref(), version);
-                let model = model.is_none() || is_later(after.parameterized_model_name.as_ref(), version);
+                let cell_name = cell_name.is_none() || is_later(after.cell_name.as_deref(), version);
+                let model = model.is_none() || is_later(after.parameterized_model_name.as_deref(), version);
                 created || (cell_name && model)
             }
             OptimizationChange::JobLinked { .. } => {

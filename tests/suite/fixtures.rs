@@ -113,7 +113,7 @@ pub fn created(sequence: u64) -> Register<CreationFacts> {
 pub fn optimization(id: &str, sequence: u64, name: String, description: String) -> Optimization {
     let mut optimization = Optimization::new(Arc::from(id));
     optimization.created = Some(created(0));
-    let register = |text: String| Some(Register::new(text.into_boxed_str(), stamp(sequence)));
+    let register = |text: String| Some(Box::new(Register::new(text.into_boxed_str(), stamp(sequence))));
     optimization.name = register(name);
     optimization.description = register(description);
     optimization

@@ -119,7 +119,7 @@ fn what_no_look_at_the_topics_shows_is_counted_when_the_views_are_compared(rig: 
     let writer = fixtures::open(&data(rig)).writer;
     let mut renamed = writer.optimization("b").expect("a store").expect("an optimization");
     let name = "a later name".to_owned().into_boxed_str();
-    renamed.name = Some(Register::new(name, fixtures::stamp(50)));
+    renamed.name = Some(Box::new(Register::new(name, fixtures::stamp(50))));
     let vanishing = fixtures::optimization("vanishing", 1, "a name".to_owned(), String::new());
     writer.commit(fixtures::commit_of(vec![renamed, vanishing]), Vec::new(), 1).expect("a store");
     writer.finish().expect("a store");

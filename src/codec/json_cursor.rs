@@ -1,0 +1,247 @@
+//! A reader of plain JSON from its beginning to its end, for the fast lane (`event_json_fast`). Every method returns `None` for a
+//! text that it does not accept, after which the cursor must not be used. It accepts no text that JSON's grammar refuses, and escapes
+//! only in the values of texts.
+
+mod free_object;
+
+use std::borrow::Cow;
+
+use super::non_finite_numbers::string_len;
+use crate::domain::Timestamp;
+
+pub struct JsonCursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> JsonCursor<'a> {
+    pub fn new(text: &'a str) -> JsonCursor<'a> {
+        JsonCursor { text, at: 0 }
+    }
+
+    /// Returns true if all of the text has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// Reads an object. `field` reads the value of each key.
+    pub fn object(&mut self, mut field: impl FnMut(&mut JsonCursor<'a>, &'a str) -> Option<()>) -> Option<()> {
+        self.byte(b'{')?;
+        if self.skip(b'}') {
+            return Some(());
+        }
+        loop {
+            let key = self.string()?;
+            self.byte(b':')?;
+            self.space();
+            field(self, key)?;
+            if self.skip(b',') {
+                continue;
+            }
+            return self.byte(b'}');
+        }
+    }
+
+    pub fn empty_object(&mut self) -> Option<()> {
+        self.byte(b'{')?;
+        self.byte(b'}')
+    }
+
+    /// Reads an object whose values are all numbers, and returns its text.
+    pub fn object_of_numbers(&mut self) -> Option<&'a str> {
+        let begin = self.at;
+        self.object(|cursor, _| cursor.number().map(|_| ()))?;
+        // The text ends before the white space behind the object.
+        Some(self.text[begin..self.at].trim_ascii_end())
+    }
+
+    /// Reads a string without escapes, and the white space around it.
+    pub fn string(&mut self) -> Option<&'a str> {
+        self.space();
+        let text = self.quoted()?;
+        self.space();
+        Some(text)
+    }
+
+    /// Reads a text, which alone may have escapes, or `null`, which stands for no text.
+    pub fn text_or_null(&mut self) -> Option<Option<Cow<'a, str>>> {
+        if self.peek() == Some(b'n') {
+            return self.null().map(|()| None);
+        }
+        match self.string() {
+            Some(text) => Some(Some(Cow::Borrowed(text))),
+            None => self.escaped_text().map(Some),
+        }
+    }
+
+    /// Reads a time, or `null`, which stands for no time.
+    pub fn time_or_null(&mut self) -> Option<Option<Timestamp>> {
+        match self.peek() {
+            Some(b'n') => self.null().map(|()| None),
+            _ => Timestamp::parse(self.string()?).map(Some),
+        }
+    }
+
+    /// Reads an unsigned integer that fits 64 bits, without a fraction or an exponent.
+    pub fn integer(&mut self) -> Option<u64> {
+        let digits = self.number()?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    }
+
+    pub fn integer_or_its_digits(&mut self) -> Option<u64> {
+        if self.peek() != Some(b'"') {
+            return self.integer();
+        }
+        let digits = self.string()?;
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| digits.parse().ok()).flatten()
+    }
+
+    /// Reads a number of JSON's grammar, and the white space behind it. Returns the number's text.
+    pub fn number(&mut self) -> Option<&'a str> {
+        let number = self.numeral()?;
+        self.space();
+        Some(number)
+    }
+
+    /// Reads a string that may have escapes, and the white space behind it.
+    fn escaped_text(&mut self) -> Option<Cow<'a, str>> {
+        let rest = self.text.get(self.at..)?;
+        let len = string_len(rest);
+        let text = serde_json::from_str(&rest[..len]).ok()?;
+        self.at += len;
+        self.space();
+        Some(Cow::Owned(text))
+    }
+
+    /// Steps over `null`, and the white space behind it.
+    fn null(&mut self) -> Option<()> {
+        self.word("null")?;
+        self.space();
+        Some(())
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        let is = self.text.as_bytes()[self.at..].starts_with(word.as_bytes());
+        is.then(|| self.at += word.len())
+    }
+
+    /// Reads a string without escapes. Where it returns `None`, the cursor stays where it was.
+    fn quoted(&mut self) -> Option<&'a str> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        let begin = self.at + 1;
+        let end = begin + plain_len(&self.text.as_bytes()[begin..]);
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(begin..end)
+    }
+
+    /// Reads a number of JSON's grammar.
+    fn numeral(&mut self) -> Option<&'a str> {
+        let begin = self.at;
+        self.take(b'-');
+        match self.peek()? {
+            b'0' => self.at += 1,
+            b'1'..=b'9' => self.digits()?,
+            _ => return None,
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        self.text.get(begin..self.at)
+    }
+
+    /// Reads one or more digits.
+    fn digits(&mut self) -> Option<()> {
+        let begin = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        (self.at > begin).then_some(())
+    }
+
+    fn byte(&mut self, byte: u8) -> Option<()> {
+        self.skip(byte).then_some(())
+    }
+
+    /// Steps over `byte` and the white space around it.
+    fn skip(&mut self, byte: u8) -> bool {
+        self.space();
+        let is = self.take(byte);
+        if is {
+            self.space();
+        }
+        is
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let is = self.peek() == Some(byte);
+        self.at += usize::from(is);
+        is
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+/// Number of bytes before the first quote, backslash or control character. It compares eight bytes at a time,
+/// because ids are most of a record.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut len = 0;
+    while let Some(chunk) = bytes[len..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        // The lowest mark is exact. Those above it may not be, because of the subtraction's borrows.
+        let marks = quotes | backslashes | controls;
+        if marks != 0 {
+            return len + (marks.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    let rest = bytes[len..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+    len + rest.unwrap_or(bytes.len() - len)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_run_of_bytes_ends_where_a_slow_look_says(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let slow = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            prop_assert_eq!(plain_len(&bytes), slow.unwrap_or(bytes.len()));
+        }
+
+        #[test]
+        fn a_string_ends_at_its_quote_and_has_no_escapes_and_no_control_characters(
+            text in "[a-z\"\\\\\n\u{1}é ]{0,24}",
+        ) {
+            let json = format!("\"{text}\"");
+            let expected: Option<&str> = serde_json::from_str(&json).ok();
+            prop_assert_eq!(JsonCursor::new(&json).string().filter(|read| read.len() == text.len()), expected);
+        }
+    }
+}
