@@ -190,7 +190,7 @@ async fn lists_are_sorted_as_they_are_asked_for() {
     }
     // A rename moves a view.
     let mut renamed = optimization(29);
-    renamed.name = Some(Register::new("AAA".into(), fixtures::stamp(9)));
+    renamed.name = Some(Box::new(Register::new("AAA".into(), fixtures::stamp(9))));
     instance.commit(vec![renamed], 2);
     assert_eq!(instance.list("sort=name&limit=1").await.numbers(), [29]);
     assert_eq!(instance.list("q=aaa").await.numbers(), [29]);
