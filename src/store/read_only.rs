@@ -67,7 +67,8 @@ fn read(
             Some((_, catalog)) => catalog,
             None => from_records::read(&trees, format)?,
         };
-        let progress = WriterProgress::at(&checkpoint::read(&trees)?);
+        // Where it does not decode, the views can be read all the same, and `verify` reports it.
+        let progress = WriterProgress::at(&checkpoint::read(&trees).unwrap_or_default());
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
         progress.caught_up.store(caught_up, Ordering::Release);
         let frozen =
