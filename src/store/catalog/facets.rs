@@ -62,6 +62,11 @@ pub struct FacetFilter {
 }
 
 impl FacetFilter {
+    /// Returns true if it filters nothing.
+    pub fn is_any(self) -> bool {
+        self.statuses.is_any() && self.kind.is_none()
+    }
+
     pub fn passes(self, facet: Facet) -> bool {
         self.statuses.accepts(facet.status()) && self.kind.is_none_or(|kind| facet.kind() == Some(kind))
     }

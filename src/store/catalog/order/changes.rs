@@ -1,7 +1,9 @@
 //! The places by which two orders differ. Orders that share most of their nodes are compared in the time that the others take.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::{Body, Node, Order, Place};
 
@@ -23,19 +25,52 @@ impl Order {
     /// Returns the places by which this order differs from an older one.
     pub fn changes_since(&self, older: &Order) -> OrderChanges {
         let (of_older, of_this) = (nodes(older), nodes(self));
-        let [old, new] = [unshared(older, &of_this), unshared(self, &of_older)];
-        let (is_old, is_new): (HashSet<Place>, HashSet<Place>) =
-            (old.iter().copied().collect(), new.iter().copied().collect());
-        OrderChanges {
-            removed: old.into_iter().filter(|place| !is_new.contains(place)).collect(),
-            added: new.into_iter().filter(|place| !is_old.contains(place)).collect(),
+        let old = unshared(older, &of_this);
+        let mut old: HashMap<u32, &[Place], RandomState> =
+            old.into_iter().filter_map(|leaf| Some((leaf.first()?.number, leaf))).collect();
+        let mut changes = OrderChanges::default();
+        let mut moved = Vec::new();
+        for leaf in unshared(self, &of_older) {
+            let Some(first) = leaf.first() else { continue };
+            match old.remove(&first.number) {
+                // Nearly every change is one of a status, after which each place stands where it stood.
+                Some(held) if has_same_numbers(held, leaf) => changes.add_pairs(held, leaf),
+                Some(held) => {
+                    old.insert(first.number, held);
+                    moved.extend_from_slice(leaf);
+                }
+                None => moved.extend_from_slice(leaf),
+            }
+        }
+        let left: PlaceSet = old.into_values().flatten().copied().collect();
+        let moved: PlaceSet = moved.into_iter().collect();
+        changes.removed.extend(left.difference(&moved));
+        changes.added.extend(moved.difference(&left));
+        changes
+    }
+}
+
+type PlaceSet = HashSet<Place, RandomState>;
+
+type NodeSet = HashSet<*const Node, RandomState>;
+
+impl OrderChanges {
+    /// Adds the places by which two leaves with the same numbers differ.
+    fn add_pairs(&mut self, old: &[Place], new: &[Place]) {
+        for (old, new) in old.iter().zip(new).filter(|(old, new)| old != new) {
+            self.removed.push(*old);
+            self.added.push(*new);
         }
     }
 }
 
+fn has_same_numbers(one: &[Place], other: &[Place]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.number == other.number)
+}
+
 /// Returns the addresses of all nodes of an order.
-fn nodes(order: &Order) -> HashSet<*const Node> {
-    let mut addresses = HashSet::new();
+fn nodes(order: &Order) -> NodeSet {
+    let mut addresses = NodeSet::default();
     let mut left = vec![&order.0];
     while let Some(node) = left.pop() {
         addresses.insert(Arc::as_ptr(node));
@@ -46,9 +81,9 @@ fn nodes(order: &Order) -> HashSet<*const Node> {
     addresses
 }
 
-/// Returns the places of an order that are in no node of another, whose nodes are given.
-fn unshared(order: &Order, others: &HashSet<*const Node>) -> Vec<Place> {
-    let mut places = Vec::new();
+/// Returns the leaves of an order that another, whose nodes are given, does not have.
+fn unshared<'a>(order: &'a Order, others: &NodeSet) -> Vec<&'a [Place]> {
+    let mut leaves: Vec<&[Place]> = Vec::new();
     let mut left = vec![&order.0];
     while let Some(node) = left.pop() {
         if others.contains(&Arc::as_ptr(node)) {
@@ -56,8 +91,8 @@ fn unshared(order: &Order, others: &HashSet<*const Node>) -> Vec<Place> {
         }
         match &node.body {
             Body::Inner(children) => left.extend(children.iter().map(|child| &child.node)),
-            Body::Leaf(held) => places.extend(held),
+            Body::Leaf(held) => leaves.push(held),
         }
     }
-    places
+    leaves
 }

@@ -67,8 +67,19 @@ impl<V: FnMut(&Place) -> bool> Walk<V> {
         self.entered += 1;
         match &node.body {
             Body::Inner(children) => children.iter().for_each(|child| self.through(&child.node)),
+            Body::Leaf(places) if self.skip == 0 && passing <= self.left => self.along_whole(places, passing),
             Body::Leaf(places) => self.along(places),
         }
+    }
+
+    /// Visits a leaf whose `passing` places are all to be visited, without counting each of them: long walks are mostly of such.
+    fn along_whole(&mut self, places: &[Place], passing: u64) {
+        let (filter, visit) = (self.filter, &mut self.visit);
+        let goes_on = match filter.is_any() {
+            true => places.iter().all(visit),
+            false => places.iter().filter(|place| filter.passes(place.facet)).all(visit),
+        };
+        self.left = if goes_on { self.left - passing } else { 0 };
     }
 
     fn along(&mut self, places: &[Place]) {
