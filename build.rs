@@ -1,9 +1,11 @@
 //! Generates the Rust types of `proto/` at build time, without an installed protoc, and records the commit that is
 //! built.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, io};
+use std::{env, fs, io};
+
+use prost::Message as _;
 
 const PROTOS: [&str; 3] = [
     "optview/events/v1/optimization.proto",
@@ -28,6 +30,9 @@ fn main() -> io::Result<()> {
     }
     note_commit();
     let descriptors = protox::compile(PROTOS, ["proto"]).map_err(io::Error::other)?;
+    // `optview validate` compares the fields that producers send with those that the contract has.
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
+    fs::write(out.join("contract.binpb"), descriptors.encode_to_vec())?;
     prost_build::Config::new().compile_fds(descriptors)
 }
 

@@ -5,11 +5,14 @@
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part fresh     # from the broker's word to a GET
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part lists     # a project of 50,000
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part deep      # deep pages, and what they do to others
+//! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part streams   # from the broker's word to who follows
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part restart   # kill -9 at 1,000,000
 //! ```
 
 #[path = "read/deep_pages.rs"]
 mod deep_pages;
+#[path = "read/streams.rs"]
+mod streams;
 #[expect(dead_code, reason = "shared with the catch-up's benchmark, which needs more of it")]
 mod support;
 
@@ -33,8 +36,9 @@ fn main() {
         "fresh" => fresh(&brokers, &options),
         "lists" => lists(&brokers),
         "deep" => deep_pages::run(&brokers, &options),
+        "streams" => streams::run(&brokers, &options),
         "restart" => restart(&brokers, &options),
-        other => panic!("--part {other}: get, fresh, lists, deep or restart"),
+        other => panic!("--part {other}: get, fresh, lists, deep, streams or restart"),
     }
 }
 

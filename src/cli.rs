@@ -161,15 +161,17 @@ pub fn value_name(option: &Arg) -> &str {
 
 /// The commands that take options, each with its words, such as `archive export`.
 pub fn commands(program: &Command) -> Vec<(String, &Command)> {
-    let of = |command| -> Vec<(String, &Command)> {
-        let name = Command::get_name(command);
-        let below = commands(command);
-        match below.is_empty() {
-            true => vec![(name.to_owned(), command)],
-            false => below.into_iter().map(|(words, command)| (format!("{name} {words}"), command)).collect(),
-        }
-    };
-    program.get_subcommands().flat_map(of).collect()
+    program
+        .get_subcommands()
+        .flat_map(|command| -> Vec<(String, &Command)> {
+            let name = Command::get_name(command);
+            let below = commands(command);
+            match below.is_empty() {
+                true => vec![(name.to_owned(), command)],
+                false => below.into_iter().map(|(words, command)| (format!("{name} {words}"), command)).collect(),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! stored records.
 
 mod declared_type;
+mod decoded_payload;
 mod duplicate_keys;
 pub mod encode;
 mod encode_json;
 mod encode_protobuf;
+mod errors;
 mod event_json;
 mod event_json_fast;
 mod event_protobuf;
@@ -17,119 +19,23 @@ mod json_object;
 mod json_values;
 mod non_finite_numbers;
 mod one_of;
-mod owned_event;
 mod protobuf_types;
 pub mod stored_record;
+pub mod unknown_fields;
+pub mod view_json;
 
 use std::borrow::Cow;
 
 use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
 use crate::domain::record::RECORD_LIMIT;
 use crate::domain::{Record, Timestamp, Topic};
+use decoded_payload::{DecodedPayload, EventParts, PartialMetadata, parse_time};
 pub use encode::Encoding;
+pub use errors::DecodeError;
+use errors::EVENT_FIELD;
 
 /// Maximum length of an id or a kind in bytes: ids are keys in the store, and lists filter by kind.
 pub const ID_LIMIT: usize = 1024;
-
-/// The reason for which a record could not be decoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// A field of the event, the key or a header is missing or has a value that the contract does not allow.
-    #[error("{field}: {reason}")]
-    Field {
-        /// The path of the field, as `created.project_id`, or the name of the part of the record.
-        field: String,
-        /// The defect, as the rest of a sentence that begins with the field.
-        reason: String,
-    },
-    /// The value as a whole is not a message in its encoding.
-    #[error("the payload is not {encoding}: {reason}")]
-    Payload {
-        /// The form that was expected, as the rest of a sentence that begins with "the payload is not".
-        encoding: &'static str,
-        /// The decoder's own message, shortened.
-        reason: String,
-    },
-    /// The value is in a format that producers send by mistake: its name, and what to send in its place.
-    #[error("the payload is {0}")]
-    Foreign(&'static str),
-    /// The header `content-type` names another encoding than JSON and protobuf. The text is the header's value.
-    #[error("the content-type `{0}` is not supported: send application/json or application/protobuf")]
-    ContentType(String),
-    /// The record declares the type of another stream's message.
-    #[error(
-        "the header {header} says `{declared}`, which is a message of {stream}, and this topic was given as the one of \
-         {topic}: is --topic-{topic} right?"
-    )]
-    OtherStream {
-        /// The name of the header that declares the type.
-        header: &'static str,
-        /// The type that the header declares.
-        declared: String,
-        /// The stream whose messages have that type.
-        stream: Topic,
-        /// The stream of the topic that the record was read from.
-        topic: Topic,
-    },
-    /// The value is null on a topic where null has no meaning.
-    #[error("the value is null, which only the optimizations topic gives a meaning (deleted)")]
-    NullValue,
-    /// The value has no bytes.
-    #[error("the value is empty")]
-    EmptyValue,
-    /// The record has more bytes than [`RECORD_LIMIT`]: the number of its bytes.
-    #[error("the record has {0} bytes, more than the {RECORD_LIMIT} that it may have: only its beginning is kept")]
-    TooLarge(u64),
-    /// The record's batch has more bytes than it may have, so that the record was cut: the number of bytes that
-    /// its value had.
-    #[error(
-        "the batch that the record came in has more bytes than it may have, so that only the beginning of the record's {0} \
-         bytes was kept"
-    )]
-    CutShort(u64),
-}
-
-impl DecodeError {
-    fn field(field: impl Into<String>, reason: impl Into<String>) -> DecodeError {
-        DecodeError::Field { field: shortened(field.into()), reason: shortened(reason.into()) }
-    }
-
-    fn payload(encoding: &'static str, reason: impl Into<String>) -> DecodeError {
-        DecodeError::Payload { encoding, reason: shortened(reason.into()) }
-    }
-}
-
-/// Shortens a reason, which may quote megabytes of the record, to its beginning and its end, which show what is
-/// wrong.
-fn shortened(reason: String) -> String {
-    const KEPT: usize = 160;
-    let begin = reason.char_indices().nth(KEPT).map(|(at, _)| at);
-    let end = reason.char_indices().nth_back(KEPT - 1).map(|(at, _)| at);
-    match (begin, end) {
-        (Some(begin), Some(end)) if begin < end => format!("{} ... {}", &reason[..begin], &reason[end..]),
-        _ => reason,
-    }
-}
-
-/// The content of a payload.
-#[derive(Debug, PartialEq)]
-struct DecodedPayload<'a> {
-    metadata: Option<PartialMetadata<'a>>,
-    body: Body<'a>,
-    /// Number of numbers in free objects that became null because JSON has no such number.
-    nulled_numbers: u32,
-}
-
-/// The metadata that a payload contains. CloudEvents headers supply what is missing.
-#[derive(Debug, Default, PartialEq)]
-struct PartialMetadata<'a> {
-    event_id: Option<Cow<'a, str>>,
-    occurred_at: Option<Timestamp>,
-    sequence: u64,
-}
-
-/// The metadata and the body of a message.
-type EventParts<'a> = (Option<PartialMetadata<'a>>, Body<'a>);
 
 /// Decodes one record.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
@@ -153,6 +59,7 @@ fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, 
         Encoding::Protobuf => event_protobuf::decode(topic, payload),
     };
     let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
+        DecodeError::Field { field, reason } if field == EVENT_FIELD => no_event(record, field, reason),
         DecodeError::Payload { .. } => {
             foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
         }
@@ -186,6 +93,19 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
         metadata: Metadata { event_id, occurred_at, sequence: 0 },
         body: Body::Optimization { optimization_id: Cow::Borrowed(id), change: OptimizationChange::Deleted },
     })
+}
+
+/// Adds to the reason for which a message has no event the names that were there in its place.
+fn no_event(record: &Record<'_>, field: String, reason: String) -> DecodeError {
+    let unknown = unknown_fields::find(record).unwrap_or_default();
+    let names: Vec<String> = unknown.into_iter().map(|unknown| format!("`{}`", unknown.path)).collect();
+    match names.is_empty() {
+        true => DecodeError::Field { field, reason },
+        false => DecodeError::field(
+            field,
+            format!("{reason}; there is {}, which the contract does not have", names.join(", ")),
+        ),
+    }
 }
 
 fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Metadata<'a>, DecodeError> {
@@ -251,10 +171,4 @@ fn check_id(field: &str, id: &str) -> Result<(), DecodeError> {
 
 fn too_long(field: &str, len: usize) -> DecodeError {
     DecodeError::field(field, format!("has {len} bytes, more than the {ID_LIMIT} that it may have"))
-}
-
-fn parse_time(field: &str, text: &str) -> Result<Timestamp, DecodeError> {
-    Timestamp::parse(text).ok_or_else(|| {
-        DecodeError::field(field, format!("`{text:.64}` is not an RFC 3339 time in the years 1 to 9999"))
-    })
 }

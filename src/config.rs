@@ -4,14 +4,16 @@
 //! The only reader of the environment. Nothing else may ask it, or the answer would depend on who asks. The comments of
 //! the options are what `--help` shows.
 
-use clap::{FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 
 use crate::cli::{self, CommandLine};
 use crate::logging::LogConfig;
 
+pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
+pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
 use layers::Layers;
 pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
@@ -22,6 +24,7 @@ pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
     SnapshotImportConfig, ToolConfig, VerifyConfig,
 };
+pub use validate::ValidateConfig;
 
 /// Reads a type from the command line as the second type is read, and converts it.
 macro_rules! read_as {
@@ -49,12 +52,15 @@ macro_rules! read_as {
     };
 }
 
+mod access;
 mod archive;
 mod checks;
 mod demo;
+mod disk;
 mod file;
 mod history;
 mod kafka;
+mod keys;
 mod layers;
 mod load;
 mod log;
@@ -62,12 +68,13 @@ mod optional_kafka;
 mod projection;
 mod serve;
 mod tools;
+mod validate;
 mod values;
 mod variables;
 
 /// A command with all that it needs.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum Config {
+pub enum Command {
     /// Keep the views up to date from Kafka, and serve them over HTTP
     Serve(Box<ServeConfig>),
     /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
@@ -79,7 +86,7 @@ pub enum Config {
         /// The optimization's id
         #[arg(value_name = "ID", value_parser = values::id)]
         id: String,
-        /// The data directory, the form of the result, and the log.
+        /// The data directory, and the form of the result.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -90,7 +97,7 @@ pub enum Config {
         /// The generation to remove, if any.
         #[command(flatten)]
         removal: Removal,
-        /// The data directory, the form of the result, and the log.
+        /// The data directory, and the form of the result.
         #[command(flatten)]
         tool: ToolConfig,
     },
@@ -105,31 +112,60 @@ pub enum Config {
     Archive(ArchiveConfig),
     /// Show what happened to an optimization, event by event, or its view as it was at a moment
     History(HistoryConfig),
+    /// Try events before they are shipped: what the views become of them, or why they are refused
+    Validate(ValidateConfig),
     /// Copy the store as one file
     #[command(subcommand)]
     Snapshot(SnapshotConfig),
+    /// Make, list and revoke the API keys of those who may read
+    #[command(subcommand)]
+    Keys(KeysConfig),
 }
 
-impl Config {
-    /// The settings of the log, whichever the command.
-    pub fn log(&self) -> &LogConfig {
-        match self {
-            Config::Serve(config) => &config.log,
-            Config::Demo(config) => &config.log,
-            Config::Load(config) => &config.log,
-            Config::Rebuild(config) => &config.tool.log,
-            Config::Rollback(config) => &config.tool.log,
-            Config::Verify(config) => &config.tool.log,
-            Config::Explain { tool, .. } | Config::Generations { tool, .. } | Config::AcceptLoss(tool) => {
-                &tool.log
-            }
-            Config::Archive(ArchiveConfig::Export(config)) => &config.log,
-            Config::Archive(ArchiveConfig::Verify(config)) => &config.log,
-            Config::Archive(ArchiveConfig::Import(config)) => &config.log,
-            Config::History(config) => &config.log,
-            Config::Snapshot(SnapshotConfig::Export(config)) => &config.tool.log,
-            Config::Snapshot(SnapshotConfig::Import(config)) => &config.tool.log,
+/// The settings that the program is given: a command, and what every command has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The command with its own settings.
+    pub command: Command,
+    /// The format and the filter of the log lines.
+    pub log: LogConfig,
+}
+
+impl Subcommand for Config {
+    fn augment_subcommands(program: clap::Command) -> clap::Command {
+        with_log_options(Command::augment_subcommands(program))
+    }
+
+    fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+        with_log_options(Command::augment_subcommands_for_update(program))
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Command::has_subcommand(name)
+    }
+}
+
+impl FromArgMatches for Config {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Config, clap::Error> {
+        let mut of_command = matches;
+        while let Some((_, matches)) = of_command.subcommand() {
+            of_command = matches;
         }
+        let log = LogConfig::from_arg_matches(of_command)?;
+        Ok(Config { command: Command::from_arg_matches(matches)?, log })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Config::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Adds the options of the log to a command, or to each of the commands under it.
+fn with_log_options(command: clap::Command) -> clap::Command {
+    match command.has_subcommands() {
+        true => command.mut_subcommands(with_log_options),
+        false => LogConfig::augment_args(command),
     }
 }
 
@@ -141,14 +177,14 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     log::choose_filter(&mut layers);
     layers.parse();
     checks::check(&mut layers);
-    let api_keys = checks::api_keys(&mut layers);
+    let (api_keys, bearer_tokens) = (checks::api_keys(&mut layers), checks::bearer_tokens(&mut layers));
     let command = layers.command().to_owned();
     let (arguments, warnings) = layers.finish()?;
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
-    if let Config::Serve(serve) = &mut config {
-        serve.api_keys = api_keys;
+    if let Command::Serve(serve) = &mut config.command {
+        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

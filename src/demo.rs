@@ -13,7 +13,8 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
 use crate::codec::encode;
-use crate::config::{DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
+use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
 use crate::output::{self, OutputError};
 use crate::serve::{self, ListeningServer};
@@ -65,17 +66,18 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
             memory_budget_bytes: 64 << 20,
             store_cache_bytes: 64 << 20,
             orphan_retention: Duration::from_secs(24 * 3600),
-            min_free_disk_bytes: 64 << 20,
+            disk_reserve: DiskReserve { floor_bytes: 64 << 20 },
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),
         admin_listen: config.admin_listen.unwrap_or_else(|| free_address(9180)),
-        api_keys_file: None,
-        api_keys: None,
+        // What it shows is made up.
+        access: AccessConfig { open_access: true, ..AccessConfig::default() },
+        access_log: None,
         drain_deadline: Duration::from_secs(1),
         write_deadline: Duration::from_secs(10),
         max_connections: 1000,
         keep_alive: Duration::from_secs(620),
-        log: config.log.clone(),
+        missing_wait: Duration::from_secs(1),
     }
 }
 
@@ -225,7 +227,9 @@ struct StatusLine {
 impl StatusLine {
     fn next(&mut self, reader: &Reader) -> String {
         let total = |status: Option<Status>| {
-            reader.list(&ListQuery { status, ..ListQuery::default() }).map_or(0, |page| page.total)
+            reader
+                .list(&ListQuery { statuses: status.into(), ..ListQuery::default() })
+                .map_or(0, |page| page.total)
         };
         let totals: Vec<String> =
             Status::ALL.iter().map(|&status| format!("{} {}", status.as_str(), total(Some(status)))).collect();
@@ -233,11 +237,10 @@ impl StatusLine {
     }
 
     fn follow(&mut self, reader: &Reader) -> String {
-        let newest = || page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop();
         let followed = self.followed.take().and_then(|(id, was)| Some((view(reader, &id)?, was)));
         let (view, was) = match followed {
             Some((view, was)) => (view, Some(was)),
-            None => match newest() {
+            None => match page(reader, &ListQuery { limit: 1, ..ListQuery::default() }).pop() {
                 Some(view) => (view, None),
                 None => return String::new(),
             },

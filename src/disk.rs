@@ -1,25 +1,22 @@
 //! Files and filesystems: free space, files that are replaced as a whole, the ownership of files, and the rule for what may be
 //! overwritten. Nothing here knows what the files contain.
 
+mod fingerprint;
+mod lock_file;
 mod ownership;
+mod reserve;
 mod target;
 
+pub use fingerprint::FileFingerprint;
+pub use lock_file::{LockError, lock_file};
 pub use ownership::{OtherOwner, check_owner, close_to_others, permission_remedy};
+pub use reserve::{DiskReserve, free_bytes};
 pub use target::{TargetError, check_target, open_regular};
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-
-/// Returns the free bytes on the filesystem of `path`. If `path` does not exist, its nearest existing ancestor counts.
-pub fn free_bytes(path: &Path) -> io::Result<u64> {
-    // The empty parent of a path of one name stands for the current directory. A path that cannot be examined counts as
-    // existing: its ancestor may be on another filesystem.
-    let existing = path.ancestors().find(|path| !matches!(path.try_exists(), Ok(false)));
-    let disk = rustix::fs::statvfs(existing.unwrap_or_else(|| Path::new(".")))?;
-    Ok(disk.f_bavail * disk.f_frsize)
-}
 
 /// The identity of the file that was at a path. An open file can be read and written after its name is gone, so a process that
 /// keeps one open must check that its writes could be found again.
@@ -49,6 +46,31 @@ impl FileIdentity {
 
 /// Replaces a file and syncs both the new file and its directory. A crash leaves the old file or the new one, whole.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, |path| File::create_new(path))
+}
+
+/// Replaces a file as [`replace`] does, with one that others cannot read (mode 0600). If there is a file, the new one has the same
+/// owner and group, and the group keeps its rights if they were given on purpose: if the file was closed to others.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        found => Some(found?),
+    };
+    replace_with(path, bytes, |path| {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        if let Some(found) = &found {
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
+                fchown(&file, Some(found.uid()), Some(found.gid()))?;
+            }
+            let group = if found.mode() & 0o007 == 0 { found.mode() & 0o060 } else { 0 };
+            file.set_permissions(fs::Permissions::from_mode(0o600 | group))?;
+        }
+        Ok(file)
+    })
+}
+
+fn replace_with(path: &Path, bytes: &[u8], create: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
@@ -57,7 +79,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::create_new(&new)?;
+    let mut file = create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -125,10 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_has_the_room_of_where_it_would_be() {
+    fn a_private_file_keeps_its_group_only_where_it_was_closed_to_others() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(free_bytes(directory.path()).unwrap() > 0);
-        assert!(free_bytes(&directory.path().join("not/there")).unwrap() > 0);
-        assert!(free_bytes(Path::new("no-such-file")).unwrap() > 0);
+        let path = directory.path().join("keys.toml");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+        replace_private(&path, b"one").unwrap();
+        assert_eq!(mode(), 0o600);
+        for (before, after) in [(0o644, 0o600), (0o640, 0o640), (0o660, 0o660), (0o600, 0o600), (0o666, 0o600)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            replace_private(&path, b"two").unwrap();
+            assert_eq!(mode(), after, "{before:o}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -3,6 +3,7 @@
 
 mod causes;
 mod outranked_events;
+mod status_changes;
 mod unlinked_job;
 
 use std::collections::BTreeMap;
@@ -12,34 +13,14 @@ use serde_json::value::RawValue;
 
 use crate::domain::job::{HISTORY_LIMIT, is_irregular};
 use crate::domain::optimization::LINKS_LIMIT;
-use crate::domain::{Job, Link, NamedPartition, Optimization, RunSet};
+use crate::domain::{Job, Link, Optimization, OptimizationEvent, RunSet, View};
 use crate::source::TopicNames;
 use crate::store::{Reader, StoreError, StoredRecord};
+pub use causes::Cause;
 use causes::Causes;
+pub use outranked_events::OutrankedCause;
+pub use status_changes::{StatusChange, status_changes};
 pub use unlinked_job::unlinked_job;
-
-/// The 19 keys of a view, in the contract's order.
-pub const FIELDS: [&str; 19] = [
-    "id",
-    "name",
-    "description",
-    "project_id",
-    "organization_id",
-    "status",
-    "kind",
-    "created_at",
-    "created_by_email",
-    "cell_spec_id",
-    "parameterized_model_id",
-    "parameterized_model_name",
-    "cell_name",
-    "optimization_template_id",
-    "metrics",
-    "objectives",
-    "error",
-    "error_code",
-    "run_count",
-];
 
 /// The explanation of one optimization's view.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,17 +47,6 @@ pub struct Explanation {
     pub odd: Vec<String>,
 }
 
-/// An event that changed nothing although it is newer than the event that it lost to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutrankedCause {
-    /// The event that changed nothing.
-    pub event: Cause,
-    /// The event that it lost to.
-    pub lost_to: Cause,
-    /// The reason for which the newer event lost, in words.
-    pub why: String,
-}
-
 /// The reason for which readers do not see an optimization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
@@ -88,25 +58,6 @@ pub enum HiddenReason {
         /// The event that deleted it.
         by: Cause,
     },
-}
-
-/// An event that set a value, and the position of its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// The kind of the event, as the contract on the topics names it.
-    pub event: String,
-    /// The topic's name in the cluster.
-    pub topic: String,
-    /// The number of the partition within its topic, counted from 0.
-    pub partition: i32,
-    /// The record's offset; the least one if the same event was read from several records.
-    pub offset: i64,
-    /// The time that the event states, RFC 3339.
-    pub occurred_at: String,
-    /// `None` for a record with a null value, which carries none.
-    pub event_id: Option<String>,
-    /// The producer's sequence number; 0 if the producer has none.
-    pub sequence: u64,
 }
 
 /// A status that a job took.
@@ -193,7 +144,7 @@ fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &T
         id: optimization.id.to_string(),
         view: stored.response.as_ref().and_then(|response| serde_json::from_slice(&response.body).ok()),
         hidden: hidden(&causes),
-        fields: FIELDS.iter().map(|&field| (field.to_owned(), causes.of_field(field))).collect(),
+        fields: View::hidden_fields().map(|field| (field.name.to_owned(), causes.of_field(field.origin))).into(),
         transitions: jobs.first().map(|job| job.transitions.clone()).unwrap_or_default(),
         runs: jobs.first().map(|job| job.runs.clone()),
         odd: outranked.iter().map(OutrankedCause::odd).chain(odd(&jobs)).collect(),
@@ -204,7 +155,9 @@ fn explanation(stored: &StoredRecord, before: &BTreeMap<String, Job>, topics: &T
 
 fn hidden(causes: &Causes<'_>) -> Option<HiddenReason> {
     match (&causes.optimization.deleted, &causes.optimization.created) {
-        (Some(deleted), _) => Some(HiddenReason::Deleted { by: causes.cause("deleted", &deleted.stamp) }),
+        (Some(deleted), _) => {
+            Some(HiddenReason::Deleted { by: causes.cause(OptimizationEvent::Deleted, &deleted.stamp) })
+        }
         (None, None) => Some(HiddenReason::NotCreated),
         (None, Some(_)) => None,
     }
@@ -214,7 +167,7 @@ fn linked_job(causes: &Causes<'_>, link: &Link, job: &Job, linked_now: bool) -> 
     let history = job.history();
     let transitions = history.iter().enumerate().map(|(index, entry)| Transition {
         status: entry.status.view_status().as_str().to_owned(),
-        cause: causes.cause(entry.status.as_str(), &entry.stamp),
+        cause: causes.cause(entry.status, &entry.stamp),
         odd: is_irregular(history, index).then(|| {
             let before = history[index - 1].status.as_str();
             format!("a job that is {before} can only become pending, not {}", entry.status.as_str())
@@ -266,11 +219,4 @@ fn odd(jobs: &[LinkedJob]) -> Vec<String> {
         odd.push(format!("so many jobs were linked that only the last {LINKS_LIMIT} are kept"));
     }
     odd
-}
-
-impl Cause {
-    /// Formats the position of the event's record, as in `jobs/3@1234`.
-    pub fn place(&self) -> String {
-        NamedPartition::new(self.topic.as_str(), self.partition).at(self.offset).to_string()
-    }
 }

@@ -6,9 +6,8 @@
 use anyhow::{Context, bail};
 
 use crate::config::{AsOf, HistoryConfig, LogSource};
-use crate::domain::OwnedRecord;
 use crate::output;
-use crate::progress::ProgressDisplay;
+use crate::progress_display::ProgressDisplay;
 use crate::source::Source;
 use crate::source::archive::ArchiveSource;
 use crate::source::kafka::KafkaSource;
@@ -66,10 +65,12 @@ pub fn write_answer(source: &mut dyn Source, config: &HistoryConfig, out: &mut V
         Some(AsOf::Time(time)) => Some(LogCutoff::Before(*time)),
         Some(AsOf::Position(_)) | None => scan.cutoff,
     };
-    let counts = |record: &&OwnedRecord| {
-        cutoff.is_none_or(|cutoff| cutoff.includes(record.position, record.timestamp_millis))
-    };
-    let timeline = timeline::build(id, scan.found.values().filter(counts));
+    let timeline = timeline::build(
+        id,
+        scan.found.values().filter(|record| {
+            cutoff.is_none_or(|cutoff| cutoff.includes(record.position, record.timestamp_millis))
+        }),
+    );
     let warnings = names::warnings(&scan, names);
     match (cutoff, config.json) {
         (Some(_), true) => json::view(&timeline, out)?,

@@ -7,34 +7,62 @@
 pub mod access;
 pub mod admin;
 mod caller_shares;
+mod connection_end;
+mod content_encoding;
 pub mod server;
 
+mod access_log;
 mod api;
 mod correlation;
+mod credentials_watch;
+mod cross_origin;
 mod endpoint;
 mod errors;
 mod etag;
+mod event_stream;
+mod failed_attempts;
 mod freshness;
+mod front;
 mod health;
 mod hex;
+mod ignored_parameters;
 mod json_response;
 mod list_body;
+mod list_events;
+mod list_links;
 mod list_query;
 mod list_turns;
+mod lists;
 mod log_throttle;
 mod metrics;
+mod openapi;
 mod optimizations;
+mod pages;
+mod position_wait;
 mod read_api;
 mod response_memory;
+mod status_query;
+mod trace_context;
+mod transitions;
 mod users;
+mod view_events;
+mod view_read;
+mod view_wait;
+mod wait_places;
+mod wait_query;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use axum::Router;
 
 pub use access::Access;
+pub use access_log::AccessLog;
 pub use admin::{admin_router, install_metrics};
+pub use credentials_watch::{CredentialsWatch, watch_credentials};
+pub use cross_origin::CrossOrigin;
+pub use front::{Front, FrontSettings};
 use health::Audience;
 pub use health::Readiness;
 pub use metrics::record_connection_limit;
@@ -47,17 +75,45 @@ use endpoint::Endpoint;
 use list_body::ListMemory;
 use list_turns::ListTurns;
 use response_memory::ResponseMemory;
+use wait_places::Waits;
 
 /// Makes the read API. Its metrics are bound to the recorder that is installed at this moment: call [`install_metrics`]
 /// first.
 pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness: Readiness) -> ReadApi {
+    read_api_that_waits(reader, status, access, readiness, Duration::ZERO)
+}
+
+/// Makes the read API as [`read_api`] does, whose reads of unknown ids wait so long for them.
+pub fn read_api_that_waits(
+    reader: ReaderSource,
+    status: Status,
+    access: Access,
+    readiness: Readiness,
+    missing_wait: Duration,
+) -> ReadApi {
     let turns = ListTurns::new(available_parallelism().map_or(1, |cores| cores.get()));
     let lists = ListMemory { turns, memory: ResponseMemory::new(response_memory::LIMIT) };
-    let api = Arc::new(Api { reader, status, access, readiness, lists });
-    let by_id = Endpoint::self_marking("/optimizations/{id}", &api, optimizations::by_id);
+    let waits = Waits::new(missing_wait);
+    let api = Arc::new(Api { reader, status, access, readiness, lists, waits });
+    let by_id = Endpoint::waiting("/optimizations/{id}", &api, optimizations::by_id);
     let others = Router::new()
-        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, optimizations::list))
+        .route_service("/optimizations", Endpoint::deferred("/optimizations", &api, lists::list))
+        .route_service(lists::STATUSES, Endpoint::posted(lists::STATUSES, &api, lists::statuses))
+        .route_service(lists::SUMMARY, Endpoint::immediate(lists::SUMMARY, &api, lists::summary))
+        .route_service(
+            "/optimizations/events",
+            Endpoint::streaming("/optimizations/events", &api, list_events::events),
+        )
+        .route_service(
+            "/optimizations/{id}/events",
+            Endpoint::streaming("/optimizations/{id}/events", &api, view_events::events),
+        )
+        .route_service(
+            "/optimizations/{id}/transitions",
+            Endpoint::waiting("/optimizations/{id}/transitions", &api, transitions::transitions),
+        )
         .route_service("/users/me", Endpoint::immediate("/users/me", &api, users::me))
+        .route_service("/openapi.json", Endpoint::immediate("/openapi.json", &api, pages::openapi))
         .route_service(
             "/healthz",
             Endpoint::immediate("/healthz", &api, |api, _| {
@@ -73,7 +129,9 @@ pub fn read_api(reader: ReaderSource, status: Status, access: Access, readiness:
             }),
         )
         .fallback_service(Endpoint::not_found(&api));
-    ReadApi::new(by_id, others)
+    let page = Endpoint::immediate("/pages", &api, pages::file);
+    let others = pages::PATHS.iter().fold(others, |others, path| others.route_service(path, page.clone()));
+    ReadApi::new(&api, by_id, others)
 }
 
 #[cfg(test)]

@@ -14,19 +14,19 @@
 //! 7. [`status`], [`live_views`], [`explain`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, which [`control`] reaches, or by their own.
-//! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`]: the other commands, composed of the above. [`synthetic`] makes the
+//! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`], [`keys`]: the other commands, composed of the above. [`synthetic`] makes the
 //!     histories of `load` and `demo`.
 //!
-//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`api_keys`]. [`logging`], [`output`], `progress`
-//! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`disk`] has
+//! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`credentials`]. [`logging`], [`output`], `progress`
+//! and `terminal` write for people and programs. [`process`], [`signals`] and `shutdown` begin and end a process. [`origins`] has the origins of web pages, [`disk`]
 //! what is common to files, and `version` the build's version.
 
-pub mod api_keys;
 pub mod archive;
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod data_dir;
 pub mod demo;
 pub mod disk;
@@ -35,13 +35,16 @@ pub mod explain;
 mod generation;
 pub mod history;
 pub mod http;
+pub mod keys;
 pub mod live_views;
 pub mod load;
 pub mod logging;
+pub mod origins;
 pub mod output;
 mod panic_text;
 pub mod process;
 mod progress;
+mod progress_display;
 pub mod projector;
 mod pulse;
 pub mod serve;
@@ -54,4 +57,5 @@ pub mod store;
 pub mod synthetic;
 mod terminal;
 pub mod tools;
+pub mod validate;
 mod version;

@@ -7,24 +7,29 @@ use std::sync::Arc;
 use arc_swap::{ArcSwapOption, Guard};
 
 use crate::status::{AnswerState, State, Status};
-use crate::store::Reader;
+use crate::store::{Reader, ViewChanges};
 
 /// A shared cell with the live generation's reader, which may be replaced by another's at any time. It is empty until the store
 /// is open: the address answers from the first moment on, with 503 if it needs the store.
 #[derive(Clone, Default)]
-pub struct ReaderSource(Arc<ArcSwapOption<LiveGeneration>>);
+pub struct ReaderSource {
+    live: Arc<ArcSwapOption<LiveGeneration>>,
+    changes: ViewChanges,
+}
 
 /// The generation that readers see. Its status comes with it, so that no answer is marked with the state of another
 /// generation.
 struct LiveGeneration {
     reader: Reader,
     status: Status,
+    /// The number of generations that readers have seen before this one, in this process.
+    turn: u64,
 }
 
 impl ReaderSource {
     /// Returns the reader of the live generation; `None` until the store is open.
     pub fn get(&self) -> Option<CurrentReader> {
-        let current = self.0.load();
+        let current = self.live.load();
         current.is_some().then_some(CurrentReader(current))
     }
 
@@ -36,7 +41,18 @@ impl ReaderSource {
 
     /// Answers requests that come from now on by this generation: its views and its status change at once.
     pub fn set(&self, reader: Reader, status: Status) {
-        self.0.store(Some(Arc::new(LiveGeneration { reader, status })));
+        // Before readers see it, so that no change goes unnoticed.
+        reader.wake(&self.changes);
+        self.live.rcu(|before| {
+            let turn = before.as_ref().map_or(1, |before| before.turn + 1);
+            Some(Arc::new(LiveGeneration { reader: reader.clone(), status: status.clone(), turn }))
+        });
+        self.changes.note_switch();
+    }
+
+    /// Returns the registry of those who wait for changes of what readers see, whichever generation that is.
+    pub fn changes(&self) -> &ViewChanges {
+        &self.changes
     }
 }
 
@@ -57,6 +73,12 @@ impl CurrentReader {
     /// Returns the status of the generation that this reads.
     pub fn status(&self) -> &Status {
         &self.generation().status
+    }
+
+    /// Returns the number of this generation among those that readers have seen in this process, counted from 1. Within one no view
+    /// goes back.
+    pub fn turn(&self) -> u64 {
+        self.generation().turn
     }
 
     fn generation(&self) -> &LiveGeneration {

@@ -1,10 +1,12 @@
-//! Log lines on stderr: text for people by default, JSON for machines. Stdout belongs to a command's answer. No thread that
+//! Log lines on stderr: text for people by default, JSON for machines. Stdout belongs to a command's answer, which is the access log
+//! where a server has one. No thread that
 //! logs waits for stderr, and none panics because of it.
 
 mod fields;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
@@ -16,8 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::terminal::printable;
 use fields::EscapedFields;
-use queue::LogQueue;
-pub use queue::register_metric;
+pub use queue::{LogQueue, register_metric};
 
 /// The settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// The format of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// The Common Log Format of other web servers.
+    Common,
+}
+
 /// Checks the syntax of a filter. The error is its description.
 pub fn check_filter(filter: &str) -> Result<(), String> {
     EnvFilter::builder().parse(filter).map(drop).map_err(|error| error.to_string())
@@ -44,6 +54,19 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
 
 /// The queue that lines go to once logging has begun.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// The queue of the access log, once there is one.
+static ACCESS_QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Starts the thread that writes an access log to a file. A process may call it once.
+///
+/// # Errors
+/// Fails if no thread can be started.
+pub fn start_access_log(to: File) -> io::Result<LogQueue> {
+    let queue = LogQueue::start_with("access-log", to)?;
+    let _ = ACCESS_QUEUE.set(queue.clone());
+    Ok(queue)
+}
 
 /// Starts logging. A process may call it once.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
@@ -79,7 +102,7 @@ pub fn print_line(line: &str) {
 
 /// Waits until all lines are written, but no longer than `at_most`. It is called at the end of the process.
 pub fn flush(at_most: Duration) {
-    if let Some(queue) = QUEUE.get() {
+    for queue in [&ACCESS_QUEUE, &QUEUE].into_iter().filter_map(OnceLock::get) {
         queue.flush(at_most);
     }
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use optview::cli::{self, Completion, FAILED, READER_GONE, WRONG_USAGE};
-use optview::config::{self, ArchiveConfig, Config, Environment, SnapshotConfig};
+use optview::config::{self, ArchiveConfig, Command, Config, Environment, SnapshotConfig};
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
-use optview::{archive, demo, history, load, logging, process, serve, signals, store, tools};
+use optview::tools::commands;
+use optview::{archive, demo, history, keys, load, logging, process, serve, signals, store, validate};
 
 /// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
 /// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
@@ -42,7 +43,7 @@ fn command() -> ExitCode {
     };
     match run(&config, &warnings) {
         Ok(ended) => ended.exit_code(),
-        Err(error) => report_failure(&line.command, config.log().format, &error),
+        Err(error) => report_failure(&line.command, config.log.format, &error),
     }
 }
 
@@ -73,35 +74,37 @@ fn report_failure(command: &str, format: LogFormat, error: &anyhow::Error) -> Ex
 }
 
 fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
-    if let Config::Serve(config) = config {
+    if let Command::Serve(config) = &config.command {
         // First: the log, too, takes a thread.
         store::check_threads_to_serve(&config.projection.data_dir)?;
     }
-    logging::init(config.log())?;
+    logging::init(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    match config {
-        Config::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
-        Config::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
-        Config::Load(config) => load::run(config)?,
-        Config::Explain { tool, id } => return tools::explain(tool, id),
-        Config::Verify(config) => return tools::verify(config, stop_flag()?.as_ref()),
-        Config::Generations { tool, removal } => return tools::generations(tool, *removal),
-        Config::AcceptLoss(config) => return tools::accept_loss(config),
-        Config::Rebuild(config) => return tools::rebuild(config, stop_flag()?.as_ref()),
-        Config::Rollback(config) => return tools::rollback(config, stop_flag()?.as_ref()),
-        Config::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
-        Config::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
-        Config::Archive(ArchiveConfig::Import(config)) => {
+    match &config.command {
+        Command::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
+        Command::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
+        Command::Load(config) => load::run(config)?,
+        Command::Explain { tool, id } => return commands::explain(tool, id),
+        Command::Verify(config) => return commands::verify(config, stop_flag()?.as_ref()),
+        Command::Generations { tool, removal } => return commands::generations(tool, *removal),
+        Command::AcceptLoss(config) => return commands::accept_loss(config),
+        Command::Rebuild(config) => return commands::rebuild(config, stop_flag()?.as_ref()),
+        Command::Rollback(config) => return commands::rollback(config, stop_flag()?.as_ref()),
+        Command::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
+        Command::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
+        Command::Archive(ArchiveConfig::Import(config)) => {
             return archive::import::run(config, stop_flag()?.as_ref());
         }
-        Config::History(config) => history::run(config)?,
-        Config::Snapshot(SnapshotConfig::Export(config)) => {
-            return tools::export_snapshot(config, stop_flag()?.as_ref());
+        Command::History(config) => history::run(config)?,
+        Command::Validate(config) => return validate::run(config),
+        Command::Keys(config) => keys::run(config)?,
+        Command::Snapshot(SnapshotConfig::Export(config)) => {
+            return commands::export_snapshot(config, stop_flag()?.as_ref());
         }
-        Config::Snapshot(SnapshotConfig::Import(config)) => {
-            return tools::import_snapshot(config, stop_flag()?.as_ref());
+        Command::Snapshot(SnapshotConfig::Import(config)) => {
+            return commands::import_snapshot(config, stop_flag()?.as_ref());
         }
     }
     Ok(Completion::Done)

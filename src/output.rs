@@ -2,7 +2,9 @@
 //! panics because of it.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
 
 use crate::terminal::{printable, printable_json};
 
@@ -34,6 +36,14 @@ pub fn print(text: &str) -> Result<(), OutputError> {
 /// Writes a line of JSON for programs to stdout.
 pub fn print_json(json: &str) -> Result<(), OutputError> {
     write(format!("{}\n", printable_json(json)).as_bytes())
+}
+
+/// Returns stdout as a file without a lock, for lines that one thread writes for as long as the process runs.
+///
+/// # Errors
+/// Fails if stdout is closed, or too many files are open.
+pub fn as_file() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
 fn write(answer: &[u8]) -> Result<(), OutputError> {

@@ -13,6 +13,7 @@ mod finding_throttle;
 mod findings;
 mod gate;
 mod health;
+mod hold;
 mod ineffective_events;
 mod intake;
 mod liveness;
@@ -23,19 +24,18 @@ mod orphan_sweep;
 mod partitions;
 mod pause;
 mod report;
+mod settings;
 mod store_file;
 mod stream_quality;
 mod troubles;
 mod write_back;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::Span;
 
-use crate::domain::TopicPartition;
 use crate::pulse::{Pulse, Stage};
-use crate::source::{Source, TopicNames};
+use crate::source::Source;
 use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use checkpoints::Checkpoints;
@@ -49,31 +49,10 @@ pub use moment::Moment;
 use orphan_sweep::OrphanSweep;
 use partitions::Partitions;
 pub use pause::{PauseError, PauseHandle, Positions};
-use report::{ReportedParts, Reporter};
+use report::{REPORT_EVERY, ReportedParts, Reporter};
+pub use settings::Settings;
 pub use store_file::{StoreFileGuard, StoreGone};
 use write_back::WriteBack;
-
-/// The interval between two reports into the status.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
-
-/// The settings of one projector.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The names of the topics in the cluster.
-    pub topics: TopicNames,
-    /// The interval between two checkpoints while live.
-    pub sync_interval: Duration,
-    /// The interval between two checkpoints while catching up.
-    pub catch_up_sync_interval: Duration,
-    /// About how many bytes the records in memory may take.
-    pub memory_budget: u64,
-    /// The time for which a job may wait for an optimization that links it before it counts as an orphan.
-    pub orphan_retention: Duration,
-    /// The store's directory.
-    pub store_path: PathBuf,
-    /// Number of bytes that must stay free on the store's disk: with less, nothing more is read.
-    pub min_free_disk: u64,
-}
 
 /// The reason for which a projector ended.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +123,7 @@ impl<'a> Projector<'a> {
             rebuild_span: tracing::error_span!("rebuild", store = %settings.store_path.display()),
             store_file: StoreFileGuard::new(&settings.store_path, writer.file.clone()),
             gate: ReadGate::default(),
-            disk: DiskGuard::new(&settings, now.instant),
+            disk: DiskGuard::new(settings.store_path.clone(), settings.disk_reserve, now.instant),
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),
             decoder: Decoder::start(writer.pulse())?,
@@ -180,10 +159,18 @@ impl<'a> Projector<'a> {
         self.do_what_is_due(now, source)?;
         self.read(now, source)?;
         self.fold_decoded(now)?;
-        for TopicPartition { topic, partition } in self.partitions.take_failed() {
-            source.stop(topic, partition);
+        self.note_position();
+        for partition in self.partitions.take_failed() {
+            source.stop(partition);
         }
         Ok(())
+    }
+
+    /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
+    fn note_position(&mut self) {
+        if let Some(position) = self.partitions.take_position() {
+            self.write_back.note_position(position);
+        }
     }
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
@@ -299,7 +286,7 @@ impl<'a> Projector<'a> {
     }
 
     fn report(&mut self, now: Moment, source: &dyn Source) {
-        self.partitions.compare(|topic, partition| source.observation(topic, partition), now.instant);
+        self.partitions.compare(|partition| source.observation(partition), now.instant);
         self.notice_switch();
         self.findings.publish(&self.write_back);
         let parts = ReportedParts {

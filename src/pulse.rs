@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use strum::IntoStaticStr;
+
 /// A stage of the projector. In this order, a stage that stands still makes those after it stand still, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// Brings everything that a checkpoint covers to the disk, and writes the checkpoint.
     Sync,
@@ -24,14 +27,8 @@ impl Stage {
     pub const ALL: [Stage; 5] = [Stage::Sync, Stage::Store, Stage::Source, Stage::Decoder, Stage::Fold];
 
     /// The stage's name in metrics and in texts.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Stage::Sync => "sync",
-            Stage::Store => "store",
-            Stage::Source => "source",
-            Stage::Decoder => "decoder",
-            Stage::Fold => "fold",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -73,8 +70,11 @@ impl Pulse {
             let begun = self.0.begun[stage as usize].load(Ordering::Relaxed).checked_sub(1)?;
             Some((stage, self.0.base + Duration::from_nanos(begun)))
         };
-        let is_long = |(_, since): &(Stage, Instant)| now.saturating_duration_since(*since) >= limit;
-        Stage::ALL.into_iter().filter_map(since).filter(is_long).collect()
+        Stage::ALL
+            .into_iter()
+            .filter_map(since)
+            .filter(|(_, since)| now.saturating_duration_since(*since) >= limit)
+            .collect()
     }
 }
 

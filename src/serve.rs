@@ -1,6 +1,8 @@
 //! `optview serve`: the store, the projector on its own thread, and the two addresses, from the first answer to a clean
 //! end. Composes; decides nothing about records, views or requests.
 
+mod access;
+
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -21,13 +23,13 @@ use crate::data_dir;
 use crate::domain::{NamedPartition, Topic};
 use crate::generation::{Engine, topic_watch};
 use crate::http::server::{self, ConnectionLimits};
-use crate::http::{self, Access, Readiness};
+use crate::http::{self, Access, Front, FrontSettings, Readiness};
 use crate::live_views::ReaderSource;
 use crate::logging;
 use crate::process::{self, FileBudget};
 use crate::shutdown::{self, EndDeadline};
 use crate::signals;
-use crate::snapshot::{self, DiskReserve};
+use crate::snapshot;
 use crate::status::{PartitionReport, Report, State};
 use crate::store::verify::{PartitionBounds, TopicBounds};
 use crate::store::{self, StoreError};
@@ -85,7 +87,10 @@ pub async fn run(
         Engine::new(config.projection.clone(), Arc::new(move || failed.notify_one()))
     };
     let topic_watch = topic_watch::start(config.projection.kafka.clone(), engine.status.clone())?;
-    let servers = Servers::start(config, sockets, control, &engine, metrics, files.connections);
+    let access = access::access(&config.access);
+    let front = access::front(config, &access).context("the access log cannot be written to stdout")?;
+    let credentials_watch = http::watch_credentials(access.clone(), engine.status.clone())?;
+    let servers = Servers::start(config, sockets, control, &engine, (access, front), metrics, files.connections);
     tracing::info!(read = %addresses.read, admin = %addresses.admin, "listening");
     if let Some(warning) = files.warning() {
         tracing::warn!("{warning}");
@@ -102,7 +107,9 @@ pub async fn run(
     };
     let status = engine.status.clone();
     status.set_state(State::Stopping);
-    drop(topic_watch);
+    // Requests that wait for changes are answered now, and streams end.
+    engine.reader.changes().close();
+    drop((topic_watch, credentials_watch));
     let deadline = EndDeadline { drain: config.drain_deadline, write: config.write_deadline };
     let ended = tokio::select! {
         ended = servers.end(engine, opening) => ended,
@@ -170,6 +177,7 @@ impl Servers {
         sockets: Sockets,
         control: Option<Socket>,
         engine: &Arc<Engine>,
+        (access, front): (Access, FrontSettings),
         metrics: PrometheusHandle,
         connections: usize,
     ) -> Servers {
@@ -177,9 +185,10 @@ impl Servers {
         let limits = ConnectionLimits { connections, keep_alive, drain, ..ConnectionLimits::default() };
         let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
         let readiness = Readiness { require_fresh: config.require_fresh };
-        let access = config.api_keys.clone().map_or_else(Access::open, Access::with_keys);
         let (status, reader) = (engine.status.clone(), engine.reader.clone());
-        let read_api = http::read_api(reader.clone(), status.clone(), access, readiness);
+        let (source, shown) = (reader.clone(), status.clone());
+        let read_api = http::read_api_that_waits(source, shown, access, readiness, config.missing_wait);
+        let read_api = Front::new(read_api, front);
         let topics = config.projection.kafka.topics.clone();
         let admin_router = http::admin_router(status, metrics, reader, topics, readiness);
         let answer = answer(engine);
@@ -301,9 +310,9 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Makes the store, where there is none yet.
 fn import(file: &Path, engine: &Engine) -> anyhow::Result<()> {
-    let room = DiskReserve { floor: engine.config.min_free_disk_bytes };
+    let room = engine.config.disk_reserve;
     let topics = &engine.config.kafka.topics;
-    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_, _, _| {
+    let imported = snapshot::import_where_none(file, &engine.config.data_dir, room, topics, &mut |_| {
         if engine.status.state() == State::Stopping { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match imported.context("the store cannot be made of the snapshot that --from-snapshot names")? {

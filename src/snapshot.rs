@@ -7,14 +7,13 @@ mod export;
 mod file;
 mod import;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::stored_record::{CorruptValue, FORMAT};
 use crate::data_dir::{DataDirError, PartitionPosition};
-use crate::disk;
+use crate::disk::{self, DiskReserve};
 use crate::store::{OpenError, StoreError};
 pub use export::{ExportRequest, export};
 pub use import::{import, import_where_none};
@@ -35,9 +34,6 @@ pub struct SnapshotSummary {
     /// The positions from which a store that is made of the snapshot continues.
     pub positions: Vec<PartitionPosition>,
 }
-
-/// A receiver of progress: the phase, the amount done, and the total amount. Returning `Break` ends the work.
-pub type ProgressSink<'a> = dyn FnMut(&'static str, u64, u64) -> ControlFlow<()> + 'a;
 
 /// The reason for which there is no snapshot, or no store made of one. Existing files are unchanged then.
 #[derive(Debug, thiserror::Error)]
@@ -173,37 +169,27 @@ pub enum SnapshotError {
     Damaged(#[from] CorruptValue),
 }
 
-/// The free space that a snapshot or an import leaves on its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskReserve {
-    /// Number of bytes that stay free.
-    pub floor: u64,
-}
-
-impl DiskReserve {
-    /// Checks that the disk has room for `wanted` more bytes, before anything is made.
-    fn check_before(self, path: &Path, what: &'static str, wanted: u64) -> Result<(), SnapshotError> {
-        let (path, floor) = (path.to_owned(), self.floor);
-        match free_bytes(&path)? {
-            free if free < wanted.saturating_add(floor) => {
-                Err(SnapshotError::NoRoom { path, what, wanted, floor, free })
-            }
-            _ => Ok(()),
+/// Checks that the disk has room for `wanted` more bytes, before anything is made.
+fn check_room_before(
+    reserve: DiskReserve,
+    path: &Path,
+    what: &'static str,
+    wanted: u64,
+) -> Result<(), SnapshotError> {
+    match reserve.shortage(path, wanted).map_err(SnapshotError::io("look at", path))? {
+        Some(free) => {
+            Err(SnapshotError::NoRoom { path: path.to_owned(), what, wanted, floor: reserve.floor_bytes, free })
         }
-    }
-
-    /// Checks that the reserve is still free, while `path` grows.
-    fn check(self, path: &Path) -> Result<(), SnapshotError> {
-        let (path, floor) = (path.to_owned(), self.floor);
-        match free_bytes(&path)? {
-            free if free < floor => Err(SnapshotError::DiskFull { path, floor, free }),
-            _ => Ok(()),
-        }
+        None => Ok(()),
     }
 }
 
-fn free_bytes(path: &Path) -> Result<u64, SnapshotError> {
-    disk::free_bytes(path).map_err(SnapshotError::io("look at", path))
+/// Checks that the reserve is still free, while `path` grows.
+fn check_room(reserve: DiskReserve, path: &Path) -> Result<(), SnapshotError> {
+    match reserve.shortage(path, 0).map_err(SnapshotError::io("look at", path))? {
+        Some(free) => Err(SnapshotError::DiskFull { path: path.to_owned(), floor: reserve.floor_bytes, free }),
+        None => Ok(()),
+    }
 }
 
 impl SnapshotError {

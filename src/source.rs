@@ -12,7 +12,7 @@ mod topic_names;
 use std::time::Duration;
 
 pub use crate::domain::TopicId;
-use crate::domain::{PartitionOffset, Record, Topic};
+use crate::domain::{PartitionOffset, Record, TopicPartition};
 pub(crate) use continuity::Continuity;
 pub use observation::{ClusterHealth, PartitionObservation, StandingError};
 pub(crate) use read_deadline::{ReadDeadline, ReadTimeout, trouble};
@@ -23,10 +23,8 @@ pub use topic_names::TopicNames;
 pub enum SourceEvent {
     /// A partition that was not known before. Nothing is read of it until it is assigned.
     Found {
-        /// The stream that the partition belongs to.
-        topic: Topic,
-        /// The number of the partition within its topic, counted from 0.
-        partition: i32,
+        /// The partition.
+        partition: TopicPartition,
         /// The bounds of the partition as it was found.
         watermarks: Watermarks,
     },
@@ -35,19 +33,15 @@ pub enum SourceEvent {
     /// The partition has been read up to `position`, its end. Offsets before it that were not delivered hold no
     /// records: they are transaction markers, or records of aborted transactions.
     Ended {
-        /// The stream that the partition belongs to.
-        topic: Topic,
-        /// The number of the partition within its topic, counted from 0.
-        partition: i32,
+        /// The partition that ends.
+        partition: TopicPartition,
         /// The next offset to be read.
         position: i64,
     },
     /// The partition cannot be read any further without skipping a record.
     Failed {
-        /// The stream that the partition belongs to.
-        topic: Topic,
-        /// The number of the partition within its topic, counted from 0.
-        partition: i32,
+        /// The partition that failed.
+        partition: TopicPartition,
         /// The reason, with what to do about it.
         reason: StopReason,
     },
@@ -104,13 +98,13 @@ pub trait Source {
     }
 
     /// Begins to read at `offset` a partition that was found before.
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason>;
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason>;
 
     /// Ends the reading of a partition.
-    fn stop(&mut self, topic: Topic, partition: i32);
+    fn stop(&mut self, partition: TopicPartition);
 
     /// Returns the partition's bounds as last received.
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks>;
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks>;
 
     /// Returns the current error that keeps the source from reading. The source retries by itself.
     fn trouble(&self) -> Option<String>;
@@ -124,12 +118,12 @@ pub trait Source {
     }
 
     /// Returns the cluster's last answer about a partition; `None` before the first answer.
-    fn observation(&self, _topic: Topic, _partition: i32) -> Option<PartitionObservation> {
+    fn observation(&self, _partition: TopicPartition) -> Option<PartitionObservation> {
         None
     }
 
     /// Returns the current error that keeps one partition from being read. The source retries by itself.
-    fn partition_error(&self, _topic: Topic, _partition: i32) -> Option<StandingError> {
+    fn partition_error(&self, _partition: TopicPartition) -> Option<StandingError> {
         None
     }
 

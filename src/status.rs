@@ -1,6 +1,7 @@
 //! The status of the projector, written by its thread and read by the server. It holds no history and does no I/O.
 
 mod answer_state;
+mod credentials;
 mod findings;
 mod kafka;
 mod missing_history;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 
 pub use answer_state::AnswerState;
 use answer_state::{AnswerStateCell, ReportGuard};
+pub use credentials::CredentialsReport;
 pub use findings::{
     EmptyDeletion, EventPlace, FindingCounter, Findings, NulledNumbers, OrphanJob, OrphanJobs, OutrankedEvent,
     StreamReport,
@@ -103,7 +105,7 @@ impl Status {
 
     /// Returns the state, and whether the generation has been live before. It takes no lock.
     pub fn answer_state(&self) -> AnswerState {
-        let own = self.shared.load().answer_state.get(Instant::now);
+        let own = self.shared.load().answer_state.get(Instant::now());
         AnswerState { state: self.supervision.state(own.state), ..own }
     }
 
@@ -124,6 +126,11 @@ impl Status {
     /// Sets the settings of the topics. They stay when another status is followed.
     pub fn set_topics(&self, topics: Vec<TopicReport>) {
         self.supervision.set_topics(topics);
+    }
+
+    /// Sets the state of the files of credentials. It stays when another status is followed.
+    pub fn set_credentials(&self, credentials: Vec<CredentialsReport>) {
+        self.supervision.set_credentials(credentials);
     }
 
     /// Sets the state, unless it is [`State::Stopping`], which is final.

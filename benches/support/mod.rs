@@ -275,11 +275,19 @@ impl Serve {
     }
 
     pub fn peak_mib(&self) -> u64 {
+        self.mib_of("VmHWM:")
+    }
+
+    /// Returns the memory that the process takes now.
+    pub fn memory_mib(&self) -> u64 {
+        self.mib_of("VmRSS:")
+    }
+
+    fn mib_of(&self, name: &str) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.borrow().0.id())).expect("it lives");
-        let peak =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system reports the peak");
-        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).expect("the system reports it");
+        value.trim().trim_end_matches(" kB").parse::<u64>().expect("in kB") >> 10
     }
 }
 

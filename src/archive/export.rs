@@ -16,9 +16,9 @@ use session::{ExportSession, StallTimer};
 use super::{per_second, print_json, print_lines};
 use crate::config::ArchiveExportConfig;
 use crate::data_dir;
-use crate::disk;
 use crate::domain::{Gap, Topic};
-use crate::progress::{Progress, ProgressDisplay};
+use crate::progress::Progress;
+use crate::progress_display::ProgressDisplay;
 use crate::source::Source as _;
 use crate::source::archive::{
     Appender, Archive, ArchiveIdentity, ArchivedTopic, MANIFEST, Manifest, last_records,
@@ -67,11 +67,10 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
     // Records that are too large to be decoded are archived whole all the same.
     decompression::lift_limit();
     let cluster = cluster_metadata(&config.kafka)?;
-    let room = ArchiveDiskReserve { directory: &config.directory, floor: config.min_free_disk_bytes };
-    room.check(0)?;
+    check_room(config, 0)?;
     let archive = Archive::open(&config.directory, identity(&config.kafka, &cluster)?)?;
     let total = remaining_records(archive.manifest(), &cluster, &config.kafka)?;
-    room.check(estimated_bytes(archive.manifest(), total))?;
+    check_room(config, estimated_bytes(archive.manifest(), total))?;
     // A partition that the last file has no records of can be recognized only by its offsets.
     let anchors = last_records(&config.directory, archive.manifest())
         .context("the archive cannot be continued: `optview archive verify` lists all problems")?;
@@ -100,7 +99,7 @@ pub fn run(config: &ArchiveExportConfig, stop: &AtomicBool) -> anyhow::Result<()
         if export.failure.is_none() {
             // The records that were copied so far must still be finished and listed, which needs room.
             export.failure =
-                room.check(0).context("the export has stopped; run it again when there is room").err();
+                check_room(config, 0).context("the export has stopped; run it again when there is room").err();
         }
         if export.failure.is_some() || stop.load(Ordering::Acquire) {
             break false;
@@ -165,29 +164,20 @@ fn print_summary(
     ])
 }
 
-/// The free space that an export leaves on the archive's disk.
-struct ArchiveDiskReserve<'a> {
-    directory: &'a Path,
-    /// Number of bytes that stay free.
-    floor: u64,
-}
-
-impl ArchiveDiskReserve<'_> {
-    /// Checks that the disk has room for about `bytes` more.
-    fn check(&self, bytes: u64) -> anyhow::Result<()> {
-        let directory = self.directory.display();
-        let free = disk::free_bytes(self.directory).with_context(|| format!("cannot look at {directory}"))?;
-        if free < bytes.saturating_add(self.floor) {
-            let wanted =
-                if bytes > 0 { format!("about {bytes} bytes are to be written, ") } else { String::new() };
-            bail!(
-                "there is too little room on the disk of {directory}: {wanted}{} are to stay free (--min-free-disk), and \
-                 {free} are",
-                self.floor
-            );
-        }
-        Ok(())
-    }
+/// Checks that the archive's disk has room for about `wanted_bytes` more.
+fn check_room(config: &ArchiveExportConfig, wanted_bytes: u64) -> anyhow::Result<()> {
+    let reserve = config.disk_reserve;
+    let directory = config.directory.display();
+    let shortage = reserve.shortage(&config.directory, wanted_bytes);
+    let Some(free) = shortage.with_context(|| format!("cannot look at {directory}"))? else { return Ok(()) };
+    let wanted = match wanted_bytes {
+        0 => String::new(),
+        bytes => format!("about {bytes} bytes are to be written, "),
+    };
+    bail!(
+        "there is too little room on the disk of {directory}: {wanted}{} are to stay free (--min-free-disk), and {free} are",
+        reserve.floor_bytes
+    )
 }
 
 /// Estimates the size in bytes of further records, by the average of the archive's records, or by the minimum if

@@ -17,7 +17,8 @@ use super::{per_second, print_json, print_lines};
 use crate::cli::Completion;
 use crate::config::ArchiveImportConfig;
 use crate::domain::{OwnedRecord, Topic, TopicPartition};
-use crate::progress::{Progress, ProgressDisplay};
+use crate::progress::Progress;
+use crate::progress_display::ProgressDisplay;
 use crate::source::archive::{ArchiveReader, Manifest};
 use crate::source::kafka::metadata::{ClusterMetadata, cluster_metadata, records_at};
 use crate::source::kafka::producer::Producer;
@@ -219,15 +220,17 @@ fn differences(
     wanted: &BTreeMap<TopicPartition, u64>,
     kafka: &KafkaSettings,
 ) -> Vec<String> {
-    let difference = |(partition, &records): (&TopicPartition, &u64)| {
-        let name = kafka.topics.partition(*partition);
-        let found = cluster.partitions.get(partition).map_or(0, |watermarks| watermarks.high);
-        (u64::try_from(found) != Ok(records)).then(|| {
-            format!(
-                "{name}: holds {found} records, and the archive {records}: did others write to it \
+    wanted
+        .iter()
+        .filter_map(|(partition, &records)| {
+            let name = kafka.topics.partition(*partition);
+            let found = cluster.partitions.get(partition).map_or(0, |watermarks| watermarks.high);
+            (u64::try_from(found) != Ok(records)).then(|| {
+                format!(
+                    "{name}: holds {found} records, and the archive {records}: did others write to it \
                  meanwhile?"
-            )
+                )
+            })
         })
-    };
-    wanted.iter().filter_map(difference).collect()
+        .collect()
 }

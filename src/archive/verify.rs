@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::{print_json, print_lines};
 use crate::cli::Completion;
 use crate::config::ArchiveVerifyConfig;
-use crate::progress::{Progress, ProgressDisplay};
+use crate::progress::Progress;
+use crate::progress_display::ProgressDisplay;
 use crate::source::archive::{Manifest, Span, verify};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]

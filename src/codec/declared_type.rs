@@ -1,9 +1,12 @@
 //! Checks the message type that headers declare. A message of one stream can decode as another's, above all in
 //! protobuf, so that a record that declares another stream's type is refused.
 
+use strum::VariantNames as _;
+
 use super::{DecodeError, framing};
-use crate::domain::Topic;
+use crate::domain::event::JobChange;
 use crate::domain::record::Header;
+use crate::domain::{OptimizationEvent, RunEvent, Topic};
 
 /// The parameters of `content-type` that name a message, in lower case.
 const PARAMETERS: [&str; 3] = ["messagetype", "proto", "message"];
@@ -39,20 +42,50 @@ fn check_name(topic: Topic, header: &'static str, declared: &str) -> Result<(), 
 /// Returns the stream that a message of the contract belongs to, by its name with or without a package.
 fn stream_of(declared: &str) -> Option<Topic> {
     let name = declared.rsplit(['.', '/', ':', '#']).next()?;
-    match name {
-        "OptimizationEvent"
-        | "OptimizationCreated"
-        | "OptimizationDetailsChanged"
-        | "OptimizationDisplayNamesChanged"
-        | "OptimizationJobLinked"
-        | "OptimizationDeleted" => Some(Topic::Optimizations),
-        "JobEvent" | "JobPending" | "JobProcessing" | "JobWaiting" | "JobCompleted" | "JobFailed"
-        | "JobCanceled" => Some(Topic::Jobs),
-        "MultistartRunEvent"
-        | "MultistartRunStarted"
-        | "MultistartRunCompleted"
-        | "MultistartRunFailed"
-        | "MultistartRunCanceled" => Some(Topic::MultistartRuns),
-        _ => None,
+    let streams = [
+        (Topic::Optimizations, "Optimization", OptimizationEvent::VARIANTS),
+        (Topic::Jobs, "Job", JobChange::VARIANTS),
+        (Topic::MultistartRuns, "MultistartRun", RunEvent::VARIANTS),
+    ];
+    let is_of = |subject: &str, kinds: &[&str]| {
+        let Some(kind) = name.strip_prefix(subject) else { return false };
+        kind == "Event" || kinds.iter().any(|known| is_camel_case_of(kind, known))
+    };
+    streams.into_iter().find(|(_, subject, kinds)| is_of(subject, kinds)).map(|(stream, ..)| stream)
+}
+
+/// Returns true if both are the same name: `JobLinked` is `job_linked`.
+fn is_camel_case_of(camel: &str, snake: &str) -> bool {
+    let mut begins_word = true;
+    let capitalized = snake.bytes().filter_map(|byte| {
+        let is_first = std::mem::replace(&mut begins_word, byte == b'_');
+        (byte != b'_').then(|| if is_first { byte.to_ascii_uppercase() } else { byte })
+    });
+    capitalized.eq(camel.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_of_the_contract_is_of_its_stream_and_no_other_name_is() {
+        for (name, stream) in [
+            ("optview.events.v1.OptimizationEvent", Topic::Optimizations),
+            ("OptimizationCreated", Topic::Optimizations),
+            ("type.googleapis.com/optview.events.v1.OptimizationDisplayNamesChanged", Topic::Optimizations),
+            ("OptimizationJobLinked", Topic::Optimizations),
+            ("JobEvent", Topic::Jobs),
+            ("JobWaiting", Topic::Jobs),
+            ("MultistartRunEvent", Topic::MultistartRuns),
+            ("MultistartRunStarted", Topic::MultistartRuns),
+        ] {
+            assert_eq!(stream_of(name), Some(stream), "{name}");
+        }
+        for name in
+            ["", "Job", "JobStarted", "Jobwaiting", "OptimizationJoblinked", "Optimization_created", "MyJobEvent"]
+        {
+            assert_eq!(stream_of(name), None, "{name}");
+        }
     }
 }

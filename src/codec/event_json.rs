@@ -3,18 +3,19 @@
 
 use std::borrow::Cow;
 
+use bounded_static::IntoBoundedStatic as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use strum::VariantNames as _;
 
 use super::json_values::{Double, Integer, JsonMessage, JsonText};
 use super::one_of::OneOf;
 use super::{
-    DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object, non_finite_numbers, owned_event,
-    parse_time,
+    DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object, non_finite_numbers, parse_time,
 };
 use crate::domain::event::{Body, JobChange, JsonObject, OptimizationChange, OptimizationCreated, RunChange};
-use crate::domain::{Timestamp, Topic};
+use crate::domain::{OptimizationEvent, RunEvent, Timestamp, Topic};
 
 pub fn decode(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| not_json(error.to_string()))?;
@@ -42,7 +43,7 @@ fn decode_not_finite(topic: Topic, text: &str) -> Option<DecodedPayload<'static>
     let (text, nulled_numbers) = non_finite_numbers::replace_non_finite(text)?;
     let decoded = decode_any(topic, &text).ok()?;
     let nulled_numbers = nulled_numbers.max(decoded.nulled_numbers);
-    Some(owned_event::own_payload(DecodedPayload { nulled_numbers, ..decoded }))
+    Some(DecodedPayload { nulled_numbers, ..decoded }.into_static())
 }
 
 /// Parses once, and a second time with the path tracked if that fails, to name the field in the error.
@@ -233,7 +234,7 @@ struct Empty {}
 
 impl<'a> OptimizationMessage<'a> {
     fn into_event(self, nulled_numbers: &mut u32) -> Result<EventParts<'a>, DecodeError> {
-        let mut one = OneOf::new("created, details_changed, display_names_changed, job_linked, deleted");
+        let mut one = OneOf::new(OptimizationEvent::VARIANTS);
         if let Some(JsonMessage(created)) = self.created {
             one.set(OptimizationChange::Created(Box::new(created.into_created(nulled_numbers)?)))?;
         }
@@ -285,7 +286,7 @@ impl<'a> JobMessage<'a> {
             let reason = "only events of multistart-runs have one: is it on the right topic?";
             return Err(DecodeError::field("run_index", reason));
         }
-        let mut one = OneOf::new("pending, processing, waiting, completed, failed, canceled");
+        let mut one = OneOf::new(JobChange::VARIANTS);
         if self.pending.is_some() {
             one.set(JobChange::Pending)?;
         }
@@ -313,7 +314,7 @@ impl<'a> JobMessage<'a> {
 
 impl<'a> RunMessage<'a> {
     fn into_event(self) -> Result<EventParts<'a>, DecodeError> {
-        let mut one = OneOf::new("started, completed, failed, canceled");
+        let mut one = OneOf::new(RunEvent::VARIANTS);
         if self.started.is_some() {
             one.set(RunChange::Started)?;
         }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use prost::Message;
+use strum::VariantNames as _;
 
 use super::protobuf_types::v1;
-use super::{DecodeError, DecodedPayload, EventParts, PartialMetadata, json_object};
+use super::{DecodeError, DecodedPayload, EVENT_FIELD, EventParts, PartialMetadata, json_object};
 use crate::domain::event::{Body, JobChange, OptimizationChange, OptimizationCreated, RunChange};
-use crate::domain::{Timestamp, Topic};
+use crate::domain::{OptimizationEvent, RunEvent, Timestamp, Topic};
 
 pub fn decode<'a>(topic: Topic, payload: &[u8]) -> Result<DecodedPayload<'a>, DecodeError> {
     let mut nulled_numbers = 0;
@@ -42,7 +43,7 @@ fn optimization<'a>(
         },
         Some(Event::JobLinked(linked)) => OptimizationChange::JobLinked { job_id: Cow::Owned(linked.job_id) },
         Some(Event::Deleted(v1::OptimizationDeleted {})) => OptimizationChange::Deleted,
-        None => return Err(no_event("created, details_changed, display_names_changed, job_linked, deleted")),
+        None => return Err(no_event(OptimizationEvent::VARIANTS)),
     };
     let optimization_id = Cow::Owned(message.optimization_id);
     Ok((metadata(message.metadata)?, Body::Optimization { optimization_id, change }))
@@ -84,7 +85,7 @@ fn job<'a>(message: v1::JobEvent, nulled_numbers: &mut u32) -> Result<EventParts
             error_code: failed.error_code.map(Cow::Owned),
         },
         Some(Event::Canceled(v1::JobCanceled {})) => JobChange::Canceled,
-        None => return Err(no_event("pending, processing, waiting, completed, failed, canceled")),
+        None => return Err(no_event(JobChange::VARIANTS)),
     };
     let job_id = Cow::Owned(message.job_id);
     let optimization_id = message.optimization_id.filter(|id| !id.is_empty()).map(Cow::Owned);
@@ -104,7 +105,7 @@ fn run<'a>(message: v1::MultistartRunEvent) -> Result<EventParts<'a>, DecodeErro
         },
         Some(Event::Failed(failed)) => RunChange::Failed { error: failed.error.map(Cow::Owned) },
         Some(Event::Canceled(v1::MultistartRunCanceled {})) => RunChange::Canceled,
-        None => return Err(no_event("started, completed, failed, canceled")),
+        None => return Err(no_event(RunEvent::VARIANTS)),
     };
     let body = Body::Run {
         job_id: Cow::Owned(message.job_id),
@@ -134,6 +135,6 @@ fn timestamp(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option
     })
 }
 
-fn no_event(names: &str) -> DecodeError {
-    DecodeError::field("event", format!("none of {names} is set"))
+fn no_event(names: &[&str]) -> DecodeError {
+    DecodeError::field(EVENT_FIELD, format!("none of {} is set", names.join(", ")))
 }

@@ -18,15 +18,17 @@
 //! So a version with another fold can show what this one has folded.
 
 mod filter;
+mod response_fields;
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::{DeadLetter, Job, Optimization, View};
+use super::view_json::{self, push_response};
+use crate::domain::{DeadLetter, FieldValue, Job, Optimization, View};
 pub use filter::Filter;
+pub use response_fields::{StatusFields, without_results};
 
 /// The version of the layout: a record's head with all that readers get, and the store's own values such as the
 /// checkpoint. It changes when this version could not show what another has written. The catalog's chunks have a version
@@ -216,44 +218,7 @@ fn read<'a, T: Deserialize<'a>>(stored: &'a [u8], what: &'static str) -> Result<
     }
 }
 
-/// Appends the contract's 19 keys as JSON. Their order up to `kind` belongs to the layout, because list filters
-/// rely on it. Returns the position of `null` in place of the objectives, which only lists fill in.
-fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
-    let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
-        out.extend_from_slice(key.as_bytes());
-        push_text(out, value);
-    };
-    text(out, r#"{"id":"#, Some(view.id));
-    text(out, r#","name":"#, view.name);
-    text(out, r#","description":"#, view.description);
-    text(out, r#","project_id":"#, Some(view.project_id));
-    text(out, r#","organization_id":"#, Some(view.organization_id));
-    text(out, r#","status":"#, view.status.map(|status| status.as_str()));
-    text(out, r#","kind":"#, view.kind);
-    out.extend_from_slice(format!(r#","created_at":"{}""#, view.created_at).as_bytes());
-    text(out, r#","created_by_email":"#, view.created_by_email);
-    text(out, r#","cell_spec_id":"#, view.cell_spec_id);
-    text(out, r#","parameterized_model_id":"#, view.parameterized_model_id);
-    text(out, r#","parameterized_model_name":"#, view.parameterized_model_name);
-    text(out, r#","cell_name":"#, view.cell_name);
-    text(out, r#","optimization_template_id":"#, view.optimization_template_id);
-    out.extend_from_slice(br#","metrics":"#);
-    out.extend_from_slice(view.metrics.unwrap_or("null").as_bytes());
-    out.extend_from_slice(br#","objectives":"#);
-    let null = out.len();
-    text(out, r#"null,"error":"#, view.error);
-    text(out, r#","error_code":"#, view.error_code);
-    let mut end = String::new();
-    // Writing into a String cannot fail.
-    let _ = write!(end, r#","run_count":{}}}"#, view.run_count);
-    out.extend_from_slice(end.as_bytes());
-    null
-}
-
-fn push_text(out: &mut Vec<u8>, value: Option<&str>) {
-    match value {
-        // Writing a string into memory cannot fail.
-        Some(text) => drop(serde_json::to_writer(out, text)),
-        None => out.extend_from_slice(b"null"),
-    }
+/// Returns a text as JSON, as responses contain it.
+pub fn json_text(text: &str) -> Vec<u8> {
+    view_json::value(FieldValue::Text(text)).into_bytes()
 }

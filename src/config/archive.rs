@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::values;
-use crate::logging::LogConfig;
+use crate::disk::DiskReserve;
 use crate::source::kafka::KafkaSettings;
 
 /// A command under `archive` with all that it needs.
@@ -32,19 +32,15 @@ pub struct ArchiveExportConfig {
     /// Time after which what was copied is finished, synced and listed
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::interval)]
     pub commit_interval: Duration,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
     /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The settings of `archive verify`.
@@ -56,9 +52,6 @@ pub struct ArchiveVerifyConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 /// The settings of `archive import`.
@@ -73,7 +66,4 @@ pub struct ArchiveImportConfig {
     /// The settings of the connection to the cluster that the records are put on.
     #[command(flatten)]
     pub kafka: KafkaSettings,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::history::AsOf;
 use super::layers::Layers;
-use crate::api_keys::{ApiKeys, ApiKeysError};
+use crate::credentials::{ApiKeys, ApiKeysError, BearerTokens, TokenRules};
 use crate::source::TopicNames;
 
 /// Looks at everything that was parsed. A value that is a mistake already takes part in no other.
@@ -16,7 +16,7 @@ pub fn check(layers: &mut Layers<'_>) {
     if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
         layers.mistake(&["status", "abort"], "are two things; give one of them");
     }
-    for file in ["config", "api_keys", "kafka_properties"] {
+    for file in ["config", "api_keys", "jwt_jwks", "kafka_properties"] {
         if let Some(path) = layers.last(file).map(PathBuf::from) {
             layers.warn_if_open_to_write(file, &path);
         }
@@ -26,6 +26,10 @@ pub fn check(layers: &mut Layers<'_>) {
 /// Reads the keys, if there is a file of them. It is read once, as it may be a pipe. Keys that cannot be used are a mistake at the
 /// start, not later.
 pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
+    // The commands under `keys` read the file themselves, and make it if it is missing.
+    if layers.command() != "serve" {
+        return None;
+    }
     let path: PathBuf = layers.value("api_keys")?;
     match ApiKeys::from_file(&path) {
         Ok(keys) => Some(keys),
@@ -35,6 +39,27 @@ pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
             None
         }
     }
+}
+
+/// Reads the keys that tokens are verified with, if there is a file of them, and checks that the options about tokens are complete.
+pub fn bearer_tokens(layers: &mut Layers<'_>) -> Option<BearerTokens> {
+    let [has_file, has_issuer, has_audience] = ["jwt_jwks", "jwt_issuer", "jwt_audience"]
+        .map(|option| layers.last(option).is_some() || layers.is_refused(option));
+    for (option, is_there) in [("jwt_issuer", has_issuer), ("jwt_audience", has_audience)] {
+        match (has_file, is_there) {
+            (true, false) => {
+                layers.mistake(&[option], "is required with --jwt-jwks; give NAME, as the tokens have it")
+            }
+            (false, true) => layers.mistake(&[option], "has no effect without --jwt-jwks; give both, or neither"),
+            _ => {}
+        }
+    }
+    let path: PathBuf = layers.value("jwt_jwks")?;
+    let (issuer, audience) = (layers.value("jwt_issuer")?, layers.value("jwt_audience")?);
+    let rules = TokenRules { issuer, audience, organizations_claim: layers.value("jwt_organizations_claim")? };
+    BearerTokens::from_file(&path, rules)
+        .map_err(|why| layers.mistake(&["jwt_jwks"], &format!("{path:?} cannot be used to verify tokens: {why}")))
+        .ok()
 }
 
 fn check_topics(layers: &mut Layers<'_>) {
@@ -55,10 +80,25 @@ fn check_addresses(layers: &mut Layers<'_>) {
     }
     // Others than this machine may reach the address.
     let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    if let Some(read) = read.filter(is_open).filter(|_| layers.value::<PathBuf>("api_keys").is_none()) {
-        layers.warn(format!(
-            "whoever reaches {read} may read every view: give --api-keys, or let nobody reach it but a gateway that checks callers"
-        ));
+    let is_given = |option| layers.value::<PathBuf>(option).is_some() || layers.is_refused(option);
+    let asks_for_credentials = is_given("api_keys") || is_given("jwt_jwks");
+    let says_open = layers.value("open_access") == Some(true);
+    if says_open && asks_for_credentials {
+        let what = "is given beside keys or tokens, which it contradicts; give it only where everybody may read everything";
+        layers.mistake(&["open_access"], what);
+    }
+    if let Some(read) = read.filter(is_open).filter(|_| !asks_for_credentials && !says_open) {
+        match layers.command() {
+            // What it shows is made up.
+            "demo" => layers.warn(format!("whoever reaches {read} may read every view of the demo")),
+            _ => layers.mistake(
+                &["listen"],
+                &format!(
+                    "whoever reaches {read} could read every view; give --api-keys FILE (`optview keys add` makes one), --jwt-jwks \
+                     FILE, or --open-access if nobody reaches it but a gateway that checks callers"
+                ),
+            ),
+        }
     }
     if let Some(admin) = admin.filter(is_open) {
         layers.warn(format!(

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::values;
-use crate::logging::LogConfig;
 
 /// The settings of `demo`.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -19,7 +18,4 @@ pub struct DemoConfig {
     /// Events a second
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", default_value = "50", value_parser = values::rate)]
     pub events_per_second: f64,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }

@@ -80,10 +80,11 @@ fn texts(value: &Value, option: &Arg) -> Result<Vec<String>, &'static str> {
     let repeats = matches!(option.get_action(), ArgAction::Append);
     let has_commas = COMMA_LISTS.contains(&cli::key(option).as_str());
     match value {
-        Value::Table(table) if repeats => {
-            let pair = |(key, value): (&String, &Value)| Some(format!("{key}={}", text(value)?));
-            table.iter().map(pair).collect::<Option<_>>().ok_or(PAIRS)
-        }
+        Value::Table(table) if repeats => table
+            .iter()
+            .map(|(key, value)| Some(format!("{key}={}", text(value)?)))
+            .collect::<Option<_>>()
+            .ok_or(PAIRS),
         Value::Array(items) if repeats => items.iter().map(text).collect::<Option<_>>().ok_or(PAIRS),
         value if repeats => text(value).map(|text| vec![text]).ok_or(PAIRS),
         Value::Array(items) if has_commas => {

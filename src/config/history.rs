@@ -7,7 +7,6 @@ use clap::Args;
 use super::optional_kafka::OptionalKafka;
 use super::values;
 use crate::domain::{PartitionOffset, Timestamp, Topic};
-use crate::logging::LogConfig;
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
 
@@ -24,8 +23,6 @@ pub struct HistoryConfig {
     pub as_of: Option<AsOf>,
     /// True if the result is printed as JSON, for programs.
     pub json: bool,
-    /// The settings of the program's own log, which is not the one that is read.
-    pub log: LogConfig,
 }
 
 /// The place from which a history is read.
@@ -91,14 +88,12 @@ pub struct HistoryArgs {
     /// Print the result as JSON, for programs
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    log: LogConfig,
 }
 
 impl From<HistoryArgs> for HistoryConfig {
     /// `checks` has refused a history of nothing, and a moment that is none.
     fn from(args: HistoryArgs) -> HistoryConfig {
-        let HistoryArgs { id, as_of, from_archive, kafka, json, log } = args;
+        let HistoryArgs { id, as_of, from_archive, kafka, json } = args;
         // Brokers may be there as a variable, for other commands.
         let (log_source, topics) = match from_archive {
             Some((directory, topics)) => (LogSource::Archive(directory), topics),
@@ -108,7 +103,7 @@ impl From<HistoryArgs> for HistoryConfig {
             }
         };
         let as_of = as_of.and_then(|text| AsOf::parse(&text, &topics).ok());
-        HistoryConfig { log_source, topics, id, as_of, json, log }
+        HistoryConfig { log_source, topics, id, as_of, json }
     }
 }
 

@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::values;
 use crate::codec::Encoding;
-use crate::logging::LogConfig;
 use crate::source::kafka::KafkaSettings;
 use crate::synthetic::HistorySettings;
 
@@ -26,9 +25,6 @@ pub struct LoadConfig {
     /// Events a second. Without it: as fast as it goes
     #[arg(id = "rate", long = "rate", value_name = "NUMBER", value_parser = values::rate)]
     pub events_per_second: Option<f64>,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 #[derive(Args)]

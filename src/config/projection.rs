@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
+use crate::disk::DiskReserve;
 use crate::source::kafka::KafkaSettings;
 
 /// The settings by which a store is built from the topics, and kept up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(mut_arg("min_free_disk", |reserve| reserve.help("Stop consuming while the disk has less than this free")))]
+#[command(mut_arg("min_free_disk", |reserve| reserve.help("Stop consuming while the disk has less than this free")))]
 pub struct ProjectionConfig {
     /// The brokers, the topics' names, and further settings of the client.
     #[command(flatten)]
@@ -37,8 +40,7 @@ pub struct ProjectionConfig {
     /// Time that a job may wait for an optimization that links it before it is reported; nothing is dropped
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::interval)]
     pub orphan_retention: Duration,
-    /// Stop consuming while the disk has less than this free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
+    /// The free space that stays on the store's disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::access::AccessConfig;
 use super::projection::ProjectionConfig;
 use super::values;
-use crate::api_keys::ApiKeys;
-use crate::logging::LogConfig;
+use crate::logging::AccessLogFormat;
 
 /// The settings of `serve`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -34,12 +34,12 @@ pub struct ServeConfig {
     /// Address of /metrics and /status, for operators
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9180", value_parser = values::address)]
     pub admin_listen: SocketAddr,
-    /// The keys, and who may read what with them. Without it, everybody may read everything
-    #[arg(long = "api-keys", id = "api_keys", value_name = "FILE", value_parser = values::file)]
-    pub api_keys_file: Option<PathBuf>,
-    /// The keys in that file; `None` if everybody may read everything.
-    #[arg(skip)]
-    pub api_keys: Option<ApiKeys>,
+    /// The settings of who may read.
+    #[command(flatten)]
+    pub access: AccessConfig,
+    /// Write a line to stdout for each request of --listen: as JSON, or in the Common Log Format
+    #[arg(long, value_name = "json|common", value_parser = access_log)]
+    pub access_log: Option<AccessLogFormat>,
     /// Time that requests under way may take after a signal to stop
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
     pub drain_deadline: Duration,
@@ -53,9 +53,10 @@ pub struct ServeConfig {
     /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
+    /// Time that a read of an id waits where there is no such optimization yet, and answers as soon as there is; 0s for none
+    /// (most: 30s)
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::wait)]
+    pub missing_wait: Duration,
 }
 
 /// The answer to a store that another version has folded in another format.
@@ -72,5 +73,13 @@ fn on_format_change(text: &str) -> Result<OnFormatChange, String> {
         "rebuild" => Ok(OnFormatChange::Rebuild),
         "refuse" => Ok(OnFormatChange::Refuse),
         _ => Err("is neither rebuild nor refuse".to_owned()),
+    }
+}
+
+fn access_log(text: &str) -> Result<AccessLogFormat, String> {
+    match text {
+        "json" => Ok(AccessLogFormat::Json),
+        "common" => Ok(AccessLogFormat::Common),
+        _ => Err("is neither json nor common".to_owned()),
     }
 }

@@ -7,26 +7,40 @@ use tempfile::NamedTempFile;
 use super::*;
 use crate::cli;
 use crate::codec::Encoding;
-use crate::domain::{PartitionOffset, Timestamp, Topic};
+use crate::domain::Topic;
 use crate::logging::LogFormat;
 use crate::source::TopicNames;
 use crate::synthetic::HistorySettings;
 
+mod access;
 mod readings;
 mod warnings;
 
+/// A file of keys that tokens are verified with.
+const A_KEY_SET: &str = r#"{"keys": [
+    {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+]}"#;
+
 const LEAST: &str = "serve --brokers kafka:9092 --data-dir /tmp/optview";
 
-fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+fn read_whole(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let arguments = ["optview"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     let line = cli::parse::<Config>(arguments).expect("a sound command line");
     let read = super::read(&line, &variables.iter().copied().collect());
     read.map(|(config, _)| config).map_err(|mistakes| mistakes.to_string())
 }
 
+fn read(line: &str, variables: &[(&str, &str)]) -> Result<Command, String> {
+    read_whole(line, variables).map(|config| config.command)
+}
+
+fn log(line: &str, variables: &[(&str, &str)]) -> LogConfig {
+    read_whole(line, variables).unwrap_or_else(|mistakes| panic!("{mistakes}")).log
+}
+
 fn serve(line: &str, variables: &[(&str, &str)]) -> ServeConfig {
     match read(line, variables) {
-        Ok(Config::Serve(config)) => *config,
+        Ok(Command::Serve(config)) => *config,
         other => panic!("{other:?}"),
     }
 }
@@ -54,20 +68,24 @@ fn defaults_are_those_that_the_documentation_states() {
     assert_eq!(config.projection.kafka.topics, TopicNames::default());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9180");
-    assert_eq!(config.api_keys, None);
+    assert_eq!(
+        config.access,
+        AccessConfig { jwt_organizations_claim: "organizations".to_owned(), ..AccessConfig::default() }
+    );
     assert_eq!(config.projection.group_id, "optview");
     assert_eq!(config.projection.sync_interval, Duration::from_secs(5));
     assert_eq!(config.projection.catch_up_sync_interval, Duration::from_secs(10));
     assert_eq!(config.projection.memory_budget_bytes, 256 << 20);
     assert_eq!(config.projection.store_cache_bytes, 128 << 20);
     assert_eq!(config.projection.orphan_retention, Duration::from_secs(7 * 24 * 3600));
-    assert_eq!(config.projection.min_free_disk_bytes, 256 << 20);
+    assert_eq!(config.projection.disk_reserve.floor_bytes, 256 << 20);
     assert_eq!(config.drain_deadline, Duration::from_secs(5));
     assert_eq!(config.max_connections, 10_000);
     assert_eq!(config.keep_alive, Duration::from_secs(620));
-    assert_eq!(config.log, LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
-    assert!(matches!(read("demo", &[]), Ok(Config::Demo(DemoConfig { listen: None, .. }))));
-    let Ok(Config::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
+    assert_eq!(config.missing_wait, Duration::from_secs(1));
+    assert_eq!(log(LEAST, &[]), LogConfig { format: LogFormat::Human, filter: "info".to_owned() });
+    assert!(matches!(read("demo", &[]), Ok(Command::Demo(DemoConfig { listen: None, .. }))));
+    let Ok(Command::Load(load)) = read("load --brokers kafka", &[]) else { panic!("load has sound defaults") };
     assert_eq!(load.history, HistorySettings::default());
     assert_eq!((load.partitions, load.encoding, load.events_per_second), (6, Encoding::Json, None));
 }
@@ -91,16 +109,27 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     let program = cli::program::<Config>();
     let commands = cli::commands(&program);
-    assert_eq!(commands.len(), 15);
+    assert_eq!(commands.len(), 19);
     for (command, option) in
         commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
     {
         let Some((name, variable)) = option.get_long().zip(cli::variable(option)) else { continue };
         if name != "config" {
             let keys = "[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n";
-            std::fs::write(&path, if name == "api-keys" { keys } else { "" }).unwrap();
+            let text = match name {
+                "api-keys" | "listen" => keys,
+                name if name.starts_with("jwt-") => A_KEY_SET,
+                _ => "",
+            };
+            std::fs::write(&path, text).unwrap();
             let value = a_value_that_is_no_default(option, &path, dir.path().to_str().unwrap());
+            let keyed = format!("{LEAST} --api-keys {path}");
+            let of_tokens = [("jwt-jwks", path.as_str()), ("jwt-issuer", "issuer"), ("jwt-audience", "audience")];
+            let others = of_tokens.iter().filter(|(other, _)| other != &name);
+            let tokens = others.fold(LEAST.to_owned(), |line, (other, value)| format!("{line} --{other} {value}"));
             let least = match command.as_str() {
+                "serve" if name == "listen" => &keyed,
+                "serve" if name.starts_with("jwt-") => &tokens,
                 "serve" => LEAST,
                 "demo" => "demo",
                 "load" => "load --brokers kafka:9092",
@@ -116,23 +145,28 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "archive verify" => "archive verify DIR",
                 "archive import" => "archive import DIR --brokers kafka:9092",
                 "history" => "history opt-1 --brokers kafka:9092",
+                "validate" => "validate FILE",
                 "snapshot export" => "snapshot export FILE --data-dir /tmp/optview",
                 "snapshot import" => "snapshot import FILE --data-dir /tmp/optview",
+                "keys add" => "keys add --organization org-1 --api-keys /tmp/optview",
+                "keys list" => "keys list --api-keys /tmp/optview",
+                "keys revoke" => "keys revoke KEY --api-keys /tmp/optview",
                 other => panic!("give the least that {other} needs"),
             };
             // A required option is left to the layer under test.
             let least = least.replace(&format!(" --{} kafka:9092", name), "");
             let least = least.replace(&format!(" --{} /tmp/optview", name), "");
-            let by_flag = read(&format!("{least} --{}={value}", name), &[]).unwrap();
-            let by_variable = read(&least, &[(&variable, &value)]).unwrap();
+            let least = least.replace(&format!(" --{} org-1", name), "");
+            let by_flag = read_whole(&format!("{least} --{}={value}", name), &[]).unwrap();
+            let by_variable = read_whole(&least, &[(&variable, &value)]).unwrap();
             assert_eq!(by_flag, by_variable, "{name}");
             for key in [cli::key(option), name.to_owned()] {
                 let file = file(&format!("{key} = \"{value}\""));
-                let by_file = read(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
+                let by_file = read_whole(&format!("{least} --config {}", file.path().display()), &[]).unwrap();
                 assert_eq!(by_flag, by_file, "{key}");
             }
             if !option.is_required_set() && name != "kafka-properties" {
-                assert_ne!(Ok(by_flag), read(&least, &[]), "{name}");
+                assert_ne!(Ok(by_flag), read_whole(&least, &[]), "{name}");
             }
         }
     }
@@ -142,6 +176,9 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
     match cli::value_name(option) {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
+        "TOPIC" => "jobs",
+        "KEY" => "some-key",
+        "TYPE" => "application/json",
         "KEY=VALUE" => "client.id=me",
         "FILE" => file,
         "DIR" => directory,
@@ -156,6 +193,11 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
         "TIME" => "2026-03-01T09:00:00Z",
         "GENERATION" => "000007",
         "TIME|TOPIC/PARTITION@OFFSET" => "jobs/2@41",
+        "ORGANIZATION" => "org-7",
+        "ORIGIN" => "https://app.example.com",
+        "json|common" => "common",
+        "ADDRESS" => "ada@example.com",
+        "TIME|DURATION" => "90days",
         "FILTER" => "warn,optview=debug",
         other => panic!("give a value for {other}"),
     }
@@ -210,17 +252,6 @@ fn a_switch_and_a_positional_argument_are_named_as_any_other() {
 }
 
 #[test]
-fn every_mistake_in_the_keys_is_one_of_the_configuration() {
-    let keys = file("[[keys]]\nkey = \"k\"\n[[keys]]\nsha256 = \"12\"\norganizations = [\"o\"]\n");
-    let line = format!("{LEAST} --listen nonsense --api-keys {}", keys.path().display());
-    let of_keys = "cannot be used for keys: key 1: `organizations` must be a list of one organization id or more; key 2: `sha256` must";
-    check_mistakes(&line, &[], &["--listen (OPTVIEW_LISTEN): ", of_keys]);
-    let none = file("keys = 3");
-    let line = format!("{LEAST} --api-keys {}", none.path().display());
-    check_mistakes(&line, &[], &["`keys` is no list: begin each entry with [[keys]]"]);
-}
-
-#[test]
 fn values_that_contradict_each_other_are_a_mistake() {
     check_mistakes(
         &format!("{LEAST} --listen 127.0.0.1:9180 --topic-jobs optimizations"),
@@ -230,7 +261,10 @@ fn values_that_contradict_each_other_are_a_mistake() {
             "--topic-optimizations (OPTVIEW_TOPIC_OPTIMIZATIONS) and --topic-jobs (OPTVIEW_TOPIC_JOBS): both name one",
         ],
     );
-    assert_eq!(serve(&format!("{LEAST} --listen [::]:0 --admin-listen [::]:0"), &[]).listen.port(), 0);
+    assert_eq!(
+        serve(&format!("{LEAST} --open-access --listen [::]:0 --admin-listen [::]:0"), &[]).listen.port(),
+        0
+    );
 }
 
 #[test]
@@ -296,9 +330,10 @@ fn a_list_in_the_file_is_taken_where_a_value_has_commas() {
     let file = file(
         "brokers = [\"kafka-1:9092\", \"kafka-2\"]\nlog = [\"warn\", \"optview=debug\"]\ndata_dir = \"/tmp/x\"",
     );
-    let config = serve("serve", &[("OPTVIEW_CONFIG", &file.path().display().to_string())]);
+    let path = file.path().display().to_string();
+    let config = serve("serve", &[("OPTVIEW_CONFIG", &path)]);
     assert_eq!(config.projection.kafka.brokers, "kafka-1:9092,kafka-2");
-    assert_eq!(config.log.filter, "warn,optview=debug");
+    assert_eq!(log("serve", &[("OPTVIEW_CONFIG", &path)]).filter, "warn,optview=debug");
 }
 
 #[test]
@@ -324,7 +359,7 @@ fn what_was_given_and_refused_is_not_said_to_be_missing_as_well() {
 
 #[test]
 fn rust_log_is_honoured_below_log_and_a_variable_set_to_nothing_is_not_set() {
-    let filter = |line: &str, variables: &[(&str, &str)]| serve(line, variables).log.filter;
+    let filter = |line: &str, variables: &[(&str, &str)]| log(line, variables).filter;
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug")]), "debug");
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "warn")]), "warn");
     assert_eq!(filter(LEAST, &[("RUST_LOG", "debug"), ("OPTVIEW_LOG", "")]), "debug");
@@ -332,60 +367,24 @@ fn rust_log_is_honoured_below_log_and_a_variable_set_to_nothing_is_not_set() {
 }
 
 #[test]
-fn one_file_may_serve_several_commands() {
-    let file = file("brokers = \"kafka:9092\"\ndata_dir = \"/tmp/x\"\nseed = 7\ntopic_jobs = \"jobs.v1\"");
-    let path = file.path().display().to_string();
-    let Ok(Config::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
-    assert_eq!(load.history.seed, 7);
-    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).projection.kafka.topics.get(Topic::Jobs), "jobs.v1");
+fn every_command_has_the_options_of_the_log() {
+    for line in [
+        LEAST,
+        "demo",
+        "explain o-1 --data-dir /tmp/x",
+        "archive verify /tmp/x",
+        "snapshot import /tmp/x --data-dir /tmp/y",
+    ] {
+        let expected = LogConfig { format: LogFormat::Json, filter: "trace".to_owned() };
+        assert_eq!(log(&format!("{line} --log trace --log-format json"), &[]), expected, "{line}");
+    }
 }
 
 #[test]
-fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
-    let history = |line: &str| match read(line, &[]) {
-        Ok(Config::History(config)) => config,
-        other => panic!("{other:?}"),
-    };
-    let config = history("history o-1 --brokers kafka");
-    assert_eq!((config.id.as_str(), config.as_of, config.json), ("o-1", None, false));
-    let config = history("history o-1 --brokers kafka --json --as-of 2026-03-01T10:00:00+01:00");
-    assert_eq!(config.as_of, Some(AsOf::Time(Timestamp::parse("2026-03-01T09:00:00Z").unwrap())));
-    assert!(config.json);
-    let position = PartitionOffset { topic: Topic::Jobs, partition: 2, offset: 41 };
-    for spelling in ["my.jobs/2@41", "my.jobs:2:41"] {
-        let line = format!("history o-1 --brokers kafka --topic-jobs my.jobs --as-of {spelling}");
-        assert_eq!(history(&line).as_of, Some(AsOf::Position(position)), "{spelling}");
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let manifest = r#"{"version": 1, "cluster_id": "c", "files": [],
-        "topics": [{"stream": "jobs", "topic": "old.jobs", "partitions": 3}]}"#;
-    let line = format!("history o-1 --as-of old.jobs/2@41 --from-archive {}", directory.path().display());
-    check_mistakes(&line, &[], &["it has no MANIFEST.json; is the path right?"]);
-    std::fs::write(directory.path().join("MANIFEST.json"), manifest).unwrap();
-    let config = history(&line);
-    assert_eq!(
-        (config.as_of, config.log_source),
-        (Some(AsOf::Position(position)), LogSource::Archive(directory.path().into()))
-    );
-    check_mistakes(
-        "history o-1",
-        &[],
-        &["--brokers (OPTVIEW_BROKERS) and --from-archive (OPTVIEW_FROM_ARCHIVE): one of"],
-    );
-    for (as_of, expected) in [
-        ("yesterday", "is neither a time nor a position"),
-        ("jobs:0", "is neither a time nor a position"),
-        ("jobs/0", "is neither a time nor a position"),
-        ("jobs/0@x", "is neither a time nor a position"),
-        ("jobs:0:x", "is neither a time nor a position"),
-        ("job/0@1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
-        ("job:0:1", "names none of the topics; they are optimizations, jobs, multistart-runs"),
-    ] {
-        check_mistakes(&format!("history o-1 --brokers kafka --as-of {as_of}"), &[], &[expected]);
-    }
-    check_mistakes(
-        &format!("history {} --brokers kafka", "o".repeat(1025)),
-        &[],
-        &["is longer than the 1024 bytes"],
-    );
+fn one_file_may_serve_several_commands() {
+    let file = file("brokers = \"kafka:9092\"\ndata_dir = \"/tmp/x\"\nseed = 7\ntopic_jobs = \"jobs.v1\"");
+    let path = file.path().display().to_string();
+    let Ok(Command::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
+    assert_eq!(load.history.seed, 7);
+    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).projection.kafka.topics.get(Topic::Jobs), "jobs.v1");
 }

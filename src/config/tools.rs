@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::optional_kafka::OptionalKafka;
 use super::projection::ProjectionConfig;
 use super::values;
-use crate::logging::LogConfig;
+use crate::disk::DiskReserve;
 
 /// The settings of a tool that works on a store.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -18,9 +18,6 @@ pub struct ToolConfig {
     /// Print the result as JSON, for programs
     #[arg(long)]
     pub json: bool,
-    /// The format and the filter of the log lines.
-    #[command(flatten)]
-    pub log: LogConfig,
 }
 
 // A tool that serves no store reads the topics itself, as `projection` has it. That stands before `tool`, whose data directory
@@ -43,7 +40,7 @@ pub struct VerifyConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -97,7 +94,7 @@ pub struct RebuildConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -159,7 +156,7 @@ pub struct RollbackConfig {
     /// store does.
     #[command(flatten)]
     pub projection: OptionalKafka<ProjectionConfig>,
-    /// The data directory, the form of the result, and the log.
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -182,11 +179,10 @@ pub struct SnapshotExportConfig {
     /// Replace a file that is there, once the new one is whole
     #[arg(long)]
     pub force: bool,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
-    /// The data directory, the form of the result, and the log.
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }
@@ -198,11 +194,10 @@ pub struct SnapshotImportConfig {
     /// A file that `snapshot export` wrote
     #[arg(id = "snapshot", value_name = "FILE", value_parser = values::file)]
     pub file: PathBuf,
-    /// Begin, and go on, only where the disk keeps so much free
-    #[arg(id = "min_free_disk", long = "min-free-disk", value_name = "BYTES", default_value = "256MiB")]
-    #[arg(value_parser = values::bytes(0))]
-    pub min_free_disk_bytes: u64,
-    /// The data directory, the form of the result, and the log.
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
+    /// The data directory, and the form of the result.
     #[command(flatten)]
     pub tool: ToolConfig,
 }

@@ -25,6 +25,15 @@ pub fn text(text: &str) -> ParseResult<String> {
     }
 }
 
+/// Parses the id of an organization, as a header can name it.
+pub fn organization(text: &str) -> ParseResult<String> {
+    match text {
+        _ if text.trim().is_empty() => Err("is empty; give the id of an organization".to_owned()),
+        _ if text.trim() != text => Err("begins or ends with a blank, which no header can".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 pub fn address(text: &str) -> ParseResult<SocketAddr> {
     text.parse()
         .map_err(|_| "is not IP:PORT; give for instance 127.0.0.1:8080, or [::]:8080 for every interface".into())
@@ -78,11 +87,10 @@ pub fn generation(text: &str) -> ParseResult<u64> {
 
 /// Parses a topic's name by Kafka's own rule.
 pub fn topic(text: &str) -> ParseResult<String> {
-    let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match text {
         "" | "." | ".." => Err("is not a topic's name; give for instance optimizations".to_owned()),
         _ if text.len() > 249 => Err("is too long; Kafka takes 249 characters at most".to_owned()),
-        _ if !text.chars().all(sound) => {
+        _ if !text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => {
             Err("has a character that Kafka takes in no topic; use a-z, A-Z, 0-9, . _ -".into())
         }
         _ => Ok(text.to_owned()),
@@ -100,6 +108,16 @@ pub fn interval(text: &str) -> ParseResult<Duration> {
     match duration(text)? {
         Duration::ZERO => Err("is no time at all; give more, such as 500ms or 10s".to_owned()),
         interval => Ok(interval),
+    }
+}
+
+/// Parses the time for which a request may wait.
+pub fn wait(text: &str) -> ParseResult<Duration> {
+    match duration(text)? {
+        longer if longer > Duration::from_secs(30) => {
+            Err("is more than 30s, the longest wait; give less".to_owned())
+        }
+        wait => Ok(wait),
     }
 }
 

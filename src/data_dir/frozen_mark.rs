@@ -81,8 +81,9 @@ impl FrozenMark {
             Err(error) => return Err(DataDirError::io("read", &path)(error)),
         };
         let why = "it is not what `optview rollback --frozen` writes: remove it, and ask for that again";
-        let garbled = |_| DataDirError::io("understand", &path)(io::Error::new(ErrorKind::InvalidData, why));
-        serde_json::from_slice(&text).map(Some).map_err(garbled)
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|_| DataDirError::io("understand", &path)(io::Error::new(ErrorKind::InvalidData, why)))
     }
 
     /// Forgets that a generation was to be frozen. Called once another is the live one, and where a mark is left from before.

@@ -71,10 +71,9 @@ pub fn usable(data_dir: &Path) -> Result<Vec<u64>, DataDirError> {
 /// The last generation beside the live one that this version can keep up to date, as far as is noted of them.
 pub fn of_this_format(data_dir: &Path) -> Result<Option<u64>, DataDirError> {
     let live = current(data_dir)?;
-    let is = |&number: &u64| {
+    Ok(usable(data_dir)?.into_iter().rev().find(|&number| {
         Some(number) != live && GenerationManifest::read(&directory(data_dir, number)).format == Some(FORMAT)
-    };
-    Ok(usable(data_dir)?.into_iter().rev().find(is))
+    }))
 }
 
 /// Removes a generation. Never the live one, nor one that is open. It is out of its place at once: a crash leaves no half of

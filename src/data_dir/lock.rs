@@ -3,11 +3,11 @@
 //!
 //! What is in the directory is its user's only: a lock file that others could open, others could hold.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{DataDirError, is_there};
-use crate::disk;
+use crate::disk::{self, LockError};
 
 /// The files and directories of a data directory, but for those that come and go.
 const OWN: [&str; 6] = ["LOCK", "CURRENT", "FROZEN", "REBUILD", "generations", "importing"];
@@ -47,10 +47,12 @@ pub fn data_dir_around(path: &Path) -> Result<Option<PathBuf>, DataDirError> {
     // A path of one name lies where the process is.
     let there = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
     let whole = look(there.unwrap_or(Path::new(".")))?;
-    let is_data_dir = |path: &&Path| {
-        path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists())
-    };
-    Ok(whole.ancestors().find(is_data_dir).map(Path::to_owned))
+    Ok(whole
+        .ancestors()
+        .find(|path| {
+            path.join("generations").is_dir() && ["CURRENT", "LOCK"].iter().any(|own| path.join(own).exists())
+        })
+        .map(Path::to_owned))
 }
 
 fn lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
@@ -81,12 +83,10 @@ fn close_to_others(data_dir: &Path) {
 
 fn take_lock(data_dir: &Path) -> Result<DataDirLock, DataDirError> {
     let path = data_dir.join("LOCK");
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(DataDirError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(DataDirLock { _locked: file }),
-        Err(TryLockError::WouldBlock) => Err(DataDirError::Held { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
+    match disk::lock_file(&path) {
+        Ok(file) => Ok(DataDirLock { _locked: file }),
+        Err(LockError::Held) => Err(DataDirError::Held { path: data_dir.to_owned() }),
+        Err(LockError::Io { doing, error }) => Err(DataDirError::io(doing, &path)(error)),
     }
 }
 

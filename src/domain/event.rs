@@ -3,6 +3,11 @@
 
 use std::borrow::Cow;
 
+use bounded_static::ToStatic;
+use serde::{Deserialize, Serialize};
+use strum::{EnumDiscriminants, IntoStaticStr, VariantNames};
+
+use super::job_status::JobStatus;
 use super::position::{PartitionOffset, Topic};
 use super::timestamp::Timestamp;
 
@@ -41,7 +46,7 @@ pub struct Metadata<'a> {
 }
 
 /// The subject of an event, and its change. Each variant is the message of one topic. No id of a subject is empty.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, ToStatic)]
 pub enum Body<'a> {
     /// The message of the optimizations topic.
     Optimization {
@@ -83,36 +88,34 @@ impl Body<'_> {
         }
     }
 
+    /// Returns the id of the job that the event is of, or that it links.
+    pub fn job_id(&self) -> Option<&str> {
+        match self {
+            Body::Optimization { change: OptimizationChange::Created(created), .. } => created.job_id.as_deref(),
+            Body::Optimization { change: OptimizationChange::JobLinked { job_id }, .. } => Some(job_id),
+            Body::Optimization { .. } => None,
+            Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id),
+        }
+    }
+
     /// Returns the kind of event as the contract on the topics names it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Body::Optimization { change, .. } => match change {
-                OptimizationChange::Created(_) => "created",
-                OptimizationChange::DetailsChanged { .. } => "details_changed",
-                OptimizationChange::DisplayNamesChanged { .. } => "display_names_changed",
-                OptimizationChange::JobLinked { .. } => "job_linked",
-                OptimizationChange::Deleted => "deleted",
-            },
-            Body::Job { change, .. } => match change {
-                JobChange::Pending => "pending",
-                JobChange::Processing => "processing",
-                JobChange::Waiting => "waiting",
-                JobChange::Completed { .. } => "completed",
-                JobChange::Failed { .. } => "failed",
-                JobChange::Canceled => "canceled",
-            },
-            Body::Run { change, .. } => match change {
-                RunChange::Started => "started",
-                RunChange::Completed { .. } => "completed",
-                RunChange::Failed { .. } => "failed",
-                RunChange::Canceled => "canceled",
-            },
+            Body::Optimization { change, .. } => OptimizationEvent::from(change).into(),
+            Body::Job { change, .. } => change.status().into(),
+            Body::Run { change, .. } => RunEvent::from(change).into(),
         }
     }
 }
 
 /// A change of an optimization.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, EnumDiscriminants, ToStatic)]
+#[strum_discriminants(
+    name(OptimizationEvent),
+    derive(IntoStaticStr, VariantNames),
+    strum(serialize_all = "snake_case"),
+    doc = "The kind of an optimization's event, by its name in the contract on the topics."
+)]
 pub enum OptimizationChange<'a> {
     /// A user created the optimization.
     Created(Box<OptimizationCreated<'a>>),
@@ -140,7 +143,7 @@ pub enum OptimizationChange<'a> {
 }
 
 /// The data of a creation. A field is `None` if the producer does not give it; an empty text is a value.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, ToStatic)]
 pub struct OptimizationCreated<'a> {
     /// The id of the organization that owns the optimization. It is never empty.
     pub organization_id: Cow<'a, str>,
@@ -174,7 +177,8 @@ pub struct OptimizationCreated<'a> {
 }
 
 /// A change of a job: the status that it took.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, ToStatic, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum JobChange<'a> {
     /// The job was submitted, or submitted again after it had ended.
     Pending,
@@ -198,9 +202,29 @@ pub enum JobChange<'a> {
     Canceled,
 }
 
+impl JobChange<'_> {
+    /// Returns the status that the change gives the job.
+    pub fn status(&self) -> JobStatus {
+        match self {
+            JobChange::Pending => JobStatus::Pending,
+            JobChange::Processing => JobStatus::Processing,
+            JobChange::Waiting => JobStatus::Waiting,
+            JobChange::Completed { .. } => JobStatus::Completed,
+            JobChange::Failed { .. } => JobStatus::Failed,
+            JobChange::Canceled => JobStatus::Canceled,
+        }
+    }
+}
+
 /// A change of a run. The view shows only the number of runs. The rest is decoded because a record that breaks the
 /// contract must be noticed, and is then dropped.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, EnumDiscriminants, ToStatic)]
+#[strum_discriminants(
+    name(RunEvent),
+    derive(PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr, VariantNames),
+    strum(serialize_all = "snake_case"),
+    doc = "The kind of a run's event, by its name in the contract on the topics."
+)]
 pub enum RunChange<'a> {
     /// A worker has begun the run.
     Started,
@@ -226,5 +250,5 @@ pub enum RunChange<'a> {
 
 /// The text of a JSON object: compact, valid, every number in the contract's form (an integer as written, a double
 /// in its shortest form that reads back the same). Only `codec` makes one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, ToStatic)]
 pub struct JsonObject<'a>(pub Cow<'a, str>);

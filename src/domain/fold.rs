@@ -52,11 +52,11 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
             let Some(slot) = working.optimization_slot(optimization_id) else {
                 return FoldStep::Needs(RecordKey::Optimization(Arc::from(optimization_id.as_ref())));
             };
-            apply_to_optimization(working, slot, change, stamp(0), event.body.kind())
+            apply_to_optimization(working, slot, change, stamp(0))
         }
         Body::Job { job_id, optimization_id, change } => {
             apply_to_job(working, job_id, optimization_id.as_deref(), |job| {
-                apply_status(job, change, stamp(job::status_of(change).rank()), job_id)
+                apply_status(job, change, stamp(change.status().rank()), job_id)
             })
         }
         Body::Run { job_id, run_index, optimization_id, change } => {
@@ -80,7 +80,7 @@ fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &st
     let outranked = outranked.map(|(event, winner)| {
         // The outranked event may be an earlier one that the applied event has just overtaken.
         let held = history.iter().find(|held| held.stamp.version == event.version);
-        let kind = held.map_or(job::status_of(change), |held| held.status).as_str();
+        let kind = held.map_or(change.status(), |held| held.status).as_str();
         outranked_event(Topic::Jobs, kind, job_id, event, winner)
     });
     Effects { changed, irregular, outranked, ..Effects::default() }
@@ -135,7 +135,6 @@ fn apply_to_optimization(
     slot: usize,
     change: &OptimizationChange<'_>,
     stamp: Stamp,
-    kind: &'static str,
 ) -> FoldStep {
     let record = &working.optimizations[slot].record;
     let known: Vec<(OptimizationPart, Version)> =
@@ -153,8 +152,8 @@ fn apply_to_optimization(
         |part, event: &Stamp| known.iter().any(|(held, version)| *held == part && *version == event.version);
     let outranked = record.outranked().find(|(part, event, _)| !is_known(*part, event));
     effects.outranked = outranked.map(|(part, event, winner)| {
-        let kind = if event.version == version { kind } else { record.kind_of(part, event) };
-        outranked_event(Topic::Optimizations, kind, &record.id, event, winner)
+        let kind = if event.version == version { change.into() } else { record.kind_of(part, event) };
+        outranked_event(Topic::Optimizations, kind.into(), &record.id, event, winner)
     });
     FoldStep::Done(effects)
 }

@@ -6,79 +6,17 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::event::{JobChange, Metadata, RunChange};
+use super::job_status::JobStatus;
 use super::outranking::{LatestEvent, later_of};
 use super::position::PartitionOffset;
 use super::runs::{LastRun, RunSet};
 use super::stamp::Stamp;
-use super::status::Status;
 
 /// Maximum number of statuses that are kept of a job. The oldest by version are dropped first.
 pub const HISTORY_LIMIT: usize = 64;
 
 /// Number of statuses up to which a history is too small to be counted in bytes.
 const USUAL_HISTORY: usize = 8;
-
-/// The status that a job's event gives the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum JobStatus {
-    /// The job is submitted and waits for a worker.
-    Pending,
-    /// A worker has the job, which waits for something, such as its children.
-    Waiting,
-    /// A worker has the job.
-    Processing,
-    /// The job succeeded.
-    Completed,
-    /// The job failed.
-    Failed,
-    /// A user or the platform canceled the job.
-    Canceled,
-}
-
-impl JobStatus {
-    /// Orders statuses of equal sequence and time: pending < waiting < processing < the terminal ones.
-    pub fn rank(self) -> u8 {
-        match self {
-            JobStatus::Pending => 0,
-            JobStatus::Waiting => 1,
-            JobStatus::Processing => 2,
-            JobStatus::Completed | JobStatus::Failed | JobStatus::Canceled => 3,
-        }
-    }
-
-    /// Returns true if the job has ended. Only a new submission may follow.
-    pub fn is_terminal(self) -> bool {
-        self.rank() == 3
-    }
-
-    /// Returns the status that a reader of the optimization sees.
-    pub fn view_status(self) -> Status {
-        match self {
-            JobStatus::Pending => Status::Queued,
-            JobStatus::Waiting | JobStatus::Processing => Status::Running,
-            JobStatus::Completed => Status::Succeeded,
-            JobStatus::Failed => Status::Failed,
-            JobStatus::Canceled => Status::Canceled,
-        }
-    }
-
-    /// Returns the name of the status in the contract on the topics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            JobStatus::Pending => "pending",
-            JobStatus::Waiting => "waiting",
-            JobStatus::Processing => "processing",
-            JobStatus::Completed => "completed",
-            JobStatus::Failed => "failed",
-            JobStatus::Canceled => "canceled",
-        }
-    }
-
-    /// Returns true if a job may go from `self` to `next`. A job that has ended can only be submitted again.
-    pub fn may_become(self, next: JobStatus) -> bool {
-        self == next || !self.is_terminal() || next == JobStatus::Pending
-    }
-}
 
 /// The data that came with a job's status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,7 +71,7 @@ pub struct Job {
 impl Job {
     /// Applies a status. Returns true if that changed anything.
     pub fn apply(&mut self, change: &JobChange<'_>, stamp: Stamp) -> bool {
-        let status = status_of(change);
+        let status = change.status();
         let latest = self.latest_with(&stamp);
         let changed = match self.history.binary_search_by(|held| held.stamp.version.cmp(&stamp.version)) {
             Ok(at) => self.apply_again(at, status, change, stamp),
@@ -325,9 +263,9 @@ impl Job {
             Outcome::Completed { metrics } => len(metrics),
             Outcome::Failed { error, error_code } => len(error) + len(error_code),
         };
-        let transition = |held: &Transition| size_of::<Transition>() + held.stamp.version.event_id.len();
         let history = if self.history.len() > USUAL_HISTORY { &self.history[..] } else { &[] };
-        outcome + history.iter().map(transition).sum::<usize>()
+        outcome
+            + history.iter().map(|held| size_of::<Transition>() + held.stamp.version.event_id.len()).sum::<usize>()
     }
 
     /// Reads a little of the fields that an event changes, for [`super::WorkingSet::warm`].
@@ -339,18 +277,6 @@ impl Job {
 /// Returns true if the job should not have taken the status at index `at` after the one before it.
 pub fn is_irregular(history: &[Transition], at: usize) -> bool {
     at > 0 && !history[at - 1].status.may_become(history[at].status)
-}
-
-/// Returns the status that a change gives.
-pub fn status_of(change: &JobChange<'_>) -> JobStatus {
-    match change {
-        JobChange::Pending => JobStatus::Pending,
-        JobChange::Processing => JobStatus::Processing,
-        JobChange::Waiting => JobStatus::Waiting,
-        JobChange::Completed { .. } => JobStatus::Completed,
-        JobChange::Failed { .. } => JobStatus::Failed,
-        JobChange::Canceled => JobStatus::Canceled,
-    }
 }
 
 fn outcome_of(change: &JobChange<'_>) -> Outcome {

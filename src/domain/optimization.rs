@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::OptimizationCreated;
+use super::event::{OptimizationCreated, OptimizationEvent};
 use super::job::Job;
 use super::outranking::{LatestEvent, is_newer, is_outranked, later_of};
 use super::register::Register;
@@ -243,14 +243,14 @@ impl Optimization {
     }
 
     /// Returns the kind of the event that set a part, or lost it.
-    pub fn kind_of(&self, part: OptimizationPart, event: &Stamp) -> &'static str {
+    pub fn kind_of(&self, part: OptimizationPart, event: &Stamp) -> OptimizationEvent {
         let is_creation = self.created.as_ref().is_some_and(|created| created.stamp.version == event.version);
         match part {
-            OptimizationPart::Creation => "created",
-            OptimizationPart::Link if is_creation => "created",
-            OptimizationPart::Link => "job_linked",
-            OptimizationPart::Name | OptimizationPart::Description => "details_changed",
-            OptimizationPart::CellName | OptimizationPart::ModelName => "display_names_changed",
+            OptimizationPart::Creation => OptimizationEvent::Created,
+            OptimizationPart::Link if is_creation => OptimizationEvent::Created,
+            OptimizationPart::Link => OptimizationEvent::JobLinked,
+            OptimizationPart::Name | OptimizationPart::Description => OptimizationEvent::DetailsChanged,
+            OptimizationPart::CellName | OptimizationPart::ModelName => OptimizationEvent::DisplayNamesChanged,
         }
     }
 

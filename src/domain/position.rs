@@ -3,9 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// One of the three streams. The topics' names in a cluster are configuration; this is their meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Topic {
     /// The stream of the events of optimizations, keyed by the optimization's id.
     Optimizations,
@@ -20,12 +22,8 @@ impl Topic {
     pub const ALL: [Topic; 3] = [Topic::Optimizations, Topic::Jobs, Topic::MultistartRuns];
 
     /// Returns the topic's name if none is configured.
-    pub const fn default_name(self) -> &'static str {
-        match self {
-            Topic::Optimizations => "optimizations",
-            Topic::Jobs => "jobs",
-            Topic::MultistartRuns => "multistart-runs",
-        }
+    pub fn default_name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
-use super::event::{Metadata, RunChange};
+use super::event::{Metadata, RunChange, RunEvent};
 use super::position::PartitionOffset;
 use super::stamp::Stamp;
 
@@ -72,31 +72,6 @@ pub struct LastRun {
     pub event: RunEvent,
 }
 
-/// The kind of a run's event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum RunEvent {
-    /// A worker has begun the run.
-    Started,
-    /// The run succeeded.
-    Completed,
-    /// The run failed.
-    Failed,
-    /// The run was canceled, with its job or alone.
-    Canceled,
-}
-
-impl RunEvent {
-    /// Returns the name of the kind in the contract on the topics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RunEvent::Started => "started",
-            RunEvent::Completed => "completed",
-            RunEvent::Failed => "failed",
-            RunEvent::Canceled => "canceled",
-        }
-    }
-}
-
 impl LastRun {
     pub(super) fn new(
         index: u32,
@@ -104,13 +79,7 @@ impl LastRun {
         metadata: &Metadata<'_>,
         source: PartitionOffset,
     ) -> LastRun {
-        let event = match change {
-            RunChange::Started => RunEvent::Started,
-            RunChange::Completed { .. } => RunEvent::Completed,
-            RunChange::Failed { .. } => RunEvent::Failed,
-            RunChange::Canceled => RunEvent::Canceled,
-        };
-        LastRun { index, stamp: Stamp::new(metadata, 0, source), event }
+        LastRun { index, stamp: Stamp::new(metadata, 0, source), event: RunEvent::from(change) }
     }
 
     /// Returns true if an event may change the last run. Most events are a run's second one and do not, so that no

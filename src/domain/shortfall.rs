@@ -5,7 +5,7 @@
 //! A state that has seen more events lacks nothing, however different it is. So states at different positions can
 //! be compared.
 
-use super::job::{HISTORY_LIMIT, Job, Transition};
+use super::job::{HISTORY_LIMIT, Job};
 use super::optimization::{LINKS_LIMIT, Optimization};
 use super::register::Register;
 use super::stamp::{Stamp, Version};
@@ -81,13 +81,12 @@ impl Shortfall {
             self.fields.push("run_count".to_owned());
         }
         let is_full = new.history().len() == HISTORY_LIMIT;
-        let is_missing = |transition: &Transition| {
+        self.history |= old.history().iter().any(|transition| {
             let version = &transition.stamp.version;
             let is_there = new.history().iter().any(|held| held.stamp.version == *version);
             let is_dropped = is_full && new.history().first().is_some_and(|first| *version < first.stamp.version);
             !is_there && !is_dropped
-        };
-        self.history |= old.history().iter().any(is_missing);
+        });
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use bounded_static::ToStatic;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 /// Seconds since 1970-01-01T00:00:00Z (negative before it) and nanoseconds after that second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToStatic)]
 pub struct Timestamp {
     seconds: i64,
     nanos: u32,

@@ -1,7 +1,7 @@
 //! The view is the data that a reader gets of one optimization, a pure function of its registers.
 
 use super::job::Outcome;
-use super::optimization::Optimization;
+use super::optimization::{CreationFacts, Optimization};
 use super::register::Register;
 use super::status::Status;
 use super::timestamp::Timestamp;
@@ -10,7 +10,7 @@ use super::timestamp::Timestamp;
 pub const NO_ERROR_TEXT: &str = "Job failed without an error message";
 
 /// The 19 fields of the contract. `objectives` and `metrics` are the texts of JSON objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View<'a> {
     /// The id of the optimization.
     pub id: &'a str,
@@ -59,10 +59,8 @@ impl<'a> View<'a> {
     pub fn of(optimization: &'a Optimization) -> Option<View<'a>> {
         let created = optimization.visible_creation()?;
         let facts = &created.value;
-        let latest = |change: &'a Option<Box<Register<Box<str>>>>, at_creation: &'a Option<Box<str>>| match change
-        {
-            Some(change) if change.stamp.version > created.stamp.version => Some(&*change.value),
-            _ => at_creation.as_deref(),
+        let latest = |change: &'a Option<Box<Register<Box<str>>>>, at_creation: &'a Option<Box<str>>| {
+            latest_of(created, change, at_creation)
         };
         let status = status_of(optimization);
         let (metrics, error, error_code) = match optimization.job.outcome() {
@@ -98,6 +96,146 @@ impl<'a> View<'a> {
             run_count: optimization.job.runs.len(),
         })
     }
+
+    /// Returns the fields in the contract's order. This is the only list of them: what is stored, explained and compared follows it.
+    pub fn fields(&self) -> [ViewField<'a>; 19] {
+        let View {
+            id,
+            name,
+            description,
+            project_id,
+            organization_id,
+            status,
+            kind,
+            created_at,
+            created_by_email,
+            cell_spec_id,
+            parameterized_model_id,
+            parameterized_model_name,
+            cell_name,
+            optimization_template_id,
+            metrics,
+            objectives,
+            error,
+            error_code,
+            run_count,
+        } = *self;
+        [
+            field("id", FieldOrigin::Creation, id),
+            field("name", FieldOrigin::Name, name),
+            field("description", FieldOrigin::Description, description),
+            field("project_id", FieldOrigin::Creation, project_id),
+            field("organization_id", FieldOrigin::Creation, organization_id),
+            field("status", FieldOrigin::JobStatus, status.map(Status::as_str)),
+            field("kind", FieldOrigin::Creation, kind),
+            field("created_at", FieldOrigin::Creation, FieldValue::Time(created_at)),
+            field("created_by_email", FieldOrigin::Creation, created_by_email),
+            field("cell_spec_id", FieldOrigin::Creation, cell_spec_id),
+            field("parameterized_model_id", FieldOrigin::Creation, parameterized_model_id),
+            field("parameterized_model_name", FieldOrigin::ModelName, parameterized_model_name),
+            field("cell_name", FieldOrigin::CellName, cell_name),
+            field("optimization_template_id", FieldOrigin::Creation, optimization_template_id),
+            field("metrics", FieldOrigin::JobStatus, metrics.map_or(FieldValue::Null, FieldValue::Object)),
+            field("objectives", FieldOrigin::Creation, objectives.map_or(FieldValue::Null, FieldValue::Object)),
+            field("error", FieldOrigin::JobStatus, error),
+            field("error_code", FieldOrigin::JobStatus, error_code),
+            field("run_count", FieldOrigin::JobRuns, FieldValue::Number(run_count)),
+        ]
+    }
+
+    /// Returns the fields of an optimization that readers do not see: all are null.
+    pub fn hidden_fields() -> [ViewField<'a>; 19] {
+        View::default().fields().map(|field| ViewField { value: FieldValue::Null, ..field })
+    }
+}
+
+/// A field of the view by its name in the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewField<'a> {
+    /// The key of the field in answers.
+    pub name: &'static str,
+    /// The part of the optimization that the value follows from.
+    pub origin: FieldOrigin,
+    /// The value that readers see.
+    pub value: FieldValue<'a>,
+}
+
+/// The part of an optimization that gives a field of the view its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldOrigin {
+    /// The creation alone.
+    Creation,
+    /// The creation, or a later change of the name.
+    Name,
+    /// The creation, or a later change of the description.
+    Description,
+    /// The creation, or a later change of the cell's display name.
+    CellName,
+    /// The creation, or a later change of the model's display name.
+    ModelName,
+    /// The status of the linked job. A null follows from it, too.
+    JobStatus,
+    /// The runs of the linked job.
+    JobRuns,
+}
+
+/// The value of a field of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValue<'a> {
+    /// The field has no value.
+    Null,
+    /// A text of the producer's, or a word of the contract.
+    Text(&'a str),
+    /// A time, shown as RFC 3339.
+    Time(Timestamp),
+    /// A count.
+    Number(u64),
+    /// The text of a JSON object.
+    Object(&'a str),
+}
+
+impl<'a> From<&'a str> for FieldValue<'a> {
+    fn from(text: &'a str) -> FieldValue<'a> {
+        FieldValue::Text(text)
+    }
+}
+
+impl<'a> From<Option<&'a str>> for FieldValue<'a> {
+    fn from(text: Option<&'a str>) -> FieldValue<'a> {
+        text.map_or(FieldValue::Null, FieldValue::Text)
+    }
+}
+
+fn field<'a>(name: &'static str, origin: FieldOrigin, value: impl Into<FieldValue<'a>>) -> ViewField<'a> {
+    ViewField { name, origin, value: value.into() }
+}
+
+/// Returns the value of a text that a creation sets, and later changes: the one of the greater version.
+fn latest_of<'a>(
+    created: &Register<CreationFacts>,
+    change: &'a Option<Box<Register<Box<str>>>>,
+    at_creation: &'a Option<Box<str>>,
+) -> Option<&'a str> {
+    match change {
+        Some(change) if change.stamp.version > created.stamp.version => Some(&change.value),
+        _ => at_creation.as_deref(),
+    }
+}
+
+/// Returns the name that readers see; `None` if it was never given, or if they must not see the optimization.
+pub fn name_of(optimization: &Optimization) -> Option<&str> {
+    let created = optimization.visible_creation()?;
+    latest_of(created, &optimization.name, &created.value.name)
+}
+
+/// Returns the time at which the status came about: that of the linked job's latest status, or of the link if it is later, or of
+/// the creation if no job is linked. `None` if readers must not see the optimization.
+pub fn status_updated_at(optimization: &Optimization) -> Option<Timestamp> {
+    let created = optimization.visible_creation()?;
+    let linked_at = optimization.links().first().map(|link| link.stamp.happened_at());
+    let of_job = optimization.job.history().last().map(|transition| transition.stamp.happened_at());
+    // The state is that of the linked job only, so that without a link there is none.
+    Some(linked_at.max(of_job).unwrap_or(created.value.created_at))
 }
 
 /// Returns the status: none without a linked job, and queued if no event of the linked job is known.

@@ -3,11 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use super::causes::Causes;
-use super::{Cause, OutrankedCause};
+use serde::{Deserialize, Serialize};
+
+use super::causes::{Cause, Causes};
 use crate::domain::optimization::OptimizationPart;
 use crate::domain::outranking::explanation;
-use crate::domain::{Job, Stamp};
+use crate::domain::{Job, OptimizationEvent, Stamp};
+
+/// An event that changed nothing although it is newer than the event that it lost to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutrankedCause {
+    /// The event that changed nothing.
+    pub event: Cause,
+    /// The event that it lost to.
+    pub lost_to: Cause,
+    /// The reason for which the newer event lost, in words.
+    pub why: String,
+}
 
 pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<OutrankedCause> {
     let optimization = causes.optimization;
@@ -34,13 +46,13 @@ pub fn outranked(causes: &Causes<'_>, before: &BTreeMap<String, Job>) -> Vec<Out
 }
 
 /// Returns the kind of the event that won. A creation sets names and the link, too, and a deletion ends every part.
-fn winner_kind(causes: &Causes<'_>, part: OptimizationPart, winner: &Stamp) -> &'static str {
+fn winner_kind(causes: &Causes<'_>, part: OptimizationPart, winner: &Stamp) -> OptimizationEvent {
     let is = |stamp: Option<&Stamp>| stamp.is_some_and(|stamp| stamp.version == winner.version);
     let optimization = causes.optimization;
     if is(optimization.deleted.as_ref().map(|deleted| &deleted.stamp)) {
-        "deleted"
+        OptimizationEvent::Deleted
     } else if is(optimization.created.as_ref().map(|created| &created.stamp)) {
-        "created"
+        OptimizationEvent::Created
     } else {
         optimization.kind_of(part, winner)
     }

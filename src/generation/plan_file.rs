@@ -12,8 +12,8 @@ use crate::disk;
 
 /// Returns true if the plan of this generation is on the disk, so that the next start resumes it.
 pub fn is_written(data_dir: &Path, generation: u64) -> bool {
-    let is_its = |plan: Plan| plan.generation == generation && plan.kind.is_resumable();
-    read(data_dir).is_ok_and(|plan| plan.is_some_and(is_its))
+    read(data_dir)
+        .is_ok_and(|plan| plan.is_some_and(|plan| plan.generation == generation && plan.kind.is_resumable()))
 }
 
 /// Returns the plan that is on the disk.

@@ -89,6 +89,7 @@ mod tests {
     use super::*;
     use crate::config::ProjectionConfig;
     use crate::data_dir;
+    use crate::disk::DiskReserve;
     use crate::source::TopicNames;
     use crate::source::kafka::KafkaSettings;
     use crate::store;
@@ -105,7 +106,7 @@ mod tests {
             memory_budget_bytes: 1 << 20,
             store_cache_bytes: 1 << 20,
             orphan_retention: Duration::from_secs(1),
-            min_free_disk_bytes: 0,
+            disk_reserve: DiskReserve::default(),
         };
         RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))
     }

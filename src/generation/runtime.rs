@@ -13,14 +13,13 @@ use anyhow::{Context as _, bail};
 use super::topics;
 use crate::config::ProjectionConfig;
 use crate::data_dir;
-use crate::domain::NamedPartition;
 use crate::projector::{self, PauseHandle, Positions, ProjectorError};
 use crate::pulse::Pulse;
 use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
 use crate::status::{State, Status};
-use crate::store::{self, Checkpoint, MissingHistoryLedger, OpenStore, PartitionCheckpoint, Reader, StoreError};
+use crate::store::{self, Checkpoint, MissingHistoryLedger, OpenStore, Reader, StoreError};
 pub use throttle::Throttle;
 use throttle::{ThrottleRelease, ThrottledSource};
 
@@ -185,7 +184,7 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
         memory_budget: config.memory_budget_bytes,
         orphan_retention: config.orphan_retention,
         store_path: path.to_owned(),
-        min_free_disk: config.min_free_disk_bytes,
+        disk_reserve: config.disk_reserve,
     }
 }
 
@@ -202,10 +201,10 @@ fn no_client(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::E
 
 /// Returns the offset at which each partition of these topics goes on.
 pub(super) fn positions(checkpoint: &Checkpoint, names: &TopicNames) -> Positions {
-    let position = |(partition, held): (&NamedPartition, &PartitionCheckpoint)| {
-        Some((names.partition_of(partition)?, held.next_offset))
-    };
-    checkpoint.iter().filter_map(position).collect()
+    checkpoint
+        .iter()
+        .filter_map(|(partition, held)| Some((names.partition_of(partition)?, held.next_offset)))
+        .collect()
 }
 
 struct CalledAtEnd<F: Fn()>(F);

@@ -91,8 +91,10 @@ fn ask(kafka: &KafkaSettings) -> Vec<(TopicReport, bool)> {
         Ok(settings) => settings,
         Err(error) => {
             let is_answered = matches!(error, SettingsError::Unsupported { .. });
-            let report = |topic| (unknown(kafka.topics.get(topic), &error), is_answered);
-            return Topic::ALL.into_iter().map(report).collect();
+            return Topic::ALL
+                .into_iter()
+                .map(|topic| (unknown(kafka.topics.get(topic), &error), is_answered))
+                .collect();
         }
     };
     let begins = begins(kafka, |topic| settings.get(&topic).is_none_or(|held| held.removes_by_age().is_some()));

@@ -11,7 +11,6 @@ use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::escapes;
-use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Record};
 
 /// The ids of one optimization and of its jobs, with a search for them.
@@ -58,9 +57,9 @@ impl HistoryIds {
     /// the optimization as its own.
     pub fn take(&mut self, body: &Body<'_>) -> bool {
         match body {
-            Body::Optimization { optimization_id, change } => {
+            Body::Optimization { optimization_id, .. } => {
                 let is_of_it = *optimization_id == *self.optimization;
-                if is_of_it && let Some(job_id) = linked(change) {
+                if is_of_it && let Some(job_id) = body.job_id() {
                     self.learn(job_id);
                 }
                 is_of_it
@@ -87,16 +86,6 @@ impl HistoryIds {
         if self.jobs.insert(job_id.to_owned()) {
             self.finders.push(Finder::new(job_id).into_owned());
         }
-    }
-}
-
-fn linked<'a>(change: &'a OptimizationChange<'_>) -> Option<&'a str> {
-    match change {
-        OptimizationChange::Created(created) => created.job_id.as_deref(),
-        OptimizationChange::JobLinked { job_id } => Some(job_id),
-        OptimizationChange::DetailsChanged { .. }
-        | OptimizationChange::DisplayNamesChanged { .. }
-        | OptimizationChange::Deleted => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -77,8 +78,8 @@ struct PartitionAnswer<'a> {
 
 #[derive(Serialize)]
 struct ChangeAnswer<'a> {
-    old: &'a super::fields::FieldValue,
-    new: &'a super::fields::FieldValue,
+    old: &'a RawValue,
+    new: &'a RawValue,
 }
 
 /// Writes `{"view": ...}`, with the view as a read by id answers it.
@@ -131,7 +132,7 @@ fn event<'a>(entry: &'a TimelineEvent<'_>, names: &'a TopicNames) -> EventAnswer
     let body = &entry.envelope.event.body;
     EventAnswer {
         event: body.kind(),
-        job_id: names::job_id(body),
+        job_id: body.job_id(),
         run_index: names::run_index(body),
         place: place(entry.envelope.position, entry.timestamp_millis, names),
         occurred_at: metadata.occurred_at,
@@ -159,6 +160,10 @@ fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
 }
 
 fn by_field<S: Serializer>(changes: &[FieldChange], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer
-        .collect_map(changes.iter().map(|FieldChange { field, old, new }| (field, ChangeAnswer { old, new })))
+    let mut map = serializer.serialize_map(Some(changes.len()))?;
+    for FieldChange { field, old, new } in changes {
+        let [old, new] = [old, new].map(|value| serde_json::from_str(value).map_err(S::Error::custom));
+        map.serialize_entry(field, &ChangeAnswer { old: old?, new: new? })?;
+    }
+    map.end()
 }

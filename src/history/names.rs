@@ -1,20 +1,9 @@
 //! The names that answers of `history` give to events, places and searched partitions.
 
-use crate::domain::event::OptimizationChange;
 use crate::domain::{Body, Timestamp, Topic};
 use crate::source::TopicNames;
 
 use super::scan::Scan;
-
-/// Returns the job that an event belongs to, or that it links.
-pub fn job_id<'b>(body: &'b Body<'_>) -> Option<&'b str> {
-    match body {
-        Body::Optimization { change: OptimizationChange::Created(created), .. } => created.job_id.as_deref(),
-        Body::Optimization { change: OptimizationChange::JobLinked { job_id }, .. } => Some(job_id),
-        Body::Optimization { .. } => None,
-        Body::Job { job_id, .. } | Body::Run { job_id, .. } => Some(job_id),
-    }
-}
 
 /// Returns the index of the run that an event belongs to.
 pub fn run_index(body: &Body<'_>) -> Option<u32> {

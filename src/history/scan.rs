@@ -12,7 +12,8 @@ use super::as_of::LogCutoff;
 use super::ids::HistoryIds;
 use crate::codec;
 use crate::domain::{Gap, OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
-use crate::progress::{Progress, ProgressDisplay};
+use crate::progress::Progress;
+use crate::progress_display::ProgressDisplay;
 use crate::source::trouble;
 use crate::source::{Continuity, ReadDeadline, ReadTimeout, Records, Source, SourceEvent, TopicNames, Watermarks};
 
@@ -111,10 +112,10 @@ impl Scanner<'_> {
             }
             let partitions = &mut self.scan.partitions;
             self.source.poll(WAIT, &mut |polled| {
-                if let SourceEvent::Found { topic, partition, watermarks } = polled {
+                if let SourceEvent::Found { partition, watermarks } = polled {
                     let continuity = Continuity::default();
                     let found = ScannedPartition { watermarks, records: 0, begin_millis: None, continuity };
-                    partitions.insert(TopicPartition::new(topic, partition), found);
+                    partitions.insert(partition, found);
                 }
             });
         }
@@ -165,7 +166,7 @@ impl Scanner<'_> {
                     && reading.contains(&partition)
                 {
                     reading.retain(|one| *one != partition);
-                    self.source.stop(partition.topic, partition.partition);
+                    self.source.stop(partition);
                 }
             }
         }
@@ -175,7 +176,7 @@ impl Scanner<'_> {
     /// Checks that every topic that is read is still the one that was there at the start.
     fn compare(&mut self) -> Result<(), ScanError> {
         for (key, partition) in &mut self.scan.partitions {
-            let Some(observed) = self.source.observation(key.topic, key.partition) else { continue };
+            let Some(observed) = self.source.observation(*key) else { continue };
             partition.continuity.adopt(observed.topic_id);
             let compared = partition.continuity.compare(partition.watermarks.high, &observed, Instant::now());
             if let Err(why) = compared {
@@ -193,7 +194,7 @@ impl Scanner<'_> {
             let Watermarks { low, high } = partition.watermarks;
             if topics.contains(&key.topic) && low < high {
                 partition.records = 0;
-                self.source.assign(key.topic, key.partition, low).map_err(|reason| ScanError::Failed {
+                self.source.assign(*key, low).map_err(|reason| ScanError::Failed {
                     partition: self.names.partition(*key).to_string(),
                     reason: reason.text,
                 })?;
@@ -210,11 +211,10 @@ impl Scanner<'_> {
             // The partition was added after the start, so nothing of it counts.
             SourceEvent::Found { .. } => Ok(None),
             SourceEvent::Records(records) => Ok(self.look_through(&*records)),
-            SourceEvent::Ended { topic, partition, .. } => Ok(Some(TopicPartition::new(topic, partition))),
-            SourceEvent::Failed { topic, partition, reason } => Err(ScanError::Failed {
-                partition: self.name(TopicPartition::new(topic, partition)),
-                reason: reason.text,
-            }),
+            SourceEvent::Ended { partition, .. } => Ok(Some(partition)),
+            SourceEvent::Failed { partition, reason } => {
+                Err(ScanError::Failed { partition: self.name(partition), reason: reason.text })
+            }
         }
     }
 
@@ -271,8 +271,8 @@ impl Scanner<'_> {
 
     fn end(&self, overdue: ReadTimeout) -> ScanError {
         match overdue {
-            ReadTimeout::Partition { topic, partition, why } => {
-                ScanError::Failed { partition: self.name(TopicPartition::new(topic, partition)), reason: why }
+            ReadTimeout::Partition { partition, why } => {
+                ScanError::Failed { partition: self.name(partition), reason: why }
             }
             ReadTimeout::Silence { why } => ScanError::Silent { trouble: why },
         }

@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use super::as_of::LogCutoff;
-use super::fields::{self, FieldChange, FieldValue};
+use super::fields::FieldChange;
 use super::names;
 use super::scan::Scan;
 use super::timeline::{Timeline, TimelineEvent};
+use crate::codec::view_json;
 use crate::domain::{Body, View};
 use crate::source::TopicNames;
 
@@ -37,8 +38,8 @@ pub fn view(
         writeln!(out, "  no view: {why}")?;
         return Ok(());
     };
-    for (field, value) in fields::fields(Some(&view)) {
-        writeln!(out, "  {field:FIELD_WIDTH$}  {}", whole(&value)?)?;
+    for field in view.fields() {
+        writeln!(out, "  {:FIELD_WIDTH$}  {}", field.name, view_json::value(field.value))?;
     }
     Ok(())
 }
@@ -80,15 +81,15 @@ fn event(entry: &TimelineEvent<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io
     let body = &entry.envelope.event.body;
     let place = names.offset(entry.envelope.position);
     writeln!(out, "{}  {}  ({place}, event {:?})", metadata.occurred_at, what(body), metadata.event_id)?;
-    let is_creation = entry.changes.iter().any(|change| change.field == "id" && change.old == FieldValue::Null);
-    let is_deletion = entry.changes.iter().any(|change| change.field == "id" && change.new == FieldValue::Null);
+    let is_creation = entry.changes.iter().any(|change| change.field == "id" && change.old == "null");
+    let is_deletion = entry.changes.iter().any(|change| change.field == "id" && change.new == "null");
     if is_deletion {
         writeln!(out, "    the view is gone")?;
     } else {
         for FieldChange { field, old, new } in &entry.changes {
             match is_creation {
-                true => writeln!(out, "    {field}: {}", shortened(new)?)?,
-                false => writeln!(out, "    {field}: {} -> {}", shortened(old)?, shortened(new)?)?,
+                true => writeln!(out, "    {field}: {}", shortened(new))?,
+                false => writeln!(out, "    {field}: {} -> {}", shortened(old), shortened(new))?,
             }
         }
     }
@@ -115,7 +116,7 @@ fn event(entry: &TimelineEvent<'_>, names: &TopicNames, out: &mut Vec<u8>) -> io
 fn what(body: &Body<'_>) -> String {
     let name = body.kind();
     match body {
-        Body::Optimization { .. } => match names::job_id(body) {
+        Body::Optimization { .. } => match body.job_id() {
             Some(job_id) => format!("{name} (job {job_id})"),
             None => name.to_owned(),
         },
@@ -133,15 +134,10 @@ fn named(body: &Body<'_>) -> String {
     }
 }
 
-/// Formats a value as JSON, so that texts differ from other values, and control characters cannot disturb a terminal.
-fn whole(value: &FieldValue) -> io::Result<String> {
-    Ok(serde_json::to_string(value)?)
-}
-
-fn shortened(value: &FieldValue) -> io::Result<String> {
-    let whole = whole(value)?;
-    Ok(match whole.char_indices().nth(SHOWN_CHARACTERS) {
-        Some((at, _)) => format!("{}... ({} characters)", &whole[..at], whole.chars().count()),
-        None => whole,
-    })
+/// Shortens a value. Values are JSON, so that texts differ from other values, and control characters cannot disturb a terminal.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((at, _)) => format!("{}... ({} characters)", &value[..at], value.chars().count()),
+        None => value.to_owned(),
+    }
 }

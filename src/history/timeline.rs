@@ -14,7 +14,7 @@ use super::no_effect::NoEffect;
 use crate::codec::{self, DecodeError};
 use crate::domain::fold::{self, Effects, FoldStep};
 use crate::domain::{
-    Body, Envelope, JobStatus, Optimization, OwnedRecord, RecordKey, Stamp, Topic, Version, View, WorkingSet, job,
+    Body, Envelope, Optimization, OwnedRecord, RecordKey, Stamp, Topic, Version, View, WorkingSet,
 };
 
 /// The events of one optimization with what each changed, and the records that could not be decoded.
@@ -66,7 +66,7 @@ pub fn build<'a>(id: &str, records: impl IntoIterator<Item = &'a OwnedRecord>) -
 
 fn stamp_of(envelope: &Envelope<'_>) -> Stamp {
     let rank = match &envelope.event.body {
-        Body::Job { change, .. } => JobStatus::rank(job::status_of(change)),
+        Body::Job { change, .. } => change.status().rank(),
         Body::Optimization { .. } | Body::Run { .. } => 0,
     };
     Stamp::new(&envelope.event.metadata, rank, envelope.position)

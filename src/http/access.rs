@@ -4,22 +4,23 @@
 //! A header must never widen what a caller sees: one that names no organization of the caller's finds nothing, as if
 //! nothing were there.
 
-use axum::http::header::AUTHORIZATION;
+mod checks;
+
+use std::sync::Arc;
+
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName};
 
+use super::caller_shares::PeerAddress;
 use super::errors::{HttpError, Mistake};
-use crate::api_keys::{ApiKey, ApiKeys};
+use crate::credentials::{ApiKeys, BearerTokens, Principal, ReloadedFile};
+use checks::Checks;
 
-static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static ORGANIZATION_ID: HeaderName = HeaderName::from_static("x-organization-id");
 
-/// The rule by which callers are recognized.
-pub struct Access(Mode);
-
-enum Mode {
-    Open,
-    Keys(ApiKeys),
-}
+/// The rule by which callers are recognized. Clones share it.
+#[derive(Clone)]
+pub struct Access(Option<Arc<Checks>>);
 
 /// The views that a request may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,63 +32,99 @@ pub(super) enum Scope<'a> {
 }
 
 /// The sender of a request, and the views that it may see.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Caller<'a> {
-    /// The caller's key; `None` if access is open, where nobody is checked.
-    pub key: Option<&'a ApiKey>,
-    pub scope: Scope<'a>,
+    /// The owner of the caller's credential; `None` if access is open, where nobody is checked.
+    pub principal: Option<Arc<Principal>>,
+    /// The scope that the request names; `None` if it names none.
+    named: Option<Scope<'a>>,
+}
+
+impl<'a> Caller<'a> {
+    /// Makes the caller of a request with these headers. `principal` is `None` if access is open.
+    fn of(headers: &'a HeaderMap, principal: Option<Arc<Principal>>) -> Result<Caller<'a>, HttpError> {
+        let named = named_organization(headers)?;
+        let Some(own) = principal.as_ref().map(|principal| principal.organizations.as_slice()) else {
+            return Ok(Caller { principal, named });
+        };
+        let named = match named {
+            Some(Scope::Organization(named)) if own.iter().any(|one| one == named) => {
+                Some(Scope::Organization(named))
+            }
+            Some(_) => Some(Scope::Nothing),
+            None if own.len() > 1 => return Err(unclear(own)),
+            None => None,
+        };
+        Ok(Caller { principal, named })
+    }
+
+    /// Returns the views that the request may see.
+    pub(super) fn scope(&self) -> Scope<'_> {
+        match (self.named, &self.principal) {
+            (Some(named), _) => named,
+            (None, Some(principal)) => {
+                principal.organizations.first().map_or(Scope::Nothing, |id| Scope::Organization(id))
+            }
+            (None, None) => Scope::Everything,
+        }
+    }
 }
 
 impl Access {
     /// Open access, for use behind a gateway: takes any credentials or none, and shows everything unless `X-Organization-Id`
     /// narrows it.
     pub fn open() -> Access {
-        Access(Mode::Open)
+        Access(None)
     }
 
     /// Access for callers that send one of these keys.
     pub fn with_keys(keys: ApiKeys) -> Access {
-        Access(Mode::Keys(keys))
+        Access::checked(Some(ReloadedFile::fixed(keys)), None)
     }
 
-    /// Recognizes the caller of a request by its headers. Without a known key the error is a 401; if it is not clear which
-    /// organization is meant, a 422.
-    pub(super) fn caller<'a>(&'a self, headers: &'a HeaderMap) -> Result<Caller<'a>, HttpError> {
-        let Mode::Keys(keys) = &self.0 else {
-            let scope = named_organization(headers)?.unwrap_or(Scope::Everything);
-            return Ok(Caller { key: None, scope });
+    /// Access for callers that send one of the keys, or a token, of which the files may change.
+    ///
+    /// # Panics
+    /// Panics if there are neither keys nor tokens, since nobody could read.
+    pub fn checked(keys: Option<ReloadedFile<ApiKeys>>, tokens: Option<ReloadedFile<BearerTokens>>) -> Access {
+        assert!(keys.is_some() || tokens.is_some(), "access is checked by keys or tokens");
+        Access(Some(Arc::new(Checks::new(keys, tokens))))
+    }
+
+    /// Recognizes the caller of a request by its headers. Without a known credential the error is a 401; if it is not clear which
+    /// organization is meant, a 422; and a 429 for an address that has failed too often.
+    pub(super) fn caller<'a>(&self, request: &'a Request) -> Result<Caller<'a>, HttpError> {
+        let address = request.extensions().get().map(|PeerAddress(address)| *address);
+        let principal = match &self.0 {
+            None => None,
+            Some(checks) => Some(checks.principal(request.headers(), address)?),
         };
-        let key = keys.find(credential(headers)?).ok_or(HttpError::Unauthorized(
-            "the API key is not known: check X-API-Key or Authorization: Bearer",
-        ))?;
-        let scope = match (named_organization(headers)?, key.organizations.as_slice()) {
-            (Some(Scope::Organization(named)), own) if own.iter().any(|one| one == named) => {
-                Scope::Organization(named)
-            }
-            (Some(_), _) => Scope::Nothing,
-            (None, [only]) => Scope::Organization(only),
-            (None, several) => return Err(unclear(several)),
+        Caller::of(request.headers(), principal)
+    }
+
+    /// Recognizes the caller of a request again, by the headers that it had. This is no attempt: nothing is counted, and no limit
+    /// is in the way.
+    pub(super) fn caller_again<'a>(&self, headers: &'a HeaderMap) -> Result<Caller<'a>, HttpError> {
+        const NOT_ANY_MORE: HttpError = HttpError::Unauthorized("the credential is not accepted any more");
+        let principal = match &self.0 {
+            None => None,
+            Some(checks) => Some(checks.known_principal(headers).ok_or(NOT_ANY_MORE)?),
         };
-        Ok(Caller { key: Some(key), scope })
+        Caller::of(headers, principal)
     }
-}
 
-/// Returns the value of `X-API-Key` if it is there, else the bearer token.
-fn credential(headers: &HeaderMap) -> Result<&[u8], HttpError> {
-    if let Some(key) = headers.get(&API_KEY) {
-        return Ok(key.as_bytes());
+    /// Returns the owner of a request's credential, if it is known, for a line of a log: nothing is counted.
+    pub(super) fn known_principal(&self, headers: &HeaderMap) -> Option<Arc<Principal>> {
+        self.0.as_ref()?.known_principal(headers)
     }
-    headers
-        .get(AUTHORIZATION)
-        .and_then(|value| bearer(value.as_bytes()))
-        .ok_or(HttpError::Unauthorized("an API key is needed: send it as X-API-Key or as Authorization: Bearer"))
-}
 
-/// Returns the token of a `Bearer` header. The scheme's case does not matter (RFC 9110, 11.1).
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = authorization.split_at_checked(6)?;
-    let token = token.strip_prefix(b" ")?.trim_ascii();
-    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
+    /// Returns the files of keys and of tokens' keys, as far as there are any.
+    pub(super) fn files(&self) -> (Option<&ReloadedFile<ApiKeys>>, Option<&ReloadedFile<BearerTokens>>) {
+        match &self.0 {
+            None => (None, None),
+            Some(checks) => (checks.keys.as_ref(), checks.tokens.as_ref()),
+        }
+    }
 }
 
 /// Reads `X-Organization-Id`, if it is there. An id that is empty or not UTF-8 belongs to no organization, so it finds nothing.
@@ -113,69 +150,4 @@ fn mistaken(msg: String, kind: &'static str) -> HttpError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api_keys::tests::keys;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|&(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
-    }
-
-    fn check(access: &Access, pairs: &[(&'static str, &str)], expected: Result<Scope<'_>, &str>) {
-        let headers = headers(pairs);
-        let found = access.caller(&headers).map(|caller| caller.scope).map_err(|error| match error {
-            HttpError::Unauthorized(_) => "401",
-            HttpError::Invalid(_) => "422",
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(found, expected, "{pairs:?}");
-    }
-
-    #[test]
-    fn open_access_takes_anybody_and_narrows_by_the_header() {
-        let open = Access::open();
-        check(&open, &[], Ok(Scope::Everything));
-        check(&open, &[("x-api-key", "whatever"), ("authorization", "Basic eA==")], Ok(Scope::Everything));
-        check(&open, &[("x-organization-id", "org-1")], Ok(Scope::Organization("org-1")));
-        check(&open, &[("x-organization-id", "Ünal")], Ok(Scope::Organization("Ünal")));
-        check(&open, &[("x-organization-id", "")], Ok(Scope::Nothing));
-        check(&open, &[("x-organization-id", "a"), ("x-organization-id", "a")], Ok(Scope::Organization("a")));
-        check(&open, &[("x-organization-id", "a"), ("x-organization-id", "b")], Err("422"));
-    }
-
-    #[test]
-    fn a_key_sees_its_own_organization_and_no_other() {
-        let access = Access(Mode::Keys(keys(&[("one", &["org-1"]), ("two", &["org-2", "org-3"])])));
-        let one = ("x-api-key", "one");
-        let two = ("authorization", "Bearer two");
-        check(&access, &[one], Ok(Scope::Organization("org-1")));
-        check(&access, &[one, ("x-organization-id", "org-1")], Ok(Scope::Organization("org-1")));
-        check(&access, &[one, ("x-organization-id", "org-2")], Ok(Scope::Nothing));
-        check(&access, &[one, ("x-organization-id", "")], Ok(Scope::Nothing));
-        check(&access, &[two], Err("422"));
-        check(&access, &[two, ("x-organization-id", "org-3")], Ok(Scope::Organization("org-3")));
-        check(&access, &[two, ("x-organization-id", "org-1")], Ok(Scope::Nothing));
-        // Where both are sent, X-API-Key counts.
-        check(&access, &[one, two], Ok(Scope::Organization("org-1")));
-        check(&access, &[("x-api-key", "three"), two], Err("401"));
-    }
-
-    #[test]
-    fn without_a_known_key_it_is_a_401() {
-        let access = Access(Mode::Keys(keys(&[("one", &["org-1"])])));
-        for pairs in [
-            &[][..],
-            &[("x-organization-id", "org-1")],
-            &[("x-api-key", "")],
-            &[("x-api-key", "onee")],
-            &[("authorization", "one")],
-            &[("authorization", "Basic one")],
-            &[("authorization", "Bearer")],
-            &[("authorization", "Bearer ")],
-            &[("authorization", "Bearerone")],
-        ] {
-            check(&access, pairs, Err("401"));
-        }
-        check(&access, &[("authorization", "bearer  one")], Ok(Scope::Organization("org-1")));
-    }
-}
+mod tests;

@@ -76,7 +76,7 @@ pub fn admin_router(
                 admin.readiness.answer(&admin.shown(), true, Audience::Operators)
             }),
         )
-        // As on the read address: ids may hold slashes.
+        // What follows the id is known here, so that slashes in it need not be encoded.
         .route_service("/optimizations/{*why}", Endpoint::immediate("/optimizations/{id}/why", &admin, why))
         .fallback_service(Endpoint::not_found(&admin))
 }
@@ -91,7 +91,7 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
         Some(explanation) => to_json(StatusCode::OK, &explanation),
         None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
-    Ok(freshness::mark(response, answer_state.state))
+    Ok(freshness::mark(response, answer_state))
 }
 
 fn report(admin: &Admin, _: &Request) -> HandlerResult {

@@ -4,6 +4,7 @@ use super::access::Access;
 use super::errors::HttpError;
 use super::health::Readiness;
 use super::list_body::ListMemory;
+use super::wait_places::Waits;
 use crate::live_views::{CurrentReader, ReaderSource};
 use crate::status::Status;
 
@@ -14,6 +15,7 @@ pub struct Api {
     pub access: Access,
     pub readiness: Readiness,
     pub lists: ListMemory,
+    pub waits: Waits,
 }
 
 impl Api {

@@ -41,8 +41,8 @@ fn fresh() -> HeaderValue {
     HeaderValue::from_bytes(&id).expect("hexadecimal digits are a valid header value")
 }
 
-/// Returns a random number. It comes from the standard library's hasher, whose keys are random and differ with each call.
-fn random() -> u64 {
+/// Returns a random number, which is no secret. It comes from the standard library's hasher, whose keys are random and differ with each call.
+pub fn random() -> u64 {
     RandomState::new().hash_one(std::thread::current().id())
 }
 

@@ -23,13 +23,19 @@ use super::freshness;
 use super::log_throttle::LogBurst;
 use super::metrics::RouteMetrics;
 use crate::panic_text::panic_text;
-use crate::status::{State, Status};
+use crate::status::{AnswerState, Status};
 
 /// The result of a handler.
 pub type HandlerResult = Result<Response, HttpError>;
 
 /// The future of a handler that has to wait for its result.
 pub type PendingResult = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+
+/// The answer of a handler that waits only if it must.
+pub enum Answer {
+    Now(Response),
+    Later(PendingResult),
+}
 
 /// A resource: a function of the shared state and a request, with its route's metrics.
 pub struct Endpoint<S> {
@@ -38,7 +44,7 @@ pub struct Endpoint<S> {
     handler: Handler<S>,
     /// True if a 503 is a proper answer of this resource, and no failure to give one.
     is_probe: bool,
-    /// True if every method is answered. Otherwise only GET and HEAD are.
+    /// True if every method is passed to the handler. Otherwise only GET and HEAD are, and OPTIONS is answered with their names.
     any_method: bool,
     /// True if the handler marks its answer itself with the state of the generation that it reads. Otherwise the state is read
     /// before the handler is called.
@@ -49,6 +55,10 @@ pub struct Endpoint<S> {
 enum Handler<S> {
     Immediate(fn(&S, &Request) -> HandlerResult),
     Deferred(fn(&S, &Request) -> Result<PendingResult, HttpError>),
+    Waiting(fn(&Arc<S>, &Request) -> Result<Answer, HttpError>),
+    Streaming(fn(&Arc<S>, &Request) -> Result<PendingResult, HttpError>),
+    /// The request is a POST whose body is read: a question that is too long for an address.
+    Posted(fn(&S, Request) -> Result<PendingResult, HttpError>),
 }
 
 impl<S> Endpoint<S> {
@@ -61,14 +71,23 @@ impl<S> Endpoint<S> {
         Endpoint::new(route, state, Handler::Immediate(handler))
     }
 
-    /// Makes an endpoint like [`Endpoint::immediate`] whose handler marks its answers itself. It need not mark its errors,
-    /// which depend on no generation.
-    pub fn self_marking(
+    /// Makes an endpoint whose handler returns its result at once, or has it waited for, and marks its answers itself. It need not
+    /// mark its errors, which depend on no generation.
+    pub fn waiting(
         route: &'static str,
         state: &Arc<S>,
-        handler: fn(&S, &Request) -> HandlerResult,
+        handler: fn(&Arc<S>, &Request) -> Result<Answer, HttpError>,
     ) -> Endpoint<S> {
-        Endpoint { marks_itself: true, ..Endpoint::immediate(route, state, handler) }
+        Endpoint { marks_itself: true, ..Endpoint::new(route, state, Handler::Waiting(handler)) }
+    }
+
+    /// Makes an endpoint whose handler returns the future of a stream, and marks it itself. The metrics count the time until it begins.
+    pub fn streaming(
+        route: &'static str,
+        state: &Arc<S>,
+        handler: fn(&Arc<S>, &Request) -> Result<PendingResult, HttpError>,
+    ) -> Endpoint<S> {
+        Endpoint::new(route, state, Handler::Streaming(handler))
     }
 
     /// Makes an endpoint whose handler returns a future.
@@ -80,6 +99,15 @@ impl<S> Endpoint<S> {
         Endpoint::new(route, state, Handler::Deferred(handler))
     }
 
+    /// Makes an endpoint that answers POST only, whose handler reads the body and returns a future.
+    pub fn posted(
+        route: &'static str,
+        state: &Arc<S>,
+        handler: fn(&S, Request) -> Result<PendingResult, HttpError>,
+    ) -> Endpoint<S> {
+        Endpoint::new(route, state, Handler::Posted(handler))
+    }
+
     fn new(route: &'static str, state: &Arc<S>, handler: Handler<S>) -> Endpoint<S> {
         let metrics = Arc::new(RouteMetrics::register(route));
         let is_probe = route == "/readyz";
@@ -88,7 +116,11 @@ impl<S> Endpoint<S> {
 
     /// Makes the endpoint of every path that is no resource. It answers every method.
     pub fn not_found(state: &Arc<S>) -> Endpoint<S> {
-        let endpoint = Endpoint::immediate("unknown", state, |_, _| {
+        let endpoint = Endpoint::immediate("unknown", state, |_, request| {
+            // The path `*` stands for the server as a whole.
+            if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+                return Ok(errors::allowed_methods(errors::READING));
+            }
             Err(HttpError::NotFound("there is nothing at this path: check the address"))
         });
         Endpoint { any_method: true, ..endpoint }
@@ -113,6 +145,9 @@ impl<S> Clone for Handler<S> {
         match *self {
             Handler::Immediate(handler) => Handler::Immediate(handler),
             Handler::Deferred(handler) => Handler::Deferred(handler),
+            Handler::Waiting(handler) => Handler::Waiting(handler),
+            Handler::Streaming(handler) => Handler::Streaming(handler),
+            Handler::Posted(handler) => Handler::Posted(handler),
         }
     }
 }
@@ -127,17 +162,30 @@ impl<S: AsRef<Status>> Service<Request> for Endpoint<S> {
     }
 
     fn call(&mut self, request: Request) -> EndpointFuture {
-        self.answer(&request)
+        match self.handler {
+            Handler::Posted(handler) if request.method() == Method::POST => {
+                let context = self.context(&request);
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+            }
+            _ => self.answer(&request),
+        }
     }
 }
 
 impl<S: AsRef<Status>> Endpoint<S> {
-    fn current_state(&self) -> State {
-        (*self.state).as_ref().state()
+    fn current_state(&self) -> AnswerState {
+        (*self.state).as_ref().answer_state()
     }
 
-    pub fn answer(&self, request: &Request) -> EndpointFuture {
-        let mut context = RequestContext {
+    /// Answers a request with an error that was found before the handler was called.
+    pub fn refuse(&self, request: &Request, error: HttpError) -> Response {
+        let mut context = self.context(request);
+        context.state.get_or_insert_with(|| self.current_state());
+        context.response(Err(error), &self.metrics)
+    }
+
+    fn context(&self, request: &Request) -> RequestContext {
+        RequestContext {
             started: Instant::now(),
             correlation_id: correlation::of(request.headers()),
             head_only: request.method() == Method::HEAD,
@@ -145,10 +193,31 @@ impl<S: AsRef<Status>> Endpoint<S> {
             state: (!self.marks_itself).then(|| self.current_state()),
             uri: request.uri().clone(),
             is_probe: self.is_probe,
-        };
+        }
+    }
+
+    fn methods(&self) -> &'static str {
+        match self.handler {
+            Handler::Posted(_) => errors::POSTING,
+            Handler::Immediate(_) | Handler::Deferred(_) | Handler::Waiting(_) | Handler::Streaming(_) => {
+                errors::READING
+            }
+        }
+    }
+
+    pub fn answer(&self, request: &Request) -> EndpointFuture {
+        let mut context = self.context(request);
+        if request.method() == Method::OPTIONS && !self.any_method {
+            context.state.get_or_insert_with(|| self.current_state());
+            return EndpointFuture::Ready(
+                context.response(Ok(errors::allowed_methods(self.methods())), &self.metrics),
+            );
+        }
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
-            return EndpointFuture::Ready(context.response(Err(HttpError::MethodNotAllowed), &self.metrics));
+            return EndpointFuture::Ready(
+                context.response(Err(HttpError::MethodNotAllowed(self.methods())), &self.metrics),
+            );
         }
         match self.handler {
             Handler::Immediate(handler) => {
@@ -158,10 +227,35 @@ impl<S: AsRef<Status>> Endpoint<S> {
                 }
                 EndpointFuture::Ready(context.response(result, &self.metrics))
             }
-            Handler::Deferred(handler) => match catch_panic(|| handler(&self.state, request)).flatten() {
-                Ok(pending) => EndpointFuture::Pending(pending, context, Arc::clone(&self.metrics)),
-                Err(error) => EndpointFuture::Ready(context.response(Err(error), &self.metrics)),
-            },
+            Handler::Deferred(handler) => {
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+            }
+            Handler::Streaming(handler) => {
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+            }
+            // Only POST is routed to it.
+            Handler::Posted(_) => self.pending(Err(HttpError::MethodNotAllowed(self.methods())), context),
+            Handler::Waiting(handler) => {
+                let answer = catch_panic(|| handler(&self.state, request)).flatten();
+                if !matches!(answer, Ok(Answer::Now(_))) {
+                    // An error depends on no generation, and the handler marks all else before this mark is added.
+                    context.state.get_or_insert_with(|| self.current_state());
+                }
+                match answer {
+                    Ok(Answer::Now(response)) => {
+                        EndpointFuture::Ready(context.response(Ok(response), &self.metrics))
+                    }
+                    Ok(Answer::Later(pending)) => self.pending(Ok(pending), context),
+                    Err(error) => self.pending(Err(error), context),
+                }
+            }
+        }
+    }
+
+    fn pending(&self, pending: Result<PendingResult, HttpError>, context: RequestContext) -> EndpointFuture {
+        match pending {
+            Ok(pending) => EndpointFuture::Pending(pending, context, Arc::clone(&self.metrics)),
+            Err(error) => EndpointFuture::Ready(context.response(Err(error), &self.metrics)),
         }
     }
 }
@@ -199,7 +293,7 @@ pub struct RequestContext {
     correlation_id: HeaderValue,
     head_only: bool,
     /// The state to mark the response with; `None` if the handler has marked it already.
-    state: Option<State>,
+    state: Option<AnswerState>,
     uri: Uri,
     is_probe: bool,
 }
@@ -238,9 +332,9 @@ impl RequestContext {
         static FAILURES: LogBurst = LogBurst::new();
         let (status, path) = (status.as_u16(), self.uri.path());
         let correlation_id = self.correlation_id.to_str().unwrap_or_default();
-        if self.is_probe {
-            // The answer repeats the status, whose changes are logged elsewhere.
-            tracing::debug!(correlation_id, status, path, "not ready: {cause}");
+        if self.is_probe || status == StatusCode::GATEWAY_TIMEOUT.as_u16() {
+            // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's.
+            tracing::debug!(correlation_id, status, path, "not yet: {cause}");
             return;
         }
         let Some(left_out) = FAILURES.is_due() else { return };
@@ -271,117 +365,4 @@ fn catch_panic<T>(answer: impl FnOnce() -> T) -> Result<T, HttpError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use http_body_util::BodyExt;
-    use tower::ServiceExt;
-
-    use super::super::json_response::json;
-    use super::*;
-
-    fn get() -> Request {
-        Request::new(Body::empty())
-    }
-
-    async fn answer(endpoint: Endpoint<Status>, request: Request) -> (StatusCode, Response) {
-        let Ok(response) = endpoint.oneshot(request).await;
-        assert!(response.headers().contains_key(&CORRELATION_ID));
-        assert_eq!(response.headers()["x-optview-state"], "starting");
-        (response.status(), response)
-    }
-
-    fn endpoints(
-        immediate: fn(&Status, &Request) -> HandlerResult,
-        deferred: fn(&Status, &Request) -> Result<PendingResult, HttpError>,
-    ) -> [Endpoint<Status>; 2] {
-        [
-            Endpoint::immediate("/test", &Arc::new(Status::new(1)), immediate),
-            Endpoint::deferred("/test", &Arc::new(Status::new(1)), deferred),
-        ]
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_an_internal_error() {
-        let panicking = endpoints(|_, _| panic!("now"), |_, _| Ok(Box::pin(async { panic!("later") })));
-        let panics_before_waiting =
-            Endpoint::deferred("/test", &Arc::new(Status::new(1)), |_, _| panic!("at once"));
-        for endpoint in panicking.into_iter().chain([panics_before_waiting]) {
-            let (status, response) = answer(endpoint, get()).await;
-            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            assert!(body.starts_with(b"{\"error_code\":\"INTERNAL_ERROR\""));
-        }
-    }
-
-    /// A shared state that counts how often its status is read.
-    struct CountingStatus(Status, AtomicUsize);
-
-    impl AsRef<Status> for CountingStatus {
-        fn as_ref(&self) -> &Status {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            &self.0
-        }
-    }
-
-    #[tokio::test]
-    async fn a_resource_that_marks_its_answers_has_the_state_read_by_itself_only() {
-        type CountingHandler = fn(&CountingStatus, &Request) -> HandlerResult;
-        let status = Arc::new(CountingStatus(Status::new(1), AtomicUsize::new(0)));
-        let marked: CountingHandler = |status, _| Ok(freshness::mark(json("{}"), status.0.state()));
-        let refused: CountingHandler = |_, _| Err(HttpError::NotFound("no"));
-        let panicking: CountingHandler = |_, _| panic!("now");
-        for (handler, method, reads) in [
-            (marked, Method::GET, 0),
-            (refused, Method::GET, 1),
-            (panicking, Method::GET, 1),
-            (marked, Method::POST, 1),
-        ] {
-            status.1.store(0, Ordering::Relaxed);
-            let mut request = get();
-            *request.method_mut() = method;
-            let Ok(response) = Endpoint::self_marking("/test", &status, handler).oneshot(request).await;
-            assert_eq!(response.headers()["x-optview-state"], "starting");
-            assert_eq!(status.1.load(Ordering::Relaxed), reads, "{}", response.status());
-        }
-    }
-
-    #[tokio::test]
-    async fn head_has_the_headers_of_get_and_no_body() {
-        for endpoint in endpoints(|_, _| Ok(json("{}")), |_, _| Ok(Box::pin(async { Ok(json("{}")) }))) {
-            let mut request = get();
-            *request.method_mut() = Method::HEAD;
-            let (status, response) = answer(endpoint, request).await;
-            assert_eq!(status, StatusCode::OK);
-            assert_eq!(response.headers()[CONTENT_LENGTH], "2");
-            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn head_of_an_unmodified_resource_has_no_length() {
-        fn not_modified() -> Response {
-            Response::builder().status(StatusCode::NOT_MODIFIED).body(Body::empty()).unwrap()
-        }
-        for endpoint in endpoints(|_, _| Ok(not_modified()), |_, _| Ok(Box::pin(async { Ok(not_modified()) }))) {
-            let mut request = get();
-            *request.method_mut() = Method::HEAD;
-            let (status, response) = answer(endpoint, request).await;
-            assert_eq!(status, StatusCode::NOT_MODIFIED);
-            assert_eq!(response.headers().get(CONTENT_LENGTH), None);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_method_that_writes_is_refused_before_the_handler_is_called() {
-        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::TRACE] {
-            for endpoint in endpoints(|_, _| panic!("asked"), |_, _| panic!("asked")) {
-                let mut request = get();
-                *request.method_mut() = method.clone();
-                let (status, response) = answer(endpoint, request).await;
-                assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-                assert_eq!(response.headers()["allow"], "GET, HEAD");
-            }
-        }
-    }
-}
+mod tests;

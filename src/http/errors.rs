@@ -1,6 +1,9 @@
 //! The errors that a request can be answered with, and their responses. The list is closed: everything else is an
 //! [`HttpError::Internal`]. A response never shows the cause of a failure inside the server; that is for the log.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -13,16 +16,40 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// The methods of a resource that is read.
+pub const READING: &str = "GET, HEAD, OPTIONS";
+/// The methods of a resource that is asked by a body.
+pub const POSTING: &str = "POST, OPTIONS";
+
 /// An error that a request is answered with.
 #[derive(Debug)]
 pub enum HttpError {
     /// The error for an id that is unknown, deleted, malformed, or another organization's: a caller must not be able to
     /// distinguish them.
     NotFound(&'static str),
-    MethodNotAllowed,
+    /// The error for a method that the resource does not have; the value is those that it has.
+    MethodNotAllowed(&'static str),
     Unauthorized(&'static str),
+    /// The error for an address that has sent too many wrong credentials.
+    TooManyAttempts {
+        retry_after: Duration,
+    },
     Invalid(Vec<Mistake>),
+    /// The body of a request that is longer than any that is meant.
+    TooLarge(String),
+    /// The body of a request that does not come.
+    Timeout(&'static str),
     Unavailable {
+        message: String,
+        detail: Value,
+    },
+    /// The error for a wait whose time is over before what it waits for has come.
+    TooLate {
+        message: String,
+        detail: Value,
+    },
+    /// The error for a record that no view shows, where the client insists on it.
+    NotApplied {
         message: String,
         detail: Value,
     },
@@ -34,7 +61,7 @@ pub enum HttpError {
 /// A mistake in a request, in the form that FastAPI gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mistake {
-    /// The mistake's location: `query` or `header`, and the parameter's name.
+    /// The mistake's location: `query`, `header` or `body`, and the parameter's name.
     pub loc: [&'static str; 2],
     pub msg: String,
     #[serde(rename = "type")]
@@ -51,11 +78,17 @@ impl HttpError {
     /// Returns the cause for the log, which is more than the caller gets.
     pub fn cause(&self) -> String {
         match self {
-            HttpError::Unavailable { message, .. } => message.clone(),
+            HttpError::Unavailable { message, .. }
+            | HttpError::TooLate { message, .. }
+            | HttpError::NotApplied { message, .. } => message.clone(),
             HttpError::Store(error) => error.to_string(),
             HttpError::Internal(what) => what.clone(),
             HttpError::NotFound(message) | HttpError::Unauthorized(message) => (*message).to_owned(),
-            HttpError::MethodNotAllowed | HttpError::Invalid(_) => "the request is wrong".to_owned(),
+            HttpError::TooLarge(message) => message.clone(),
+            HttpError::Timeout(message) => (*message).to_owned(),
+            HttpError::MethodNotAllowed(_) | HttpError::Invalid(_) | HttpError::TooManyAttempts { .. } => {
+                "the request is wrong".to_owned()
+            }
         }
     }
 }
@@ -65,6 +98,11 @@ impl From<StoreError> for HttpError {
         match error {
             // The store is sound; this version cannot decode the registers of another format.
             StoreError::OtherFormat { .. } => HttpError::unavailable(&error.to_string()),
+            StoreError::TooManyToSearch { .. } => HttpError::Invalid(vec![Mistake {
+                loc: ["query", "project_id"],
+                msg: error.to_string(),
+                kind: "value_error",
+            }]),
             error => HttpError::Store(error),
         }
     }
@@ -76,28 +114,53 @@ pub fn response(error: &HttpError) -> Response {
         HttpError::NotFound(message) => {
             json_response::error(StatusCode::NOT_FOUND, "NOT_FOUND", message, NO_DETAIL)
         }
-        HttpError::MethodNotAllowed => with_header(
-            json_response::error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "this address is read only: use GET or HEAD",
-                NO_DETAIL,
-            ),
-            ALLOW,
-            "GET, HEAD",
-        ),
+        HttpError::MethodNotAllowed(methods) => {
+            let message = match *methods {
+                POSTING => "this resource is asked by POST, with a body of JSON",
+                _ => "this address is read only: use GET or HEAD",
+            };
+            let response =
+                json_response::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message, NO_DETAIL);
+            with_header(response, ALLOW, methods)
+        }
         HttpError::Unauthorized(message) => with_header(
             json_response::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, NO_DETAIL),
             WWW_AUTHENTICATE,
             "Bearer",
         ),
+        HttpError::TooManyAttempts { retry_after } => {
+            let message = "too many wrong credentials came from this address: try again later";
+            let mut response =
+                json_response::error(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", message, NO_DETAIL);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            response
+        }
         HttpError::Invalid(mistakes) => invalid(mistakes),
+        HttpError::TooLarge(message) => {
+            json_response::error(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message, NO_DETAIL)
+        }
+        HttpError::Timeout(message) => {
+            json_response::error(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, NO_DETAIL)
+        }
         HttpError::Unavailable { message, detail } => unavailable(message, detail),
+        HttpError::TooLate { message, detail } => {
+            json_response::error(StatusCode::GATEWAY_TIMEOUT, "NOT_READ_IN_TIME", message, detail)
+        }
+        HttpError::NotApplied { message, detail } => {
+            json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "NOT_APPLIED", message, detail)
+        }
         HttpError::Store(_) => {
             unavailable("the store cannot be read: try again later, and see the server's log", NO_DETAIL)
         }
         HttpError::Internal(_) => json_response::internal(),
     }
+}
+
+/// Makes the answer to OPTIONS, complete but for the correlation id.
+pub fn allowed_methods(methods: &'static str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    with_header(response, ALLOW, methods)
 }
 
 fn unavailable(message: &str, detail: impl Serialize) -> Response {

@@ -10,6 +10,12 @@ pub fn header(etag: u64) -> HeaderValue {
     HeaderValue::from_bytes(&quoted(etag)).expect("hexadecimal digits and quotes are a valid header value")
 }
 
+/// Makes the header's value, a weak tag: what it belongs to may be compressed in several ways.
+pub fn weak_header(etag: u64) -> HeaderValue {
+    let value = [&b"W/"[..], &quoted(etag)].concat();
+    HeaderValue::from_bytes(&value).expect("hexadecimal digits and quotes are a valid header value")
+}
+
 /// Returns true if `If-None-Match` names this version. Without that header nothing matches, so no 304 is ever sent to a
 /// client that did not ask for one.
 pub fn client_has(headers: &HeaderMap, etag: u64) -> bool {
@@ -64,6 +70,7 @@ mod tests {
     fn a_tag_is_sixteen_digits_in_quotes() {
         assert_eq!(header(0xAB), "\"00000000000000ab\"");
         assert_eq!(header(u64::MAX), "\"ffffffffffffffff\"");
+        assert_eq!(weak_header(0xAB), "W/\"00000000000000ab\"");
     }
 
     #[test]

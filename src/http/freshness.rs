@@ -1,27 +1,73 @@
-//! The freshness of answers: the header `x-optview-state` with the instance's state, and the answers that an instance refuses
-//! because it may not have read everything yet. Only an instance that is live answers that an id does not exist, and only one
+//! The freshness of answers: the header `x-optview-state` with the instance's state, `x-optview-lag-seconds` with the greatest age of
+//! what has not been read, `x-optview-position` with what has, and the answers that an instance refuses because it may not have read
+//! everything yet. Only an instance that is live answers that an id does not exist, and only one
 //! that was live once gives lists.
 //!
 //! The header is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
 //! an old mark for ever if the new answer had none.
+
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
 
 use super::errors::HttpError;
-use crate::status::{AnswerState, State};
+use crate::domain::ReadPosition;
+use crate::status::AnswerState;
 
 static STATE: HeaderName = HeaderName::from_static("x-optview-state");
+static LAG: HeaderName = HeaderName::from_static("x-optview-lag-seconds");
+static POSITION: HeaderName = HeaderName::from_static("x-optview-position");
 
-/// Adds the header with the state of the instance that gave the answer. A header that is there already stays: it was set by the
-/// code that read the generation.
-pub fn mark(mut response: Response, state: State) -> Response {
+/// Adds the headers with the state of the instance that gave the answer, and with the age of what it may lack. Headers that are
+/// there already stay: they were set by the code that read the generation.
+pub fn mark(mut response: Response, answer_state: AnswerState) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(&STATE) {
-        headers.insert(STATE.clone(), HeaderValue::from_static(state.as_str()));
+        headers.insert(STATE.clone(), HeaderValue::from_static(answer_state.state.as_str()));
+        headers.insert(LAG.clone(), lag_seconds(answer_state.lag_micros));
     }
     response
+}
+
+thread_local! {
+    /// The last position that this thread has sent, with its header: most answers have the same as the one before.
+    static LAST_POSITION: RefCell<Option<(Arc<ReadPosition>, HeaderValue)>> = const { RefCell::new(None) };
+}
+
+/// Adds the header with the position that the views in the answer have come to. It must have been read before they were. Before the
+/// first record there is none.
+pub fn mark_position(mut response: Response, position: &Arc<ReadPosition>) -> Response {
+    if position.text().is_empty() {
+        return response;
+    }
+    let value = LAST_POSITION.with_borrow_mut(|last| match last {
+        Some((held, value)) if Arc::ptr_eq(held, position) => Some(value.clone()),
+        _ => {
+            let value = HeaderValue::from_str(position.text()).ok()?;
+            *last = Some((Arc::clone(position), value.clone()));
+            Some(value)
+        }
+    });
+    if let Some(value) = value {
+        response.headers_mut().insert(POSITION.clone(), value);
+    }
+    response
+}
+
+/// Formats the lag in seconds, rounded up to tenths. It is there also where it is not known, since caches would keep an old one.
+fn lag_seconds(micros: Option<u64>) -> HeaderValue {
+    match micros {
+        Some(0) => HeaderValue::from_static("0"),
+        None => HeaderValue::from_static("unknown"),
+        Some(micros) => {
+            let tenths = micros.div_ceil(100_000);
+            let text = format!("{}.{}", tenths / 10, tenths % 10);
+            HeaderValue::from_str(&text).expect("digits are a valid header value")
+        }
+    }
 }
 
 /// Returns the error for an id that was not found: `no_such` if the instance is live, else a 503, since it may not have read
@@ -59,6 +105,11 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+    use crate::status::State;
+
+    fn of(state: State, was_live: bool) -> AnswerState {
+        AnswerState { state, was_live, lag_micros: Some(1) }
+    }
 
     const NO_SUCH: HttpError = HttpError::NotFound("no such");
 
@@ -66,7 +117,7 @@ mod tests {
     fn only_a_live_instance_denies_an_id() {
         for state in State::ALL {
             for was_live in [false, true] {
-                let error = not_found(AnswerState { state, was_live }, NO_SUCH);
+                let error = not_found(of(state, was_live), NO_SUCH);
                 let is_said = matches!(error, HttpError::NotFound("no such"));
                 assert_eq!(is_said, state == State::Live, "{state:?}: {error:?}");
                 if let HttpError::Unavailable { message, detail } = error {
@@ -80,19 +131,35 @@ mod tests {
     #[test]
     fn lists_are_given_by_who_was_live_once() {
         for state in State::ALL {
-            assert!(check_list(AnswerState { state, was_live: true }).is_ok());
-            assert!(check_list(AnswerState { state, was_live: false }).is_err());
+            assert!(check_list(of(state, true)).is_ok());
+            assert!(check_list(of(state, false)).is_err());
         }
     }
 
     #[test]
     fn every_state_is_a_header_and_the_first_mark_stays() {
         for state in State::ALL {
-            let marked = mark(Response::new(Body::empty()), state);
+            let marked = mark(Response::new(Body::empty()), of(state, true));
             assert_eq!(marked.headers()["x-optview-state"], state.as_str());
-            let again = mark(marked, State::Live);
+            let again = mark(marked, of(State::Live, true));
             assert_eq!(again.headers().get_all("x-optview-state").iter().count(), 1);
             assert_eq!(again.headers()["x-optview-state"], state.as_str());
+        }
+    }
+
+    #[test]
+    fn the_lag_is_rounded_up_and_never_0_where_it_is_not_known() {
+        for (micros, expected) in [
+            (Some(0), "0"),
+            (Some(1), "0.1"),
+            (Some(100_000), "0.1"),
+            (Some(100_001), "0.2"),
+            (Some(61_000_000), "61.0"),
+            (None, "unknown"),
+        ] {
+            let answer_state = AnswerState { lag_micros: micros, ..of(State::Live, true) };
+            let marked = mark(Response::new(Body::empty()), answer_state);
+            assert_eq!(marked.headers()["x-optview-lag-seconds"], expected);
         }
     }
 }

@@ -1,57 +1,165 @@
 //! The parameters of a list, from the query string to the query that the store gets. Mistakes are reported in FastAPI's form,
 //! which existing clients know: all at once, each with its location and its type.
 
-use axum::extract::Query;
+mod values;
+
 use axum::http::Uri;
 
 use super::errors::{HttpError, Mistake};
-use crate::domain::Status;
-use crate::store::ListQuery;
+use super::wait_query::pairs;
+use crate::domain::{StatusSet, Timestamp};
+use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
+pub use values::{MAX_LIMIT, MAX_NAME_PART};
+use values::{mistake, status_of};
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
+pub const DEFAULT_LIMIT: usize = 100;
+
+/// The most ids that a list may be asked for.
+pub const MAX_IDS: usize = 1_000;
+
+/// The names of the parameters that lists know.
+const KNOWN: [&str; 15] = [
+    "project_id",
+    "kind",
+    "status",
+    "id",
+    "limit",
+    "offset",
+    "cursor",
+    "created_after",
+    "created_before",
+    "sort",
+    "summary",
+    "q",
+    "after",
+    "timeout",
+    "strict",
+];
+
+/// The names of the parameters by which any request waits for a position (`wait_query`).
+pub const WAIT_PARAMETERS: [&str; 3] = ["after", "timeout", "strict"];
 
 /// The parameters of a list, parsed and within their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListParameters {
     pub project_id: Option<String>,
-    pub status: Option<Status>,
+    pub statuses: StatusSet,
     pub kind: Option<String>,
+    /// The ids of the views; `None` for views of any id.
+    pub ids: Option<Vec<String>>,
+    /// A part of the name, as it was typed.
+    pub name_part: Option<String>,
+    pub created_from: Option<Timestamp>,
+    pub created_before: Option<Timestamp>,
+    pub sort: Sort,
+    pub form: ViewForm,
     /// Number of views on the page, 1 to 1000.
     pub limit: usize,
-    /// Number of views that are skipped. It is at most `i64::MAX`, so that adding the limit to it cannot overflow.
-    pub offset: usize,
+    pub start: Start,
+    /// The names of the parameters that lists do not know, each once, in the order of the query string.
+    pub ignored: Vec<String>,
+}
+
+/// The beginning of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The number of views that are skipped. It is at most `i64::MAX`, so that adding the limit to it cannot overflow.
+    Offset(usize),
+    /// An empty cursor, with which reading by cursors begins.
+    First,
+    After(Cursor),
+}
+
+/// The values of a query string as they were sent. Of a parameter that has one value, the last counts.
+#[derive(Default)]
+struct RawParameters {
+    statuses: Vec<String>,
+    ids: Vec<String>,
+    limit: Option<String>,
+    offset: Option<String>,
+    cursor: Option<String>,
+    created_after: Option<String>,
+    created_before: Option<String>,
+    sort: Option<String>,
+    summary: Option<String>,
+    name_part: Option<String>,
 }
 
 impl ListParameters {
-    /// Parses the query string. The last of several values of a parameter counts; unknown parameters are ignored.
+    /// Parses the query string. Unknown parameters are ignored, and named.
     pub fn of(uri: &Uri) -> Result<ListParameters, HttpError> {
-        // Pairs of texts are never refused: bytes that are not UTF-8 are replaced, and invalid escapes are taken as they are.
-        let pairs =
-            Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
-        let mut parameters = ListParameters::default();
-        let (mut status, mut limit, mut offset) = (None, None, None);
-        for (name, value) in pairs {
+        let mut parameters = ListParameters { ignored: ignored_of(uri, &KNOWN), ..ListParameters::default() };
+        let mut raw = RawParameters::default();
+        for (name, value) in pairs(uri) {
             match name.as_str() {
                 "project_id" => parameters.project_id = Some(value),
                 "kind" => parameters.kind = Some(value),
-                "status" => status = Some(value),
-                "limit" => limit = Some(value),
-                "offset" => offset = Some(value),
+                "status" => raw.statuses.push(value),
+                "id" => raw.ids.push(value),
+                "limit" => raw.limit = Some(value),
+                "offset" => raw.offset = Some(value),
+                "cursor" => raw.cursor = Some(value),
+                "created_after" => raw.created_after = Some(value),
+                "created_before" => raw.created_before = Some(value),
+                "sort" => raw.sort = Some(value),
+                "summary" => raw.summary = Some(value),
+                "q" => raw.name_part = Some(value),
                 _ => {}
             }
         }
-        let mut mistakes = Vec::new();
-        if let Some(status) = status {
-            parameters.status = accepted(status_of(&status), &mut mistakes);
-        }
-        if let Some(limit) = limit.and_then(|limit| accepted(limit_of(&limit), &mut mistakes)) {
-            parameters.limit = limit;
-        }
-        if let Some(offset) = offset.and_then(|offset| accepted(offset_of(&offset), &mut mistakes)) {
-            parameters.offset = offset;
-        }
+        let mistakes = parameters.set(raw);
         if mistakes.is_empty() { Ok(parameters) } else { Err(HttpError::Invalid(mistakes)) }
+    }
+
+    /// Sets the values that have to be parsed. Returns the mistakes in them.
+    fn set(&mut self, raw: RawParameters) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for status in &raw.statuses {
+            if let Some(status) = accepted(status_of(status), &mut mistakes) {
+                self.statuses.insert(status);
+            }
+        }
+        if let Some(limit) = parsed(raw.limit, values::limit_of, &mut mistakes) {
+            self.limit = limit;
+        }
+        if let Some(offset) = parsed(raw.offset.clone(), values::offset_of, &mut mistakes) {
+            self.start = Start::Offset(offset);
+        }
+        self.created_from =
+            parsed(raw.created_after, |text| values::time_of("created_after", text), &mut mistakes);
+        self.created_before =
+            parsed(raw.created_before, |text| values::time_of("created_before", text), &mut mistakes);
+        if let Some(sort) = parsed(raw.sort, values::sort_of, &mut mistakes) {
+            self.sort = sort;
+        }
+        if let Some(form) = parsed(raw.summary, values::form_of, &mut mistakes) {
+            self.form = form;
+        }
+        self.name_part =
+            parsed(raw.name_part, values::name_part_of, &mut mistakes).filter(|part| !part.is_empty());
+        self.ids = accepted(ids_of(raw.ids), &mut mistakes).flatten();
+        if let Some(cursor) = raw.cursor {
+            match self.start_at(&cursor, raw.offset.is_some_and(|offset| offset.trim() != "0")) {
+                Ok(start) => self.start = start,
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        mistakes
+    }
+
+    fn start_at(&self, cursor: &str, has_offset: bool) -> Result<Start, Mistake> {
+        let wrong = |msg: &str| Err(mistake("cursor", msg.to_owned(), "value_error"));
+        if has_offset {
+            return wrong("Input should not be combined with an offset");
+        }
+        if cursor.is_empty() {
+            return Ok(Start::First);
+        }
+        match Cursor::from_text(cursor) {
+            Some(cursor) if cursor.sort == self.sort => Ok(Start::After(cursor)),
+            Some(_) => wrong("Input should be a cursor of a list in the same order: begin with an empty cursor"),
+            None => wrong("Input should be empty, or a cursor that a page of the list has given"),
+        }
     }
 
     /// Returns the store's query for a reader of this organization, or of any.
@@ -59,172 +167,75 @@ impl ListParameters {
         ListQuery {
             organization_id,
             project_id: self.project_id.as_deref(),
-            status: self.status,
+            statuses: self.statuses,
             kind: self.kind.as_deref(),
+            ids: self.ids.as_deref(),
+            name_part: self.name_part.as_deref(),
+            created_from: self.created_from,
+            created_before: self.created_before,
+            sort: self.sort,
             limit: self.limit,
-            offset: self.offset,
+            start: match &self.start {
+                Start::Offset(offset) => PageStart::Offset(*offset),
+                Start::First => PageStart::First,
+                Start::After(cursor) => PageStart::After(cursor),
+            },
+            form: self.form,
         }
     }
 }
 
 impl Default for ListParameters {
     fn default() -> ListParameters {
-        ListParameters { project_id: None, status: None, kind: None, limit: DEFAULT_LIMIT, offset: 0 }
+        ListParameters {
+            project_id: None,
+            statuses: StatusSet::ANY,
+            kind: None,
+            ids: None,
+            name_part: None,
+            created_from: None,
+            created_before: None,
+            sort: Sort::default(),
+            form: ViewForm::Full,
+            limit: DEFAULT_LIMIT,
+            start: Start::Offset(0),
+            ignored: Vec::new(),
+        }
     }
+}
+
+/// Returns the names of the parameters of a request that are not among those that its resource knows.
+pub fn ignored_of(uri: &Uri, known: &[&str]) -> Vec<String> {
+    let mut ignored = Vec::new();
+    for (name, _) in pairs(uri) {
+        if !name.is_empty() && !known.contains(&name.as_str()) && !ignored.contains(&name) {
+            ignored.push(name);
+        }
+    }
+    ignored
 }
 
 fn accepted<T>(read: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {
     read.map_err(|mistake| mistakes.push(mistake)).ok()
 }
 
-fn status_of(text: &str) -> Result<Status, Mistake> {
-    let status = Status::ALL.into_iter().find(|status| status.as_str() == text);
-    status.ok_or_else(|| {
-        let [others @ .., last] = Status::ALL.map(|status| format!("'{}'", status.as_str()));
-        mistake("status", format!("Input should be {} or {last}", others.join(", ")), "enum")
-    })
+fn parsed<T>(
+    text: Option<String>,
+    parse: impl FnOnce(&str) -> Result<T, Mistake>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    accepted(parse(&text?), mistakes)
 }
 
-fn limit_of(text: &str) -> Result<usize, Mistake> {
-    match integer("limit", text)? {
-        ..1 => Err(at_least("limit", 1)),
-        limit => match usize::try_from(limit) {
-            Ok(limit @ ..=MAX_LIMIT) => Ok(limit),
-            _ => {
-                let msg = format!("Input should be less than or equal to {MAX_LIMIT}");
-                Err(mistake("limit", msg, "less_than_equal"))
-            }
-        },
+fn ids_of(mut ids: Vec<String>) -> Result<Option<Vec<String>>, Mistake> {
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.len() {
+        0 => Ok(None),
+        1..=MAX_IDS => Ok(Some(ids)),
+        _ => Err(mistake("id", format!("Input should have at most {MAX_IDS} ids"), "too_long")),
     }
-}
-
-fn offset_of(text: &str) -> Result<usize, Mistake> {
-    usize::try_from(integer("offset", text)?).map_err(|_| at_least("offset", 0))
-}
-
-fn at_least(name: &'static str, least: usize) -> Mistake {
-    mistake(name, format!("Input should be greater than or equal to {least}"), "greater_than_equal")
-}
-
-/// Parses a decimal integer with an optional sign and spaces around it. A number that is too large for 64 bits becomes the
-/// nearest that fits.
-fn integer(name: &'static str, text: &str) -> Result<i64, Mistake> {
-    let text = text.trim();
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let msg = "Input should be a valid integer, unable to parse string as an integer".to_owned();
-        return Err(mistake(name, msg, "int_parsing"));
-    }
-    let magnitude = digits.parse().unwrap_or(i64::MAX);
-    Ok(if negative { -magnitude } else { magnitude })
-}
-
-fn mistake(name: &'static str, msg: String, kind: &'static str) -> Mistake {
-    Mistake { loc: ["query", name], msg, kind }
 }
 
 #[cfg(test)]
-mod tests {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read(query: &str) -> Result<ListParameters, Vec<(&'static str, &'static str)>> {
-        let uri: Uri = format!("/optimizations?{query}").parse().unwrap();
-        ListParameters::of(&uri).map_err(|error| match error {
-            HttpError::Invalid(mistakes) => {
-                mistakes.iter().map(|mistake| (mistake.loc[1], mistake.kind)).collect()
-            }
-            other => panic!("{other:?}"),
-        })
-    }
-
-    #[test]
-    fn parameters_are_read() {
-        let default = ListParameters::default;
-        let text = |text: &str| Some(text.to_owned());
-        for (query, expected) in [
-            ("", default()),
-            ("&&=&unknown=1&limits=0", default()),
-            ("project_id=a+b%20c%2Fd%26", ListParameters { project_id: text("a b c/d&"), ..default() }),
-            ("project_id=%FF%zz", ListParameters { project_id: text("\u{FFFD}%zz"), ..default() }),
-            ("project_id=&kind", ListParameters { project_id: text(""), kind: text(""), ..default() }),
-            ("kind=a&kind=b", ListParameters { kind: text("b"), ..default() }),
-            ("status=bad&status=failed", ListParameters { status: Some(Status::Failed), ..default() }),
-            ("limit=1&offset=0", ListParameters { limit: 1, ..default() }),
-            ("limit=1000&offset=7", ListParameters { limit: 1000, offset: 7, ..default() }),
-            ("limit=+%2B5+&offset=-0", ListParameters { limit: 5, ..default() }),
-            (
-                "offset=9999999999999999999999",
-                ListParameters { offset: usize::try_from(i64::MAX).unwrap(), ..default() },
-            ),
-        ] {
-            assert_eq!(read(query), Ok(expected), "{query}");
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_named_at_once() {
-        for (query, expected) in [
-            ("limit=0", &[("limit", "greater_than_equal")][..]),
-            ("limit=-99999999999999999999", &[("limit", "greater_than_equal")]),
-            ("limit=1001", &[("limit", "less_than_equal")]),
-            ("limit=99999999999999999999", &[("limit", "less_than_equal")]),
-            ("limit=", &[("limit", "int_parsing")]),
-            ("limit=5&limit=ten", &[("limit", "int_parsing")]),
-            ("limit=1.5", &[("limit", "int_parsing")]),
-            ("limit=1_0", &[("limit", "int_parsing")]),
-            ("limit=%2B-1", &[("limit", "int_parsing")]),
-            ("limit=%D9%A1", &[("limit", "int_parsing")]),
-            ("offset=-1", &[("offset", "greater_than_equal")]),
-            ("status=", &[("status", "enum")]),
-            ("status=Failed", &[("status", "enum")]),
-            (
-                "status=x&offset=y&limit=0",
-                &[("status", "enum"), ("limit", "greater_than_equal"), ("offset", "int_parsing")],
-            ),
-        ] {
-            assert_eq!(read(query), Err(expected.to_vec()), "{query}");
-        }
-    }
-
-    #[test]
-    fn the_enum_is_spelled_out() {
-        let mistake = status_of("x").unwrap_err();
-        assert_eq!(mistake.msg, "Input should be 'queued', 'running', 'succeeded', 'failed' or 'canceled'");
-    }
-
-    proptest! {
-        #[test]
-        fn any_number_is_taken_or_refused_by_its_range(limit: i128, offset: i128) {
-            match read(&format!("limit={limit}&offset={offset}")) {
-                Ok(read) => {
-                    prop_assert_eq!(read.limit as i128, limit);
-                    prop_assert!((1..=1000).contains(&limit) && offset >= 0);
-                    prop_assert!(read.offset.checked_add(read.limit).is_some());
-                }
-                Err(mistakes) => {
-                    prop_assert_eq!(mistakes.iter().any(|(name, _)| *name == "limit"), !(1..=1000).contains(&limit));
-                    prop_assert_eq!(mistakes.iter().any(|(name, _)| *name == "offset"), offset < 0);
-                }
-            }
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(limit: String, offset in "[-+ 0-9a-z.]{0,30}", status: String) {
-            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let _ = read(&format!("limit={}&offset={}&status={}", encoded(&limit), encoded(&offset), encoded(&status)));
-        }
-
-        #[test]
-        fn any_text_survives_its_encoding(project: String, kind: String) {
-            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let read = read(&format!("project_id={}&kind={}", encoded(&project), encoded(&kind))).unwrap();
-            prop_assert_eq!((read.project_id, read.kind), (Some(project), Some(kind)));
-        }
-    }
-}
+mod tests;

@@ -1,86 +1,67 @@
-//! The resources `GET /optimizations/{id}` and `GET /optimizations`, which send the stored bytes as they are. They must never
-//! parse or build a body, and a read by id must never wait.
+//! The resource `GET /optimizations/{id}`, which sends the stored bytes as they are. It must never parse or build a body, and a read of
+//! a view that is there must never wait.
 
 use std::borrow::Cow;
-use std::future;
+use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::Response;
-use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Caller, Scope};
 use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
-use super::endpoint::{HandlerResult, PendingResult};
-use super::errors::{self, HttpError};
-use super::json_response::{APPLICATION_JSON, json};
-use super::list_query::ListParameters;
-use super::response_memory::ResponseMemory;
-use super::{etag, freshness, list_body};
-use crate::store::{self, Reader};
+use super::endpoint::Answer;
+use super::errors::HttpError;
+use super::view_read::{NO_SUCH, ViewRead, read};
+use super::view_wait::{ViewTarget, ViewWait};
+use super::wait_query;
 
 pub const PREFIX: &str = "/optimizations/";
 
-const NO_SUCH: HttpError =
-    HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");
+/// The last segment of the paths of streams.
+pub const EVENTS: &str = "events";
 
-const EMPTY_PAGE: &[u8] = br#"{"optimizations":[],"total":0}"#;
-
-/// The `cache-control` header: a cache on the way may keep an answer, but has to validate it with the next caller's credentials
-/// before it uses it.
-static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
-
-/// Answers a read by id. This is the hot path: one look-up, and no copy of the body.
-pub fn by_id(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
-    let organization_id = match caller.scope {
-        Scope::Everything => None,
-        Scope::Organization(id) => Some(id),
-        Scope::Nothing => return Err(NO_SUCH),
-    };
+/// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
+/// or, if the client asks for that, for one that the client does not have.
+pub fn by_id(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
+    let caller = api.access.caller(request)?;
+    let organization_id = organization_of(&caller)?;
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
-    let reader = api.reader()?;
-    let answer_state = reader.answer_state(&api.status);
-    let response = match reader.get(&id, organization_id)? {
-        Some(found) => found_response(found, request.headers(), &api.lists.memory, || identity(&caller, request))?,
-        None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
+    let wait = wait_query::wait_of(request.uri())?;
+    let found = read(api, &id, organization_id, request.headers(), || identity(&caller, request))?;
+    let longest = match &found {
+        ViewRead::New(_) => None,
+        ViewRead::Unchanged(_) => wait,
+        ViewRead::Missing { may_come, .. } => {
+            Some(wait.unwrap_or_default().max(api.waits.missing)).filter(|_| *may_come)
+        }
     };
-    Ok(freshness::mark(response, answer_state.state))
+    let Some(longest) = longest.filter(|longest| !longest.is_zero()) else { return Ok(Answer::Now(found.into())) };
+    let target = ViewTarget { id: id.into_owned(), organization_id: organization_id.map(str::to_owned) };
+    let begun = ViewWait::begin(api, target, request.headers(), identity(&caller, request), longest);
+    // Where too many wait, this one is answered as if it had not asked to.
+    Ok(begun.map_or_else(|| Answer::Now(found.into()), |wait| Answer::Later(Box::pin(wait.answer()))))
 }
 
-/// Answers with one page of a list.
-pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request.headers())?;
-    let parameters = ListParameters::of(request.uri())?;
-    let organization_id = match caller.scope {
-        Scope::Everything => None,
-        Scope::Organization(id) => Some(id.to_owned()),
-        Scope::Nothing => return Ok(Box::pin(future::ready(Ok(json(Bytes::from_static(EMPTY_PAGE)))))),
-    };
-    let current = api.reader()?;
-    let answer_state = current.answer_state(&api.status);
-    freshness::check_list(answer_state)?;
-    let reader = Reader::clone(&current);
-    let caller = identity(&caller, request);
-    let lists = api.lists.clone();
-    Ok(Box::pin(async move {
-        let choose = move || reader.page(&parameters.query(organization_id.as_deref()));
-        let response = list_body::response(choose, caller, lists).await?;
-        Ok(freshness::mark(response, answer_state.state))
-    }))
+/// Returns the organization whose views the caller may see; `None` for all.
+///
+/// # Errors
+/// The caller asked for an organization that is not theirs, so that nothing can be found.
+pub fn organization_of<'a>(caller: &'a Caller<'_>) -> Result<Option<&'a str>, HttpError> {
+    match caller.scope() {
+        Scope::Everything => Ok(None),
+        Scope::Organization(id) => Ok(Some(id)),
+        Scope::Nothing => Err(NO_SUCH),
+    }
 }
 
-/// Returns the identity by which the requests of this caller share memory and turns.
-fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
-    match caller.key {
-        Some(key) => CallerIdentity::Key(key.id.clone()),
+/// Returns the identity by which the requests of this caller share memory, turns and places.
+pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
+    match &caller.principal {
+        Some(principal) => CallerIdentity::Key(principal.id.clone()),
         None => CallerIdentity::Unchecked {
             address: request.extensions().get().map(|PeerAddress(address)| *address),
-            organization_id: match caller.scope {
+            organization_id: match caller.scope() {
                 Scope::Organization(id) => Some(id.to_owned()),
                 Scope::Everything | Scope::Nothing => None,
             },
@@ -88,8 +69,23 @@ fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
     }
 }
 
-/// Returns the id in a raw path: everything after the prefix, decoded. Slashes belong to it, since clients do not
-/// always encode them, and an invalid escape stands for itself. Returns `None` if the text cannot be an id.
+/// Returns true if a raw path is that of a resource with views. Others, such as the health checks, wait for nothing.
+pub fn shows_views(path: &str) -> bool {
+    ["/optimizations", "/projects"]
+        .iter()
+        .filter_map(|room| path.strip_prefix(room))
+        .any(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns true if a raw path is that of one view. An id that holds slashes has them encoded, since what follows a slash is a
+/// resource below the view; and so the first letter of an id that is called as the stream of all changes is.
+pub fn is_view(path: &str) -> bool {
+    let raw = path.strip_prefix(PREFIX).unwrap_or_default();
+    !raw.is_empty() && !raw.contains('/') && raw != EVENTS
+}
+
+/// Returns the id in a raw path: everything after the prefix, decoded. An invalid escape stands for itself. Returns `None` if the
+/// text cannot be an id.
 pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
     let raw = path.strip_prefix(PREFIX).filter(|raw| !raw.is_empty())?;
     // Most ids hold no escape, and then there is nothing to decode and to check.
@@ -99,30 +95,8 @@ pub fn id_of(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(raw).decode_utf8().ok()
 }
 
-/// Makes the response to a read by id: a 200 with the stored bytes, or a 304 if the client has them already.
-fn found_response(
-    found: store::Response,
-    request: &HeaderMap,
-    memory: &ResponseMemory,
-    caller: impl FnOnce() -> CallerIdentity,
-) -> Result<Response, HttpError> {
-    let mut response = Response::new(Body::empty());
-    if etag::client_has(request, found.etag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        *response.body_mut() = Body::from(memory.count(found.body, caller)?);
-    }
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
-    headers.insert(ETAG, etag::header(found.etag));
-    headers.insert(CACHE_CONTROL, NO_CACHE.clone());
-    Ok(response)
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::header::IF_NONE_MATCH;
-    use http_body_util::BodyExt;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
 
@@ -153,6 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_that_of_a_view_if_nothing_follows_its_id() {
+        for (path, expected) in [
+            ("/optimizations/a", true),
+            ("/optimizations/a%2Fb", true),
+            ("/optimizations/%65vents", true),
+            ("/optimizations/events2", true),
+            ("/optimizations/events", false),
+            ("/optimizations/a/events", false),
+            ("/optimizations/a/b", false),
+            ("/optimizations/a/", false),
+            ("/optimizations//a", false),
+            ("/optimizations/", false),
+            ("/optimizations", false),
+        ] {
+            assert_eq!(is_view(path), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn a_plain_id_is_not_copied() {
         assert!(matches!(id_of("/optimizations/opt-1"), Some(Cow::Borrowed(_))));
     }
@@ -164,33 +157,5 @@ mod tests {
             let found = id_of(&path);
             prop_assert_eq!(found.as_deref(), Some(&*id));
         }
-    }
-
-    async fn found(if_none_match: Option<&str>) -> (Response, Bytes) {
-        let headers = if_none_match.map(|value| (IF_NONE_MATCH, value.parse().unwrap())).into_iter().collect();
-        let stored = store::Response { body: Bytes::from_static(b"{\"id\":\"a\"}"), etag: 10 };
-        let memory = ResponseMemory::new(1 << 20);
-        let (parts, body) =
-            found_response(stored, &headers, &memory, || CallerIdentity::Key(String::new())).unwrap().into_parts();
-        (Response::from_parts(parts, Body::empty()), body.collect().await.unwrap().to_bytes())
-    }
-
-    #[tokio::test]
-    async fn the_stored_bytes_are_the_body() {
-        for other in [None, Some("\"000000000000000b\"")] {
-            let (response, body) = found(other).await;
-            assert_eq!(response.status(), StatusCode::OK);
-            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
-            assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
-            assert_eq!(body, "{\"id\":\"a\"}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_client_that_has_them_gets_a_304() {
-        let (response, body) = found(Some("W/\"000000000000000a\"")).await;
-        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
-        assert!(body.is_empty());
     }
 }

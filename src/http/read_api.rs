@@ -10,15 +10,18 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use tower::Service;
 
 use super::api::Api;
 use super::caller_shares::PeerAddress;
+use super::connection_end::ConnectionEnd;
 use super::endpoint::{Endpoint, EndpointFuture};
-use super::optimizations;
+use super::position_wait::{self, PositionWait};
 use super::server::App;
+use super::{lists, optimizations, wait_query};
 
 /// The service of the read address. It is cheap to clone, as each request is answered by a clone.
 #[derive(Clone)]
@@ -26,22 +29,26 @@ pub struct ReadApi {
     resources: Arc<Resources>,
     /// The address that the connection comes from, if this clone belongs to one connection.
     peer: Option<PeerAddress>,
+    /// The end of that connection.
+    end: ConnectionEnd,
 }
 
 struct Resources {
+    api: Arc<Api>,
     by_id: Endpoint<Api>,
     others: Router,
 }
 
 impl ReadApi {
-    pub(super) fn new(by_id: Endpoint<Api>, others: Router) -> ReadApi {
-        ReadApi { resources: Arc::new(Resources { by_id, others }), peer: None }
+    pub(super) fn new(api: &Arc<Api>, by_id: Endpoint<Api>, others: Router) -> ReadApi {
+        let resources = Resources { api: Arc::clone(api), by_id, others };
+        ReadApi { resources: Arc::new(resources), peer: None, end: ConnectionEnd::default() }
     }
 }
 
 impl App for ReadApi {
-    fn for_peer(&self, address: Option<IpAddr>) -> ReadApi {
-        ReadApi { peer: address.map(PeerAddress), ..self.clone() }
+    fn for_connection(&self, address: Option<IpAddr>, end: ConnectionEnd) -> ReadApi {
+        ReadApi { peer: address.map(PeerAddress), end, ..self.clone() }
     }
 }
 
@@ -59,24 +66,66 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> ReadFuture {
-        // The rest of the path is the id, with its slashes, since clients do not always encode them.
-        let is_by_id = request.uri().path().strip_prefix(optimizations::PREFIX).is_some_and(|id| !id.is_empty());
+        let Resources { api, by_id, others } = &*self.resources;
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        if !is_by_id {
-            return ReadFuture::Routed(self.resources.others.clone().call(request));
+        let is_view = is_view(&request);
+        let waits = optimizations::shows_views(request.uri().path())
+            && wait_query::may_wait_for_position(request.uri(), request.headers());
+        if !is_view && !waits {
+            if request.uri().path().ends_with(optimizations::EVENTS) {
+                request.extensions_mut().insert(self.end.clone());
+            }
+            return ReadFuture::Routed(others.clone().call(request));
         }
-        // The handler does not read the body, which would have to be boxed.
-        let (head, _) = request.into_parts();
-        ReadFuture::ById(self.resources.by_id.answer(&Request::from_parts(head, Body::empty())))
+        // Nearly no handler reads the body, which has to be boxed.
+        let is_read = is_statuses(&request);
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, if is_read { Body::new(body) } else { Body::empty() });
+        if !waits {
+            return ReadFuture::ById(by_id.answer(&request));
+        }
+        match PositionWait::begin(api, &request) {
+            Ok(Some(wait)) => ReadFuture::Waiting(Box::pin(answer_after(wait, self.clone(), request))),
+            Ok(None) if is_view => ReadFuture::ById(by_id.answer(&request)),
+            Ok(None) => ReadFuture::Routed(others.clone().call(request)),
+            Err(error) => ReadFuture::ById(EndpointFuture::Ready(by_id.refuse(&request, error))),
+        }
     }
+}
+
+fn is_view<B>(request: &Request<B>) -> bool {
+    optimizations::is_view(request.uri().path()) && !is_statuses(request)
+}
+
+/// Returns true if a request is one for statuses. A view with such an id is still read by GET.
+fn is_statuses<B>(request: &Request<B>) -> bool {
+    request.method() == Method::POST && request.uri().path() == lists::STATUSES
+}
+
+/// Waits for the position that a request names, and answers it then.
+async fn answer_after(wait: PositionWait, read_api: ReadApi, mut request: Request) -> Response {
+    let Resources { by_id, others, .. } = &*read_api.resources;
+    let outcome = match wait.outcome().await {
+        Ok(outcome) => outcome,
+        Err(error) => return by_id.refuse(&request, error),
+    };
+    let Ok(response) = if is_view(&request) {
+        let answering = by_id.answer(&request);
+        answering.await
+    } else {
+        request.extensions_mut().insert(read_api.end.clone());
+        others.clone().call(request).await
+    };
+    position_wait::mark(response, outcome)
 }
 
 /// The future of [`ReadApi`].
 pub enum ReadFuture {
     ById(EndpointFuture),
     Routed(RouteFuture<Infallible>),
+    Waiting(Pin<Box<dyn Future<Output = Response> + Send>>),
 }
 
 impl Future for ReadFuture {
@@ -86,6 +135,7 @@ impl Future for ReadFuture {
         match &mut *self {
             ReadFuture::ById(answering) => Pin::new(answering).poll(context),
             ReadFuture::Routed(routed) => Pin::new(routed).poll(context),
+            ReadFuture::Waiting(waiting) => waiting.as_mut().poll(context).map(Ok),
         }
     }
 }

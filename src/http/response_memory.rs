@@ -86,6 +86,12 @@ impl ResponseMemory {
         timeout(REFUSED_AFTER, reserved).await.map_err(|_| self.refuse())
     }
 
+    /// Reserves all of the memory, if none of it is in use.
+    #[cfg(test)]
+    pub fn try_all(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.available).try_acquire_many_owned(u32::try_from(2 * self.share).ok()?).ok()
+    }
+
     fn try_reserve(&self, caller: &CallerIdentity, permits: u32) -> Option<MemoryReservation> {
         let of_share = self.shares.try_acquire(caller, permits)?;
         let of_all = Arc::clone(&self.available).try_acquire_many_owned(permits).ok()?;

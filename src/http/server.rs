@@ -28,6 +28,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::Service;
 
+use super::connection_end::ConnectionEnd;
 use super::log_throttle::LogThrottle;
 use activity::{Activity, ActivityClock, TICK, monitor};
 pub use limits::ConnectionLimits;
@@ -44,8 +45,8 @@ const SILENT_BEFORE_CLOSED: Duration = Duration::from_secs(1);
 pub trait App:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    /// Returns the service for one connection, which comes from this address.
-    fn for_peer(&self, _address: Option<IpAddr>) -> Self {
+    /// Returns the service for one connection, which comes from this address. `end` is signalled once the connection is to end.
+    fn for_connection(&self, _address: Option<IpAddr>, _end: ConnectionEnd) -> Self {
         self.clone()
     }
 }
@@ -100,7 +101,8 @@ pub async fn run(
             }
         } else if let Some(stream) = waiting.take() {
             let peer = stream.peer_addr().ok().map(|address| address.ip());
-            connections.start(stream, app.for_peer(peer));
+            let end = ConnectionEnd::default();
+            connections.start(stream, app.for_connection(peer, end.clone()), end);
         }
     }
     // From here on the system refuses new connections.
@@ -169,12 +171,17 @@ impl Connections {
         self.tasks.len() >= self.limits.connections
     }
 
-    fn start(&mut self, stream: TcpStream, app: impl App) {
+    fn start(&mut self, stream: TcpStream, app: impl App, end: ConnectionEnd) {
         let (stop, stopped) = oneshot::channel();
         let activity = Arc::new(Activity::begin(&self.clock));
         let (limits, monitored) = (self.limits, Arc::clone(&activity));
         let task = self.tasks.spawn(async move {
             let _counted = CountedConnection::new();
+            // Answers that would never end by themselves learn of it, too.
+            let stopped = async {
+                drop(stopped.await);
+                end.request();
+            };
             serve(stream, app, limits, monitored, stopped).await;
         });
         self.open.insert(task.id(), OpenConnection { _stop: stop, activity });
@@ -239,7 +246,7 @@ async fn serve(
     app: impl App,
     limits: ConnectionLimits,
     activity: Arc<Activity>,
-    stopped: oneshot::Receiver<()>,
+    stopped: impl Future<Output = ()>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection is gone already");
@@ -254,7 +261,7 @@ async fn serve(
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
-            _ = stopped => {}
+            () = stopped => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
-use crate::api_keys::ApiKeys;
+use crate::credentials::ApiKeys;
 use crate::source::TopicNames;
 use crate::status::State;
 
@@ -86,10 +86,25 @@ async fn before_the_store_is_open_reads_get_a_time_to_come_back() {
 
 #[tokio::test]
 async fn what_cannot_be_there_is_a_404() {
-    for path in ["/", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
+    for path in
+        ["/pages", "/optimizations/", "/optimizations/%FF", "/optimization/a", "/status", "/metrics", "/users"]
     {
         let got = get(&without_store(), path).await;
         assert_eq!((got.status, &got.json()["error_code"]), (404, &json!("NOT_FOUND")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_after_an_id_is_a_resource_below_it_or_nothing() {
+    for path in ["/optimizations/a/b", "/optimizations/a/", "/optimizations//", "/optimizations/a/events/b"] {
+        let got = get(&without_store(), path).await;
+        assert_eq!(got.status, 404, "{path}");
+        assert_eq!(got.json()["message"], "there is nothing at this path: check the address", "{path}");
+    }
+    for path in
+        ["/optimizations/a%2Fb", "/optimizations/%65vents", "/optimizations/events", "/optimizations/a/events"]
+    {
+        assert_eq!(get(&without_store(), path).await.status, NO_STORE, "{path}");
     }
 }
 
@@ -164,22 +179,31 @@ async fn a_caller_learns_who_they_are() {
     let organization = ("x-organization-id", "org-2");
     let key = ("authorization", "Bearer k");
     let named = json!({"id": "org-2", "name": "org-2"});
-    let nobody = json!({"id": null, "name": null});
     for (router, headers, expected) in [
         (
             &keyed,
             vec![key, organization],
-            json!({"id": "ada", "email": "ada@example.com", "authorized_organization": named}),
+            json!({
+                "id": "ada",
+                "email": "ada@example.com",
+                "authorized_organization": named,
+                "organizations": [{"id": "org-1", "name": "org-1"}, named],
+            }),
         ),
         (
             &without_store(),
             vec![organization],
-            json!({"id": "anonymous", "email": null, "authorized_organization": named}),
+            json!({
+                "id": "anonymous",
+                "email": null,
+                "authorized_organization": named,
+                "organizations": [named],
+            }),
         ),
         (
             &without_store(),
             vec![key],
-            json!({"id": "anonymous", "email": null, "authorized_organization": nobody}),
+            json!({"id": "anonymous", "email": null, "authorized_organization": null, "organizations": []}),
         ),
     ] {
         let got = send(router, request("/users/me", &headers)).await;

@@ -10,23 +10,30 @@ use super::endpoint::HandlerResult;
 use super::errors::HttpError;
 use super::json_response::to_json;
 
-/// Answers with the caller's id, email and organization. All keys are always there. With open access nobody was checked: the id
-/// is `anonymous`, the email null, and without `X-Organization-Id` the organization's id and name are null, since it is not a
-/// single one.
+/// Answers with the caller's id, email, organization, and all organizations that the caller may name. All keys are always there. With
+/// open access nobody was checked: the id is `anonymous` and the email null; the organization is the one that `X-Organization-Id`
+/// names, and without it null, since it is not a single one.
 pub fn me(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request.headers())?;
-    let organization = match caller.scope {
+    let caller = api.access.caller(request)?;
+    let organization = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
         Scope::Nothing => {
             return Err(HttpError::NotFound("no such organization for this caller: check X-Organization-Id"));
         }
     };
+    // The events name organizations by their ids only.
+    let named = |id: &str| json!({"id": id, "name": id});
+    let principal = caller.principal.as_deref();
+    let organizations: Vec<_> = match principal {
+        Some(principal) => principal.organizations.iter().map(|id| named(id)).collect(),
+        None => organization.into_iter().map(named).collect(),
+    };
     let body = json!({
-        "id": caller.key.map_or("anonymous", |key| &key.id),
-        "email": caller.key.and_then(|key| key.email.as_deref()),
-        // The events name organizations by their ids only.
-        "authorized_organization": {"id": organization, "name": organization},
+        "id": principal.map_or("anonymous", |principal| &principal.id),
+        "email": principal.and_then(|principal| principal.email.as_deref()),
+        "authorized_organization": organization.map(named),
+        "organizations": organizations,
     });
     Ok(to_json(StatusCode::OK, &body))
 }

@@ -1,4 +1,4 @@
-//! The queue of lines on their way to stderr. A thread that logs never waits: a pipe that nobody reads, or a full disk, costs
+//! The queue of lines on their way to stderr, or of the access log's to stdout. A thread that logs never waits: a pipe that nobody reads, or a full disk, costs
 //! lines and not work. Lost lines are counted, and their number is logged once that is possible.
 
 use std::fs::File;
@@ -26,7 +26,10 @@ const METRIC: &str = "optview_log_lines_lost_total";
 
 /// Registers the metric of lost lines, so that it is there before the first loss.
 pub fn register_metric() {
-    metrics::describe_counter!(METRIC, "Log lines that could not be written to stderr in time, or at all");
+    metrics::describe_counter!(
+        METRIC,
+        "Log lines that could not be written in time, or at all, to stderr or the access log"
+    );
     metrics::counter!("optview_log_lines_lost_total").absolute(LOST.load(Ordering::Relaxed));
 }
 
@@ -71,6 +74,17 @@ impl LogQueue {
         Ok(queue)
     }
 
+    /// Makes a queue, and starts the thread that writes it to `to` until the process ends.
+    ///
+    /// # Errors
+    /// Fails if no thread can be started.
+    pub fn start_with(thread: &str, to: impl Write + Send + 'static) -> io::Result<LogQueue> {
+        let queue = LogQueue::default();
+        let writing = queue.clone();
+        std::thread::Builder::new().name(thread.to_owned()).spawn(move || writing.write_to(to))?;
+        Ok(queue)
+    }
+
     /// Adds a line, its line break included, or drops it if too much waits.
     pub fn push(&self, line: Vec<u8>) {
         let mut waiting = self.0.waiting.lock();
@@ -109,7 +123,10 @@ impl LogQueue {
                 // A line about it would be lost as well.
                 count_lost(failed as u64);
             } else if unreported > 0 {
-                tracing::warn!(lines = unreported, "log lines were lost: the reader of stderr did not keep up");
+                tracing::warn!(
+                    lines = unreported,
+                    "log lines were lost: the reader of stderr, or of the access log, did not keep up"
+                );
             }
         }
     }

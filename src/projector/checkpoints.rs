@@ -45,8 +45,8 @@ impl Checkpoints {
     }
 
     /// A partition's entry in the checkpoint on the disk; `None` if nothing of it was ever read.
-    pub fn of(&self, topic: &str, partition: i32) -> Option<PartitionCheckpoint> {
-        self.written.get(&NamedPartition::new(topic, partition)).copied()
+    pub fn of(&self, partition: &NamedPartition) -> Option<PartitionCheckpoint> {
+        self.written.get(partition).copied()
     }
 
     /// Returns the time until the next checkpoint is due.

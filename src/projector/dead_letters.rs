@@ -9,13 +9,12 @@ use crate::source::TopicNames;
 pub fn of(record: &Record<'_>, value_len: u64, error: &DecodeError) -> DeadLetter {
     let head = |bytes: Option<&[u8]>, limit: usize| bytes.map(|bytes| bytes[..bytes.len().min(limit)].to_vec());
     let mut room = HEADERS_LIMIT;
-    let fits = |(name, value): &&(&str, Option<&[u8]>)| {
+    let headers = record.headers.iter().take_while(|(name, value)| {
         let len = name.len() + value.map_or(0, <[u8]>::len);
         let fits = len <= room;
         room = room.saturating_sub(len);
         fits
-    };
-    let headers = record.headers.iter().take_while(fits);
+    });
     DeadLetter {
         position: record.position,
         timestamp_millis: record.timestamp_millis,

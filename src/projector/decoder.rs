@@ -8,7 +8,7 @@ use self_cell::self_cell;
 
 use super::dead_letters;
 use crate::codec::{self, DecodeError};
-use crate::domain::{DeadLetter, Envelope, Record, Topic, TopicPartition};
+use crate::domain::{DeadLetter, Envelope, Record, TopicPartition};
 use crate::pulse::{Pulse, Stage};
 use crate::source::{Records, StopReason};
 use crate::store::Anchor;
@@ -35,8 +35,7 @@ self_cell!(
 
 /// Records of one partition, decoded.
 pub struct Batch {
-    pub topic: Topic,
-    pub partition: i32,
+    pub partition: TopicPartition,
     first: Anchor,
     last: Anchor,
     last_time: Option<i64>,
@@ -60,15 +59,7 @@ impl Batch {
             };
             (0..records.len()).map(decode).collect()
         });
-        Batch {
-            topic: position.topic,
-            partition: position.partition,
-            first,
-            last,
-            last_time,
-            large_bytes,
-            decoded,
-        }
+        Batch { partition: position.topic_partition(), first, last, last_time, large_bytes, decoded }
     }
 
     pub fn events(&self) -> &Events<'_> {
@@ -118,17 +109,17 @@ fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<
 /// An event of a partition, after decoding.
 pub enum DecodedEvent {
     Batch(Batch),
-    Ended { topic: Topic, partition: i32, position: i64 },
-    Failed { topic: Topic, partition: i32, reason: StopReason },
+    Ended { partition: TopicPartition, position: i64 },
+    Failed { partition: TopicPartition, reason: StopReason },
 }
 
 impl DecodedEvent {
     /// The partition that the event is of.
     pub fn partition(&self) -> TopicPartition {
         match *self {
-            DecodedEvent::Batch(Batch { topic, partition, .. })
-            | DecodedEvent::Ended { topic, partition, .. }
-            | DecodedEvent::Failed { topic, partition, .. } => TopicPartition::new(topic, partition),
+            DecodedEvent::Batch(Batch { partition, .. })
+            | DecodedEvent::Ended { partition, .. }
+            | DecodedEvent::Failed { partition, .. } => partition,
         }
     }
 }

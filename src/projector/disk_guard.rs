@@ -4,8 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Settings;
-use crate::disk;
+use crate::disk::DiskReserve;
 
 /// The interval between two looks at the free space: a catch-up writes a hundred megabytes a second and more.
 pub const CHECK_EVERY: Duration = Duration::from_millis(50);
@@ -13,20 +12,15 @@ pub const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// Keeps `--min-free-disk` bytes free by having the projector rest.
 pub struct DiskGuard {
     store: PathBuf,
-    min_free_bytes: u64,
+    reserve: DiskReserve,
     next_check: Instant,
     /// The reason for which nothing is read at the moment.
     reason: Option<String>,
 }
 
 impl DiskGuard {
-    pub fn new(settings: &Settings, now: Instant) -> DiskGuard {
-        DiskGuard {
-            store: settings.store_path.clone(),
-            min_free_bytes: settings.min_free_disk,
-            next_check: now,
-            reason: None,
-        }
+    pub fn new(store: PathBuf, reserve: DiskReserve, now: Instant) -> DiskGuard {
+        DiskGuard { store, reserve, next_check: now, reason: None }
     }
 
     /// Returns true if nothing may be read. Looks at the disk if a look is due.
@@ -44,20 +38,20 @@ impl DiskGuard {
     }
 
     fn check(&mut self) {
-        match disk::free_bytes(&self.store) {
-            Ok(free) if free < self.min_free_bytes => {
+        match self.reserve.shortage(&self.store, 0) {
+            Ok(Some(free)) => {
                 let reason = format!(
                     "only {free} bytes are free on the disk of {}, fewer than the {} of --min-free-disk: nothing is read until \
                      there is room",
                     self.store.display(),
-                    self.min_free_bytes
+                    self.reserve.floor_bytes
                 );
                 if self.reason.is_none() {
                     tracing::warn!("{reason}");
                 }
                 self.reason = Some(reason);
             }
-            Ok(_) => {
+            Ok(None) => {
                 if self.reason.take().is_some() {
                     tracing::info!("there is room on the disk again: reading goes on");
                 }

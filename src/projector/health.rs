@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::moment::{Moment, shown};
-use crate::domain::{Topic, TopicPartition};
+use crate::domain::TopicPartition;
 use crate::source::{ClusterHealth, PartitionObservation, StandingError, StopReason, TopicId};
 use crate::status::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER};
 
@@ -19,8 +19,7 @@ const OBSERVATIONS_MAX: usize = 256;
 /// The progress of the projector on one partition.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionReading<'a> {
-    pub topic: Topic,
-    pub partition: i32,
+    pub partition: TopicPartition,
     /// The next offset to be read.
     pub position: i64,
     /// The timestamp of the last record read, in milliseconds since 1970.
@@ -72,9 +71,8 @@ impl Health {
         observation: Option<PartitionObservation>,
         error: Option<StandingError>,
     ) {
-        let key = TopicPartition::new(reading.topic, reading.partition);
-        let track =
-            self.tracks.entry(key).or_insert_with(|| PartitionTrack::new(moment.instant, reading.position));
+        let track = self.tracks.entry(reading.partition);
+        let track = track.or_insert_with(|| PartitionTrack::new(moment.instant, reading.position));
         track.take_reading(moment, reading);
         track.take_error(moment, error);
         if let Some(observation) = observation {
@@ -86,20 +84,18 @@ impl Health {
     }
 
     /// Returns what `/status` shows of a partition's freshness.
-    pub fn freshness(&self, moment: Moment, topic: Topic, partition: i32) -> PartitionFreshness {
-        self.tracks
-            .get(&TopicPartition::new(topic, partition))
-            .map_or_else(PartitionFreshness::default, |track| track.freshness(moment))
+    pub fn freshness(&self, moment: Moment, partition: TopicPartition) -> PartitionFreshness {
+        self.tracks.get(&partition).map_or_else(PartitionFreshness::default, |track| track.freshness(moment))
     }
 
     /// Returns the low watermark and the true high one of the cluster's last answer.
-    pub fn bounds(&self, topic: Topic, partition: i32) -> Option<(i64, i64)> {
-        self.tracks.get(&TopicPartition::new(topic, partition))?.latest.map(|latest| (latest.low, latest.high))
+    pub fn bounds(&self, partition: TopicPartition) -> Option<(i64, i64)> {
+        self.tracks.get(&partition)?.latest.map(|latest| (latest.low, latest.high))
     }
 
     /// Number of records that can be read and have not been, by the cluster's last answer. `None` if that answer proves nothing.
-    pub fn lag_records(&self, topic: Topic, partition: i32) -> Option<i64> {
-        self.tracks.get(&TopicPartition::new(topic, partition))?.lag_records()
+    pub fn lag_records(&self, partition: TopicPartition) -> Option<i64> {
+        self.tracks.get(&partition)?.lag_records()
     }
 
     /// Returns what `/status` shows of the cluster.
@@ -135,22 +131,24 @@ impl Health {
     pub fn doubts(&self, moment: Moment) -> Vec<(TopicPartition, Doubt, Instant)> {
         let Some(live_since) = self.live_since else { return Vec::new() };
         let read = self.tracks.iter().filter(|(_, track)| track.stopped.is_none());
-        let doubtful = |(key, track): (&TopicPartition, &PartitionTrack)| {
+        read.filter_map(|(key, track)| {
             let since = track.counts_from(live_since);
             let is_old = moment.instant.saturating_duration_since(since) >= STALE_AFTER;
             is_old.then(|| (*key, track.doubt(moment.instant), track.confirmed.unwrap_or(since)))
-        };
-        read.filter_map(doubtful).collect()
+        })
+        .collect()
     }
 
     /// The partitions of which one open transaction has hidden records for long, each with the number of records and since when.
     pub fn hidden(&self, moment: Moment) -> Vec<(TopicPartition, i64, Instant)> {
         let long = |since: Instant| moment.instant.saturating_duration_since(since) >= STALE_AFTER;
-        let of_track = |(key, track): (&TopicPartition, &PartitionTrack)| {
-            let hidden = track.hidden?;
-            long(hidden.since).then_some((*key, hidden.records, hidden.since))
-        };
-        self.tracks.iter().filter_map(of_track).collect()
+        self.tracks
+            .iter()
+            .filter_map(|(key, track)| {
+                let hidden = track.hidden?;
+                long(hidden.since).then_some((*key, hidden.records, hidden.since))
+            })
+            .collect()
     }
 }
 

@@ -4,31 +4,27 @@
 use std::time::Instant;
 
 use metrics::{Counter, counter, describe_counter};
+use strum::VariantNames as _;
 
 use super::finding_throttle::FindingThrottle;
+use crate::domain::event::JobChange;
 use crate::domain::outranking::explanation;
-use crate::domain::{Envelope, Outranking, Stamp, Topic};
+use crate::domain::{Envelope, OptimizationEvent, Outranking, Stamp, Topic};
 use crate::source::TopicNames;
 use crate::status::{EmptyDeletion, EventPlace, FindingCounter, OutrankedEvent};
 
-/// The kinds of events that can lose. No event of a run can, as the view shows only the number of runs.
-const KINDS: [(Topic, &str); 10] = [
-    (Topic::Optimizations, "created"),
-    (Topic::Optimizations, "details_changed"),
-    (Topic::Optimizations, "display_names_changed"),
-    (Topic::Optimizations, "job_linked"),
-    (Topic::Jobs, "pending"),
-    (Topic::Jobs, "processing"),
-    (Topic::Jobs, "waiting"),
-    (Topic::Jobs, "completed"),
-    (Topic::Jobs, "failed"),
-    (Topic::Jobs, "canceled"),
-];
+/// Returns the kinds of events that can lose. No deletion can, and no event of a run, as the view shows only the number of runs.
+fn kinds_that_can_lose() -> impl Iterator<Item = (Topic, &'static str)> {
+    let optimizations = OptimizationEvent::VARIANTS.iter().map(|kind| (Topic::Optimizations, *kind));
+    let deleted = (Topic::Optimizations, OptimizationEvent::Deleted.into());
+    let jobs = JobChange::VARIANTS.iter().map(|kind| (Topic::Jobs, *kind));
+    optimizations.filter(move |kind| *kind != deleted).chain(jobs)
+}
 
 /// Counts and logs ineffective events, and keeps those that are not in the status yet.
 pub struct IneffectiveEvents {
     topics: TopicNames,
-    outranked: [Counter; KINDS.len()],
+    outranked: Vec<((Topic, &'static str), Counter)>,
     deletions: Counter,
     outranked_log: FindingThrottle,
     deletions_log: FindingThrottle,
@@ -77,12 +73,13 @@ impl IneffectiveEvents {
             "optview_deletions_without_effect_total",
             "Deletions of optimizations that were not there, by their id"
         );
-        let outranked = KINDS.map(|(topic, kind)| {
-            counter!("optview_outranked_events_total", "stream" => topic.default_name(), "kind" => kind)
+        let outranked = kinds_that_can_lose().map(|(topic, kind)| {
+            let stream = topic.default_name();
+            ((topic, kind), counter!("optview_outranked_events_total", "stream" => stream, "kind" => kind))
         });
         IneffectiveEvents {
             topics,
-            outranked,
+            outranked: outranked.collect(),
             deletions: counter!("optview_deletions_without_effect_total"),
             outranked_log: FindingThrottle::default(),
             deletions_log: FindingThrottle::default(),
@@ -101,8 +98,8 @@ impl IneffectiveEvents {
 
     fn publish_outranked(&mut self, outranked: &Outranking, now: Instant) {
         let Outranking { topic, kind, ref id, ref event, ref winner } = *outranked;
-        if let Some(index) = KINDS.iter().position(|known| *known == (topic, kind)) {
-            self.outranked[index].increment(1);
+        if let Some((_, counter)) = self.outranked.iter().find(|(known, _)| *known == (topic, kind)) {
+            counter.increment(1);
         }
         if let Some(left_out) = self.outranked_log.is_due(now) {
             let (topic, partition, offset) = self.place(event);
@@ -158,7 +155,7 @@ impl IneffectiveEvents {
         let deletions = deletions.take(|DeletionEvent { id, event }| EmptyDeletion {
             hint: hint(&id, is_known),
             id,
-            event: event_place(&self.topics, Some("deleted"), &event),
+            event: event_place(&self.topics, Some(OptimizationEvent::Deleted.into()), &event),
         });
         (outranked, deletions)
     }

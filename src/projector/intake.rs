@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::decoder::{Batch, DecodedEvent};
 use super::partitions::FoundPartition;
 use super::{Moment, Projector};
-use crate::domain::{DeadLetter, NamedPartition};
+use crate::domain::DeadLetter;
 use crate::pulse::Stage;
 use crate::source::{Source, SourceEvent};
 use crate::store::StoreError;
@@ -24,15 +24,15 @@ impl Projector<'_> {
         let mut found = Vec::new();
         let beat = self.pulse.begin(Stage::Source);
         source.poll(wait, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => {
-                found.push(FoundPartition { topic, partition, watermarks, topic_id: None });
+            SourceEvent::Found { partition, watermarks } => {
+                found.push(FoundPartition { partition, watermarks, topic_id: None });
             }
             SourceEvent::Records(records) => self.decoder.decode(records),
-            SourceEvent::Ended { topic, partition, position } => {
-                self.decoder.pass(DecodedEvent::Ended { topic, partition, position });
+            SourceEvent::Ended { partition, position } => {
+                self.decoder.pass(DecodedEvent::Ended { partition, position });
             }
-            SourceEvent::Failed { topic, partition, reason } => {
-                self.decoder.pass(DecodedEvent::Failed { topic, partition, reason });
+            SourceEvent::Failed { partition, reason } => {
+                self.decoder.pass(DecodedEvent::Failed { partition, reason });
             }
         });
         drop(beat);
@@ -44,18 +44,18 @@ impl Projector<'_> {
 
     /// Begins to read a partition from its checkpoint, or from the oldest record.
     fn begin(&mut self, found: FoundPartition, source: &mut dyn Source) -> Result<(), StoreError> {
-        let FoundPartition { topic, partition, .. } = found;
-        let topic_id = source.observation(topic, partition).and_then(|observed| observed.topic_id);
-        let name = self.settings.topics.get(topic).to_owned();
-        let read_before = self.checkpoints.of(&name, partition);
+        let FoundPartition { partition, .. } = found;
+        let topic_id = source.observation(partition).and_then(|observed| observed.topic_id);
+        let name = self.settings.topics.partition(partition);
+        let read_before = self.checkpoints.of(&name);
         let Some(offset) = self.partitions.begin(FoundPartition { topic_id, ..found }, read_before) else {
             return Ok(());
         };
         if read_before.is_none() {
-            self.write_back.writer().note_origin(NamedPartition::new(name, partition), offset)?;
+            self.write_back.writer().note_origin(name, offset)?;
         }
-        if let Err(reason) = source.assign(topic, partition, offset) {
-            self.partitions.fail(topic, partition, reason);
+        if let Err(reason) = source.assign(partition, offset) {
+            self.partitions.fail(partition, reason);
         }
         Ok(())
     }
@@ -86,27 +86,27 @@ impl Projector<'_> {
                 }
                 if until < batch.events().len() {
                     // All that lies before the limit has been read, whatever offset its last record has.
-                    self.partitions.passed(batch.topic, batch.partition, limit.unwrap_or(i64::MIN));
+                    self.partitions.passed(batch.partition, limit.unwrap_or(i64::MIN));
                     self.gate.put_aside(DecodedEvent::Batch(batch), from.max(until));
                 } else {
                     self.decoder.drop_later(batch);
                 }
             }
-            DecodedEvent::Ended { topic, partition, position } => match limit.filter(|limit| position > *limit) {
+            DecodedEvent::Ended { partition, position } => match limit.filter(|limit| position > *limit) {
                 Some(limit) => {
-                    self.partitions.passed(topic, partition, limit);
-                    self.gate.put_aside(DecodedEvent::Ended { topic, partition, position }, from);
+                    self.partitions.passed(partition, limit);
+                    self.gate.put_aside(DecodedEvent::Ended { partition, position }, from);
                 }
-                None => self.partitions.ended(topic, partition, position),
+                None => self.partitions.ended(partition, position),
             },
-            DecodedEvent::Failed { topic, partition, reason } => self.partitions.fail(topic, partition, reason),
+            DecodedEvent::Failed { partition, reason } => self.partitions.fail(partition, reason),
         }
         Ok(())
     }
 
     fn fold_events(&mut self, now: Moment, batch: &Batch, which: Range<usize>) -> Result<(), StoreError> {
-        let Batch { topic, partition, .. } = *batch;
-        if !self.partitions.accepts(topic, partition, batch.anchor(which.start)) {
+        let Batch { partition, .. } = *batch;
+        if !self.partitions.accepts(partition, batch.anchor(which.start)) {
             return Ok(());
         }
         let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
@@ -120,6 +120,9 @@ impl Projector<'_> {
                 Ok(envelope) => {
                     understood += 1;
                     let effects = self.write_back.fold(envelope)?;
+                    if effects.unlinked {
+                        self.write_back.note_unlinked(envelope);
+                    }
                     self.findings.note_effects(envelope, effects, now.instant);
                 }
                 Err(dead_letter) => {
@@ -128,8 +131,8 @@ impl Projector<'_> {
                 }
             }
         }
-        self.findings.count_records(topic, understood, events);
-        self.partitions.advance(topic, partition, last, time);
+        self.findings.count_records(partition.topic, understood, events);
+        self.partitions.advance(partition, last, time);
         self.write_back.note_read(batch, which);
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, PartitionOffset, Topic, TopicId, TopicPartition};
+use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, TopicId, TopicPartition};
 use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
@@ -14,8 +14,7 @@ use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 /// A partition that the source found.
 #[derive(Clone, Copy, Debug)]
 pub struct FoundPartition {
-    pub topic: Topic,
-    pub partition: i32,
+    pub partition: TopicPartition,
     pub watermarks: Watermarks,
     /// The id of its topic, if the cluster has given one.
     pub topic_id: Option<TopicId>,
@@ -26,11 +25,12 @@ pub struct Partitions {
     topics: TopicNames,
     held: Vec<PartitionProgress>,
     newly_failed: Vec<TopicPartition>,
+    /// True if a position has changed since it was last taken.
+    have_moved: bool,
 }
 
 struct PartitionProgress {
-    topic: Topic,
-    number: i32,
+    partition: TopicPartition,
     next_offset: i64,
     /// The anchor of the last record read.
     anchor: Option<Anchor>,
@@ -50,14 +50,14 @@ struct PartitionProgress {
 
 impl Partitions {
     pub fn new(topics: TopicNames) -> Partitions {
-        Partitions { topics, held: Vec::new(), newly_failed: Vec::new() }
+        Partitions { topics, held: Vec::new(), newly_failed: Vec::new(), have_moved: false }
     }
 
     /// Takes a partition in. `read_before` is its entry in the checkpoint on the disk. Returns the offset to read from; `None`
     /// if the partition must not be read.
     pub fn begin(&mut self, found: FoundPartition, read_before: Option<PartitionCheckpoint>) -> Option<i64> {
-        let FoundPartition { topic, partition, watermarks, topic_id } = found;
-        let name = self.topics.get(topic);
+        let FoundPartition { partition, watermarks, topic_id } = found;
+        let name = self.topics.partition(partition);
         let next_offset = read_before.map_or(watermarks.low, |read| read.next_offset);
         let anchor = read_before.and_then(|read| read.anchor);
         // The last record read is read again if it is still there, to see whether the topic is still the same.
@@ -65,7 +65,7 @@ impl Partitions {
         let Watermarks { low, high } = watermarks;
         let bounds = PartitionBounds { low, high, topic_id };
         let gap = read_before.and_then(|read| Gap::find(read.next_offset, read.topic_id, Some(bounds)));
-        let stopped = gap.map(|gap| StopReason::from(gap).named(name, partition));
+        let stopped = gap.map(|gap| StopReason::from(gap).named(&name));
         let read_id = read_before.and_then(|read| read.topic_id);
         let mut continuity = Continuity::new(read_id);
         if read_before.is_none() {
@@ -73,8 +73,8 @@ impl Partitions {
         }
         if read_before.is_none() && watermarks.low > 0 {
             tracing::warn!(
-                topic = name,
-                partition,
+                topic = name.topic,
+                partition = name.partition,
                 low = watermarks.low,
                 "the oldest records are no longer in the topic: the views are built without them. `optview accept-loss` accepts that"
             );
@@ -84,8 +84,7 @@ impl Partitions {
         }
         let is_read = stopped.is_none();
         let mut begun = PartitionProgress {
-            topic,
-            number: partition,
+            partition,
             next_offset,
             anchor,
             expected: anchor,
@@ -98,36 +97,38 @@ impl Partitions {
             stopped,
         };
         if is_read && expected.is_none() {
-            begun.note_no_anchor(name);
+            begun.note_no_anchor(&name);
         }
         self.held.push(begun);
+        self.have_moved = true;
         is_read.then(|| expected.map_or(next_offset, |anchor| anchor.offset))
     }
 
     /// Returns true if records of which this is the first are to be folded. Those of a stopped partition are not.
-    pub fn accepts(&mut self, topic: Topic, number: i32, first: Anchor) -> bool {
-        let name = self.topics.get(topic).to_owned();
-        let Some(partition) = self.find(topic, number) else { return false };
-        if partition.stopped.is_some() {
+    pub fn accepts(&mut self, partition: TopicPartition, first: Anchor) -> bool {
+        let name = self.topics.partition(partition);
+        let Some(held) = self.find(partition) else { return false };
+        if held.stopped.is_some() {
             return false;
         }
-        let Some(expected) = partition.expected else { return true };
+        let Some(expected) = held.expected else { return true };
         if first.offset != expected.offset {
-            partition.note_no_anchor(&name);
+            held.note_no_anchor(&name);
             return true;
         }
-        partition.expected = None;
+        held.expected = None;
         if first == expected {
             return true;
         }
-        self.fail(topic, number, Gap::OtherRecord { offset: expected.offset }.into());
+        self.fail(partition, Gap::OtherRecord { offset: expected.offset }.into());
         false
     }
 
     /// Takes note that all records up to `last` have been folded, or kept as dead letters. `time` is the last record's timestamp
     /// in milliseconds since 1970.
-    pub fn advance(&mut self, topic: Topic, number: i32, last: Anchor, time: Option<i64>) {
-        let Some(partition) = self.find(topic, number) else { return };
+    pub fn advance(&mut self, partition: TopicPartition, last: Anchor, time: Option<i64>) {
+        self.have_moved = true;
+        let Some(partition) = self.find(partition) else { return };
         // What is fetched anew may bring records that were read already.
         if last.offset + 1 >= partition.next_offset {
             partition.next_offset = last.offset + 1;
@@ -139,10 +140,10 @@ impl Partitions {
 
     /// Takes note that everything up to the partition's end at `position` has been read. Offsets without records may lie between
     /// the last record and there.
-    pub fn ended(&mut self, topic: Topic, partition: i32, position: i64) {
-        self.passed(topic, partition, position);
-        let name = self.topics.get(topic).to_owned();
-        if let Some(partition) = self.find(topic, partition)
+    pub fn ended(&mut self, partition: TopicPartition, position: i64) {
+        self.passed(partition, position);
+        let name = self.topics.partition(partition);
+        if let Some(partition) = self.find(partition)
             && partition.stopped.is_none()
         {
             partition.note_no_anchor(&name);
@@ -152,25 +153,27 @@ impl Partitions {
     }
 
     /// Takes note that every record before `position` is folded.
-    pub fn passed(&mut self, topic: Topic, partition: i32, position: i64) {
-        if let Some(partition) = self.find(topic, partition)
+    pub fn passed(&mut self, partition: TopicPartition, position: i64) {
+        if let Some(partition) = self.find(partition)
             && partition.stopped.is_none()
         {
-            partition.next_offset = partition.next_offset.max(position);
+            let before = partition.next_offset;
+            partition.next_offset = before.max(position);
             partition.caught_up |= partition.next_offset >= partition.start_high;
+            self.have_moved |= position > before;
         }
     }
 
     /// Stops a partition. `reason` need not name the partition.
-    pub fn fail(&mut self, topic: Topic, partition: i32, reason: StopReason) {
-        let name = self.topics.get(topic).to_owned();
-        if let Some(held) = self.find(topic, partition)
+    pub fn fail(&mut self, partition: TopicPartition, reason: StopReason) {
+        let name = self.topics.partition(partition);
+        if let Some(held) = self.find(partition)
             && held.stopped.is_none()
         {
-            let reason = reason.named(&name, partition);
+            let reason = reason.named(&name);
             tracing::error!(next_offset = held.next_offset, "partition stopped: {reason}");
             held.stopped = Some(reason);
-            self.newly_failed.push(TopicPartition::new(topic, partition));
+            self.newly_failed.push(partition);
         }
     }
 
@@ -178,22 +181,29 @@ impl Partitions {
     pub fn stop_all(&mut self, reason: &StopReason) {
         for held in self.held.iter_mut().filter(|held| held.stopped.is_none()) {
             held.stopped = Some(reason.clone());
-            self.newly_failed.push(TopicPartition::new(held.topic, held.number));
+            self.newly_failed.push(held.partition);
         }
     }
 
     /// The next offset to be read of each partition that has not stopped.
     pub fn positions(&self) -> Positions {
         let read = self.held.iter().filter(|held| held.stopped.is_none());
-        read.map(|held| (TopicPartition::new(held.topic, held.number), held.next_offset)).collect()
+        read.map(|held| (held.partition, held.next_offset)).collect()
+    }
+
+    /// Takes the position of all partitions, if it has changed since the last call.
+    pub fn take_position(&mut self) -> Option<ReadPosition> {
+        std::mem::take(&mut self.have_moved).then(|| {
+            let next = self.held.iter().map(|held| (self.topics.partition(held.partition), held.next_offset));
+            ReadPosition::new(next.collect())
+        })
     }
 
     /// Returns true if everything up to these positions has been read. The error is the reason for which it never will be.
     pub fn have_reached(&self, positions: &Positions) -> Result<bool, String> {
         let mut all = true;
-        for (&TopicPartition { topic, partition: number }, &position) in positions {
-            let held = self.held.iter().find(|held| (held.topic, held.number) == (topic, number));
-            match held {
+        for (&partition, &position) in positions {
+            match self.held.iter().find(|held| held.partition == partition) {
                 Some(held) if held.next_offset >= position => {}
                 Some(PartitionProgress { stopped: Some(reason), .. }) => return Err(reason.text.clone()),
                 Some(_) | None => all = false,
@@ -225,25 +235,24 @@ impl Partitions {
         self.held.iter().map(|held| {
             let PartitionProgress { next_offset, anchor, ref continuity, .. } = *held;
             let entry = PartitionCheckpoint { next_offset, anchor, topic_id: continuity.topic_id() };
-            (self.topics.partition(TopicPartition::new(held.topic, held.number)), entry)
+            (self.topics.partition(held.partition), entry)
         })
     }
 
     /// The offsets of all partitions in a checkpoint.
     pub fn offsets_in(&self, checkpoint: &Checkpoint) -> Vec<PartitionOffset> {
-        let offset = |partition: &PartitionProgress| {
-            let key = TopicPartition::new(partition.topic, partition.number);
-            Some(key.at(checkpoint.get(&self.topics.partition(key))?.next_offset))
-        };
-        self.held.iter().filter_map(offset).collect()
+        let read = self.held.iter().map(|held| held.partition);
+        read.filter_map(|partition| {
+            Some(partition.at(checkpoint.get(&self.topics.partition(partition))?.next_offset))
+        })
+        .collect()
     }
 
     /// The reading of each partition, in their order.
     pub fn readings(&mut self) -> impl Iterator<Item = PartitionReading<'_>> {
-        self.held.sort_by_key(|partition| (partition.topic, partition.number));
+        self.held.sort_by_key(|held| held.partition);
         self.held.iter().map(|held| PartitionReading {
-            topic: held.topic,
-            partition: held.number,
+            partition: held.partition,
             position: held.next_offset,
             time: held.time,
             stopped: held.stopped.as_ref(),
@@ -256,49 +265,49 @@ impl Partitions {
         checkpoints: &Checkpoints,
         health: &Health,
         now: Moment,
-        watermarks: impl Fn(Topic, i32) -> Option<Watermarks>,
+        watermarks: impl Fn(TopicPartition) -> Option<Watermarks>,
     ) -> Vec<PartitionReport> {
-        for partition in &mut self.held {
-            if let Some(heard) = watermarks(partition.topic, partition.number) {
-                partition.watermarks = heard;
+        for held in &mut self.held {
+            if let Some(heard) = watermarks(held.partition) {
+                held.watermarks = heard;
             }
-            partition.watermarks.high = partition.watermarks.high.max(partition.next_offset);
+            held.watermarks.high = held.watermarks.high.max(held.next_offset);
         }
-        self.held.iter().map(|partition| self.report(partition, checkpoints, health, now)).collect()
+        self.held.iter().map(|held| self.report(held, checkpoints, health, now)).collect()
     }
 
     fn report(
         &self,
-        partition: &PartitionProgress,
+        held: &PartitionProgress,
         checkpoints: &Checkpoints,
         health: &Health,
         now: Moment,
     ) -> PartitionReport {
-        let topic = self.topics.get(partition.topic).to_owned();
-        let Watermarks { low, high } = partition.watermarks;
-        let (low, high) = health.bounds(partition.topic, partition.number).unwrap_or((low, high));
+        let name = self.topics.partition(held.partition);
+        let Watermarks { low, high } = held.watermarks;
+        let (low, high) = health.bounds(held.partition).unwrap_or((low, high));
         // More may have been read since the cluster was asked. A partition that has stopped may have been cut short.
-        let high = if partition.stopped.is_none() { high.max(partition.next_offset) } else { high };
+        let high = if held.stopped.is_none() { high.max(held.next_offset) } else { high };
         PartitionReport {
-            checkpoint: checkpoints.of(&topic, partition.number).map(|written| written.next_offset),
-            topic,
-            partition: partition.number,
-            position: partition.next_offset,
+            checkpoint: checkpoints.of(&name).map(|written| written.next_offset),
+            topic: name.topic,
+            partition: name.partition,
+            position: held.next_offset,
             low: Some(low),
             high: Some(high),
-            lag_records: health.lag_records(partition.topic, partition.number),
+            lag_records: health.lag_records(held.partition),
             // Counted when somebody asks.
             lag_seconds: None,
-            state: match (&partition.stopped, partition.caught_up) {
+            state: match (&held.stopped, held.caught_up) {
                 (Some(_), _) => PartitionState::Stopped,
                 (None, true) => PartitionState::Live,
                 (None, false) => PartitionState::CatchingUp,
             },
-            freshness: health.freshness(now, partition.topic, partition.number),
+            freshness: health.freshness(now, held.partition),
         }
     }
 
-    fn find(&mut self, topic: Topic, partition: i32) -> Option<&mut PartitionProgress> {
-        self.held.iter_mut().find(|held| held.topic == topic && held.number == partition)
+    fn find(&mut self, partition: TopicPartition) -> Option<&mut PartitionProgress> {
+        self.held.iter_mut().find(|held| held.partition == partition)
     }
 }

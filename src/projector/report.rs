@@ -1,19 +1,22 @@
 //! The report of the projector into the status: the state, all that is wrong, and since when.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::gauge;
 
 use super::checkpoints::Checkpoints;
 use super::findings::FindingsCollector;
 use super::health::Health;
+use super::moment::Moment;
 use super::partitions::Partitions;
 use super::troubles::{Trouble, TroubleHistory, doubts, hidden_records, joined, partition_errors};
 use super::write_back::WriteBack;
-use super::{Moment, REPORT_EVERY};
 use crate::source::{Source, TopicNames};
 use crate::status::{self, Judgement, KafkaReport, MissingHistory, State, Status};
 use crate::store::MissingHistoryLedger;
+
+/// The interval between two reports into the status.
+pub const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 /// Writes the status, and keeps what spans several reports.
 pub struct Reporter {
@@ -58,7 +61,7 @@ impl Reporter {
     pub fn report(&mut self, now: Moment, source: &dyn Source, parts: ReportedParts<'_>) {
         self.last = now.instant;
         self.observe(now, source, &mut *parts.partitions, parts.is_live);
-        let watermarks = |topic, partition| source.watermarks(topic, partition);
+        let watermarks = |partition| source.watermarks(partition);
         let partitions = parts.partitions.reports(parts.checkpoints, &self.health, now, watermarks);
         let stale_from = self.health.stale_from();
         let is_stale = stale_from.is_some_and(|from| now.instant >= from);
@@ -96,9 +99,8 @@ impl Reporter {
     fn observe(&mut self, now: Moment, source: &dyn Source, partitions: &mut Partitions, is_live: bool) {
         self.health.observe_cluster(now, source.cluster_health(), is_live);
         for reading in partitions.readings() {
-            let (topic, partition) = (reading.topic, reading.partition);
-            let (observation, error) =
-                (source.observation(topic, partition), source.partition_error(topic, partition));
+            let observation = source.observation(reading.partition);
+            let error = source.partition_error(reading.partition);
             self.health.observe(now, reading, observation, error);
         }
     }

@@ -2,7 +2,6 @@
 //! as any stands, `last_error` is never empty.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -142,22 +141,29 @@ impl Doubt {
 
 /// Warnings about partitions of which open transactions have hidden records for long.
 pub fn hidden_records(health: &Health, names: &TopicNames, now: Moment) -> Vec<String> {
-    let warning = |(partition, records, since): (TopicPartition, i64, Instant)| {
-        format!(
-            "{}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
+    health
+        .hidden(now)
+        .into_iter()
+        .map(|(partition, records, since)| {
+            format!(
+                "{}: {records} offsets lie behind a transaction that has been open since {}: nothing of them is \
              shown before it ends. If its producer is gone, the broker ends it after the producer's \
              `transaction.timeout.ms`; `kafka-transactions.sh find-hanging` finds one that hangs",
-            names.partition(partition),
-            shown(now.wall_at(since))
-        )
-    };
-    health.hidden(now).into_iter().map(warning).collect()
+                names.partition(partition),
+                shown(now.wall_at(since))
+            )
+        })
+        .collect()
 }
 
 /// Names the partitions: all of a few, the first of many.
 fn named(partitions: &[TopicPartition], names: &TopicNames) -> String {
-    let name = |partition: &TopicPartition| names.partition(*partition).to_string();
-    let mut text = partitions.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
+    let mut text = partitions
+        .iter()
+        .take(NAMED_MAX)
+        .map(|partition| names.partition(*partition).to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     if partitions.len() > NAMED_MAX {
         text.push_str(&format!(" and {} more", partitions.len() - NAMED_MAX));
     }

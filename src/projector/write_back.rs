@@ -2,10 +2,11 @@
 //! because a catch-up's time depends on how often one record is written.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::decoder::Batch;
-use crate::domain::{Commit, DeadLetter, Event, WorkingSet};
+use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, TopicPartition, WorkingSet};
 use crate::store::{StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
@@ -39,6 +40,8 @@ pub struct WriteBack {
     /// The number of the last commit that was handed over.
     commits: u64,
     last_commit: Instant,
+    /// The position that readers see once everything is written, unless the writer has it already.
+    position: Option<Arc<ReadPosition>>,
 }
 
 /// The number of epochs for which a changed record stays unwritten while catching up. What is written too early is written again, and what is
@@ -98,6 +101,22 @@ impl WriteBack {
             records_in_epoch: 0,
             commits: 0,
             last_commit: now,
+            position: None,
+        }
+    }
+
+    /// Takes note that everything before `position` has been folded, and nothing after it.
+    pub fn note_position(&mut self, position: ReadPosition) {
+        let position = Arc::new(position);
+        self.writer.note_bound(position.clone());
+        self.position = Some(position);
+    }
+
+    /// Hands the position to the writer, if nothing that was folded is left in memory only.
+    fn show_position(&mut self) -> Result<(), StoreError> {
+        match self.position.take_if(|_| self.working.is_clean() && self.dead_letters.is_empty()) {
+            Some(position) => self.writer.note_position(position),
+            None => Ok(()),
         }
     }
 
@@ -145,10 +164,18 @@ impl WriteBack {
         self.dead_letters.push(dead_letter);
     }
 
+    /// Notes a record of a job that no optimization links, for those who wait for it.
+    pub fn note_unlinked(&self, envelope: &Envelope<'_>) {
+        if let Body::Job { job_id, .. } | Body::Run { job_id, .. } = &envelope.event.body {
+            self.writer.note_unlinked(envelope.position, job_id);
+        }
+    }
+
     /// Counts records of a batch that have been folded, by which the memory is judged.
     pub fn note_read(&mut self, batch: &Batch, which: Range<usize>) {
         if self.epoch == 0 && self.records_in_epoch == 0 {
-            tracing::debug!(topic = %batch.topic, partition = batch.partition, "the first records have been folded");
+            let TopicPartition { topic, partition } = batch.partition;
+            tracing::debug!(%topic, partition, "the first records have been folded");
         }
         self.records_in_epoch += which.len() as u64;
         // A batch that is folded in parts counts once.
@@ -164,14 +191,16 @@ impl WriteBack {
             self.write_all(now)?;
         }
         self.write_dead_letters()?;
-        self.bound_memory(is_live)
+        self.bound_memory(is_live)?;
+        self.show_position()
     }
 
     /// Writes everything.
     pub fn write_all(&mut self, now: Instant) -> Result<(), StoreError> {
         self.last_commit = now;
         let commit = self.working.take_changes(None);
-        self.commit(commit)
+        self.commit(commit)?;
+        self.show_position()
     }
 
     fn write_dead_letters(&mut self) -> Result<(), StoreError> {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::file::{EntryKind, MAGIC, SnapshotHead, SnapshotWriter};
-use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
+use super::{SnapshotError, SnapshotSummary, check_room, check_room_before};
 use crate::codec::stored_record;
 use crate::data_dir;
-use crate::disk::{self, TargetError};
+use crate::disk::{self, DiskReserve, TargetError};
 use crate::domain::Topic;
+use crate::progress::{Progress, ProgressSink};
 use crate::store::{self, ExportedRecord, Reader};
 
 /// Number of records between two reports of progress.
@@ -51,7 +52,7 @@ pub fn export(
     if let Some(data_dir) = data_dir::data_dir_around(file)? {
         return Err(SnapshotError::InDataDir { path: file.to_owned(), data_dir });
     }
-    room.check_before(file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
+    check_room_before(room, file, "the snapshot", store_bytes / STORE_BYTES_PER_BYTE)?;
     let (part, path) = create(file)?;
     let copying = reader.begin_export()?;
     let positions = store::positions(&copying.checkpoint);
@@ -91,8 +92,8 @@ pub fn export(
         put.map_err(failed)?;
         records += 1;
         if records % PROGRESS_EVERY == 0 {
-            room.check(file)?;
-            if watch("copying", records, optimizations.max(records)).is_break() {
+            check_room(room, file)?;
+            if watch(Progress::new("copying", records, Some(optimizations.max(records)))).is_break() {
                 return Err(SnapshotError::Interrupted);
             }
         }

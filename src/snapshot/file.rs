@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::SnapshotError;
 use crate::codec::stored_record::FORMAT;
 use crate::domain::NamedPartition;
+use crate::progress::{Progress, ProgressSink};
 use crate::source::archive::ChecksumStream;
 use crate::store::Checkpoint;
 
@@ -134,7 +135,7 @@ pub struct SnapshotFile {
 
 impl SnapshotFile {
     /// Opens a file and reads all of it once to check it. `watch` receives the progress and may end the check.
-    pub fn open(path: &Path, watch: &mut super::ProgressSink<'_>) -> Result<SnapshotFile, SnapshotError> {
+    pub fn open(path: &Path, watch: &mut ProgressSink<'_>) -> Result<SnapshotFile, SnapshotError> {
         let mut file = File::open(path).map_err(SnapshotError::io("open", path))?;
         let bytes = file.metadata().map_err(SnapshotError::io("read", path))?.len();
         check_begin(&mut file, path)?;
@@ -193,12 +194,7 @@ fn check_begin(file: &mut File, path: &Path) -> Result<(), SnapshotError> {
     }
 }
 
-fn hash(
-    file: &mut File,
-    bytes: u64,
-    path: &Path,
-    watch: &mut super::ProgressSink<'_>,
-) -> Result<String, SnapshotError> {
+fn hash(file: &mut File, bytes: u64, path: &Path, watch: &mut ProgressSink<'_>) -> Result<String, SnapshotError> {
     file.rewind().map_err(SnapshotError::io("read", path))?;
     let mut hashed = ChecksumStream::new(file.take(bytes));
     let (mut buffer, mut done) = (vec![0; 1 << 20], 0);
@@ -208,7 +204,7 @@ fn hash(
             return Ok(hashed.sha256());
         }
         done += read as u64;
-        if watch("checking", done, bytes).is_break() {
+        if watch(Progress::new("checking", done, Some(bytes))).is_break() {
             return Err(SnapshotError::Interrupted);
         }
     }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{EntryKind, SnapshotFile, SnapshotHead};
-use super::{DiskReserve, ProgressSink, SnapshotError, SnapshotSummary};
+use super::{SnapshotError, SnapshotSummary, check_room, check_room_before};
 use crate::codec::stored_record;
 use crate::data_dir;
+use crate::disk::DiskReserve;
 use crate::domain::{Commit, DeadLetter};
+use crate::progress::{Progress, ProgressSink};
 use crate::source::TopicNames;
 use crate::store::{self, OpenStore};
 
@@ -60,7 +62,7 @@ pub fn import(
     if let Some(difference) = topics.and_then(|topics| topics.difference(&head.topics)) {
         return Err(SnapshotError::OtherTopics { path: file.to_owned(), difference });
     }
-    room.check_before(data_dir, "the store", head.store_bytes)?;
+    check_room_before(room, data_dir, "the store", head.store_bytes)?;
     let aside = StagingDir::begin(data_dir)?;
     let OpenStore { writer, path, .. } = store::begin_beside(&aside.0, GENERATION, CACHE_BYTES)?;
     let names = head.topics;
@@ -76,8 +78,8 @@ pub fn import(
             commits += 1;
             let ImportBatch { commit, dead_letters } = std::mem::take(&mut batch);
             writer.commit(commit, dead_letters, commits)?;
-            room.check(data_dir)?;
-            if watch("importing", records, head.optimizations.max(records)).is_break() {
+            check_room(room, data_dir)?;
+            if watch(Progress::new("importing", records, Some(head.optimizations.max(records)))).is_break() {
                 return Err(SnapshotError::Interrupted);
             }
         }

@@ -1,5 +1,5 @@
 //! The continuity of a partition while it is read: it must stay the one that has been read. Positions mean nothing in another topic
-//! of the same name, and neither Kafka nor librdkafka reports that a topic was deleted and created again.
+//! of the same name, and neither Kafka nor librdkafka reports an error where a topic was deleted and created again.
 
 use std::time::Instant;
 

@@ -11,6 +11,7 @@ pub(crate) mod decompression;
 pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;
+mod fetched_topics;
 mod known_topic;
 pub(crate) mod metadata;
 mod observer;

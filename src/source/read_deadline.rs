@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Source, StandingError};
-use crate::domain::{Topic, TopicPartition};
+use crate::domain::TopicPartition;
 
 /// The reason for which a tool stops waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadTimeout {
     /// One partition cannot be read. Records of other partitions do not help.
-    Partition { topic: Topic, partition: i32, why: String },
+    Partition { partition: TopicPartition, why: String },
     /// No partition has delivered anything.
     Silence { why: String },
 }
@@ -44,14 +44,14 @@ impl ReadDeadline {
     ) -> Option<ReadTimeout> {
         let before = std::mem::take(&mut self.failing);
         let mut first = None;
-        for TopicPartition { topic, partition } in awaited {
-            let Some(error) = source.partition_error(topic, partition) else { continue };
-            let since = before.get(&TopicPartition::new(topic, partition)).copied().unwrap_or(now);
-            self.failing.insert(TopicPartition::new(topic, partition), since);
+        for partition in awaited {
+            let Some(error) = source.partition_error(partition) else { continue };
+            let since = before.get(&partition).copied().unwrap_or(now);
+            self.failing.insert(partition, since);
             if needs_intervention(&error) || now.saturating_duration_since(since) >= self.limit {
-                return Some(ReadTimeout::Partition { topic, partition, why: error.text });
+                return Some(ReadTimeout::Partition { partition, why: error.text });
             }
-            first.get_or_insert(ReadTimeout::Partition { topic, partition, why: error.text });
+            first.get_or_insert(ReadTimeout::Partition { partition, why: error.text });
         }
         let is_silent = now.saturating_duration_since(self.heard) >= self.limit;
         is_silent.then(|| first.unwrap_or_else(|| ReadTimeout::Silence { why: trouble(source) }))
@@ -74,7 +74,7 @@ fn needs_intervention(error: &StandingError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::PartitionOffset;
+    use crate::domain::{PartitionOffset, Topic};
     use crate::source::{SourceEvent, StopReason, Watermarks};
 
     const LIMIT: Duration = Duration::from_secs(60);
@@ -85,13 +85,13 @@ mod tests {
     impl Source for Silent {
         fn poll(&mut self, _: Duration, _: &mut dyn FnMut(SourceEvent)) {}
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
+        fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 
-        fn stop(&mut self, _: Topic, _: i32) {}
+        fn stop(&mut self, _: TopicPartition) {}
 
-        fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+        fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
             None
         }
 
@@ -103,7 +103,7 @@ mod tests {
             true
         }
 
-        fn partition_error(&self, _: Topic, partition: i32) -> Option<StandingError> {
+        fn partition_error(&self, TopicPartition { partition, .. }: TopicPartition) -> Option<StandingError> {
             let (_, code) = self.0.iter().find(|(failing, _)| *failing == partition)?;
             let since = chrono::DateTime::UNIX_EPOCH;
             Some(StandingError { code: (*code).to_owned(), text: format!("{code}!"), since })
@@ -113,7 +113,8 @@ mod tests {
     }
 
     fn overdue(partition: i32, why: &str) -> Option<ReadTimeout> {
-        Some(ReadTimeout::Partition { topic: Topic::Jobs, partition, why: why.to_owned() })
+        let partition = TopicPartition::new(Topic::Jobs, partition);
+        Some(ReadTimeout::Partition { partition, why: why.to_owned() })
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use strum::IntoStaticStr;
+
 use super::remedies;
-use crate::domain::Gap;
+use crate::domain::{Gap, NamedPartition};
 
 /// The kinds of reasons. `/status` and the metrics give the code, by which the run book can be looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum StopCode {
     /// Records were removed before they were read.
     Removed,
@@ -60,20 +63,8 @@ impl StopCode {
     }
 
     /// The code in `/status`, in metrics and in the run book.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            StopCode::Removed => "removed",
-            StopCode::Shorter => "shorter",
-            StopCode::OtherRecord => "other_record",
-            StopCode::Recreated => "recreated",
-            StopCode::Missing => "missing",
-            StopCode::OtherCluster => "other_cluster",
-            StopCode::Diverged => "diverged",
-            StopCode::Unreadable => "unreadable",
-            StopCode::NeedsRestart => "needs_restart",
-            StopCode::Archive => "archive",
-            StopCode::Unassigned => "unassigned",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -98,8 +89,8 @@ impl StopReason {
     }
 
     /// Returns the same reason with the partition's name before the text.
-    pub fn named(self, topic: &str, partition: i32) -> StopReason {
-        StopReason { text: format!("{topic}/{partition}: {}", self.text), ..self }
+    pub fn named(self, partition: &NamedPartition) -> StopReason {
+        StopReason { text: format!("{partition}: {}", self.text), ..self }
     }
 }
 

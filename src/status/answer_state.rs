@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use parking_lot::{ArcMutexGuard, RawMutex};
 
-use super::report::Report;
+use super::kafka::{KNOWN_FOR, PartitionInstants};
+use super::report::{PartitionReport, PartitionState, Report};
 use super::state::State;
 
 /// The state that the answers of a generation are marked with.
@@ -18,6 +20,9 @@ pub struct AnswerState {
     pub state: State,
     /// True if the generation has been live before, in this process or in an earlier one: it was complete at some time.
     pub was_live: bool,
+    /// The greatest possible age of a record that has not been read, in microseconds; 0 if there is none, as far as the cluster has
+    /// answered lately. `None` if it is not known.
+    pub lag_micros: Option<u64>,
 }
 
 impl AnswerState {
@@ -31,7 +36,10 @@ impl AnswerState {
 /// An answer state in one number, so that no reader sees half of a change: the state's index in [`State::ALL`] (7 bits), whether
 /// the generation was live (1 bit), and the moment at which `live` becomes `stale` (microseconds after [`BEGIN`], plus one; 0 for
 /// never).
-pub(super) struct AnswerStateCell(AtomicU64);
+pub(super) struct AnswerStateCell {
+    packed: AtomicU64,
+    lag: ArcSwap<LagSource>,
+}
 
 const STATE: u64 = 0x7F;
 const WAS_LIVE: u64 = 0x80;
@@ -40,35 +48,87 @@ const STALE_FROM_SHIFT: u32 = 8;
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn micros(at: Instant) -> u64 {
-    u64::try_from(at.saturating_duration_since(*BEGIN).as_micros()).unwrap_or(u64::MAX)
+    micros_between(*BEGIN, at)
+}
+
+fn micros_between(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }
 
 impl AnswerStateCell {
     pub fn new(report: &Report) -> AnswerStateCell {
-        let cell = AnswerStateCell(AtomicU64::new(0));
+        let cell = AnswerStateCell { packed: AtomicU64::new(0), lag: ArcSwap::default() };
         cell.set(report);
         cell
     }
 
-    /// Returns the answer state at a moment. `now` is called only if the moment matters.
-    pub fn get(&self, now: impl FnOnce() -> Instant) -> AnswerState {
-        let packed = self.0.load(Ordering::Acquire);
+    /// Returns the answer state at a moment.
+    pub fn get(&self, now: Instant) -> AnswerState {
+        let packed = self.packed.load(Ordering::Acquire);
         let state = State::ALL[(packed & STATE) as usize];
         let stale_from = packed >> STALE_FROM_SHIFT;
-        let is_stale = state == State::Live && stale_from != 0 && micros(now()) >= stale_from - 1;
-        AnswerState { state: if is_stale { State::Stale } else { state }, was_live: packed & WAS_LIVE != 0 }
+        let is_stale = state == State::Live && stale_from != 0 && micros(now) >= stale_from - 1;
+        AnswerState {
+            state: if is_stale { State::Stale } else { state },
+            was_live: packed & WAS_LIVE != 0,
+            lag_micros: self.lag.load().at(now),
+        }
     }
 
     /// Notes that the generation has been live before. The caller holds the report's lock, as for every change.
     pub fn set_was_live(&self) {
-        self.0.fetch_or(WAS_LIVE, Ordering::AcqRel);
+        self.packed.fetch_or(WAS_LIVE, Ordering::AcqRel);
     }
 
     fn set(&self, report: &Report) {
         let was_live =
-            if report.state == State::Live { WAS_LIVE } else { self.0.load(Ordering::Acquire) & WAS_LIVE };
+            if report.state == State::Live { WAS_LIVE } else { self.packed.load(Ordering::Acquire) & WAS_LIVE };
         let stale_from = report.stale_from.map_or(0, |from| micros(from) + 1);
-        self.0.store(stale_from << STALE_FROM_SHIFT | was_live | report.state as u64, Ordering::Release);
+        self.lag.store(Arc::new(LagSource::of(&report.partitions)));
+        self.packed.store(stale_from << STALE_FROM_SHIFT | was_live | report.state as u64, Ordering::Release);
+    }
+}
+
+/// The moments that the lag of all partitions is computed from, as [`Report::at`] computes it of each. It is the same, but where the
+/// cluster has answered about some partitions later than about others: then it is the greater of the two that it may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LagSource {
+    /// The moment since which the oldest record is unread, among the partitions of which something is; with `None` inside if it is not
+    /// known. `None` if there are no such partitions.
+    behind: Option<Option<Instant>>,
+    /// The same among the partitions of which the cluster has answered that nothing is unread, for when that answer is too old.
+    read_whole: Option<Option<Instant>>,
+    /// The moment at which the first of those answers is too old.
+    known_until: Option<Instant>,
+}
+
+impl LagSource {
+    fn of(partitions: &[PartitionReport]) -> LagSource {
+        let mut lag = LagSource::default();
+        for PartitionReport { lag_records, state, freshness, .. } in partitions {
+            let PartitionInstants { asked, oldest_unread, .. } = freshness.instants;
+            let answered = asked.filter(|_| *lag_records == Some(0) && *state != PartitionState::Frozen);
+            let since = if let Some(asked) = answered {
+                let until = asked + KNOWN_FOR;
+                lag.known_until = Some(lag.known_until.map_or(until, |earlier| earlier.min(until)));
+                &mut lag.read_whole
+            } else {
+                &mut lag.behind
+            };
+            *since = Some(since.map_or(oldest_unread, |earlier| Some(earlier?.min(oldest_unread?))));
+        }
+        lag
+    }
+
+    /// Returns the lag at a moment, in microseconds; `None` if it is not known.
+    fn at(&self, now: Instant) -> Option<u64> {
+        let age = |since: Option<Instant>| Some(micros_between(since?, now));
+        let is_known = self.known_until.is_some_and(|until| now <= until);
+        let whole = self.read_whole.map(|since| if is_known { Some(0) } else { age(since) });
+        match (self.behind.map(age), whole) {
+            (Some(behind), Some(whole)) => Some(behind?.max(whole?)),
+            (one, other) => one.or(other)?,
+        }
     }
 }
 
@@ -103,19 +163,25 @@ impl Drop for ReportGuard {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{FrozenAt, Status};
+    use proptest::prelude::*;
+
+    use super::super::{FrozenAt, PartitionFreshness, Status};
     use super::*;
+
+    fn of(state: State, was_live: bool) -> AnswerState {
+        AnswerState { state, was_live, lag_micros: None }
+    }
 
     #[test]
     fn every_state_is_read_back_as_it_was_set() {
         assert_eq!(State::ALL.map(|state| state as u8), [0, 1, 2, 3, 4, 5, 6]);
         let status = Status::new(1);
-        assert_eq!(status.answer_state(), AnswerState { state: State::Starting, was_live: false });
+        assert_eq!(status.answer_state(), of(State::Starting, false));
         let mut was_live = false;
         for state in State::ALL {
             status.set_state(state);
             was_live |= state == State::Live;
-            assert_eq!(status.answer_state(), AnswerState { state, was_live });
+            assert_eq!(status.answer_state(), of(state, was_live));
             assert_eq!(status.report().state, state);
         }
     }
@@ -125,7 +191,7 @@ mod tests {
         let status = Status::new(1);
         status.set_was_live();
         status.set_progress(Vec::new(), 1, 0);
-        assert_eq!(status.answer_state(), AnswerState { state: State::Stale, was_live: true });
+        assert_eq!(status.answer_state(), of(State::Stale, true));
         let other = Status::new(2);
         other.set_frozen(FrozenAt {
             format: 1,
@@ -135,7 +201,7 @@ mod tests {
             asked_at: None,
         });
         status.follow(&other);
-        assert_eq!(status.answer_state(), AnswerState { state: State::Frozen, was_live: true });
+        assert_eq!(status.answer_state(), of(State::Frozen, true));
         status.set_state(State::Stopping);
         other.set_state(State::Live);
         assert_eq!(status.answer_state().state, State::Stopping, "nothing comes after the end");
@@ -148,17 +214,64 @@ mod tests {
         let mut report = Report { state: State::Live, stale_from: Some(after(30)), ..Status::new(1).report() };
         let cell = AnswerStateCell::new(&report);
         for seconds in [0, 29, 30, 31, 86_400] {
-            let state = cell.get(|| after(seconds)).state;
+            let state = cell.get(after(seconds)).state;
             assert_eq!(state, if seconds < 30 { State::Live } else { State::Stale }, "after {seconds} s");
             assert_eq!(state, report.state_at(after(seconds)), "as in the report");
         }
         report.stale_from = None;
         cell.set(&report);
-        assert_eq!(cell.get(|| after(86_400)).state, State::Live);
+        assert_eq!(cell.get(after(86_400)).state, State::Live);
         // No other state becomes stale by itself.
         report.state = State::Stalled;
         report.stale_from = Some(begin);
         cell.set(&report);
-        assert_eq!(cell.get(|| after(60)), AnswerState { state: State::Stalled, was_live: true });
+        assert_eq!(cell.get(after(60)), of(State::Stalled, true));
+    }
+
+    /// The lag of a partition, the ages in seconds of the answer and of the oldest unread record, and true if it is frozen.
+    type Ages = (Option<i64>, Option<u64>, Option<u64>, bool);
+
+    fn partitions() -> impl Strategy<Value = Vec<Ages>> {
+        let seconds = || proptest::option::weighted(0.9, 0..40_u64);
+        let lag = proptest::option::weighted(0.9, prop_oneof![Just(0_i64), 1..9_i64]);
+        proptest::collection::vec((lag, seconds(), seconds(), any::<bool>()), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn the_lag_is_that_of_the_report_or_greater_where_answers_differ_in_age(partitions in partitions(), later in 0..30_u64) {
+            let begin = Instant::now();
+            let base = begin + Duration::from_secs(100);
+            let mut report = Status::new(1).report();
+            let ago = |seconds: Option<u64>| seconds.map(|seconds| base - Duration::from_secs(seconds));
+            for (lag_records, asked, oldest_unread, is_frozen) in &partitions {
+                let instants = PartitionInstants {
+                    asked: ago(*asked), oldest_unread: ago(*oldest_unread), ..PartitionInstants::default()
+                };
+                report.partitions.push(PartitionReport {
+                    topic: "jobs".to_owned(),
+                    partition: 0,
+                    position: 0,
+                    checkpoint: None,
+                    low: None,
+                    high: None,
+                    lag_records: *lag_records,
+                    lag_seconds: None,
+                    state: if *is_frozen { PartitionState::Frozen } else { PartitionState::Live },
+                    freshness: PartitionFreshness { instants, ..PartitionFreshness::default() },
+                });
+            }
+            let now = base + Duration::from_secs(later);
+            let lag = AnswerStateCell::new(&report).get(now).lag_micros.map(|micros| micros as f64 / 1e6);
+            let answers: std::collections::HashSet<_> = partitions.iter().map(|(_, asked, ..)| asked).collect();
+            let reported = report.at(now).lag_seconds;
+            if answers.len() <= 1 {
+                prop_assert_eq!(lag, reported);
+            } else if let (Some(lag), Some(reported)) = (lag, reported) {
+                prop_assert!(lag >= reported, "{} < {}", lag, reported);
+            } else {
+                prop_assert!(lag.is_none(), "{:?} where the report has {:?}", lag, reported);
+            }
+        }
     }
 }

@@ -175,14 +175,15 @@ mod tests {
     use super::*;
 
     fn streams(counts: [(u64, u64); 3]) -> Vec<StreamReport> {
-        let report = |(understood, not_understood)| StreamReport {
-            stream: "jobs",
-            topic: "jobs".to_owned(),
-            understood,
-            not_understood,
-            problem: None,
-        };
-        counts.map(report).to_vec()
+        counts
+            .map(|(understood, not_understood)| StreamReport {
+                stream: "jobs",
+                topic: "jobs".to_owned(),
+                understood,
+                not_understood,
+                problem: None,
+            })
+            .to_vec()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::credentials::CredentialsReport;
 use super::findings::Findings;
 use super::kafka::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER, seconds};
 use super::missing_history::{self, MissingHistory};
@@ -129,6 +130,8 @@ pub struct Report {
     pub stalled_stages: Vec<StageStall>,
     /// The settings of each topic about the time for which it keeps its records; empty until the cluster was asked.
     pub topics: Vec<TopicReport>,
+    /// The files of credentials; empty if access is open.
+    pub credentials: Vec<CredentialsReport>,
     /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
@@ -157,6 +160,7 @@ impl Report {
             missing_history: Vec::new(),
             stalled_stages: Vec::new(),
             topics: Vec::new(),
+            credentials: Vec::new(),
             partitions: Vec::new(),
         }
     }

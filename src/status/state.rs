@@ -1,10 +1,12 @@
 //! The state that the whole instance is in.
 
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 /// The state of the projector as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// No partition is assigned yet: the store opens, or the broker has not answered.
     Starting,
@@ -37,16 +39,8 @@ impl State {
     ];
 
     /// Returns the name of the state in `/status`, in metrics, and in the header of every answer.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            State::Starting => "starting",
-            State::CatchingUp => "catching_up",
-            State::Live => "live",
-            State::Stale => "stale",
-            State::Frozen => "frozen",
-            State::Stalled => "stalled",
-            State::Stopping => "stopping",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns true if everything has been read that was there at the start. (The generation that readers see may also be

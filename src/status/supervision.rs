@@ -1,4 +1,5 @@
-//! The parts of the status that other threads than the projector's write: the standstill, the topics' settings and the rebuild.
+//! The parts of the status that other threads than the projector's write: the standstill, the topics' settings, the rebuild and
+//! the files of credentials.
 //! They are kept apart from the projector's own report, so that they can be written while that thread is stuck, and stay when
 //! another generation becomes the live one.
 
@@ -6,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::credentials::CredentialsReport;
 use super::rebuild::RebuildReport;
 use super::report::Report;
 use super::standstill::Standstill;
@@ -19,6 +21,7 @@ pub(super) struct Supervision {
     standstill: Mutex<Option<Standstill>>,
     topics: Mutex<Vec<TopicReport>>,
     rebuild: Mutex<Option<RebuildReport>>,
+    credentials: Mutex<Vec<CredentialsReport>>,
 }
 
 impl Supervision {
@@ -36,6 +39,10 @@ impl Supervision {
         *self.rebuild.lock() = rebuild;
     }
 
+    pub(super) fn set_credentials(&self, credentials: Vec<CredentialsReport>) {
+        *self.credentials.lock() = credentials;
+    }
+
     /// Returns the state of a projector whose own report has `state`.
     pub(super) fn state(&self, state: State) -> State {
         let stands_still = self.stands_still.load(Ordering::Acquire);
@@ -46,6 +53,8 @@ impl Supervision {
     pub(super) fn complete(&self, report: &mut Report) {
         report.topics.clone_from(&self.topics.lock());
         report.rebuild.clone_from(&self.rebuild.lock());
+        report.credentials.clone_from(&self.credentials.lock());
+        report.warnings.extend(report.credentials.iter().filter_map(CredentialsReport::warning));
         let guard = self.standstill.lock();
         let Some(standstill) = &*guard else { return };
         if report.state != State::Stopping {
@@ -106,6 +115,27 @@ mod tests {
         let report = status.report();
         assert_eq!((report.state, status.state()), (State::Stopping, State::Stopping));
         assert_eq!(report.stalled_stages.len(), 1);
+    }
+
+    #[test]
+    fn a_file_of_credentials_that_cannot_be_used_is_warned_of_and_changes_no_state() {
+        let status = live();
+        let report = |error: Option<&str>| CredentialsReport {
+            kind: "api_keys",
+            file: "keys.toml".to_owned(),
+            entries: 2,
+            read_at: SINCE.to_owned(),
+            error: error.map(str::to_owned),
+            error_since: error.map(|_| SINCE.to_owned()),
+        };
+        status.set_credentials(vec![report(None)]);
+        assert_eq!((status.report().credentials, status.report().warnings.len()), (vec![report(None)], 0));
+        status.set_credentials(vec![report(Some("key 1: no"))]);
+        let shown = status.report();
+        assert_eq!((shown.state, shown.last_error), (State::Live, None));
+        for part in ["keys.toml (api_keys) has changed and cannot be used", "the 2 keys", SINCE, "key 1: no"] {
+            assert!(shown.warnings[0].contains(part), "no {part}: {:?}", shown.warnings);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The catalog: the index in memory that serves the lists. It has every list that a query can select, newest first, with status
-//! and kind, and the optimizations that link a job. An optimization takes about 300 bytes.
+//! and kind, the names by which lists are searched and sorted, and the optimizations that link a job. An optimization takes about
+//! 300 bytes, and its name as many as it has, 256 at the most.
 //!
 //! sled limits the speed of a catch-up, so the lists cost it next to nothing: a change appends an entry to a chunk of many (see
 //! `journal`), and the catalog is built from the chunks at start.
@@ -15,12 +16,17 @@ mod ids;
 mod list;
 mod loader;
 mod maps;
+mod name_orders;
+mod names;
 mod order;
 mod scopes;
+mod window;
 
 pub use consistency::ListCheck;
 pub use ids::Ids;
+pub use list::StatusCount;
 pub use loader::CatalogLoader;
+pub use name_orders::NameOrders;
 
 use std::cmp::Ordering;
 use std::collections::hash_map;
@@ -30,9 +36,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::{Optimization, Status, Timestamp, view};
+use super::view_changes::ListScope;
+use crate::domain::name_key;
+use crate::domain::{Optimization, Status, StatusSet, Timestamp, view};
 use facets::{Facet, FacetFilter, Kinds};
 use maps::{Map, index};
+use names::Names;
 use order::Place;
 use scopes::Scopes;
 
@@ -58,6 +67,8 @@ pub struct ListEntry<'a> {
     pub kind: Option<&'a str>,
     pub status: Option<Status>,
     pub created_at: Timestamp,
+    /// The beginning of the name, as far as lists sort and search by it.
+    pub name: Option<&'a str>,
 }
 
 impl Entry<'_> {
@@ -69,6 +80,7 @@ impl Entry<'_> {
             kind: created.value.kind.as_deref(),
             status: view::status_of(optimization),
             created_at: created.value.created_at,
+            name: view::name_of(optimization).map(name_key::beginning),
         });
         let jobs = optimization.links().iter().map(|link| job_hash(&link.job_id)).collect();
         Entry { number, id: &optimization.id, listed, jobs }
@@ -88,6 +100,7 @@ const NO_CHUNK: u64 = u64::MAX;
 pub struct Catalog {
     /// Slots by the number of the optimization.
     slots: Vec<Option<Slot>>,
+    names: Names,
     ids: Arc<Ids>,
     scopes: Scopes,
     kinds: Kinds,
@@ -176,6 +189,7 @@ impl Catalog {
                     || !self.has_facet(new, held.facet)
                     || project.project_id.as_deref() != Some(new.project_id)
                     || project.organization_id.as_deref() != Some(new.organization_id)
+                    || !self.names.has(entry.number, new.name)
             }
             (None, Some(_)) | (Some(_), None) => true,
         }
@@ -195,6 +209,21 @@ impl Catalog {
         })
     }
 
+    /// Returns the list that each of these optimizations is in, if its entry will change what lists show.
+    pub fn scopes_before(&self, entries: &[Entry<'_>]) -> Vec<Option<ListScope>> {
+        entries.iter().map(|entry| self.scope_before(entry)).collect()
+    }
+
+    fn scope_before(&self, entry: &Entry<'_>) -> Option<ListScope> {
+        let held = self.slot(entry.number)?.listed?;
+        let project = self.scopes.project(held.project);
+        let scope = ListScope {
+            organization_id: project.organization_id.clone()?,
+            project_id: project.project_id.clone()?,
+        };
+        self.differs(entry).then_some(scope)
+    }
+
     /// Removes an optimization from the lists, until its entry is put.
     pub fn unlist(&mut self, number: u32) {
         self.relist(number, None);
@@ -211,6 +240,7 @@ impl Catalog {
                 self.ids.insert(id, entry.number);
             }
         }
+        self.names.set(entry.number, entry.listed.as_ref().and_then(|listed| listed.name));
         self.relink(entry.number, &entry.jobs);
         self.relist(entry.number, listed);
     }
@@ -261,10 +291,12 @@ impl Catalog {
         });
         match (stays, listed) {
             (Some(held), Some(new)) => {
-                let compare = |one, other| compare_listed(&self.slots, one, other);
-                self.scopes.each_order(held.project, |order| {
-                    order.set_facet(held.place(number), new.facet, &compare);
-                });
+                {
+                    let compare = by_creation(&self.slots);
+                    self.scopes.each_order(held.project, |order| {
+                        order.set_facet(held.place(number), new.facet, &compare);
+                    });
+                }
                 self.set_listed(number, listed);
             }
             _ => self.move_place(number, held, listed),
@@ -277,12 +309,12 @@ impl Catalog {
 
     fn move_place(&mut self, number: u32, held: Option<ListSlot>, listed: Option<ListSlot>) {
         if let Some(held) = held {
-            let compare = |one, other| compare_listed(&self.slots, one, other);
+            let compare = by_creation(&self.slots);
             self.scopes.each_order(held.project, |order| order.remove(held.place(number), &compare));
         }
         self.set_listed(number, listed);
         if let Some(new) = listed {
-            let compare = |one, other| compare_listed(&self.slots, one, other);
+            let compare = by_creation(&self.slots);
             self.scopes.each_order(new.project, |order| order.insert(new.place(number), &compare));
         }
     }
@@ -295,14 +327,22 @@ impl Catalog {
 
     fn forget_kind_if_unused(&mut self, facet: Facet) {
         let Some(kind) = facet.kind() else { return };
-        let of_kind = FacetFilter { status: None, kind: Some(kind) };
+        let of_kind = FacetFilter { statuses: StatusSet::ANY, kind: Some(kind) };
         if self.order_of(None, None).is_none_or(|all| all.counts().passing(of_kind) == 0) {
             self.kinds.forget(kind);
         }
     }
 }
 
-/// Compares two listed optimizations by their order in every list: the newest first, then by id.
+/// Returns the comparison of places by creation: the newest first, then by id.
+fn by_creation(slots: &[Option<Slot>]) -> impl Fn(&Place, &Place) -> Ordering {
+    |one, other| {
+        let by_time = other.created_millis.cmp(&one.created_millis);
+        by_time.then_with(|| compare_listed(slots, one.number, other.number))
+    }
+}
+
+/// Compares two listed optimizations by creation: the newest first, then by id.
 fn compare_listed(slots: &[Option<Slot>], one: u32, other: u32) -> Ordering {
     if one == other {
         return Ordering::Equal;

@@ -30,6 +30,17 @@ pub enum StoreError {
         /// The text of the panic.
         text: String,
     },
+    /// A list would have to look at too many views one by one: those that pass its filters, apart from a search.
+    #[error(
+        "{count} optimizations pass the other filters, and no more than {most} are searched or sorted by name: name a \
+         project_id, or set created_after and created_before"
+    )]
+    TooManyToSearch {
+        /// The number of views.
+        count: u64,
+        /// The most views that are looked at.
+        most: u64,
+    },
     /// Another version has folded the generation, and this one cannot decode its registers.
     #[error(
         "{path} has the fold format {found}, and this version's is {FORMAT}: what it shows can be served, its records \
@@ -86,6 +97,7 @@ impl StoreError {
             StoreError::Io(_)
             | StoreError::WriterEnded(_)
             | StoreError::Panicked { .. }
+            | StoreError::TooManyToSearch { .. }
             | StoreError::OtherFormat { .. } => false,
         }
     }

@@ -138,8 +138,8 @@ fn read(meta: &Tree) -> Result<Vec<MissingHistory>, StoreError> {
 /// # Errors
 /// [`DataDirError::Missing`] where there is no store, [`StoreError::OtherFormat`] where another version has folded it.
 pub fn accept_missing_history(data_dir: &Path) -> Result<(u64, Vec<MissingHistory>), OpenError> {
-    let missing = || DataDirError::Missing { path: data_dir.to_owned() };
-    let generation = data_dir::current(data_dir)?.ok_or_else(missing)?;
+    let generation =
+        data_dir::current(data_dir)?.ok_or_else(|| DataDirError::Missing { path: data_dir.to_owned() })?;
     let path = data_dir::directory(data_dir, generation);
     let accepted = with_database(&path, CACHE_BYTES, |db, format| {
         if format != FORMAT {

@@ -67,6 +67,16 @@ fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreErr
     Err(CorruptValue { what: "value", reason: "pieces of it are missing".to_owned() }.into())
 }
 
+/// Reads a value as it is stored: a large one as its reference, which changes with the value.
+pub fn get_stored(tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    catch_sled_panic("value", "reading it", || Ok(tree.get(key)?))
+}
+
+/// Returns true if a value as it is stored is the reference of a large one.
+pub fn is_reference(stored: &[u8]) -> bool {
+    stored.first() == Some(&REFERENCE)
+}
+
 /// Returns the name of the tree and the key of the value that a piece belongs to, from the piece's key.
 pub fn owner(piece: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = piece.iter().position(|&byte| byte == 0)?;

@@ -91,11 +91,12 @@ fn start_together(count: usize) -> io::Result<()> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         let closed = gate.lock();
-        let start = |_| {
-            let thread = std::thread::Builder::new().name(CHECK_THREAD.to_owned());
-            thread.spawn_scoped(scope, || drop(gate.lock()))
-        };
-        let started: io::Result<Vec<_>> = (0..count).map(start).collect();
+        let started: io::Result<Vec<_>> = (0..count)
+            .map(|_| {
+                let thread = std::thread::Builder::new().name(CHECK_THREAD.to_owned());
+                thread.spawn_scoped(scope, || drop(gate.lock()))
+            })
+            .collect();
         drop(closed);
         started.map(drop)
     })

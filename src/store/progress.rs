@@ -1,11 +1,18 @@
 //! The progress of the writer, which its other threads and all readers look up. It only counts; it decides nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use super::Checkpoint;
 use super::change_watch::ChangeWatch;
 use super::failure::Failure;
 use super::parked_job_feed::ParkedJobFeed;
+use super::unlinked_records::UnlinkedRecords;
+use super::view_changes::ViewChanges;
+use crate::domain::ReadPosition;
 use crate::pulse::Pulse;
 
 /// Longest time for which one part of a commit may be written, a slow disk included.
@@ -28,12 +35,37 @@ pub struct WriterProgress {
     pub pulse: Pulse,
     pub changes: ChangeWatch,
     pub parked_jobs: ParkedJobFeed,
+    pub unlinked_records: UnlinkedRecords,
+    /// The registry of those who watch what readers see, once readers see this generation.
+    pub watchers: ArcSwapOption<ViewChanges>,
+    /// The position that every view has come to: all before it is in them.
+    pub visible: ArcSwap<ReadPosition>,
+    /// A position that no view is beyond: nothing after it is in any of them.
+    pub bound: ArcSwap<ReadPosition>,
     /// Number of parts of commits begun. While one is written, records may be ahead of the catalog.
     parts_begun: AtomicU64,
     parts_ended: AtomicU64,
 }
 
 impl WriterProgress {
+    /// Makes the progress of a generation that is opened at this checkpoint, which its views have come to at the least.
+    pub fn at(checkpoint: &Checkpoint) -> WriterProgress {
+        let progress = WriterProgress::default();
+        let next = checkpoint.iter().map(|(partition, held)| (partition.clone(), held.next_offset)).collect();
+        let position = Arc::new(ReadPosition::new(next));
+        progress.visible.store(position.clone());
+        progress.bound.store(position);
+        progress
+    }
+
+    /// Notes that every view has come to this position, and wakes those who wait for one.
+    pub fn show_position(&self, position: Arc<ReadPosition>) {
+        self.visible.store(position);
+        if let Some(watchers) = &*self.watchers.load() {
+            watchers.note_position();
+        }
+    }
+
     pub fn begin_part(&self) {
         self.parts_begun.fetch_add(1, Ordering::AcqRel);
     }

@@ -38,8 +38,8 @@ pub struct ReadOnlyStore {
 /// # Errors
 /// [`DataDirError::Missing`] where there is none; what [`OpenError::is_damage`] where it cannot be used: it stays there.
 pub fn open_existing(data_dir: &Path, cache_bytes: u64) -> Result<ReadOnlyStore, OpenError> {
-    let missing = || DataDirError::Missing { path: data_dir.to_owned() };
-    let generation = data_dir::current(data_dir)?.ok_or_else(missing)?;
+    let generation =
+        data_dir::current(data_dir)?.ok_or_else(|| DataDirError::Missing { path: data_dir.to_owned() })?;
     let asked = FrozenMark::of_current(data_dir)?;
     let (reader, file) = read(data_dir, generation, cache_bytes, asked.is_some())?;
     Ok(ReadOnlyStore { reader, generation, path: data_dir::directory(data_dir, generation), asked, file })
@@ -67,7 +67,7 @@ fn read(
             Some((_, catalog)) => catalog,
             None => from_records::read(&trees, format)?,
         };
-        let progress = WriterProgress::default();
+        let progress = WriterProgress::at(&checkpoint::read(&trees)?);
         let caught_up = GenerationManifest::read(&path).closed.is_some_and(|closed| closed.caught_up);
         progress.caught_up.store(caught_up, Ordering::Release);
         let frozen =

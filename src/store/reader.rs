@@ -1,6 +1,7 @@
 //! The reader of the store. It is cheap to clone, cannot write, and never waits for the writer.
 
 mod page;
+mod view_forms;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,13 +12,14 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use sled::IVec;
 
-use super::catalog::{Catalog, Ids};
+use super::catalog::{Catalog, Ids, NameOrders, StatusCount};
 use super::checkpoint::{self, Checkpoint};
 use super::keys::{CLUSTER, ORIGINS, TOPICS, Trees, WAS_LIVE, dead_letter_key};
+use super::list_query::Cursor;
 use super::progress::WriterProgress;
-use super::{StoreError, pieces};
-use crate::codec::stored_record::{self, Filter};
-use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, Status, Topic};
+use super::{StoreError, ViewChanges, pieces};
+use crate::codec::stored_record;
+use crate::domain::{Job, NamedPartition, Optimization, PartitionOffset, ReadPosition, Topic};
 pub use page::PageReader;
 
 /// Size from which a copy of the response may be worth its time.
@@ -32,36 +34,15 @@ pub struct Response {
     pub etag: u64,
 }
 
-/// A query of a list: filters, and a page. `None` filters nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListQuery<'a> {
-    /// The organization that may see the list; `None` for views of all organizations.
-    pub organization_id: Option<&'a str>,
-    /// The project whose views are listed.
-    pub project_id: Option<&'a str>,
-    /// The status of the views that are listed.
-    pub status: Option<Status>,
-    /// The kind of the views that are listed.
-    pub kind: Option<&'a str>,
-    /// Maximum number of views on the page.
-    pub limit: usize,
-    /// Number of views that come before the page in the list's order.
-    pub offset: usize,
-}
-
-impl ListQuery<'_> {
-    fn filter(&self) -> Filter {
-        Filter::new(self.organization_id, self.project_id, self.status, self.kind)
-    }
-}
-
-/// One page of a list, newest `created_at` first, then by id.
+/// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The JSON `{"optimizations": [...], "total": n}`, the objectives filled in.
     pub body: Bytes,
     /// Number of optimizations on all pages together.
     pub total: u64,
+    /// The position after which the next page begins, if there is one and the list is read by cursors.
+    pub next: Option<Cursor>,
 }
 
 /// The stored record of one optimization.
@@ -87,6 +68,7 @@ pub struct Reader {
     pub(super) catalog: Arc<RwLock<Catalog>>,
     /// The catalog's ids, which are looked up without its lock.
     pub(super) ids: Arc<Ids>,
+    pub(super) name_orders: Arc<NameOrders>,
     pub(super) progress: Arc<WriterProgress>,
     /// Set if the generation is frozen.
     pub(super) frozen: Option<Arc<FrozenGeneration>>,
@@ -95,7 +77,7 @@ pub struct Reader {
 impl Reader {
     pub(super) fn new(trees: Trees, catalog: Arc<RwLock<Catalog>>, progress: Arc<WriterProgress>) -> Reader {
         let ids = catalog.read().ids();
-        Reader { trees, catalog, ids, progress, frozen: None }
+        Reader { trees, catalog, ids, name_orders: Arc::default(), progress, frozen: None }
     }
 
     /// Returns the response that a reader of an organization (`None`: of any) may see under an id.
@@ -118,6 +100,29 @@ impl Reader {
             return Ok(None);
         }
         Ok(Some(Response { body: response_of(stored, layout.response), etag: layout.etag }))
+    }
+
+    /// Has the writer wake these watchers from now on, when what readers see has changed.
+    pub fn wake(&self, watchers: &ViewChanges) {
+        self.progress.watchers.store(Some(Arc::new(watchers.clone())));
+    }
+
+    /// Returns the position that every view has come to. Views that are read after the call are no older.
+    pub fn visible_position(&self) -> Arc<ReadPosition> {
+        self.progress.visible.load_full()
+    }
+
+    /// Returns a position that no view is beyond that was read before the call.
+    pub fn position_bound(&self) -> Arc<ReadPosition> {
+        self.progress.bound.load_full()
+    }
+
+    /// Returns true if the record at this place could not be understood.
+    ///
+    /// # Errors
+    /// The errors of [`Reader::stored_record`].
+    pub fn is_dead_letter(&self, position: PartitionOffset) -> Result<bool, StoreError> {
+        Ok(self.trees.dead_letters.contains_key(dead_letter_key(position))?)
     }
 
     /// Returns the record of an optimization, readers may see it or not. It is for tools: it decodes, which reads never do.
@@ -214,6 +219,12 @@ impl Reader {
     /// The errors of [`Reader::stored_record`].
     pub fn was_live(&self) -> Result<bool, StoreError> {
         Ok(self.trees.meta.contains_key(WAS_LIVE)?)
+    }
+
+    /// Returns the numbers of a list's optimizations by status and kind, those of one kind together. `None` stands for any
+    /// organization or project.
+    pub fn counts(&self, organization_id: Option<&str>, project_id: Option<&str>) -> Vec<StatusCount> {
+        self.catalog.read().counts(organization_id, project_id)
     }
 
     /// Returns the number of optimizations that readers may see.

@@ -11,7 +11,6 @@ mod pieces;
 mod records;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use super::{OpenError, Reader, StoreError};
 pub use crate::domain::PartitionBounds;
 use crate::domain::{Gap, NamedPartition};
 use crate::panic_text::panic_text;
+use crate::progress::{Progress, ProgressSink};
 
 /// Number of records in a slice, after which the process gets a rest.
 const SLICE: usize = 256;
@@ -83,10 +83,6 @@ pub struct Problem {
 
 /// The broker's bounds of each partition, by the topic's name.
 pub type TopicBounds = BTreeMap<NamedPartition, PartitionBounds>;
-
-/// A receiver of the progress: the phase, the number of things done, and the number of all, if it is known. It breaks if nobody
-/// waits for the result any more.
-pub type ProgressSink<'a> = dyn FnMut(&str, u64, Option<u64>) -> ControlFlow<()> + 'a;
 
 /// The settings of a verification.
 pub struct VerifySettings<'a> {
@@ -206,7 +202,7 @@ impl Verifier<'_> {
         let begin = Instant::now();
         work(self)?;
         self.done += len as u64;
-        if (self.settings.watch)(self.phase, self.done, self.total).is_break() {
+        if (self.settings.watch)(Progress::new(self.phase, self.done, self.total)).is_break() {
             return Err(Interruption::NobodyWatches);
         }
         if self.settings.gently {

@@ -33,7 +33,7 @@ use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
 use crate::data_dir::{self, CloseRecord, IoError};
 use crate::disk::FileIdentity;
-use crate::domain::{Commit, DeadLetter, Job, Optimization};
+use crate::domain::{Commit, DeadLetter, Job, Optimization, ReadPosition};
 use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::put_optimizations;
@@ -47,6 +47,8 @@ enum WriterCommand {
     Checkpoint(Checkpoint),
     /// The note that the generation has been live.
     Live,
+    /// The position that readers see once everything handed over before is written.
+    Position(Arc<ReadPosition>),
 }
 
 /// The writer of one generation.
@@ -87,7 +89,7 @@ impl Writer {
         let parked = Mutex::new(parked);
         let ids = catalog.ids();
         let catalog = Arc::new(RwLock::new(catalog));
-        let progress = Arc::new(WriterProgress::default());
+        let progress = Arc::new(WriterProgress::at(&checkpoint));
         progress.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let backlog = Arc::new(Backlog::default());
@@ -301,6 +303,7 @@ impl WriterThread {
                     // A syncing thread that has ended has noted the reason.
                     WriterCommand::Checkpoint(checkpoint) => drop(notes.send(SyncRequest::Checkpoint(checkpoint))),
                     WriterCommand::Live => drop(notes.send(SyncRequest::Live)),
+                    WriterCommand::Position(position) => self.progress.show_position(position),
                 }
             }
         });
@@ -316,7 +319,13 @@ impl WriterThread {
         let records = commit.optimizations.len() + commit.jobs.len();
         self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
         let numbered = self.number(commit.optimizations);
-        let entries = numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
+        let entries: Vec<_> =
+            numbered.iter().map(|(number, optimization)| Entry::of(optimization, *number)).collect();
+        let watchers = self.progress.watchers.load_full();
+        let scopes = watchers
+            .as_ref()
+            .filter(|watchers| watchers.is_log_on())
+            .map(|_| self.catalog.read().scopes_before(&entries));
         self.journal.append(&self.trees, &self.catalog, entries, || {
             for (id, job) in &commit.jobs {
                 if let Some(job) = job {
@@ -330,6 +339,9 @@ impl WriterThread {
             Ok(())
         })?;
         self.progress.changes.note(numbered.iter().map(|(_, optimization)| optimization));
+        if let Some(watchers) = watchers {
+            watchers.note(numbered.iter().map(|(_, optimization)| optimization), scopes);
+        }
         for (id, job) in &commit.jobs {
             if job.is_none() {
                 pieces::remove(&self.trees, &self.trees.jobs, id.as_bytes())?;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use super::accept_loss::AcceptedLoss;
 use super::context::ToolOutcome;
 use super::dispatch::perform;
-use super::print;
 use super::tool::Tool;
+use super::{explain, generations, rebuild_text, snapshot};
 use crate::cli::Completion;
 use crate::config::{
     ProjectionConfig, RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotExportConfig,
@@ -19,8 +19,7 @@ use crate::config::{
 use crate::data_dir;
 use crate::generation::rebuild::RebuildOptions;
 use crate::output;
-use crate::progress::{Progress, ProgressDisplay};
-use crate::snapshot::{self, DiskReserve};
+use crate::progress_display::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
 pub use verify::run as verify;
 
@@ -28,7 +27,7 @@ mod verify;
 
 /// Runs `optview explain`.
 pub fn explain(config: &ToolConfig, id: &str) -> anyhow::Result<Completion> {
-    show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), print::explanation)
+    show(config, &Tool::Explain { id: id.to_owned() }, ToolRequirements::default(), explain::text)
 }
 
 /// Runs `optview generations`.
@@ -43,7 +42,7 @@ pub fn generations(config: &ToolConfig, removal: Removal) -> anyhow::Result<Comp
              accepted by `optview accept-loss`"
         ),
     };
-    show(config, &tool, ToolRequirements::default(), |generations: &Vec<_>| print::generations(generations))
+    show(config, &tool, ToolRequirements::default(), |generations: &Vec<_>| generations::text(generations))
 }
 
 /// Runs `optview accept-loss`.
@@ -59,8 +58,8 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Comp
         ..ToolRequirements::default()
     };
     let tool = match config.request {
-        RebuildRequest::Status => return show(&config.tool, &Tool::RebuildStatus, needs, print::rebuild_status),
-        RebuildRequest::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, print::aborted_rebuild),
+        RebuildRequest::Status => return show(&config.tool, &Tool::RebuildStatus, needs, rebuild_text::status),
+        RebuildRequest::Abort => return show(&config.tool, &Tool::RebuildAbort, needs, rebuild_text::aborted),
         RebuildRequest::Begin => Tool::Rebuild {
             options: RebuildOptions {
                 max_rate: config.max_rate,
@@ -76,8 +75,8 @@ pub fn rebuild(config: &RebuildConfig, stop: &AtomicBool) -> anyhow::Result<Comp
         },
     };
     match config.detach {
-        true => show(&config.tool, &tool, needs, print::detached_rebuild),
-        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
+        true => show(&config.tool, &tool, needs, rebuild_text::detached),
+        false => show(&config.tool, &tool, needs, rebuild_text::outcome),
     }
 }
 
@@ -91,8 +90,8 @@ pub fn rollback(config: &RollbackConfig, stop: &AtomicBool) -> anyhow::Result<Co
     let RollbackConfig { to, keep, detach, frozen, .. } = *config;
     let tool = Tool::Rollback { to, keep, detach, frozen };
     match detach && !frozen {
-        true => show(&config.tool, &tool, needs, print::detached_rebuild),
-        false => show(&config.tool, &tool, needs, print::rebuild_outcome),
+        true => show(&config.tool, &tool, needs, rebuild_text::detached),
+        false => show(&config.tool, &tool, needs, rebuild_text::outcome),
     }
 }
 
@@ -101,10 +100,10 @@ pub fn export_snapshot(config: &SnapshotExportConfig, stop: &AtomicBool) -> anyh
     let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
     let tool = Tool::SnapshotExport {
         file: config.file.clone(),
-        min_free_disk: config.min_free_disk_bytes,
+        min_free_disk: config.disk_reserve.floor_bytes,
         force: config.force,
     };
-    show(&config.tool, &tool, needs, print::export_summary)
+    show(&config.tool, &tool, needs, snapshot::export_text)
 }
 
 /// Runs `optview snapshot import`.
@@ -112,16 +111,15 @@ pub fn import_snapshot(config: &SnapshotImportConfig, stop: &AtomicBool) -> anyh
     let data_dir = &config.tool.data_dir;
     let _hold = data_dir::lock_data_dir(data_dir)?;
     let mut display = ProgressDisplay::new(false);
-    let room = DiskReserve { floor: config.min_free_disk_bytes };
-    let summary = snapshot::import(&config.file, data_dir, room, None, &mut |phase, done, total| {
-        display.show(&Progress::new(phase, done, Some(total)));
+    let summary = crate::snapshot::import(&config.file, data_dir, config.disk_reserve, None, &mut |progress| {
+        display.show(&progress);
         if stop.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     display.finish();
     let summary = summary?;
     match config.tool.json {
         true => output::print_json(&serde_json::to_string(&summary)?)?,
-        false => output::print(&print::import_summary(&summary))?,
+        false => output::print(&snapshot::import_text(&summary))?,
     }
     Ok(Completion::Done)
 }

@@ -1,6 +1,5 @@
 //! The things that every tool is given, and gives back.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::generation::Engine;
-use crate::progress::Progress;
 use crate::source::TopicNames;
 use crate::store::verify::TopicBounds;
 use crate::store::{OpenError, Reader};
@@ -34,9 +32,6 @@ pub struct ToolContext {
     /// The engine that keeps the store up to date, if any does.
     pub engine: Option<Arc<Engine>>,
 }
-
-/// A function that takes a tool's progress. It returns `Break` if nobody wants the result any more.
-pub type ProgressCallback<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 /// The result of a tool that did not fail.
 #[derive(Clone, Debug, Serialize, Deserialize)]

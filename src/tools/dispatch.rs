@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::context::{CACHE_BYTES, ProgressCallback, ToolContext, ToolOutcome};
+use super::context::{CACHE_BYTES, ToolContext, ToolOutcome};
 use super::host::ToolMessage;
 use super::tool::{Tool, run};
 use crate::config::ProjectionConfig;
@@ -19,6 +19,7 @@ use crate::data_dir::{self, DataDirError, DataDirLock, GenerationManifest};
 use crate::domain::Topic;
 use crate::generation::Engine;
 use crate::generation::rebuild::refuse_other_cluster;
+use crate::progress::ProgressSink;
 use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::metadata;
 use crate::source::{TopicNames, Watermarks};
@@ -39,7 +40,7 @@ pub fn perform(
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     projection: Option<&ProjectionConfig>,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let begin = Instant::now();
     loop {
@@ -99,7 +100,7 @@ enum ToolReply {
     NotYet(String),
 }
 
-fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolReply> {
+fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
     let mut reply = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
         Ok(ToolMessage::Progress(progress)) => watch(progress),
@@ -131,7 +132,7 @@ fn run_here(
     tool: &Tool,
     kafka: Option<&KafkaSettings>,
     _hold: &DataDirLock,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let nothing = ToolContext {
         data_dir: data_dir.to_owned(),
@@ -164,7 +165,7 @@ fn run_with_engine(
     tool: &Tool,
     projection: &ProjectionConfig,
     _hold: &DataDirLock,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let engine = Engine::new(projection.clone(), Arc::new(|| {}));
     engine.start(None)?;

@@ -8,6 +8,7 @@ use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir::{self, GenerationListing, MissingHistory, PartitionPosition, Surplus};
 use crate::generation::plan_file;
 use crate::store;
+use crate::terminal::table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
@@ -107,4 +108,63 @@ fn generation(access: &ToolContext, listed: GenerationListing) -> anyhow::Result
         }
     }
     Ok(generation)
+}
+
+/// Formats the list of generations for people.
+pub fn text(generations: &[Generation]) -> String {
+    let unknown = || "?".to_owned();
+    let row = |generation: &Generation| {
+        let positions = generation.positions.as_ref().map(|positions| {
+            format!("{} in {} partitions", positions.iter().map(|at| at.next_offset).sum::<i64>(), positions.len())
+        });
+        vec![
+            generation.generation.clone(),
+            match (generation.live, generation.frozen) {
+                (true, true) => "live, frozen",
+                (true, false) => "live",
+                (false, _) => "",
+            }
+            .to_owned(),
+            generation.format.map_or_else(unknown, |format| format.to_string()),
+            generation.views.map_or_else(unknown, |views| views.to_string()),
+            bytesize::ByteSize(generation.bytes).to_string(),
+            generation.created_at.as_deref().map_or_else(unknown, creation_time),
+            positions.unwrap_or_else(unknown),
+            missing_history(&generation.missing_history),
+            match (&generation.damage, &generation.holds_more) {
+                (Some(why), _) => format!("damaged: {why}"),
+                (None, Some(more)) => {
+                    format!("has more than {}, which took its place: {}", more.replaced_by, more.what)
+                }
+                (None, None) => String::new(),
+            },
+        ]
+    };
+    let head = ["GENERATION", "", "FORMAT", "VIEWS", "SIZE", "CREATED", "READ UP TO", "MISSING", ""]
+        .map(str::to_owned)
+        .to_vec();
+    table([head].into_iter().chain(generations.iter().map(row)).collect())
+}
+
+/// Describes the missing history of a generation: the numbers of records and partitions, and whether it has been accepted.
+fn missing_history(missing_history: &[MissingHistory]) -> String {
+    let records: i64 = missing_history.iter().map(|missing| missing.to - missing.from).sum();
+    let is_accepted = missing_history.iter().all(|missing| missing.accepted_at.is_some());
+    match (missing_history.len(), is_accepted) {
+        (0, _) => "-".to_owned(),
+        (partitions, true) => format!("{records} of {partitions} partitions, accepted"),
+        (partitions, false) => format!("{records} of {partitions} partitions, not accepted"),
+    }
+}
+
+/// Formats a time of creation together with its age.
+fn creation_time(at: &str) -> String {
+    let age = chrono::DateTime::parse_from_rfc3339(at).ok().and_then(|at| {
+        let seconds = chrono::Utc::now().signed_duration_since(at).num_seconds();
+        Some(std::time::Duration::from_secs(u64::try_from(seconds).ok()?))
+    });
+    match age {
+        Some(age) => format!("{at}, {} ago", humantime::format_duration(age)),
+        None => at.to_owned(),
+    }
 }

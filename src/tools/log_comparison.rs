@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::verify::{checked_rows, problems};
 use crate::generation::rebuild::{Comparison, Example, RebuildOutcome};
 use crate::store::verify::{NAMED, Problem, VerifyReport};
+use crate::terminal::table;
 
 /// The report of `verify --against-log`: the store's own checks, and the comparison with the topics.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,4 +62,22 @@ fn problem(example: Example) -> Problem {
     };
     let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
     Problem { of: of.to_owned(), which: id, problem: format!("{problem}{fields}") }
+}
+
+/// Formats a report of `verify --against-log`.
+pub fn text(report: &LogVerifyReport) -> String {
+    let LogVerifyReport { verified, against_log } = report;
+    let mut rows = checked_rows(verified);
+    if let Some(why) = &against_log.failed {
+        return table(rows) + &problems(verified) + &format!("Not compared with the topics: {why}\n");
+    }
+    let LogComparison { records_replayed, same, differing, only_old, only_new, unseen, .. } = against_log;
+    let mut row = |count: &u64, what: &str, how: &str| rows.push(vec![count.to_string(), what.into(), how.into()]);
+    row(records_replayed, "records replayed", "from the topics, into a store beside this one");
+    row(same, "views the same", "in both, at the same positions");
+    row(differing, "views differ", "from what the topics give");
+    row(only_old, "views too many", "which the topics do not give");
+    row(only_new, "views missing", "which the topics give");
+    row(unseen, "records differ", "in parts that readers do not see");
+    table(rows) + &problems(verified)
 }

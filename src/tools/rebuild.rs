@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::context::{CACHE_BYTES, ProgressCallback, ToolContext, ToolOutcome};
+use super::context::{CACHE_BYTES, ToolContext, ToolOutcome};
 use crate::generation::rebuild::{
     self, Plan, RebuildCounts, RebuildKind, RebuildOptions, RebuildOutcome, Ticket, show_frozen,
 };
 use crate::generation::{left_plan, plan_file, roll_back_frozen_unserved};
-use crate::progress::Progress;
+use crate::progress::{Progress, ProgressSink};
 use crate::store;
 
 /// Time between two reports to somebody who watches.
@@ -25,7 +25,7 @@ pub fn build(
     access: ToolContext,
     options: &RebuildOptions,
     detach: bool,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let is_asked = |plan: &Plan| plan.kind == RebuildKind::Build && plan.options == *options;
     let plan = || Plan::build(&access.data_dir, options.clone());
@@ -41,7 +41,7 @@ pub fn go_back(
     to: Option<u64>,
     keep: usize,
     detach: bool,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let is_asked = |plan: &Plan| plan.kind == RebuildKind::Rollback && to.is_none_or(|to| to == plan.generation);
     let plan = || {
@@ -90,7 +90,7 @@ pub fn replay(
     access: ToolContext,
     max_rate: Option<f64>,
     examples: usize,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let plan = || Plan::scratch(&access.data_dir, max_rate, examples);
     let ticket = begin(&access, false, |_| false, plan)?;
@@ -163,7 +163,7 @@ pub fn status(access: &ToolContext) -> anyhow::Result<ToolOutcome> {
     ToolOutcome::new(&stands)
 }
 
-pub fn abort(access: &ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
+pub fn abort(access: &ToolContext, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolOutcome> {
     let Some(engine) = &access.engine else {
         return match left_plan::abandon(&access.data_dir)? {
             true => status(access),
@@ -190,7 +190,7 @@ fn watched(
     ticket: &Ticket,
     data_dir: &Path,
     detach: bool,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     loop {
         let (progress, ended) = ticket.wait(if detach { PLANNED_EVERY } else { TELL_EVERY });

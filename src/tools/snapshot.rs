@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use super::context::{ProgressCallback, ToolContext, ToolOutcome};
+use indicatif::HumanCount;
+
+use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir;
-use crate::progress::Progress;
-use crate::snapshot::{self, DiskReserve, ExportRequest};
+use crate::disk::DiskReserve;
+use crate::progress::ProgressSink;
+use crate::snapshot::{self, ExportRequest, SnapshotSummary};
 
 /// Runs the export in the process that has the store open.
 pub fn export(
@@ -13,7 +16,7 @@ pub fn export(
     file: &Path,
     replace: bool,
     room: DiskReserve,
-    watch: &mut ProgressCallback<'_>,
+    watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<ToolOutcome> {
     let reader = access.reader()?;
     let live = data_dir::list(&access.data_dir)?.into_iter().find(|listed| listed.live);
@@ -25,7 +28,27 @@ pub fn export(
         room,
         replace,
     };
-    let summary =
-        snapshot::export(exported, file, &mut |phase, done, total| watch(Progress::new(phase, done, Some(total))));
-    ToolOutcome::new(&summary?)
+    ToolOutcome::new(&snapshot::export(exported, file, watch)?)
+}
+
+/// Formats the summary of an export for people.
+pub fn export_text(summary: &SnapshotSummary) -> String {
+    format!("Wrote {}, {}", summary.file.display(), contents(summary))
+}
+
+/// Formats the summary of an import for people.
+pub fn import_text(summary: &SnapshotSummary) -> String {
+    format!("Made generation {} of {}, {}", summary.generation, summary.file.display(), contents(summary))
+}
+
+fn contents(summary: &SnapshotSummary) -> String {
+    let SnapshotSummary { views, records, bytes, positions, .. } = summary;
+    let read: i64 = positions.iter().map(|at| at.next_offset).sum();
+    format!(
+        "{}: {} views, {} records, read up to {read} in {} partitions\n",
+        bytesize::ByteSize(*bytes),
+        HumanCount(*views),
+        HumanCount(*records),
+        positions.len()
+    )
 }

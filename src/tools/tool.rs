@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::context::{ProgressCallback, ToolContext, ToolOutcome};
+use super::context::{ToolContext, ToolOutcome};
 use super::{accept_loss, explain, generations, rebuild, snapshot, verify};
+use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
-use crate::snapshot::DiskReserve;
+use crate::progress::ProgressSink;
 
 /// A tool with its arguments, as sent through the control socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +95,7 @@ impl Tool {
 }
 
 /// Runs a tool on a store that is open in this process.
-pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressCallback<'_>) -> anyhow::Result<ToolOutcome> {
+pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolOutcome> {
     match tool {
         Tool::Explain { id } => explain::explain(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
@@ -110,7 +111,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressCallback<'_>) -
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
         Tool::SnapshotExport { file, min_free_disk, force } => {
-            snapshot::export(&access, file, *force, DiskReserve { floor: *min_free_disk }, watch)
+            snapshot::export(&access, file, *force, DiskReserve { floor_bytes: *min_free_disk }, watch)
         }
     }
 }

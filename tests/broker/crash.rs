@@ -91,15 +91,17 @@ fn kill_once(rig: &Rig, kill: usize, dice: &mut Dice) {
 }
 
 fn records(events: &[Event<'_>]) -> Vec<OwnedRecord> {
-    let record = |(number, event): (i64, &Event<'_>)| {
-        let encoding = if number % 2 == 0 { Encoding::Json } else { Encoding::Protobuf };
-        let mut value = Vec::new();
-        encode(event, encoding, &mut value);
-        // Where it will lie is not known yet, and nothing that readers see depends on it.
-        let position = PartitionOffset { topic: event.body.topic(), partition: 0, offset: number };
-        OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
-    };
-    (0..).zip(events).map(record).collect()
+    (0..)
+        .zip(events)
+        .map(|(number, event)| {
+            let encoding = if number % 2 == 0 { Encoding::Json } else { Encoding::Protobuf };
+            let mut value = Vec::new();
+            encode(event, encoding, &mut value);
+            // Where it will lie is not known yet, and nothing that readers see depends on it.
+            let position = PartitionOffset { topic: event.body.topic(), partition: 0, offset: number };
+            OwnedRecord { position, key: key(event).as_bytes().to_vec(), value: Some(value) }
+        })
+        .collect()
 }
 
 /// Sends the records at a steady rate, as far as is allowed, and from there on a few at a time: they never cease to flow.

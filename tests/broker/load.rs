@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use optview::codec;
 use optview::domain::event::OptimizationChange;
-use optview::domain::{Body, Event, PartitionOffset, Record, Status, Topic, job};
+use optview::domain::{Body, Event, PartitionOffset, Record, Status, Topic};
 use optview::load::LoadSummary;
 use optview::synthetic::Expectation;
 
@@ -176,7 +176,7 @@ fn read(topic: Topic, encoding: &str, record: &ConsumedRecord) -> SeenEvent {
             }
         }
         Body::Job { job_id, change, .. } => {
-            Fact::Job { job: job_id.into_owned(), status: job::status_of(&change).view_status() }
+            Fact::Job { job: job_id.into_owned(), status: change.status().view_status() }
         }
         Body::Run { job_id, run_index, .. } => Fact::Run { job: job_id.into_owned(), run: run_index },
     };

@@ -53,6 +53,7 @@ mod rights;
 mod server;
 mod snapshot;
 mod stop;
+mod streams;
 mod tls_and_sasl;
 mod tools;
 mod topic_settings;
@@ -127,6 +128,7 @@ const TESTS: &[&[Test]] = &[
     topic_settings::TESTS,
     snapshot::TESTS,
     stop::TESTS,
+    streams::TESTS,
     tools::TESTS,
     broker::TESTS,
     load::TESTS,

@@ -14,25 +14,29 @@ use crate::events::{completed, created, failed, job, run_started};
 use crate::rig::Rig;
 use crate::server::Server;
 
-pub const TESTS: &[Test] =
-    &[test!(the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing, BrokerAndPython)];
+pub const TESTS: &[Test] = &[
+    test!(the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing, BrokerAndPython),
+    test!(the_oldest_python_client_in_use_does_so_too, BrokerAndPython),
+];
 
-const PACKAGE: &str = "ionworks-api==0.38.0";
+/// The newest release of the client, and the oldest that is in use.
+const PACKAGES: [&str; 2] = ["ionworks-api==0.38.0", "ionworks-api==0.12.0"];
 
-/// The interpreter of an environment that has the client; or why there is none.
-pub fn install() -> Result<&'static Path, &'static str> {
-    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    INSTALLED.get_or_init(install_once).as_deref().map_err(String::as_str)
+/// The interpreters of environments that have the clients; or why there are none.
+pub fn install() -> Result<&'static [PathBuf], &'static str> {
+    static INSTALLED: OnceLock<Result<Vec<PathBuf>, String>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| PACKAGES.into_iter().map(install_once).collect());
+    installed.as_deref().map_err(String::as_str)
 }
 
-fn install_once() -> Result<PathBuf, String> {
+fn install_once(package: &str) -> Result<PathBuf, String> {
     let required = std::env::var("OPTVIEW_TEST_PYTHON").is_ok_and(|value| value == "required");
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGE);
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
     let python = environment.join("bin/python");
     let has_it = || run(Command::new(&python).args(["-c", "import ionworks"]));
     let made = has_it().or_else(|_| {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]))?;
         has_it()
     });
     match made {
@@ -48,16 +52,25 @@ fn run(command: &mut Command) -> Result<(), String> {
         command.stdin(Stdio::null()).output().map_err(|error| format!("{name} cannot be run: {error}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let last = stderr.lines().last().unwrap_or_default();
-    if output.status.success() { Ok(()) } else { Err(format!("{PACKAGE} cannot be installed: {last}")) }
+    if output.status.success() { Ok(()) } else { Err(format!("the Python client cannot be installed: {last}")) }
 }
 
 fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing(rig: &Rig) {
+    read_with(rig, 0);
+}
+
+fn the_oldest_python_client_in_use_does_so_too(rig: &Rig) {
+    read_with(rig, 1);
+}
+
+/// Has the client of this number read all that the script reads, and puts the events that it waits for.
+fn read_with(rig: &Rig, client: usize) {
     rig.create_topics(1);
     let (a, b) = ("python-a", "python-b");
     put(rig, &[created(a), created(b), job(a, "pending", 1), job(b, "processing", 1), run_started(a, 0)]);
-    let server = Server::start(rig, &[]);
+    let server = Server::start(rig, &["--missing-wait", "1s"]);
     server.wait_until_all_is_kept(rig);
-    let mut command = Command::new(install().expect("main has looked"));
+    let mut command = Command::new(&install().expect("main has looked")[client]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/python_client.py");
     command.arg(script).arg(format!("http://{}", server.addresses().read));
     // Its own settings in the environment are not this test's.

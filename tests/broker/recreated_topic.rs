@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
         needs: Requirement::BrokerOfItsOwn,
         run: |rig| check_stops(rig, 1),
     },
+    test!(no_record_of_a_topic_that_is_created_again_is_folded, Broker),
     test!(a_topic_that_is_deleted_is_an_error_that_stands, Broker),
     test!(a_topic_that_was_created_again_is_known_though_no_record_has_the_offset_that_was_read_last, Broker),
     test!(an_archive_that_follows_takes_nothing_of_a_topic_that_was_created_again, Broker),
@@ -56,15 +57,41 @@ fn check_stops(rig: &Rig, count: u64) {
     is_stopped(&server, "its id was");
 }
 
+fn no_record_of_a_topic_that_is_created_again_is_folded(rig: &Rig) {
+    rig.create_topics(1);
+    put(rig, &[created("a"), created("b"), job("a", "processing", 1)]);
+    let server = Server::start(rig, &[]);
+    server.wait_until_all_is_kept(rig).check();
+    create_topic_again(rig, Topic::Optimizations);
+    // The brokers agree on the new id within seconds, and all of these can be read before that.
+    for number in 0..200 {
+        put(rig, &[created(&format!("new-{number}"))]);
+    }
+    let name = rig.settings.topics.get(Topic::Optimizations);
+    let report = server.wait_for("stopped", |report| report.state == "stalled" && report.is_stopped(name, 0));
+    let error = report.last_error.expect("an error");
+    assert!(error.contains("created again"), "{error}");
+    let folded: Vec<u32> =
+        (0..200).filter(|number| server.get(&format!("/optimizations/new-{number}")).status == 200).collect();
+    assert!(folded.is_empty(), "{folded:?}");
+    assert_eq!(server.get("/optimizations/a").body["status"], "running");
+}
+
 fn create_again(rig: &Rig) {
-    delete_topic(rig, Topic::Jobs);
+    create_topic_again(rig, Topic::Jobs);
+}
+
+fn create_topic_again(rig: &Rig, topic: Topic) {
+    delete_topic(rig, topic);
     // The topic cannot be created while the old one is still being removed.
     wait_until("it can be created again", || admin::ensure_topics(&rig.settings, 1).ok());
 }
 
 fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
+    use optview::domain::TopicPartition;
     use optview::source::kafka::KafkaSource;
     use optview::source::{Source as _, SourceEvent};
+    let jobs = TopicPartition::new(Topic::Jobs, 0);
     rig.create_topics(1);
     put(rig, &[job("a", "pending", 1)]);
     let mut source = KafkaSource::new(&rig.settings, "optview-tests").expect("a source");
@@ -72,21 +99,21 @@ fn a_topic_that_is_deleted_is_an_error_that_stands(rig: &Rig) {
         wait_until("the source says it", || {
             let mut found = Vec::new();
             source.poll(std::time::Duration::from_millis(20), &mut |polled| {
-                if let SourceEvent::Found { topic, partition, watermarks } = polled {
-                    found.push((topic, partition, watermarks.low));
+                if let SourceEvent::Found { partition, watermarks } = polled {
+                    found.push((partition, watermarks.low));
                 }
             });
-            for (topic, partition, low) in found {
-                source.assign(topic, partition, low).expect("a partition that can be read");
+            for (partition, low) in found {
+                source.assign(partition, low).expect("a partition that can be read");
             }
             is(&source).then_some(())
         });
     };
-    poll(&|source| source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.topic_id.is_some()));
+    poll(&|source| source.observation(jobs).is_some_and(|observed| observed.topic_id.is_some()));
     delete_topic(rig, Topic::Jobs);
-    poll(&|source| source.partition_error(Topic::Jobs, 0).is_some());
+    poll(&|source| source.partition_error(jobs).is_some());
     for _ in 0..20 {
-        poll(&|source| source.partition_error(Topic::Jobs, 0).is_some());
+        poll(&|source| source.partition_error(jobs).is_some());
     }
 }
 

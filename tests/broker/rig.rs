@@ -253,13 +253,15 @@ impl Rig {
 
     /// Every record of a topic, up to where it ends now.
     pub fn consume(&self, topic: Topic) -> Vec<ConsumedRecord> {
-        let consumed = |message: OwnedMessage| ConsumedRecord {
-            partition: message.partition(),
-            offset: message.offset(),
-            key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
-            value: message.payload().unwrap_or_default().to_vec(),
-        };
-        self.messages(topic).into_iter().map(consumed).collect()
+        self.messages(topic)
+            .into_iter()
+            .map(|message| ConsumedRecord {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: String::from_utf8(message.key().unwrap_or_default().to_vec()).expect("a text"),
+                value: message.payload().unwrap_or_default().to_vec(),
+            })
+            .collect()
     }
 
     /// Reads all records of a topic, with their headers and timestamps.

@@ -82,8 +82,10 @@ pub struct Partition {
 
 impl Report {
     pub fn is_stopped(&self, topic: &str, number: i32) -> bool {
-        let is = |held: &&Partition| held.topic == topic && held.partition == number;
-        self.partitions.iter().find(is).is_some_and(|partition| partition.state == "stopped")
+        self.partitions
+            .iter()
+            .find(|held| held.topic == topic && held.partition == number)
+            .is_some_and(|partition| partition.state == "stopped")
     }
 
     /// Returns the number of records that the checkpoint covers, in topics without deleted records.
@@ -114,6 +116,8 @@ impl Server {
             .args(["--log-format", "json"])
             .args(arguments)
             .env("OPTVIEW_DATA_DIR", rig.directory.path().join("data"))
+            // What a test finds not to be there is not waited for.
+            .env("OPTVIEW_MISSING_WAIT", "0s")
             .env("OPTVIEW_SYNC_INTERVAL", "50ms")
             .env("OPTVIEW_CATCH_UP_SYNC_INTERVAL", "100ms")
             .stdout(File::create(log.with_extension("stdout")).expect("a file for its output"))

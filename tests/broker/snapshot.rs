@@ -28,29 +28,31 @@ fn result(output: &Output) -> Value {
 
 /// Returns the records of one part of the life of each id.
 fn lives(part: u32) -> Vec<crate::cluster::PutRecord> {
-    let life = |number: u32| {
-        let id = format!("o{number}");
-        match (part, number % 3) {
-            (0, _) => vec![job(&id, "pending", 1), created(&id), run_started(&id, part)],
-            (1, 0) => vec![completed(&id, 2), run_started(&id, part)],
-            (1, 1) => vec![failed(&id, 2)],
-            (2, 1) => vec![job(&id, "pending", 3), run_started(&id, part)],
-            (2, 2) => vec![deleted(&id)],
-            (part, _) => vec![run_started(&id, part)],
-        }
-    };
-    (0..IDS).flat_map(life).collect()
+    (0..IDS)
+        .flat_map(|number| {
+            let id = format!("o{number}");
+            match (part, number % 3) {
+                (0, _) => vec![job(&id, "pending", 1), created(&id), run_started(&id, part)],
+                (1, 0) => vec![completed(&id, 2), run_started(&id, part)],
+                (1, 1) => vec![failed(&id, 2)],
+                (2, 1) => vec![job(&id, "pending", 3), run_started(&id, part)],
+                (2, 2) => vec![deleted(&id)],
+                (part, _) => vec![run_started(&id, part)],
+            }
+        })
+        .collect()
 }
 
 fn views(server: &Server) -> Vec<(u16, Value)> {
-    let view = |number: u32| {
-        let answer = server.get(&format!("/optimizations/o{number}"));
-        let mut body = answer.body;
-        // An error has an id of its own.
-        body.as_object_mut().expect("an object").remove("correlation_id");
-        (answer.status, body)
-    };
-    (0..IDS).map(view).collect()
+    (0..IDS)
+        .map(|number| {
+            let answer = server.get(&format!("/optimizations/o{number}"));
+            let mut body = answer.body;
+            // An error has an id of its own.
+            body.as_object_mut().expect("an object").remove("correlation_id");
+            (answer.status, body)
+        })
+        .collect()
 }
 
 fn a_replica_begins_with_a_snapshot_and_shows_what_its_source_shows(rig: &Rig) {

@@ -24,8 +24,7 @@ impl<'s> VisibleViews<'s> {
                 assert_eq!(page["total"], items.len(), "each of them is on one page");
                 return VisibleViews { server, items };
             }
-            let item = |item: &Value| (item["id"].as_str().expect("an id").to_owned(), item.clone());
-            items.extend(listed.iter().map(item));
+            items.extend(listed.iter().map(|item| (item["id"].as_str().expect("an id").to_owned(), item.clone())));
         }
     }
 

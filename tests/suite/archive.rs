@@ -70,8 +70,7 @@ impl Records for Batch {
 
 pub fn write(appender: &mut Appender, records: &[OwnedRecord]) {
     for run in records.chunk_by(|one, next| partition(one) == partition(next)) {
-        let TopicPartition { topic, partition: number } = partition(&run[0]);
-        appender.begin(topic, number, 0);
+        appender.begin(partition(&run[0]), 0);
         appender.write(&Batch(run.to_vec())).unwrap();
         if appender.is_full() {
             appender.commit().unwrap();
@@ -277,11 +276,11 @@ fn offsets_that_are_no_records_are_not_missed() {
     let directory = tempfile::tempdir().unwrap();
     let mut appender = appender(directory.path());
     write(&mut appender, &some(3));
-    appender.ended(Topic::Jobs, 0, 7);
-    appender.ended(Topic::Jobs, 0, 5);
+    appender.ended(TopicPartition::new(Topic::Jobs, 0), 7);
+    appender.ended(TopicPartition::new(Topic::Jobs, 0), 5);
     appender.finish().unwrap();
     let mut again = self::appender(directory.path());
-    assert_eq!(again.begin(Topic::Jobs, 0, 0), 7);
+    assert_eq!(again.begin(TopicPartition::new(Topic::Jobs, 0), 0), 7);
     let mut later = some(9);
     later.drain(..8);
     write(&mut again, &later);

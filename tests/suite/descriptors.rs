@@ -19,18 +19,19 @@ const CONNECTIONS_MAX: f64 = 768.0;
 
 /// Connections to the read address that were used once, and stay open on this side.
 fn connect(address: &str, count: usize) -> Vec<TcpStream> {
-    let connect = |_| {
-        let mut connection = TcpStream::connect(address).unwrap();
-        connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
-        let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
-        while !answer.ends_with(b"}") {
-            let read = connection.read(&mut buffer).unwrap();
-            assert!(read > 0, "it was closed before it was answered");
-            answer.extend_from_slice(&buffer[..read]);
-        }
-        connection
-    };
-    (0..count).map(connect).collect()
+    (0..count)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+            let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+            while !answer.ends_with(b"}") {
+                let read = connection.read(&mut buffer).unwrap();
+                assert!(read > 0, "it was closed before it was answered");
+                answer.extend_from_slice(&buffer[..read]);
+            }
+            connection
+        })
+        .collect()
 }
 
 /// Returns true if the other side has closed the connection.

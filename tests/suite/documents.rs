@@ -53,6 +53,8 @@ fn the_run_book_has_every_metric() {
         }
     }
     named.remove("optview_test_gauge");
+    // The beginning of every key.
+    named.remove("optview_");
     assert!(named.len() > 20, "{named:?}");
     let documented: BTreeSet<String> = document("docs/OPERATIONS.md")
         .lines()
@@ -162,8 +164,10 @@ fn benches_are_built_as_what_is_deployed() {
 
 fn metrics_in(text: &str, quote: char) -> Vec<String> {
     let quoted = text.split(quote).filter(|word| word.starts_with("optview_"));
-    let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    quoted.filter(is_name).map(str::to_owned).collect()
+    quoted
+        .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The name in a row's first cell.

@@ -103,29 +103,27 @@ fn written_seconds() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![1 => Just(None), 3 => (-2_000..6i64).prop_map(Some), 3 => (0..6i64).prop_map(Some)]
 }
 
-/// The parts of a generated event: its body, sequence, time, the time at which its record was written, and its
-/// partition.
-type RawEvent = (Body<'static>, u64, i64, Option<i64>, i32);
-
 /// Generates a history. Sequences are often missing and times often equal, but event ids are unique.
 pub fn history(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Envelope<'static>>> {
     let event = (body(), 0..4u64, 0..6i64, written_seconds(), 0..2i32);
     proptest::collection::vec(event, len).prop_map(|events| {
-        let envelope = |(number, (body, sequence, time, written, partition)): (i64, RawEvent)| {
-            let topic = body.topic();
-            let metadata = Metadata {
-                event_id: Cow::Owned(format!("e{number}")),
-                occurred_at: Timestamp::new(1_772_355_600 + time, 0).unwrap(),
-                sequence,
-            };
-            Envelope {
-                event: Event { metadata, body },
-                position: PartitionOffset { topic, partition, offset: number },
-                written_millis: written.map(|seconds| (1_772_355_600 + seconds) * 1000),
-                nulled_numbers: 0,
-            }
-        };
-        (0..).zip(events).map(envelope).collect()
+        (0..)
+            .zip(events)
+            .map(|(number, (body, sequence, time, written, partition))| {
+                let topic = body.topic();
+                let metadata = Metadata {
+                    event_id: Cow::Owned(format!("e{number}")),
+                    occurred_at: Timestamp::new(1_772_355_600 + time, 0).unwrap(),
+                    sequence,
+                };
+                Envelope {
+                    event: Event { metadata, body },
+                    position: PartitionOffset { topic, partition, offset: number },
+                    written_millis: written.map(|seconds| (1_772_355_600 + seconds) * 1000),
+                    nulled_numbers: 0,
+                }
+            })
+            .collect()
     })
 }
 
@@ -206,14 +204,16 @@ fn a_kill_between_the_optimizations_that_a_job_moved_between_changes_nothing() {
     let mut bodies = vec![link("o1", "j0".to_owned()), pending];
     bodies.extend((1..=8).map(|number| link("o1", format!("j{number}"))));
     bodies.extend([link("o2", "j0".to_owned()), filler]);
-    let envelope = |(number, body): (u32, Body<'static>)| {
-        let topic = body.topic();
-        let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
-        let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
-        let position = PartitionOffset { topic, partition: 0, offset: i64::from(number) };
-        Envelope { event: Event { metadata, body }, position, written_millis: None, nulled_numbers: 0 }
-    };
-    let history: Vec<_> = (0..).zip(bodies).map(envelope).collect();
+    let history: Vec<_> = (0_u32..)
+        .zip(bodies)
+        .map(|(number, body)| {
+            let topic = body.topic();
+            let (event_id, sequence) = (format!("e{number}").into(), u64::from(number) + 1);
+            let metadata = Metadata { event_id, occurred_at: Timestamp::default(), sequence };
+            let position = PartitionOffset { topic, partition: 0, offset: i64::from(number) };
+            Envelope { event: Event { metadata, body }, position, written_millis: None, nulled_numbers: 0 }
+        })
+        .collect();
     let expected = fold_all(history.iter(), &[]);
     for survives in 0..=u8::MAX {
         let mut then = vec![Then::Nothing; history.len()];

@@ -4,7 +4,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
-use optview::api_keys::ApiKeys;
+use optview::credentials::ApiKeys;
 use optview::http::{Access, ReadApi, Readiness, admin_router, install_metrics, read_api};
 use optview::live_views::ReaderSource;
 use optview::source::TopicNames;
@@ -124,10 +124,9 @@ const FOREIGN: (&str, &str) = ("x-api-key", "foreign");
 
 /// Every state, with and without having been live before. Who is live, or frozen, was.
 fn answer_states() -> impl Iterator<Item = (State, bool)> {
-    let both = |state| [(state, false), (state, true)];
     State::ALL
         .into_iter()
-        .flat_map(both)
+        .flat_map(|state| [(state, false), (state, true)])
         .filter(|(state, was_live)| *was_live || !matches!(state, State::Live | State::Stale | State::Frozen))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Register, Status, Timestamp};
-use optview::store::{ListQuery, OpenStore, Reader, Writer};
+use optview::store::{ListQuery, OpenStore, PageStart, Reader, Writer};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ impl Facts {
         self.is_listed()
             && query.organization_id.is_none_or(|id| *id == self.organization())
             && query.project_id.is_none_or(|id| *id == self.project())
-            && query.status.is_none_or(|status| Some(status) == self.status)
+            && query.statuses.accepts(self.status)
             && query.kind.is_none_or(|kind| Some(kind) == self.kind().as_deref())
     }
 }
@@ -163,7 +163,9 @@ impl Store {
             for project_id in [None, Some("project-0"), Some("project-2"), Some("project-unknown")] {
                 for status in [None].into_iter().chain(Status::ALL.map(Some)) {
                     for kind in [None, Some("kind-0"), Some("kind-1"), Some("kind-unknown")] {
-                        let query = ListQuery { organization_id, project_id, status, kind, limit: 0, offset: 0 };
+                        let statuses = status.into();
+                        let query =
+                            ListQuery { organization_id, project_id, statuses, kind, ..ListQuery::default() };
                         check_pages(&reader, &self.model, &query);
                     }
                 }
@@ -179,7 +181,7 @@ fn check_pages(reader: &Reader, model: &Model, query: &ListQuery<'_>) {
     expected.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id().cmp(&b.id())));
     let total = expected.len();
     for (limit, offset) in [(1000, 0), (3, 2), (1, total.saturating_sub(1)), (100, total), (5, total + 7)] {
-        let query = ListQuery { limit, offset, ..query.clone() };
+        let query = ListQuery { limit, start: PageStart::Offset(offset), ..query.clone() };
         let page = reader.list(&query).unwrap();
         let body: Value = serde_json::from_slice(&page.body).unwrap();
         assert_eq!((page.total, &body["total"]), (total as u64, &Value::from(total)), "{query:?}");

@@ -13,6 +13,7 @@ mod cases;
 mod command_line;
 mod data_dir;
 #[cfg(target_os = "linux")]
+mod described_api;
 mod descriptors;
 mod documents;
 mod explain;
@@ -22,9 +23,14 @@ mod freshness;
 mod frozen_generations;
 mod golden;
 mod history;
+mod http_manners;
+#[cfg(target_os = "linux")]
+mod keys;
 mod large_values;
 mod limits;
+mod list_api;
 mod lists;
+mod live_instance;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;
@@ -52,7 +58,11 @@ mod regressions;
 mod snapshot;
 #[cfg(target_os = "linux")]
 mod standstill;
+mod streams;
 mod support;
 mod synthetic;
 mod tools;
+mod transitions;
+mod validate;
 mod verify;
+mod waiting_reads;

@@ -70,16 +70,19 @@ fn written_store() -> tempfile::TempDir {
         let OpenStore { writer, .. } = fixtures::open(directory.path());
         for part in 0..3 {
             let numbers = (0..VIEWS).filter(|number| number % 3 == part);
-            let made = |number: u64| {
-                let description = fixtures::text(number, 600);
-                fixtures::optimization(
-                    &format!("o{number}"),
-                    sequence,
-                    format!("{sequence} of {number}"),
-                    description,
-                )
-            };
-            let commit: Commit = fixtures::commit_of(numbers.map(made).collect());
+            let commit: Commit = fixtures::commit_of(
+                numbers
+                    .map(|number| {
+                        let description = fixtures::text(number, 600);
+                        fixtures::optimization(
+                            &format!("o{number}"),
+                            sequence,
+                            format!("{sequence} of {number}"),
+                            description,
+                        )
+                    })
+                    .collect(),
+            );
             writer.commit(commit, Vec::new(), part + 1).unwrap();
         }
         let read = PartitionCheckpoint { next_offset: sequence as i64, anchor: None, topic_id: None };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::body::Body;
 use http_body_util::BodyExt as _;
-use optview::api_keys::ApiKeys;
+use optview::credentials::ApiKeys;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Status, Timestamp};
 use optview::http::{Access, ReadApi, Readiness, read_api};
@@ -170,7 +170,7 @@ fn no_total_counts_what_the_caller_may_see_no_more() {
             assert!(total <= OPTIMIZATIONS - gone, "{total} are counted, and {gone} have gone");
         }
         fixtures::wait_until_written(&writer, round);
-        let query = ListQuery { status: Some(Status::Queued), limit: 1, ..ListQuery::default() };
+        let query = ListQuery { statuses: Some(Status::Queued).into(), limit: 1, ..ListQuery::default() };
         assert_eq!(reader.list(&query).unwrap().total, OPTIMIZATIONS / 2, "none is lost");
     }
     writer.finish().unwrap();

@@ -10,7 +10,7 @@ use optview::data_dir::DataDirError;
 use optview::domain::event::JobChange;
 use optview::domain::{Optimization, Register, Status, Timestamp};
 use optview::store::verify::{VerifySettings, verify};
-use optview::store::{self, ListQuery, OpenError, OpenStore, ReadOnlyStore, Reader};
+use optview::store::{self, ListQuery, OpenError, OpenStore, PageStart, ReadOnlyStore, Reader};
 use sled::IVec;
 
 use crate::fixtures;
@@ -19,7 +19,7 @@ use crate::other_version::fold_otherwise;
 const OPTIMIZATIONS: u32 = 300;
 
 /// The first byte of a chunk that this version writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The first byte of a chunk of another version.
 const OTHER_VERSION: u8 = 99;
@@ -70,9 +70,9 @@ fn views(reader: &Reader) -> Vec<String> {
         all.clone(),
         ListQuery { organization_id: Some("org-1"), ..all.clone() },
         ListQuery { organization_id: Some("org-1"), project_id: Some("project \\ 2"), ..all.clone() },
-        ListQuery { status: Some(Status::Running), ..all.clone() },
-        ListQuery { status: Some(Status::Queued), kind: Some("kind 3"), ..all.clone() },
-        ListQuery { kind: Some("kind 4"), limit: 5, offset: 7, ..all },
+        ListQuery { statuses: Some(Status::Running).into(), ..all.clone() },
+        ListQuery { statuses: Some(Status::Queued).into(), kind: Some("kind 3"), ..all.clone() },
+        ListQuery { kind: Some("kind 4"), limit: 5, start: PageStart::Offset(7), ..all },
     ] {
         let page = reader.list(&query).unwrap();
         assert!(page.total > 0, "{query:?}");
@@ -106,8 +106,7 @@ fn open_existing(directory: &Path) -> ReadOnlyStore {
 }
 
 fn problems(reader: &Reader) -> Vec<store::verify::Problem> {
-    let settings =
-        VerifySettings { gently: false, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let settings = VerifySettings { gently: false, bounds: &|| None, watch: &mut |_| ControlFlow::Continue(()) };
     verify(reader, settings).expect("nothing breaks it").problems
 }
 

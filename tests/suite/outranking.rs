@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use optview::codec::stored_record;
 use optview::domain::outranking::{is_newer, is_outranked, later_of};
-use optview::domain::{Body, Envelope, JobStatus, Outranking, PartitionOffset, Stamp, Topic};
+use optview::domain::{Body, Envelope, Outranking, PartitionOffset, Stamp, Topic};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -40,18 +40,21 @@ fn created(sequence: u64, second: i64) -> EventSpec {
 /// Returns the records of events, at successive offsets of one partition a topic. Each is written when its event occurs, or in the
 /// second that `written_second` gives.
 fn records(events: &[EventSpec], written_second: impl Fn(usize) -> Option<i64>) -> Vec<(OwnedRecord, i64)> {
-    let record = |(offset, event): (usize, &EventSpec)| {
-        let mut value = event.change.clone();
-        let occurred_at = optview::domain::Timestamp::new(BEGIN_SECONDS + event.second, 0).unwrap();
-        value["metadata"] = json!({
-            "eventId": format!("e{offset}"), "sequence": event.sequence, "occurredAt": occurred_at.to_string(),
-        });
-        let position = PartitionOffset { topic: event.topic, partition: 0, offset: offset as i64 };
-        let record =
-            OwnedRecord { position, key: b"key".to_vec(), value: Some(serde_json::to_vec(&value).unwrap()) };
-        (record, (BEGIN_SECONDS + written_second(offset).unwrap_or(event.second)) * 1000)
-    };
-    events.iter().enumerate().map(record).collect()
+    events
+        .iter()
+        .enumerate()
+        .map(|(offset, event)| {
+            let mut value = event.change.clone();
+            let occurred_at = optview::domain::Timestamp::new(BEGIN_SECONDS + event.second, 0).unwrap();
+            value["metadata"] = json!({
+                "eventId": format!("e{offset}"), "sequence": event.sequence, "occurredAt": occurred_at.to_string(),
+            });
+            let position = PartitionOffset { topic: event.topic, partition: 0, offset: offset as i64 };
+            let record =
+                OwnedRecord { position, key: b"key".to_vec(), value: Some(serde_json::to_vec(&value).unwrap()) };
+            (record, (BEGIN_SECONDS + written_second(offset).unwrap_or(event.second)) * 1000)
+        })
+        .collect()
 }
 
 fn decoded((record, written_millis): &(OwnedRecord, i64)) -> Envelope<'_> {
@@ -213,7 +216,7 @@ fn stamps(history: &[Envelope<'_>]) -> (BTreeMap<String, Vec<Stamp>>, BTreeMap<S
         };
         match &envelope.event.body {
             Body::Job { job_id, change, .. } => {
-                let rank = JobStatus::rank(optview::domain::job::status_of(change));
+                let rank = change.status().rank();
                 jobs.entry(job_id.to_string()).or_default().push(stamp(rank));
             }
             Body::Optimization { optimization_id, change: OptimizationChange::Created(_) } => {

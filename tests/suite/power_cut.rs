@@ -244,8 +244,10 @@ fn without_our_syncs_a_checkpoint_is_ahead_of_the_views() {
 #[test]
 fn sled_never_takes_sync_file_range_for_a_sync() {
     let with = |wanted| {
-        let is = |step: &&FileStep| matches!(step, FileStep::Sync { path, with } if is_database(path) && *with == wanted);
-        STEPS.iter().filter(is).count()
+        STEPS
+            .iter()
+            .filter(|step| matches!(step, FileStep::Sync { path, with } if is_database(path) && *with == wanted))
+            .count()
     };
     assert_eq!(with(Call::SyncFileRange), 0);
     assert!(with(Call::Fdatasync) > 100, "sled syncs what it writes");

@@ -17,7 +17,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use optview::domain::{Event, Topic, TopicPartition};
+use optview::disk::DiskReserve;
+use optview::domain::{Event, Topic};
 use optview::projector::{self, PauseHandle, Settings};
 use optview::status::{PartitionState, State, Status};
 use optview::store::ListQuery;
@@ -232,9 +233,7 @@ fn projectors_that_hold_at_the_same_positions_hold_the_same() {
                 projector::run(&mut source, opened.writer, settings, status, control).unwrap();
             });
         }
-        let ends = || {
-            partitions.iter().map(|held| (TopicPartition::new(held.topic, held.number), held.records.len() as i64))
-        };
+        let ends = || partitions.iter().map(|held| (held.topic_partition(), held.records.len() as i64));
         loop {
             let held = controls.each_ref().map(|control| control.pause_here(patience).unwrap());
             let mut furthest = held[0].clone();
@@ -299,7 +298,7 @@ fn a_disk_that_fills_up_is_noticed_in_time_and_reading_goes_on_once_there_is_roo
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let mut source = ScriptPlayer::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     let settings = Settings {
-        min_free_disk: floor,
+        disk_reserve: DiskReserve { floor_bytes: floor },
         // No checkpoint is due meanwhile, nor does all wait in memory.
         catch_up_sync_interval: Duration::from_secs(3600),
         ..script::settings(directory.path(), room_for(100))
@@ -329,7 +328,8 @@ fn nothing_is_read_while_the_disk_is_too_full() {
     let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
     let mut source = ScriptPlayer::new(&partitions, Run::to_the_end(1), status.clone(), control.clone());
     source.clock = Some(clock.clone());
-    let settings = Settings { min_free_disk: u64::MAX, ..script::settings(directory.path(), 0) };
+    let settings =
+        Settings { disk_reserve: DiskReserve { floor_bytes: u64::MAX }, ..script::settings(directory.path(), 0) };
     let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
     let report = stepped.turn_until("stalled", |report| report.state == State::Stalled);
     assert!(report.last_error.is_some_and(|error| error.contains("--min-free-disk")));

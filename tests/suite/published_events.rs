@@ -82,13 +82,15 @@ fn with_decoded<T>(shape: &str, encoding: &Encoding, then: impl FnOnce(&Event<'_
 
 /// Every value of the fixtures, with its topic.
 pub fn values() -> Vec<(Topic, Vec<u8>)> {
-    let all = |shape: String| {
-        ENCODINGS.iter().map(move |encoding| {
-            let topic = topic_named(text(&shape, encoding.expected).lines().next().unwrap());
-            (topic, fs::read(folder().join(&shape).join(encoding.file)).unwrap())
+    names_in(&folder())
+        .into_iter()
+        .flat_map(|shape| {
+            ENCODINGS.iter().map(move |encoding| {
+                let topic = topic_named(text(&shape, encoding.expected).lines().next().unwrap());
+                (topic, fs::read(folder().join(&shape).join(encoding.file)).unwrap())
+            })
         })
-    };
-    names_in(&folder()).into_iter().flat_map(all).collect()
+        .collect()
 }
 
 fn record<'a>(topic: Topic, value: Option<&'a [u8]>, headers: &[Header<'a>]) -> Record<'a> {
@@ -131,8 +133,10 @@ fn every_event_of_the_contract_and_each_of_its_fields_is_in_the_fixtures() {
         let topic_of = |text: &str| text.lines().next().unwrap().to_owned();
         let named = |text: String| {
             let topic = topic_of(&text);
-            let name = |line: &str| format!("{topic}/{}", line.split(" = ").next().unwrap());
-            text.lines().skip(1).map(name).collect::<Vec<_>>()
+            text.lines()
+                .skip(1)
+                .map(|line| format!("{topic}/{}", line.split(" = ").next().unwrap()))
+                .collect::<Vec<_>>()
         };
         shapes.iter().flat_map(|shape| named(text(shape, file))).collect()
     };
@@ -171,14 +175,15 @@ fn fields_of(proto: &str, message: &str) -> Vec<(String, String)> {
     let begin = format!("message {message} {{");
     let Some((_, rest)) = proto.split_once(&begin) else { return Vec::new() };
     let body = rest.split("\nmessage ").next().unwrap();
-    let field = |line: &str| {
-        let line = line.trim().strip_suffix(';').filter(|line| !line.starts_with("//"))?;
-        let (declared, number) = line.split_once(" = ")?;
-        number.parse::<u32>().ok()?;
-        let (kind, name) = declared.trim_start_matches("optional ").split_once(' ')?;
-        Some((name.to_owned(), kind.to_owned()))
-    };
-    body.lines().filter_map(field).collect()
+    body.lines()
+        .filter_map(|line| {
+            let line = line.trim().strip_suffix(';').filter(|line| !line.starts_with("//"))?;
+            let (declared, number) = line.split_once(" = ")?;
+            number.parse::<u32>().ok()?;
+            let (kind, name) = declared.trim_start_matches("optional ").split_once(' ')?;
+            Some((name.to_owned(), kind.to_owned()))
+        })
+        .collect()
 }
 
 #[test]

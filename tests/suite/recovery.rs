@@ -44,11 +44,12 @@ fn write(directory: &Path) {
         let OpenStore { writer, .. } = fixtures::open(directory);
         for commit in 1..=COMMITS / 3 {
             let sequence = go * COMMITS / 3 + commit;
-            let optimization = |number: u64| {
-                let (name, description) = (name_of(number, sequence), description_of(number, sequence));
-                fixtures::optimization(&id_of(number), sequence, name, description)
-            };
-            let optimizations = (0..VIEWS).map(optimization).collect();
+            let optimizations = (0..VIEWS)
+                .map(|number| {
+                    let (name, description) = (name_of(number, sequence), description_of(number, sequence));
+                    fixtures::optimization(&id_of(number), sequence, name, description)
+                })
+                .collect();
             let jobs = (0..JOBS).map(|job| (format!("job-{job}").into(), Some(fixtures::job(sequence).into())));
             let commit = Commit { jobs: jobs.collect(), ..fixtures::commit_of(optimizations) };
             let dead_letters = (0..DEAD_LETTERS as i64).map(|offset| fixtures::dead_letter(offset, vec![1; 9000]));

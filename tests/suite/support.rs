@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use optview::codec::{self, stored_record};
 use optview::domain::fold::{self, Effects, FoldStep};
-use optview::domain::{Commit, Envelope, Job, Optimization, PartitionOffset, Record, RecordKey, WorkingSet};
+use optview::domain::{Commit, Envelope, Job, PartitionOffset, Record, RecordKey, WorkingSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -79,14 +79,16 @@ impl MapStore {
         let job = |(id, job): &(Arc<str>, Option<Arc<Job>>)| {
             MapWrite::Job(id.to_string(), job.as_ref().map(|job| stored_record::encode_job(job).unwrap()))
         };
-        let optimization = |optimization: &Arc<Optimization>| {
-            let mut bytes = Vec::new();
-            stored_record::encode_optimization(optimization, &mut bytes).unwrap();
-            MapWrite::Optimization(optimization.id.to_string(), bytes)
-        };
         let parked = jobs.iter().filter(|(_, job)| job.is_some()).map(job);
         let removed = jobs.iter().filter(|(_, job)| job.is_none()).map(job);
-        parked.chain(optimizations.iter().map(optimization)).chain(removed).collect()
+        parked
+            .chain(optimizations.iter().map(|optimization| {
+                let mut bytes = Vec::new();
+                stored_record::encode_optimization(optimization, &mut bytes).unwrap();
+                MapWrite::Optimization(optimization.id.to_string(), bytes)
+            }))
+            .chain(removed)
+            .collect()
     }
 
     fn put(&mut self, put: MapWrite) {

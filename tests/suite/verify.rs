@@ -66,7 +66,7 @@ fn topic_id(number: i64) -> TopicId {
 }
 
 fn check(reader: &Reader, bounds: &dyn Fn() -> Option<TopicBounds>) -> VerifyReport {
-    let settings = VerifySettings { gently: false, bounds, watch: &mut |_, _, _| ControlFlow::Continue(()) };
+    let settings = VerifySettings { gently: false, bounds, watch: &mut |_| ControlFlow::Continue(()) };
     verify(reader, settings).expect("it goes on to its end")
 }
 
@@ -315,6 +315,6 @@ fn a_store_that_is_being_written_has_no_problem() {
 fn it_ends_where_nobody_waits_for_it() {
     let directory = written_store();
     let existing = open(directory.path());
-    let settings = VerifySettings { gently: true, bounds: &|| None, watch: &mut |_, _, _| ControlFlow::Break(()) };
+    let settings = VerifySettings { gently: true, bounds: &|| None, watch: &mut |_| ControlFlow::Break(()) };
     assert_eq!(verify(&existing.reader, settings), None);
 }

@@ -64,28 +64,28 @@ impl ExportSession<'_> {
     pub(super) fn step(&mut self, source: &mut KafkaSource) {
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks)),
             SourceEvent::Records(records) if self.failure.is_none() => {
                 self.stall_timer.deadline.restart(Instant::now());
                 self.failure = self.take(&*records).err();
             }
             SourceEvent::Records(_) => {}
-            SourceEvent::Ended { topic, partition, position } => {
+            SourceEvent::Ended { partition, position } => {
                 self.stall_timer.deadline.restart(Instant::now());
-                if self.anchors.remove(&TopicPartition::new(topic, partition)).is_some() {
-                    self.warn_of_missing_anchor(topic, partition);
+                if self.anchors.remove(&partition).is_some() {
+                    self.warn_of_missing_anchor(partition);
                 }
-                self.appender.ended(topic, partition, position);
-                self.advance(topic, partition, position);
+                self.appender.ended(partition, position);
+                self.advance(partition, position);
             }
-            SourceEvent::Failed { topic, partition, reason } => {
-                let name = self.kafka.topics.get(topic);
-                self.failure.get_or_insert_with(|| anyhow::anyhow!("{name}/{partition}: {reason}"));
+            SourceEvent::Failed { partition, reason } => {
+                let name = self.kafka.topics.partition(partition);
+                self.failure.get_or_insert_with(|| anyhow::anyhow!("{name}: {reason}"));
             }
         });
         self.compare_topics(source);
-        for (topic, partition, watermarks) in found {
-            if let Err(failure) = self.begin(source, topic, partition, watermarks) {
+        for (partition, watermarks) in found {
+            if let Err(failure) = self.begin(source, partition, watermarks) {
                 self.failure.get_or_insert(failure);
             }
         }
@@ -101,8 +101,8 @@ impl ExportSession<'_> {
             return;
         };
         let why = match overdue {
-            ReadTimeout::Partition { topic, partition, why } => {
-                format!("{}/{partition}: {why}", self.kafka.topics.get(topic))
+            ReadTimeout::Partition { partition, why } => {
+                format!("{}: {why}", self.kafka.topics.partition(partition))
             }
             // Without writers, no records need arrive.
             ReadTimeout::Silence { .. } if self.follow && source.cluster_health().error.is_none() => return,
@@ -150,14 +150,14 @@ impl ExportSession<'_> {
     /// Compares each topic with the archived one by the cluster's own answers.
     fn compare_topics(&mut self, source: &KafkaSource) {
         let now = Instant::now();
-        for (&TopicPartition { topic, partition: number }, partition) in &mut self.partitions {
-            let Some(observed) = source.observation(topic, number) else { continue };
+        for (&key, partition) in &mut self.partitions {
+            let Some(observed) = source.observation(key) else { continue };
             if let Err(other) = partition.continuity.compare(partition.next, &observed, now) {
-                let name = self.kafka.topics.get(topic);
+                let name = self.kafka.topics.partition(key);
                 self.is_recreated = true;
                 self.failure.get_or_insert_with(|| {
                     anyhow::anyhow!(
-                        "{name}/{number}: {other}; keep the archive as it is, and export into another directory"
+                        "{name}: {other}; keep the archive as it is, and export into another directory"
                     )
                 });
             }
@@ -165,11 +165,11 @@ impl ExportSession<'_> {
     }
 
     /// Warns that the last archived record cannot be compared with anything.
-    fn warn_of_missing_anchor(&self, topic: Topic, partition: i32) {
-        if !self.proven.contains(&topic) {
-            let name = self.kafka.topics.get(topic);
+    fn warn_of_missing_anchor(&self, partition: TopicPartition) {
+        if !self.proven.contains(&partition.topic) {
+            let name = self.kafka.topics.partition(partition);
             tracing::warn!(
-                "{name}/{partition}: the last archived record no longer exists, and the topic's id is missing in \
+                "{name}: the last archived record no longer exists, and the topic's id is missing in \
                  the archive or in the cluster: nothing proves that the topic was not created again since. If it \
                  was, export into another directory"
             );
@@ -178,58 +178,58 @@ impl ExportSession<'_> {
 
     fn take(&mut self, records: &dyn Records) -> anyhow::Result<()> {
         let (first, last) = (records.record(0), records.record(records.len() - 1).position);
-        let anchor = self.anchors.remove(&TopicPartition::new(last.topic, last.partition));
+        let partition = last.topic_partition();
+        let anchor = self.anchors.remove(&partition);
         if anchor.as_ref().is_some_and(|anchor| anchor.position != first.position) {
-            self.warn_of_missing_anchor(last.topic, last.partition);
+            self.warn_of_missing_anchor(partition);
         }
         if let Some(anchor) = anchor
             && anchor.position == first.position
             && anchor != OwnedRecord::from(&first)
         {
-            let (name, partition) = (self.kafka.topics.get(last.topic), last.partition);
+            let name = self.kafka.topics.partition(partition);
             let gap = Gap::OtherRecord { offset: anchor.position.offset };
-            bail!("{name}/{partition}: {gap}; keep the archive as it is, and export into another directory");
+            bail!("{name}: {gap}; keep the archive as it is, and export into another directory");
         }
         self.records += self.appender.write(records)?;
-        self.advance(last.topic, last.partition, last.offset + 1);
+        self.advance(partition, last.offset + 1);
         Ok(())
     }
 
     fn begin(
         &mut self,
         source: &mut KafkaSource,
-        topic: Topic,
-        partition: i32,
+        partition: TopicPartition,
         watermarks: Watermarks,
     ) -> anyhow::Result<()> {
-        let name = self.kafka.topics.get(topic);
-        let next = self.appender.begin(topic, partition, watermarks.low);
+        let name = self.kafka.topics.partition(partition);
+        let next = self.appender.begin(partition, watermarks.low);
         if let Some(gap) = Gap::between_offsets(next, watermarks.low, watermarks.high) {
-            bail!("{name}/{partition}: {gap}");
+            bail!("{name}: {gap}");
         }
         if next == watermarks.low && next > 0 {
             let low = watermarks.low;
-            tracing::warn!(topic = name, partition, low, "the oldest records are no longer in the topic");
+            tracing::warn!(
+                topic = name.topic,
+                partition = name.partition,
+                low,
+                "the oldest records are no longer in the topic"
+            );
         }
-        let continuity = Continuity::new(self.ids.get(&topic).copied());
-        self.partitions.insert(
-            TopicPartition::new(topic, partition),
-            ExportPartition { next, start_high: watermarks.high, continuity },
-        );
+        let continuity = Continuity::new(self.ids.get(&partition.topic).copied());
+        self.partitions.insert(partition, ExportPartition { next, start_high: watermarks.high, continuity });
         self.compare_topics(source);
-        let anchor = self.anchors.get(&TopicPartition::new(topic, partition)).map(|anchor| anchor.position.offset);
+        let anchor = self.anchors.get(&partition).map(|anchor| anchor.position.offset);
         let anchor = anchor.filter(|offset| *offset >= watermarks.low);
         if anchor.is_none() && next > watermarks.low {
-            self.warn_of_missing_anchor(topic, partition);
+            self.warn_of_missing_anchor(partition);
         }
         let from = anchor.unwrap_or(next);
-        source
-            .assign(topic, partition, from)
-            .map_err(|why| anyhow::anyhow!("{name}/{partition} cannot be read: {why}"))
+        source.assign(partition, from).map_err(|why| anyhow::anyhow!("{name} cannot be read: {why}"))
     }
 
-    fn advance(&mut self, topic: Topic, partition: i32, next: i64) {
-        if let Some(held) = self.partitions.get_mut(&TopicPartition::new(topic, partition)) {
+    fn advance(&mut self, partition: TopicPartition, next: i64) {
+        if let Some(held) = self.partitions.get_mut(&partition) {
             held.next = held.next.max(next);
         }
     }

@@ -31,8 +31,9 @@ fn an_address_that_others_reach_and_that_asks_for_no_key_is_warned_of() {
         ("demo --listen 0.0.0.0:1", &["0.0.0.0:1"]),
         (&format!("{LEAST} --listen [::1]:1 --admin-listen 127.0.0.2:2"), &[]),
         (&format!("{LEAST} --listen [::ffff:127.0.0.1]:1"), &[]),
-        (&format!("{LEAST} --listen 0.0.0.0:1"), &["0.0.0.0:1"]),
-        (&format!("{LEAST} --listen [::]:1 --admin-listen 10.0.0.1:2"), &["[::]:1", "10.0.0.1:2"]),
+        ("demo --listen 0.0.0.0:1 --admin-listen 10.0.0.1:2", &["0.0.0.0:1", "10.0.0.1:2"]),
+        (&format!("{LEAST} --open-access --listen 0.0.0.0:1"), &[]),
+        (&format!("{LEAST} --open-access --listen [::]:1 --admin-listen 10.0.0.1:2"), &["10.0.0.1:2"]),
         (&format!("{with_keys} --listen 0.0.0.0:1 --admin-listen 0.0.0.0:2"), &["0.0.0.0:2"]),
     ] {
         let said = warnings(line, &[]);

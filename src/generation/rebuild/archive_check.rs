@@ -79,9 +79,12 @@ fn others(
     last.retain(|key, last| cluster.partitions.get(key).is_some_and(|there| last.position.offset >= there.low));
     let offsets = last.iter().map(|(key, last)| (*key, last.position.offset)).collect();
     let there = records_at(kafka, &offsets)?;
-    let is_other = |(key, archived): (TopicPartition, OwnedRecord)| {
-        let (found, offset) = (there.get(&key)?, archived.position.offset);
-        (found.position == archived.position && *found != archived).then_some((key, Gap::OtherRecord { offset }))
-    };
-    Ok(last.into_iter().filter_map(is_other).collect())
+    Ok(last
+        .into_iter()
+        .filter_map(|(key, archived)| {
+            let (found, offset) = (there.get(&key)?, archived.position.offset);
+            (found.position == archived.position && *found != archived)
+                .then_some((key, Gap::OtherRecord { offset }))
+        })
+        .collect())
 }

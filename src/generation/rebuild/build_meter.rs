@@ -44,10 +44,9 @@ impl BuildMeter {
         }
         let has_trouble = report.last_error.is_some();
         let new = match report.state {
-            state if new.has_ended() || state == State::Stalled => {
-                let unknown = || "its projector has ended; the log says why".to_owned();
-                NewProgress::Ended(report.last_error.unwrap_or_else(unknown))
-            }
+            state if new.has_ended() || state == State::Stalled => NewProgress::Ended(
+                report.last_error.unwrap_or_else(|| "its projector has ended; the log says why".to_owned()),
+            ),
             state if state.has_caught_up() => NewProgress::CaughtUp,
             _ => NewProgress::Behind,
         };

@@ -13,7 +13,6 @@ use super::outcome::RebuildOutcome;
 use super::pair::PausedPair;
 use super::{archive_check, at_frozen, handover, preflight, survey};
 use crate::data_dir;
-use crate::disk;
 use crate::generation::life::action::{Action, Answer, Input};
 use crate::generation::life::ending::{Ending, Failure};
 use crate::generation::life::{Course, Life, Plan, Step};
@@ -201,7 +200,7 @@ impl<'a> Conductor<'a> {
         // A generation takes about as much as the live one.
         let listed = data_dir::list(&config.data_dir)?.into_iter().find(|listed| listed.live);
         let Some(bytes) = listed.map(|live| live.bytes) else { return Ok(()) };
-        if disk::free_bytes(&config.data_dir)? < bytes + config.min_free_disk_bytes {
+        if config.disk_reserve.shortage(&config.data_dir, bytes)?.is_some() {
             bail!(
                 "there is too little room on the disk of {}: another generation takes about {bytes} bytes, and \
                  --min-free-disk are to be left",

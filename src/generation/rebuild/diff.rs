@@ -71,8 +71,7 @@ impl GenerationDiff {
                 done += u64::from(STEP);
                 // A view that both have was compared with the old generation's.
                 let old = self.old.clone();
-                let of_interest = |id: &&Arc<str>| !is_new || !old.holds(id);
-                self.compare_views(ids.iter().filter(of_interest))?;
+                self.compare_views(ids.iter().filter(|id| !is_new || !old.holds(id)))?;
             }
         }
         if !self.parked.compare_all(&mut || go_on(total, total))? {

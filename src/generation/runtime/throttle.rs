@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::domain::{PartitionOffset, Record, Topic};
+use crate::domain::{PartitionOffset, Record, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
@@ -64,8 +64,8 @@ impl<S: Source> Source for ThrottledSource<S> {
                         EarlyRecords::of(records, until).map(SourceEvent::Records)
                     }
                     // Records may have been left out before it, so that nothing was read up to there.
-                    (SourceEvent::Ended { topic, partition, .. }, Some(_)) => {
-                        Some(SourceEvent::Ended { topic, partition, position: 0 })
+                    (SourceEvent::Ended { partition, .. }, Some(_)) => {
+                        Some(SourceEvent::Ended { partition, position: 0 })
                     }
                     (polled, _) => Some(polled),
                 };
@@ -95,16 +95,16 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        self.source.assign(topic, partition, offset)
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        self.source.assign(partition, offset)
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.source.stop(topic, partition);
+    fn stop(&mut self, partition: TopicPartition) {
+        self.source.stop(partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.source.watermarks(topic, partition)
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.source.watermarks(partition)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -119,12 +119,12 @@ impl<S: Source> Source for ThrottledSource<S> {
         self.source.cluster_id()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.source.observation(topic, partition)
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.source.observation(partition)
     }
 
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.source.partition_error(topic, partition)
+    fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        self.source.partition_error(partition)
     }
 
     fn cluster_health(&self) -> ClusterHealth {
@@ -146,8 +146,9 @@ struct EarlyRecords {
 
 impl EarlyRecords {
     fn of(records: Box<dyn Records>, until_millis: i64) -> Option<Box<dyn Records>> {
-        let is_early = |at: &usize| records.record(*at).timestamp_millis.is_none_or(|time| time < until_millis);
-        let places: Vec<usize> = (0..records.len()).filter(is_early).collect();
+        let places: Vec<usize> = (0..records.len())
+            .filter(|at| records.record(*at).timestamp_millis.is_none_or(|time| time < until_millis))
+            .collect();
         (!places.is_empty()).then(|| Box::new(EarlyRecords { records, places }) as Box<dyn Records>)
     }
 }
@@ -169,6 +170,9 @@ impl Records for EarlyRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Topic;
+
+    const JOBS: TopicPartition = TopicPartition::new(Topic::Jobs, 0);
 
     /// Gives ten batches of ten records at once, and then nothing.
     struct Flood(bool);
@@ -182,7 +186,7 @@ mod tests {
 
         fn record(&self, at: usize) -> Record<'_> {
             let offset = self.0 * 10 + at as i64;
-            let position = PartitionOffset { topic: Topic::Jobs, partition: 0, offset };
+            let position = JOBS.at(offset);
             Record { position, timestamp_millis: Some(offset), key: None, value: None, headers: Vec::new() }
         }
     }
@@ -191,17 +195,17 @@ mod tests {
         fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
             if !std::mem::replace(&mut self.0, true) {
                 (0..10).for_each(|batch| take(SourceEvent::Records(Box::new(Ten(batch)))));
-                take(SourceEvent::Ended { topic: Topic::Jobs, partition: 0, position: 100 });
+                take(SourceEvent::Ended { partition: JOBS, position: 100 });
             }
         }
 
-        fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
+        fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {
             Ok(())
         }
 
-        fn stop(&mut self, _: Topic, _: i32) {}
+        fn stop(&mut self, _: TopicPartition) {}
 
-        fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+        fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
             None
         }
 
@@ -213,7 +217,7 @@ mod tests {
             true
         }
 
-        fn observation(&self, _: Topic, partition: i32) -> Option<PartitionObservation> {
+        fn observation(&self, TopicPartition { partition, .. }: TopicPartition) -> Option<PartitionObservation> {
             let asked_at = Instant::now();
             Some(PartitionObservation {
                 topic_id: None,
@@ -224,7 +228,7 @@ mod tests {
             })
         }
 
-        fn partition_error(&self, _: Topic, partition: i32) -> Option<StandingError> {
+        fn partition_error(&self, TopicPartition { partition, .. }: TopicPartition) -> Option<StandingError> {
             let since = "2026-11-28T10:00:00Z".parse().unwrap();
             Some(StandingError { code: partition.to_string(), text: String::new(), since })
         }
@@ -239,8 +243,9 @@ mod tests {
     #[test]
     fn what_the_cluster_says_is_not_held_back() {
         let source = ThrottledSource::new(Flood(false), Throttle::default(), Arc::new(ThrottleRelease::default()));
-        assert_eq!(source.observation(Topic::Jobs, 5).map(|observation| observation.high), Some(5));
-        assert_eq!(source.partition_error(Topic::Jobs, 5).map(|error| error.code).as_deref(), Some("5"));
+        let partition = TopicPartition { partition: 5, ..JOBS };
+        assert_eq!(source.observation(partition).map(|observation| observation.high), Some(5));
+        assert_eq!(source.partition_error(partition).map(|error| error.code).as_deref(), Some("5"));
         assert_eq!(source.cluster_health().renewals, 7);
     }
 

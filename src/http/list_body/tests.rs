@@ -1,5 +1,8 @@
 use std::sync::Arc as Shared;
 
+use std::io::Read as _;
+
+use axum::http::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
@@ -42,8 +45,9 @@ fn shared(bytes: usize) -> ListMemory {
     ListMemory { turns: ListTurns::new(2), memory: ResponseMemory::new(bytes) }
 }
 
-const QUERY: ListQuery<'static> =
-    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+fn query() -> ListQuery<'static> {
+    ListQuery { limit: 100, ..ListQuery::default() }
+}
 
 async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     ask_as("key", opened, shared).await
@@ -51,7 +55,49 @@ async fn ask(opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpEr
 
 async fn ask_as(key: &str, opened: &OpenStore, shared: &ListMemory) -> Result<Response, HttpError> {
     let reader = opened.writer.reader();
-    response(move || reader.page(&QUERY), CallerIdentity::Key(key.to_owned()), shared.clone()).await
+    let list = response(move || reader.page(&query()), request(key, HeaderMap::new()), shared.clone()).await?;
+    Ok(list.response)
+}
+
+fn request(key: &str, headers: HeaderMap) -> ListRequest {
+    ListRequest { headers, caller: CallerIdentity::Key(key.to_owned()), is_versioned: true }
+}
+
+async fn ask_with_tag(tag: &HeaderValue, opened: &OpenStore) -> Response {
+    let reader = opened.writer.reader();
+    let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]);
+    let list = response(move || reader.page(&query()), request("key", headers), shared(1 << 20)).await.unwrap();
+    list.response
+}
+
+fn rename(number: usize, opened: &OpenStore, commit: u64) {
+    let mut renamed = optimization(number);
+    renamed.created.as_mut().unwrap().value.name = Some("another".into());
+    let commit_of_it = Commit { optimizations: vec![Shared::new(renamed)], jobs: Vec::new() };
+    opened.writer.commit(commit_of_it, Vec::new(), commit).unwrap();
+    while opened.writer.commits_written() < commit {
+        opened.writer.check().unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_page_gets_a_304_until_any_view_of_it_changes() {
+    // The first page is one piece, the second has views in its last piece only.
+    for count in [1, 50] {
+        let (_directory, opened) = store(count);
+        let tag = ask(&opened, &shared(1 << 20)).await.unwrap().headers()[ETAG].clone();
+        assert!(tag.to_str().unwrap().starts_with("W/\""));
+        let same = ask_with_tag(&tag, &opened).await;
+        assert_eq!((same.status(), &same.headers()[ETAG]), (StatusCode::NOT_MODIFIED, &tag));
+        assert!(same.into_body().collect().await.unwrap().to_bytes().is_empty());
+        rename(count - 1, &opened, 2);
+        let other = ask_with_tag(&tag, &opened).await;
+        assert_eq!((other.status(), other.headers()[ETAG] == tag), (StatusCode::OK, false));
+        assert_eq!(other.headers()[CACHE_CONTROL], "no-cache");
+        drop(other);
+        opened.writer.finish().unwrap();
+    }
 }
 
 async fn next(response: &mut Response) -> Option<Bytes> {
@@ -71,7 +117,7 @@ async fn a_large_page_is_sent_in_pieces_that_are_the_page_together() {
         pieces += 1;
     }
     assert!(pieces > 20, "{pieces}");
-    let page = opened.writer.reader().list(&QUERY).unwrap();
+    let page = opened.writer.reader().list(&query()).unwrap();
     assert_eq!((Bytes::from(body), page.total), (page.body, 100));
     opened.writer.finish().unwrap();
 }
@@ -82,7 +128,7 @@ async fn a_page_that_fits_into_a_piece_has_a_length() {
     let (_directory, opened) = store(1);
     let response = ask(&opened, &shared(1 << 20)).await.unwrap();
     let length = response.body().size_hint().exact().unwrap();
-    assert_eq!(length, opened.writer.reader().list(&QUERY).unwrap().body.len() as u64);
+    assert_eq!(length, opened.writer.reader().list(&query()).unwrap().body.len() as u64);
     opened.writer.finish().unwrap();
 }
 
@@ -104,4 +150,36 @@ async fn unread_pages_of_a_caller_hold_a_piece_each_and_leave_half_of_the_memory
     assert!(ask(&opened, &shared).await.is_ok());
     drop(unread);
     opened.writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn a_compressed_page_is_the_page_and_its_memory_is_given_back() {
+    for (count, coding) in [(1, "gzip"), (50, "gzip"), (1, "zstd"), (50, "zstd")] {
+        let (_directory, opened) = store(count);
+        let shared = shared(4 << 20);
+        let reader = opened.writer.reader();
+        let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(coding))]);
+        let list = response(move || reader.page(&query()), request("key", headers), shared.clone()).await.unwrap();
+        let response = list.response;
+        assert_eq!(response.headers()[CONTENT_ENCODING], coding);
+        assert_eq!(response.headers()[VARY], "accept-encoding");
+        assert!(shared.memory.try_all().is_none(), "what is under way is counted");
+        let tag = response.headers()[ETAG].clone();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let page = opened.writer.reader().list(&query()).unwrap();
+        let mut text = Vec::new();
+        match coding {
+            "gzip" => drop(flate2::read::GzDecoder::new(&*body).read_to_end(&mut text).unwrap()),
+            _ => text = zstd::decode_all(&*body).unwrap(),
+        }
+        assert!(text == page.body && body.len() * 10 < text.len(), "{} of {}", body.len(), text.len());
+        drop(body);
+        assert!(shared.memory.try_all().is_some());
+        assert_eq!(
+            ask_with_tag(&tag, &opened).await.status(),
+            StatusCode::NOT_MODIFIED,
+            "the version is the page's"
+        );
+        opened.writer.finish().unwrap();
+    }
 }

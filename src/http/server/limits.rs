@@ -24,7 +24,8 @@ impl Default for ConnectionLimits {
     fn default() -> ConnectionLimits {
         ConnectionLimits {
             connections: 10_000,
-            answer: Duration::from_secs(30),
+            // Requests may wait for 30 s themselves (`wait_query::LONGEST`).
+            answer: Duration::from_secs(40),
             unread: Duration::from_secs(30),
             keep_alive: Duration::from_secs(620),
             drain: Duration::from_secs(10),

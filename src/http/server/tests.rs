@@ -1,8 +1,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
 use axum::Router;
+use axum::body::Body;
 use axum::routing::{MethodRouter, get};
+use futures_util::stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -17,7 +23,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(app: Router, limits: ConnectionLimits) -> Server {
+    async fn start(app: impl App, limits: ConnectionLimits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -251,4 +257,56 @@ async fn a_request_that_is_under_way_is_answered_before_its_connection_makes_roo
     assert!(answer(&mut first).await.contains("connection: close"));
     answer(&mut second).await;
     server.stop().await;
+}
+
+/// An app whose answers end only when their connection is to end, as streams of events do.
+#[derive(Clone, Default)]
+struct EndlessApp(ConnectionEnd);
+
+impl App for EndlessApp {
+    fn for_connection(&self, _: Option<IpAddr>, end: ConnectionEnd) -> EndlessApp {
+        EndlessApp(end)
+    }
+}
+
+impl Service<Request<Incoming>> for EndlessApp {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        let body = stream::unfold((self.0.clone(), false), |(end, is_sent)| async move {
+            if is_sent {
+                end.requested().await;
+                return None;
+            }
+            Some((Ok::<_, Infallible>("hello"), (end, true)))
+        });
+        ready(Ok(Response::new(Body::from_stream(body))))
+    }
+}
+
+/// Reads an answer in chunks up to its first.
+async fn first_chunk(connection: &mut TcpStream) {
+    write(connection, REQUEST).await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello\r\n") {
+        assert_ne!(read(connection, &mut answer).await.unwrap(), 0, "closed after {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_by_itself_makes_room_and_ends_with_the_server() {
+    let server = Server::start(EndlessApp::default(), ConnectionLimits { connections: 1, ..limits() }).await;
+    let mut first = server.connect().await;
+    first_chunk(&mut first).await;
+    let mut second = server.connect().await;
+    first_chunk(&mut second).await;
+    assert!(closed(&mut first).await.ends_with(b"0\r\n\r\n"), "it ends as a whole answer");
+    assert_eq!(server.stop().await, DrainOutcome { finished: 1, cut_off: 0 });
+    assert!(closed(&mut second).await.ends_with(b"0\r\n\r\n"));
 }

@@ -1,13 +1,13 @@
 //! The health of partitions, judged with a clock that the tests step.
 
 use super::*;
-use crate::domain::TopicPartition;
+use crate::domain::{Topic, TopicPartition};
 use crate::projector::checkpoints::Checkpoints;
 use crate::projector::partitions::{FoundPartition, Partitions};
 use crate::source::{StopCode, StopReason, TopicNames, Watermarks};
 use crate::store::{Anchor, Checkpoint};
 
-const TOPIC: Topic = Topic::Jobs;
+const JOBS: TopicPartition = TopicPartition::new(Topic::Jobs, 0);
 
 /// A health that is live from its begin on, with one partition, and a clock.
 struct World {
@@ -46,7 +46,7 @@ impl World {
     fn observe(&mut self, position: i64, stopped: Option<&StopReason>, observation: Option<PartitionObservation>) {
         let moment = self.moment();
         self.health.observe_cluster(moment, ClusterHealth::default(), true);
-        let reading = PartitionReading { topic: TOPIC, partition: 0, position, time: self.time, stopped };
+        let reading = PartitionReading { partition: JOBS, position, time: self.time, stopped };
         self.health.observe(moment, reading, observation, self.error.clone());
     }
 
@@ -55,7 +55,7 @@ impl World {
     }
 
     fn freshness(&self) -> PartitionFreshness {
-        self.health.freshness(self.moment(), TOPIC, 0)
+        self.health.freshness(self.moment(), JOBS)
     }
 
     /// The age of what is served, in whole seconds, where something may be unread.
@@ -99,7 +99,7 @@ fn a_partition_whose_broker_does_not_answer_becomes_stale_and_is_confirmed_again
     assert_eq!(world.age(), Some(720), "it grows for as long as nothing is known");
     world.sees(9, 12, 12);
     assert!(world.is_stale(), "an answer that there is more confirms nothing");
-    assert_eq!((world.health.lag_records(TOPIC, 0), world.age()), (Some(3), Some(720)));
+    assert_eq!((world.health.lag_records(JOBS), world.age()), (Some(3), Some(720)));
     world.hears_nothing(12);
     assert_eq!((world.is_stale(), world.age(), world.doubt()), (false, Some(0), None));
 }
@@ -125,7 +125,12 @@ fn a_partition_that_appears_later_has_its_own_time_to_be_confirmed() {
         let moment = world.moment();
         let unread =
             PartitionObservation { topic_id: None, low: 0, last_stable: 9, high: 9, asked_at: moment.instant };
-        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 0, time: None, stopped: None };
+        let reading = PartitionReading {
+            partition: TopicPartition { partition: 1, ..JOBS },
+            position: 0,
+            time: None,
+            stopped: None,
+        };
         world.health.observe(moment, reading, Some(unread), None);
     };
     world.sees(5, 5, 5);
@@ -143,10 +148,10 @@ fn what_was_read_since_the_cluster_was_asked_is_below_its_end() {
     let mut partitions = Partitions::new(TopicNames::default());
     let checkpoints = Checkpoints::new(Checkpoint::new(), Duration::ZERO, Duration::ZERO, world.begin.instant);
     let watermarks = Watermarks { low: 0, high: 5 };
-    partitions.begin(FoundPartition { topic: TOPIC, partition: 0, watermarks, topic_id: None }, None);
+    partitions.begin(FoundPartition { partition: JOBS, watermarks, topic_id: None }, None);
     world.sees(5, 5, 5);
-    partitions.advance(TOPIC, 0, Anchor { offset: 7, hash: 0 }, None);
-    let reports = partitions.reports(&checkpoints, &world.health, world.moment(), |_, _| None);
+    partitions.advance(JOBS, Anchor { offset: 7, hash: 0 }, None);
+    let reports = partitions.reports(&checkpoints, &world.health, world.moment(), |_| None);
     assert_eq!((reports[0].position, reports[0].high), (8, Some(8)));
 }
 
@@ -181,7 +186,7 @@ fn observations_that_wait_are_bounded_and_still_confirm() {
         world.sees(0, second + 1, second + 1);
         world.pass(1);
     }
-    let waiting = world.health.tracks[&TopicPartition::new(TOPIC, 0)].ahead.len();
+    let waiting = world.health.tracks[&JOBS].ahead.len();
     assert!(waiting <= OBSERVATIONS_MAX, "{waiting}");
     world.hears_nothing(20_000);
     assert_eq!(world.age(), Some(1), "the newest is never dropped");
@@ -195,7 +200,7 @@ fn one_young_record_on_an_idle_topic_is_as_old_as_it_is() {
     world.sees(9, 9, 9);
     world.pass(10);
     world.sees(9, 10, 10);
-    assert_eq!((world.health.lag_records(TOPIC, 0), world.age()), (Some(1), Some(10)));
+    assert_eq!((world.health.lag_records(JOBS), world.age()), (Some(1), Some(10)));
 }
 
 #[test]
@@ -250,7 +255,7 @@ fn a_topic_that_ends_before_what_was_read_or_that_is_another_one_confirms_nothin
     world.pass(1);
     for _ in 0..30 {
         world.sees(639, 5, 5);
-        assert_eq!(world.health.lag_records(TOPIC, 0), None, "not 0");
+        assert_eq!(world.health.lag_records(JOBS), None, "not 0");
         world.pass(1);
     }
     world.sees(639, 5, 5);
@@ -259,7 +264,7 @@ fn a_topic_that_ends_before_what_was_read_or_that_is_another_one_confirms_nothin
     world.pass(1);
     world.sees(639, 639, 639);
     assert_eq!((world.is_stale(), world.doubt()), (true, Some(Doubt::OtherTopic)));
-    assert_eq!(world.health.lag_records(TOPIC, 0), None);
+    assert_eq!(world.health.lag_records(JOBS), None);
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn an_answer_that_was_asked_for_before_more_was_read_confirms() {
     world.sees(0, 5, 5);
     world.pass(1);
     world.hears_nothing(8);
-    assert_eq!((world.health.lag_records(TOPIC, 0), world.age()), (Some(0), Some(1)));
+    assert_eq!((world.health.lag_records(JOBS), world.age()), (Some(0), Some(1)));
 }
 
 #[test]
@@ -283,7 +288,7 @@ fn what_one_open_transaction_hides_is_shown_with_since_when_and_makes_nothing_st
     assert_eq!((freshness.last_stable, freshness.hidden_records), (Some(1), Some(103)));
     assert_eq!(freshness.hidden_since.as_deref(), Some("2026-11-28T10:00:01.000Z"));
     let hidden = world.health.hidden(world.moment());
-    assert_eq!(hidden, [(TopicPartition::new(TOPIC, 0), 103, world.begin.instant + Duration::from_secs(1))]);
+    assert_eq!(hidden, [(JOBS, 103, world.begin.instant + Duration::from_secs(1))]);
     // It ended, and another is open: that is how a producer works that is well.
     world.sees(50, 50, 104);
     assert_eq!(world.health.hidden(world.moment()), []);
@@ -314,7 +319,7 @@ fn a_partition_that_stopped_is_not_confirmed_and_its_reason_stands_as_an_error()
         let asked_at = world.moment().instant;
         let observation = PartitionObservation { topic_id: None, low: 0, last_stable: end, high: end, asked_at };
         world.observe(9, Some(&stopped), Some(observation));
-        assert_eq!((world.age(), world.health.lag_records(TOPIC, 0)), (Some(age), None), "it ends at {end}");
+        assert_eq!((world.age(), world.health.lag_records(JOBS)), (Some(age), None), "it ends at {end}");
         world.pass(1);
     }
     let freshness = world.freshness();
@@ -332,10 +337,15 @@ fn one_partition_of_many_makes_the_whole_stale() {
         let moment = world.moment();
         let observation =
             PartitionObservation { topic_id: None, low: 0, last_stable: 4, high: 4, asked_at: moment.instant };
-        let reading = PartitionReading { topic: TOPIC, partition: 1, position: 4, time: None, stopped: None };
+        let reading = PartitionReading {
+            partition: TopicPartition { partition: 1, ..JOBS },
+            position: 4,
+            time: None,
+            stopped: None,
+        };
         world.health.observe(moment, reading, Some(observation), None);
     }
     assert!(world.is_stale());
     let doubts = world.health.doubts(world.moment());
-    assert_eq!(doubts, [(TopicPartition::new(TOPIC, 0), Doubt::NoAnswer, world.begin.instant)]);
+    assert_eq!(doubts, [(JOBS, Doubt::NoAnswer, world.begin.instant)]);
 }

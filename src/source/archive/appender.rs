@@ -12,7 +12,7 @@ use super::directory::Archive;
 use super::errors::ArchiveError;
 use super::line;
 use super::manifest::{FileEntry, Manifest, Span, file_name, number_of, sync_directory};
-use crate::domain::{Topic, TopicPartition};
+use crate::domain::TopicPartition;
 use crate::source::{Records, TopicNames};
 
 /// Uncompressed size at which a file ends.
@@ -60,8 +60,8 @@ impl Appender {
 
     /// Returns the offset at which the partition's records continue: `low` if the archive has none of the
     /// partition.
-    pub fn begin(&mut self, topic: Topic, partition: i32, low: i64) -> i64 {
-        *self.next.entry(TopicPartition::new(topic, partition)).or_insert(low)
+    pub fn begin(&mut self, partition: TopicPartition, low: i64) -> i64 {
+        *self.next.entry(partition).or_insert(low)
     }
 
     /// Writes records of a partition that was begun, skips those that the archive has, and returns the number
@@ -71,7 +71,7 @@ impl Appender {
     pub fn write(&mut self, records: &dyn Records) -> Result<u64, ArchiveError> {
         let position = records.record(0).position;
         let partition = position.topic_partition();
-        let first = self.begin(position.topic, position.partition, position.offset);
+        let first = self.begin(partition, position.offset);
         let (mut next, mut count) = (first, 0);
         let before = self.lines.len();
         for record in
@@ -95,15 +95,10 @@ impl Appender {
     }
 
     /// Notes that the partition has no records below offset `at` beyond those written.
-    pub fn ended(&mut self, topic: Topic, partition: i32, at: i64) {
-        if self.next.get(&TopicPartition::new(topic, partition)).is_some_and(|next| *next < at) {
-            self.extend_span(TopicPartition::new(topic, partition), at, 0);
+    pub fn ended(&mut self, partition: TopicPartition, at: i64) {
+        if self.next.get(&partition).is_some_and(|next| *next < at) {
+            self.extend_span(partition, at, 0);
         }
-    }
-
-    /// Number of records that the next commit will list.
-    pub fn uncommitted(&self) -> u64 {
-        self.spans.values().map(|span| span.records).sum()
     }
 
     /// Orders all that was written so far to be finished and listed, without waiting for it.

@@ -102,9 +102,9 @@ impl Source for ArchiveSource {
     fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let reading = match &self.state {
             PlaybackState::New => {
-                for TopicPartition { topic, partition } in self.manifest.partitions() {
-                    let watermarks = watermarks(self.spans.get(&TopicPartition::new(topic, partition)));
-                    take(SourceEvent::Found { topic, partition, watermarks });
+                for partition in self.manifest.partitions() {
+                    let watermarks = watermarks(self.spans.get(&partition));
+                    take(SourceEvent::Found { partition, watermarks });
                 }
                 self.state = PlaybackState::Found;
                 return;
@@ -123,10 +123,9 @@ impl Source for ArchiveSource {
                 Ok(ReaderMessage::Batch(batch)) => self.give(batch, take),
                 Err(RecvTimeoutError::Timeout) => return,
                 Ok(ReaderMessage::End) => {
-                    for (&TopicPartition { topic, partition }, &from) in &self.next {
-                        let end =
-                            self.spans.get(&TopicPartition::new(topic, partition)).map_or(from, |span| span.next);
-                        take(SourceEvent::Ended { topic, partition, position: end.max(from) });
+                    for (&partition, &from) in &self.next {
+                        let end = self.spans.get(&partition).map_or(from, |span| span.next);
+                        take(SourceEvent::Ended { partition, position: end.max(from) });
                     }
                     self.state = PlaybackState::Over;
                     return;
@@ -137,7 +136,7 @@ impl Source for ArchiveSource {
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
         if !matches!(self.state, PlaybackState::New | PlaybackState::Found) {
             if !self.next.is_empty() {
                 let text = "the archive is being read, and takes no more partitions until it is at its end";
@@ -146,17 +145,18 @@ impl Source for ArchiveSource {
             // A thread that still reads ends when its receiver is dropped.
             self.state = PlaybackState::Found;
         }
-        self.next.insert(TopicPartition::new(topic, partition), offset);
+        self.next.insert(partition, offset);
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.next.remove(&TopicPartition::new(topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.next.remove(&partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        let is_known = self.manifest.topic(topic).is_some_and(|held| (0..held.partitions).contains(&partition));
-        is_known.then(|| watermarks(self.spans.get(&TopicPartition::new(topic, partition))))
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        let archived = self.manifest.topic(partition.topic)?;
+        let is_known = (0..archived.partitions).contains(&partition.partition);
+        is_known.then(|| watermarks(self.spans.get(&partition)))
     }
 
     fn trouble(&self) -> Option<String> {
@@ -173,10 +173,10 @@ impl Source for ArchiveSource {
 impl ArchiveSource {
     /// Fails all partitions: records behind the damage may be of any of them.
     fn fail(&mut self, why: &str, take: &mut dyn FnMut(SourceEvent)) {
-        for &TopicPartition { topic, partition } in self.next.keys() {
+        for &partition in self.next.keys() {
             let text =
                 format!("the archive cannot be read on: {why}; `optview archive verify` lists all problems");
-            take(SourceEvent::Failed { topic, partition, reason: StopReason::new(StopCode::Archive, text) });
+            take(SourceEvent::Failed { partition, reason: StopReason::new(StopCode::Archive, text) });
         }
         self.state = PlaybackState::Over;
     }

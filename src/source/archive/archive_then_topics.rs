@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::archive_source::ArchiveSource;
 use super::manifest::Span;
-use crate::domain::{Gap, OwnedRecord, PartitionBounds, PartitionOffset, Record, Topic, TopicId, TopicPartition};
+use crate::domain::{Gap, OwnedRecord, PartitionBounds, PartitionOffset, Record, TopicId, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Records, Source, SourceEvent, StandingError, StopReason, Watermarks,
 };
@@ -93,13 +93,14 @@ impl<S: Source> ArchiveThenTopics<S> {
     /// Assigns the topics' partitions from the offsets at which the archive ended.
     fn switch_to_topics(&mut self, playing: Playback, take: &mut dyn FnMut(SourceEvent)) {
         let Playback { resume_offsets: then, found, last_records: mut last, .. } = playing;
-        for (key @ TopicPartition { topic, partition }, next) in then {
-            let last =
-                last.remove(&key).filter(|last| found.get(&key).is_some_and(|at| last.position.offset >= at.low));
+        for (partition, next) in then {
+            let last = last
+                .remove(&partition)
+                .filter(|last| found.get(&partition).is_some_and(|at| last.position.offset >= at.low));
             let from = last.as_ref().map_or(next, |last| last.position.offset);
-            match self.topics.assign(topic, partition, from) {
-                Ok(()) => self.seams.extend(last.map(|last| (key, last))),
-                Err(reason) => take(SourceEvent::Failed { topic, partition, reason }),
+            match self.topics.assign(partition, from) {
+                Ok(()) => self.seams.extend(last.map(|last| (partition, last))),
+                Err(reason) => take(SourceEvent::Failed { partition, reason }),
             }
         }
     }
@@ -124,24 +125,24 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
         self.topics.rest(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
         match &mut self.archive {
-            Some(playing) => playing.assign(TopicPartition::new(topic, partition), offset),
-            None => self.topics.assign(topic, partition, offset),
+            Some(playing) => playing.assign(partition, offset),
+            None => self.topics.assign(partition, offset),
         }
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.seams.remove(&TopicPartition::new(topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.seams.remove(&partition);
         match &mut self.archive {
-            Some(playing) => playing.stop(TopicPartition::new(topic, partition)),
-            None => self.topics.stop(topic, partition),
+            Some(playing) => playing.stop(partition),
+            None => self.topics.stop(partition),
         }
     }
 
     /// Returns `None` while the archive is played: the bounds given when the partition was found still hold then.
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.archive.is_none().then(|| self.topics.watermarks(topic, partition)).flatten()
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.archive.is_none().then(|| self.topics.watermarks(partition)).flatten()
     }
 
     fn trouble(&self) -> Option<String> {
@@ -152,12 +153,12 @@ impl<S: Source> Source for ArchiveThenTopics<S> {
         self.topics.cluster_id()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.topics.observation(topic, partition)
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.topics.observation(partition)
     }
 
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.topics.partition_error(topic, partition)
+    fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        self.topics.partition_error(partition)
     }
 
     fn cluster_health(&self) -> ClusterHealth {
@@ -184,16 +185,14 @@ impl Playback {
         let wait_for_topics = if self.all_found { Duration::ZERO } else { wait };
         let mut found = Vec::new();
         topics.poll(wait_for_topics, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => {
-                found.push((TopicPartition::new(topic, partition), watermarks))
-            }
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks)),
             polled => take(polled),
         });
-        for (key @ TopicPartition { topic, partition }, watermarks) in found {
-            let observed = topics.observation(topic, partition);
+        for (partition, watermarks) in found {
+            let observed = topics.observation(partition);
             let id = observed.and_then(|observed| observed.topic_id);
-            let watermarks = self.find(key, Some(watermarks), id);
-            take(SourceEvent::Found { topic, partition, watermarks });
+            let watermarks = self.find(partition, Some(watermarks), id);
+            take(SourceEvent::Found { partition, watermarks });
         }
         if self.all_found {
             return self.play(wait, take);
@@ -202,8 +201,8 @@ impl Playback {
             self.all_found = true;
             let missing: Vec<TopicPartition> =
                 self.spans.keys().copied().filter(|partition| !self.found.contains_key(partition)).collect();
-            for key @ TopicPartition { topic, partition } in missing {
-                take(SourceEvent::Found { topic, partition, watermarks: self.find(key, None, None) });
+            for partition in missing {
+                take(SourceEvent::Found { partition, watermarks: self.find(partition, None, None) });
             }
         }
     }
@@ -232,7 +231,7 @@ impl Playback {
         }
         let next = match self.spans.get(&partition).filter(|span| offset < span.next) {
             Some(span) => {
-                self.source.assign(partition.topic, partition.partition, offset)?;
+                self.source.assign(partition, offset)?;
                 span.next
             }
             None => offset,
@@ -242,7 +241,7 @@ impl Playback {
     }
 
     fn stop(&mut self, partition: TopicPartition) {
-        self.source.stop(partition.topic, partition.partition);
+        self.source.stop(partition);
         self.resume_offsets.remove(&partition);
     }
 
@@ -269,19 +268,19 @@ fn strip_seam(seams: &mut BTreeMap<TopicPartition, OwnedRecord>, polled: SourceE
     let records = match polled {
         SourceEvent::Found { .. } => return Some(polled),
         // Without that record, there is nothing to recognize the topic by.
-        SourceEvent::Ended { topic, partition, .. } | SourceEvent::Failed { topic, partition, .. } => {
-            seams.remove(&TopicPartition::new(topic, partition));
+        SourceEvent::Ended { partition, .. } | SourceEvent::Failed { partition, .. } => {
+            seams.remove(&partition);
             return Some(polled);
         }
         SourceEvent::Records(records) => records,
     };
     let first = records.record(0);
-    let TopicPartition { topic, partition } = first.position.topic_partition();
-    match seams.remove(&TopicPartition::new(topic, partition)) {
+    let partition = first.position.topic_partition();
+    match seams.remove(&partition) {
         Some(last) if last.position == first.position => {
             if OwnedRecord::from(&first) != last {
                 let reason = stop_after_archive(&Gap::OtherRecord { offset: last.position.offset });
-                return Some(SourceEvent::Failed { topic, partition, reason });
+                return Some(SourceEvent::Failed { partition, reason });
             }
             drop(first);
             (records.len() > 1).then(|| SourceEvent::Records(Box::new(RecordsAfterFirst(records))))

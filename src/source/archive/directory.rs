@@ -1,13 +1,13 @@
 //! The directory of an archive that is written to: creating it, checking whose it is, and removing what a crash
 //! left.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::errors::{ArchiveError, ReadError};
 use super::format::{MANIFEST, NEW_MANIFEST, VERSION};
 use super::manifest::{ArchivedTopic, Manifest, number_of, sync_directory};
-use crate::disk;
+use crate::disk::{self, LockError};
 use crate::domain::Topic;
 
 /// Name of the empty file that is locked while the archive is written to.
@@ -64,13 +64,10 @@ impl Archive {
 
 fn lock(directory: &Path) -> Result<File, ArchiveError> {
     let path = directory.join(LOCK);
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(ArchiveError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::Locked { directory: directory.to_owned() }),
-        Err(TryLockError::Error(why)) => Err(ArchiveError::io("lock", &path)(why)),
-    }
+    disk::lock_file(&path).map_err(|error| match error {
+        LockError::Held => ArchiveError::Locked { directory: directory.to_owned() },
+        LockError::Io { doing, error } => ArchiveError::io(doing, &path)(error),
+    })
 }
 
 /// Writes the first manifest at once: a crash during the first file must not leave a directory that looks like

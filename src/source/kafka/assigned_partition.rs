@@ -12,12 +12,11 @@ use super::consumer_watch::ConsumerWatch;
 use super::fetch_errors::{Consequence, Meaning, consequence, meaning};
 use super::queue::{Queue, QueueItem};
 use super::wake_flag::WakeFlag;
-use crate::domain::{Gap, Topic, TopicPartition};
+use crate::domain::{Gap, TopicId, TopicPartition};
 use crate::source::{PartitionObservation, Records as _, SourceEvent, StandingError};
 
 pub struct AssignedPartition {
-    pub topic: Topic,
-    pub number: i32,
+    pub partition: TopicPartition,
     queue: Queue,
     /// Set by librdkafka when the queue becomes non-empty.
     ready: Arc<AtomicBool>,
@@ -25,9 +24,22 @@ pub struct AssignedPartition {
     pub time: i64,
     /// The next offset to deliver. A client that replaces another one begins there.
     pub position: i64,
+    /// The id of the topic that the partition was assigned for, once known. Records of another one are not delivered.
+    pub topic_id: Option<TopicId>,
+    /// True if records were taken from the queue and not delivered. They are to be fetched again.
+    pub has_refused: bool,
     /// The current error. librdkafka reports an error once; it stands until records or the end of the partition
     /// arrive.
     pub error: Option<FetchError>,
+}
+
+/// A batch of a queue's items, in their order.
+pub struct ReceivedBatch {
+    items: Vec<QueueItem>,
+    /// Number of records, ends and errors.
+    pub records: usize,
+    /// Size of the records' values in bytes.
+    pub bytes: usize,
 }
 
 /// An error of a partition's fetch that stands.
@@ -47,7 +59,7 @@ impl AssignedPartition {
     pub fn split(
         client: &Arc<Client<ConsumerWatch>>,
         name: &str,
-        TopicPartition { topic, partition: number }: TopicPartition,
+        partition: TopicPartition,
         position: i64,
         wake: &Arc<WakeFlag>,
     ) -> Result<AssignedPartition, String> {
@@ -57,61 +69,98 @@ impl AssignedPartition {
             set.store(true, Ordering::Release);
             wake.wake();
         };
-        let queue = Queue::split(client, name, number, nonempty)
-            .ok_or_else(|| format!("librdkafka has no queue for {name}/{number}"))?;
-        Ok(AssignedPartition { topic, number, queue, ready, time: i64::MIN, position, error: None })
+        let queue = Queue::split(client, name, partition.partition, nonempty)
+            .ok_or_else(|| format!("librdkafka has no queue for {name}/{}", partition.partition))?;
+        Ok(AssignedPartition {
+            partition,
+            queue,
+            ready,
+            time: i64::MIN,
+            position,
+            topic_id: None,
+            has_refused: false,
+            error: None,
+        })
     }
 
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Delivers a batch of the partition's records. Returns their number and their size in bytes.
-    pub fn take_batch(&mut self, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) -> (usize, usize) {
-        let AssignedPartition {
-            topic,
-            number,
-            ref mut queue,
-            ref ready,
-            ref mut time,
-            ref mut position,
-            ref mut error,
-        } = *self;
+    /// Takes a batch out of the partition's queue, which is to be delivered or refused.
+    pub fn receive(&mut self) -> ReceivedBatch {
         // The flag is cleared before the queue is read, because records that arrive meanwhile set it again.
-        ready.store(false, Ordering::Release);
-        let (taken, bytes) = queue.take(topic, |taken| match taken {
-            QueueItem::Messages(messages) => {
-                let last = messages.record(messages.len() - 1);
-                *time = last.timestamp_millis.unwrap_or(i64::MIN);
-                *position = last.position.offset + 1;
-                drop(last);
-                *error = None;
-                take(SourceEvent::Records(Box::new(messages)));
-            }
-            QueueItem::End(at) => {
-                watch.note_connected();
-                *position = (*position).max(at);
-                *error = None;
-                take(SourceEvent::Ended { topic, partition: number, position: *position });
-            }
-            QueueItem::Error(code, text) => {
-                let now = Instant::now();
-                let same = error.as_ref().filter(|held| held.code == code);
-                let since = same.map_or(now, |held| held.since);
-                match consequence(code, &text, now - since) {
-                    Consequence::Stands(text) => {
-                        watch.note_fetch_error(TopicPartition::new(topic, number), code, &text);
-                        let shown = standing_error(error.take(), code, text);
-                        *error = Some(FetchError { shown, code, since, last_reported: now });
-                    }
-                    Consequence::Stops(reason) => take(SourceEvent::Failed { topic, partition: number, reason }),
-                }
-            }
-        });
-        if Queue::is_full_batch(taken) {
-            ready.store(true, Ordering::Release);
+        self.ready.store(false, Ordering::Release);
+        let mut items = Vec::new();
+        let (records, bytes) = self.queue.take(self.partition.topic, |item| items.push(item));
+        if Queue::is_full_batch(records) {
+            self.ready.store(true, Ordering::Release);
         }
-        (taken, bytes)
+        ReceivedBatch { items, records, bytes }
+    }
+
+    /// Returns true if records that a client fetched from the topic of this id may be delivered.
+    pub fn may_deliver(&self, fetched: Option<TopicId>) -> bool {
+        !self.has_refused && self.is_of(fetched)
+    }
+
+    /// Returns true if the topic of this id is the partition's, or where either is unknown.
+    pub fn is_of(&self, fetched: Option<TopicId>) -> bool {
+        self.topic_id.is_none() || fetched.is_none() || self.topic_id == fetched
+    }
+
+    /// Delivers a batch of the partition's records.
+    pub fn deliver(&mut self, batch: ReceivedBatch, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) {
+        for item in batch.items {
+            match item {
+                QueueItem::Messages(messages) => {
+                    let last = messages.record(messages.len() - 1);
+                    self.time = last.timestamp_millis.unwrap_or(i64::MIN);
+                    self.position = last.position.offset + 1;
+                    drop(last);
+                    self.error = None;
+                    take(SourceEvent::Records(Box::new(messages)));
+                }
+                QueueItem::End(at) => {
+                    watch.note_connected();
+                    self.position = self.position.max(at);
+                    self.error = None;
+                    take(SourceEvent::Ended { partition: self.partition, position: self.position });
+                }
+                QueueItem::Error(code, text) => self.take_error(code, &text, watch, take),
+            }
+        }
+    }
+
+    /// Drops a batch that may be of another topic of the same name, until the cluster has said which one it is.
+    pub fn refuse(&mut self, batch: &ReceivedBatch, watch: &ConsumerWatch, take: &mut dyn FnMut(SourceEvent)) {
+        if batch.items.is_empty() {
+            return;
+        }
+        self.has_refused = true;
+        let text = "the topic's id has changed, as where it is deleted and created again; nothing more of it is read until the \
+                    brokers agree on the id";
+        self.take_error(RDKafkaErrorCode::UnknownTopicId, text, watch, take);
+    }
+
+    fn take_error(
+        &mut self,
+        code: RDKafkaErrorCode,
+        text: &str,
+        watch: &ConsumerWatch,
+        take: &mut dyn FnMut(SourceEvent),
+    ) {
+        let now = Instant::now();
+        let same = self.error.as_ref().filter(|held| held.code == code);
+        let since = same.map_or(now, |held| held.since);
+        match consequence(code, text, now - since) {
+            Consequence::Stands(text) => {
+                watch.note_fetch_error(self.partition, code, &text);
+                let shown = standing_error(self.error.take(), code, text);
+                self.error = Some(FetchError { shown, code, since, last_reported: now });
+            }
+            Consequence::Stops(reason) => take(SourceEvent::Failed { partition: self.partition, reason }),
+        }
     }
 
     /// Returns the gap for which the partition cannot be read on after a broker reported that its next offset

@@ -4,14 +4,14 @@
 //! The cluster's own answers about the topics come through another client (`observer.rs`). If they show that the
 //! consumer has gone deaf, a new one replaces it and continues each partition at its position.
 
+mod reading_client;
 mod stray_record;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
@@ -19,10 +19,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::assigned_partition::AssignedPartition;
 use super::client::Client;
-use super::consumer_config::consumer_config;
 use super::consumer_watch::ConsumerWatch;
 use super::known_topic::KnownTopic;
 use super::observer::{FoundPartition, Observer};
+use super::queue::waiting_events;
 use super::renewal::{PartitionProgress, Watchdog, WatchdogAction};
 use super::settings::KafkaSettings;
 use super::wake_flag::WakeFlag;
@@ -30,6 +30,7 @@ use crate::domain::{PartitionOffset, Topic, TopicPartition};
 use crate::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopCode, StopReason, Watermarks,
 };
+use reading_client::{connect, know_topics};
 use stray_record::StrayRecord;
 
 /// Approximate maximum number of records that one poll delivers.
@@ -104,18 +105,19 @@ impl KafkaSource {
         self.settings.topics.get(topic)
     }
 
-    /// Serves callbacks. No records arrive here, since each partition gets its own queue before it is assigned;
+    /// Serves all callbacks that wait. No records arrive here, since each partition gets its own queue before it is assigned;
     /// should some arrive, none may be lost.
     fn serve_main_queue(&mut self, take: &mut dyn FnMut(SourceEvent)) {
-        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+        for _ in 0..waiting_events(&self.consumer) {
+            let Some(polled) = self.consumer.poll(Duration::ZERO) else { continue };
             match polled {
                 Ok(message) => {
                     if let Some(topic) = self.settings.topics.topic_of(message.topic()) {
-                        let (number, next) = (message.partition(), message.offset() + 1);
+                        let key = TopicPartition::new(topic, message.partition());
+                        let next = message.offset() + 1;
                         take(SourceEvent::Records(Box::new(StrayRecord { topic, message: message.detach() })));
-                        let is = |held: &&mut AssignedPartition| (held.topic, held.number) == (topic, number);
                         // Records between the two offsets are still in the partition's queue.
-                        if let Some(partition) = self.partitions.iter_mut().find(is)
+                        if let Some(partition) = self.partitions.iter_mut().find(|held| held.partition == key)
                             && partition.position + 1 == next
                         {
                             partition.position = next;
@@ -132,9 +134,10 @@ impl KafkaSource {
         }
     }
 
-    fn try_assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), String> {
-        let key = TopicPartition::new(topic, partition);
-        let partition = AssignedPartition::split(&self.consumer, self.name(topic), key, offset, &self.wake)?;
+    fn try_assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), String> {
+        let name = self.name(partition.topic);
+        let mut partition = AssignedPartition::split(&self.consumer, name, partition, offset, &self.wake)?;
+        partition.topic_id = self.observer.observation(partition.partition).and_then(|observed| observed.topic_id);
         let list = self.list(std::iter::once(&partition))?;
         self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
         self.partitions.push(partition);
@@ -154,21 +157,23 @@ impl KafkaSource {
         }
         self.last_check = now;
         for held in &self.partitions {
-            let &AssignedPartition { topic, number: partition, .. } = held;
-            if let Some(gap) = held.out_of_range(self.observer.observation(topic, partition)) {
-                self.strays.push(SourceEvent::Failed { topic, partition, reason: gap.into() });
+            if let Some(gap) = held.out_of_range(self.observer.observation(held.partition)) {
+                self.strays.push(SourceEvent::Failed { partition: held.partition, reason: gap.into() });
             }
         }
+        self.read_refused_again();
         let watch = self.consumer.context();
-        let sight = |held: &AssignedPartition| PartitionProgress {
-            topic: held.topic,
-            partition: held.number,
-            position: held.position.max(watch.fetched(held.topic, held.number).unwrap_or(i64::MIN)),
-            has_records: held.is_ready(),
-            end: self.observer.watermarks(held.topic, held.number).map(|held| held.high),
-            has_error: held.error.is_some(),
-        };
-        let seen: Vec<PartitionProgress> = self.partitions.iter().map(sight).collect();
+        let seen: Vec<PartitionProgress> = self
+            .partitions
+            .iter()
+            .map(|held| PartitionProgress {
+                partition: held.partition,
+                position: held.position.max(watch.fetched(held.partition).unwrap_or(i64::MIN)),
+                has_records: held.is_ready(),
+                end: self.observer.watermarks(held.partition).map(|held| held.high),
+                has_error: held.error.is_some(),
+            })
+            .collect();
         let others_hear = self.observer.has_answered_within(ANSWERED_WITHIN);
         match self.watchdog.check(now, watch.last_answer(), others_hear, &seen) {
             WatchdogAction::Nothing => {}
@@ -177,10 +182,28 @@ impl KafkaSource {
         }
     }
 
+    /// Has records fetched again that were refused, where the consumer fetches from the right topic again: a broker that lags behind
+    /// the others may have given an older id.
+    fn read_refused_again(&mut self) {
+        let watch = self.consumer.context().clone();
+        let mut again = Vec::new();
+        for held in &mut self.partitions {
+            if held.topic_id.is_none() {
+                held.topic_id = self.observer.observation(held.partition).and_then(|seen| seen.topic_id);
+            }
+            if held.has_refused && held.is_of(watch.fetched_topic(held.partition.topic)) {
+                held.has_refused = false;
+                again.push(held.partition);
+            }
+        }
+        if !again.is_empty() {
+            self.reassign(&again);
+        }
+    }
+
     /// Assigns partitions anew at their positions. Records in their queues are fetched again.
     fn reassign(&mut self, which: &[TopicPartition]) {
-        let held =
-            || self.partitions.iter().filter(|held| which.contains(&TopicPartition::new(held.topic, held.number)));
+        let held = || self.partitions.iter().filter(|held| which.contains(&held.partition));
         let assigned = self.list(held()).and_then(|list| {
             self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())?;
             self.consumer.incremental_assign(&list).map_err(|error| error.to_string())
@@ -230,9 +253,10 @@ impl KafkaSource {
             .partitions
             .iter()
             .map(|held| {
-                let (key, name) = (TopicPartition::new(held.topic, held.number), self.name(held.topic));
-                let mut split = AssignedPartition::split(&consumer, name, key, held.position, &self.wake)?;
+                let (partition, name) = (held.partition, self.name(held.partition.topic));
+                let mut split = AssignedPartition::split(&consumer, name, partition, held.position, &self.wake)?;
                 (split.time, split.error) = (held.time, held.error.clone());
+                split.topic_id = held.topic_id;
                 Ok(split)
             })
             .collect::<Result<Vec<AssignedPartition>, String>>()?;
@@ -247,8 +271,8 @@ impl KafkaSource {
         partitions: impl Iterator<Item = &'a AssignedPartition>,
     ) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::new();
-        for &AssignedPartition { topic, number, position, .. } in partitions {
-            let added = list.add_partition_offset(self.name(topic), number, Offset::Offset(position));
+        for &AssignedPartition { partition: TopicPartition { topic, partition }, position, .. } in partitions {
+            let added = list.add_partition_offset(self.name(topic), partition, Offset::Offset(position));
             added.map_err(|error| error.to_string())?;
         }
         Ok(list)
@@ -260,9 +284,9 @@ impl Source for KafkaSource {
         let mut is_given = !self.strays.is_empty();
         self.strays.drain(..).for_each(&mut *take);
         self.serve_main_queue(take);
-        for FoundPartition { topic, partition, watermarks } in self.observer.take_found() {
+        for FoundPartition { partition, watermarks } in self.observer.take_found() {
             is_given = true;
-            take(SourceEvent::Found { topic, partition, watermarks });
+            take(SourceEvent::Found { partition, watermarks });
         }
         // What has been given is to be seen at once: a partition that was found is read only once it is assigned.
         if !is_given && self.most_behind().is_none() {
@@ -274,8 +298,17 @@ impl Source for KafkaSource {
             && let Some(at) = self.most_behind()
         {
             let mut partition = self.partitions.swap_remove(at);
-            let (records, bytes_given) = partition.take_batch(self.consumer.context(), take);
-            (given, bytes) = (given + records, bytes + bytes_given);
+            let batch = partition.receive();
+            (given, bytes) = (given + batch.records, bytes + batch.bytes);
+            // The report of another topic of the same name comes before its first record.
+            self.serve_main_queue(take);
+            let watch = self.consumer.context();
+            if partition.may_deliver(watch.fetched_topic(partition.partition.topic)) {
+                partition.deliver(batch, watch, take);
+            } else {
+                partition.refuse(&batch, watch, take);
+                self.observer.ask_now();
+            }
             self.partitions.push(partition);
         }
         self.check_consumer(Instant::now());
@@ -288,21 +321,22 @@ impl Source for KafkaSource {
         std::thread::sleep(wait);
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        self.try_assign(topic, partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        self.try_assign(partition, offset).map_err(|why| StopReason::new(StopCode::Unassigned, why))
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.partitions.retain(|held| (held.topic, held.number) != (topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.partitions.retain(|held| held.partition != partition);
         let mut list = TopicPartitionList::new();
-        list.add_partition(self.name(topic), partition);
+        list.add_partition(self.name(partition.topic), partition.partition);
         if let Err(error) = self.consumer.incremental_unassign(&list) {
+            let TopicPartition { topic, partition } = partition;
             tracing::warn!(%topic, partition, %error, "librdkafka did not let go of a stopped partition");
         }
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.observer.watermarks(topic, partition)
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.observer.watermarks(partition)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -317,17 +351,14 @@ impl Source for KafkaSource {
         self.observer.cluster_id()
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.observer.observation(topic, partition)
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.observer.observation(partition)
     }
 
-    fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let of_fetch = self
-            .partitions
-            .iter()
-            .find(|held| (held.topic, held.number) == (topic, partition))
-            .and_then(|held| held.error.as_ref());
-        of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(topic, partition))
+    fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        let held = self.partitions.iter().find(|held| held.partition == partition);
+        let of_fetch = held.and_then(|held| held.error.as_ref());
+        of_fetch.map(|error| error.shown.clone()).or_else(|| self.observer.partition_error(partition))
     }
 
     fn cluster_health(&self) -> ClusterHealth {
@@ -347,24 +378,6 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "the group's offsets were not published");
         }
     }
-}
-
-/// Has a consumer ask for the leaders of the topics as soon as it is connected, so that a partition that is assigned is read at
-/// once.
-fn know_topics(consumer: &Arc<Client<ConsumerWatch>>, settings: &KafkaSettings) -> Vec<KnownTopic> {
-    Topic::ALL.iter().filter_map(|&topic| KnownTopic::new(consumer, settings.topics.get(topic))).collect()
-}
-
-fn connect(
-    settings: &KafkaSettings,
-    group_id: &str,
-    watch: ConsumerWatch,
-) -> Result<Client<ConsumerWatch>, KafkaError> {
-    let mut config = consumer_config(settings, group_id);
-    // The watch evaluates the statistics. No other client may request them, because the crate's own contexts log
-    // them as a whole.
-    config.set("statistics.interval.ms", "1000");
-    BaseConsumer::from_config_and_context(&config, watch).map(Client::new)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::domain::{Topic, TopicPartition};
+use super::fetched_topics::FetchedTopics;
+use crate::domain::{Topic, TopicId, TopicPartition};
 use crate::source::TopicNames;
 
 /// Interval at which the same trouble is logged again.
@@ -27,6 +28,7 @@ pub struct ConsumerWatch {
     /// The source's state, which a replacing client shares.
     state: Arc<Mutex<TroubleState>>,
     answers: Mutex<AnswerStats>,
+    fetched_topics: FetchedTopics,
     /// True once another client has taken this one's place, after which its reports are ignored.
     is_replaced: AtomicBool,
 }
@@ -73,6 +75,7 @@ impl ConsumerWatch {
             names,
             state: Arc::default(),
             answers: Mutex::default(),
+            fetched_topics: FetchedTopics::default(),
             is_replaced: AtomicBool::new(false),
         }
     }
@@ -96,9 +99,15 @@ impl ConsumerWatch {
         self.answers.lock().last
     }
 
+    /// Returns the id of the topic that the client fetches from. Its report comes before the topic's first record, where brokers
+    /// know topics by their ids.
+    pub fn fetched_topic(&self, topic: Topic) -> Option<TopicId> {
+        self.fetched_topics.id(topic)
+    }
+
     /// Returns the next offset to be fetched as last reported.
-    pub fn fetched(&self, topic: Topic, partition: i32) -> Option<i64> {
-        self.answers.lock().fetched.get(&TopicPartition::new(topic, partition)).copied()
+    pub fn fetched(&self, partition: TopicPartition) -> Option<i64> {
+        self.answers.lock().fetched.get(&partition).copied()
     }
 
     /// Notes that the cluster answers.
@@ -155,6 +164,7 @@ impl ConsumerWatch {
 
 impl ClientContext for ConsumerWatch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.fetched_topics.take_line(&self.names, facility, message);
         // Errors reach `error` too, which logs them once.
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }

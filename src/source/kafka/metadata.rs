@@ -193,7 +193,6 @@ fn partition_watermarks<'a>(
     consumer: &QueryClient,
     topics: impl IntoIterator<Item = &'a str>,
 ) -> Result<BTreeMap<NamedPartition, Watermarks>, MetadataError> {
-    let explain = |error: KafkaError| consumer.context().explain(&error);
     let metadata = topics_metadata(settings, consumer)?;
     let mut found = BTreeMap::new();
     for name in topics {
@@ -204,8 +203,8 @@ fn partition_watermarks<'a>(
             Some(code) => return Err(unreadable(code.to_string())),
         }
         for partition in held.partitions().iter().map(MetadataPartition::id) {
-            let (low, high) =
-                watermarks_of(consumer, name, partition).map_err(|error| unreadable(explain(error)))?;
+            let (low, high) = watermarks_of(consumer, name, partition)
+                .map_err(|error| unreadable(consumer.context().explain(&error)))?;
             found.insert(NamedPartition::new(name, partition), Watermarks { low, high });
         }
     }
@@ -276,15 +275,13 @@ pub fn records_at(
     let mut ids = BTreeMap::new();
     while !wanted.is_empty() {
         match deadline.check(&source, wanted.keys().copied(), Instant::now()) {
-            Some(ReadTimeout::Partition { topic, partition, why }) => {
-                return Err(stopped(TopicPartition::new(topic, partition), why));
-            }
+            Some(ReadTimeout::Partition { partition, why }) => return Err(stopped(partition, why)),
             Some(ReadTimeout::Silence { why }) => return Err(MetadataError::Silent { why }),
             None => {}
         }
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(100), &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, .. } => found.push(TopicPartition::new(topic, partition)),
+            SourceEvent::Found { partition, .. } => found.push(partition),
             SourceEvent::Records(given) => {
                 let record = given.record(0);
                 let partition = record.position.topic_partition();
@@ -292,28 +289,24 @@ pub fn records_at(
                     records.insert(partition, OwnedRecord::from(&record));
                 }
             }
-            SourceEvent::Ended { topic, partition, .. } => {
-                wanted.remove(&TopicPartition::new(topic, partition));
+            SourceEvent::Ended { partition, .. } => {
+                wanted.remove(&partition);
             }
-            SourceEvent::Failed { topic, partition, reason } => {
-                failed = Some((TopicPartition::new(topic, partition), reason.text))
-            }
+            SourceEvent::Failed { partition, reason } => failed = Some((partition, reason.text)),
         });
         failed.map_or(Ok(()), |(partition, why)| Err(stopped(partition, why)))?;
-        for TopicPartition { topic, partition } in found.iter().copied().chain(offsets.keys().copied()) {
-            let Some(id) = source.observation(topic, partition).and_then(|observed| observed.topic_id) else {
+        for partition in found.iter().copied().chain(offsets.keys().copied()) {
+            let Some(id) = source.observation(partition).and_then(|observed| observed.topic_id) else {
                 continue;
             };
-            if *ids.entry(topic).or_insert(id) != id {
+            if *ids.entry(partition.topic).or_insert(id) != id {
                 let why = "it was deleted and created again while it was read; try again".to_owned();
-                return Err(stopped(TopicPartition::new(topic, partition), why));
+                return Err(stopped(partition, why));
             }
         }
         for partition in found {
             let Some(&offset) = wanted.get(&partition) else { continue };
-            source
-                .assign(partition.topic, partition.partition, offset)
-                .map_err(|why| stopped(partition, why.text))?;
+            source.assign(partition, offset).map_err(|why| stopped(partition, why.text))?;
         }
     }
     Ok(records)

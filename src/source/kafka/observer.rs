@@ -25,6 +25,7 @@ use super::consumer_config::consumer_config;
 use super::consumer_watch::TroubleLog;
 use super::error_context::ErrorContext;
 use super::queries::{Answer, Bound, ID_REQUESTS_MAX, OffsetAnswers, Queries, QueryClient};
+use super::queue::waiting_events;
 use super::renewal::Silence;
 use super::wake_flag::WakeFlag;
 use crate::domain::{Topic, TopicPartition};
@@ -106,8 +107,8 @@ impl Observer {
     }
 
     /// Returns the cluster's last answer about a partition.
-    pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        self.shared.state.lock().observation(topic, partition)
+    pub fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        self.shared.state.lock().observation(partition)
     }
 
     /// Asks at once, without waiting for the answers.
@@ -122,14 +123,14 @@ impl Observer {
     }
 
     /// Returns the bounds of a partition for a reader of committed records.
-    pub fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        let PartitionObservation { low, last_stable, .. } = self.observation(topic, partition)?;
+    pub fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        let PartitionObservation { low, last_stable, .. } = self.observation(partition)?;
         Some(Watermarks { low, high: last_stable })
     }
 
     /// Returns the error for which the cluster does not answer about a partition.
-    pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        self.shared.state.lock().partition_error(topic, partition)
+    pub fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        self.shared.state.lock().partition_error(partition)
     }
 
     /// Returns the state of the connection between the observing client and the cluster.
@@ -225,7 +226,9 @@ impl Poller {
             shared.state.lock().take_round(&round, reasons.last(), Instant::now(), Utc::now());
         }
         // Callbacks record the reasons of failures.
-        while self.queries.client().poll(Duration::ZERO).is_some() {}
+        for _ in 0..waiting_events(self.queries.client()) {
+            let _ = self.queries.client().poll(Duration::ZERO);
+        }
         if let Some(heard) = shared.state.lock().last_answer() {
             self.silence.note_answer(heard);
         }

@@ -217,23 +217,25 @@ impl QueueEvent {
             let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
             elements(infos.cast_const(), count)
         };
-        let offset = |info: &*const rd::rd_kafka_ListOffsetsResultInfo_t| {
-            // SAFETY: the event outlives the element, as above. The code is read as a number, since a broker that
-            // is newer than librdkafka may have sent one that its enum lacks.
-            let (name, partition, offset, error) = unsafe {
-                let held = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-                let error = (&raw const (*held).err).cast::<i32>().read();
-                (text((*held).topic), (*held).partition, (*held).offset, error)
-            };
-            let answer = match code_of(error) {
-                // librdkafka answers so for a leader that gave none.
-                RDKafkaErrorCode::NoError if offset < 0 => Err(RDKafkaErrorCode::OperationTimedOut),
-                RDKafkaErrorCode::NoError => Ok(offset),
-                code => Err(code),
-            };
-            (NamedPartition::new(name, partition), answer)
-        };
-        infos.iter().map(offset).collect()
+        infos
+            .iter()
+            .map(|info| {
+                // SAFETY: the event outlives the element, as above. The code is read as a number, since a broker that
+                // is newer than librdkafka may have sent one that its enum lacks.
+                let (name, partition, offset, error) = unsafe {
+                    let held = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+                    let error = (&raw const (*held).err).cast::<i32>().read();
+                    (text((*held).topic), (*held).partition, (*held).offset, error)
+                };
+                let answer = match code_of(error) {
+                    // librdkafka answers so for a leader that gave none.
+                    RDKafkaErrorCode::NoError if offset < 0 => Err(RDKafkaErrorCode::OperationTimedOut),
+                    RDKafkaErrorCode::NoError => Ok(offset),
+                    code => Err(code),
+                };
+                (NamedPartition::new(name, partition), answer)
+            })
+            .collect()
     }
 
     fn ids(&self) -> Vec<(String, IdAnswer)> {
@@ -247,21 +249,23 @@ impl QueueEvent {
             let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
             elements(topics.cast_const(), count)
         };
-        let id = |topic: &*const rd::rd_kafka_TopicDescription_t| {
-            // SAFETY: the event outlives the element, as above.
-            unsafe {
-                let error = rd::rd_kafka_TopicDescription_error(*topic);
-                let name = text(rd::rd_kafka_TopicDescription_name(*topic));
-                if !error.is_null() {
-                    let code = rd::rd_kafka_error_code(error);
-                    if code != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                        return (name, Err(code.into()));
+        topics
+            .iter()
+            .map(|topic| {
+                // SAFETY: the event outlives the element, as above.
+                unsafe {
+                    let error = rd::rd_kafka_TopicDescription_error(*topic);
+                    let name = text(rd::rd_kafka_TopicDescription_name(*topic));
+                    if !error.is_null() {
+                        let code = rd::rd_kafka_error_code(error);
+                        if code != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                            return (name, Err(code.into()));
+                        }
                     }
+                    (name, Ok(topic_id(rd::rd_kafka_TopicDescription_topic_id(*topic))))
                 }
-                (name, Ok(topic_id(rd::rd_kafka_TopicDescription_topic_id(*topic))))
-            }
-        };
-        topics.iter().map(id).collect()
+            })
+            .collect()
     }
 }
 

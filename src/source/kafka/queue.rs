@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use rdkafka::bindings as rd;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
@@ -106,6 +106,21 @@ impl Queue {
     /// Returns true if a call that took this number of items may have left some in the queue.
     pub fn is_full_batch(taken: usize) -> bool {
         taken >= BATCH
+    }
+}
+
+/// Returns the number of events that wait for a consumer's `poll`: log lines, errors and statistics. One call of the crate's
+/// `poll` without a wait serves one of them.
+pub fn waiting_events<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> usize {
+    // SAFETY: the consumer is alive, and so is its queue until it is let go of here.
+    unsafe {
+        let raw = rd::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
+        if raw.is_null() {
+            return 0;
+        }
+        let waiting = rd::rd_kafka_queue_length(raw);
+        rd::rd_kafka_queue_destroy(raw);
+        waiting
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::domain::{Topic, TopicPartition};
+use crate::domain::TopicPartition;
 
 /// Time that a client may receive nothing, and that a partition may stand still.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,8 +57,7 @@ impl Silence {
 /// The progress of one partition as the watchdog sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionProgress {
-    pub topic: Topic,
-    pub partition: i32,
+    pub partition: TopicPartition,
     /// The next offset to deliver, or the next one that librdkafka will fetch if that is greater.
     pub position: i64,
     /// True if the queue may hold records of the partition.
@@ -138,14 +137,12 @@ impl Watchdog {
     }
 
     fn check_partitions(&mut self, now: Instant, seen: &[PartitionProgress]) -> WatchdogAction {
-        self.standstills
-            .retain(|held, _| seen.iter().any(|sight| TopicPartition::new(sight.topic, sight.partition) == *held));
+        self.standstills.retain(|held, _| seen.iter().any(|sight| sight.partition == *held));
         let mut reassign = Vec::new();
         let mut renew = None;
         for sight in seen {
-            let key = TopicPartition::new(sight.topic, sight.partition);
             let begin = Standstill { position: sight.position, since: now, reassigned: 0 };
-            let still = self.standstills.entry(key).or_insert(begin);
+            let still = self.standstills.entry(sight.partition).or_insert(begin);
             let has_more = sight.end.is_some_and(|end| end > sight.position);
             if still.position != sight.position || sight.has_records || !(has_more || sight.has_error) {
                 *still = Standstill { position: sight.position, since: now, reassigned: 0 };
@@ -164,15 +161,15 @@ impl Watchdog {
             }
             still.since = now;
             still.reassigned += 1;
-            reassign.push(key);
+            reassign.push(sight.partition);
         }
         match renew {
             Some((sight, time)) if self.may_renew_for_partition(now) => {
                 self.standstills.clear();
-                let PartitionProgress { topic, partition, position, end, .. } = *sight;
+                let PartitionProgress { partition, position, end, .. } = *sight;
                 let end = end.unwrap_or(position);
                 WatchdogAction::Renew(format!(
-                    "{topic}/{partition} has records from {position} to {end}, and none of them has arrived for {} s, \
+                    "{partition} has records from {position} to {end}, and none of them has arrived for {} s, \
                      although the partition was assigned anew",
                     time.as_secs()
                 ))
@@ -196,12 +193,14 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Topic;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn sight(position: i64, end: i64) -> PartitionProgress {
         let end = Some(end);
-        PartitionProgress { topic: Topic::Jobs, partition: 0, position, has_records: false, end, has_error: false }
+        let partition = TopicPartition::new(Topic::Jobs, 0);
+        PartitionProgress { partition, position, has_records: false, end, has_error: false }
     }
 
     /// Checks once a second for a number of seconds. Returns the actions with their seconds.

@@ -7,11 +7,11 @@ use crate::store::keys::VALUE_LIMIT;
 
 /// The version of the catalog's chunks. It changes whenever [`Entry`] does, and with nothing else: the layout of the records and
 /// the format of the fold have numbers of their own. A catalog of another version is built again from the records.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Encodes as many of the entries as fit into one value, at least one. Returns the chunk and their number.
 pub fn encode(entries: &[Entry<'_>]) -> Result<(Vec<u8>, usize), StoreError> {
-    // Ids are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
+    // Ids and names are bounded, so that an entry is far smaller than a value may be, but for a very long kind.
     let mut count = entries.len().min(VALUE_LIMIT / 48);
     loop {
         let chunk = stored_record::encode_versioned(VERSION, &&entries[..count], "catalog chunk")?;

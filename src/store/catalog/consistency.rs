@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::order::Order;
-use super::{Catalog, Timestamp, compare_listed};
+use super::{Catalog, Timestamp, by_creation};
 
 /// A check of one list, leaf by leaf. The list may change meanwhile.
 pub struct ListCheck {
@@ -55,7 +55,7 @@ impl Catalog {
             return Some("it is not found by the job that it links".to_owned());
         }
         let listed = slot.listed?;
-        let compare = |one, other| compare_listed(&self.slots, one, other);
+        let compare = by_creation(&self.slots);
         let mut scopes = self.scopes.with_those_around(listed.project).into_iter();
         let is_in_all = scopes.all(|scope| {
             self.scopes.get(scope).is_some_and(|scope| scope.order.contains(listed.place(number), &compare))

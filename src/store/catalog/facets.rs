@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::maps::{Map, index};
-use crate::domain::Status;
+use crate::domain::{Status, StatusSet};
 
 /// The bits of a facet that hold the status.
 const STATUS_BITS: u32 = 3;
@@ -14,7 +14,7 @@ const STATUS_BITS: u32 = 3;
 const STATUSES: usize = Status::ALL.len() + 1;
 
 /// The status and the kind of one optimization. The kind stands above the status, so that the facets of one kind are neighbours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Facet(u32);
 
 impl Facet {
@@ -24,6 +24,10 @@ impl Facet {
 
     fn status_code(self) -> u32 {
         self.0 & ((1 << STATUS_BITS) - 1)
+    }
+
+    pub fn status(self) -> Option<Status> {
+        status_of_code(self.status_code() as usize)
     }
 
     fn kind_code(self) -> u32 {
@@ -40,23 +44,26 @@ fn status_code(status: Option<Status>) -> u32 {
     status.map_or(0, |status| status as u32 + 1)
 }
 
+fn status_of_code(code: usize) -> Option<Status> {
+    code.checked_sub(1).and_then(|at| Status::ALL.get(at).copied())
+}
+
 /// The least facet of a kind. Kinds number fewer than 2^28: each takes some sixteen bytes and more of memory.
 fn first_of_kind(kind: Option<u32>) -> Facet {
     Facet(kind.map_or(0, |kind| kind + 1) << STATUS_BITS)
 }
 
-/// A filter of a list by facets. `None` filters nothing.
+/// A filter of a list by facets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FacetFilter {
-    pub status: Option<Status>,
-    /// The number of the kind.
+    pub statuses: StatusSet,
+    /// The number of the kind. `None` filters nothing.
     pub kind: Option<u32>,
 }
 
 impl FacetFilter {
     pub fn passes(self, facet: Facet) -> bool {
-        self.status.is_none_or(|status| facet.status_code() == status_code(Some(status)))
-            && self.kind.is_none_or(|kind| facet.kind() == Some(kind))
+        self.statuses.accepts(facet.status()) && self.kind.is_none_or(|kind| facet.kind() == Some(kind))
     }
 }
 
@@ -111,13 +118,17 @@ impl FacetCounts {
         self.by_status.iter().map(|&count| u64::from(count)).sum()
     }
 
+    /// Returns the numbers by facet, those of one kind together.
+    pub fn by_facet(&self) -> &[(Facet, u32)] {
+        &self.by_facet
+    }
+
     /// Returns the number of optimizations that pass a filter.
     pub fn passing(&self, filter: FacetFilter) -> u64 {
         let Some(kind) = filter.kind else {
-            return match filter.status {
-                None => self.all(),
-                status => self.by_status[status_code(status) as usize].into(),
-            };
+            let counts = self.by_status.iter().enumerate();
+            let accepted = counts.filter(|(code, _)| filter.statuses.accepts(status_of_code(*code)));
+            return accepted.map(|(_, &count)| u64::from(count)).sum();
         };
         let first = self.by_facet.partition_point(|(held, _)| *held < first_of_kind(Some(kind)));
         let of_kind = self.by_facet[first..].iter().take_while(|(held, _)| held.kind() == Some(kind));
@@ -135,6 +146,10 @@ pub struct Kinds {
 impl Kinds {
     pub fn find(&self, kind: &str) -> Option<u32> {
         self.numbers.get(kind).copied()
+    }
+
+    pub fn text(&self, number: u32) -> Option<&Arc<str>> {
+        self.texts.get(number as usize)
     }
 
     pub fn find_or_add(&mut self, kind: &str) -> u32 {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{Catalog, CatalogLoader, Entry, ListEntry, NO_CHUNK};
 use crate::codec::stored_record::{self, CorruptValue, FORMAT};
-use crate::domain::{Optimization, Status, Timestamp};
+use crate::domain::{Optimization, Status, Timestamp, name_key};
 use crate::store::keys::Trees;
 use crate::store::{StoreError, pieces};
 
@@ -93,6 +93,8 @@ struct ListedView<'a> {
     #[serde(borrow)]
     organization_id: Cow<'a, str>,
     #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     project_id: Cow<'a, str>,
     #[serde(borrow)]
     kind: Option<Cow<'a, str>>,
@@ -112,6 +114,7 @@ impl ListedView<'_> {
             kind: self.kind.as_deref(),
             status: self.status.as_ref().and_then(status),
             created_at: created_at.ok_or_else(|| damaged("its response has no time of creation"))?,
+            name: self.name.as_deref().map(name_key::beginning),
         };
         Ok(Entry { number, id: &self.id, listed: Some(listed), jobs: SmallVec::new() })
     }

@@ -1,7 +1,10 @@
 //! The loader of the catalog at start. It first collects the latest entry of each optimization, and then builds the ids, the
 //! jobs and the lists' orders from all of them at once, which takes a fraction of the time of adding them one by one.
 
+use std::ops::Range;
+
 use super::maps::index;
+use super::names::Names;
 use super::order::{Order, Place};
 use super::{Catalog, Entry, Slot, compare_listed};
 
@@ -10,6 +13,10 @@ use super::{Catalog, Entry, Slot, compare_listed};
 pub struct CatalogLoader {
     catalog: Catalog,
     entries: usize,
+    /// The texts of all names, one after the other.
+    names: String,
+    /// The position of each optimization's name in the texts.
+    name_ranges: Vec<Option<Range<usize>>>,
 }
 
 impl CatalogLoader {
@@ -22,10 +29,18 @@ impl CatalogLoader {
         let slot = Slot { id: entry.id.into(), listed, jobs: entry.jobs.clone(), chunk };
         *self.catalog.place_for(entry.number) = Some(slot);
         self.entries += 1;
+        if let Some(name) = entry.listed.as_ref().and_then(|listed| listed.name) {
+            let at = entry.number as usize;
+            self.name_ranges.resize(self.name_ranges.len().max(at + 1), None);
+            self.name_ranges[at] = Some(self.names.len()..self.names.len() + name.len());
+            self.names.push_str(name);
+        }
     }
 
     pub fn finish(self) -> Catalog {
-        let CatalogLoader { mut catalog, entries } = self;
+        let CatalogLoader { mut catalog, entries, names, name_ranges } = self;
+        catalog.names = Names::from_names(name_ranges.iter().map(|range| Some(&names[range.clone()?])));
+        drop((names, name_ranges));
         let Catalog { slots, ids, scopes, jobs, .. } = &mut catalog;
         let numbered = || slots.iter().enumerate().filter_map(|(at, slot)| Some((index(at), slot.as_ref()?)));
         let by_id = || {

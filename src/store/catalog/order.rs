@@ -1,15 +1,18 @@
 //! The order of one list: a B+ tree whose nodes count their places by facet, so that an offset is found in logarithmic time
-//! under any filter.
+//! under any filter. Lists are sorted by creation, and some by name, too: a caller that changes an order passes the comparison of
+//! its places.
 //!
 //! A clone is a snapshot and costs nothing: nodes are shared until one of the two orders changes them, and then only the path to
-//! the change is copied. So a list is walked without a lock. The newest places come first. A caller that changes an order passes
-//! the comparison of places that were created in the same millisecond.
+//! the change is copied. So a list is walked without a lock.
+
+mod changes;
+mod walk;
 
 use std::cmp::Ordering;
 use std::mem;
 use std::sync::Arc;
 
-use super::facets::{Facet, FacetCounts, FacetFilter};
+use super::facets::{Facet, FacetCounts};
 
 /// The most places in a leaf, and the most children of any other node. They are small in tests, so that few places make a deep tree.
 const LEAF_MAX: usize = if cfg!(test) { 8 } else { 256 };
@@ -17,18 +20,11 @@ const CHILDREN_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
 /// The place of an optimization in a list. It holds the facet, so that a walk reads nothing else, and the time of creation, so
 /// that most places are compared without a look elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub created_millis: i64,
     pub number: u32,
     pub facet: Facet,
-}
-
-impl Place {
-    /// Compares two places: the newer one is less. `compare` compares two numbers that were created in the same millisecond.
-    fn compare(&self, other: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> Ordering {
-        other.created_millis.cmp(&self.created_millis).then_with(|| compare(self.number, other.number))
-    }
 }
 
 #[derive(Clone, Default)]
@@ -80,21 +76,26 @@ impl Order {
         self.0.is_empty()
     }
 
+    /// Returns the number of places.
+    pub fn len(&self) -> u64 {
+        self.counts().all()
+    }
+
     /// Returns the numbers of places by facet.
     pub fn counts(&self) -> &FacetCounts {
         &self.0.counts
     }
 
-    /// Inserts a place. `compare` compares two numbers that were created in the same millisecond, the inserted one included.
-    pub fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
+    /// Inserts a place.
+    pub fn insert(&mut self, place: Place, compare: &impl Fn(&Place, &Place) -> Ordering) {
         if let Some(right) = Arc::make_mut(&mut self.0).insert(place, compare) {
             let left = Child { first: self.0.first(), node: mem::take(&mut self.0) };
             self.0 = Arc::new(Node::new(Body::Inner(vec![left, Child::new(right)])));
         }
     }
 
-    /// Removes a place. `compare` must still compare its number as it did at the insertion.
-    pub fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) {
+    /// Removes a place. `compare` must still compare it as it did at the insertion.
+    pub fn remove(&mut self, place: Place, compare: &impl Fn(&Place, &Place) -> Ordering) {
         Arc::make_mut(&mut self.0).remove(place, compare);
         while let Body::Inner(children) = &self.0.body
             && let [only] = &children[..]
@@ -104,12 +105,12 @@ impl Order {
     }
 
     /// Changes the facet of a place, which keeps its position.
-    pub fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) {
+    pub fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(&Place, &Place) -> Ordering) {
         Arc::make_mut(&mut self.0).set_facet(place, facet, compare);
     }
 
     /// Returns true if the order has exactly this place.
-    pub fn contains(&self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
+    pub fn contains(&self, place: Place, compare: &impl Fn(&Place, &Place) -> Ordering) -> bool {
         let mut node = &self.0;
         loop {
             match &node.body {
@@ -117,19 +118,6 @@ impl Order {
                 Body::Leaf(places) => return places.get(position(places, &place, compare)) == Some(&place),
             }
         }
-    }
-
-    /// Returns the numbers of at most `most` optimizations that pass the filter, from the one at `offset` among these.
-    pub fn page(&self, filter: FacetFilter, offset: usize, most: usize) -> Vec<u32> {
-        self.walk(filter, offset, most).numbers
-    }
-
-    fn walk(&self, filter: FacetFilter, offset: usize, most: usize) -> Walk {
-        let left = self.counts().passing(filter).saturating_sub(offset as u64);
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(most);
-        let mut walk = Walk { filter, skip: offset as u64, most, numbers: Vec::with_capacity(most), entered: 0 };
-        walk.through(&self.0);
-        walk
     }
 
     /// Returns some of the places that follow a point in the order, sorted. The slice is empty at the end.
@@ -176,7 +164,7 @@ impl Node {
     }
 
     /// Inserts a place below the node. Returns the node that is to stand right of it if it had to be split.
-    fn insert(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> Option<Node> {
+    fn insert(&mut self, place: Place, compare: &impl Fn(&Place, &Place) -> Ordering) -> Option<Node> {
         self.counts.add(place.facet, 1);
         let right = match &mut self.body {
             Body::Leaf(places) => {
@@ -199,7 +187,7 @@ impl Node {
     }
 
     /// Removes a place below the node. Returns false if there is no such place.
-    fn remove(&mut self, place: Place, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
+    fn remove(&mut self, place: Place, compare: &impl Fn(&Place, &Place) -> Ordering) -> bool {
         let is_removed = match &mut self.body {
             Body::Leaf(places) => {
                 let at = position(places, &place, compare);
@@ -220,7 +208,7 @@ impl Node {
     }
 
     /// Sets the facet of a place below the node. Returns false if there is no such place.
-    fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(u32, u32) -> Ordering) -> bool {
+    fn set_facet(&mut self, place: Place, facet: Facet, compare: &impl Fn(&Place, &Place) -> Ordering) -> bool {
         let is_set = match &mut self.body {
             Body::Leaf(places) => {
                 let at = position(places, &place, compare);
@@ -281,13 +269,13 @@ impl Child {
 }
 
 /// Returns the index of the child below which a place stands, or belongs.
-fn child_for(children: &[Child], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
-    leading(children, |child| child.first.compare(place, compare).is_le()).saturating_sub(1)
+fn child_for(children: &[Child], place: &Place, compare: &impl Fn(&Place, &Place) -> Ordering) -> usize {
+    leading(children, |child| compare(&child.first, place).is_le()).saturating_sub(1)
 }
 
 /// Returns the index at which a place stands in a leaf, or belongs.
-fn position(places: &[Place], place: &Place, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
-    leading(places, |held| held.compare(place, compare).is_lt())
+fn position(places: &[Place], place: &Place, compare: &impl Fn(&Place, &Place) -> Ordering) -> usize {
+    leading(places, |held| compare(held, place).is_lt())
 }
 
 /// Returns the number of items at the beginning for which `is_so` holds; it holds for no later one. The search begins in front,
@@ -335,44 +323,6 @@ fn tidy(children: &mut Vec<Child>, at: usize) {
     if let Some(left) = [at, at.saturating_sub(1)].into_iter().find(fits) {
         let right = children.remove(left + 1);
         Arc::make_mut(&mut children[left].node).append(Arc::unwrap_or_clone(right.node));
-    }
-}
-
-/// A walk along an order that collects a page. It enters no node without a place of the page.
-struct Walk {
-    filter: FacetFilter,
-    /// Number of passing places that are still to be skipped.
-    skip: u64,
-    most: usize,
-    numbers: Vec<u32>,
-    /// Number of nodes entered, which is the cost of the walk.
-    entered: usize,
-}
-
-impl Walk {
-    fn through(&mut self, node: &Node) {
-        let passing = node.counts.passing(self.filter);
-        if passing <= self.skip {
-            self.skip -= passing;
-            return;
-        }
-        self.entered += 1;
-        match &node.body {
-            Body::Inner(children) => {
-                for child in children {
-                    if self.numbers.len() == self.most {
-                        return;
-                    }
-                    self.through(&child.node);
-                }
-            }
-            Body::Leaf(places) => {
-                let skip = usize::try_from(mem::take(&mut self.skip)).unwrap_or(usize::MAX);
-                let passing = places.iter().filter(|place| self.filter.passes(place.facet)).skip(skip);
-                let left = self.most - self.numbers.len();
-                self.numbers.extend(passing.take(left).map(|place| place.number));
-            }
-        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! Tests of the catalog: its lists equal those of a naive model after any changes, empty lists are forgotten, and no list holds
-//! up a reader or the writer.
+//! up a reader or the writer. Queries with everything that they may have are in a file of their own.
+
+mod queries;
 
 use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 use proptest::prelude::*;
 
+use super::list::PagePlan;
 use super::*;
-use crate::store::reader::ListQuery;
+use crate::store::list_query::{ListQuery, PageStart, SortKey};
 
 /// The properties of one optimization that lists depend on.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +19,9 @@ struct Facts {
     project: &'static str,
     kind: Option<&'static str>,
     status: Option<Status>,
-    created_at: i64,
+    /// Quarters of a millisecond.
+    created_at: u32,
+    name: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,17 +34,24 @@ enum Step {
 const ORGANIZATIONS: [&str; 3] = ["org-1", "org-2", "org-3"];
 const PROJECTS: [&str; 3] = ["default", "a", "b"];
 const KINDS: [&str; 3] = ["optimize", "datafit", "simulate"];
+const NAMES: [&str; 5] = ["Cell 1", "CELL 10", "cell é", "Éa", ""];
 
 fn facts() -> impl Strategy<Value = Facts> {
     let status = proptest::option::of((0..5usize).prop_map(|at| Status::ALL[at]));
-    let parts = (0..3usize, 0..3usize, proptest::option::of(0..3usize), status, 0..4i64);
-    parts.prop_map(|(organization, project, kind, status, created_at)| Facts {
+    let name = proptest::option::of(0..NAMES.len());
+    let parts = (0..3usize, 0..3usize, proptest::option::of(0..3usize), status, 0..9_u32, name);
+    parts.prop_map(|(organization, project, kind, status, created_at, name)| Facts {
         organization: ORGANIZATIONS[organization],
         project: PROJECTS[project],
         kind: kind.map(|kind| KINDS[kind]),
         status,
         created_at,
+        name: name.map(|name| NAMES[name]),
     })
+}
+
+fn time(quarters: u32) -> Timestamp {
+    Timestamp::new(0, quarters * 250_000).unwrap()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,7 +73,8 @@ fn entry<'a>(number: u32, id: &'a str, facts: Option<&Facts>) -> super::Entry<'a
         project_id: facts.project,
         kind: facts.kind,
         status: facts.status,
-        created_at: Timestamp::new(facts.created_at, 0).unwrap(),
+        created_at: time(facts.created_at),
+        name: facts.name,
     });
     super::Entry { number, id, listed, jobs: SmallVec::from([u64::from(number % 7)]) }
 }
@@ -94,8 +107,42 @@ fn reloaded(model: &Model) -> Catalog {
 fn passes(facts: &Facts, query: &ListQuery<'_>) -> bool {
     query.organization_id.is_none_or(|id| id == facts.organization)
         && query.project_id.is_none_or(|id| id == facts.project)
-        && query.status.is_none_or(|status| Some(status) == facts.status)
+        && query.statuses.accepts(facts.status)
         && query.kind.is_none_or(|kind| Some(kind) == facts.kind)
+        && query.created_from.is_none_or(|from| time(facts.created_at) >= from)
+        && query.created_before.is_none_or(|before| time(facts.created_at) < before)
+        && query.name_part.is_none_or(|part| {
+            part.is_empty()
+                || facts.name.is_some_and(|name| name_key::name_key(name).contains(&*name_key::caseless(part)))
+        })
+}
+
+/// Returns the numbers of a list as a naive filter and sort gives them.
+fn naive(model: &Model, query: &ListQuery<'_>) -> Vec<u32> {
+    let listed = model.iter().filter_map(|(number, facts)| Some((*number, facts.as_ref()?)));
+    let is_named = |number: u32| query.ids.is_none_or(|ids| ids.contains(&id(number)));
+    let mut found: Vec<(u32, &Facts)> =
+        listed.filter(|(number, facts)| passes(facts, query) && is_named(*number)).collect();
+    let key = |facts: &Facts| facts.name.map(|name| name_key::name_key(name).into_owned());
+    found.sort_by(|(one, a), (other, b)| {
+        let by_name = key(a).is_none().cmp(&key(b).is_none()).then_with(|| key(a).cmp(&key(b)));
+        let by_time = |a: &Facts, b: &Facts| b.created_at.cmp(&a.created_at);
+        match query.sort.key {
+            SortKey::Creation => by_time(a, b),
+            // The time counts to the millisecond there.
+            SortKey::Name => by_name.then_with(|| (b.created_at / 4).cmp(&(a.created_at / 4))),
+        }
+        .then_with(|| id(*one).cmp(&id(*other)))
+    });
+    if query.sort.is_reversed {
+        found.reverse();
+    }
+    found.into_iter().map(|(number, _)| number).collect()
+}
+
+fn plan(catalog: &RwLock<Catalog>, orders: &NameOrders, query: &ListQuery<'_>) -> PagePlan {
+    let list = catalog.read().list(query);
+    list.page(query, 0, orders, catalog).unwrap()
 }
 
 fn queries() -> Vec<ListQuery<'static>> {
@@ -104,7 +151,14 @@ fn queries() -> Vec<ListQuery<'static>> {
         for project_id in [None, Some("default"), Some("b"), Some("unknown")] {
             for status in [None, Some(Status::Queued), Some(Status::Canceled)] {
                 for kind in [None, Some("optimize"), Some("simulate"), Some("unknown")] {
-                    queries.push(ListQuery { organization_id, project_id, status, kind, limit: 0, offset: 0 });
+                    let statuses = status.into();
+                    queries.push(ListQuery {
+                        organization_id,
+                        project_id,
+                        statuses,
+                        kind,
+                        ..ListQuery::default()
+                    });
                 }
             }
         }
@@ -112,26 +166,26 @@ fn queries() -> Vec<ListQuery<'static>> {
     queries
 }
 
-fn check(catalog: &Catalog, model: &Model) {
-    let listed: Vec<(u32, &Facts)> =
-        model.iter().filter_map(|(number, facts)| Some((*number, facts.as_ref()?))).collect();
+fn check(catalog: &RwLock<Catalog>, model: &Model) {
+    let orders = NameOrders::default();
     for query in queries() {
-        let mut expected = listed.clone();
-        expected.retain(|(_, facts)| passes(facts, &query));
-        expected.sort_by(|(one, a), (other, b)| {
-            b.created_at.cmp(&a.created_at).then_with(|| id(*one).cmp(&id(*other)))
-        });
-        let expected: Vec<u32> = expected.iter().map(|(number, _)| *number).collect();
-        let list = catalog.list(&query);
-        assert_eq!(list.total(), expected.len() as u64, "{query:?}");
-        for (offset, most) in [(0, 100), (1, 3), (expected.len(), 5)] {
-            let expected: Vec<u32> = expected.iter().copied().skip(offset).take(most).collect();
-            assert_eq!(list.page(offset, most), expected, "{query:?}, {offset}, {most}");
+        let expected = naive(model, &query);
+        for (offset, limit) in [(0, 100), (1, 3), (expected.len(), 5)] {
+            let query = ListQuery { start: PageStart::Offset(offset), limit, ..query.clone() };
+            let PagePlan { numbers, total, next } = plan(catalog, &orders, &query);
+            assert_eq!((total, next), (expected.len() as u64, None), "{query:?}");
+            let expected: Vec<u32> = expected.iter().copied().skip(offset).take(limit).collect();
+            assert_eq!(numbers, expected, "{query:?}");
         }
     }
+    check_scopes(&catalog.read(), model);
+}
+
+fn check_scopes(catalog: &Catalog, model: &Model) {
+    let listed: Vec<&Facts> = model.values().flatten().collect();
     assert_eq!((catalog.listed(), catalog.len()), (listed.len() as u64, model.len()));
     let distinct = |of: &dyn Fn(&Facts) -> Option<String>| {
-        listed.iter().filter_map(|(_, facts)| of(facts)).collect::<std::collections::BTreeSet<_>>().len()
+        listed.iter().filter_map(|facts| of(facts)).collect::<std::collections::BTreeSet<_>>().len()
     };
     let projects = distinct(&|facts| Some(format!("{} {}", facts.organization, facts.project)));
     let [organizations, names] = [
@@ -158,31 +212,39 @@ fn check_as_verify_does(catalog: &Catalog) {
 proptest! {
     #[test]
     fn lists_are_what_a_naive_model_says(steps in proptest::collection::vec(step(), 1..120)) {
-        let (mut catalog, mut model) = (Catalog::default(), Model::new());
-        for step in steps {
-            match step {
-                Step::Put(number, facts) => put(&mut catalog, &mut model, number, facts),
-                Step::Unlist(number) => {
-                    if let Some(facts) = model.get_mut(&number) {
-                        catalog.unlist(number);
-                        *facts = None;
-                    }
-                }
-                Step::Reload => catalog = reloaded(&model),
-            }
-        }
+        let (catalog, mut model) = after(steps);
+        let catalog = RwLock::new(catalog);
         check(&catalog, &model);
-        check(&reloaded(&model), &model);
+        check(&RwLock::new(reloaded(&model)), &model);
         for (number, facts) in &mut model {
-            catalog.unlist(*number);
+            catalog.write().unlist(*number);
             *facts = None;
         }
         check(&catalog, &model);
     }
 }
 
+fn apply(catalog: &mut Catalog, model: &mut Model, step: Step) {
+    match step {
+        Step::Put(number, facts) => put(catalog, model, number, facts),
+        Step::Unlist(number) => {
+            if let Some(facts) = model.get_mut(&number) {
+                catalog.unlist(number);
+                *facts = None;
+            }
+        }
+        Step::Reload => *catalog = reloaded(model),
+    }
+}
+
+fn after(steps: Vec<Step>) -> (Catalog, Model) {
+    let (mut catalog, mut model) = (Catalog::default(), Model::new());
+    steps.into_iter().for_each(|step| apply(&mut catalog, &mut model, step));
+    (catalog, model)
+}
+
 fn default_facts(project: &'static str) -> Facts {
-    Facts { organization: "org-1", project, kind: None, status: Some(Status::Queued), created_at: 0 }
+    Facts { organization: "org-1", project, kind: None, status: Some(Status::Queued), created_at: 0, name: None }
 }
 
 #[test]
@@ -191,13 +253,15 @@ fn a_list_that_somebody_walks_holds_up_neither_the_writer_nor_a_read_by_id() {
     (0..40).for_each(|number| put(&mut catalog, &mut model, number, Some(default_facts("a"))));
     let ids = catalog.ids();
     let catalog = RwLock::new(catalog);
-    let all = ListQuery::default();
+    let all = ListQuery { start: PageStart::Offset(39), limit: 5, ..ListQuery::default() };
     let list = catalog.read().list(&all);
     let mut writing = catalog.try_write().expect("a list that was asked for holds no lock");
     (0..39).for_each(|number| writing.unlist(number));
     assert_eq!(ids.get(&id(7)), Some(7), "an id is found while the writer has the lock");
-    assert_eq!((list.total(), list.page(39, 5).len()), (40, 1), "the list is as it was");
     assert_eq!(writing.list(&all).total(), 1);
+    drop(writing);
+    let page = list.page(&all, 0, &NameOrders::default(), &catalog).unwrap();
+    assert_eq!((page.total, page.numbers.len()), (40, 1), "the list is as it was");
 }
 
 #[test]

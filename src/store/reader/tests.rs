@@ -4,20 +4,31 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::event::JobChange;
-use crate::domain::{Commit, CreationFacts, Metadata, PartitionOffset, Register, Stamp, Timestamp, Topic};
-use crate::store::OpenStore;
+use crate::domain::{
+    Commit, CreationFacts, Metadata, PartitionOffset, Register, Stamp, Status, StatusSet, Timestamp, Topic,
+};
+use crate::store::{ListQuery, OpenStore, PageStart, ViewForm};
 
 #[derive(Clone, Copy)]
 struct Facts {
     organization: &'static str,
     project: &'static str,
     kind: &'static str,
+    name: &'static str,
+    created_at: i64,
     is_processing: bool,
     is_deleted: bool,
 }
 
-const BEFORE: Facts =
-    Facts { organization: "org-1", project: "prj-1", kind: "optimize", is_processing: false, is_deleted: false };
+const BEFORE: Facts = Facts {
+    organization: "org-1",
+    project: "prj-1",
+    kind: "optimize",
+    name: "Fit",
+    created_at: 5,
+    is_processing: false,
+    is_deleted: false,
+};
 
 fn stamp(sequence: u64) -> Stamp {
     let metadata = Metadata { event_id: "event".into(), occurred_at: Timestamp::default(), sequence };
@@ -31,6 +42,8 @@ fn optimization(number: u32, facts: &Facts) -> Optimization {
         organization_id: facts.organization.into(),
         project_id: facts.project.into(),
         kind: Some(facts.kind.into()),
+        name: Some(facts.name.into()),
+        created_at: Timestamp::new(facts.created_at, 0).unwrap(),
         ..CreationFacts::default()
     };
     optimization.created = Some(Register::new(value, stamp(1)));
@@ -68,23 +81,33 @@ fn ids(page: &Page) -> Vec<String> {
     views.map(|view| view["id"].as_str().unwrap().to_owned()).collect()
 }
 
-const ALL: ListQuery<'static> =
-    ListQuery { organization_id: None, project_id: None, status: None, kind: None, limit: 100, offset: 0 };
+fn all() -> ListQuery<'static> {
+    ListQuery { limit: 100, ..ListQuery::default() }
+}
 
 #[test]
 fn what_no_longer_says_what_is_asked_for_is_in_no_list() {
-    let of_organization = ListQuery { organization_id: Some("org-1"), ..ALL };
+    let of_organization = ListQuery { organization_id: Some("org-1"), ..all() };
+    let mut queued_or_none = StatusSet::from(Some(Status::Queued));
+    queued_or_none.insert(None);
     for (after, query) in [
         (Facts { organization: "org-2", ..BEFORE }, of_organization.clone()),
         (
             Facts { organization: "org-2", ..BEFORE },
             ListQuery { project_id: Some("prj-1"), ..of_organization.clone() },
         ),
-        (Facts { organization: "org-2", ..BEFORE }, ListQuery { status: Some(Status::Queued), ..of_organization }),
-        (Facts { project: "prj-2", ..BEFORE }, ListQuery { project_id: Some("prj-1"), ..ALL }),
-        (Facts { kind: "datafit", ..BEFORE }, ListQuery { kind: Some("optimize"), ..ALL }),
-        (Facts { is_processing: true, ..BEFORE }, ListQuery { status: Some(Status::Queued), ..ALL }),
-        (Facts { is_deleted: true, ..BEFORE }, ALL),
+        (
+            Facts { organization: "org-2", ..BEFORE },
+            ListQuery { statuses: Some(Status::Queued).into(), ..of_organization },
+        ),
+        (Facts { project: "prj-2", ..BEFORE }, ListQuery { project_id: Some("prj-1"), ..all() }),
+        (Facts { kind: "datafit", ..BEFORE }, ListQuery { kind: Some("optimize"), ..all() }),
+        (Facts { is_processing: true, ..BEFORE }, ListQuery { statuses: Some(Status::Queued).into(), ..all() }),
+        (Facts { is_processing: true, ..BEFORE }, ListQuery { statuses: queued_or_none, ..all() }),
+        (Facts { name: "Other", ..BEFORE }, ListQuery { name_part: Some("FI"), ..all() }),
+        (Facts { created_at: 4, ..BEFORE }, ListQuery { created_from: Timestamp::new(5, 0), ..all() }),
+        (Facts { created_at: 6, ..BEFORE }, ListQuery { created_before: Timestamp::new(6, 0), ..all() }),
+        (Facts { is_deleted: true, ..BEFORE }, all()),
     ] {
         let (_directory, opened) = store(3);
         let reader = opened.writer.reader();
@@ -101,7 +124,8 @@ fn what_changed_in_no_way_that_is_asked_for_stays_in_the_list() {
     let (_directory, opened) = store(3);
     let reader = opened.writer.reader();
     put_ahead(&reader, 1, &Facts { is_processing: true, project: "prj-2", ..BEFORE });
-    let page = reader.list(&ListQuery { organization_id: Some("org-1"), kind: Some("optimize"), ..ALL }).unwrap();
+    let page =
+        reader.list(&ListQuery { organization_id: Some("org-1"), kind: Some("optimize"), ..all() }).unwrap();
     assert_eq!((ids(&page).len(), page.total), (3, 3));
     opened.writer.finish().unwrap();
 }
@@ -113,19 +137,49 @@ fn those_that_follow_take_the_place_of_those_that_are_left_out() {
     for number in (10..30).step_by(2) {
         put_ahead(&reader, number, &Facts { organization: "org-2", ..BEFORE });
     }
-    let query = ListQuery { organization_id: Some("org-1"), limit: 20, offset: 5, ..ALL };
+    let query = ListQuery { organization_id: Some("org-1"), limit: 20, start: PageStart::Offset(5), ..all() };
     let page = reader.list(&query).unwrap();
     let left_out = |number: &u32| (10..30).contains(number) && number.is_multiple_of(2);
     let expected = (5..).filter(|number| !left_out(number)).take(20);
     assert_eq!(ids(&page), expected.map(|number| format!("opt-{number:03}")).collect::<Vec<_>>());
     assert_eq!(page.total, 190);
     // Nothing follows the last page.
-    let last = reader.list(&ListQuery { limit: 100, offset: 0, organization_id: Some("org-2"), ..ALL }).unwrap();
+    let last = reader.list(&ListQuery { organization_id: Some("org-2"), ..all() }).unwrap();
     assert_eq!(
         (ids(&last).len(), last.total),
         (0, 0),
         "nor are they in a list yet that the catalog does not have"
     );
+    opened.writer.finish().unwrap();
+}
+
+#[test]
+fn a_page_by_cursor_is_shorter_instead_of_showing_what_the_next_one_shows() {
+    let (_directory, opened) = store(30);
+    let reader = opened.writer.reader();
+    put_ahead(&reader, 3, &Facts { is_deleted: true, ..BEFORE });
+    let first = ListQuery { limit: 10, start: PageStart::First, ..all() };
+    let page = reader.list(&first).unwrap();
+    assert_eq!(ids(&page).len(), 9);
+    let cursor = page.next.as_ref().unwrap();
+    let next = reader.list(&ListQuery { start: PageStart::After(cursor), ..first }).unwrap();
+    assert_eq!(ids(&next)[0], "opt-010");
+    opened.writer.finish().unwrap();
+}
+
+#[test]
+fn a_view_that_is_looked_up_for_a_list_passes_all_that_the_list_asks_for() {
+    let (_directory, opened) = store(3);
+    let reader = opened.writer.reader();
+    let named = ["opt-001".to_owned()];
+    let view = |query: ListQuery<'_>| reader.listed_view("opt-001", &query).unwrap();
+    let by_id = ListQuery { ids: Some(&named), ..all() };
+    assert!(view(by_id.clone()).is_some());
+    assert_eq!(reader.listed_view("opt-002", &by_id).unwrap(), None);
+    assert_eq!(view(ListQuery { name_part: Some("x"), ..all() }), None);
+    let summary = view(ListQuery { form: ViewForm::Summary, ..all() }).unwrap();
+    let summary: Value = serde_json::from_slice(&summary).unwrap();
+    assert!(summary.get("name").is_some() && summary.get("metrics").is_none());
     opened.writer.finish().unwrap();
 }
 

@@ -1,10 +1,11 @@
 //! The notes of the writer: facts of the whole generation, beside its records.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
-use crate::domain::NamedPartition;
+use crate::domain::{NamedPartition, PartitionOffset, ReadPosition};
 use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
 use crate::store::{MissingHistoryLedger, StoreError};
 
@@ -27,6 +28,21 @@ impl Writer {
     /// start knows that this store was complete once.
     pub fn note_live(&self) -> Result<(), StoreError> {
         self.send(WriterCommand::Live)
+    }
+
+    /// Notes that nothing after this position is in what is handed over from now on, until a later position is noted.
+    pub fn note_bound(&self, position: Arc<ReadPosition>) {
+        self.progress.bound.store(position);
+    }
+
+    /// Notes a record that was folded into a job that no optimization links.
+    pub fn note_unlinked(&self, position: PartitionOffset, job_id: &str) {
+        self.progress.unlinked_records.note(position, job_id.into());
+    }
+
+    /// Notes that everything before this position was handed over: readers see it once that is written.
+    pub fn note_position(&self, position: Arc<ReadPosition>) -> Result<(), StoreError> {
+        self.send(WriterCommand::Position(position))
     }
 
     /// Notes the offset from which a partition, by its topic's name, is read first.

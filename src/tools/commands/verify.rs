@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{anyhow, bail};
 
-use super::super::log_comparison::LogVerifyReport;
-use super::super::print;
+use super::super::log_comparison::{self, LogVerifyReport};
 use super::super::rebuild::RebuildStatus;
 use super::super::tool::Tool;
+use super::super::verify;
 use super::{ToolRequirements, perform_with_progress, show};
 use crate::cli::Completion;
 use crate::config::VerifyConfig;
@@ -22,7 +22,7 @@ pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completio
     let needs =
         ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
     if !against_log {
-        return show(tool, &Tool::Verify, needs, print::verify_report);
+        return show(tool, &Tool::Verify, needs, verify::text);
     }
     refuse_second(config, needs)?;
     let verified: VerifyReport =
@@ -67,7 +67,7 @@ fn refuse_second(config: &VerifyConfig, needs: ToolRequirements<'_>) -> anyhow::
 fn print_report(report: &LogVerifyReport, json: bool) -> anyhow::Result<Completion> {
     match json {
         true => output::print_json(&serde_json::to_string(report)?)?,
-        false => output::print(&print::log_verify_report(report))?,
+        false => output::print(&log_comparison::text(report))?,
     }
     match &report.against_log.failed {
         Some(why) if report.verified.problems_found == 0 => bail!("it was not compared with the topics: {why}"),

@@ -12,8 +12,8 @@ fn how_far_a_partition_is_known_to_have_nothing_is_listed_without_a_record() {
     let ends = |jobs: i64, runs: i64| {
         let mut appender = appender(directory.path());
         for (topic, at) in [(Topic::Jobs, jobs), (Topic::MultistartRuns, runs)] {
-            appender.begin(topic, 0, 0);
-            appender.ended(topic, 0, at);
+            appender.begin(TopicPartition::new(topic, 0), 0);
+            appender.ended(TopicPartition::new(topic, 0), at);
         }
         let manifest = appender.finish().unwrap();
         let spans = manifest.spans();
@@ -31,7 +31,7 @@ fn how_far_a_partition_is_known_to_have_nothing_is_listed_without_a_record() {
     };
     write(&mut appender, &[record]);
     appender.commit().unwrap();
-    appender.ended(Topic::Jobs, 0, 9);
+    appender.ended(TopicPartition::new(Topic::Jobs, 0), 9);
     appender.finish().unwrap();
     ends(9, 5);
     ends(11, 5);

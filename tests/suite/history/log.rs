@@ -8,7 +8,6 @@ use optview::codec::encode::{encode, key};
 use optview::config::{AsOf, HistoryConfig, LogSource};
 use optview::domain::{Envelope, PartitionOffset, Record, Topic, TopicPartition};
 use optview::history;
-use optview::logging::{LogConfig, LogFormat};
 use optview::source::archive::{Appender, Archive, ArchiveIdentity, ArchiveSource, ArchivedTopic};
 use optview::source::kafka::KafkaSettings;
 use optview::source::{Records, Source, SourceEvent, StopReason, TopicNames, Watermarks};
@@ -110,17 +109,20 @@ impl Log {
     /// Writes the log as an archive of several files.
     pub fn archived(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let archived = |stream: Topic| {
-            let topic = stream.default_name().to_owned();
-            ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
+        let identity = ArchiveIdentity {
+            cluster_id: "a-cluster".to_owned(),
+            topics: Topic::ALL
+                .map(|stream| {
+                    let topic = stream.default_name().to_owned();
+                    ArchivedTopic { stream, topic, partitions: self.partitions, id: None }
+                })
+                .to_vec(),
         };
-        let identity =
-            ArchiveIdentity { cluster_id: "a-cluster".to_owned(), topics: Topic::ALL.map(archived).to_vec() };
         for part in self.records.chunks(self.records.len().div_ceil(3).max(1)) {
             let archive = Archive::open(directory.path(), identity.clone()).unwrap();
             let mut appender = Appender::new(archive, TopicNames::default());
             for written in part {
-                appender.begin(written.record.position.topic, written.record.position.partition, 0);
+                appender.begin(written.record.position.topic_partition(), 0);
                 appender.write(&LoggedBatch(vec![written.clone()])).unwrap();
             }
             appender.finish().unwrap();
@@ -166,8 +168,7 @@ fn answer(
     as_of: Option<AsOf>,
     json: bool,
 ) -> (Vec<u8>, Result<(), String>) {
-    let log = LogConfig { format: LogFormat::Human, filter: "warn".to_owned() };
-    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json, log };
+    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json };
     let mut out = Vec::new();
     let outcome = history::write_answer(source, &config, &mut out);
     (out, outcome.map_err(|error| error.to_string()))
@@ -198,37 +199,37 @@ impl Source for ScriptedLog<'_> {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 for partition in 0..self.log.partitions {
-                    let watermarks = self.watermarks(topic, partition).unwrap();
-                    take(SourceEvent::Found { topic, partition, watermarks });
+                    let partition = TopicPartition::new(topic, partition);
+                    let watermarks = self.watermarks(partition).unwrap();
+                    take(SourceEvent::Found { partition, watermarks });
                 }
             }
         }
         const BATCH: usize = 3;
-        for PartitionOffset { topic, partition, offset: next } in &mut self.next {
-            let unread = self.log.of_partition(*topic, *partition).skip(*next as usize);
+        for held in &mut self.next {
+            let (partition, next) = (held.topic_partition(), &mut held.offset);
+            let unread = self.log.of_partition(partition.topic, partition.partition).skip(*next as usize);
             let batch: Vec<LoggedRecord> = unread.take(BATCH).cloned().collect();
             *next += batch.len() as i64;
             match batch.is_empty() {
-                true => take(SourceEvent::Ended { topic: *topic, partition: *partition, position: *next }),
+                true => take(SourceEvent::Ended { partition, position: *next }),
                 false => take(SourceEvent::Records(Box::new(LoggedBatch(batch)))),
             }
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        assert!(
-            self.next.iter().all(|next| next.topic_partition() != TopicPartition::new(topic, partition)),
-            "it is read already"
-        );
-        self.next.push(PartitionOffset { topic, partition, offset });
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        assert!(self.next.iter().all(|next| next.topic_partition() != partition), "it is read already");
+        self.next.push(partition.at(offset));
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.next.retain(|next| next.topic_partition() != TopicPartition::new(topic, partition));
+    fn stop(&mut self, partition: TopicPartition) {
+        self.next.retain(|next| next.topic_partition() != partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        let TopicPartition { topic, partition } = partition;
         Some(Watermarks { low: self.log.low(topic), high: self.log.high(topic, partition) })
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use optview::domain::{PartitionOffset, Topic};
+use optview::domain::{PartitionOffset, Topic, TopicPartition};
 use optview::projector::PauseHandle;
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};
 use optview::status::{Report, State, Status};
@@ -26,23 +26,24 @@ impl Source for NamedCluster {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
-                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                let partition = TopicPartition::new(topic, 0);
+                take(SourceEvent::Found { partition, watermarks: Watermarks { low: 0, high: 0 } });
             }
         } else if !self.assigned.is_empty() {
             self.id = self.later.or(self.id);
         }
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, _: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, TopicPartition { topic, .. }: TopicPartition, _: i64) -> Result<(), StopReason> {
         self.assigned.push(topic);
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, _: i32) {
+    fn stop(&mut self, TopicPartition { topic, .. }: TopicPartition) {
         self.stopped.push(topic);
     }
 
-    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+    fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
         None
     }
 

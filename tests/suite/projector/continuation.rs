@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::domain::{NamedPartition, PartitionOffset, Record, Topic, TopicId, TopicPartition};
+use optview::domain::{PartitionOffset, Record, TopicId, TopicPartition};
 use optview::projector::{self, PauseHandle, Positions};
 use optview::source::archive::{ArchiveSource, ArchiveThenTopics, Manifest};
 use optview::source::{Source, SourceEvent, StopReason, Watermarks};
@@ -69,7 +69,7 @@ fn read(
         assert!(begin.elapsed() < Duration::from_secs(60), "it does not end: {} given", given.len());
         let (mut found, mut failed) = (Vec::new(), None);
         source.poll(Duration::from_millis(1), &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks)),
             SourceEvent::Records(records) => {
                 let records = (0..records.len()).map(|at| records.record(at));
                 given.extend(records.map(|Record { position, key, .. }| (position, key.unwrap().to_vec())));
@@ -77,11 +77,11 @@ fn read(
             SourceEvent::Ended { .. } => ended += 1,
             SourceEvent::Failed { reason, .. } => failed = Some(reason.text),
         });
-        for (topic, partition, Watermarks { low, .. }) in found {
-            let from = next.get(&TopicPartition::new(topic, partition)).copied();
+        for (partition, Watermarks { low, .. }) in found {
+            let from = next.get(&partition).copied();
             let from = from.map(|at| if again && at > low { at - 1 } else { at }).unwrap_or(low);
             reading += 1;
-            source.assign(topic, partition, from).map_err(|reason| reason.text)?;
+            source.assign(partition, from).map_err(|reason| reason.text)?;
         }
         failed.map_or(Ok(()), Err)?;
     }
@@ -127,8 +127,8 @@ proptest! {
             }
         }
         for held in &topics {
-            let read = next.get(&TopicPartition::new(held.topic, held.number)).copied().unwrap_or(0);
-            prop_assert_eq!(read, held.records.len() as i64, "{}/{}", held.topic, held.number);
+            let read = next.get(&held.topic_partition()).copied().unwrap_or(0);
+            prop_assert_eq!(read, held.records.len() as i64, "{}", held.topic_partition());
         }
     }
 }
@@ -147,16 +147,16 @@ impl<S: Source> Source for KillingSource<S> {
         });
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        self.0.assign(topic, partition, offset)
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        self.0.assign(partition, offset)
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        self.0.stop(topic, partition);
+    fn stop(&mut self, partition: TopicPartition) {
+        self.0.stop(partition);
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        self.0.watermarks(topic, partition)
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        self.0.watermarks(partition)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -177,10 +177,11 @@ fn project(data: &Path, archive: &Path, topics: &[Partition], run: Run, killed_a
     let OpenStore { writer, path, .. } = fixtures::open(data);
     let (status, control) = (Status::new(1), Arc::new(PauseHandle::default()));
     let names = optview::source::TopicNames::default();
-    let position = |(partition, held): (&NamedPartition, &optview::store::PartitionCheckpoint)| {
-        (names.partition_of(partition).unwrap(), held.next_offset)
-    };
-    let next = writer.checkpoint_at_open().iter().map(position).collect();
+    let next = writer
+        .checkpoint_at_open()
+        .iter()
+        .map(|(partition, held)| (names.partition_of(partition).unwrap(), held.next_offset))
+        .collect();
     let playing = ScriptPlayer::new(topics, run, status.clone(), control.clone());
     let source = ArchiveThenTopics::new(ArchiveSource::open(archive).unwrap(), playing, &next);
     let mut source = KillingSource(source, killed_after);
@@ -234,7 +235,7 @@ fn what_the_cluster_says_of_the_topics_is_heard_through_the_archive() {
     let (archive, topics) = divide(3, HALF);
     let source = continued(archive.path(), &topics, endless(3, 10), &Positions::new());
     for held in &topics {
-        let observation = source.observation(held.topic, held.number).expect("the topics have it");
+        let observation = source.observation(held.topic_partition()).expect("the topics have it");
         assert_eq!(observation.last_stable, held.records.len() as i64);
     }
 }
@@ -304,20 +305,13 @@ fn a_topic_that_reaches_further_back_than_the_archive_is_read_instead() {
         .map(|record| optview::domain::OwnedRecord::from(&record.record()))
         .collect();
     // What was before is not in it, as if it had been gone by then.
-    appender.begin(whole[0].topic, whole[0].number, 7);
+    appender.begin(whole[0].topic_partition(), 7);
     archive::write(&mut appender, &later);
     appender.finish().unwrap();
-    assert_eq!(
-        Manifest::read(directory.path()).unwrap().spans()[&TopicPartition::new(whole[0].topic, whole[0].number)]
-            .first,
-        7
-    );
+    assert_eq!(Manifest::read(directory.path()).unwrap().spans()[&whole[0].topic_partition()].first, 7);
     let mut source = continued(directory.path(), &whole, endless(1, 20), &Positions::new());
     let given = read(&mut source, &Positions::new(), usize::MAX, false).unwrap();
-    assert_eq!(
-        runs(&given)[&TopicPartition::new(whole[0].topic, whole[0].number)],
-        (0, whole[0].records.len() as i64)
-    );
+    assert_eq!(runs(&given)[&whole[0].topic_partition()], (0, whole[0].records.len() as i64));
 }
 
 #[test]
@@ -327,8 +321,8 @@ fn offsets_at_its_end_that_are_no_records_are_not_missed() {
     let at = held.records.len() as i64 / 2;
     let mut appender = archive::appender(archive.path());
     // Two that were there are gone from the topic, and from the archive as well.
-    appender.begin(held.topic, held.number, 0);
-    appender.ended(held.topic, held.number, at + 2);
+    appender.begin(held.topic_partition(), 0);
+    appender.ended(held.topic_partition(), at + 2);
     let more = &topics[1].records[topics[1].records.len() / 2..];
     let more: Vec<_> = more.iter().map(|record| optview::domain::OwnedRecord::from(&record.record())).collect();
     archive::write(&mut appender, &more);
@@ -336,9 +330,8 @@ fn offsets_at_its_end_that_are_no_records_are_not_missed() {
     topics[0].low = at + 2;
     let mut source = continued(archive.path(), &topics, endless(1, 20), &Positions::new());
     let given = read(&mut source, &Positions::new(), usize::MAX, false).unwrap();
-    let of_it = |(position, _): &&(PartitionOffset, Vec<u8>)| {
-        position.topic_partition() == TopicPartition::new(topics[0].topic, topics[0].number)
-    };
+    let of_it =
+        |(position, _): &&(PartitionOffset, Vec<u8>)| position.topic_partition() == topics[0].topic_partition();
     let offsets: Vec<i64> = given.iter().filter(of_it).map(|(position, _)| position.offset).collect();
     let expected: Vec<i64> = (0..at).chain(at + 2..topics[0].records.len() as i64).collect();
     assert_eq!(offsets, expected);

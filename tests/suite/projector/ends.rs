@@ -76,12 +76,11 @@ fn batch(offsets: &[i64]) -> Batch {
 
 impl Source for ScriptedTopic {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
-        let TopicPartition { topic, partition } = JOBS;
         if !std::mem::replace(&mut self.found, true) {
             for topic in Topic::ALL {
                 let nothing = Watermarks { low: 0, high: 0 };
                 let watermarks = if topic == JOBS.topic { self.watermarks } else { nothing };
-                take(SourceEvent::Found { topic, partition, watermarks });
+                take(SourceEvent::Found { partition: TopicPartition { topic, ..JOBS }, watermarks });
             }
             return;
         }
@@ -90,24 +89,24 @@ impl Source for ScriptedTopic {
         }
         match self.steps.pop_front() {
             Some(Step::Records(offsets)) => take(SourceEvent::Records(Box::new(batch(&offsets)))),
-            Some(Step::Ended(position)) => take(SourceEvent::Ended { topic, partition, position }),
+            Some(Step::Ended(position)) => take(SourceEvent::Ended { partition: JOBS, position }),
             Some(Step::Observed(id, high)) => self.observed = (id, high),
             None => {}
         }
     }
 
-    fn assign(&mut self, topic: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, TopicPartition { topic, .. }: TopicPartition, offset: i64) -> Result<(), StopReason> {
         if topic == JOBS.topic {
             self.assigned.push(offset);
         }
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, _: i32) {
+    fn stop(&mut self, TopicPartition { topic, .. }: TopicPartition) {
         self.stopped |= topic == JOBS.topic;
     }
 
-    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+    fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
         None
     }
 
@@ -119,7 +118,7 @@ impl Source for ScriptedTopic {
         self.found
     }
 
-    fn observation(&self, topic: Topic, _: i32) -> Option<PartitionObservation> {
+    fn observation(&self, TopicPartition { topic, .. }: TopicPartition) -> Option<PartitionObservation> {
         let (topic_id, high) = if topic == JOBS.topic { self.observed } else { (None, 0) };
         let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
         Some(PartitionObservation { topic_id, low: 0, last_stable: high, high, asked_at })

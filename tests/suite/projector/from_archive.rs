@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use optview::domain::{OwnedRecord, Topic};
+use optview::domain::{OwnedRecord, Topic, TopicPartition};
 use optview::projector::{self, PauseHandle};
 use optview::source::archive::{ArchiveSource, Manifest};
 use optview::source::{Source, SourceEvent, Watermarks};
@@ -94,18 +94,18 @@ fn what_was_read_of_an_archive_is_not_given_again() {
     let mut found = Vec::new();
     while ended < partitions.len() {
         source.poll(Duration::from_millis(10), &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks)),
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks)),
             SourceEvent::Records(records) => given += records.len(),
             SourceEvent::Ended { .. } => ended += 1,
             SourceEvent::Failed { reason, .. } => panic!("{reason}"),
         });
-        for (topic, partition, Watermarks { low, high }) in found.drain(..) {
+        for (partition, Watermarks { low, high }) in found.drain(..) {
             assert_eq!(low, 0);
             // All but the last five, and nothing at all of one topic.
-            let offset = if topic == Topic::Jobs { high } else { high - 5 };
-            source.assign(topic, partition, offset).unwrap();
+            let offset = if partition.topic == Topic::Jobs { high } else { high - 5 };
+            source.assign(partition, offset).unwrap();
         }
     }
     assert_eq!(given, 4 * 5);
-    assert!(source.assign(Topic::Jobs, 0, 0).is_err(), "it has been read");
+    assert!(source.assign(TopicPartition::new(Topic::Jobs, 0), 0).is_err(), "it has been read");
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use optview::domain::{PartitionOffset, Topic};
+use optview::domain::{PartitionOffset, Topic, TopicPartition};
 use optview::projector::PauseHandle;
 use optview::source::{
     ClusterHealth, PartitionObservation, Source, SourceEvent, StandingError, StopReason, Watermarks,
@@ -35,18 +35,19 @@ impl Source for Cluster {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         if !std::mem::replace(&mut self.is_found, true) {
             for topic in Topic::ALL {
-                take(SourceEvent::Found { topic, partition: 0, watermarks: Watermarks { low: 0, high: 0 } });
+                let partition = TopicPartition::new(topic, 0);
+                take(SourceEvent::Found { partition, watermarks: Watermarks { low: 0, high: 0 } });
             }
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, _: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, _: TopicPartition, _: i64) -> Result<(), StopReason> {
         Ok(())
     }
 
-    fn stop(&mut self, _: Topic, _: i32) {}
+    fn stop(&mut self, _: TopicPartition) {}
 
-    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+    fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
         Some(Watermarks { low: 0, high: 0 })
     }
 
@@ -58,14 +59,14 @@ impl Source for Cluster {
         self.is_found
     }
 
-    fn observation(&self, topic: Topic, _: i32) -> Option<PartitionObservation> {
+    fn observation(&self, TopicPartition { topic, .. }: TopicPartition) -> Option<PartitionObservation> {
         let answer = if topic == Topic::Jobs { self.answers.jobs } else { Some((0, 0, 0)) };
         let (low, last_stable, high) = answer?;
         let asked_at = self.clock.instant();
         Some(PartitionObservation { topic_id: None, low, last_stable, high, asked_at })
     }
 
-    fn partition_error(&self, topic: Topic, _: i32) -> Option<StandingError> {
+    fn partition_error(&self, TopicPartition { topic, .. }: TopicPartition) -> Option<StandingError> {
         self.answers.jobs_error.clone().filter(|_| topic == Topic::Jobs)
     }
 

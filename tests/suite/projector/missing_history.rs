@@ -2,7 +2,7 @@
 //! it.
 
 use optview::data_dir;
-use optview::status::{MissingHistory, Status};
+use optview::status::Status;
 use optview::store;
 
 use super::script::{Partition, Run, partitions, project};
@@ -13,11 +13,14 @@ use crate::fixtures;
 fn missing(status: &Status) -> Vec<(String, i32, i64)> {
     let report = status.report();
     assert_eq!(report.last_error.is_some(), report.is_incomplete(), "{report:?}");
-    let shown = |missing: MissingHistory| {
-        assert_eq!(missing.from, 0);
-        (missing.topic, missing.partition, missing.to)
-    };
-    report.missing_history.into_iter().map(shown).collect()
+    report
+        .missing_history
+        .into_iter()
+        .map(|missing| {
+            assert_eq!(missing.from, 0);
+            (missing.topic, missing.partition, missing.to)
+        })
+        .collect()
 }
 
 /// Histories whose first records are gone from the first and the last partition.

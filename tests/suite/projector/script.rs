@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
-use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId};
+use optview::disk::DiskReserve;
+use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{PauseHandle, Settings};
 use optview::source::{
     PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
@@ -35,13 +36,17 @@ impl Partition {
         Partition { topic, number, records: Vec::new(), low: 0, fails_at: None }
     }
 
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition::new(self.topic, self.number)
+    }
+
     fn watermarks(&self) -> Watermarks {
         Watermarks { low: self.low, high: self.records.len() as i64 }
     }
 
     pub fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         let offset = self.records.len() as i64;
-        let position = PartitionOffset { topic: self.topic, partition: self.number, offset };
+        let position = self.topic_partition().at(offset);
         self.records.push(OwnedRecord { position, key, value });
     }
 }
@@ -98,7 +103,7 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
         memory_budget,
         orphan_retention: Duration::from_secs(3600),
         store_path: store_path.to_owned(),
-        min_free_disk: 0,
+        disk_reserve: DiskReserve::default(),
     }
 }
 
@@ -198,8 +203,8 @@ impl<'a> ScriptPlayer<'a> {
         self.found && partitions.all(|(partition, next)| next.is_none_or(|next| next >= partition.records.len()))
     }
 
-    fn find(&self, topic: Topic, number: i32) -> usize {
-        let found = self.partitions.iter().position(|held| held.topic == topic && held.number == number);
+    fn find(&self, partition: TopicPartition) -> usize {
+        let found = self.partitions.iter().position(|held| held.topic_partition() == partition);
         found.expect("a partition that the source has given")
     }
 
@@ -210,14 +215,15 @@ impl<'a> ScriptPlayer<'a> {
         }
         let at = self.random.below(self.partitions.len() as u64) as usize;
         let most = self.random.below(self.run.most_in_a_batch) as usize + 1;
-        let Partition { topic, number, ref records, fails_at, .. } = self.partitions[at];
+        let partition = self.partitions[at].topic_partition();
+        let Partition { ref records, fails_at, .. } = self.partitions[at];
         let Some(next) = self.next[at] else { return };
         if fails_at == Some(next as i64) {
-            take(SourceEvent::Failed { topic, partition: number, reason: script_stop() });
+            take(SourceEvent::Failed { partition, reason: script_stop() });
         }
         if next >= records.len() {
             if !std::mem::replace(&mut self.gave_end[at], true) {
-                take(SourceEvent::Ended { topic, partition: number, position: records.len() as i64 });
+                take(SourceEvent::Ended { partition, position: records.len() as i64 });
             }
             return;
         }
@@ -256,8 +262,8 @@ impl Source for ScriptPlayer<'_> {
         }
         if !std::mem::replace(&mut self.found, true) {
             for partition in self.partitions {
-                let Partition { topic, number, .. } = *partition;
-                take(SourceEvent::Found { topic, partition: number, watermarks: partition.watermarks() });
+                let watermarks = partition.watermarks();
+                take(SourceEvent::Found { partition: partition.topic_partition(), watermarks });
             }
             return;
         }
@@ -275,25 +281,25 @@ impl Source for ScriptPlayer<'_> {
         }
     }
 
-    fn assign(&mut self, topic: Topic, partition: i32, offset: i64) -> Result<(), StopReason> {
-        let at = self.find(topic, partition);
+    fn assign(&mut self, partition: TopicPartition, offset: i64) -> Result<(), StopReason> {
+        let at = self.find(partition);
         let Watermarks { low, high } = self.partitions[at].watermarks();
-        assert!((low..=high).contains(&offset), "{topic}/{partition} has {low} to {high}, and not {offset}");
+        assert!((low..=high).contains(&offset), "{partition} has {low} to {high}, and not {offset}");
         self.next[at] = Some(offset as usize);
         Ok(())
     }
 
-    fn stop(&mut self, topic: Topic, partition: i32) {
-        let at = self.find(topic, partition);
+    fn stop(&mut self, partition: TopicPartition) {
+        let at = self.find(partition);
         self.next[at] = None;
     }
 
-    fn watermarks(&self, topic: Topic, partition: i32) -> Option<Watermarks> {
-        Some(self.partitions[self.find(topic, partition)].watermarks())
+    fn watermarks(&self, partition: TopicPartition) -> Option<Watermarks> {
+        Some(self.partitions[self.find(partition)].watermarks())
     }
 
-    fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let Watermarks { low, high } = self.watermarks(topic, partition)?;
+    fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        let Watermarks { low, high } = self.watermarks(partition)?;
         let asked_at = self.clock.as_ref().map_or_else(Instant::now, Clock::instant);
         let topic_id = self.topic_id;
         Some(PartitionObservation { topic_id, low, last_stable: high, high, asked_at })

@@ -11,13 +11,17 @@ pub const NO_RUN_EVENT: &str = "event: none of started, completed, failed, cance
 pub const ARRAY: &str = "the payload is a JSON array: send one event a record";
 
 /// The long forms of the words in brackets in the expected texts.
-const ABBREVIATIONS: [(&str, &str); 7] = [
+const ABBREVIATIONS: [(&str, &str); 11] = [
     ("(JSON)", "the payload is not JSON of the expected shape:"),
     ("(protobuf)", "the payload is not protobuf: failed to decode Protobuf message:"),
     ("(unsigned)", "expected an unsigned integer, or one in a string"),
     ("(time)", "is not an RFC 3339 time in the years 1 to 9999"),
     ("(unsupported)", "is not supported: send application/json or application/protobuf"),
     ("(compress)", "data: compress by the producer's `compression.type`, not the value"),
+    ("(optimization)", NO_OPTIMIZATION_EVENT),
+    ("(job)", NO_JOB_EVENT),
+    ("(run)", NO_RUN_EVENT),
+    ("(unknown)", "which the contract does not have"),
     ("(long)", ", more than the 1024 that it may have"),
 ];
 

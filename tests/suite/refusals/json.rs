@@ -2,13 +2,23 @@
 
 use optview::domain::Topic;
 
-use super::case::{
-    ARRAY, Case, NO_JOB_EVENT, NO_OPTIMIZATION_EVENT, NO_RUN_EVENT, bytes, check, created, job, json, run,
-};
+use super::case::{ARRAY, Case, NO_JOB_EVENT, bytes, check, created, job, json, run};
 
 #[test]
 fn json_that_is_not_understood_is_refused_with_the_field_and_the_reason() {
-    check(&[json_shapes, identities, metadata_and_times, numbers, nesting]);
+    check(&[json_without_an_event, json_shapes, identities, metadata_and_times, numbers, nesting]);
+}
+
+fn json_without_an_event() -> Vec<Case> {
+    vec![
+        job(r#""exploded":{}"#, "(job); there is `exploded`, (unknown)"),
+        json(
+            Topic::Optimizations,
+            r#""optimizationId":"opt-1","pending":{}"#,
+            "(optimization); there is `pending`, (unknown)",
+        ),
+        run(r#""pending":{}"#, "(run); there is `pending`, (unknown)"),
+    ]
 }
 
 fn json_shapes() -> Vec<Case> {
@@ -61,9 +71,6 @@ fn json_shapes() -> Vec<Case> {
             "created.name: invalid type: boolean `true`, expected a string at line 1 column 173",
         ),
         created(r#""organization_id":"org-2""#, "created: duplicate field `organizationId` at line 1 column 179"),
-        job(r#""exploded":{}"#, NO_JOB_EVENT),
-        json(Optimizations, r#""optimizationId":"opt-1","pending":{}"#, NO_OPTIMIZATION_EVENT),
-        run(r#""pending":{}"#, NO_RUN_EVENT),
         job(
             r#""pending":{},"processing":{}"#,
             "event: more than one of pending, processing, waiting, completed, failed, canceled is set",

@@ -29,7 +29,7 @@ fn protobuf_messages() -> Vec<Case> {
             "(protobuf) JobEvent.job_id: invalid string value: data is not UTF-8 encoded",
         ),
         bytes(Jobs, message(&[&field(2, b"job-1")]), NO_JOB_EVENT),
-        bytes(Jobs, message(&[&field(2, b"job-1"), &field(99, b"")]), NO_JOB_EVENT),
+        bytes(Jobs, message(&[&field(2, b"job-1"), &field(99, b"")]), "(job); there is `99`, (unknown)"),
         bytes(Jobs, message(&[&field(4, b"")]), "job_id: is missing or empty"),
         bytes(Jobs, message(&[&field(2, &b"j".repeat(1025)), &field(4, b"")]), "job_id: has 1025 bytes(long)"),
         bytes(Optimizations, message(&[&field(2, b"opt-1")]), NO_OPTIMIZATION_EVENT),

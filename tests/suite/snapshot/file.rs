@@ -4,10 +4,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use optview::disk::DiskReserve;
 use optview::domain::{NamedPartition, Topic, TopicId};
-use optview::snapshot::{
-    DiskReserve, ExportRequest, SnapshotError, SnapshotSummary, export, import, import_where_none,
-};
+use optview::snapshot::{ExportRequest, SnapshotError, SnapshotSummary, export, import, import_where_none};
 use optview::source::TopicNames;
 use optview::store::{Checkpoint, ListQuery, PartitionCheckpoint, Reader, verify};
 
@@ -25,12 +24,15 @@ struct SnapshotFixture {
 fn made() -> SnapshotFixture {
     let directory = tempfile::tempdir().unwrap();
     let writer = fixtures::open(&directory.path().join("source")).writer;
-    let optimization = |number: u64| {
-        // One optimization is stored in pieces.
-        let text = if number == 7 { fixtures::text(number, 40_000) } else { format!("name {number}") };
-        fixtures::optimization(&format!("opt-{number}"), number + 1, text, String::new())
-    };
-    let mut commit = fixtures::commit_of((0..OPTIMIZATIONS).map(optimization).collect());
+    let mut commit = fixtures::commit_of(
+        (0..OPTIMIZATIONS)
+            .map(|number| {
+                // One optimization is stored in pieces.
+                let text = if number == 7 { fixtures::text(number, 40_000) } else { format!("name {number}") };
+                fixtures::optimization(&format!("opt-{number}"), number + 1, text, String::new())
+            })
+            .collect(),
+    );
     commit.jobs.push(("early".into(), Some(fixtures::job(3).into())));
     writer.commit(commit, vec![fixtures::dead_letter(5, b"nonsense".to_vec())], 1).unwrap();
     fixtures::wait_until_written(&writer, 1);
@@ -48,7 +50,7 @@ fn made() -> SnapshotFixture {
 }
 
 /// A reserve of zero bytes.
-const ROOM: DiskReserve = DiskReserve { floor: 0 };
+const ROOM: DiskReserve = DiskReserve { floor_bytes: 0 };
 
 fn export_to(reader: &Reader, file: &Path) -> Result<SnapshotSummary, SnapshotError> {
     export_within(ROOM, reader, file, &mut || {})
@@ -64,19 +66,15 @@ fn export_within(
     let replace = true;
     let topic = |topic: Topic| format!("{}.v1", topic.default_name());
     let (generation, store_bytes) = ("000001".to_owned(), 1 << 20);
-    export(
-        ExportRequest { reader, generation, topic: &topic, store_bytes, room, replace },
-        file,
-        &mut |_, _, _| {
-            on_progress();
-            ControlFlow::Continue(())
-        },
-    )
+    export(ExportRequest { reader, generation, topic: &topic, store_bytes, room, replace }, file, &mut |_| {
+        on_progress();
+        ControlFlow::Continue(())
+    })
 }
 
 fn import_into(file: &Path, data_dir: &Path) -> Result<SnapshotSummary, SnapshotError> {
     fs::create_dir_all(data_dir).unwrap();
-    import(file, data_dir, ROOM, None, &mut |_, _, _| ControlFlow::Continue(()))
+    import(file, data_dir, ROOM, None, &mut |_| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -106,11 +104,8 @@ fn a_store_made_of_a_snapshot_is_the_one_it_was_taken_of() {
     }
     let all = ListQuery { limit: 1_000, ..ListQuery::default() };
     assert_eq!(source.list(&all).unwrap(), replica.list(&all).unwrap());
-    let settings = verify::VerifySettings {
-        gently: false,
-        bounds: &|| None,
-        watch: &mut |_, _, _| ControlFlow::Continue(()),
-    };
+    let settings =
+        verify::VerifySettings { gently: false, bounds: &|| None, watch: &mut |_| ControlFlow::Continue(()) };
     let verified = verify::verify(&replica, settings).unwrap();
     assert_eq!((verified.records, verified.problems), (OPTIMIZATIONS, Vec::new()));
 }
@@ -190,14 +185,8 @@ fn a_store_that_is_there_is_never_touched() {
     // A later start may well find the file gone.
     let gone = directory.path().join("gone");
     let ignored =
-        import_where_none(
-            &gone,
-            &data_dir,
-            ROOM,
-            &TopicNames::default(),
-            &mut |_, _, _| ControlFlow::Continue(()),
-        )
-        .unwrap();
+        import_where_none(&gone, &data_dir, ROOM, &TopicNames::default(), &mut |_| ControlFlow::Continue(()))
+            .unwrap();
     assert_eq!(ignored, None);
     assert_eq!(fs::read(data_dir.join("CURRENT")).unwrap(), current);
     assert!(!data_dir.join("importing").exists());
@@ -211,7 +200,7 @@ fn a_snapshot_of_other_topics_makes_no_store_and_names_both() {
     let import = |names: [&str; 3]| {
         let [optimizations, jobs, runs] = names.map(str::to_owned);
         let names = TopicNames::new(optimizations, jobs, runs);
-        import_where_none(&file, &data_dir, ROOM, &names, &mut |_, _, _| ControlFlow::Continue(()))
+        import_where_none(&file, &data_dir, ROOM, &names, &mut |_| ControlFlow::Continue(()))
     };
     for (names, before, now) in [
         (
@@ -243,7 +232,7 @@ fn an_import_that_is_ended_leaves_nothing_and_what_a_kill_left_is_no_obstacle() 
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(data_dir.join("importing/generations/000001")).unwrap();
     fs::write(data_dir.join("importing/generations/000001/db"), "half").unwrap();
-    let ended = import(&file, &data_dir, ROOM, None, &mut |phase, _, _| match phase {
+    let ended = import(&file, &data_dir, ROOM, None, &mut |progress| match progress.phase.as_str() {
         "importing" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
@@ -271,7 +260,7 @@ fn an_export_that_fails_leaves_the_file_that_was_there() {
 #[test]
 fn what_there_is_no_room_for_is_not_begun() {
     let SnapshotFixture { directory, file, .. } = made();
-    let full = DiskReserve { floor: u64::MAX };
+    let full = DiskReserve { floor_bytes: u64::MAX };
     let before = fs::read(&file).unwrap();
     let opened = fixtures::open(&directory.path().join("source"));
     let refused = export_within(full, &opened.writer.reader(), &file, &mut || {}).unwrap_err();
@@ -280,7 +269,7 @@ fn what_there_is_no_room_for_is_not_begun() {
     assert!(!directory.path().join("views.snapshot.part").exists());
     let data_dir = directory.path().join("replica");
     fs::create_dir_all(&data_dir).unwrap();
-    let refused = import(&file, &data_dir, full, None, &mut |_, _, _| ControlFlow::Continue(())).unwrap_err();
+    let refused = import(&file, &data_dir, full, None, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(refused, SnapshotError::NoRoom { what: "the store", .. }), "{refused}");
     assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
 }
@@ -306,7 +295,7 @@ fn an_export_ends_before_the_disk_that_fills_meanwhile_is_full() {
     fixtures::wait_until_written(&writer, 1);
     let file = directory.path().join("views.snapshot");
     let free = optview::disk::free_bytes(directory.path()).unwrap();
-    let room = DiskReserve { floor: free.saturating_sub(BYTES) };
+    let room = DiskReserve { floor_bytes: free.saturating_sub(BYTES) };
     let others = fs::File::create(directory.path().join("others")).unwrap();
     let mut calls = 0;
     let ended = export_within(room, &writer.reader(), &file, &mut || {

@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
+use crate::disk::DiskReserve;
 use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
 use crate::generation::rebuild::exchange::RebuildState;
@@ -35,7 +36,7 @@ impl Source for Few {
     fn poll(&mut self, _: Duration, take: &mut dyn FnMut(SourceEvent)) {
         let watermarks = Watermarks { low: 0, high: self.records };
         if !std::mem::replace(&mut self.is_found, true) {
-            take(SourceEvent::Found { topic: Topic::Jobs, partition: 0, watermarks });
+            take(SourceEvent::Found { partition: TopicPartition::new(Topic::Jobs, 0), watermarks });
         }
         match self.next {
             Some(offset) if offset < self.records => {
@@ -49,16 +50,16 @@ impl Source for Few {
         }
     }
 
-    fn assign(&mut self, _: Topic, _: i32, offset: i64) -> Result<(), StopReason> {
+    fn assign(&mut self, _: TopicPartition, offset: i64) -> Result<(), StopReason> {
         self.next = Some(offset);
         Ok(())
     }
 
-    fn stop(&mut self, _: Topic, _: i32) {
+    fn stop(&mut self, _: TopicPartition) {
         self.next = None;
     }
 
-    fn watermarks(&self, _: Topic, _: i32) -> Option<Watermarks> {
+    fn watermarks(&self, _: TopicPartition) -> Option<Watermarks> {
         Some(Watermarks { low: 0, high: self.records })
     }
 
@@ -94,7 +95,7 @@ impl AtWork {
             memory_budget: 1 << 20,
             orphan_retention: Duration::from_secs(3600),
             store_path: path,
-            min_free_disk: 0,
+            disk_reserve: DiskReserve::default(),
         };
         let mut source = Few { records, next: None, is_found: false, trouble: trouble.map(str::to_owned) };
         let thread = {

@@ -68,7 +68,7 @@ impl SourceReader {
         let mut found = Vec::new();
         let SourceReader { source, given, ended, failed } = self;
         source.poll(WAIT, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, watermarks } => found.push((topic, partition, watermarks.low)),
+            SourceEvent::Found { partition, watermarks } => found.push((partition, watermarks.low)),
             SourceEvent::Records(records) => {
                 for at in 0..records.len() {
                     let record = records.record(at);
@@ -78,13 +78,13 @@ impl SourceReader {
                     values.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
                 }
             }
-            SourceEvent::Ended { topic, partition, position } => {
-                ended.insert(TopicPartition::new(topic, partition), position);
+            SourceEvent::Ended { partition, position } => {
+                ended.insert(partition, position);
             }
             SourceEvent::Failed { reason, .. } => failed.push(reason.text),
         });
-        for (topic, partition, low) in found {
-            source.assign(topic, partition, low).unwrap();
+        for (partition, low) in found {
+            source.assign(partition, low).unwrap();
         }
     }
 
@@ -115,7 +115,7 @@ impl SourceReader {
     }
 
     fn error(&self, partition: TopicPartition) -> Option<String> {
-        self.source.partition_error(partition.topic, partition.partition).map(|error| error.code)
+        self.source.partition_error(partition).map(|error| error.code)
     }
 }
 
@@ -149,7 +149,7 @@ fn records_that_do_not_come_come_by_a_new_consumer() {
     reading.source.consumer.pause(&list).unwrap();
     cluster.send(5);
     reading.until("the cluster says that there is more", |reading| {
-        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.high == 5)
+        reading.source.observation(TopicPartition::new(Topic::Jobs, 0)).is_some_and(|observed| observed.high == 5)
     });
     assert_eq!(reading.count(), 0, "they never come by this one");
     let mut now = Instant::now();
@@ -199,7 +199,7 @@ fn a_leader_that_is_away_is_an_error_of_its_partition_until_it_is_back() {
     reading.until("it is known to be away", |reading| reading.error(away).is_some());
     let since = Instant::now();
     let observed_at = |reading: &SourceReader, partition| {
-        reading.source.observation(Topic::Jobs, partition).map(|observed| observed.asked_at)
+        reading.source.observation(TopicPartition::new(Topic::Jobs, partition)).map(|observed| observed.asked_at)
     };
     reading.until("the other one is asked about", |reading| observed_at(reading, 0) > Some(since));
     assert_eq!(reading.error(TopicPartition::new(Topic::Jobs, 0)), None);
@@ -306,7 +306,10 @@ fn an_offset_that_one_answer_calls_out_of_range_is_read_as_long_as_the_cluster_h
     cluster.send(5);
     let reported_at = Instant::now();
     reading.until("the cluster has been asked since", |reading| {
-        reading.source.observation(Topic::Jobs, 0).is_some_and(|observed| observed.asked_at > reported_at)
+        reading
+            .source
+            .observation(TopicPartition::new(Topic::Jobs, 0))
+            .is_some_and(|observed| observed.asked_at > reported_at)
     });
     let mut now = Instant::now();
     while reading.count() < 10 {
@@ -329,13 +332,13 @@ fn an_offset_that_the_cluster_does_not_have_stops_its_partition() {
         assert!(begin.elapsed() < DEADLINE, "it does not stop");
         let mut found = Vec::new();
         source.poll(WAIT, &mut |polled| match polled {
-            SourceEvent::Found { topic, partition, .. } => found.push((topic, partition)),
-            SourceEvent::Failed { topic, reason, .. } => failed.push((topic, reason.text)),
+            SourceEvent::Found { partition, .. } => found.push(partition),
+            SourceEvent::Failed { partition, reason } => failed.push((partition.topic, reason.text)),
             SourceEvent::Records(_) | SourceEvent::Ended { .. } => {}
         });
-        for (topic, partition) in found {
-            let offset = if topic == Topic::Jobs { 100 } else { 0 };
-            source.assign(topic, partition, offset).unwrap();
+        for partition in found {
+            let offset = if partition.topic == Topic::Jobs { 100 } else { 0 };
+            source.assign(partition, offset).unwrap();
         }
     }
     let (topic, reason) = &failed[0];
@@ -379,7 +382,7 @@ fn what_only_a_restart_mends_stops_its_partition_once_it_has_lasted() {
         reading.poll();
     }
     assert_eq!(reading.failed, Vec::<String>::new());
-    for held in reading.source.partitions.iter_mut().filter(|held| held.topic == Topic::Jobs) {
+    for held in reading.source.partitions.iter_mut().filter(|held| held.partition.topic == Topic::Jobs) {
         held.error.as_mut().unwrap().since -= LASTING_AFTER;
     }
     reading.until("it stops", |reading| !reading.failed.is_empty());

@@ -108,8 +108,7 @@ impl TopicIdentity {
         round: &Round,
         time: DateTime<Utc>,
     ) {
-        let codes = || answers.iter().filter_map(|(_, answer)| answer.err());
-        if let Some(code) = codes().find(is_broker_code) {
+        if let Some(code) = answers.iter().filter_map(|(_, answer)| answer.err()).find(is_broker_code) {
             set_standing(&mut self.error, code, explain(code, name, None), time);
         } else {
             self.unanswered += u32::from(round.is_answered());

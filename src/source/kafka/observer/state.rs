@@ -16,8 +16,7 @@ use crate::source::{ClusterHealth, PartitionObservation, StandingError, TopicNam
 /// A partition that was not known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundPartition {
-    pub topic: Topic,
-    pub partition: i32,
+    pub partition: TopicPartition,
     pub watermarks: Watermarks,
 }
 
@@ -178,13 +177,13 @@ impl ClusterState {
     /// are known.
     pub fn take_found(&mut self) -> Vec<FoundPartition> {
         let mut found = Vec::new();
-        for (&TopicPartition { topic, partition }, observed) in &mut self.partitions {
-            let is_settled = self.topics.get(&topic).is_some_and(|identity| identity.is_settled);
+        for (&partition, observed) in &mut self.partitions {
+            let is_settled = self.topics.get(&partition.topic).is_some_and(|identity| identity.is_settled);
             if let Some(BoundAnswers { low, last_stable, .. }) = observed.bounds
                 && is_settled
                 && !std::mem::replace(&mut observed.is_given, true)
             {
-                found.push(FoundPartition { topic, partition, watermarks: Watermarks { low, high: last_stable } });
+                found.push(FoundPartition { partition, watermarks: Watermarks { low, high: last_stable } });
             }
         }
         self.is_complete |= self.all_there && self.partitions.values().all(|observed| observed.is_given);
@@ -212,10 +211,9 @@ impl ClusterState {
         (!troubles.is_empty()).then(|| troubles.into_iter().collect::<Vec<_>>().join("; "))
     }
 
-    pub fn observation(&self, topic: Topic, partition: i32) -> Option<PartitionObservation> {
-        let BoundAnswers { low, last_stable, high, asked_at } =
-            self.partitions.get(&TopicPartition::new(topic, partition))?.bounds?;
-        let topic_id = self.topics.get(&topic).and_then(|identity| identity.id);
+    pub fn observation(&self, partition: TopicPartition) -> Option<PartitionObservation> {
+        let BoundAnswers { low, last_stable, high, asked_at } = self.partitions.get(&partition)?.bounds?;
+        let topic_id = self.topics.get(&partition.topic).and_then(|identity| identity.id);
         Some(PartitionObservation { topic_id, low, last_stable, high, asked_at })
     }
 
@@ -228,12 +226,9 @@ impl ClusterState {
         })
     }
 
-    pub fn partition_error(&self, topic: Topic, partition: i32) -> Option<StandingError> {
-        let of_partition = self
-            .partitions
-            .get(&TopicPartition::new(topic, partition))
-            .and_then(|observed| observed.error.clone());
-        of_partition.or_else(|| self.topics.get(&topic)?.error.clone())
+    pub fn partition_error(&self, partition: TopicPartition) -> Option<StandingError> {
+        let of_partition = self.partitions.get(&partition).and_then(|observed| observed.error.clone());
+        of_partition.or_else(|| self.topics.get(&partition.topic)?.error.clone())
     }
 
     /// Returns the state of the connection as the observing client sees it.

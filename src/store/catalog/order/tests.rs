@@ -1,9 +1,14 @@
-//! Tests of orders: an order equals a sorted vector after any changes, and the cost of a walk is bounded.
+//! Tests of orders: an order equals a sorted vector after any changes, the changes between two are found, and the cost of a
+//! walk is bounded.
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::changes::OrderChanges;
 use super::*;
-use crate::domain::Status;
+use crate::domain::{Status, StatusSet};
+use crate::store::catalog::facets::FacetFilter;
 
 /// The key of each number, by which places are compared. Several numbers have the same key.
 type Keys = Vec<u8>;
@@ -22,8 +27,20 @@ enum Step {
     SetFacet(prop::sample::Index, Facet),
 }
 
-fn compare(keys: &Keys) -> impl Fn(u32, u32) -> Ordering {
+fn compare_numbers(keys: &Keys) -> impl Fn(u32, u32) -> Ordering {
     |one, other| (keys[one as usize], one).cmp(&(keys[other as usize], other))
+}
+
+/// Compares places as lists do: the newest first, and those of one millisecond by what the place does not hold.
+fn compare(keys: &Keys) -> impl Fn(&Place, &Place) -> Ordering {
+    |one, other| {
+        let by_time = other.created_millis.cmp(&one.created_millis);
+        by_time.then_with(|| compare_numbers(keys)(one.number, other.number))
+    }
+}
+
+fn page(order: &Order, filter: FacetFilter, offset: usize, most: usize) -> Vec<u32> {
+    order.places(filter, offset as u64, most).iter().map(|place| place.number).collect()
 }
 
 /// The order's milliseconds are coarser than the keys, as they are coarser than what is compared after them.
@@ -57,7 +74,7 @@ impl ModelOrder {
 
     fn check(&self, keys: &Keys) {
         let mut sorted = self.places.clone();
-        sorted.sort_by(|one, other| compare(keys)(one.number, other.number));
+        sorted.sort_by(compare(keys));
         assert!(self.order.is_counted_right());
         assert_eq!(self.order.is_empty(), sorted.is_empty());
         check_shape(&self.order.0, true);
@@ -70,17 +87,33 @@ impl ModelOrder {
                 [(0, usize::MAX), (0, 3), (len / 2, 5), (len.saturating_sub(1), 9), (len, 1), (len + 9, 1)]
             {
                 let expected: Vec<u32> = passing.iter().copied().skip(offset).take(most).collect();
-                assert_eq!(self.order.page(filter, offset, most), expected, "{filter:?}, {offset}, {most}");
+                assert_eq!(page(&self.order, filter, offset, most), expected, "{filter:?}, {offset}, {most}");
+            }
+            for number in (0..u32::try_from(keys.len()).unwrap()).step_by(keys.len() / 5 + 1) {
+                let is_before = |other: &u32| compare_numbers(keys)(*other, number).is_lt();
+                let expected = passing.iter().filter(|other| is_before(other)).count();
+                let rank = self.order.rank(filter, |place| is_before(&place.number));
+                assert_eq!(rank, expected as u64, "{filter:?}, {number}");
             }
         }
         for (number, filter) in (0..u32::try_from(keys.len()).unwrap())
             .flat_map(|number| filters().map(move |filter| (number, filter)))
         {
-            let place = place(keys, number, Facet::new(filter.status, filter.kind));
+            let place = place(keys, number, Facet::new(only(filter), filter.kind));
             assert_eq!(self.order.contains(place, &compare(keys)), self.places.contains(&place));
         }
         assert_eq!(slices(&self.order, keys), sorted);
     }
+}
+
+fn check_changes(newer: &ModelOrder, older: &ModelOrder) {
+    let OrderChanges { removed, added } = newer.order.changes_since(&older.order);
+    let numbers =
+        |places: &[Place]| places.iter().map(|place| (place.number, place.facet)).collect::<BTreeSet<_>>();
+    let [new, old] = [&newer.places, &older.places].map(|places| numbers(places));
+    assert_eq!(numbers(&removed), old.difference(&new).copied().collect());
+    assert_eq!(numbers(&added), new.difference(&old).copied().collect());
+    assert_eq!(removed.len() + added.len(), numbers(&removed).len() + numbers(&added).len());
 }
 
 /// Returns all places of an order, read a slice at a time.
@@ -88,7 +121,7 @@ fn slices(order: &Order, keys: &Keys) -> Vec<Place> {
     let mut met: Vec<Place> = Vec::new();
     loop {
         let some = order
-            .some_after(&|number| met.last().is_none_or(|last| compare(keys)(number, last.number).is_gt()))
+            .some_after(&|number| met.last().is_none_or(|last| compare_numbers(keys)(number, last.number).is_gt()))
             .to_vec();
         if some.is_empty() {
             return met;
@@ -116,8 +149,17 @@ fn check_shape(node: &Node, is_root: bool) -> usize {
 }
 
 fn filters() -> impl Iterator<Item = FacetFilter> {
-    let statuses = || [None].into_iter().chain(Status::ALL.map(Some));
-    statuses().flat_map(|status| [None, Some(0), Some(1), Some(7)].map(|kind| FacetFilter { status, kind }))
+    let mut failed_or_none = StatusSet::from(Some(Status::Failed));
+    failed_or_none.insert(None);
+    let single = [None].into_iter().chain(Status::ALL.map(Some)).map(StatusSet::from);
+    single
+        .chain([failed_or_none])
+        .flat_map(|statuses| [None, Some(0), Some(1), Some(7)].map(|kind| FacetFilter { statuses, kind }))
+}
+
+/// Returns a status that the filter accepts; none if it accepts an optimization without one.
+fn only(filter: FacetFilter) -> Option<Status> {
+    Status::ALL.into_iter().find(|status| !filter.statuses.accepts(None) && filter.statuses.accepts(Some(*status)))
 }
 
 fn facet() -> impl Strategy<Value = Facet> {
@@ -145,7 +187,7 @@ proptest! {
         let mut keys: Keys = built.iter().map(|(key, _)| *key).collect();
         let mut places: Vec<Place> =
             built.iter().zip(0..).map(|((_, facet), number)| place(&keys, number, *facet)).collect();
-        places.sort_by(|one, other| compare(&keys)(one.number, other.number));
+        places.sort_by(compare(&keys));
         let mut modelled = ModelOrder { order: Order::from_sorted(&places), places };
         let mut snapshot = modelled.clone();
         for (at, step) in steps.into_iter().enumerate() {
@@ -156,6 +198,8 @@ proptest! {
         }
         modelled.check(&keys);
         snapshot.check(&keys);
+        check_changes(&modelled, &snapshot);
+        check_changes(&snapshot, &modelled);
         for place in std::mem::take(&mut modelled.places) {
             modelled.order.remove(place, &compare(&keys));
         }
@@ -171,9 +215,9 @@ fn many(count: u32) -> (Order, FacetFilter) {
         |number: u32| Place { created_millis: 0, number, facet: if number % 1000 == 7 { rare } else { often } };
     let mut order = Order::from_sorted(&(count / 2..count).map(place).collect::<Vec<_>>());
     for number in (0..count / 2).rev() {
-        order.insert(place(number), &|one, other| one.cmp(&other));
+        order.insert(place(number), &|one: &Place, other: &Place| one.number.cmp(&other.number));
     }
-    (order, FacetFilter { status: Some(Status::Failed), kind: Some(1) })
+    (order, FacetFilter { statuses: Some(Status::Failed).into(), kind: Some(1) })
 }
 
 #[test]
@@ -185,12 +229,12 @@ fn no_offset_and_no_filter_costs_more_than_the_way_to_each_place_of_the_page() {
     for (filter, total) in [(FacetFilter::default(), 40_000), (rare, 40), (only_status, 40)] {
         assert_eq!(order.counts().passing(filter), total as u64);
         for offset in (0..total).step_by(total / 40) {
-            assert_eq!(order.walk(filter, offset, 1).entered, depth, "{filter:?}, {offset}");
+            assert_eq!(order.visit(filter, offset as u64, 1, |_| true), depth, "{filter:?}, {offset}");
         }
-        assert_eq!(order.walk(filter, total, 1).entered, 0);
-        let page = order.walk(filter, 3, 30);
-        assert_eq!(page.numbers.len(), 30);
-        assert!(page.entered <= 30 * depth, "{filter:?}: {}", page.entered);
+        assert_eq!(order.visit(filter, total as u64, 1, |_| true), 0);
+        let entered = order.visit(filter, 3, 30, |_| true);
+        assert_eq!(order.places(filter, 3, 30).len(), 30);
+        assert!(entered <= 30 * depth, "{filter:?}: {entered}");
     }
 }
 

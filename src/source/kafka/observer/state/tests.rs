@@ -46,11 +46,14 @@ fn a_partition_is_given_once_its_bounds_and_its_topic_are_known() {
     let found = state.take_found();
     assert_eq!(
         found,
-        [FoundPartition { topic: Topic::Jobs, partition: 0, watermarks: Watermarks { low: 8, high: 8 } }]
+        [FoundPartition {
+            partition: TopicPartition::new(Topic::Jobs, 0),
+            watermarks: Watermarks { low: 8, high: 8 }
+        }]
     );
     assert!(state.is_complete());
     assert_eq!(state.take_found(), []);
-    assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
+    assert_eq!(state.observation(TopicPartition::new(Topic::Jobs, 0)).unwrap().topic_id, Some(id(1)));
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn a_topic_whose_id_nobody_gives_is_read_all_the_same() {
             state.take_round(&round(now, &[PARTITION], Ok(7), Some(silent)), None, now, time(0));
         }
         assert_eq!(state.take_found().len(), 1, "{silent:?}");
-        assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, None);
+        assert_eq!(state.observation(TopicPartition::new(Topic::Jobs, 0)).unwrap().topic_id, None);
     }
 }
 
@@ -94,14 +97,18 @@ fn a_leader_that_is_away_costs_only_its_own_partitions() {
         half.offsets.extend(round(later, &[far], Err(RDKafkaErrorCode::OperationTimedOut), None).offsets);
         state.take_round(&half, None, later, time(second));
     }
-    assert_eq!(state.observation(Topic::Jobs, 0).unwrap().asked_at, later);
-    assert_eq!(state.partition_error(Topic::Jobs, 0), None);
-    assert_eq!(state.observation(Topic::Jobs, 1).unwrap().asked_at, now, "it is as old as it is");
-    let error = state.partition_error(Topic::Jobs, 1).unwrap();
+    assert_eq!(state.observation(TopicPartition::new(Topic::Jobs, 0)).unwrap().asked_at, later);
+    assert_eq!(state.partition_error(TopicPartition::new(Topic::Jobs, 0)), None);
+    assert_eq!(
+        state.observation(TopicPartition::new(Topic::Jobs, 1)).unwrap().asked_at,
+        now,
+        "it is as old as it is"
+    );
+    let error = state.partition_error(TopicPartition::new(Topic::Jobs, 1)).unwrap();
     assert_eq!((error.code.as_str(), error.since), ("OperationTimedOut", time(1)));
     assert_eq!(state.health().error, None, "others answer");
     state.take_round(&round(later, &[near, far], Ok(9), None), None, later, time(9));
-    assert_eq!(state.partition_error(Topic::Jobs, 1), None);
+    assert_eq!(state.partition_error(TopicPartition::new(Topic::Jobs, 1)), None);
 }
 
 #[test]
@@ -131,13 +138,17 @@ fn a_deleted_topic_is_an_error_of_its_partitions_and_another_ones_id_is_seen() {
     state.take_round(&round(now, &[PARTITION], Ok(7), Some(Ok(Some(id(1))))), None, now, time(0));
     let gone = RDKafkaErrorCode::UnknownTopicOrPartition;
     state.take_round(&round(now, &[PARTITION], Err(gone), Some(Err(gone))), None, now, time(1));
-    let error = state.partition_error(Topic::Jobs, 0).unwrap();
+    let error = state.partition_error(TopicPartition::new(Topic::Jobs, 0)).unwrap();
     assert!(error.text.contains("jobs/0 is not there") && error.code == "UnknownTopicOrPartition", "{error:?}");
-    assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(id(1)));
+    assert_eq!(state.observation(TopicPartition::new(Topic::Jobs, 0)).unwrap().topic_id, Some(id(1)));
     // A topic that was created again with fewer partitions behaves so.
     for (second, expected) in [(2, id(1)), (3, id(2))] {
         state.take_round(&round(now, &[PARTITION], Err(gone), Some(Ok(Some(id(2))))), None, now, time(second));
-        assert_eq!(state.observation(Topic::Jobs, 0).unwrap().topic_id, Some(expected), "asked twice");
+        assert_eq!(
+            state.observation(TopicPartition::new(Topic::Jobs, 0)).unwrap().topic_id,
+            Some(expected),
+            "asked twice"
+        );
     }
 }
 
@@ -161,7 +172,7 @@ fn of_two_brokers() -> (ClusterState, impl Fn(&mut ClusterState, i64, BrokerAnsw
 
 /// Returns the believed id of the topic, and the end of the partition.
 fn believed(state: &ClusterState) -> Option<(i64, i64)> {
-    let observed = state.observation(Topic::Jobs, 0)?;
+    let observed = state.observation(TopicPartition::new(Topic::Jobs, 0))?;
     Some((observed.topic_id?.least_significant, observed.high))
 }
 
@@ -172,11 +183,11 @@ fn an_id_that_one_broker_alone_gives_is_not_believed_while_others_say_otherwise(
     // Broker 1 lags behind, and gives the id of the previous topic.
     say(&mut state, 1, &[(1, Ok(Some(id(7)))), (2, Ok(Some(id(8))))]);
     assert!(state.take_found().is_empty(), "which of them it is, is not known");
-    assert!(state.partition_error(Topic::Jobs, 0).unwrap().text.contains("do not agree"));
+    assert!(state.partition_error(TopicPartition::new(Topic::Jobs, 0)).unwrap().text.contains("do not agree"));
     say(&mut state, 2, &[(1, Ok(Some(id(8)))), (2, Ok(Some(id(8))))]);
     assert_eq!(state.take_found().len(), 1);
     assert_eq!(believed(&state), Some((8, 2)));
-    assert_eq!(state.partition_error(Topic::Jobs, 0), None);
+    assert_eq!(state.partition_error(TopicPartition::new(Topic::Jobs, 0)), None);
     assert!(!state.wants_second_opinion(), "one is enough as long as it says the same");
     // A restarted broker gives the previous id once more.
     let since = Instant::now() + Duration::from_secs(3);
@@ -221,12 +232,12 @@ fn an_error_within_an_answer_about_ids_is_one_and_another_broker_s_answer_is_tak
     let (mut state, say) = of_two_brokers();
     let failed = Err(RDKafkaErrorCode::Unknown);
     say(&mut state, 1, &[(1, failed), (2, failed)]);
-    assert_eq!(state.partition_error(Topic::Jobs, 0).unwrap().code, "Unknown");
+    assert_eq!(state.partition_error(TopicPartition::new(Topic::Jobs, 0)).unwrap().code, "Unknown");
     for second in 2..=4 {
         say(&mut state, second, &[(1, failed), (2, Ok(Some(id(7))))]);
     }
     assert_eq!(believed(&state), Some((7, 4)));
-    assert_eq!(state.partition_error(Topic::Jobs, 0), None);
+    assert_eq!(state.partition_error(TopicPartition::new(Topic::Jobs, 0)), None);
     let mut round = round(Instant::now(), &[], Ok(0), None);
     assert!(!round.has_id_error());
     round.ids.push((Topic::Jobs, Some(1), failed));

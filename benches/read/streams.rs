@@ -1,0 +1,140 @@
+//! Measures streams of events: the time from the broker's acknowledgement of an event to its view at whoever follows it, the memory of
+//! many who follow, and what they cost the fold (`--watchers 0` for comparison; `--rate` and `--seconds` for the events).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use optview::codec::encode::{Encoding, encode};
+use optview::domain::event::{Body, Event, Metadata, OptimizationChange};
+use optview::domain::{Timestamp, Topic};
+use parking_lot::Mutex;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Options, Serve, Topics, percentile};
+
+/// The moments at which the broker had acknowledged events, by the number that each event gives its optimization as its name.
+type AcknowledgedAt = Arc<Mutex<HashMap<u64, Instant>>>;
+
+pub fn run(brokers: &str, options: &Options) {
+    let watchers = usize::try_from(options.number("watchers", "1000")).expect("a count");
+    let topics = Topics::new(brokers, "bench-streams");
+    let records = topics.loaded(&["--optimizations", "20000", "--runs", "1"]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let serve = Serve::start_with(&topics, directory.path(), &["--max-connections", "12000"]);
+    serve.wait_until_synced(records);
+    let ids = serve.some_ids();
+    let before = serve.memory_mib();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (took, acknowledged) = (Arc::new(Mutex::new(Vec::new())), AcknowledgedAt::default());
+        let opened = Arc::new(AtomicU64::new(0));
+        for at in 0..watchers {
+            let id = ids[at % ids.len()].clone();
+            let watched = watch(serve.address(), id, acknowledged.clone(), took.clone(), opened.clone());
+            tokio::spawn(watched);
+        }
+        while usize::try_from(opened.load(Ordering::Relaxed)).is_ok_and(|opened| opened < watchers) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        println!("{watchers} streams: {} MiB, and {before} MiB without", serve.memory_mib());
+        let cpu = serve.cpu_seconds();
+        let sent = send(&topics, &ids, options, &acknowledged).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let cpu = (serve.cpu_seconds() - cpu) * 1000.0;
+        println!(
+            "{sent} events took {:.3} ms of processor time each; {} MiB",
+            cpu / sent as f64,
+            serve.memory_mib()
+        );
+        let mut took = std::mem::take(&mut *took.lock());
+        if took.is_empty() {
+            return;
+        }
+        took.sort_by(f64::total_cmp);
+        let [half, p99, most] = [50.0, 99.0, 100.0].map(|hundredths| percentile(&took, hundredths));
+        println!(
+            "seen {} times by whoever follows: p50 {half:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms",
+            took.len()
+        );
+    });
+}
+
+/// Sends events of these optimizations at a rate. Returns their number.
+async fn send(topics: &Topics, ids: &[String], options: &Options, acknowledged: &AcknowledgedAt) -> u64 {
+    let producer: FutureProducer =
+        topics.settings.client_config().set("linger.ms", "0").create().expect("a producer");
+    let topic = topics.settings.topics.get(Topic::Optimizations).to_owned();
+    let (rate, seconds) = (options.number("rate", "1000"), options.number("seconds", "10"));
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate as f64));
+    // The producers' sequence of the history is passed by all of them, and by those of an earlier run.
+    let base = u64::try_from(now().millis()).expect("after 1970") * 1000;
+    for number in base..base + rate * seconds {
+        ticks.tick().await;
+        let id = &ids[usize::try_from(number).expect("64 bits") % ids.len()];
+        let value = renamed(id, number);
+        let (producer, topic, id, acknowledged) =
+            (producer.clone(), topic.clone(), id.clone(), acknowledged.clone());
+        tokio::spawn(async move {
+            let record = FutureRecord::to(&topic).key(&id).payload(&value);
+            producer.send(record, Duration::from_secs(5)).await.expect("delivered");
+            acknowledged.lock().insert(number, Instant::now());
+        });
+    }
+    rate * seconds
+}
+
+fn now() -> Timestamp {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    Timestamp::from_millis(i64::try_from(millis).expect("before the year 9999")).expect("a time")
+}
+
+/// Makes an event that names an optimization by a number.
+fn renamed(id: &str, number: u64) -> Vec<u8> {
+    let metadata = Metadata { event_id: number.to_string().into(), occurred_at: now(), sequence: number };
+    let change = OptimizationChange::DetailsChanged { name: Some(number.to_string().into()), description: None };
+    let event = Event { metadata, body: Body::Optimization { optimization_id: id.into(), change } };
+    let mut value = Vec::new();
+    encode(&event, Encoding::Json, &mut value);
+    value
+}
+
+/// Follows one view for ever, and notes how long after its acknowledgement each event came.
+async fn watch(
+    address: String,
+    id: String,
+    acknowledged: AcknowledgedAt,
+    took: Arc<Mutex<Vec<f64>>>,
+    opened: Arc<AtomicU64>,
+) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("GET /optimizations/{id}/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let (mut text, mut is_open) = (Vec::new(), false);
+    loop {
+        assert_ne!(stream.read_buf(&mut text).await.expect("a stream"), 0, "it has ended");
+        let came = Instant::now();
+        if !is_open && text.windows(6).any(|part| part == b"data: ") {
+            is_open = true;
+            opened.fetch_add(1, Ordering::Relaxed);
+        }
+        let whole = text.windows(2).rposition(|part| part == b"\n\n").map_or(0, |at| at + 2);
+        for number in numbers(&text[..whole]) {
+            // What came before the acknowledgement took no time.
+            if let Some(since) = acknowledged.lock().get(&number) {
+                took.lock().push(came.saturating_duration_since(*since).as_secs_f64() * 1000.0);
+            }
+        }
+        text.drain(..whole);
+    }
+}
+
+/// Returns the numbers that events have given as names.
+fn numbers(text: &[u8]) -> Vec<u64> {
+    let text = String::from_utf8_lossy(text);
+    let names = text.split(r#""name":""#).skip(1);
+    names.filter_map(|rest| rest.split('"').next()?.parse().ok()).collect()
+}

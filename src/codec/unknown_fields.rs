@@ -1,0 +1,178 @@
+//! The fields of a payload that the contract does not have. Decoding ignores them, as protobuf's rules want; a producer that has
+//! mistyped a name should learn of it before it ships.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use serde_json::{Map, Value};
+
+use super::{DecodeError, Encoding, framing, non_finite_numbers};
+use crate::domain::{Record, Topic};
+
+/// Depth of messages within messages beyond which nothing is compared. The contract's own messages have a depth of 2.
+const DEPTH_LIMIT: usize = 8;
+
+/// A field of a payload that the contract does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The path of the field, as `created.created_by_mail`; of protobuf with the field's number, as `created.99`.
+    pub path: String,
+    /// The names that the message has in that place.
+    pub known: Vec<String>,
+}
+
+/// The messages of `proto/`, by their full names with a dot before each.
+static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
+    let files = FileDescriptorSet::decode(&include_bytes!(concat!(env!("OUT_DIR"), "/contract.binpb"))[..]);
+    let files = files.expect("the build has written it").file;
+    let own = files.into_iter().filter(|file| file.package() == "optview.events.v1");
+    own.flat_map(|file| {
+        let package = file.package().to_owned();
+        file.message_type.into_iter().map(move |message| (format!(".{package}.{}", message.name()), message))
+    })
+    .collect()
+});
+
+/// Returns the fields of a record's payload that the message of its topic does not have: those of JSON by name, those of protobuf in their order. Fields of free
+/// objects are never unknown.
+///
+/// # Errors
+/// Fails if the payload is not a message in its encoding.
+pub fn find(record: &Record<'_>) -> Result<Vec<UnknownField>, DecodeError> {
+    let Some(value) = record.value else { return Ok(Vec::new()) };
+    let (encoding, payload) = framing::unframe(value, &record.headers)?;
+    let message = &CONTRACT[message_name(record.position.topic)];
+    let mut unknown = Vec::new();
+    match encoding {
+        Encoding::Json => compare_json(message, &json_object(payload)?, "", 0, &mut unknown),
+        Encoding::Protobuf => compare_protobuf(message, payload, "", 0, &mut unknown)
+            .map_err(|error| DecodeError::payload("protobuf", error.to_string()))?,
+    }
+    Ok(unknown)
+}
+
+fn message_name(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Optimizations => ".optview.events.v1.OptimizationEvent",
+        Topic::Jobs => ".optview.events.v1.JobEvent",
+        Topic::MultistartRuns => ".optview.events.v1.MultistartRunEvent",
+    }
+}
+
+fn json_object(payload: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+    let not_json = |reason: String| DecodeError::payload("a JSON object", reason);
+    let text = std::str::from_utf8(framing::json_text(payload)).map_err(|error| not_json(error.to_string()))?;
+    let finite = non_finite_numbers::replace_non_finite(text).map(|(text, _)| text);
+    // No double holds the stand-in for such a number.
+    let finite = finite.map(|text| text.replace("1e999", "null"));
+    serde_json::from_str(finite.as_deref().unwrap_or(text)).map_err(|error| not_json(error.to_string()))
+}
+
+fn compare_json(
+    message: &DescriptorProto,
+    object: &Map<String, Value>,
+    path: &str,
+    depth: usize,
+    unknown: &mut Vec<UnknownField>,
+) {
+    for (name, value) in object {
+        let field = message.field.iter().find(|field| field.name() == name || field.json_name() == name);
+        match (field, value) {
+            (None, _) => unknown.push(UnknownField { path: format!("{path}{name}"), known: names(message) }),
+            (Some(field), Value::Object(object)) if depth < DEPTH_LIMIT => {
+                if let Some(inner) = inner_message(field) {
+                    compare_json(inner, object, &format!("{path}{}.", field.name()), depth + 1, unknown);
+                }
+            }
+            (Some(_), _) => {}
+        }
+    }
+}
+
+fn compare_protobuf(
+    message: &DescriptorProto,
+    mut payload: &[u8],
+    path: &str,
+    depth: usize,
+    unknown: &mut Vec<UnknownField>,
+) -> Result<(), prost::DecodeError> {
+    while !payload.is_empty() {
+        let (number, wire_type) = decode_key(&mut payload)?;
+        let field = message.field.iter().find(|field| i64::from(field.number()) == i64::from(number));
+        if field.is_none() {
+            unknown.push(UnknownField { path: format!("{path}{number}"), known: names(message) });
+        }
+        match field.and_then(|field| Some((field, inner_message(field)?))) {
+            Some((field, inner)) if wire_type == WireType::LengthDelimited && depth < DEPTH_LIMIT => {
+                let len = usize::try_from(decode_varint(&mut payload)?).unwrap_or(usize::MAX);
+                let (within, after) = payload.split_at(len.min(payload.len()));
+                payload = after;
+                compare_protobuf(inner, within, &format!("{path}{}.", field.name()), depth + 1, unknown)?;
+            }
+            _ => skip_field(wire_type, number, &mut payload, DecodeContext::default())?,
+        }
+    }
+    Ok(())
+}
+
+/// Returns the message of a field, if it is one of the contract's own. Times and free objects have no fields to compare.
+fn inner_message(field: &FieldDescriptorProto) -> Option<&'static DescriptorProto> {
+    CONTRACT.get(field.type_name()).filter(|_| field.r#type() == Type::Message)
+}
+
+fn names(message: &DescriptorProto) -> Vec<String> {
+    message.field.iter().map(|field| field.name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::protobuf_types::v1;
+    use super::*;
+    use crate::domain::TopicPartition;
+
+    fn paths(topic: Topic, value: &[u8]) -> Vec<String> {
+        let position = TopicPartition::new(topic, 0).at(0);
+        let record =
+            Record { position, timestamp_millis: None, key: None, value: Some(value), headers: Vec::new() };
+        find(&record).unwrap().into_iter().map(|unknown| unknown.path).collect()
+    }
+
+    #[test]
+    fn a_field_that_the_contract_lacks_is_found_by_its_path_in_both_spellings() {
+        for (text, expected) in [
+            (r#"{"optimizationId":"a","created":{"created_by_email":"x","createdByEmail":"x"}}"#, &[][..]),
+            (r#"{"optimization_id":"a","created":{"created_by_mail":"x"}}"#, &["created.created_by_mail"]),
+            (
+                r#"{"optimization_id":"a","createdd":{"any":1},"metadata":{"eventid":""}}"#,
+                &["createdd", "metadata.eventid"],
+            ),
+            (
+                r#"{"created":{"objectives":{"Time [s]":{"anything":NaN}},"createdAt":"2026-01-01T00:00:00Z"}}"#,
+                &[],
+            ),
+            (r#"{"created":null,"deleted":{"by":"me"}}"#, &["deleted.by"]),
+        ] {
+            assert_eq!(paths(Topic::Optimizations, text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_protobuf_that_the_contract_lacks_is_found_by_its_number() {
+        let metadata = Some(v1::Metadata { event_id: "e".to_owned(), ..Default::default() });
+        let event = v1::JobEvent { metadata, job_id: "j".to_owned(), ..Default::default() };
+        let mut bytes = event.encode_to_vec();
+        assert_eq!(paths(Topic::Jobs, &bytes), [""; 0]);
+        // Field 99 with a varint; and within field 4 (`pending`), field 7 with a varint.
+        bytes.extend([0x98, 0x06, 0x01, 0x22, 0x02, 0x38, 0x01]);
+        assert_eq!(paths(Topic::Jobs, &bytes), ["99", "pending.7"]);
+        bytes.pop();
+        let position = TopicPartition::new(Topic::Jobs, 0).at(0);
+        let record =
+            Record { position, timestamp_millis: None, key: None, value: Some(&bytes), headers: Vec::new() };
+        assert!(find(&record).is_err(), "it is cut short");
+    }
+}

@@ -1,0 +1,43 @@
+//! The command `validate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser as _;
+
+use super::values;
+use crate::domain::Topic;
+
+/// The settings of `validate`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ValidateConfig {
+    /// The file of events: one a line as JSON, one as JSON or protobuf, or records as an archive has them; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The topic that the events are for: optimizations, jobs or multistart-runs; not needed for records of an archive
+    #[arg(long, value_name = "TOPIC", value_parser = stream_parser())]
+    pub topic: Option<Topic>,
+    /// The record's key, if the file is one event
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// The header `content-type` that the records will have; without it the first byte decides, as in `serve`
+    #[arg(long, value_name = "TYPE", value_parser = values::text)]
+    pub content_type: Option<String>,
+    /// Print the views that the events together result in
+    #[arg(long)]
+    pub view: bool,
+    /// Print the changes of status that the events together result in
+    #[arg(long)]
+    pub explain: bool,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn stream_parser() -> impl clap::builder::TypedValueParser<Value = Topic> {
+    PossibleValuesParser::new(Topic::ALL.map(Topic::default_name)).map(|name| {
+        let topic = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
+        topic.expect("only these names are accepted")
+    })
+}

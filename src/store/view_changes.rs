@@ -1,0 +1,106 @@
+//! The registry of those who wait for changes of what readers see: of one view, by its id, whether there is such a view yet or not; of
+//! the position that is visible; and of any view, through the change log (`view_changes/log.rs`).
+//!
+//! It carries no views. Who is woken reads the newest state itself, so that nothing grows while nobody reads, and the writer never
+//! waits for a watcher. While nobody watches, a change costs a look at a number.
+//!
+//! The registry belongs to what readers read from (`live_views`), and not to a generation: it lives across switches.
+
+mod id_watches;
+mod log;
+mod signal;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::Optimization;
+pub use id_watches::IdWatch;
+use id_watches::IdWatches;
+use log::ChangeLog;
+pub use log::{ListScope, LogCursor, LogPlace, LogRead, ViewChange};
+pub use signal::PositionWatch;
+use signal::SignalSet;
+
+/// A handle of the registry. Clones share one registry.
+#[derive(Clone, Default)]
+pub struct ViewChanges(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    ids: Arc<IdWatches>,
+    log: Arc<ChangeLog>,
+    positions: Arc<SignalSet>,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl ViewChanges {
+    /// Watches one view. The watch must be there before the view is read: what changes after that wakes it.
+    pub fn watch(&self, id: &str) -> IdWatch {
+        IdWatches::watch(&self.0.ids, &self.0.is_closed, id)
+    }
+
+    /// Watches the position that readers see, and the generation that they read.
+    pub fn watch_position(&self) -> PositionWatch {
+        SignalSet::watch(&self.0.positions, &self.0.is_closed)
+    }
+
+    /// Follows all changes from now on, or from a place where a follower was before.
+    pub fn follow(&self, from: Option<LogPlace>) -> LogCursor {
+        ChangeLog::follow(&self.0.log, &self.0.is_closed, from)
+    }
+
+    /// Returns true if changes are to be noted with the lists that the views were in before.
+    pub fn is_log_on(&self) -> bool {
+        self.0.log.is_on()
+    }
+
+    /// Wakes those who watch these views, which readers see now. `scopes` has the list of each as it was before; `None` if the log
+    /// was off before they were written.
+    pub fn note<'a>(
+        &self,
+        written: impl Iterator<Item = &'a Arc<Optimization>> + Clone,
+        scopes: Option<Vec<Option<ListScope>>>,
+    ) {
+        self.0.ids.note(written.clone().map(|optimization| &*optimization.id));
+        match scopes {
+            Some(scopes) => {
+                let changes = written.zip(scopes);
+                self.0.log.note(changes.map(|(changed, before)| ViewChange { id: changed.id.clone(), before }));
+            }
+            // Somebody has begun to follow meanwhile, and may have read a list without these.
+            None if self.0.log.is_on() => self.0.log.reset(),
+            None => {}
+        }
+    }
+
+    /// Wakes those who wait for a position: readers see another one now.
+    pub fn note_position(&self) {
+        self.0.positions.set_all();
+    }
+
+    /// Wakes everybody: readers read another generation now, in which any view may be another.
+    pub fn note_switch(&self) {
+        self.0.log.reset();
+        self.0.ids.wake_all();
+        self.0.positions.set_all();
+    }
+
+    /// Wakes everybody for the last time: nothing is waited for any more.
+    pub fn close(&self) {
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        self.note_switch();
+    }
+
+    /// Returns true once the registry is closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Number of watches of single views.
+    pub fn id_watches(&self) -> usize {
+        self.0.ids.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

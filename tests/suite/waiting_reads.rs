@@ -1,0 +1,256 @@
+//! Reads that wait: for a view that is not there yet, for one that the client does not have, and for a position.
+
+use std::time::Duration;
+
+use optview::status::State;
+use optview::store::OpenStore;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::fixtures;
+use crate::live_instance::{FOREIGN, Instance, OWN, SOON, deleted, of_organization, view};
+
+const MISSING_WAIT: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_view_that_comes_while_its_reader_waits_is_the_answer() {
+    let instance = Instance::new(SOON);
+    let waiting = instance.spawn_get("/optimizations/a%2Fb", &[OWN]).begun(&instance).await;
+    instance.generation.write(vec![view("another", 1)]);
+    instance.generation.write(vec![view("a/b", 1)]);
+    let answer = waiting.answer().await;
+    assert_eq!((answer.status, &answer.json()["id"]), (200, &json!("a/b")));
+    assert_eq!(answer.header("x-optview-state"), "live");
+    assert_eq!(instance.reader.changes().id_watches(), 0, "nothing is left of the wait");
+}
+
+/// A client writes and reads at once: whichever comes first, it is never told that there is no such view.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_creates_and_reads_at_once_never_gets_a_404() {
+    let instance = Instance::new(SOON);
+    for number in 0..1_000 {
+        let id = format!("race-{number}");
+        let waiting = instance.spawn_get(&format!("/optimizations/{id}"), &[OWN]);
+        if number % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        instance.generation.write(vec![view(&id, 1)]);
+        let answer = waiting.answer().await;
+        assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(id)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_found_takes_the_same_time_whatever_the_reason() {
+    let instance = Instance::new(MISSING_WAIT);
+    instance.generation.write(vec![view("known", 1), deleted("gone", 1)]);
+    let mut bodies = Vec::new();
+    for (path, key) in [
+        ("/optimizations/unknown", OWN),
+        ("/optimizations/gone", OWN),
+        ("/optimizations/known", FOREIGN),
+        ("/optimizations/unknown", FOREIGN),
+    ] {
+        let begun = Instant::now();
+        let answer = instance.get(path, &[key]).await;
+        // Tokio's paused clock advances by itself while every task waits, and by no more than that.
+        assert_eq!((answer.status, begun.elapsed()), (404, MISSING_WAIT), "{path}");
+        bodies.push(answer.body);
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    let begun = Instant::now();
+    assert_eq!(instance.get("/optimizations/known", &[OWN]).await.status, 200);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "what is there does not wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_caller_may_not_see_does_not_shorten_the_wait() {
+    let instance = Instance::new(MISSING_WAIT);
+    let begun = Instant::now();
+    let waiting = instance.spawn_get("/optimizations/theirs", &[FOREIGN]).begun(&instance).await;
+    instance.generation.write(vec![view("theirs", 1)]);
+    instance.generation.write(vec![deleted("theirs", 2)]);
+    assert_eq!(waiting.answer().await.status, 404);
+    assert_eq!(begun.elapsed(), MISSING_WAIT);
+    let waiting = instance.spawn_get("/optimizations/moves", &[FOREIGN]).begun(&instance).await;
+    instance.generation.write(vec![of_organization("org-2", "moves", 1)]);
+    assert_eq!(waiting.answer().await.status, 200, "what they may see does");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_where_nothing_can_come() {
+    for (state, is_closed, wait) in [
+        (State::Frozen, false, SOON),
+        (State::Stopping, false, SOON),
+        (State::Live, true, SOON),
+        (State::Live, false, Duration::ZERO),
+    ] {
+        let instance = Instance::new(wait);
+        instance.generation.status.set_state(state);
+        if is_closed {
+            instance.reader.changes().close();
+        }
+        let begun = Instant::now();
+        let answer = instance.get("/optimizations/unknown", &[OWN]).await;
+        assert_eq!(answer.status, if state == State::Live { 404 } else { 503 });
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{state:?}");
+        let long = format!("/optimizations/{}", "x".repeat(1025));
+        instance.get(&long, &[OWN]).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "no id is so long");
+    }
+    // While catching up it can come, though not finding it proves nothing.
+    let instance = Instance::new(MISSING_WAIT);
+    instance.generation.status.set_state(State::CatchingUp);
+    let begun = Instant::now();
+    assert_eq!(instance.get("/optimizations/unknown", &[OWN]).await.status, 503);
+    assert_eq!(begun.elapsed(), MISSING_WAIT);
+}
+
+#[tokio::test]
+async fn who_waits_is_answered_by_the_generation_that_has_come_meanwhile() {
+    let mut instance = Instance::new(SOON);
+    let waiting = instance.spawn_get("/optimizations/a", &[OWN]).begun(&instance).await;
+    let other = crate::live_instance::Generation::new();
+    other.write(vec![view("a", 1)]);
+    let _before = instance.switch_to(other);
+    assert_eq!(waiting.answer().await.status, 200);
+    let waiting = instance.spawn_get("/optimizations/b", &[OWN]).begun(&instance).await;
+    instance.generation.write(vec![view("b", 1)]);
+    assert_eq!(waiting.answer().await.status, 200, "its changes wake, too");
+}
+
+#[tokio::test]
+async fn a_long_poll_is_answered_by_the_next_change() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write(vec![view("a", 1)]);
+    let first = instance.get("/optimizations/a?wait=30s", &[OWN]).await;
+    assert_eq!(first.status, 200, "the client has nothing yet");
+    let etag: &'static str = first.header("etag").to_owned().leak();
+    let headers: &'static [_] = vec![OWN, ("if-none-match", etag)].leak();
+    for (change, expected) in [(view("a", 2), 200), (deleted("a", 3), 404)] {
+        let waiting = instance.spawn_get(
+            "/optimizations/a?wait=30s",
+            if expected == 200 {
+                headers
+            } else {
+                let etag = instance.get("/optimizations/a", &[OWN]).await.header("etag").to_owned().leak() as &str;
+                vec![OWN, ("if-none-match", etag)].leak()
+            },
+        );
+        let waiting = waiting.begun(&instance).await;
+        instance.generation.write(vec![view("another", 1)]);
+        instance.generation.write(vec![change]);
+        assert_eq!(waiting.answer().await.status, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_without_a_change_is_a_304_when_its_time_is_over_or_the_process_stops() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write(vec![view("a", 1)]);
+    let etag = instance.get("/optimizations/a", &[OWN]).await.header("etag").to_owned();
+    let headers = [OWN, ("if-none-match", &*etag)];
+    for (wait, seconds) in [("30s", 30), ("7", 7), ("0s", 0)] {
+        let begun = Instant::now();
+        let answer = instance.get(&format!("/optimizations/a?wait={wait}"), &headers).await;
+        assert_eq!((answer.status, begun.elapsed()), (304, Duration::from_secs(seconds)), "{wait}");
+    }
+    let begun = Instant::now();
+    let headers: &'static [_] = vec![OWN, ("if-none-match", etag.leak())].leak();
+    let waiting = instance.spawn_get("/optimizations/a?wait=30s", headers).begun(&instance).await;
+    instance.reader.changes().close();
+    assert_eq!((waiting.answer().await.status, begun.elapsed()), (304, Duration::ZERO));
+    assert_eq!(instance.get("/optimizations/a?wait=1h", &[OWN]).await.status, 422);
+}
+
+#[tokio::test]
+async fn an_answer_after_a_record_includes_it() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write_at(1, vec![view("a", 1)]);
+    let first = instance.get("/optimizations/a", &[OWN]).await;
+    assert_eq!(first.header("x-optview-position"), "optimizations:0:0");
+    assert_eq!(instance.get("/optimizations", &[OWN]).await.header("x-optview-position"), "optimizations:0:0");
+    for path in ["/optimizations/a?after=optimizations:0:1", "/optimizations?after=optimizations:0:1"] {
+        let waiting = instance.spawn_get(&format!("{path}&timeout=20s"), &[OWN]);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // A view that is there already is not enough, and neither is another position.
+        instance.generation.write(vec![view("b", 1)]);
+        instance.generation.write_at(2, vec![view("a", 2)]);
+        let answer = waiting.answer().await;
+        assert_eq!((answer.status, answer.header("x-optview-after-outcome")), (200, "applied"), "{path}");
+        assert_eq!(answer.header("x-optview-position"), "optimizations:0:1");
+        assert!(String::from_utf8_lossy(&answer.body).contains("\"name\":\"2\""));
+    }
+    let headers = [OWN, ("x-optview-after", "optimizations:0:1")];
+    assert_eq!(instance.get("/optimizations/a", &headers).await.header("x-optview-after-outcome"), "applied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_does_not_come_in_time_is_a_504_with_the_position() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write_at(7, vec![view("a", 1)]);
+    for (query, seconds) in [("after=optimizations:0:7", 5), ("after=optimizations:1:0&timeout=2s", 2)] {
+        let begun = Instant::now();
+        let answer = instance.get(&format!("/optimizations/a?{query}"), &[OWN]).await;
+        assert_eq!((answer.status, begun.elapsed()), (504, Duration::from_secs(seconds)), "{query}");
+        assert_eq!(answer.json()["error_code"], "NOT_READ_IN_TIME");
+        assert_eq!(answer.json()["detail"]["position"], "optimizations:0:6");
+        assert_eq!(answer.header("x-optview-state"), "live");
+    }
+    let begun = Instant::now();
+    assert_eq!(instance.get("/optimizations/a?after=optimizations:0:9", &[]).await.status, 401);
+    assert_eq!(instance.get("/optimizations/a?after=x", &[OWN]).await.status, 422);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "what is refused does not wait");
+}
+
+#[tokio::test]
+async fn a_record_that_no_view_shows_is_told_apart_from_one_that_was_applied() {
+    let instance = Instance::new(Duration::ZERO);
+    let names = ["optimizations", "jobs", "multistart-runs"].map(str::to_owned);
+    let writer = &instance.generation.writer;
+    writer.note_topics(&names).unwrap();
+    writer.commit(fixtures::commit_of(Vec::new()), vec![fixtures::dead_letter(4, b"{".to_vec())], 1).unwrap();
+    let parked = optview::domain::PartitionOffset { topic: optview::domain::Topic::Jobs, partition: 0, offset: 5 };
+    writer.note_unlinked(parked, "job-1");
+    fixtures::wait_until_written(writer, 1);
+    let next = std::collections::BTreeMap::from([(optview::domain::NamedPartition::new("jobs", 0), 9)]);
+    writer.note_position(std::sync::Arc::new(optview::domain::ReadPosition::new(next))).unwrap();
+    let outcome = async |query: &str| {
+        let answer = instance.get(&format!("/optimizations?{query}&timeout=20s"), &[OWN]).await;
+        (answer.status, answer.header("x-optview-after-outcome").to_owned())
+    };
+    for (offset, expected) in [("3", "applied"), ("4", "dead_letter"), ("5", "parked")] {
+        assert_eq!(outcome(&format!("after=jobs:0:{offset}")).await, (200, expected.to_owned()));
+        let strict = outcome(&format!("after=jobs:0:{offset}&strict=true")).await;
+        assert_eq!(strict.0, if expected == "applied" { 200 } else { 422 }, "{expected}");
+    }
+    assert_eq!(outcome("after=jobs:0:3&after=jobs:0:5,jobs:0:4").await.1, "dead_letter", "the worst");
+    let answer = instance.get("/optimizations?after=job:0:3", &[OWN]).await;
+    assert_eq!(answer.status, 422, "there is no such topic");
+    // Once its job is linked, views show the record.
+    let mut linking = view("a", 1);
+    linking.link(&std::sync::Arc::from("job-1"), fixtures::stamp(1));
+    writer.commit(fixtures::commit_of(vec![linking]), Vec::new(), 2).unwrap();
+    fixtures::wait_until_written(writer, 2);
+    assert_eq!(outcome("after=jobs:0:5&strict=true").await, (200, "applied".to_owned()));
+}
+
+/// After a restart the position is that of the last checkpoint, and a parked record is found by what it has set.
+#[tokio::test]
+async fn a_parked_record_is_found_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let job = fixtures::job(8);
+    let parked = optview::domain::Commit {
+        optimizations: Vec::new(),
+        jobs: vec![("job-1".into(), Some(std::sync::Arc::new(job.clone())))],
+    };
+    writer.commit(parked, Vec::new(), 1).unwrap();
+    writer.finish().unwrap();
+    let reader = fixtures::open(directory.path()).writer.reader();
+    let source = job.history()[0].stamp.source;
+    assert!(reader.is_parked(source).unwrap());
+    assert!(!reader.is_parked(optview::domain::PartitionOffset { offset: 7, ..source }).unwrap());
+}
