@@ -303,7 +303,13 @@ impl RequestContext {
         let mut response = match result {
             Ok(response) => {
                 if response.status().is_server_error() {
-                    self.log_failure(response.status(), "the answer could not be written");
+                    let cause = match response.status() {
+                        StatusCode::SERVICE_UNAVAILABLE => {
+                            "whether there is such a view is not known yet, since the instance is not live"
+                        }
+                        _ => "the answer could not be written",
+                    };
+                    self.log_failure(response.status(), cause);
                 }
                 response
             }
