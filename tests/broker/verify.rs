@@ -34,7 +34,7 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     check_proven(&run(rig, AGAINST_LOG), 3, 8);
 
     alter(&data(rig), "a", |optimization| {
-        optimization.created.as_mut().expect("it is created").value.name = Some("Slow charge".into());
+        optimization.created.as_mut().expect("it is created").value.description = Some("In an hour".into());
     });
     alter(&data(rig), "b", |optimization| {
         optimization.created.as_mut().expect("it is created").stamp.source.offset += 1_000;
@@ -44,7 +44,7 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     assert_eq!((by_itself.code, &by_itself.json["problems"]), (Some(0), &json!([])), "{by_itself:?}");
     let waits = "readers see what the topics give, but other parts differ: a job that waits for an optimization";
     let found = json!([
-        {"of": "view", "which": "a", "problem": "the topics give another: name"},
+        {"of": "view", "which": "a", "problem": "the topics give another: description"},
         {"of": "record", "which": "b", "problem": "readers see what the topics give, but other parts differ: created"},
         {"of": "record", "which": "j-x", "problem": waits}, {"of": "record", "which": "j-y", "problem": waits},
     ]);
@@ -60,7 +60,7 @@ fn what_was_altered_in_a_store_is_named_by_the_log(rig: &Rig) {
     server.wait_until_all_is_kept(rig);
     check(&run(rig, AGAINST_LOG));
     check_nothing_left(rig);
-    assert_eq!(server.get("/optimizations/a").body["name"], "Slow charge", "it is as it was");
+    assert_eq!(server.get("/optimizations/a").body["description"], "In an hour", "it is as it was");
 }
 
 /// Changes a record as only a disk, a person, or a bug could: the store still agrees with itself.

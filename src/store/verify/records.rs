@@ -106,7 +106,7 @@ impl Verifier<'_> {
             }
             // Entries are written before the records that they name.
             Some(_) if catalog.differs(&Entry::of(optimization, number)) => Some((
-                "the catalog has it with another project, status, time or job: lists are wrong".to_owned(),
+                "the catalog has it with another project, status, time, name or job: lists are wrong".to_owned(),
                 true,
             )),
             Some(_) => catalog.inconsistency(number).map(|why| (why, false)),
