@@ -36,8 +36,11 @@ pub struct AccessConfig {
     /// tokens are asked for
     #[arg(long)]
     pub open_access: bool,
-    /// An origin whose pages may read, such as https://app.example.com or https://*.example.com, or * for all; may be repeated (in
-    /// the variable: one a line)
+    /// The origins whose pages may read. (An address in a comment must be a link, and help has none.)
+    #[arg(
+        help = "An origin whose pages may read, such as https://app.example.com or https://*.example.com, or * for all; may be \
+        repeated (in the variable: one a line)"
+    )]
     #[arg(id = "cors_origin", long = "cors-origin", value_name = "ORIGIN", action = clap::ArgAction::Append)]
     #[arg(value_parser = OriginPattern::parse)]
     pub cors_origins: Vec<OriginPattern>,
