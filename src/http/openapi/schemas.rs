@@ -135,7 +135,7 @@ fn page() -> ObjectBuilder {
 fn status_query() -> ObjectBuilder {
     let limit =
         count().minimum(Some(1)).maximum(Some(MAX_LIMIT)).description(Some("Number of statuses in the answer"));
-    let ids = ArrayBuilder::new().items(text().min_length(Some(1))).max_items(Some(MAX_IDS));
+    let ids = ArrayBuilder::new().items(text()).max_items(Some(MAX_IDS));
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .property("optimization_ids", ids)
