@@ -18,8 +18,8 @@ const RETRY_AFTER_SECONDS: &str = "5";
 
 /// The methods of a resource that is read.
 pub const READING: &str = "GET, HEAD, OPTIONS";
-/// The methods of a resource that is asked by a body.
-pub const POSTING: &str = "POST, OPTIONS";
+/// The methods of a path where a resource is asked by a body, and a view with such an id is read.
+pub const POSTING: &str = "GET, HEAD, POST, OPTIONS";
 
 /// An error that a request is answered with.
 #[derive(Debug)]

@@ -99,9 +99,9 @@ fn is_view<B>(request: &Request<B>) -> bool {
     optimizations::is_view(request.uri().path()) && !is_statuses(request)
 }
 
-/// Returns true if a request is one for statuses. A view with such an id is still read by GET.
+/// Returns true if a request is one for statuses, or asks for the methods of that path. A view with such an id is still read by GET.
 fn is_statuses<B>(request: &Request<B>) -> bool {
-    request.method() == Method::POST && request.uri().path() == lists::STATUSES
+    request.uri().path() == lists::STATUSES && ![Method::GET, Method::HEAD].contains(request.method())
 }
 
 /// Waits for the position that a request names, and answers it then.

@@ -56,7 +56,7 @@ pub fn after() -> [Parameter; 3] {
 
 /// Returns the filters of a list.
 pub fn filters() -> Vec<Parameter> {
-    let ids = ArrayBuilder::new().items(text().min_length(Some(1)));
+    let ids = ArrayBuilder::new().items(text());
     let statuses = ArrayBuilder::new().items(status().enum_values(Some(STATUSES.iter().copied())));
     let name_part = text().max_length(Some(MAX_NAME_PART));
     vec![
