@@ -130,7 +130,7 @@ pub fn read_api_that_waits(
         )
         .fallback_service(Endpoint::not_found(&api));
     let page = Endpoint::immediate("/pages", &api, pages::file);
-    let others = pages::PATHS.iter().fold(others, |others, path| others.route_service(path, page.clone()));
+    let others = pages::paths().fold(others, |others, path| others.route_service(path, page.clone()));
     ReadApi::new(&api, by_id, others)
 }
 

@@ -25,6 +25,13 @@ pub fn push_response(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     objectives_null
 }
 
+/// Returns a view as a read by id answers it.
+pub fn response(view: &View<'_>) -> String {
+    let mut out = Vec::new();
+    push_response(view, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Returns the value of a field as JSON.
 pub fn value(value: FieldValue<'_>) -> String {
     let mut out = Vec::new();

@@ -69,6 +69,17 @@ pub fn apply(working: &mut WorkingSet, envelope: &Envelope<'_>) -> FoldStep {
     }
 }
 
+/// Joins one event into records of which there is no store: a record that is not in memory does not exist.
+pub fn apply_in_memory(working: &mut WorkingSet, envelope: &Envelope<'_>) -> Effects {
+    loop {
+        match apply(working, envelope) {
+            FoldStep::Done(effects) => return effects,
+            FoldStep::Needs(RecordKey::Optimization(id)) => working.load_optimization(&id, None),
+            FoldStep::Needs(RecordKey::Job(id)) => working.load_job(&id, None),
+        }
+    }
+}
+
 fn apply_status(job: &mut Job, change: &JobChange<'_>, stamp: Stamp, job_id: &str) -> Effects {
     let version = stamp.version.clone();
     let known = job.outranked().map(|(event, _)| event.version.clone());

@@ -11,8 +11,8 @@ use super::names;
 use super::no_effect::NoEffect;
 use super::scan::Scan;
 use super::timeline::{Timeline, TimelineEvent, UndecodableRecord};
-use crate::codec::stored_record;
-use crate::domain::{Optimization, PartitionOffset, Timestamp, TopicPartition};
+use crate::codec::view_json;
+use crate::domain::{Optimization, PartitionOffset, Timestamp, TopicPartition, View};
 use crate::source::TopicNames;
 
 #[derive(Serialize)]
@@ -119,12 +119,10 @@ fn line(answer: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Encodes the view byte for byte as a read by id answers it, with the encoder that the store uses.
+/// Returns the view byte for byte as a read by id answers it.
 fn response(optimization: &Optimization) -> io::Result<Option<Box<RawValue>>> {
-    let mut encoded = Vec::new();
-    stored_record::encode_optimization(optimization, &mut encoded).map_err(io::Error::other)?;
-    let layout = stored_record::layout(&encoded).map_err(io::Error::other)?;
-    Ok(if layout.shown { Some(serde_json::from_slice(&encoded[layout.response])?) } else { None })
+    let view = View::of(optimization).map(|view| RawValue::from_string(view_json::response(&view)));
+    Ok(view.transpose()?)
 }
 
 fn event<'a>(entry: &'a TimelineEvent<'_>, names: &'a TopicNames) -> EventAnswer<'a> {

@@ -12,10 +12,8 @@ use std::sync::Arc;
 use super::fields::{self, FieldChange};
 use super::no_effect::NoEffect;
 use crate::codec::{self, DecodeError};
-use crate::domain::fold::{self, Effects, FoldStep};
-use crate::domain::{
-    Body, Envelope, Optimization, OwnedRecord, RecordKey, Stamp, Topic, Version, View, WorkingSet,
-};
+use crate::domain::fold::{self, Effects};
+use crate::domain::{Body, Envelope, Optimization, OwnedRecord, Stamp, Topic, Version, View, WorkingSet};
 
 /// The events of one optimization with what each changed, and the records that could not be decoded.
 pub struct Timeline<'a> {
@@ -108,14 +106,7 @@ impl TimelineFold {
     }
 
     fn apply(&mut self, envelope: &Envelope<'_>) -> Effects {
-        let effects = loop {
-            // There is no store: a record that is not in memory does not exist.
-            match fold::apply(&mut self.working, envelope) {
-                FoldStep::Done(effects) => break effects,
-                FoldStep::Needs(RecordKey::Optimization(id)) => self.working.load_optimization(&id, None),
-                FoldStep::Needs(RecordKey::Job(id)) => self.working.load_job(&id, None),
-            }
-        };
+        let effects = fold::apply_in_memory(&mut self.working, envelope);
         let changed = self.working.take_changes(None).optimizations;
         if let Some(changed) = changed.into_iter().find(|changed| changed.id == self.last.id) {
             self.last = changed;

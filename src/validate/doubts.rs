@@ -3,6 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::codec::encode;
 use crate::codec::unknown_fields::{self, UnknownField};
 use crate::domain::event::{Envelope, OptimizationChange};
 use crate::domain::fold::Effects;
@@ -42,7 +43,7 @@ pub fn of_event(record: &Record<'_>, envelope: &Envelope<'_>, has_key: bool) -> 
     let mut doubts = of_fields(record);
     let metadata = &envelope.event.metadata;
     if has_key {
-        doubts.extend(of_key(record.key, key_of(&envelope.event.body)));
+        doubts.extend(of_key(record.key, encode::key(&envelope.event)));
     }
     if let Some(text) = ahead_of_now(metadata.occurred_at) {
         doubts.push(Doubt::new("future", text));
@@ -113,14 +114,6 @@ fn of_unknown_field(UnknownField { path, known }: &UnknownField) -> Doubt {
         None => format!("{path} is no field of the contract, and is ignored"),
     };
     Doubt::new("unknown_field", text)
-}
-
-/// Returns the key that the contract wants of a record with this event.
-fn key_of<'a>(body: &'a Body<'_>) -> &'a str {
-    match body {
-        Body::Optimization { optimization_id, .. } => optimization_id,
-        Body::Job { job_id, .. } | Body::Run { job_id, .. } => job_id,
-    }
 }
 
 fn of_key(key: Option<&[u8]>, id: &str) -> Option<Doubt> {

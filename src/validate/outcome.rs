@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::doubts::{self, DELETES_NOTHING, Doubt};
 use super::input::InputRecord;
-use crate::codec::{self, stored_record};
-use crate::domain::fold::{self, FoldStep};
-use crate::domain::{Body, Optimization, OwnedRecord, RecordKey, WorkingSet, job};
+use crate::codec::encode::key;
+use crate::codec::{self, view_json};
+use crate::domain::{Optimization, OwnedRecord, View, WorkingSet, fold, job};
 
 /// The outcome of one record.
 #[derive(Debug, Serialize)]
@@ -99,14 +99,7 @@ impl FoldedFile {
             }
         };
         let mut doubts = doubts::of_event(&record, &envelope, has_key);
-        let effects = loop {
-            // There is no store: what is not in memory does not exist.
-            match fold::apply(&mut self.working, &envelope) {
-                FoldStep::Done(effects) => break effects,
-                FoldStep::Needs(RecordKey::Optimization(id)) => self.working.load_optimization(&id, None),
-                FoldStep::Needs(RecordKey::Job(id)) => self.working.load_job(&id, None),
-            }
-        };
+        let effects = fold::apply_in_memory(&mut self.working, &envelope);
         doubts.extend(doubts::of_effects(&effects));
         let changes = self.working.take_changes(None);
         self.optimizations.extend(changes.optimizations.into_iter().map(|changed| (changed.id.clone(), changed)));
@@ -117,26 +110,21 @@ impl FoldedFile {
             };
         }
         let body = &envelope.event.body;
-        let event =
-            UnderstoodEvent { topic: body.topic().to_string(), event: body.kind(), id: subject(body).to_owned() };
+        let event = UnderstoodEvent {
+            topic: body.topic().to_string(),
+            event: body.kind(),
+            id: key(&envelope.event).to_owned(),
+        };
         EventOutcome { line, event: Some(event), refused: None, doubts }
     }
 
     /// Returns the views, each as a read by id shows it, by id.
     ///
     /// # Errors
-    /// Fails if a view cannot be written as JSON.
-    pub fn views(&self) -> Result<Vec<Box<RawValue>>, anyhow::Error> {
-        let mut views = Vec::new();
-        for optimization in self.optimizations.values() {
-            let mut encoded = Vec::new();
-            stored_record::encode_optimization(optimization, &mut encoded)?;
-            let layout = stored_record::layout(&encoded)?;
-            if layout.shown {
-                views.push(serde_json::from_slice(&encoded[layout.response])?);
-            }
-        }
-        Ok(views)
+    /// Fails if a view is no JSON.
+    pub fn views(&self) -> serde_json::Result<Vec<Box<RawValue>>> {
+        let shown = self.optimizations.values().filter_map(|optimization| View::of(optimization));
+        shown.map(|view| RawValue::from_string(view_json::response(&view))).collect()
     }
 
     /// Returns the statuses that the jobs of all optimizations took, by optimization and version.
@@ -165,11 +153,4 @@ fn transitions_of(optimization: &Optimization) -> impl Iterator<Item = StatusTra
 
 fn refused(line: usize, reason: String) -> EventOutcome {
     EventOutcome { line, event: None, refused: Some(reason), doubts: Vec::new() }
-}
-
-fn subject<'a>(body: &'a Body<'_>) -> &'a str {
-    match body {
-        Body::Optimization { optimization_id, .. } => optimization_id,
-        Body::Job { job_id, .. } | Body::Run { job_id, .. } => job_id,
-    }
 }

@@ -14,15 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::fixtures;
-
-const KEYS: &str = "
-[[keys]]
-key = \"own\"
-organizations = [\"org-1\"]
-[[keys]]
-key = \"foreign\"
-organizations = [\"org-2\"]
-";
+use crate::live_instance::KEYS;
 
 /// A store with one optimization that readers see, of `org-1`, and one that was deleted.
 struct Instance {

@@ -19,7 +19,8 @@ use tower::ServiceExt as _;
 
 use crate::fixtures;
 
-const KEYS: &str = "
+/// The keys of the callers `own` and `foreign`, of an organization each.
+pub const KEYS: &str = "
 [[keys]]
 key = \"own\"
 organizations = [\"org-1\"]

@@ -5,7 +5,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 
-use super::schemas::{count, status, text, time};
+use super::schemas::{count, status_names, text, time};
 use crate::http::list_query::{DEFAULT_LIMIT, MAX_LIMIT, MAX_NAME_PART};
 
 /// Returns the id in a path.
@@ -57,7 +57,7 @@ pub fn after() -> [Parameter; 3] {
 /// Returns the filters of a list.
 pub fn filters() -> Vec<Parameter> {
     let ids = ArrayBuilder::new().items(text());
-    let statuses = ArrayBuilder::new().items(status().enum_values(Some(STATUSES.iter().copied())));
+    let statuses = ArrayBuilder::new().items(text().enum_values(Some(status_names())));
     let name_part = text().max_length(Some(MAX_NAME_PART));
     vec![
         query("project_id", "Only the optimizations of this project", text()),
@@ -77,8 +77,6 @@ pub fn filters() -> Vec<Parameter> {
         query("created_before", "Only the optimizations that were created before this time", time()),
     ]
 }
-
-const STATUSES: [&str; 6] = ["queued", "running", "succeeded", "failed", "canceled", "null"];
 
 /// Returns the parameters that choose a page.
 pub fn page() -> Vec<Parameter> {

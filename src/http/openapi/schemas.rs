@@ -46,6 +46,11 @@ pub fn status() -> ObjectBuilder {
     text().enum_values(Some(Status::ALL.map(Status::as_str)))
 }
 
+/// Returns the names of all statuses, with `null` for none.
+pub fn status_names() -> impl Iterator<Item = &'static str> {
+    Status::ALL.map(Status::as_str).into_iter().chain(["null"])
+}
+
 /// Makes the schema of an instance's state.
 pub fn state() -> ObjectBuilder {
     text().enum_values(Some(State::ALL.map(State::as_str)))
@@ -166,8 +171,7 @@ fn project_summary() -> ObjectBuilder {
 }
 
 fn counts_by_status() -> ObjectBuilder {
-    let names = Status::ALL.map(Status::as_str).into_iter().chain(["null"]);
-    names.fold(ObjectBuilder::new().schema_type(Type::Object), |counts, name| {
+    status_names().fold(ObjectBuilder::new().schema_type(Type::Object), |counts, name| {
         counts.property(name, count()).required(name)
     })
 }
