@@ -167,6 +167,8 @@ impl ListStream {
             if self.initial.is_some() {
                 self.push_initial(&current, out)?;
             } else if let Some(change) = self.changes.pop_front() {
+                    // The signal of a change may have been taken while changes were gathered.
+                    self.is_behind = true;
                 self.push_change(&current, &change, out)?;
             } else if self.is_behind {
                 self.take_changes(out);
