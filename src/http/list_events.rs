@@ -144,6 +144,9 @@ impl ListStream {
                 cursor.changed().await;
                 sleep_until(not_before).await;
             };
+            if self.follower.has_ended() {
+                return None;
+            }
             match self.follower.wait(changed).await {
                 Wake::Changed => {
                     self.is_behind = true;

@@ -123,7 +123,7 @@ impl EventSource for ViewStream {
 impl ViewStream {
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        while !self.is_over {
+        while !self.is_over && !self.follower.has_ended() {
             self.look(&mut out).ok()?;
             if !out.is_empty() {
                 return self.follower.count(out).await;

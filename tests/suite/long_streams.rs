@@ -24,6 +24,47 @@ async fn an_event_goes_on_only_where_all_is_known_that_its_view_may_hold() {
     assert_eq!(stream.next_version().await, 6);
 }
 
+/// A stream whose client is slow, or whose views change all the time, always has something to send, and never waits.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_read_any_more_gets_nothing_more_also_of_what_was_there_to_be_sent() {
+    let key = |name: &str, more: &str| format!("[[keys]]\nkey = {name:?}\norganizations = [\"org-1\"]\n{more}\n");
+    let expires = chrono::Utc::now() + Duration::from_millis(1500);
+    let keys = key("own", "") + &key("short", &format!("expires = {}", expires.to_rfc3339()));
+    let instance = Instance::with_keys(Duration::ZERO, &keys);
+    let short = ("x-api-key", "short");
+    // More than one chunk of a stream holds.
+    let views = |version| (0..300).map(|number| view(&format!("v{number}"), version)).collect::<Vec<_>>();
+    instance.generation.write(views(1));
+    let one = "/optimizations/v0/events";
+    let list = "/optimizations/events?initial=true&limit=1000";
+    let mut streams = Vec::new();
+    for (path, key) in [(one, short), (one, OWN), (list, short), (list, OWN)] {
+        let mut stream = instance.stream(path, &[key]).await;
+        assert_eq!(stream.next_version().await, 1);
+        streams.push(stream);
+    }
+    while instance.get(one, &[short]).await.status != 401 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    instance.generation.write(views(2));
+    tokio::time::advance(Duration::from_secs(15)).await;
+    let mut streams = streams.into_iter();
+    let mut next = || streams.next().unwrap();
+    let (mut ended, mut own) = (next(), next());
+    assert_eq!(ended.next().await, None);
+    assert_eq!(own.next_version().await, 2);
+    for (mut stream, is_whole) in [(next(), false), (next(), true)] {
+        let mut events = Vec::new();
+        while events.len() < 299
+            && let Some(event) = stream.next().await
+        {
+            assert!(is_whole || event.version() == 1, "only what was sent before");
+            events.push(event);
+        }
+        assert_eq!(events.len() == 299, is_whole, "{}", events.len());
+    }
+}
+
 /// Changes that follow each other closely are gathered. A heartbeat that comes meanwhile must not take the place of the last one.
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_between_two_changes_loses_neither() {
