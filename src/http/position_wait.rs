@@ -59,8 +59,8 @@ impl PositionWait {
         if matches!(query, Ok(None)) {
             return Ok(None);
         }
-        // Who may not read is not told of other mistakes, and does not wait.
-        let Ok(caller) = api.access.caller(request) else { return Ok(None) };
+        // Who may not read is not told of other mistakes, and does not wait. The resource would count a second failed attempt.
+        let caller = api.access.caller(request)?;
         let Some(query) = query? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
