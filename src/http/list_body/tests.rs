@@ -152,6 +152,23 @@ async fn unread_pages_of_a_caller_hold_a_piece_each_and_leave_half_of_the_memory
     opened.writer.finish().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_memory_is_full_does_not_hold_up_the_turns_of_the_others() {
+    let (_directory, opened) = store(10);
+    // A piece is larger than this by a part of a view.
+    let memory = ResponseMemory::new(2 * (PIECE + 1_000));
+    let shared = ListMemory { turns: ListTurns::new(1), memory };
+    let greedy = CallerIdentity::Key("greedy".to_owned());
+    let _unread = shared.memory.reserve(&greedy, 1_000).await.unwrap();
+    let begun = Instant::now();
+    let (refused, other) = tokio::join!(ask_as("greedy", &opened, &shared), ask_as("other", &opened, &shared));
+    assert!(matches!(refused, Err(HttpError::Unavailable { .. })));
+    let waited = begun.elapsed();
+    assert!(other.is_ok() && waited < Duration::from_secs(1), "{waited:?}");
+    drop(other);
+    opened.writer.finish().unwrap();
+}
+
 #[tokio::test]
 async fn a_compressed_page_is_the_page_and_its_memory_is_given_back() {
     for (count, coding) in [(1, "gzip"), (50, "gzip"), (1, "zstd"), (50, "zstd")] {
