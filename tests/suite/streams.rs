@@ -238,6 +238,10 @@ async fn a_list_goes_on_after_the_last_event_or_begins_again() {
         known.take_until(&mut stream, "initial").await;
         assert_eq!(known.0.len(), 2);
     }
+    let stream = instance.stream("/optimizations/events?statuss=failed&initial=false&status=failed", &[OWN]).await;
+    assert_eq!(stream.headers["x-optview-ignored"], "statuss");
+    let other = instance.get("/optimizations/events", &[OWN, ("x-organization-id", "org-2")]).await;
+    assert!(other.status == 404 && other.json()["message"].to_string().contains("no such organization"));
     assert_eq!(instance.get("/optimizations/events?status=x", &[OWN]).await.status, 422);
     assert_eq!(instance.get("/optimizations/events?initial=maybe", &[OWN]).await.status, 422);
 }
