@@ -3,6 +3,7 @@
 
 use axum::extract::Query;
 use axum::http::{HeaderValue, Uri};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::list_query::{ListParameters, Start};
 use crate::store::Cursor;
@@ -41,11 +42,12 @@ pub fn header(uri: &Uri, parameters: &ListParameters, total: u64, next: Option<&
             }
         }
     }
-    // A query that was parsed holds nothing that a header may not hold, and no `>`.
+    // A query that was parsed holds no `>`, which would end the address.
     HeaderValue::from_bytes(links.join(", ").as_bytes()).ok()
 }
 
-/// Returns a query string without the parameters that choose a page. The others stay as they were written.
+/// Returns a query string without the parameters that choose a page. The others stay as they were written, but for letters that are not
+/// ASCII: clients differ in how they read those in a header.
 fn unpaged(query: &str) -> String {
     let is_kept = |pair: &&str| {
         let uri = Uri::builder().path_and_query(format!("/?{pair}")).build().unwrap_or_default();
@@ -54,7 +56,7 @@ fn unpaged(query: &str) -> String {
         read.iter().all(|(name, _)| name != "offset" && name != "cursor")
     };
     let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect();
-    pairs.join("&")
+    utf8_percent_encode(&pairs.join("&"), CONTROLS).to_string()
 }
 
 #[cfg(test)]
@@ -84,6 +86,11 @@ mod tests {
                 20,
                 "<?limit=10&q=%3E&offset=0>; rel=\"first\", <?limit=10&q=%3E&offset=0>; rel=\"prev\", \
                  <?limit=10&q=%3E&offset=10>; rel=\"last\"",
+            ),
+            (
+                "q=é&o=%C3%A9;,'",
+                0,
+                "<?q=%C3%A9&o=%C3%A9;,'&offset=0>; rel=\"first\", <?q=%C3%A9&o=%C3%A9;,'&offset=0>; rel=\"last\"",
             ),
             (
                 "limit=10&offset=500",
