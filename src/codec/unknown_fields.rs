@@ -27,8 +27,8 @@ pub struct UnknownField {
 
 /// The messages of `proto/`, by their full names with a dot before each.
 static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
-    let files = FileDescriptorSet::decode(&include_bytes!(concat!(env!("OUT_DIR"), "/contract.binpb"))[..]);
-    let files = files.expect("the build has written it").file;
+    let files = FileDescriptorSet::decode(&include_bytes!("generated/contract.binpb")[..]);
+    let files = files.expect("it was generated").file;
     let own = files.into_iter().filter(|file| file.package() == "optview.events.v1");
     own.flat_map(|file| {
         let package = file.package().to_owned();
