@@ -83,7 +83,7 @@ impl SentView {
         let (version, position) = id.split_once('@')?;
         let etag = u64::from_str_radix(version, 16).ok()?;
         let bound = places_of(position).map(|places| {
-            let next = places.into_iter().map(|place| (place.partition, place.offset + 1));
+            let next = places.into_iter().map(|place| (place.partition, place.offset.saturating_add(1)));
             Arc::new(ReadPosition::new(next.collect()))
         });
         Some(SentView { etag, turn: None, bound })
