@@ -60,14 +60,15 @@ pub fn null_events(record: &Record<'_>) -> Vec<String> {
     let unframed = record.value.and_then(|value| framing::unframe(value, &record.headers).ok());
     let Some((Encoding::Json, payload)) = unframed else { return Vec::new() };
     let message = &CONTRACT[message_name(record.position.topic)];
-    // The events are the only alternatives that are messages.
-    let is_event = |name: &str| {
-        let field = message.field.iter().find(|field| field.name() == name || field.json_name() == name);
-        field.is_some_and(|field| field.oneof_index.is_some() && field.r#type() == Type::Message)
-    };
     let object = json_object(payload).unwrap_or_default();
-    let nulls = object.into_iter().filter(|(name, value)| value.is_null() && is_event(name));
+    let nulls = object.into_iter().filter(|(name, value)| value.is_null() && is_event(message, name));
     nulls.map(|(name, _)| name).collect()
+}
+
+/// Returns true if a field is one of the events of a message. They are its only alternatives that are messages.
+fn is_event(message: &DescriptorProto, name: &str) -> bool {
+    let field = message.field.iter().find(|field| field.name() == name || field.json_name() == name);
+    field.is_some_and(|field| field.oneof_index.is_some() && field.r#type() == Type::Message)
 }
 
 fn message_name(topic: Topic) -> &'static str {
