@@ -19,6 +19,13 @@ import (
 	eventsv1 "optview/events/v1"
 )
 
+// types are named in each record, so that one which is put on a wrong topic is refused and not misunderstood.
+var types = map[string]string{
+	"optimizations":   "optview.events.v1.OptimizationEvent",
+	"jobs":            "optview.events.v1.JobEvent",
+	"multistart-runs": "optview.events.v1.MultistartRunEvent",
+}
+
 type object = map[string]any
 
 // event is a record without what all records have in common.
@@ -103,10 +110,13 @@ func write(brokers, encoding string, events []event) error {
 	var records []*kgo.Record
 	for _, event := range events {
 		records = append(records, &kgo.Record{
-			Topic:   os.Getenv("TOPIC_PREFIX") + event.topic,
-			Key:     []byte(event.key),
-			Value:   event.value,
-			Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/" + encoding)}},
+			Topic: os.Getenv("TOPIC_PREFIX") + event.topic,
+			Key:   []byte(event.key),
+			Value: event.value,
+			Headers: []kgo.RecordHeader{
+				{Key: "content-type", Value: []byte("application/" + encoding)},
+				{Key: "ce_type", Value: []byte(types[event.topic])},
+			},
 		})
 	}
 	return client.ProduceSync(context.Background(), records...).FirstErr()

@@ -13,6 +13,13 @@ from optview.events.v1.metadata_pb2 import Metadata
 from optview.events.v1.multistart_run_pb2 import MultistartRunCompleted, MultistartRunEvent
 from optview.events.v1.optimization_pb2 import OptimizationCreated, OptimizationEvent
 
+# Named in each record, so that one which is put on a wrong topic is refused and not misunderstood.
+TYPES = {
+    "optimizations": "optview.events.v1.OptimizationEvent",
+    "jobs": "optview.events.v1.JobEvent",
+    "multistart-runs": "optview.events.v1.MultistartRunEvent",
+}
+
 
 def json_events(optimization_id, job_id):
     def metadata(sequence):
@@ -63,8 +70,8 @@ def main(brokers, encoding, optimization_id):
             failures.append(error)
 
     for topic, key, value in events:
+        headers = {"content-type": f"application/{encoding}", "ce_type": TYPES[topic]}
         topic = os.environ.get("TOPIC_PREFIX", "") + topic
-        headers = {"content-type": f"application/{encoding}"}
         producer.produce(topic, key=key, value=value, headers=headers, on_delivery=delivered)
     producer.flush()
     if failures:

@@ -8,13 +8,21 @@ import { JobEventSchema } from "./generated/optview/events/v1/job_pb.js";
 import { MultistartRunEventSchema } from "./generated/optview/events/v1/multistart_run_pb.js";
 import { OptimizationEventSchema } from "./generated/optview/events/v1/optimization_pb.js";
 
-type Event = { topic: string; key: string; value: Buffer };
+// Named in each record, so that one which is put on a wrong topic is refused and not misunderstood.
+const TYPES = {
+  optimizations: "optview.events.v1.OptimizationEvent",
+  jobs: "optview.events.v1.JobEvent",
+  "multistart-runs": "optview.events.v1.MultistartRunEvent",
+};
+
+type Topic = keyof typeof TYPES;
+type Event = { topic: Topic; key: string; value: Buffer };
 
 function jsonEvents(optimizationId: string, jobId: string): Event[] {
   const metadata = (sequence: number) => ({ eventId: randomUUID(), occurredAt: new Date().toISOString(), sequence });
   const created = { organizationId: "org-1", projectId: "prj-1", name: "Fast charge", kind: "optimize", jobId };
   const metrics = { "Charge time [s]": 1174.25, Cycles: 12 };
-  const event = (topic: string, key: string, event: object) => ({ topic, key, value: Buffer.from(JSON.stringify(event)) });
+  const event = (topic: Topic, key: string, event: object) => ({ topic, key, value: Buffer.from(JSON.stringify(event)) });
   return [
     event("optimizations", optimizationId, { optimizationId, metadata: metadata(1), created }),
     event("jobs", jobId, { jobId, metadata: metadata(1), processing: {} }),
@@ -34,7 +42,7 @@ function protobufEvents(optimizationId: string, jobId: string): Event[] {
 
   const created = { organizationId: "org-1", projectId: "prj-1", name: "Fast charge", kind: "optimize", jobId };
   const metrics = { "Charge time [s]": 1174.25, Cycles: 12 };
-  const event = (topic: string, key: string, value: Uint8Array) => ({ topic, key, value: Buffer.from(value) });
+  const event = (topic: Topic, key: string, value: Uint8Array) => ({ topic, key, value: Buffer.from(value) });
   return [
     event("optimizations", optimizationId, optimization({ case: "created", value: created })),
     event("jobs", jobId, job(1n, { case: "processing", value: {} })),
@@ -51,14 +59,17 @@ if (brokers === undefined || optimizationId === undefined || (encoding !== "json
 const eventsOf = { json: jsonEvents, protobuf: protobufEvents }[encoding];
 const events = eventsOf(optimizationId, `job-of-${optimizationId}`);
 const prefix = process.env["TOPIC_PREFIX"] ?? "";
-const headers = { "content-type": `application/${encoding}` };
+const headers = (topic: Topic) => ({ "content-type": `application/${encoding}`, ce_type: TYPES[topic] });
 const kafka = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERROR });
 const producer = kafka.producer({ idempotent: true });
 await producer.connect();
 try {
   await producer.sendBatch({
     compression: CompressionTypes.GZIP,
-    topicMessages: events.map(({ topic, key, value }) => ({ topic: prefix + topic, messages: [{ key, value, headers }] })),
+    topicMessages: events.map(({ topic, key, value }) => ({
+      topic: prefix + topic,
+      messages: [{ key, value, headers: headers(topic) }],
+    })),
   });
 } finally {
   await producer.disconnect();

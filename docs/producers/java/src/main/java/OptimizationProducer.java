@@ -27,6 +27,12 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Writes the life of one optimization to the three topics: BROKERS json|protobuf OPTIMIZATION_ID. */
 public final class OptimizationProducer {
+  /** The types of the messages: named in each record, so that one on a wrong topic is refused and not misunderstood. */
+  private static final Map<String, String> TYPES = Map.of(
+      "optimizations", "optview.events.v1.OptimizationEvent",
+      "jobs", "optview.events.v1.JobEvent",
+      "multistart-runs", "optview.events.v1.MultistartRunEvent");
+
   private record Event(String topic, String key, byte[] value) {}
 
   private static List<Event> jsonEvents(String optimizationId, String jobId) throws Exception {
@@ -89,6 +95,7 @@ public final class OptimizationProducer {
       for (Event event : events) {
         var record = new ProducerRecord<>(prefix + event.topic(), event.key(), event.value());
         record.headers().add("content-type", ("application/" + encoding).getBytes(StandardCharsets.UTF_8));
+        record.headers().add("ce_type", TYPES.get(event.topic()).getBytes(StandardCharsets.UTF_8));
         deliveries.add(producer.send(record));
       }
       for (Future<RecordMetadata> delivery : deliveries) {
