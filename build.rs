@@ -30,6 +30,8 @@ fn main() -> io::Result<()> {
 mod generated_code {
     use std::{fs, io};
 
+    use protox::prost::Message as _;
+
     const PROTOS: [&str; 3] = [
         "optview/events/v1/optimization.proto",
         "optview/events/v1/job.proto",
@@ -42,10 +44,14 @@ mod generated_code {
     pub fn write() -> io::Result<()> {
         println!("cargo::rerun-if-changed=proto/optview");
         let mut compiler = protox::Compiler::new(["proto"]).map_err(io::Error::other)?;
-        compiler.include_imports(true).open_files(PROTOS).map_err(io::Error::other)?;
-        fs::write(format!("{FOLDER}/contract.binpb"), compiler.encode_file_descriptor_set())?;
-        compiler.include_source_info(true);
-        prost_build::Config::new().out_dir(FOLDER).compile_fds(compiler.file_descriptor_set())
+        compiler.include_imports(true).include_source_info(true).open_files(PROTOS).map_err(io::Error::other)?;
+        let mut files = compiler.file_descriptor_set();
+        // The contract's own comments become the descriptions of its JSON Schemas.
+        for file in files.file.iter_mut().filter(|file| file.package().starts_with("google.")) {
+            file.source_code_info = None;
+        }
+        fs::write(format!("{FOLDER}/contract.binpb"), files.encode_to_vec())?;
+        prost_build::Config::new().out_dir(FOLDER).compile_fds(files)
     }
 }
 

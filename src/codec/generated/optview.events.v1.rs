@@ -19,14 +19,21 @@ pub struct Metadata {
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
 }
-/// The message of the topic `optimizations`. The record's key is the optimization's id; a record whose value is null
-/// means `deleted`.
+/// The message of the topic `optimizations`.
+///
+/// The record's key is the optimization's id as UTF-8, and nothing else: no quotes, and no frame of a schema registry. Where there is
+/// a value, the key only places the record in a partition, and the message is the truth: an event whose record has another key, or
+/// none, is an event of `optimization_id`.
+///
+/// A record whose value is null (a tombstone) means `deleted`. Its key is all that names the optimization, so one whose key is null or
+/// empty is refused, and one whose key is not the id deletes the id that the key spells, for ever. The headers `ce_id` and `ce_time`
+/// are its event_id and its occurred_at; without them it has no event_id, and Kafka's timestamp is its time.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OptimizationEvent {
     /// The event's identity, its time, and its number among the optimization's events.
     #[prost(message, optional, tag = "1")]
     pub metadata: ::core::option::Option<Metadata>,
-    /// The id of the optimization. Never empty.
+    /// The id of the optimization. Never empty: an event without one is refused. At most 1,024 bytes, as all ids.
     #[prost(string, tag = "2")]
     pub optimization_id: ::prost::alloc::string::String,
     /// The event. Exactly one is set.
@@ -126,17 +133,21 @@ pub struct OptimizationJobLinked {
 /// The optimization was deleted, for ever: later events change nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OptimizationDeleted {}
-/// The message of the topic `jobs`. The record's key is the job's id.
+/// The message of the topic `jobs`.
+///
+/// The record's key is the job's id as UTF-8. It only places the record in a partition, and the message is the truth: an event whose
+/// record has another key, or none, is an event of `job_id`. A null value (a tombstone) means nothing here, whatever its key, and is
+/// refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The event's identity, its time, and its number among the job's events.
     #[prost(message, optional, tag = "1")]
     pub metadata: ::core::option::Option<Metadata>,
-    /// The id of the job. Never empty.
+    /// The id of the job. Never empty: an event without one is refused. At most 1,024 bytes, as all ids.
     #[prost(string, tag = "2")]
     pub job_id: ::prost::alloc::string::String,
     /// The id of the optimization that the job runs for, if the producer knows it. The optimization's `job_linked` is
-    /// authoritative; a difference is flagged and counted.
+    /// authoritative; a difference is flagged and counted. Empty is as absent.
     #[prost(string, optional, tag = "3")]
     pub optimization_id: ::core::option::Option<::prost::alloc::string::String>,
     /// The status that the job took. Exactly one is set.
@@ -193,13 +204,17 @@ pub struct JobFailed {
 /// A user or the platform canceled the job.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobCanceled {}
-/// The message of the topic `multistart-runs`: one of the parallel starts inside a job. The record's key is the job's id.
+/// The message of the topic `multistart-runs`: one of the parallel starts inside a job.
+///
+/// The record's key is the job's id as UTF-8. It only places the record in a partition, and the message is the truth: an event whose
+/// record has another key, or none, is an event of `job_id`. A null value (a tombstone) means nothing here, whatever its key, and is
+/// refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MultistartRunEvent {
     /// The event's identity, its time, and its number among the run's events.
     #[prost(message, optional, tag = "1")]
     pub metadata: ::core::option::Option<Metadata>,
-    /// The id of the job that the run is part of. Never empty.
+    /// The id of the job that the run is part of. Never empty: an event without one is refused. At most 1,024 bytes, as all ids.
     #[prost(string, tag = "2")]
     pub job_id: ::prost::alloc::string::String,
     /// The run's index within the job, counted from 0. Together with job_id it identifies the run.
