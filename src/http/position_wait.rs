@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::access::Scope;
@@ -20,7 +21,7 @@ use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
 use crate::domain::{NamedPartition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
-use crate::store::PositionWatch;
+use crate::store::{PositionWatch, Reader};
 
 /// The longest time for which a wait rests between two looks at the position.
 const REST_MAX: Duration = Duration::from_millis(25);
@@ -103,8 +104,12 @@ impl PositionWait {
             };
             is_over = timeout_at(self.until, look_again).await.is_err() || self.api.reader.changes().is_closed();
         }
-        let outcome = outcome_of(&self.api.reader()?, &self.query.after)?;
-        if self.query.strict && outcome != RecordOutcome::Applied {
+        let reader = Reader::clone(&*self.api.reader()?);
+        // The store is searched for parked records once, which takes its time.
+        let PositionQuery { after, strict, .. } = self.query;
+        let outcome = spawn_blocking(move || outcome_of(&reader, &after)).await;
+        let outcome = outcome.map_err(|error| HttpError::Internal(format!("the look-up panicked: {error}")))??;
+        if strict && outcome != RecordOutcome::Applied {
             return Err(not_applied(outcome));
         }
         Ok(outcome)
@@ -156,7 +161,7 @@ fn check_topics(reader: &CurrentReader, query: &PositionQuery) -> Result<(), Htt
 }
 
 /// Returns what has become of records that have been read.
-fn outcome_of(reader: &CurrentReader, places: &[RecordPlace]) -> Result<RecordOutcome, HttpError> {
+fn outcome_of(reader: &Reader, places: &[RecordPlace]) -> Result<RecordOutcome, HttpError> {
     let Some(names) = reader.topics()? else { return Ok(RecordOutcome::Applied) };
     let mut worst = RecordOutcome::Applied;
     for RecordPlace { partition, offset } in places {

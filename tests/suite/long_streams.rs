@@ -82,3 +82,20 @@ async fn a_heartbeat_between_two_changes_loses_neither() {
     let next = tokio::time::timeout(Duration::from_secs(10), stream.next_version()).await;
     assert_eq!(next.expect("the last change"), 2);
 }
+
+/// The list is chosen on another thread, while this one writes.
+#[tokio::test]
+async fn what_changes_while_a_list_is_chosen_is_in_it_or_comes_after_it() {
+    let instance = instance();
+    for round in 0..50 {
+        let id = format!("v{round}");
+        let mut opening = Box::pin(instance.stream("/optimizations/events?initial=true&limit=1000", &[OWN]));
+        tokio::select! {
+            biased;
+            _ = &mut opening => panic!("nothing has chosen it yet"),
+            () = std::future::ready(()) => instance.generation.write(vec![view(&id, 1)]),
+        }
+        let mut stream = opening.await;
+        while stream.next().await.expect("an event").data["id"] != id {}
+    }
+}
