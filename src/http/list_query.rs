@@ -4,6 +4,7 @@
 mod values;
 
 use axum::http::Uri;
+use itertools::Itertools as _;
 
 use super::errors::{HttpError, Mistake};
 use super::wait_query::pairs;
@@ -204,15 +205,11 @@ impl Default for ListParameters {
     }
 }
 
-/// Returns the names of the parameters of a request that are not among those that its resource knows.
+/// Returns the names of the parameters of a request that are not among those that its resource knows, each once.
 pub fn ignored_of(uri: &Uri, known: &[&str]) -> Vec<String> {
-    let mut ignored = Vec::new();
-    for (name, _) in pairs(uri) {
-        if !name.is_empty() && !known.contains(&name.as_str()) && !ignored.contains(&name) {
-            ignored.push(name);
-        }
-    }
-    ignored
+    let names = pairs(uri).into_iter().map(|(name, _)| name);
+    // An address has room for thousands of names, which must not be compared with each other.
+    names.filter(|name| !name.is_empty() && !known.contains(&name.as_str())).unique().collect()
 }
 
 fn accepted<T>(read: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {

@@ -33,6 +33,7 @@ mod limits;
 mod list_api;
 mod lists;
 mod live_instance;
+mod long_streams;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;
