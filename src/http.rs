@@ -41,6 +41,7 @@ mod pages;
 mod position_wait;
 mod read_api;
 mod response_memory;
+mod server_timing;
 mod status_query;
 mod trace_context;
 mod transitions;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::MissedTickBehavior;
 
@@ -87,15 +88,17 @@ async fn ask(
                 break;
             }
         }
-        let answer = String::from_utf8_lossy(&buffer[..held]);
-        assert!(answer.starts_with("HTTP/1.1 200"), "every view is there: {answer}");
+        let answer = &buffer[..held];
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "every view is there: {}", String::from_utf8_lossy(answer));
         answers.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 fn is_whole(response: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(response);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    len.is_some_and(|len| len.parse::<usize>().is_ok_and(|len| body.len() >= len))
+    const LENGTH: &[u8] = b"content-length: ";
+    let Some(head) = memmem::find(response, b"\r\n\r\n") else { return false };
+    let Some(at) = memmem::find(&response[..head], LENGTH) else { return false };
+    let digits = response[at + LENGTH.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let len = digits.fold(0, |len, digit| 10 * len + usize::from(digit - b'0'));
+    response.len() >= head + 4 + len
 }

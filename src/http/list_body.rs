@@ -21,6 +21,7 @@ use super::etag;
 use super::json_response::APPLICATION_JSON;
 use super::list_turns::ListTurns;
 use super::response_memory::{MemoryReservation, ResponseMemory};
+use super::server_timing::{ListTiming, SERVER_TIMING};
 use crate::store::{Cursor, PageReader, StoreError};
 
 /// Number of bytes after which a piece ends. The view that passes this bound is still part of it.
@@ -76,14 +77,16 @@ pub async fn response(
     shared: ListMemory,
 ) -> Result<ListResponse, HttpError> {
     let ListRequest { headers, caller, is_versioned } = request;
+    let begun = Instant::now();
     let coding = ContentCoding::wanted_by(&headers);
     let choose = move || Ok(PageSource { page: choose()?, coding, compressor: None });
-    let Piece { source, bytes: first, version } = shared.piece(&caller, choose).await?;
+    let Piece { source, bytes: first, version, timing } = shared.piece(&caller, choose).await?;
     let (total, next) = (source.page.total(), source.page.next().cloned());
     let mut response = Response::new(Body::empty());
     let own = response.headers_mut();
     own.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
     own.insert(VARY, ACCEPT_ENCODING_NAME.clone());
+    own.insert(SERVER_TIMING.clone(), timing.header(begun.elapsed()));
     if let Some(version) = version.filter(|_| is_versioned) {
         own.insert(ETAG, etag::weak_header(version));
         own.insert(CACHE_CONTROL, NO_CACHE.clone());
@@ -170,6 +173,7 @@ struct Piece {
     bytes: Bytes,
     /// The version of the page, which is found with the first piece.
     version: Option<u64>,
+    timing: ListTiming,
 }
 
 fn broken_off(error: HttpError) -> io::Error {
@@ -184,21 +188,25 @@ impl ListMemory {
         caller: &CallerIdentity,
         source: impl FnOnce() -> Result<PageSource, StoreError> + Send + 'static,
     ) -> Result<Piece, HttpError> {
+        let begun = Instant::now();
         let mut reservation = self.memory.reserve(caller, PIECE).await?;
         let turn = Arc::clone(&self.turns).turn(caller.clone()).await;
+        let queue = begun.elapsed();
         let read = task::spawn_blocking(move || {
+            let begun = Instant::now();
             let mut source = source()?;
             let (piece, version) = source.next_piece()?;
+            let timing = ListTiming { queue, store: begun.elapsed() };
             // The thread holds the turn, and not the request: a client that leaves does not end the reading.
-            Ok::<_, HttpError>((source, piece, version, turn))
+            Ok::<_, HttpError>((source, piece, version, timing, turn))
         });
-        let (source, piece, version, turn) = match read.await {
+        let (source, piece, version, timing, turn) = match read.await {
             Ok(read) => read?,
             Err(error) => return Err(HttpError::Internal(format!("the list panicked: {error}"))),
         };
         self.resize(caller, &mut reservation, piece.len()).await?;
         drop(turn);
-        Ok(Piece { source, bytes: reservation.into_bytes(piece), version })
+        Ok(Piece { source, bytes: reservation.into_bytes(piece), version, timing })
     }
 
     async fn resize(

@@ -69,6 +69,8 @@ mod cases;
 mod fixtures;
 #[path = "../suite/other_version.rs"]
 mod other_version;
+#[path = "../api/python.rs"]
+mod python;
 #[expect(dead_code, reason = "the suite uses the rest of it")]
 #[path = "../suite/support.rs"]
 mod support;

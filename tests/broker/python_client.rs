@@ -6,11 +6,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use crate::Test;
 use crate::cluster::put;
 use crate::events::{completed, created, failed, job, run_started};
+use crate::python;
 use crate::rig::Rig;
 use crate::server::Server;
 
@@ -19,40 +20,17 @@ pub const TESTS: &[Test] = &[
     test!(the_oldest_python_client_in_use_does_so_too, BrokerAndPython),
 ];
 
-/// The newest release of the client, and the oldest that is in use.
-const PACKAGES: [&str; 2] = ["ionworks-api==0.38.0", "ionworks-api==0.12.0"];
-
-/// The interpreters of environments that have the clients; or why there are none.
-pub fn install() -> Result<&'static [PathBuf], &'static str> {
-    static INSTALLED: OnceLock<Result<Vec<PathBuf>, String>> = OnceLock::new();
-    let installed = INSTALLED.get_or_init(|| PACKAGES.into_iter().map(install_once).collect());
-    installed.as_deref().map_err(String::as_str)
-}
-
-fn install_once(package: &str) -> Result<PathBuf, String> {
+/// Returns the interpreters of environments that have the clients; or why there are none.
+pub fn install() -> Result<Vec<PathBuf>, String> {
+    // One at a time: several tests need the same.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _turn = INSTALLING.lock().unwrap_or_else(|broken| broken.into_inner());
     let required = std::env::var("OPTVIEW_TEST_PYTHON").is_ok_and(|value| value == "required");
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
-    let python = environment.join("bin/python");
-    let has_it = || run(Command::new(&python).args(["-c", "import ionworks"]));
-    let made = has_it().or_else(|_| {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]))?;
-        has_it()
-    });
-    match made {
-        Ok(()) => Ok(python),
-        Err(why) if required => panic!("OPTVIEW_TEST_PYTHON=required, but {why}"),
-        Err(why) => Err(why),
+    let made = python::CLIENTS.into_iter().map(python::environment).collect();
+    if let (Err(why), true) = (&made, required) {
+        panic!("OPTVIEW_TEST_PYTHON=required, but {why}");
     }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("{name} cannot be run: {error}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let last = stderr.lines().last().unwrap_or_default();
-    if output.status.success() { Ok(()) } else { Err(format!("the Python client cannot be installed: {last}")) }
+    made
 }
 
 fn the_platforms_own_python_client_reads_lists_waits_and_understands_what_is_missing(rig: &Rig) {

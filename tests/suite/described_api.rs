@@ -16,7 +16,8 @@ async fn document(instance: &Instance) -> Value {
 
 fn instance() -> Instance {
     let instance = Instance::new(Duration::ZERO);
-    instance.generation.write(vec![view("opt-1", 1), view("a/b", 1)]);
+    // The last one is called as the last segment of another resource.
+    instance.generation.write(vec![view("opt-1", 1), view("a/b", 1), view("statuses", 1)]);
     instance
 }
 

@@ -378,3 +378,22 @@ async fn a_list_is_compressed_for_those_who_ask() {
     let small = [("x-organization-id", "org-1"), ("accept-encoding", "gzip")];
     assert!(!instance.get_with("/optimizations?limit=1", &small).await.headers.contains_key("content-encoding"));
 }
+
+#[tokio::test]
+async fn lists_have_the_times_that_they_took_and_reads_by_id_have_none() {
+    let instance = Instance::new();
+    let list = instance.list("").await;
+    let known = [("x-organization-id", "org-1"), ("if-none-match", list.header("etag"))];
+    let unchanged = instance.get_with("/optimizations", &known).await;
+    assert_eq!(unchanged.status, 304);
+    let statuses = instance.post(r#"{"optimization_ids": ["o07"]}"#, "org-1").await;
+    for answer in [&list, &unchanged, &statuses] {
+        let parts = answer.header("server-timing").split(", ").map(|part| part.split_once(";dur=").unwrap());
+        let times: Vec<(&str, f64)> = parts.map(|(name, time)| (name, time.parse().unwrap())).collect();
+        let [("queue", queue), ("store", store), ("total", total)] = times[..] else { panic!("{times:?}") };
+        // Each is rounded to a microsecond.
+        assert!(queue >= 0.0 && store > 0.0 && queue + store <= total + 0.002, "{times:?}");
+    }
+    let view = instance.get_with("/optimizations/o07", &[("x-organization-id", "org-1")]).await;
+    assert_eq!((view.status, view.header("server-timing")), (200, ""));
+}

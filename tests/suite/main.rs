@@ -16,6 +16,7 @@ mod data_dir;
 mod described_api;
 mod descriptors;
 mod documents;
+mod event_documents;
 mod explain;
 mod fixtures;
 mod fold;
@@ -24,6 +25,7 @@ mod frozen_generations;
 mod golden;
 mod history;
 mod http_manners;
+mod json_schemas;
 #[cfg(target_os = "linux")]
 mod keys;
 mod large_values;

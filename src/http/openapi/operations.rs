@@ -28,20 +28,34 @@ pub fn paths() -> Paths {
         paths.path(path, PathItem::new(HttpMethod::Get, operation))
     })
     .path("/optimizations/statuses", PathItem::new(HttpMethod::Post, statuses()))
+    // The same path: its methods are merged.
+    .path("/optimizations/statuses", PathItem::new(HttpMethod::Get, view_called_statuses()))
     .build()
 }
 
 fn by_id() -> Operation {
-    let parameters =
-        [parameters::id(), parameters::if_none_match(), parameters::wait(), parameters::organization_id()];
-    let found = responses::json_of("Optimization", "The view", example_view(Value::Null))
-        .header("etag", responses::etag())
-        .header("x-optview-position", responses::position());
-    operation("get_optimization", "views", "The view of one optimization")
+    let operation = operation("get_optimization", "views", "The view of one optimization")
         .description(Some(
             "A GET of an id that is not known waits a moment for it (`--missing-wait`), so that whoever creates an optimization can read \
              it at once.",
         ))
+        .parameter(parameters::id());
+    view(operation)
+}
+
+/// The path of the statuses is that of a view, too, which any other description of it would hide.
+fn view_called_statuses() -> Operation {
+    let summary = "The view of the optimization whose id is `statuses`, as of any other";
+    view(operation("get_optimization_called_statuses", "views", summary))
+}
+
+/// Completes the operation that reads one view.
+fn view(operation: OperationBuilder) -> Operation {
+    let parameters = [parameters::if_none_match(), parameters::wait(), parameters::organization_id()];
+    let found = responses::json_of("Optimization", "The view", example_view(Value::Null))
+        .header("etag", responses::etag())
+        .header("x-optview-position", responses::position());
+    operation
         .parameters(Some(parameters.into_iter().chain(parameters::after())))
         .answers(found, responses::errors().into_iter().chain([responses::not_modified()]))
 }
@@ -69,6 +83,7 @@ fn list() -> Operation {
     let example = json!({"optimizations": [example_view(json!({"Fast charge": {"weight": 1}}))], "total": 1});
     let found = responses::json_of("Page", "A page of views, the newest first", example)
         .header("etag", responses::etag())
+        .header("server-timing", responses::server_timing())
         .header("x-optview-position", responses::position());
     operation("list_optimizations", "views", "Views of many optimizations")
         .description(Some(
@@ -86,8 +101,9 @@ fn statuses() -> Operation {
     }]);
     let asked = json!({"optimization_ids": ["opt-1"], "limit": 100});
     let description = "The statuses, in the order of the ids; what is not visible is left out";
-    let found =
-        responses::json_of("Statuses", description, example).header("x-optview-position", responses::position());
+    let found = responses::json_of("Statuses", description, example)
+        .header("server-timing", responses::server_timing())
+        .header("x-optview-position", responses::position());
     let content = ContentBuilder::new().schema(Some(schemas::named("StatusQuery"))).example(Some(asked)).build();
     let body =
         RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();

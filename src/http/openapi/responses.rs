@@ -72,6 +72,12 @@ pub fn position() -> Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(text())).build()
 }
 
+/// Returns the header with the times that a list took.
+pub fn server_timing() -> Header {
+    let description = "The milliseconds that the list waited (`queue`), that its first piece was read (`store`), and of both (`total`)";
+    HeaderBuilder::new().description(Some(description)).schema(Some(text())).build()
+}
+
 /// Returns the errors of a resource that reads a body.
 pub fn errors_of_bodies() -> [Answer; 2] {
     [
