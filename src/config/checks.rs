@@ -114,10 +114,9 @@ fn check_letters(layers: &mut Layers<'_>) {
     if !matches!(layers.command(), "dead-letters retry" | "dead-letters discard") {
         return;
     }
-    let is_given = |option| layers.last(option).is_some() || layers.is_refused(option);
-    if layers.value("all") != Some(true)
-        && !["ids", "topic", "reason", "before", "after"].into_iter().any(is_given)
-    {
+    let mut options = ["ids", "topic", "reason", "before", "after"].into_iter();
+    let is_any_given = options.any(|option| layers.last(option).is_some() || layers.is_refused(option));
+    if layers.value("all") != Some(true) && !is_any_given {
         let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
         layers.mistake(&["ids", "all"], what);
     }

@@ -27,16 +27,16 @@ pub enum DeadLettersConfig {
 /// The choice of dead letters by what they have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct LetterFilter {
-    /// Only those of this topic
+    /// Choose those of this topic only
     #[arg(long, value_name = "NAME", value_parser = values::topic)]
     pub topic: Option<String>,
-    /// Only those whose reason contains this text
+    /// Choose those only whose reason contains this text
     #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub reason: Option<String>,
-    /// Only those whose records were written before this time (RFC 3339)
+    /// Choose those only whose records were written before this time (RFC 3339)
     #[arg(id = "before", long = "before", value_name = "TIME", value_parser = values::time)]
     pub before_millis: Option<i64>,
-    /// Only those whose records were written at this time or later (RFC 3339)
+    /// Choose those only whose records were written at this time or later (RFC 3339)
     #[arg(id = "after", long = "after", value_name = "TIME", value_parser = values::time)]
     pub after_millis: Option<i64>,
 }

@@ -58,8 +58,8 @@ impl LetterSelection {
     /// Returns the stream that was chosen, if one was.
     pub fn stream(&self, topics: &TopicNames) -> Result<Option<Topic>, SelectionError> {
         let Some(name) = &self.topic else { return Ok(None) };
-        let by_stream = || Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
-        match topics.topic_of(name).or_else(by_stream) {
+        let stream = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
+        match topics.topic_of(name).or(stream) {
             Some(topic) => Ok(Some(topic)),
             None => {
                 let topics = Topic::ALL.map(|topic| topics.get(topic)).join(", ");

@@ -13,8 +13,10 @@ pub const KEY_LIMIT: usize = 64 << 10;
 /// Maximum number of bytes that are kept of a record's headers, names and values together: 64 KiB.
 pub const HEADERS_LIMIT: usize = 64 << 10;
 
-/// Maximum number of bytes of a reason's kind, give or take a character.
+/// Maximum number of bytes of a reason's kind, give or take a quotation.
 const KIND_LIMIT: usize = 160;
+/// Maximum number of bytes of a quotation that is kept in a kind.
+const WORD_LIMIT: usize = 40;
 
 /// A record that could not be decoded, as the store keeps it, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,30 +68,37 @@ impl DeadLetter {
     }
 }
 
-/// Returns a reason without what differs between letters of one cause: each number becomes `N`, and each quotation is emptied.
+/// Returns a reason without what differs between letters of one cause: each number becomes `N`, and a quotation is emptied unless it
+/// is a single word of letters, such as a field's name.
 fn kind_of(reason: &str) -> String {
-    let (mut kind, mut quote) = (String::with_capacity(reason.len().min(KIND_LIMIT)), None);
-    for character in reason.chars() {
-        match quote {
-            Some(end) if character == end => {
-                quote = None;
+    let mut kind = String::with_capacity(reason.len().min(KIND_LIMIT));
+    let mut rest = reason;
+    while let Some(character) = rest.chars().next() {
+        rest = &rest[character.len_utf8()..];
+        match character {
+            '"' | '`' => {
+                let (quotation, after) = rest.split_once(character).unwrap_or((rest, ""));
                 kind.push(character);
+                kind.push_str(if is_word(quotation) { quotation } else { "" });
+                kind.push(character);
+                rest = after;
             }
-            Some(_) => {}
-            None if character.is_ascii_digit() && kind.ends_with('N') => {}
-            None if character.is_ascii_digit() => kind.push('N'),
-            None => {
-                if matches!(character, '"' | '`') {
-                    quote = Some(character);
+            character if character.is_ascii_digit() => {
+                if !kind.ends_with('N') {
+                    kind.push('N');
                 }
-                kind.push(character);
             }
+            character => kind.push(character),
         }
         if kind.len() >= KIND_LIMIT {
             break;
         }
     }
     kind
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= WORD_LIMIT && text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -117,6 +126,8 @@ mod tests {
     fn a_kind_keeps_the_field_and_what_is_wrong_with_it() {
         assert_eq!(kind_of("created.project_id: is empty"), "created.project_id: is empty");
         assert_eq!(kind_of("sequence: `-1` is less than 0"), "sequence: `` is less than N");
+        assert_eq!(kind_of("there is `createdd`, which"), "there is `createdd`, which");
+        assert_ne!(kind_of("there is `createdd`, which"), kind_of("there is `created_by_mail`, which"));
         assert_ne!(kind_of("job_id: is empty"), kind_of("created.project_id: is empty"));
         assert!(kind_of(&"x".repeat(5_000)).len() < 200);
     }

@@ -1,5 +1,5 @@
-//! What is done about the dead letters of the live generation: by its projector, or, where no process keeps it up to date, by one
-//! that only does that.
+//! The work on the dead letters of the live generation: by its projector, or, if no process keeps the generation up to date, by the
+//! same code without one.
 
 use std::path::Path;
 

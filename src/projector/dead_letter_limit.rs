@@ -148,14 +148,25 @@ impl DeadLetterLimit {
 
 impl LatestRecords {
     /// Counts records, of which so many are dead letters, and forgets those before the last `window`.
-    fn count(&mut self, records: u64, letters: u64, window: u64) {
-        if self.parts.back().is_none_or(|last| last.records >= window / PARTS) {
-            self.parts.push_back(RecordCounts::default());
+    fn count(&mut self, mut records: u64, mut letters: u64, window: u64) {
+        let part = window / PARTS;
+        while records > 0 {
+            if self.parts.back().is_none_or(|last| last.records >= part) {
+                self.parts.push_back(RecordCounts::default());
+            }
+            let room = self.parts.back().map_or(0, |last| part - last.records);
+            let taken = RecordCounts { records: records.min(room), letters };
+            for counts in self.parts.back_mut().into_iter().chain([&mut self.sum]) {
+                counts.records += taken.records;
+                counts.letters += taken.letters;
+            }
+            (records, letters) = (records - taken.records, 0);
+            self.forget_beyond(window);
         }
-        for counts in self.parts.back_mut().into_iter().chain([&mut self.sum]) {
-            counts.records += records;
-            counts.letters += letters;
-        }
+    }
+
+    /// Forgets the oldest parts, as long as the rest are the last `window` records or more.
+    fn forget_beyond(&mut self, window: u64) {
         while let Some(oldest) = self.parts.front()
             && self.sum.records - oldest.records >= window
         {

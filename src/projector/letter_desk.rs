@@ -20,7 +20,7 @@ const SLICE_LETTERS: usize = 50;
 const SLICE_BYTES: usize = 8 << 20;
 
 /// A letter that was decoded again: the event with the effects of its fold, or the reason for which it is still not understood.
-type Retried<'a> = Result<(Envelope<'a>, Effects), String>;
+type RetryResult<'a> = Result<(Envelope<'a>, Effects), String>;
 
 impl Projector<'_> {
     /// Does the next slice of what was asked for about dead letters.
@@ -162,7 +162,7 @@ fn remove_folded(
 
 impl WriteBack {
     /// Decodes a dead letter again, and folds the event if it is understood.
-    fn retry<'a>(&mut self, letter: &'a DeadLetter) -> Result<Retried<'a>, StoreError> {
+    fn retry<'a>(&mut self, letter: &'a DeadLetter) -> Result<RetryResult<'a>, StoreError> {
         if !letter.is_whole() {
             return Ok(Err(letter.reason.clone()));
         }

@@ -45,11 +45,12 @@ pub(super) struct LetterRequest {
 /// The requests that wait.
 #[derive(Default)]
 pub(super) struct LetterRequests {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<RequestQueue>,
 }
 
+/// The requests in the order in which they came.
 #[derive(Default)]
-struct Waiting {
+struct RequestQueue {
     requests: VecDeque<LetterRequest>,
     last_number: u64,
 }

@@ -70,7 +70,7 @@ impl Partitions {
         let Watermarks { low, high } = watermarks;
         let bounds = PartitionBounds { low, high, topic_id };
         let gap = read_before.and_then(|read| Gap::find(read.next_offset, read.topic_id, Some(bounds)));
-        let stopped = gap.map(StopReason::from).or(stop).map(|reason| reason.named(&name));
+        let stopped = gap.map(|gap| StopReason::from(gap).named(&name)).or(stop);
         let read_id = read_before.and_then(|read| read.topic_id);
         let mut continuity = Continuity::new(read_id);
         if read_before.is_none() {
@@ -84,7 +84,8 @@ impl Partitions {
                 "the oldest records are no longer in the topic: the views are built without them. `optview accept-loss` accepts that"
             );
         }
-        if let Some(reason) = &stopped {
+        // Those of a topic that has stopped have one reason.
+        if let Some(reason) = stopped.as_ref().filter(|_| !self.held.iter().any(|held| held.stopped == stopped)) {
             tracing::error!("partition stopped: {reason}");
         }
         let is_read = stopped.is_none();
@@ -184,9 +185,11 @@ impl Partitions {
 
     /// Stops the partitions of a stream.
     pub fn stop_topic(&mut self, topic: Topic, reason: &StopReason) {
-        let of_topic = self.held.iter().map(|held| held.partition).filter(|partition| partition.topic == topic);
-        for partition in of_topic.collect::<Vec<_>>() {
-            self.fail(partition, reason.clone());
+        tracing::error!("the topic's partitions stopped: {reason}");
+        let of_topic = self.held.iter_mut().filter(|held| held.partition.topic == topic);
+        for held in of_topic.filter(|held| held.stopped.is_none()) {
+            held.stopped = Some(reason.clone());
+            self.newly_failed.push(held.partition);
         }
     }
 
@@ -269,9 +272,14 @@ impl Partitions {
 
     /// The reasons of all partitions that have stopped, as one text.
     pub fn stop_text(&self) -> Option<String> {
-        let stopped: Vec<&str> =
-            self.held.iter().filter_map(|held| held.stopped.as_ref()).map(|reason| reason.text.as_str()).collect();
-        (!stopped.is_empty()).then(|| stopped.join("; "))
+        let mut texts: Vec<&str> = Vec::new();
+        for reason in self.held.iter().filter_map(|held| held.stopped.as_ref()) {
+            // The partitions of a topic may have one reason.
+            if !texts.contains(&reason.text.as_str()) {
+                texts.push(&reason.text);
+            }
+        }
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// The entry that a checkpoint of this moment has for each partition.

@@ -118,10 +118,15 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
         );
     };
-    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     ToolOutcome::new(&LetterDetails {
         entry: DeadLetterEntry::of(&letter, topics),
-        headers: letter.headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(text))).collect(),
+        headers: letter
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (name.clone(), value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()))
+            })
+            .collect(),
         value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason)),
     })
 }

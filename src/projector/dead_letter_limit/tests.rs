@@ -31,7 +31,7 @@ fn a_topic_of_nothing_but_letters_stops_at_the_first_beyond_the_limit() {
 
 #[test]
 fn a_tenth_of_the_latest_records_is_never_too_much() {
-    let one_in_ten = (0..3_000_000).map(|at| at % 10 == 0);
+    let one_in_ten = (0..3_000_000).map(|at| at % 10 == 9);
     assert_eq!(stops_after(&mut limit_of(10_000), one_in_ten.clone()), None);
     assert_eq!(stops_after(&mut limit_of(1), one_in_ten), None);
 }
@@ -82,7 +82,7 @@ proptest! {
         let sum = counted.streams[Topic::Jobs as usize].latest.sum;
         let window = counted.window();
         prop_assert!(sum.records >= window.min(stopped as u64));
-        prop_assert!(sum.records <= window + window / 50 + 60_000);
+        prop_assert!(sum.records <= window + window / 50);
         let latest = records[..stopped].iter().rev().zip(0..sum.records).map(|(is_letter, _)| *is_letter);
         prop_assert_eq!(sum.letters, latest.map(u64::from).sum::<u64>());
     }

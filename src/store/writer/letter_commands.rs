@@ -1,4 +1,4 @@
-//! What the writer is asked about the dead letters in the store.
+//! The requests to the writer about the dead letters in the store.
 
 use std::sync::mpsc::channel;
 

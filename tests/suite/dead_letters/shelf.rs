@@ -39,7 +39,7 @@ fn put(writer: &Writer, number: u64, letters: Vec<DeadLetter>) {
 /// One step of a store's life.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many letters come, in a partition.
+    /// A number of letters comes, in one partition.
     Put { partition: i32, count: usize, size: usize },
     /// The records of a partition from this offset on are read again.
     Again { partition: i32, from: usize },

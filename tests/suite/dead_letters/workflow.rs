@@ -68,12 +68,10 @@ fn stopped() -> (World, Program) {
     let reason = r#"optview_partition_stop_reason{topic="jobs",partition="0",code="dead_letters"}"#;
     assert!(program.metric(reason) > 0.0);
     // The first of each kind is logged, and the stop; the others are counted.
-    let is_stop = |line: &Value| {
-        line["message"]
-            .as_str()
-            .is_some_and(|text| text.starts_with("partition stopped: jobs/0: of the latest 21 records"))
-    };
-    next_line(log, is_stop);
+    next_line(log, |line: &Value| {
+        let stop = "the topic's partitions stopped: of the latest 21 records";
+        line["message"].as_str().is_some_and(|text| text.starts_with(stop))
+    });
     (world, program)
 }
 
