@@ -30,6 +30,7 @@ mod cluster_id;
 mod cpu;
 mod crash;
 mod damage;
+mod dead_letters;
 mod deaf_client;
 mod dice;
 mod ends;
@@ -122,6 +123,7 @@ const TESTS: &[&[Test]] = &[
     producers::TESTS,
     python_client::TESTS,
     garbage::TESTS,
+    dead_letters::TESTS,
     golden::TESTS,
     history::TESTS,
     lost_history::TESTS,

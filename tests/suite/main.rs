@@ -12,6 +12,7 @@ mod archive;
 mod cases;
 mod command_line;
 mod data_dir;
+mod dead_letters;
 #[cfg(target_os = "linux")]
 mod described_api;
 mod descriptors;
