@@ -25,7 +25,9 @@ mod golden;
 mod history;
 mod http_manners;
 #[cfg(target_os = "linux")]
+mod json_mapping;
 mod keys;
+mod keys_and_null_values;
 mod large_values;
 mod limits;
 mod list_api;
@@ -66,3 +68,4 @@ mod transitions;
 mod validate;
 mod verify;
 mod waiting_reads;
+mod wrapped_values;
