@@ -11,6 +11,7 @@ use crate::logging::LogConfig;
 
 pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use check::CheckConfig;
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
 pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
@@ -54,6 +55,7 @@ macro_rules! read_as {
 
 mod access;
 mod archive;
+mod check;
 mod checks;
 mod demo;
 mod disk;
@@ -77,6 +79,8 @@ mod variables;
 pub enum Command {
     /// Keep the views up to date from Kafka, and serve them over HTTP
     Serve(Box<ServeConfig>),
+    /// Check everything that `serve` with the same settings rests on, before it starts or beside it
+    Check(Box<CheckConfig>),
     /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
     Demo(DemoConfig),
     /// Put a synthetic, repeatable history on the topics, for trials and benchmarks

@@ -10,6 +10,7 @@ mod accepted_forms;
 mod architecture;
 mod archive;
 mod cases;
+mod check;
 mod command_line;
 mod data_dir;
 #[cfg(target_os = "linux")]
