@@ -11,6 +11,7 @@ use crate::logging::LogConfig;
 
 pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use check::CheckConfig;
 pub use dead_letters::{
     ChosenLettersConfig, DeadLettersConfig, LetterConfig, LetterFilter, LettersConfig, LettersExportConfig,
     ResumeConfig,
@@ -58,6 +59,7 @@ macro_rules! read_as {
 
 mod access;
 mod archive;
+mod check;
 mod checks;
 mod dead_letters;
 mod demo;
@@ -82,6 +84,8 @@ mod variables;
 pub enum Command {
     /// Keep the views up to date from Kafka, and serve them over HTTP
     Serve(Box<ServeConfig>),
+    /// Check everything that `serve` with the same settings rests on, before it starts or beside it
+    Check(Box<CheckConfig>),
     /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
     Demo(DemoConfig),
     /// Put a synthetic, repeatable history on the topics, for trials and benchmarks

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
-use crate::codec::encode;
+use crate::codec::{Framing, encode};
 use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
@@ -60,6 +60,7 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         projection: ProjectionConfig {
             kafka,
             data_dir: directory.to_owned(),
+            framing: Framing::Auto,
             group_id: "optview-demo".to_owned(),
             sync_interval: Duration::from_secs(1),
             catch_up_sync_interval: Duration::from_secs(10),

@@ -137,7 +137,7 @@ impl<'a> Projector<'a> {
             disk: DiskGuard::new(settings.store_path.clone(), settings.disk_reserve, now.instant),
             cluster: ClusterGuard::new(writer.reader().cluster()?),
             partitions: Partitions::new(topics.clone()),
-            decoder: Decoder::start(writer.pulse())?,
+            decoder: Decoder::start(writer.pulse(), settings.framing)?,
             checkpoints: Checkpoints::new(
                 writer.checkpoint_at_open().clone(),
                 settings.sync_interval,

@@ -28,7 +28,7 @@ pub fn check(layers: &mut Layers<'_>) {
 /// start, not later.
 pub fn api_keys(layers: &mut Layers<'_>) -> Option<ApiKeys> {
     // The commands under `keys` read the file themselves, and make it if it is missing.
-    if layers.command() != "serve" {
+    if !matches!(layers.command(), "serve" | "check") {
         return None;
     }
     let path: PathBuf = layers.value("api_keys")?;

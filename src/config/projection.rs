@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
+use crate::codec::Framing;
 use crate::disk::DiskReserve;
 use crate::source::kafka::KafkaSettings;
 
@@ -20,6 +21,9 @@ pub struct ProjectionConfig {
     /// Directory of the views; made if missing, and may be deleted
     #[arg(long, value_name = "DIR", value_parser = values::directory)]
     pub data_dir: PathBuf,
+    /// The frame that a schema registry's serializer has put around the values; auto takes every one that can be nothing else
+    #[arg(long, value_name = "auto|confluent|glue|apicurio|none", default_value = "auto", value_parser = values::framing)]
+    pub framing: Framing,
     /// Consumer group under which offsets are written, for lag tools; they are never read back
     #[arg(long, value_name = "NAME", default_value = "optview", value_parser = values::text)]
     pub group_id: String,

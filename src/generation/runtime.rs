@@ -179,6 +179,7 @@ impl Drop for GenerationRuntime {
 fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
     projector::Settings {
         topics: config.kafka.topics.clone(),
+        framing: config.framing,
         sync_interval: config.sync_interval,
         catch_up_sync_interval: config.catch_up_sync_interval,
         memory_budget: config.memory_budget_bytes,

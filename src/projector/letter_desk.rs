@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::letter_requests::{LetterOutcome, LetterRequest, LetterTask};
 use super::write_back::WriteBack;
 use super::{Moment, Projector};
-use crate::codec;
+use crate::codec::{self, Framing};
 use crate::domain::fold::Effects;
 use crate::domain::{DeadLetter, Envelope, PartitionOffset, Topic};
 use crate::source::Source;
@@ -52,10 +52,11 @@ impl Projector<'_> {
         let LetterRequest { task, outcome, .. } = request;
         match task {
             LetterTask::Retry(positions) => {
-                let findings = &mut self.findings;
-                let tried = retry_slice(&mut self.write_back, positions, outcome, &mut |envelope, effects| {
-                    findings.note_effects(envelope, effects, now.instant);
-                })?;
+                let (findings, framing) = (&mut self.findings, self.settings.framing);
+                let tried =
+                    retry_slice(&mut self.write_back, framing, positions, outcome, &mut |envelope, effects| {
+                        findings.note_effects(envelope, effects, now.instant);
+                    })?;
                 remove_folded(&mut self.write_back, tried.folded, outcome, now.instant)?;
                 self.pace.note(now.instant, tried.count);
                 Ok(positions.is_empty())
@@ -116,6 +117,7 @@ struct RetriedSlice {
 /// Tries the next letters of these positions again. Whatever is folded goes to `note`.
 fn retry_slice(
     write_back: &mut WriteBack,
+    framing: Framing,
     positions: &mut VecDeque<PartitionOffset>,
     outcome: &mut LetterOutcome,
     note: &mut dyn FnMut(&Envelope<'_>, Effects),
@@ -129,7 +131,7 @@ fn retry_slice(
             continue;
         };
         bytes += letter.size();
-        match write_back.retry(&letter)? {
+        match write_back.retry(&letter, framing)? {
             Ok((envelope, effects)) => {
                 note(&envelope, effects);
                 slice.folded.push(position);
@@ -162,11 +164,11 @@ fn remove_folded(
 
 impl WriteBack {
     /// Decodes a dead letter again, and folds the event if it is understood.
-    fn retry<'a>(&mut self, letter: &'a DeadLetter) -> Result<RetryResult<'a>, StoreError> {
+    fn retry<'a>(&mut self, letter: &'a DeadLetter, framing: Framing) -> Result<RetryResult<'a>, StoreError> {
         if !letter.is_whole() {
             return Ok(Err(letter.reason.clone()));
         }
-        let envelope = match codec::decode(&letter.record()) {
+        let envelope = match codec::decode_framed(&letter.record(), framing) {
             Ok(envelope) => envelope,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -178,7 +180,8 @@ impl WriteBack {
     }
 }
 
-/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store.
+/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store. No frame is
+/// known of their values, so those are understood that can have one frame only.
 ///
 /// # Errors
 /// The store's.
@@ -193,7 +196,8 @@ pub fn serve_letters_at_rest(
     match task {
         LetterTask::Retry(mut positions) => {
             while !positions.is_empty() {
-                let slice = retry_slice(&mut write_back, &mut positions, &mut outcome, &mut |_, _| {})?;
+                let slice =
+                    retry_slice(&mut write_back, Framing::Auto, &mut positions, &mut outcome, &mut |_, _| {})?;
                 remove_folded(&mut write_back, slice.folded, &mut outcome, now.instant)?;
                 write_back.write_due(now.instant, true)?;
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::codec::Framing;
 use crate::disk::DiskReserve;
 use crate::source::TopicNames;
 use crate::store::DeadLetterBound;
@@ -12,6 +13,8 @@ use crate::store::DeadLetterBound;
 pub struct Settings {
     /// The names of the topics in the cluster.
     pub topics: TopicNames,
+    /// The frames that the values of records may have.
+    pub framing: Framing,
     /// The interval between two checkpoints while live.
     pub sync_interval: Duration,
     /// The interval between two checkpoints while catching up.

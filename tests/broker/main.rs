@@ -25,6 +25,7 @@ macro_rules! test {
 
 mod archive;
 mod broker;
+mod check;
 mod cluster;
 mod cluster_id;
 mod cpu;
@@ -139,6 +140,7 @@ const TESTS: &[&[Test]] = &[
     streams::TESTS,
     tools::TESTS,
     broker::TESTS,
+    check::TESTS,
     load::TESTS,
     archive::TESTS,
     verify::TESTS,

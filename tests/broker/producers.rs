@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use optview::codec::{self, encode, unknown_fields};
+use optview::codec::{self, Framing, encode, unknown_fields};
 use optview::domain::{PartitionOffset, Record, Topic};
 use rdkafka::Message;
 use rdkafka::message::{Headers, OwnedMessage};
@@ -143,7 +143,7 @@ fn check_record(topic: Topic, message: &OwnedMessage) {
     let position = PartitionOffset { topic, partition: message.partition(), offset: message.offset() };
     let record =
         Record { position, timestamp_millis: None, key: message.key(), value: message.payload(), headers };
-    assert_eq!(unknown_fields::find(&record), Ok(Vec::new()));
+    assert_eq!(unknown_fields::find(&record, Framing::Auto), Ok(Vec::new()));
     let event = codec::decode(&record).expect("an event").event;
     assert_eq!(message.key(), Some(encode::key(&event).as_bytes()));
     assert!(event.metadata.sequence > 0, "{event:?}");

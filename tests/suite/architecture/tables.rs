@@ -115,6 +115,13 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("archive", &["cli", "config", "data_dir", "domain", "output", "progress", "progress_display", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "progress_display", "source"]),
     ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
+    (
+        "check",
+        &[
+            "cli", "config", "codec", "control", "data_dir", "disk", "domain", "output", "process", "source",
+            "store", "terminal", "validate",
+        ],
+    ),
     ("demo", &["config", "serve", "codec", "disk", "domain", "output", "source", "store", "synthetic"]),
 ];
 
@@ -157,6 +164,7 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/archive",
             "src/history.rs",
             "src/validate",
+            "src/check.rs",
             "src/keys.rs",
         ],
     ),
@@ -173,6 +181,7 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
     (
         &["base64"],
         &[
+            "src/codec/cloud_event.rs",
             "src/source/archive",
             "src/source/kafka/fetched_topics.rs",
             "src/credentials/key_file.rs",
@@ -211,7 +220,12 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["lz4_flex"], &["src/source/kafka/decompression.rs"]),
     (
         &["flate2"],
-        &["src/source/kafka/decompression.rs", "src/http/content_encoding.rs", "src/http/list_body/tests.rs"],
+        &[
+            "src/codec/framing/frames.rs",
+            "src/source/kafka/decompression.rs",
+            "src/http/content_encoding.rs",
+            "src/http/list_body/tests.rs",
+        ],
     ),
     // The projector writes; everything that serves only reads.
     (&["store::Writer"], &["src/projector.rs", "src/projector/"]),

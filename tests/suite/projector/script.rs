@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
+use optview::codec::{Encoding, Framing};
 use optview::disk::DiskReserve;
 use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{PauseHandle, Settings};
@@ -98,6 +98,7 @@ impl Run {
 pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
     Settings {
         topics: TopicNames::default(),
+        framing: Framing::Auto,
         sync_interval: Duration::from_millis(1),
         catch_up_sync_interval: Duration::from_millis(3),
         memory_budget,
