@@ -2,6 +2,7 @@
 //! cannot be decoded and the reason. This is the only folder that knows protobuf, JSON payloads and the layout of
 //! stored records.
 
+mod cloud_event;
 mod declared_type;
 mod decoded_payload;
 mod duplicate_keys;
@@ -22,52 +23,78 @@ mod one_of;
 mod protobuf_types;
 pub mod stored_record;
 pub mod unknown_fields;
+mod value_form;
 pub mod view_json;
 
 use std::borrow::Cow;
 
+use bounded_static::IntoBoundedStatic as _;
+
 use crate::domain::event::{Body, Envelope, Event, Metadata, OptimizationChange};
 use crate::domain::record::RECORD_LIMIT;
 use crate::domain::{Record, Timestamp, Topic};
+use cloud_event::CloudEvent;
 use decoded_payload::{DecodedPayload, EventParts, PartialMetadata, parse_time};
 pub use encode::Encoding;
 pub use errors::DecodeError;
 use errors::EVENT_FIELD;
+use framing::UnwrappedValue;
+pub use framing::{Framing, hides_texts};
+pub use value_form::ValueForm;
 
 /// Maximum length of an id or a kind in bytes: ids are keys in the store, and lists filter by kind.
 pub const ID_LIMIT: usize = 1024;
 
-/// Decodes one record.
+/// Decodes one record whose value may have any frame that can be nothing else.
 pub fn decode<'a>(record: &Record<'a>) -> Result<Envelope<'a>, DecodeError> {
+    decode_framed(record, Framing::Auto)
+}
+
+/// Decodes one record whose value may have one of these frames.
+pub fn decode_framed<'a>(record: &Record<'a>, framing: Framing) -> Result<Envelope<'a>, DecodeError> {
     if record.size() > RECORD_LIMIT {
         return Err(DecodeError::TooLarge(record.size() as u64));
     }
     let (event, nulled_numbers) = match record.value {
-        Some(value) => decode_value(record, value)?,
+        Some(value) => decode_value(record, value, framing)?,
         None => (decode_null(record)?, 0),
     };
     Ok(Envelope { event, position: record.position, written_millis: record.timestamp_millis, nulled_numbers })
 }
 
 /// Decodes a value into the event and the number of its numbers that became null.
-fn decode_value<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<(Event<'a>, u32), DecodeError> {
+fn decode_value<'a>(
+    record: &Record<'a>,
+    value: &'a [u8],
+    framing: Framing,
+) -> Result<(Event<'a>, u32), DecodeError> {
     let topic = record.position.topic;
     declared_type::check(topic, &record.headers)?;
-    let (encoding, payload) = framing::unframe(value, &record.headers)?;
-    let decoded = match encoding {
-        Encoding::Json => event_json::decode(topic, payload),
-        Encoding::Protobuf => event_protobuf::decode(topic, payload),
+    let UnwrappedValue { encoding, payload, cloud_event, .. } = framing::unframe(value, &record.headers, framing)?;
+    if let Some(event_type) = cloud_event.as_ref().and_then(|event| event.event_type.as_deref()) {
+        declared_type::check_name(topic, "the CloudEvent's type", event_type)?;
+    }
+    let decoded = match &payload {
+        Cow::Borrowed(payload) => decode_payload(topic, encoding, payload),
+        Cow::Owned(payload) => decode_payload(topic, encoding, payload).map(DecodedPayload::into_static),
     };
     let DecodedPayload { metadata, body, nulled_numbers } = decoded.map_err(|error| match error {
-        DecodeError::Field { field, reason } if field == EVENT_FIELD => no_event(record, field, reason),
+        DecodeError::Field { field, reason } if field == EVENT_FIELD => no_event(record, framing, field, reason),
         DecodeError::Payload { .. } => {
-            foreign_payload::recognize(payload, encoding).map_or(error, DecodeError::Foreign)
+            foreign_payload::recognize(&payload, encoding).map_or(error, DecodeError::Foreign)
         }
         error => error,
     })?;
     check_ids(&body)?;
-    let metadata = complete(metadata.unwrap_or_default(), record)?;
+    let metadata = complete(metadata.unwrap_or_default(), record, cloud_event)?;
     Ok((Event { metadata, body }, nulled_numbers))
+}
+
+fn decode_payload(topic: Topic, encoding: Encoding, payload: &[u8]) -> Result<DecodedPayload<'_>, DecodeError> {
+    match encoding {
+        Encoding::Json => event_json::decode(topic, payload),
+        Encoding::Protobuf => event_protobuf::decode(topic, payload),
+    }
 }
 
 /// Decodes a null value on the optimizations topic: the key names the deleted optimization, and Kafka's timestamp
@@ -97,15 +124,15 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
 
 /// Adds to the reason for which a message has no event what was there in its place: fields that the contract does not have, or
 /// else events that are null.
-fn no_event(record: &Record<'_>, field: String, reason: String) -> DecodeError {
-    let unknown = unknown_fields::find(record).unwrap_or_default();
+fn no_event(record: &Record<'_>, framing: Framing, field: String, reason: String) -> DecodeError {
+    let unknown = unknown_fields::find(record, framing).unwrap_or_default();
     let quoted = |name: &String| format!("`{name}`");
     let names: Vec<String> = unknown.iter().map(|unknown| quoted(&unknown.path)).collect();
     if !names.is_empty() {
         let reason = format!("{reason}; there is {}, which the contract does not have", names.join(", "));
         return DecodeError::field(field, reason);
     }
-    let names: Vec<String> = unknown_fields::null_events(record).iter().map(quoted).collect();
+    let names: Vec<String> = unknown_fields::null_events(record, framing).iter().map(quoted).collect();
     match names.is_empty() {
         true => DecodeError::Field { field, reason },
         false => {
@@ -114,13 +141,27 @@ fn no_event(record: &Record<'_>, field: String, reason: String) -> DecodeError {
     }
 }
 
-fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Metadata<'a>, DecodeError> {
+/// Completes the metadata by the attributes of a CloudEvent, which headers (binary mode) or the value itself (structured mode) have.
+fn complete<'a>(
+    partial: PartialMetadata<'a>,
+    record: &Record<'a>,
+    cloud_event: Option<CloudEvent>,
+) -> Result<Metadata<'a>, DecodeError> {
+    let [id_name, time_name] = match cloud_event {
+        Some(_) => ["the CloudEvent's id", "the CloudEvent's time"],
+        None => ["the header ce_id", "the header ce_time"],
+    };
+    let CloudEvent { id, time, .. } = cloud_event.unwrap_or_default();
+    let attribute = |held: Option<String>, header| match held {
+        Some(text) => Ok(Some(Cow::Owned(text))),
+        None => Ok(framing::header_text(&record.headers, header)?.map(Cow::Borrowed)),
+    };
     let event_id = match partial.event_id.filter(|id| !id.is_empty()) {
         Some(id) => id,
-        None => Cow::Borrowed(framing::header_text(&record.headers, "ce_id")?.unwrap_or_default()),
+        None => attribute(id, "ce_id")?.unwrap_or_default(),
     };
     if event_id.is_empty() {
-        return Err(DecodeError::field("metadata.event_id", "is missing, and so is the header ce_id"));
+        return Err(DecodeError::field("metadata.event_id", format!("is missing, and so is {id_name}")));
     }
     if event_id.len() > ID_LIMIT {
         return Err(too_long("metadata.event_id", event_id.len()));
@@ -128,10 +169,10 @@ fn complete<'a>(partial: PartialMetadata<'a>, record: &Record<'a>) -> Result<Met
     let occurred_at = match partial.occurred_at {
         Some(time) => time,
         None => {
-            let text = framing::header_text(&record.headers, "ce_time")?.ok_or_else(|| {
-                DecodeError::field("metadata.occurred_at", "is missing, and so is the header ce_time")
+            let text = attribute(time, "ce_time")?.ok_or_else(|| {
+                DecodeError::field("metadata.occurred_at", format!("is missing, and so is {time_name}"))
             })?;
-            parse_time("header ce_time", text)?
+            parse_time(time_name.trim_start_matches("the "), &text)?
         }
     };
     Ok(Metadata { event_id, occurred_at, sequence: partial.sequence })

@@ -11,6 +11,11 @@ use crate::logging::LogConfig;
 
 pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use check::CheckConfig;
+pub use dead_letters::{
+    ChosenLettersConfig, DeadLettersConfig, LetterConfig, LetterFilter, LettersConfig, LettersExportConfig,
+    ResumeConfig,
+};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
 pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
@@ -54,7 +59,9 @@ macro_rules! read_as {
 
 mod access;
 mod archive;
+mod check;
 mod checks;
+mod dead_letters;
 mod demo;
 mod disk;
 mod file;
@@ -77,6 +84,8 @@ mod variables;
 pub enum Command {
     /// Keep the views up to date from Kafka, and serve them over HTTP
     Serve(Box<ServeConfig>),
+    /// Check everything that `serve` with the same settings rests on, before it starts or beside it
+    Check(Box<CheckConfig>),
     /// Show all of it with nothing to set up: an in-process broker, live traffic, the real server
     Demo(DemoConfig),
     /// Put a synthetic, repeatable history on the topics, for trials and benchmarks
@@ -107,6 +116,9 @@ pub enum Command {
     Rebuild(Box<RebuildConfig>),
     /// Let readers see an earlier generation again, once it has caught up, or frozen as it was left
     Rollback(Box<RollbackConfig>),
+    /// Look at the records that were not understood, try them again, or discard them
+    #[command(subcommand)]
+    DeadLetters(DeadLettersConfig),
     /// Keep the topics' records in files
     #[command(subcommand)]
     Archive(ArchiveConfig),

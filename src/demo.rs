@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use tokio::sync::oneshot;
 
-use crate::codec::encode;
+use crate::codec::{Framing, encode};
 use crate::config::{AccessConfig, DemoConfig, OnFormatChange, ProjectionConfig, ServeConfig};
 use crate::disk::DiskReserve;
 use crate::domain::{Status, Timestamp};
@@ -60,12 +60,16 @@ fn serve_config(config: &DemoConfig, kafka: KafkaSettings, directory: &std::path
         projection: ProjectionConfig {
             kafka,
             data_dir: directory.to_owned(),
+            framing: Framing::Auto,
             group_id: "optview-demo".to_owned(),
             sync_interval: Duration::from_secs(1),
             catch_up_sync_interval: Duration::from_secs(10),
             memory_budget_bytes: 64 << 20,
             store_cache_bytes: 64 << 20,
             orphan_retention: Duration::from_secs(24 * 3600),
+            dead_letter_limit: 10_000,
+            dead_letters_max: 100_000,
+            dead_letters_max_bytes: 64 << 20,
             disk_reserve: DiskReserve { floor_bytes: 64 << 20 },
         },
         listen: config.listen.unwrap_or_else(|| free_address(8080)),

@@ -1,15 +1,17 @@
 //! Files and filesystems: free space, files that are replaced as a whole, the ownership of files, and the rule for what may be
 //! overwritten. Nothing here knows what the files contain.
 
+mod filesystem;
 mod fingerprint;
 mod lock_file;
 mod ownership;
 mod reserve;
 mod target;
 
+pub use filesystem::{FilesystemKind, filesystem_kind};
 pub use fingerprint::FileFingerprint;
 pub use lock_file::{LockError, lock_file};
-pub use ownership::{OtherOwner, check_owner, close_to_others, permission_remedy};
+pub use ownership::{OtherOwner, check_owner, check_writable, close_to_others, permission_remedy};
 pub use reserve::{DiskReserve, free_bytes};
 pub use target::{TargetError, check_target, open_regular};
 

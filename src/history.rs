@@ -52,13 +52,13 @@ pub fn run(config: &HistoryConfig) -> anyhow::Result<()> {
 
 /// Writes the answer into `out`. It is an error if nothing mentions the optimization, also where something was written.
 pub fn write_answer(source: &mut dyn Source, config: &HistoryConfig, out: &mut Vec<u8>) -> anyhow::Result<()> {
-    let HistoryConfig { topics: names, id, as_of, .. } = config;
+    let HistoryConfig { topics: names, id, as_of, framing, .. } = config;
     let after = match as_of {
         Some(AsOf::Position(position)) => Some(*position),
         Some(AsOf::Time(_)) | None => None,
     };
     let mut progress = ProgressDisplay::new(false);
-    let scan = scan::scan(source, names, id, after, &mut progress);
+    let scan = scan::scan(source, (names, *framing), id, after, &mut progress);
     progress.finish();
     let scan = scan?;
     let cutoff = match as_of {
@@ -67,6 +67,7 @@ pub fn write_answer(source: &mut dyn Source, config: &HistoryConfig, out: &mut V
     };
     let timeline = timeline::build(
         id,
+        *framing,
         scan.found.values().filter(|record| {
             cutoff.is_none_or(|cutoff| cutoff.includes(record.position, record.timestamp_millis))
         }),

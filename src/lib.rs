@@ -14,7 +14,7 @@
 //! 7. [`status`], [`live_views`], [`explain`] and [`http`]: everything that readers and operators see.
 //! 8. [`snapshot`]: a copy of a generation in one file.
 //! 9. [`tools`]: commands on a store, run by the process that serves it, which [`control`] reaches, or by their own.
-//! 10. [`serve`], [`demo`], [`load`], [`archive`], [`history`], [`keys`]: the other commands, composed of the above. [`synthetic`] makes the
+//! 10. [`serve`], [`check`], [`demo`], [`load`], [`archive`], [`history`], [`keys`]: the other commands, composed of the above. [`synthetic`] makes the
 //!     histories of `load` and `demo`.
 //!
 //! Around these: [`cli`] has the arguments as typed, and [`config`] the validated settings, with the [`credentials`]. [`logging`], [`output`], `progress`
@@ -22,12 +22,14 @@
 //! what is common to files, and `version` the build's version.
 
 pub mod archive;
+pub mod check;
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod data_dir;
+pub mod dead_letters;
 pub mod demo;
 pub mod disk;
 pub mod domain;

@@ -10,7 +10,7 @@ use optview::config::{self, ArchiveConfig, Command, Config, Environment, Snapsho
 use optview::logging::LogFormat;
 use optview::output::{self, OutputError};
 use optview::tools::commands;
-use optview::{archive, demo, history, keys, load, logging, process, serve, signals, store, validate};
+use optview::{archive, check, demo, history, keys, load, logging, process, serve, signals, store, validate};
 
 /// The allocator. Records are allocated on one thread and freed on another, which glibc's allocator is slow at. So are
 /// librdkafka's, hence the crate's feature `override`. The feature `no_thp` is there because the buffers that librdkafka reads
@@ -84,6 +84,7 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
     }
     match &config.command {
         Command::Serve(config) => block_on(serve::run(config, |_| {}, signals::stop_signal()))?,
+        Command::Check(config) => return check::run(config),
         Command::Demo(config) => block_on(demo::run(config, signals::stop_signal()))?,
         Command::Load(config) => load::run(config)?,
         Command::Explain { tool, id } => return commands::explain(tool, id),
@@ -92,6 +93,7 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
         Command::AcceptLoss(config) => return commands::accept_loss(config),
         Command::Rebuild(config) => return commands::rebuild(config, stop_flag()?.as_ref()),
         Command::Rollback(config) => return commands::rollback(config, stop_flag()?.as_ref()),
+        Command::DeadLetters(config) => return commands::dead_letters(config, stop_flag()?.as_ref()),
         Command::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
         Command::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
         Command::Archive(ArchiveConfig::Import(config)) => {

@@ -15,9 +15,9 @@ use crate::output;
 use input::InputForm;
 use outcome::{EventOutcome, FoldedFile, StatusTransition};
 
-mod doubts;
-mod input;
-mod outcome;
+pub(crate) mod doubts;
+pub(crate) mod input;
+pub(crate) mod outcome;
 
 /// The whole answer for programs.
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ pub fn run(config: &ValidateConfig) -> anyhow::Result<Completion> {
     let content_type = config.content_type.as_deref();
     let form = InputForm { topic: config.topic, key: config.key.as_deref(), content_type };
     let records = input::records(&file, form).with_context(|| config.file.display().to_string())?;
-    let folded = FoldedFile::new(&records);
+    let folded = FoldedFile::new(&records, config.framing);
     let answer = Answer {
         understood: folded.events.iter().filter(|outcome| outcome.event.is_some()).count(),
         doubtful: folded.events.iter().filter(|outcome| !outcome.doubts.is_empty()).count(),

@@ -18,22 +18,23 @@ pub fn check(topic: Topic, headers: &[Header<'_>]) -> Result<(), DecodeError> {
         return Ok(());
     }
     if let Some(declared) = framing::header_text(headers, "ce_type")? {
-        check_name(topic, "ce_type", declared)?;
+        check_name(topic, "the header ce_type", declared)?;
     }
     let content_type = framing::header_text(headers, "content-type")?.unwrap_or_default();
     for parameter in content_type.split(';').skip(1) {
         let Some((name, declared)) = parameter.split_once('=') else { continue };
         if PARAMETERS.contains(&name.trim().to_ascii_lowercase().as_str()) {
-            check_name(topic, "content-type", declared.trim().trim_matches('"'))?;
+            check_name(topic, "the header content-type", declared.trim().trim_matches('"'))?;
         }
     }
     Ok(())
 }
 
-fn check_name(topic: Topic, header: &'static str, declared: &str) -> Result<(), DecodeError> {
+/// Refuses a record of which `place` names a message of another stream.
+pub fn check_name(topic: Topic, place: &'static str, declared: &str) -> Result<(), DecodeError> {
     match stream_of(declared) {
         Some(stream) if stream != topic => {
-            Err(DecodeError::OtherStream { header, declared: format!("{declared:.128}"), stream, topic })
+            Err(DecodeError::OtherStream { place, declared: format!("{declared:.128}"), stream, topic })
         }
         _ => Ok(()),
     }

@@ -33,13 +33,13 @@ pub enum DecodeError {
     ContentType(String),
     /// The record declares the type of another stream's message.
     #[error(
-        "the header {header} says `{declared}`, which is a message of {stream}, and this topic was given as the one of \
+        "{place} says `{declared}`, which is a message of {stream}, and this topic was given as the one of \
          {topic}: is --topic-{topic} right?"
     )]
     OtherStream {
-        /// The name of the header that declares the type.
-        header: &'static str,
-        /// The type that the header declares.
+        /// The place in which the type is declared, as the beginning of a sentence.
+        place: &'static str,
+        /// The type that is declared.
         declared: String,
         /// The stream whose messages have that type.
         stream: Topic,

@@ -1,37 +1,104 @@
-//! Determines a value's encoding and the beginning of its payload, from the content-type, the Confluent wire
-//! format, and the first byte.
+//! Determines a value's encoding and the beginning of its payload, from the content-type, the frame of a schema registry, and the
+//! first byte.
+
+mod content_type;
+mod frames;
+
+use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
+use super::cloud_event::CloudEvent;
 use super::{DecodeError, Encoding, non_finite_numbers};
+use crate::domain::Record;
 use crate::domain::record::Header;
+pub use content_type::DeclaredForm;
+pub use frames::{Frame, Framing};
 
-/// The magic byte of the Confluent wire format, with which neither JSON nor a protobuf message can begin.
-const CONFLUENT_MAGIC: u8 = 0;
-/// The length of the Confluent header: the magic byte and a schema id of four bytes.
-const CONFLUENT_HEADER_LEN: usize = 5;
 /// U+FEFF in UTF-8, which some Windows programs put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The headers of Apicurio that name a schema. The payload has no frame then, but a protobuf message may have its type before it.
+const APICURIO_HEADERS: [&str; 2] = ["apicurio.value.globalId", "apicurio.value.contentId"];
 
-/// Determines the encoding and skips the Confluent header.
-pub fn unframe<'a>(value: &'a [u8], headers: &[Header<'_>]) -> Result<(Encoding, &'a [u8]), DecodeError> {
-    let Some(&first) = value.first() else {
+/// A value as it was wrapped.
+#[derive(Debug)]
+pub struct UnwrappedValue<'a> {
+    /// The encoding of the payload.
+    pub encoding: Encoding,
+    /// The event's own bytes.
+    pub payload: Cow<'a, [u8]>,
+    /// The frame of the value, if it has one.
+    pub frame: Option<Frame>,
+    /// The attributes of the CloudEvent in structured mode whose data the payload is.
+    pub cloud_event: Option<CloudEvent>,
+}
+
+/// Determines the encoding, and unwraps the payload.
+pub fn unframe<'a>(
+    value: &'a [u8],
+    headers: &[Header<'_>],
+    framing: Framing,
+) -> Result<UnwrappedValue<'a>, DecodeError> {
+    if value.is_empty() {
         return Err(DecodeError::EmptyValue);
-    };
+    }
     let declared = match header_text(headers, "content-type")? {
-        Some(text) => Some(encoding_of(text)?),
+        Some(text) => Some(DeclaredForm::of(text)?),
         None => None,
     };
-    if first != CONFLUENT_MAGIC {
-        return Ok((declared.unwrap_or_else(|| sniff(value)), value));
+    let frame = Frame::of(value, framing);
+    let payload = match frame {
+        Some(frame) => frame.payload(value)?,
+        None => Cow::Borrowed(value),
+    };
+    match declared {
+        Some(DeclaredForm::CloudEvent) => {
+            let (cloud_event, encoding, payload) = CloudEvent::unwrap(payload)?;
+            Ok(UnwrappedValue { encoding, payload, frame, cloud_event: Some(cloud_event) })
+        }
+        Some(DeclaredForm::Json) => {
+            Ok(UnwrappedValue { encoding: Encoding::Json, payload, frame, cloud_event: None })
+        }
+        Some(DeclaredForm::Protobuf) => without_type(payload, frame, headers),
+        None => match sniff(&payload) {
+            Encoding::Json => Ok(UnwrappedValue { encoding: Encoding::Json, payload, frame, cloud_event: None }),
+            Encoding::Protobuf => without_type(payload, frame, headers),
+        },
     }
-    let payload = value.get(CONFLUENT_HEADER_LEN..).filter(|payload| !payload.is_empty()).ok_or_else(|| {
-        DecodeError::payload("in the Confluent wire format", "it ends within its header of 5 bytes")
-    })?;
-    match declared.unwrap_or_else(|| sniff(payload)) {
-        Encoding::Json => Ok((Encoding::Json, payload)),
-        Encoding::Protobuf => Ok((Encoding::Protobuf, skip_message_indexes(payload)?)),
+}
+
+/// Returns true if the event's texts may not stand in a value's bytes as they are, because the payload is compressed or written in
+/// base64.
+pub fn hides_texts(record: &Record<'_>, framing: Framing) -> bool {
+    let value = record.value.unwrap_or_default();
+    if Frame::of(value, framing).is_some_and(|frame| frame.is_compressed(value)) {
+        return true;
     }
+    let declared = header_text(&record.headers, "content-type").ok().flatten();
+    declared.is_some_and(|text| matches!(DeclaredForm::of(text), Ok(DeclaredForm::CloudEvent)))
+}
+
+/// Skips what a serializer has put between the frame and a protobuf message to name the message's type.
+fn without_type<'a>(
+    payload: Cow<'a, [u8]>,
+    frame: Option<Frame>,
+    headers: &[Header<'_>],
+) -> Result<UnwrappedValue<'a>, DecodeError> {
+    let is_of_apicurio =
+        |(name, _): &Header<'_>| APICURIO_HEADERS.iter().any(|held| name.eq_ignore_ascii_case(held));
+    let len = match frame {
+        Some(frame) => frame.type_len(&payload)?,
+        None if headers.iter().any(is_of_apicurio) => frames::type_reference_len(&payload).unwrap_or(0),
+        None => 0,
+    };
+    let payload = match payload {
+        Cow::Borrowed(payload) => Cow::Borrowed(&payload[len..]),
+        Cow::Owned(mut payload) => {
+            payload.drain(..len);
+            Cow::Owned(payload)
+        }
+    };
+    Ok(UnwrappedValue { encoding: Encoding::Protobuf, payload, frame, cloud_event: None })
 }
 
 /// Returns a header's value as text. The last header of the name counts, as in Java's clients and CloudEvents.
@@ -61,7 +128,8 @@ pub fn is_json(text: &str) -> bool {
     is_json(text) || non_finite_numbers::replace_non_finite(text).is_some_and(|(text, _)| is_json(&text))
 }
 
-fn sniff(payload: &[u8]) -> Encoding {
+/// Determines the encoding of a payload that nothing declares.
+pub fn sniff(payload: &[u8]) -> Encoding {
     let text = json_text(payload);
     if text.first() != Some(&b'{') {
         return Encoding::Protobuf;
@@ -69,41 +137,4 @@ fn sniff(payload: &[u8]) -> Encoding {
     // A payload that begins with white space may be protobuf too: a line feed is the tag of its first field.
     let is_json = text.len() == payload.len() || std::str::from_utf8(text).is_ok_and(is_json);
     if is_json { Encoding::Json } else { Encoding::Protobuf }
-}
-
-/// Returns the encoding of a media type without its parameters. CloudEvents in structured mode are refused
-/// explicitly, since they end in `+json`.
-fn encoding_of(content_type: &str) -> Result<Encoding, DecodeError> {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media_type.as_str() {
-        "application/json" | "text/json" => Ok(Encoding::Json),
-        "application/protobuf"
-        | "application/x-protobuf"
-        | "application/vnd.google.protobuf"
-        | "application/x-google-protobuf" => Ok(Encoding::Protobuf),
-        other if other.starts_with("application/cloudevents") => {
-            Err(DecodeError::ContentType(format!("{other:.64}, CloudEvents in structured mode")))
-        }
-        other if other.starts_with("application/") && other.ends_with("+json") => Ok(Encoding::Json),
-        _ => Err(DecodeError::ContentType(content_type.chars().take(128).collect())),
-    }
-}
-
-/// Skips the path to the message type with which Confluent's protobuf payload begins: a count and as many indexes,
-/// all zigzag varints. A topic has one message type here, so that the path is not needed.
-fn skip_message_indexes(payload: &[u8]) -> Result<&[u8], DecodeError> {
-    let bad = || {
-        DecodeError::payload("in the Confluent wire format", "its message indexes are cut short or out of range")
-    };
-    let mut rest = payload;
-    let count = read_zigzag(&mut rest).filter(|count| (0..=64).contains(count)).ok_or_else(bad)?;
-    for _ in 0..count {
-        read_zigzag(&mut rest).filter(|index| *index >= 0).ok_or_else(bad)?;
-    }
-    Ok(rest)
-}
-
-fn read_zigzag(rest: &mut &[u8]) -> Option<i64> {
-    let raw = prost::encoding::decode_varint(rest).ok()?;
-    i64::try_from(raw >> 1).ok().map(|half| if raw & 1 == 0 { half } else { -half - 1 })
 }

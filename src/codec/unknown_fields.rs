@@ -10,7 +10,8 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value};
 
-use super::{DecodeError, Encoding, framing, non_finite_numbers};
+use super::framing::{self, Framing, UnwrappedValue};
+use super::{DecodeError, Encoding, non_finite_numbers};
 use crate::domain::{Record, Topic};
 
 /// Depth of messages within messages beyond which nothing is compared. The contract's own messages have a depth of 2.
@@ -42,25 +43,25 @@ static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// Fails if the payload is not a message in its encoding.
-pub fn find(record: &Record<'_>) -> Result<Vec<UnknownField>, DecodeError> {
+pub fn find(record: &Record<'_>, framing: Framing) -> Result<Vec<UnknownField>, DecodeError> {
     let Some(value) = record.value else { return Ok(Vec::new()) };
-    let (encoding, payload) = framing::unframe(value, &record.headers)?;
+    let UnwrappedValue { encoding, payload, .. } = framing::unframe(value, &record.headers, framing)?;
     let message = &CONTRACT[message_name(record.position.topic)];
     let mut unknown = Vec::new();
     match encoding {
-        Encoding::Json => compare_json(message, &json_object(payload)?, "", 0, &mut unknown),
-        Encoding::Protobuf => compare_protobuf(message, payload, "", 0, &mut unknown)
+        Encoding::Json => compare_json(message, &json_object(&payload)?, "", 0, &mut unknown),
+        Encoding::Protobuf => compare_protobuf(message, &payload, "", 0, &mut unknown)
             .map_err(|error| DecodeError::payload("protobuf", error.to_string()))?,
     }
     Ok(unknown)
 }
 
 /// Returns the events of a record's message that are there but null, which is as absent. Protobuf has no such thing.
-pub fn null_events(record: &Record<'_>) -> Vec<String> {
-    let unframed = record.value.and_then(|value| framing::unframe(value, &record.headers).ok());
-    let Some((Encoding::Json, payload)) = unframed else { return Vec::new() };
+pub fn null_events(record: &Record<'_>, framing: Framing) -> Vec<String> {
+    let unframed = record.value.and_then(|value| framing::unframe(value, &record.headers, framing).ok());
+    let Some(UnwrappedValue { encoding: Encoding::Json, payload, .. }) = unframed else { return Vec::new() };
     let message = &CONTRACT[message_name(record.position.topic)];
-    let object = json_object(payload).unwrap_or_default();
+    let object = json_object(&payload).unwrap_or_default();
     let nulls = object.into_iter().filter(|(name, value)| value.is_null() && is_event(message, name));
     nulls.map(|(name, _)| name).collect()
 }
@@ -154,7 +155,7 @@ mod tests {
         let position = TopicPartition::new(topic, 0).at(0);
         let record =
             Record { position, timestamp_millis: None, key: None, value: Some(value), headers: Vec::new() };
-        find(&record).unwrap().into_iter().map(|unknown| unknown.path).collect()
+        find(&record, Framing::Auto).unwrap().into_iter().map(|unknown| unknown.path).collect()
     }
 
     #[test]
@@ -189,6 +190,6 @@ mod tests {
         let position = TopicPartition::new(Topic::Jobs, 0).at(0);
         let record =
             Record { position, timestamp_millis: None, key: None, value: Some(&bytes), headers: Vec::new() };
-        assert!(find(&record).is_err(), "it is cut short");
+        assert!(find(&record, Framing::Auto).is_err(), "it is cut short");
     }
 }

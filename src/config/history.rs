@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::optional_kafka::OptionalKafka;
 use super::values;
+use crate::codec::Framing;
 use crate::domain::{PartitionOffset, Timestamp, Topic};
 use crate::source::TopicNames;
 use crate::source::kafka::KafkaSettings;
@@ -21,6 +22,8 @@ pub struct HistoryConfig {
     pub id: String,
     /// `None`: all events are listed instead.
     pub as_of: Option<AsOf>,
+    /// The frames that the values may have.
+    pub framing: Framing,
     /// True if the result is printed as JSON, for programs.
     pub json: bool,
 }
@@ -85,6 +88,9 @@ pub struct HistoryArgs {
     from_archive: Option<(PathBuf, TopicNames)>,
     #[command(flatten)]
     kafka: OptionalKafka<KafkaSettings>,
+    /// The frame that a schema registry's serializer has put around the values; auto takes every one that can be nothing else
+    #[arg(long, value_name = "auto|confluent|glue|apicurio|none", default_value = "auto", value_parser = values::framing)]
+    framing: Framing,
     /// Print the result as JSON, for programs
     #[arg(long)]
     json: bool,
@@ -93,7 +99,7 @@ pub struct HistoryArgs {
 impl From<HistoryArgs> for HistoryConfig {
     /// `checks` has refused a history of nothing, and a moment that is none.
     fn from(args: HistoryArgs) -> HistoryConfig {
-        let HistoryArgs { id, as_of, from_archive, kafka, json } = args;
+        let HistoryArgs { id, as_of, from_archive, kafka, framing, json } = args;
         // Brokers may be there as a variable, for other commands.
         let (log_source, topics) = match from_archive {
             Some((directory, topics)) => (LogSource::Archive(directory), topics),
@@ -103,7 +109,7 @@ impl From<HistoryArgs> for HistoryConfig {
             }
         };
         let as_of = as_of.and_then(|text| AsOf::parse(&text, &topics).ok());
-        HistoryConfig { log_source, topics, id, as_of, json }
+        HistoryConfig { log_source, topics, id, as_of, framing, json }
     }
 }
 

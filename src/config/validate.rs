@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 
 use super::values;
+use crate::codec::Framing;
 use crate::domain::Topic;
 
 /// The settings of `validate`.
@@ -24,6 +25,9 @@ pub struct ValidateConfig {
     /// The header `content-type` that the records will have; without it the first byte decides, as in `serve`
     #[arg(long, value_name = "TYPE", value_parser = values::text)]
     pub content_type: Option<String>,
+    /// The frame that a schema registry's serializer has put around the values; auto takes every one that can be nothing else
+    #[arg(long, value_name = "auto|confluent|glue|apicurio|none", default_value = "auto", value_parser = values::framing)]
+    pub framing: Framing,
     /// Print the views that the events together result in
     #[arg(long)]
     pub view: bool,

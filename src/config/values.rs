@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::codec::{Encoding, ID_LIMIT};
+use crate::codec::{Encoding, Framing, ID_LIMIT};
 use crate::domain::Timestamp;
 use crate::logging::{self, LogFormat};
 use crate::source::TopicNames;
@@ -162,6 +162,17 @@ pub fn encoding(text: &str) -> ParseResult<Encoding> {
         "json" => Ok(Encoding::Json),
         "protobuf" => Ok(Encoding::Protobuf),
         _ => Err("is neither json nor protobuf".to_owned()),
+    }
+}
+
+pub fn framing(text: &str) -> ParseResult<Framing> {
+    match text {
+        "auto" => Ok(Framing::Auto),
+        "confluent" => Ok(Framing::Confluent),
+        "glue" => Ok(Framing::Glue),
+        "apicurio" => Ok(Framing::Apicurio),
+        "none" => Ok(Framing::None),
+        _ => Err("is none of auto, confluent, glue, apicurio and none".to_owned()),
     }
 }
 

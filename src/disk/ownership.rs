@@ -112,6 +112,17 @@ fn refused(path: &Path) -> Option<PathBuf> {
         .or(Some(there.to_owned()))
 }
 
+/// Checks that files can be made in a directory, or, if it does not exist, in its nearest existing ancestor. Nothing is made.
+///
+/// # Errors
+/// The operating system's, if it refuses that.
+pub fn check_writable(directory: &Path) -> io::Result<()> {
+    let existing = directory.ancestors().find(|path| !matches!(path.try_exists(), Ok(false)));
+    // The empty parent of a path of one name stands for the current directory.
+    let existing = existing.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(accessat(CWD, existing, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
 /// Formats a user with its name, if it has one, and its id.
 fn user(id: u32) -> String {
     match name_of(id) {

@@ -87,6 +87,7 @@ mod tests {
     use super::super::life::{RebuildKind, RebuildOptions};
     use super::super::plan_file;
     use super::*;
+    use crate::codec::Framing;
     use crate::config::ProjectionConfig;
     use crate::data_dir;
     use crate::disk::DiskReserve;
@@ -100,12 +101,16 @@ mod tests {
         let config = ProjectionConfig {
             kafka: KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() },
             data_dir: data_dir.to_owned(),
+            framing: Framing::Auto,
             group_id: "optview".to_owned(),
             sync_interval: Duration::from_secs(1),
             catch_up_sync_interval: Duration::from_secs(1),
             memory_budget_bytes: 1 << 20,
             store_cache_bytes: 1 << 20,
             orphan_retention: Duration::from_secs(1),
+            dead_letter_limit: 10_000,
+            dead_letters_max: 100_000,
+            dead_letters_max_bytes: 64 << 20,
             disk_reserve: DiskReserve::default(),
         };
         RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))

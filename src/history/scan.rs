@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::as_of::LogCutoff;
 use super::ids::HistoryIds;
-use crate::codec;
+use crate::codec::{self, Framing};
 use crate::domain::{Gap, OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::progress::Progress;
 use crate::progress_display::ProgressDisplay;
@@ -68,14 +68,14 @@ pub enum ScanError {
 /// Reads all partitions that may hold records of `id`'s history, and finds the cutoff after the record at `after`.
 pub fn scan(
     source: &mut dyn Source,
-    names: &TopicNames,
+    (names, framing): (&TopicNames, Framing),
     id: &str,
     after: Option<PartitionOffset>,
     progress: &mut ProgressDisplay,
 ) -> Result<Scan, ScanError> {
     let scan = Scan { found: BTreeMap::new(), partitions: BTreeMap::new(), cutoff: None };
     let ids = HistoryIds::new(id);
-    let mut scanner = Scanner { source, names, ids, after, scan, read: 0, expected: 0, progress };
+    let mut scanner = Scanner { source, names, framing, ids, after, scan, read: 0, expected: 0, progress };
     scanner.find_partitions()?;
     scanner.check_after()?;
     scanner.read(&[Topic::Optimizations])?;
@@ -93,6 +93,7 @@ pub fn scan(
 struct Scanner<'a> {
     source: &'a mut dyn Source,
     names: &'a TopicNames,
+    framing: Framing,
     ids: HistoryIds,
     after: Option<PartitionOffset>,
     scan: Scan,
@@ -243,10 +244,10 @@ impl Scanner<'_> {
     }
 
     fn look_at(&mut self, record: &Record<'_>) {
-        if !self.ids.occur_in(record) {
+        if !self.ids.occur_in(record) && !codec::hides_texts(record, self.framing) {
             return;
         }
-        let is_of_it = match codec::decode(record) {
+        let is_of_it = match codec::decode_framed(record, self.framing) {
             Ok(envelope) => self.ids.take(&envelope.event.body),
             Err(_) => self.ids.are_mentioned_in(record),
         };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::fields::{self, FieldChange};
 use super::no_effect::NoEffect;
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, Framing};
 use crate::domain::fold::{self, Effects};
 use crate::domain::{Body, Envelope, Optimization, OwnedRecord, Stamp, Topic, Version, View, WorkingSet};
 
@@ -45,10 +45,10 @@ pub struct UndecodableRecord<'a> {
 }
 
 /// Folds the records of one optimization and its jobs. `records` come in the order of their positions.
-pub fn build<'a>(id: &str, records: impl IntoIterator<Item = &'a OwnedRecord>) -> Timeline<'a> {
+pub fn build<'a>(id: &str, framing: Framing, records: impl IntoIterator<Item = &'a OwnedRecord>) -> Timeline<'a> {
     let (mut events, mut dead_letters) = (Vec::new(), Vec::new());
     for record in records {
-        match codec::decode(&record.record()) {
+        match codec::decode_framed(&record.record(), framing) {
             Ok(envelope) => events.push((stamp_of(&envelope), record.timestamp_millis, envelope)),
             Err(reason) => dead_letters.push(UndecodableRecord { record, reason }),
         }

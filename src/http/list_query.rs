@@ -10,8 +10,8 @@ use super::errors::{HttpError, Mistake};
 use super::wait_query::pairs;
 use crate::domain::{StatusSet, Timestamp};
 use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
-pub use values::{MAX_LIMIT, MAX_NAME_PART};
-use values::{mistake, status_of};
+use values::status_of;
+pub use values::{MAX_LIMIT, MAX_NAME_PART, limit_of, mistake};
 
 pub const DEFAULT_LIMIT: usize = 100;
 

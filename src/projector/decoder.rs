@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use self_cell::self_cell;
 
 use super::dead_letters;
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, Framing};
 use crate::domain::{DeadLetter, Envelope, Record, TopicPartition};
 use crate::pulse::{Pulse, Stage};
 use crate::source::{Records, StopReason};
@@ -45,7 +45,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn of(records: Box<dyn Records>) -> Batch {
+    fn of(records: Box<dyn Records>, framing: Framing) -> Batch {
         let (first, last) = (records.record(0), records.record(records.len() - 1));
         let (position, last_time) = (last.position, last.timestamp_millis);
         let (first, last) = (Anchor::of(&first), Anchor::of(&last));
@@ -55,7 +55,7 @@ impl Batch {
                 let record = records.record(index);
                 let size = record.value.map_or(0, <[u8]>::len);
                 large_bytes += if size > USUAL_EVENT_BYTES { size as u64 } else { 0 };
-                decode(record, records.cut_from(index))
+                decode(record, records.cut_from(index), framing)
             };
             (0..records.len()).map(decode).collect()
         });
@@ -94,14 +94,18 @@ impl Batch {
 }
 
 /// Decodes a record. `cut_from` is the length that its value had, if the value was cut short.
-fn decode<'a>(mut record: Record<'a>, cut_from: Option<u64>) -> Result<Envelope<'a>, Box<DeadLetter>> {
+fn decode<'a>(
+    mut record: Record<'a>,
+    cut_from: Option<u64>,
+    framing: Framing,
+) -> Result<Envelope<'a>, Box<DeadLetter>> {
     let (understood, value_len) = match cut_from {
         // The rest of a record that was cut short is not to be understood, even if it could be. Its one header is not its own.
         Some(len) => {
             record.headers.clear();
             (Err(DecodeError::CutShort(len)), len)
         }
-        None => (codec::decode(&record), record.value.map_or(0, |value| value.len() as u64)),
+        None => (codec::decode_framed(&record, framing), record.value.map_or(0, |value| value.len() as u64)),
     };
     understood.map_err(|error| Box::new(dead_letters::of(&record, value_len, &error)))
 }
@@ -136,6 +140,7 @@ enum DecoderTask {
 /// The projector's end of the decoder's thread.
 pub struct Decoder {
     pulse: Pulse,
+    framing: Framing,
     work: Sender<DecoderTask>,
     done: Receiver<DecodedEvent>,
     under_way: usize,
@@ -144,7 +149,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn start(pulse: Pulse) -> std::io::Result<Decoder> {
+    pub fn start(pulse: Pulse, framing: Framing) -> std::io::Result<Decoder> {
         let (work, given) = channel();
         let (give, done) = channel();
         let beating = pulse.clone();
@@ -153,7 +158,7 @@ impl Decoder {
             for work in given {
                 let _beat = beating.begin(Stage::Decoder);
                 let event = match work {
-                    DecoderTask::Decode(records) => DecodedEvent::Batch(Batch::of(records)),
+                    DecoderTask::Decode(records) => DecodedEvent::Batch(Batch::of(records, framing)),
                     DecoderTask::Pass(event) => event,
                     DecoderTask::Drop(batch) => {
                         drop(batch);
@@ -166,7 +171,7 @@ impl Decoder {
             }
         };
         std::thread::Builder::new().name("decoder".to_owned()).spawn(run)?;
-        Ok(Decoder { pulse, work, done, under_way: 0, ready: VecDeque::new() })
+        Ok(Decoder { pulse, framing, work, done, under_way: 0, ready: VecDeque::new() })
     }
 
     /// Returns true if the thread has as much to do as it should have.
@@ -183,7 +188,7 @@ impl Decoder {
     pub fn decode(&mut self, records: Box<dyn Records>) {
         if self.under_way == 0 && records.len() < THREAD_RECORDS_MIN {
             let _beat = self.pulse.begin(Stage::Decoder);
-            self.ready.push_back(DecodedEvent::Batch(Batch::of(records)));
+            self.ready.push_back(DecodedEvent::Batch(Batch::of(records, self.framing)));
         } else {
             self.order(DecoderTask::Decode(records));
         }

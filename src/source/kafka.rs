@@ -12,6 +12,7 @@ pub mod embedded_broker;
 mod error_context;
 mod fetch_errors;
 mod fetched_topics;
+pub mod inspection;
 mod known_topic;
 pub(crate) mod metadata;
 mod observer;

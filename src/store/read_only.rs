@@ -11,7 +11,7 @@ use super::catalog::from_records;
 use super::checkpoint;
 use super::database::with_database;
 use super::journal::Journal;
-use super::keys::{TOPICS, Trees};
+use super::keys::{CLUSTER, TOPICS, Trees};
 use super::progress::WriterProgress;
 use super::reader::FrozenGeneration;
 use super::{Checkpoint, OpenError, Reader};
@@ -86,6 +86,8 @@ pub struct GenerationPosition {
     pub checkpoint: Checkpoint,
     /// The topics' names in the cluster, in the order of `Topic::ALL`, if they were noted.
     pub topics: Option<[String; 3]>,
+    /// The id of the cluster that it is built from, if that was noted.
+    pub cluster: Option<String>,
 }
 
 /// Looks how far a generation is that nobody has open, and changes nothing in it.
@@ -99,6 +101,8 @@ pub fn read_position(data_dir: &Path, generation: u64, cache_bytes: u64) -> Resu
         let checkpoint = checkpoint::read(&trees)?;
         let topics =
             trees.meta.get(TOPICS)?.map(|bytes| stored_record::decode(&bytes, "topics' names")).transpose()?;
-        Ok(GenerationPosition { checkpoint, topics })
+        let cluster =
+            trees.meta.get(CLUSTER)?.map(|bytes| stored_record::decode(&bytes, "cluster's id")).transpose()?;
+        Ok(GenerationPosition { checkpoint, topics, cluster })
     })
 }

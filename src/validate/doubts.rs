@@ -3,8 +3,8 @@
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::codec::encode;
 use crate::codec::unknown_fields::{self, UnknownField};
+use crate::codec::{Framing, encode};
 use crate::domain::event::{Envelope, OptimizationChange};
 use crate::domain::fold::Effects;
 use crate::domain::{Body, Record, Timestamp};
@@ -39,8 +39,8 @@ impl Doubt {
 }
 
 /// Returns the doubts about an event by itself. `has_key` is false where nobody knows the key that the record will have.
-pub fn of_event(record: &Record<'_>, envelope: &Envelope<'_>, has_key: bool) -> Vec<Doubt> {
-    let mut doubts = of_fields(record);
+pub fn of_event(record: &Record<'_>, envelope: &Envelope<'_>, framing: Framing, has_key: bool) -> Vec<Doubt> {
+    let mut doubts = of_fields(record, framing);
     let metadata = &envelope.event.metadata;
     if has_key {
         doubts.extend(of_key(record.key, encode::key(&envelope.event)));
@@ -69,8 +69,8 @@ pub fn of_event(record: &Record<'_>, envelope: &Envelope<'_>, has_key: bool) -> 
 }
 
 /// Returns the doubts about the fields of a record: those that the contract does not have.
-pub fn of_fields(record: &Record<'_>) -> Vec<Doubt> {
-    unknown_fields::find(record).unwrap_or_default().iter().map(of_unknown_field).collect()
+pub fn of_fields(record: &Record<'_>, framing: Framing) -> Vec<Doubt> {
+    unknown_fields::find(record, framing).unwrap_or_default().iter().map(of_unknown_field).collect()
 }
 
 /// Returns the doubts about an event beside the events that came before it.

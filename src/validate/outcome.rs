@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::doubts::{self, DELETES_NOTHING, Doubt};
 use super::input::InputRecord;
 use crate::codec::encode::key;
-use crate::codec::{self, view_json};
+use crate::codec::{self, Framing, view_json};
 use crate::domain::{Optimization, OwnedRecord, View, WorkingSet, fold, job};
 
 /// The outcome of one record.
@@ -62,16 +62,18 @@ pub struct FoldedFile {
     optimizations: BTreeMap<Arc<str>, Arc<Optimization>>,
     /// The jobs that no optimization links now; one may have linked them before.
     parked: BTreeSet<Arc<str>>,
+    framing: Framing,
 }
 
 impl FoldedFile {
     /// Decodes and folds records.
-    pub fn new(records: &[InputRecord]) -> FoldedFile {
+    pub fn new(records: &[InputRecord], framing: Framing) -> FoldedFile {
         let mut folded = FoldedFile {
             events: Vec::new(),
             working: WorkingSet::default(),
             optimizations: BTreeMap::new(),
             parked: BTreeSet::new(),
+            framing,
         };
         for InputRecord { line, record, has_key } in records {
             let outcome = match record {
@@ -92,13 +94,16 @@ impl FoldedFile {
 
     fn take(&mut self, line: usize, record: &OwnedRecord, has_key: bool) -> EventOutcome {
         let record = record.record();
-        let envelope = match codec::decode(&record) {
+        let envelope = match codec::decode_framed(&record, self.framing) {
             Ok(envelope) => envelope,
             Err(error) => {
-                return EventOutcome { doubts: doubts::of_fields(&record), ..refused(line, error.to_string()) };
+                return EventOutcome {
+                    doubts: doubts::of_fields(&record, self.framing),
+                    ..refused(line, error.to_string())
+                };
             }
         };
-        let mut doubts = doubts::of_event(&record, &envelope, has_key);
+        let mut doubts = doubts::of_event(&record, &envelope, self.framing, has_key);
         let effects = fold::apply_in_memory(&mut self.working, &envelope);
         doubts.extend(doubts::of_effects(&effects));
         let changes = self.working.take_changes(None);

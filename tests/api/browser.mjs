@@ -44,8 +44,10 @@ async function home() {
   });
   assert.equal(await page.evaluate(() => window.isBroken), undefined, "no script may stand in a page");
   const elsewhere = await servePage("elsewhere");
+  const breach = page.waitForEvent("console", (message) => message.text().startsWith("policy: connect-src"));
   const read = await page.evaluate((port) => fetch(`http://localhost:${port}/`).then(() => "read", () => "blocked"), elsewhere.port);
   elsewhere.stop();
+  await breach;
   assert.equal(read, "blocked", "a page may read from nowhere else");
   const broken = complaints.filter((text) => text.startsWith("policy: ")).map((text) => text.split(": ")[1]);
   assert.deepEqual(broken, ["script-src-elem", "connect-src"], "a breach would have shown");

@@ -17,11 +17,12 @@ pub const TESTS: &[Test] = &[
 ];
 
 fn begin(world: &World) {
-    for id in ["opt-1", "opt-2", "opt-3"] {
+    for id in ["opt-1", "opt-2"] {
         world.put(id, "created");
     }
+    world.create("opt-3", json!({"jobId": null}));
     // An id like the last segment of another resource.
-    world.put("statuses", "created");
+    world.create("statuses", json!({"jobId": null}));
     ["pending", "processing", "run", "completed"].iter().for_each(|what| world.put("opt-1", what));
     ["pending", "failed"].iter().for_each(|what| world.put("opt-2", what));
     world.create("opt-4", json!({"organizationId": "org-2", "projectId": "prj-2", "kind": "datafit"}));

@@ -37,7 +37,7 @@ def catching_up():
     """It has read a part of what there is: nobody is told that something does not exist, and retries come through."""
     impatient = client(max_retries=0)
     assert impatient.health_check()["status"] == "ok"
-    assert impatient.optimization.get("opt-1")["status"] is None, "the job's events are not read yet"
+    assert impatient.optimization.get("opt-1")["status"] == "queued", "the job's events are not read yet"
     unavailable = (503, "SERVICE_UNAVAILABLE")
     assert error_of(lambda: impatient.optimization.get("opt-late")) == unavailable
     assert error_of(impatient.optimization.list) == unavailable

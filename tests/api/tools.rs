@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::python;
 
-/// What is checked against the API's description.
+/// The package that asks what the API's description allows, and checks the answers against it.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// A tool that a test needs.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use optview::check::Check;
 use optview::cli;
 use optview::config::Config;
 use optview::domain::{Gap, TopicId};
 use optview::source::StopCode;
+use strum::VariantArray as _;
 
 fn document(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -76,6 +78,22 @@ fn alerts_name_metrics_that_there_are() {
         let metric = ["_bucket", "_sum", "_count"].iter().fold(metric, |name, end| name.trim_end_matches(end));
         assert!(book.contains(&format!("| `{metric}")), "there is no {metric}");
     }
+}
+
+/// Whoever sees a finding of `optview check` finds what it looks at in the run book.
+#[test]
+fn the_run_book_has_every_check() {
+    let book = document("docs/OPERATIONS.md");
+    let (_, table) = book.split_once("| check | looks at | wrong | doubtful |\n|---|---|---|---|\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    let documented: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let known: BTreeSet<&str> = Check::VARIANTS.iter().map(|check| check.into()).collect();
+    assert_eq!(documented, known);
+    assert!(known.len() > 10);
 }
 
 /// Whoever is woken by an alert finds it in the run book, and finds no other there.

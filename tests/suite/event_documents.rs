@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use optview::codec::{self, unknown_fields};
+use optview::codec::{self, Framing, unknown_fields};
 use optview::domain::event::JobChange;
 use optview::domain::{Event, OptimizationEvent, PartitionOffset, Record, RunEvent, Topic};
 use prost::Message as _;
@@ -66,7 +66,7 @@ pub fn kinds(topic: Topic) -> &'static [&'static str] {
 fn with_decoded<T>(topic: Topic, value: &[u8], then: impl FnOnce(&Event<'_>) -> T) -> T {
     let position = PartitionOffset { topic, partition: 0, offset: 0 };
     let record = Record { position, timestamp_millis: None, key: None, value: Some(value), headers: Vec::new() };
-    assert_eq!(unknown_fields::find(&record), Ok(Vec::new()), "{}", String::from_utf8_lossy(value));
+    assert_eq!(unknown_fields::find(&record, Framing::Auto), Ok(Vec::new()), "{}", String::from_utf8_lossy(value));
     match codec::decode(&record) {
         Ok(envelope) => then(&envelope.event),
         Err(error) => panic!("{}: {error}", String::from_utf8_lossy(value)),

@@ -395,5 +395,5 @@ async fn lists_have_the_times_that_they_took_and_reads_by_id_have_none() {
         assert!(queue >= 0.0 && store > 0.0 && queue + store <= total + 0.002, "{times:?}");
     }
     let view = instance.get_with("/optimizations/o07", &[("x-organization-id", "org-1")]).await;
-    assert_eq!((view.status, view.header("server-timing")), (200, ""));
+    assert_eq!((view.status, view.headers.contains_key("server-timing")), (200, false));
 }

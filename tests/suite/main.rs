@@ -10,8 +10,10 @@ mod accepted_forms;
 mod architecture;
 mod archive;
 mod cases;
+mod check;
 mod command_line;
 mod data_dir;
+mod dead_letters;
 #[cfg(target_os = "linux")]
 mod described_api;
 mod descriptors;
@@ -25,9 +27,11 @@ mod frozen_generations;
 mod golden;
 mod history;
 mod http_manners;
-mod json_schemas;
 #[cfg(target_os = "linux")]
+mod json_mapping;
+mod json_schemas;
 mod keys;
+mod keys_and_null_values;
 mod large_values;
 mod limits;
 mod list_api;
@@ -69,3 +73,4 @@ mod transitions;
 mod validate;
 mod verify;
 mod waiting_reads;
+mod wrapped_values;

@@ -60,7 +60,7 @@ function table(head, body) {
   const rows = drawn.createTBody();
   for (const cells of body) {
     const row = rows.insertRow();
-    for (const text of cells) row.insertCell().textContent = text ?? "";
+    for (const text of cells) row.insertCell().textContent = text?.replaceAll("`", "") ?? "";
   }
   return drawn;
 }

@@ -112,16 +112,45 @@ impl TopicSettings {
     }
 }
 
+/// The settings of one topic that a deployment rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDetails {
+    /// The settings that remove records.
+    pub settings: TopicSettings,
+    /// `max.message.bytes`: the largest batch of records that brokers take.
+    pub max_message_bytes: Option<u64>,
+    /// True if the timestamps of records are of the brokers' clocks, and not of the producers'.
+    pub has_broker_times: bool,
+}
+
+impl TopicDetails {
+    fn of(resource: &ConfigResource) -> Option<TopicDetails> {
+        let text = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref());
+        Some(TopicDetails {
+            settings: TopicSettings::of(resource)?,
+            max_message_bytes: text("max.message.bytes").and_then(|text| text.parse().ok()),
+            has_broker_times: text("message.timestamp.type") == Some("LogAppendTime"),
+        })
+    }
+}
+
+/// Returns the details of each of the three topics, as [`topic_settings`] does the settings.
+pub fn topic_details(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicDetails>, SettingsError> {
+    describe(settings, DEADLINE, TopicDetails::of)
+}
+
 /// Returns the settings of each of the three topics. A topic that does not exist, or whose settings this client
 /// may not see, is missing: the cluster's answer does not distinguish the two.
 pub fn topic_settings(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
-    topic_settings_within(settings, DEADLINE)
+    describe(settings, DEADLINE, TopicSettings::of)
 }
 
-fn topic_settings_within(
+/// Asks for the settings of the three topics. `of` makes the answer about one of them.
+fn describe<T>(
     settings: &KafkaSettings,
     deadline: Duration,
-) -> Result<BTreeMap<Topic, TopicSettings>, SettingsError> {
+    of: impl Fn(&ConfigResource) -> Option<T>,
+) -> Result<BTreeMap<Topic, T>, SettingsError> {
     let brokers = || settings.brokers.clone();
     let admin: AdminClient<ErrorContext> =
         settings
@@ -145,9 +174,7 @@ fn topic_settings_within(
         .iter()
         .flatten()
         .filter_map(|resource| match &resource.specifier {
-            OwnedResourceSpecifier::Topic(name) => {
-                Some((settings.topics.topic_of(name)?, TopicSettings::of(resource)?))
-            }
+            OwnedResourceSpecifier::Topic(name) => Some((settings.topics.topic_of(name)?, of(resource)?)),
             _ => None,
         })
         .collect())
@@ -194,7 +221,7 @@ mod tests {
     fn a_cluster_that_does_not_answer_is_an_error_and_not_a_cluster_without_topics() {
         let brokers = "127.0.0.1:1".to_owned();
         let settings = KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() };
-        let error = topic_settings_within(&settings, Duration::from_millis(100)).unwrap_err().to_string();
+        let error = describe(&settings, Duration::from_millis(100), TopicSettings::of).unwrap_err().to_string();
         assert!(error.starts_with("the cluster at 127.0.0.1:1 does not answer: "), "{error}");
     }
 }

@@ -21,6 +21,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("live_views", &["store", "status"]),
     ("projector", &["disk", "domain", "codec", "data_dir", "pulse", "source", "store", "status"]),
     ("explain", &["domain", "source", "store"]),
+    ("dead_letters", &["domain", "source", "store"]),
     ("credentials", &["disk"]),
     ("origins", &[]),
     ("control", &[]),
@@ -37,6 +38,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "status",
             "live_views",
             "explain",
+            "dead_letters",
             "version",
             "panic_text",
         ],
@@ -72,6 +74,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "data_dir",
+            "dead_letters",
             "disk",
             "domain",
             "generation",
@@ -79,6 +82,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "output",
             "progress",
             "progress_display",
+            "projector",
             "snapshot",
             "source",
             "store",
@@ -111,6 +115,13 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("archive", &["cli", "config", "data_dir", "domain", "output", "progress", "progress_display", "source"]),
     ("history", &["config", "codec", "domain", "output", "progress", "progress_display", "source"]),
     ("validate", &["cli", "config", "codec", "domain", "output", "source"]),
+    (
+        "check",
+        &[
+            "cli", "config", "codec", "control", "data_dir", "disk", "domain", "output", "process", "source",
+            "store", "terminal", "validate",
+        ],
+    ),
     ("demo", &["config", "serve", "codec", "disk", "domain", "output", "source", "store", "synthetic"]),
 ];
 
@@ -153,6 +164,7 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/archive",
             "src/history.rs",
             "src/validate",
+            "src/check.rs",
             "src/keys.rs",
         ],
     ),
@@ -169,6 +181,7 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
     (
         &["base64"],
         &[
+            "src/codec/cloud_event.rs",
             "src/source/archive",
             "src/source/kafka/fetched_topics.rs",
             "src/credentials/key_file.rs",
@@ -207,7 +220,12 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["lz4_flex"], &["src/source/kafka/decompression.rs"]),
     (
         &["flate2"],
-        &["src/source/kafka/decompression.rs", "src/http/content_encoding.rs", "src/http/list_body/tests.rs"],
+        &[
+            "src/codec/framing/frames.rs",
+            "src/source/kafka/decompression.rs",
+            "src/http/content_encoding.rs",
+            "src/http/list_body/tests.rs",
+        ],
     ),
     // The projector writes; everything that serves only reads.
     (&["store::Writer"], &["src/projector.rs", "src/projector/"]),

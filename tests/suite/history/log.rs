@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
+use optview::codec::{Encoding, Framing};
 use optview::config::{AsOf, HistoryConfig, LogSource};
 use optview::domain::{Envelope, PartitionOffset, Record, Topic, TopicPartition};
 use optview::history;
@@ -168,7 +168,14 @@ fn answer(
     as_of: Option<AsOf>,
     json: bool,
 ) -> (Vec<u8>, Result<(), String>) {
-    let config = HistoryConfig { log_source, topics: TopicNames::default(), id: id.to_owned(), as_of, json };
+    let config = HistoryConfig {
+        log_source,
+        topics: TopicNames::default(),
+        id: id.to_owned(),
+        as_of,
+        framing: Framing::Auto,
+        json,
+    };
     let mut out = Vec::new();
     let outcome = history::write_answer(source, &config, &mut out);
     (out, outcome.map_err(|error| error.to_string()))

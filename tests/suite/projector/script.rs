@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use optview::codec::Encoding;
 use optview::codec::encode::{encode, key};
+use optview::codec::{Encoding, Framing};
 use optview::disk::DiskReserve;
 use optview::domain::{Event, PartitionOffset, Record, Topic, TopicId, TopicPartition};
 use optview::projector::{PauseHandle, Settings};
@@ -15,7 +15,7 @@ use optview::source::{
     PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
 };
 use optview::status::{State, Status};
-use optview::store::OpenStore;
+use optview::store::{DeadLetterBound, OpenStore};
 
 use super::stepped_projector::{A_REPORT, Clock, SteppedProjector};
 use crate::fixtures::{self, Random};
@@ -98,10 +98,13 @@ impl Run {
 pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
     Settings {
         topics: TopicNames::default(),
+        framing: Framing::Auto,
         sync_interval: Duration::from_millis(1),
         catch_up_sync_interval: Duration::from_millis(3),
         memory_budget,
         orphan_retention: Duration::from_secs(3600),
+        dead_letter_limit: 10_000,
+        dead_letters_max: DeadLetterBound::default(),
         store_path: store_path.to_owned(),
         disk_reserve: DiskReserve::default(),
     }

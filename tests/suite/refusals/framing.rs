@@ -14,7 +14,7 @@ const NULL: &str = "the value is null, which only the optimizations topic gives 
 
 #[test]
 fn a_payload_that_no_encoding_fits_is_refused_with_the_reason() {
-    check(&[framing, foreign, null_values]);
+    check(&[framing, frames, cloud_events, foreign, null_values]);
 }
 
 fn framing() -> Vec<Case> {
@@ -26,8 +26,12 @@ fn framing() -> Vec<Case> {
         with(b"text/plain", "the content-type `text/plain` (unsupported)"),
         with(b"application/avro; version=1", "the content-type `application/avro; version=1` (unsupported)"),
         with(
-            b"application/cloudevents+json; charset=UTF-8",
-            "the content-type `application/cloudevents+json, CloudEvents in structured mode` (unsupported)",
+            b"application/cloudevents-batch+json; charset=UTF-8",
+            "the content-type `application/cloudevents-batch+json, a batch of CloudEvents (one event a record)` (unsupported)",
+        ),
+        with(
+            b"application/cloudevents+avro",
+            "the content-type `application/cloudevents+avro, CloudEvents in another format than JSON` (unsupported)",
         ),
         with(b"application/\xff", "header content-type: invalid utf-8 sequence of 1 bytes from index 12"),
         with(b"application/protobuf", NOT_DECLARED),
@@ -42,6 +46,86 @@ fn framing() -> Vec<Case> {
         bytes(Jobs, b"\0\0\0\0\x01\xfe\x01", BAD_INDEXES),
         bytes(Jobs, b"\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", BAD_INDEXES),
         bytes(Jobs, b"\0\0\0\0\x01[]", ARRAY).header("content-type", "application/json"),
+    ]
+}
+
+/// Frames that are cut short, or that have something else in them than they say.
+fn frames() -> Vec<Case> {
+    use Topic::Jobs;
+    let glue = |compression: u8, rest: &[u8]| [&[3, compression], &[7; 16][..], rest].concat();
+    vec![
+        bytes(
+            Jobs,
+            b"\x01\x02\x03",
+            "the payload is not in the Confluent wire format: it ends within its header of 17 bytes",
+        ),
+        bytes(Jobs, [0; 9], "the payload is not in Apicurio's wire format: it ends within its header of 9 bytes"),
+        bytes(
+            Jobs,
+            glue(0, b""),
+            "the payload is not in AWS Glue's wire format: it ends within its header of 18 bytes",
+        ),
+        bytes(
+            Jobs,
+            glue(0, b"\xff"),
+            "the payload is not in AWS Glue's wire format: its message indexes are cut short or out of range",
+        ),
+        bytes(
+            Jobs,
+            glue(5, b"no zlib"),
+            "the payload is not zlib data, which its frame says it is: corrupt deflate stream",
+        ),
+        bytes(Jobs, glue(0, b"{}"), NO_JOB_EVENT),
+        bytes(Jobs, b"\0\0\0\0\0\0\0\0\x05{}", NO_JOB_EVENT),
+        // The second byte is none that AWS Glue has, so that this is no frame.
+        bytes(Jobs, b"\x03\x01", "(protobuf) invalid tag value: 0"),
+    ]
+}
+
+/// CloudEvents in structured mode whose attributes or data are wrong.
+fn cloud_events() -> Vec<Case> {
+    let event = |text: &str, expected| {
+        let text = text.replace("V1", r#""specversion":"1.0","id":"e""#);
+        bytes(Topic::Jobs, text, expected).header("content-type", "application/cloudevents+json; charset=utf-8")
+    };
+    vec![
+        event(
+            "[]",
+            "the payload is not a CloudEvent in structured mode: invalid type: sequence, expected an object at line 1 column 0",
+        ),
+        event(
+            "{",
+            "the payload is not a CloudEvent in structured mode: EOF while parsing an object at line 1 column 1",
+        ),
+        event("{}", "specversion: is missing, and so this is no CloudEvent"),
+        event(r#"{"specversion":"0.3"}"#, "specversion: `0.3` is not supported: send 1.0"),
+        event("{V1}", "data: is missing, and so is data_base64"),
+        event(r#"{V1,"data":null}"#, "data: is missing, and so is data_base64"),
+        event(r#"{V1,"data":{},"data_base64":"e30="}"#, "data_base64: is there beside data: send one of them"),
+        event(r#"{V1,"data_base64":"e30"}"#, "data_base64: Invalid padding"),
+        event(r#"{V1,"data_base64":""}"#, "data_base64: is empty"),
+        event(
+            r#"{V1,"data":{},"datacontenttype":"application/protobuf"}"#,
+            "data: is JSON, while datacontenttype says that it is protobuf: send the message as data_base64",
+        ),
+        event(r#"{V1,"data":{},"datacontenttype":"text/xml"}"#, "datacontenttype: `text/xml` (unsupported)"),
+        event(r#"{V1,"data":{}}"#, NO_JOB_EVENT),
+        event(r#"{V1,"data":{"createdd":{}}}"#, "(job); there is `createdd`, (unknown)"),
+        event(r#"{V1,"data":"text"}"#, "the payload is a JSON string: send the event as an object, encoded once"),
+        event(
+            r#"{V1,"data":{"jobId":"j","pending":{}}}"#,
+            "metadata.occurred_at: is missing, and so is the CloudEvent's time",
+        ),
+        event(r#"{V1,"time":"soon","data":{"jobId":"j","pending":{}}}"#, "CloudEvent's time: `soon` (time)"),
+        event(
+            r#"{"specversion":"1.0","data":{"jobId":"j","pending":{}}}"#,
+            "metadata.event_id: is missing, and so is the CloudEvent's id",
+        ),
+        event(
+            r#"{V1,"type":"optview.events.v1.OptimizationEvent","data":{"jobId":"j","pending":{}}}"#,
+            "the CloudEvent's type says `optview.events.v1.OptimizationEvent`, which is a message of optimizations, and this topic \
+             was given as the one of jobs: is --topic-jobs right?",
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
+use crate::codec::Framing;
 use crate::disk::DiskReserve;
 use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
@@ -10,7 +11,7 @@ use crate::generation::rebuild::exchange::RebuildState;
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
 use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
-use crate::store::{self, OpenStore};
+use crate::store::{self, DeadLetterBound, OpenStore};
 
 /// A source of one partition of jobs with so many records.
 struct Few {
@@ -90,10 +91,13 @@ impl AtWork {
         let (control, status) = (Arc::new(PauseHandle::default()), Status::new(1));
         let settings = Settings {
             topics: TopicNames::default(),
+            framing: Framing::Auto,
             sync_interval: Duration::from_millis(1),
             catch_up_sync_interval: Duration::from_millis(1),
             memory_budget: 1 << 20,
             orphan_retention: Duration::from_secs(3600),
+            dead_letter_limit: 10_000,
+            dead_letters_max: DeadLetterBound::default(),
             store_path: path,
             disk_reserve: DiskReserve::default(),
         };

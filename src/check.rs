@@ -1,0 +1,118 @@
+//! The command `optview check`: looks at everything that `serve` with the same settings rests on, before it starts or beside it, and
+//! says of each thing whether it is right. It changes nothing. Facts are gathered by `look` functions and by the source; the
+//! findings follow from them in pure functions.
+
+mod cluster;
+mod directory;
+mod finding;
+mod machine;
+mod sample;
+mod topics;
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+use serde::Serialize;
+
+use crate::cli::Completion;
+use crate::config::{CheckConfig, ServeConfig};
+use crate::domain::Topic;
+use crate::output;
+use crate::source::kafka::inspection::{self, ClusterAnswer, NewestRecords, TopicAnswer};
+use directory::Holder;
+pub use finding::Check;
+use finding::{Finding, Verdict};
+use sample::SampleSettings;
+
+/// The whole answer for programs.
+#[derive(Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+    right: usize,
+    doubtful: usize,
+    wrong: usize,
+}
+
+/// Checks a deployment and prints the findings.
+///
+/// # Errors
+/// Fails only if the answer cannot be written: whatever is wrong with the deployment is a finding.
+pub fn run(config: &CheckConfig) -> anyhow::Result<Completion> {
+    let report = Report::of(findings(config));
+    match config.json {
+        true => output::print_json(&serde_json::to_string(&report)?)?,
+        false => output::print(&report.text())?,
+    }
+    Ok(if report.wrong > 0 { Completion::DifferenceFound } else { Completion::Done })
+}
+
+impl Report {
+    fn of(findings: Vec<Finding>) -> Report {
+        let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+        let [right, doubtful, wrong] = [Verdict::Right, Verdict::Doubtful, Verdict::Wrong].map(count);
+        Report { findings, right, doubtful, wrong }
+    }
+
+    fn text(&self) -> String {
+        let lines: Vec<String> = self.findings.iter().map(Finding::to_string).collect();
+        let Report { right, doubtful, wrong, .. } = self;
+        format!("{}\n{right} right, {doubtful} doubtful, {wrong} wrong\n", lines.join("\n"))
+    }
+}
+
+fn findings(config: &CheckConfig) -> Vec<Finding> {
+    let ServeConfig { projection, listen, admin_listen, max_connections, .. } = &config.serve;
+    let (kafka, names) = (&projection.kafka, &projection.kafka.topics);
+    let answer = inspection::inspect(kafka, &projection.group_id);
+    let mut findings = cluster::findings(&answer, &kafka.brokers, &projection.group_id);
+    if let Ok(answer) = &answer {
+        let newest = inspection::newest_records(kafka, &projection.group_id, &answer.topics, |topic| {
+            offsets_of_each_partition(answer, topic, config.sample)
+        });
+        findings.extend(topics::findings(answer, names, &newest, Utc::now().timestamp_millis()));
+        if config.sample > 0 {
+            let settings = SampleSettings {
+                names,
+                framing: projection.framing,
+                records_max: config.sample,
+                has_all_optimizations: has_all(answer, &newest, config.sample),
+            };
+            findings.extend(sample::findings(&newest, settings));
+        }
+    }
+    let facts =
+        directory::look(&projection.data_dir, projection.disk_reserve, config.serve.from_snapshot.as_deref());
+    findings.extend(directory::findings(&projection.data_dir, &facts));
+    findings.extend(directory::store_findings(&facts, config.serve.on_format_change, names, answer.as_ref().ok()));
+    let addresses = [("--listen", *listen), ("--admin-listen", *admin_listen)];
+    let machine = machine::look(&addresses, *max_connections, &projection.data_dir);
+    findings.extend(machine::findings(&machine, facts.holder == Holder::Server));
+    findings
+}
+
+/// Number of the newest offsets that are read of each partition: at least one, which shows that the topic may be read.
+fn offsets_of_each_partition(answer: &ClusterAnswer, topic: Topic, sample: usize) -> i64 {
+    let partitions = match answer.topics.get(&topic) {
+        Some(TopicAnswer::There { partitions, .. }) => partitions.len().max(1),
+        _ => 1,
+    };
+    i64::try_from(sample.div_ceil(partitions)).unwrap_or(i64::MAX).max(1)
+}
+
+/// Returns true if the sample has every record of the optimizations' topic.
+fn has_all(answer: &ClusterAnswer, newest: &NewestRecords, sample: usize) -> bool {
+    let Some(TopicAnswer::There { partitions, .. }) = answer.topics.get(&Topic::Optimizations) else {
+        return false;
+    };
+    let read: BTreeMap<i32, usize> = newest
+        .read
+        .iter()
+        .filter(|(partition, _)| partition.topic == Topic::Optimizations)
+        .map(|(partition, records)| (partition.partition, records.len()))
+        .collect();
+    let is_whole = partitions.iter().all(|held| match &held.bounds {
+        Ok(bounds) => bounds.low == 0 && read.get(&held.partition).is_some_and(|read| *read as i64 >= bounds.high),
+        Err(_) => false,
+    });
+    is_whole && read.values().sum::<usize>() <= sample
+}
