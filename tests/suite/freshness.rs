@@ -198,10 +198,11 @@ async fn a_list_is_given_only_of_what_was_complete_once() {
             // The body, which is missing, is looked at after that.
             (Method::POST, "/optimizations/statuses", 422),
             // The answer to GET would not end.
-            (if was_live { Method::HEAD } else { Method::GET }, "/optimizations/events", 200),
+            (Method::HEAD, "/optimizations/events", 200),
         ] {
-            let answer = instance.send(method, path, &[OWN]).await;
-            if was_live {
+            let answer = instance.send(method.clone(), path, &[OWN]).await;
+            if was_live || method == Method::HEAD {
+                let status = if was_live { status } else { 503 };
                 assert_eq!((answer.status, answer.state()), (status, state.as_str()), "{path}");
             } else {
                 answer.check_unavailable(state);

@@ -117,12 +117,16 @@ impl Instance {
 
     /// Makes one whose callers have the keys of a file with this text.
     pub fn with_keys(missing_wait: Duration, keys: &str) -> Instance {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), keys).unwrap();
+        Instance::with_access(missing_wait, Access::with_keys(ApiKeys::from_file(file.path()).unwrap()))
+    }
+
+    /// Makes one whose callers are recognized in this way.
+    pub fn with_access(missing_wait: Duration, access: Access) -> Instance {
         let (generation, reader, status) = (Generation::new(), ReaderSource::default(), Status::new(1));
         reader.set(generation.writer.reader(), generation.status.clone());
         status.set_state(State::Live);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), keys).unwrap();
-        let access = Access::with_keys(ApiKeys::from_file(file.path()).unwrap());
         let api = read_api_that_waits(reader.clone(), status, access, Readiness::default(), missing_wait);
         Instance { generation, reader, api }
     }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::live_instance::{Instance, OWN, view};
+use optview::credentials::{ApiKeys, ReloadedFile};
+use optview::http::{Access, watch_credentials};
+use optview::status::{State, Status};
+use serde_json::json;
+
+use crate::live_instance::{FOREIGN, Generation, Instance, OWN, of_organization, view};
 
 fn instance() -> Instance {
     Instance::new(Duration::ZERO)
@@ -102,5 +107,68 @@ async fn what_changes_while_a_list_is_chosen_is_in_it_or_comes_after_it() {
             None => opening.await,
         };
         while stream.next().await.expect("an event").data["id"] != id {}
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_some_ids_or_of_another_organization_has_nothing_else_and_counts_nothing_else() {
+    let instance = instance();
+    instance.generation.write(vec![view("a", 1), view("b", 1), of_organization("org-2", "c", 1)]);
+    let mut of_ids = instance.stream("/optimizations/events?id=a&id=x&initial=true", &[OWN]).await;
+    assert_eq!(of_ids.next().await.unwrap().data["id"], "a");
+    assert_eq!(of_ids.next().await.unwrap().data, json!({"sent": 1, "total": 1}));
+    let mut foreign = instance.stream("/optimizations/events?initial=true", &[FOREIGN]).await;
+    assert_eq!(foreign.next().await.unwrap().data["id"], "c");
+    assert_eq!(foreign.next().await.unwrap().data, json!({"sent": 1, "total": 1}));
+    instance.generation.write(vec![view("new", 1)]);
+    instance.generation.write(vec![view("x", 1)]);
+    assert_eq!(of_ids.next().await.unwrap().data["id"], "x", "and nothing of `new`");
+}
+
+#[tokio::test]
+async fn a_view_that_a_generation_has_not_read_yet_has_not_gone() {
+    let mut instance = instance();
+    instance.generation.write_at(1, vec![view("a", 1)]);
+    let mut stream = instance.stream("/optimizations/a/events", &[OWN]).await;
+    assert_eq!(stream.next_version().await, 1);
+    let other = Generation::new();
+    other.status.set_state(State::CatchingUp);
+    other.write_at(1, vec![view("b", 1)]);
+    let _before = instance.switch_to(other);
+    assert!(stream.is_silent().await);
+    instance.generation.write_at(2, vec![view("a", 2)]);
+    assert_eq!(stream.next_version().await, 2);
+}
+
+/// An edit of the file of keys counts for the streams that are open, too.
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_key_is_for_another_organization() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let write = |organization: &str| {
+        std::fs::write(&path, format!("[[keys]]\nkey = \"own\"\norganizations = [{organization:?}]\n")).unwrap();
+    };
+    write("org-1");
+    let read = |path: &std::path::Path| ApiKeys::from_changed_file(path).map_err(|error| error.to_string());
+    let keys = ReloadedFile::new(path.clone(), read(&path).unwrap(), read);
+    let access = Access::checked(Some(keys), None);
+    let _watch = watch_credentials(access.clone(), Status::new(1)).unwrap();
+    let instance = Instance::with_access(Duration::ZERO, access);
+    instance.generation.write(vec![view("a", 1)]);
+    let one = "/optimizations/a/events";
+    let mut streams = Vec::new();
+    for path in [one, "/optimizations/events"] {
+        let mut stream = instance.stream(path, &[OWN]).await;
+        stream.next_of_all().await.unwrap();
+        streams.push(stream);
+    }
+    write("org-2");
+    while instance.get(one, &[OWN]).await.status != 404 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    instance.generation.write(vec![view("a", 2)]);
+    tokio::time::advance(Duration::from_secs(15)).await;
+    for stream in &mut streams {
+        assert_eq!(stream.next().await, None);
     }
 }
