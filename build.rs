@@ -1,17 +1,9 @@
-//! Generates the Rust types of `proto/` at build time, without an installed protoc, and records the commit that is
-//! built.
+//! Records the commit that is built. With the feature `generate` it also writes the Rust types of `proto/` anew, without an
+//! installed protoc.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::{env, fs, io};
-
-use prost::Message as _;
-
-const PROTOS: [&str; 3] = [
-    "optview/events/v1/optimization.proto",
-    "optview/events/v1/job.proto",
-    "optview/events/v1/multistart_run.proto",
-];
+use std::{env, io};
 
 /// The functions of librdkafka that `src/source/kafka/decompression.rs` replaces.
 const WRAPPED: [&str; 3] = ["rd_gz_decompress", "rd_kafka_lz4_decompress", "rd_kafka_zstd_decompress"];
@@ -20,7 +12,6 @@ const WRAPPED: [&str; 3] = ["rd_gz_decompress", "rd_kafka_lz4_decompress", "rd_k
 const COMMIT_VARIABLE: &str = "BUILD_COMMIT";
 
 fn main() -> io::Result<()> {
-    println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
     // Other linkers have no such option: librdkafka decompresses by itself there, without a bound.
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
@@ -29,11 +20,39 @@ fn main() -> io::Result<()> {
         }
     }
     note_commit();
-    let descriptors = protox::compile(PROTOS, ["proto"]).map_err(io::Error::other)?;
-    // `optview validate` compares the fields that producers send with those that the contract has.
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
-    fs::write(out.join("contract.binpb"), descriptors.encode_to_vec())?;
-    prost_build::Config::new().compile_fds(descriptors)
+    #[cfg(feature = "generate")]
+    generated_code::write()?;
+    Ok(())
+}
+
+/// The code that is generated from `proto/`. It is kept in the repository, since what generates it takes half a minute to compile.
+#[cfg(feature = "generate")]
+mod generated_code {
+    use std::{fs, io};
+
+    use protox::prost::Message as _;
+
+    const PROTOS: [&str; 3] = [
+        "optview/events/v1/optimization.proto",
+        "optview/events/v1/job.proto",
+        "optview/events/v1/multistart_run.proto",
+    ];
+
+    const FOLDER: &str = "src/codec/generated";
+
+    /// Writes the Rust types of the messages, and their descriptors, with which `optview validate` compares the fields that producers send.
+    pub fn write() -> io::Result<()> {
+        println!("cargo::rerun-if-changed=proto/optview");
+        let mut compiler = protox::Compiler::new(["proto"]).map_err(io::Error::other)?;
+        compiler.include_imports(true).include_source_info(true).open_files(PROTOS).map_err(io::Error::other)?;
+        let mut files = compiler.file_descriptor_set();
+        // The contract's own comments become the descriptions of its JSON Schemas.
+        for file in files.file.iter_mut().filter(|file| file.package().starts_with("google.")) {
+            file.source_code_info = None;
+        }
+        fs::write(format!("{FOLDER}/contract.binpb"), files.encode_to_vec())?;
+        prost_build::Config::new().out_dir(FOLDER).compile_fds(files)
+    }
 }
 
 /// Records the commit, or an empty text if it is unknown, which does not fail the build.

@@ -1,7 +1,7 @@
 //! Measures the speed of reads of views, against a real broker, each beside its yardstick in one run:
 //!
 //! ```text
-//! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part get       # by id, beside a bare Axum handler
+//! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part get       # by id, beside a bare Axum handler and h2o
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part fresh     # from the broker's word to a GET
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part lists     # a project of 50,000
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part deep      # deep pages, and what they do to others
@@ -9,6 +9,8 @@
 //! OPTVIEW_TEST_KAFKA=127.0.0.1:9092 cargo bench --bench read -- --part restart   # kill -9 at 1,000,000
 //! ```
 
+#[path = "read/by_id.rs"]
+mod by_id;
 #[path = "read/deep_pages.rs"]
 mod deep_pages;
 #[path = "read/streams.rs"]
@@ -21,18 +23,14 @@ use std::time::{Duration, Instant};
 use optview::codec::encode::{Encoding, encode, key};
 use optview::domain::event::{Body, OptimizationChange};
 use optview::synthetic::{History, HistorySettings};
-use support::keep_alive::Clients;
 use support::{Options, Sender, Serve, Topics, bare, id_of, percentile};
-
-const CONNECTIONS: usize = 32;
-const ROUND: Duration = Duration::from_secs(4);
 
 fn main() {
     bare::serve_if_told();
     let Some(brokers) = support::brokers("read") else { return };
     let options = Options::read();
     match options.get("part", "get").as_str() {
-        "get" => get(&brokers, &options),
+        "get" => by_id::run(&brokers, &options),
         "fresh" => fresh(&brokers, &options),
         "lists" => lists(&brokers),
         "deep" => deep_pages::run(&brokers, &options),
@@ -40,66 +38,6 @@ fn main() {
         "restart" => restart(&brokers, &options),
         other => panic!("--part {other}: get, fresh, lists, deep, streams or restart"),
     }
-}
-
-fn get(brokers: &str, options: &Options) {
-    let topics = Topics::new(brokers, "bench-read");
-    let records = topics.loaded(&["--optimizations", "20000", "--runs", "4"]);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let serve = Serve::start(&topics, directory.path());
-    serve.wait_until_synced(records);
-    let ids = serve.some_ids();
-    let body = ureq::get(&serve.url(&format!("/optimizations/{}", ids[0]))).call().expect("a view");
-    let body = body.into_body().read_to_string().expect("its bytes");
-    println!("{} bytes a view, {CONNECTIONS} connections, {} s a round", body.len(), ROUND.as_secs());
-    let _bare = bare::start(&body);
-    let rounds = options.number("rounds", "5");
-    let idle_bare = compare("idle", &serve, &ids, rounds);
-    let rate = options.get("rate", "20000");
-    let _load = topics.traffic(&rate);
-    std::thread::sleep(Duration::from_secs(2));
-    let before = position(&serve);
-    let begin = Instant::now();
-    compare(&format!("folding {rate} events/s"), &serve, &ids, rounds);
-    let folded = (position(&serve) - before) as f64 / begin.elapsed().as_secs_f64();
-    println!("folded meanwhile: {folded:.0} records/s; the bare handler, idle, gave {idle_bare:.0} requests/s");
-}
-
-fn position(serve: &Serve) -> u64 {
-    let status = serve.status().expect("a status");
-    status["partitions"].as_array().expect("partitions").iter().filter_map(|held| held["position"].as_u64()).sum()
-}
-
-/// Compares the server with a bare handler, in turn. Returns the bare handler's median.
-fn compare(what: &str, serve: &Serve, ids: &[String], rounds: u64) -> f64 {
-    let (mut ours, mut bares, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let bare = requests_per_second(&bare::address(), ids);
-        let our = requests_per_second(&serve.address(), ids);
-        bares.push(bare);
-        ours.push(our);
-        ratios.push(our / bare);
-    }
-    for sorted in [&mut ours, &mut bares, &mut ratios] {
-        sorted.sort_by(f64::total_cmp);
-    }
-    let median = |sorted: &[f64]| percentile(sorted, 50.0);
-    println!(
-        "{what}: serve {:.0} requests/s, bare {:.0} requests/s, ratio {:.0} % (from {:.0} to {:.0})",
-        median(&ours),
-        median(&bares),
-        100.0 * median(&ratios),
-        100.0 * ratios[0],
-        100.0 * ratios[ratios.len() - 1]
-    );
-    median(&bares)
-}
-
-/// Measures the rate of clients that ask again as soon as they are answered.
-fn requests_per_second(address: &str, ids: &[String]) -> f64 {
-    let clients = Clients::start(address, ids, CONNECTIONS, None);
-    std::thread::sleep(ROUND);
-    clients.finish()
 }
 
 /// Measures the time from the broker's acknowledgement of one event to the first GET that shows it. A GET that

@@ -95,16 +95,22 @@ fn decode_null<'a>(record: &Record<'a>) -> Result<Event<'a>, DecodeError> {
     })
 }
 
-/// Adds to the reason for which a message has no event the names that were there in its place.
+/// Adds to the reason for which a message has no event what was there in its place: fields that the contract does not have, or
+/// else events that are null.
 fn no_event(record: &Record<'_>, field: String, reason: String) -> DecodeError {
     let unknown = unknown_fields::find(record).unwrap_or_default();
-    let names: Vec<String> = unknown.into_iter().map(|unknown| format!("`{}`", unknown.path)).collect();
+    let quoted = |name: &String| format!("`{name}`");
+    let names: Vec<String> = unknown.iter().map(|unknown| quoted(&unknown.path)).collect();
+    if !names.is_empty() {
+        let reason = format!("{reason}; there is {}, which the contract does not have", names.join(", "));
+        return DecodeError::field(field, reason);
+    }
+    let names: Vec<String> = unknown_fields::null_events(record).iter().map(quoted).collect();
     match names.is_empty() {
         true => DecodeError::Field { field, reason },
-        false => DecodeError::field(
-            field,
-            format!("{reason}; there is {}, which the contract does not have", names.join(", ")),
-        ),
+        false => {
+            DecodeError::field(field, format!("{reason}; there is {}: null, which is as absent", names.join(", ")))
+        }
     }
 }
 

@@ -11,6 +11,10 @@ use crate::logging::LogConfig;
 
 pub use access::AccessConfig;
 pub use archive::{ArchiveConfig, ArchiveExportConfig, ArchiveImportConfig, ArchiveVerifyConfig};
+pub use dead_letters::{
+    ChosenLettersConfig, DeadLettersConfig, LetterConfig, LetterFilter, LettersConfig, LettersExportConfig,
+    ResumeConfig,
+};
 pub use demo::DemoConfig;
 pub use history::{AsOf, HistoryConfig, LogSource};
 pub use keys::{Expiry, KeyFileConfig, KeysAddConfig, KeysConfig, KeysRevokeConfig};
@@ -55,6 +59,7 @@ macro_rules! read_as {
 mod access;
 mod archive;
 mod checks;
+mod dead_letters;
 mod demo;
 mod disk;
 mod file;
@@ -107,6 +112,9 @@ pub enum Command {
     Rebuild(Box<RebuildConfig>),
     /// Let readers see an earlier generation again, once it has caught up, or frozen as it was left
     Rollback(Box<RollbackConfig>),
+    /// Look at the records that were not understood, try them again, or discard them
+    #[command(subcommand)]
+    DeadLetters(DeadLettersConfig),
     /// Keep the topics' records in files
     #[command(subcommand)]
     Archive(ArchiveConfig),

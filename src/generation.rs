@@ -5,6 +5,7 @@
 mod choice;
 #[cfg(test)]
 mod crash_tests;
+pub mod dead_letters;
 mod files;
 mod frozen_keeper;
 mod frozen_rollback;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use crate::config::{OnFormatChange, ProjectionConfig};
 use crate::data_dir::{FrozenMark, MissingHistory};
 use crate::live_views::ReaderSource;
+use crate::projector::{LetterOutcome, LetterTask};
 use crate::status::Status;
 use crate::store;
 pub use frozen_rollback::roll_back_frozen_unserved;
@@ -121,6 +123,14 @@ impl Engine {
     /// The live generation is frozen, or cannot be written.
     pub fn accept_missing_history(&self) -> anyhow::Result<(u64, Vec<MissingHistory>)> {
         self.rebuilds.live.accept_missing_history()
+    }
+
+    /// Has the projector of the live generation do something about dead letters.
+    ///
+    /// # Errors
+    /// The live generation is frozen, or its projector does not come to it.
+    pub fn about_dead_letters(&self, task: LetterTask) -> anyhow::Result<LetterOutcome> {
+        dead_letters::in_live(&self.rebuilds.live, task)
     }
 
     /// Begins to carry out a plan, on a thread of its own.

@@ -16,6 +16,7 @@ mod api;
 mod correlation;
 mod credentials_watch;
 mod cross_origin;
+mod dead_letter_pages;
 mod endpoint;
 mod errors;
 mod etag;

@@ -28,6 +28,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod data_dir;
+pub mod dead_letters;
 pub mod demo;
 pub mod disk;
 pub mod domain;

@@ -92,6 +92,7 @@ fn run(config: &Config, warnings: &[String]) -> anyhow::Result<Completion> {
         Command::AcceptLoss(config) => return commands::accept_loss(config),
         Command::Rebuild(config) => return commands::rebuild(config, stop_flag()?.as_ref()),
         Command::Rollback(config) => return commands::rollback(config, stop_flag()?.as_ref()),
+        Command::DeadLetters(config) => return commands::dead_letters(config, stop_flag()?.as_ref()),
         Command::Archive(ArchiveConfig::Export(config)) => archive::export::run(config, stop_flag()?.as_ref())?,
         Command::Archive(ArchiveConfig::Verify(config)) => return archive::verify::run(config),
         Command::Archive(ArchiveConfig::Import(config)) => {

@@ -5,6 +5,7 @@
 
 mod checkpoints;
 mod cluster_guard;
+mod dead_letter_limit;
 mod dead_letters;
 mod decoder;
 mod disk_guard;
@@ -16,6 +17,8 @@ mod health;
 mod hold;
 mod ineffective_events;
 mod intake;
+mod letter_desk;
+mod letter_requests;
 mod liveness;
 mod metrics;
 mod moment;
@@ -24,6 +27,7 @@ mod orphan_sweep;
 mod partitions;
 mod pause;
 mod report;
+mod retry_pace;
 mod settings;
 mod store_file;
 mod stream_quality;
@@ -40,16 +44,20 @@ use crate::status::{State, Status};
 use crate::store::{StoreError, Writer};
 use checkpoints::Checkpoints;
 use cluster_guard::ClusterGuard;
+use dead_letter_limit::DeadLetterLimit;
 use decoder::Decoder;
 use disk_guard::DiskGuard;
 use findings::FindingsCollector;
 use gate::ReadGate;
+pub use letter_desk::serve_letters_at_rest;
+pub use letter_requests::{LetterOutcome, LetterTask};
 use liveness::Liveness;
 pub use moment::Moment;
 use orphan_sweep::OrphanSweep;
 use partitions::Partitions;
 pub use pause::{PauseError, PauseHandle, Positions};
 use report::{REPORT_EVERY, ReportedParts, Reporter};
+use retry_pace::RetryPace;
 pub use settings::Settings;
 pub use store_file::{StoreFileGuard, StoreGone};
 use write_back::WriteBack;
@@ -103,6 +111,8 @@ pub struct Projector<'a> {
     checkpoints: Checkpoints,
     liveness: Liveness,
     findings: FindingsCollector,
+    letter_limit: DeadLetterLimit,
+    pace: RetryPace,
     orphans: OrphanSweep,
     reporter: Reporter,
 }
@@ -117,6 +127,7 @@ impl<'a> Projector<'a> {
         now: Moment,
     ) -> Result<Projector<'a>, ProjectorError> {
         let topics = &settings.topics;
+        writer.bound_dead_letters(settings.dead_letters_max)?;
         Ok(Projector {
             control,
             pulse: writer.pulse(),
@@ -134,6 +145,8 @@ impl<'a> Projector<'a> {
                 now.instant,
             ),
             liveness: Liveness::new(writer.reader().was_live()?),
+            letter_limit: DeadLetterLimit::new(&writer, topics.clone(), settings.dead_letter_limit)?,
+            pace: RetryPace::default(),
             findings: FindingsCollector::new(&writer, topics.clone(), status.clone(), control.quiet())?,
             orphans: OrphanSweep::new(settings.orphan_retention),
             reporter: Reporter::new(topics.clone(), status.clone(), writer.missing_history(), now.instant),
@@ -160,10 +173,15 @@ impl<'a> Projector<'a> {
         self.read(now, source)?;
         self.fold_decoded(now)?;
         self.note_position();
+        self.stop_failed(source);
+        Ok(())
+    }
+
+    /// Has the source read no more of the partitions that have failed.
+    fn stop_failed(&mut self, source: &mut dyn Source) {
         for partition in self.partitions.take_failed() {
             source.stop(partition);
         }
-        Ok(())
     }
 
     /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
@@ -180,6 +198,7 @@ impl<'a> Projector<'a> {
             self.checkpoint(now)?;
         }
         self.publish_checkpoint(source);
+        self.serve_letter_requests(now, source)?;
         self.sweep_orphans(now)?;
         self.become_live(now, source)?;
         if self.reporter.is_due(now.instant) {
@@ -209,7 +228,7 @@ impl<'a> Projector<'a> {
 
     /// The longest time for which a poll may wait for records: until something is due.
     fn longest_wait(&self, now: Moment) -> Duration {
-        if self.write_back.is_clean() {
+        if self.write_back.is_clean() && self.control.letters.is_empty() {
             REPORT_EVERY.min(self.checkpoints.due_in(now.instant, self.liveness.is_live()))
         } else {
             write_back::GATHER
@@ -240,6 +259,7 @@ impl<'a> Projector<'a> {
     fn notice_switch(&mut self) {
         if self.findings.notice_switch(&self.write_back) {
             self.orphans.restart();
+            self.letter_limit.count_anew();
         }
     }
 

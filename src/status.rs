@@ -147,6 +147,11 @@ impl Status {
         (report.views, report.dead_letters) = (views, dead_letters);
     }
 
+    /// Sets the number of dead letters of which only the count is left.
+    pub fn set_replaced_dead_letters(&self, count: u64) {
+        self.lock().dead_letters_replaced = count;
+    }
+
     /// Makes the state [`State::Frozen`], at this point.
     pub fn set_frozen(&self, at: FrozenAt) {
         let mut report = self.lock();

@@ -6,6 +6,8 @@
 mod accept_loss;
 pub mod commands;
 mod context;
+mod dead_letters;
+mod dead_letters_text;
 mod dispatch;
 mod explain;
 mod generations;

@@ -48,6 +48,8 @@ impl ServerStart {
             command.args([option, settings.topics.get(topic)]);
         }
         command.arg("--data-dir").arg(directory.path().join("data"));
+        // No abuse is to be cut short.
+        command.args(["--dead-letter-limit", "10000000"]);
         ServerStart { command, directory, read, admin, nobody_reads_log: false }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::MissedTickBehavior;
 
-/// Clients that read until they are finished or dropped. Every answer must be 200.
+/// Clients that read until they are finished or dropped. Every answer must be what is expected of it.
 pub struct Clients {
     begin: Instant,
     stop: Arc<AtomicBool>,
@@ -17,14 +18,23 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Starts the clients. Each connection gets its share of the ids. `per_second` is the rate of all of them
-    /// together.
+    /// Starts clients that read views by id. `per_second` is the rate of all of them together.
     pub fn start(address: &str, ids: &[String], connections: usize, per_second: Option<f64>) -> Clients {
+        let requests: Vec<ReadRequest> = ids.iter().map(|id| ReadRequest::new(id, &[])).collect();
+        Clients::of_requests(address, &requests, connections, per_second)
+    }
+
+    /// Starts clients that send these requests over and over. Each connection gets its share of them.
+    pub fn of_requests(
+        address: &str,
+        requests: &[ReadRequest],
+        connections: usize,
+        per_second: Option<f64>,
+    ) -> Clients {
         let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let every = per_second.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
-        let shares: Vec<Vec<Vec<u8>>> = (0..connections)
-            .map(|at| ids.iter().skip(at).step_by(connections).map(|id| request(id)).collect())
-            .collect();
+        let shares: Vec<Vec<ReadRequest>> =
+            (0..connections).map(|at| requests.iter().skip(at).step_by(connections).cloned().collect()).collect();
         let (address, stopped, answered) = (address.to_owned(), stop.clone(), answers.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -52,13 +62,30 @@ impl Clients {
     }
 }
 
-fn request(id: &str) -> Vec<u8> {
-    format!("GET /optimizations/{id} HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\n\r\n").into_bytes()
+/// A request of a read by id, and the beginning of its answer.
+#[derive(Clone)]
+pub struct ReadRequest {
+    bytes: Vec<u8>,
+    answer: &'static [u8],
+}
+
+impl ReadRequest {
+    /// Makes a request that is answered with the view.
+    pub fn new(id: &str, headers: &[(&str, &str)]) -> ReadRequest {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let bytes = format!("GET /optimizations/{id} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").into_bytes();
+        ReadRequest { bytes, answer: b"HTTP/1.1 200" }
+    }
+
+    /// Makes the request of a client that has the view already.
+    pub fn of_known_view(id: &str, etag: &str) -> ReadRequest {
+        ReadRequest { answer: b"HTTP/1.1 304", ..ReadRequest::new(id, &[("if-none-match", etag)]) }
+    }
 }
 
 async fn ask(
     address: String,
-    requests: Vec<Vec<u8>>,
+    requests: Vec<ReadRequest>,
     every: Option<Duration>,
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,
@@ -70,14 +97,14 @@ async fn ask(
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     let mut buffer = vec![0; 64 << 10];
-    for request in requests.iter().cycle() {
+    for ReadRequest { bytes, answer } in requests.iter().cycle() {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        stream.write_all(request).await.expect("it takes requests");
+        stream.write_all(bytes).await.expect("it takes requests");
         let mut held = 0;
         loop {
             let read = stream.read(&mut buffer[held..]).await.expect("it answers");
@@ -87,15 +114,18 @@ async fn ask(
                 break;
             }
         }
-        let answer = String::from_utf8_lossy(&buffer[..held]);
-        assert!(answer.starts_with("HTTP/1.1 200"), "every view is there: {answer}");
+        let answered = &buffer[..held];
+        assert!(answered.starts_with(answer), "{}", String::from_utf8_lossy(answered));
         answers.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 fn is_whole(response: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(response);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    len.is_some_and(|len| len.parse::<usize>().is_ok_and(|len| body.len() >= len))
+    const LENGTH: &[u8] = b"content-length: ";
+    let Some(head) = memmem::find(response, b"\r\n\r\n") else { return false };
+    // A 304 has no body, and no length.
+    let Some(at) = memmem::find(&response[..head], LENGTH) else { return true };
+    let digits = response[at + LENGTH.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let len = digits.fold(0, |len, digit| 10 * len + usize::from(digit - b'0'));
+    response.len() >= head + 4 + len
 }

@@ -176,7 +176,12 @@ impl Serve {
 
     /// Starts another server beside the first.
     pub fn start_beside(topics: &Topics, directory: &Path) -> Serve {
-        Serve::start_on([PORTS[2], PORTS[3]], topics, directory, &[])
+        Serve::start_beside_with(topics, directory, &[])
+    }
+
+    /// Starts another server beside the first, with more options.
+    pub fn start_beside_with(topics: &Topics, directory: &Path, options: &[&str]) -> Serve {
+        Serve::start_on([PORTS[2], PORTS[3]], topics, directory, options)
     }
 
     fn start_on(ports: [u16; 2], topics: &Topics, directory: &Path, options: &[&str]) -> Serve {

@@ -1,6 +1,6 @@
-//! The types that `build.rs` generates from `proto/`.
+//! The types of `proto/`, as generated: `cargo check --features generate` writes them anew after a change.
 
 #[expect(clippy::large_enum_variant, reason = "generated; one message at a time is encoded or decoded")]
 pub mod v1 {
-    include!(concat!(env!("OUT_DIR"), "/optview.events.v1.rs"));
+    include!("generated/optview.events.v1.rs");
 }

@@ -27,8 +27,8 @@ pub struct UnknownField {
 
 /// The messages of `proto/`, by their full names with a dot before each.
 static CONTRACT: LazyLock<HashMap<String, DescriptorProto>> = LazyLock::new(|| {
-    let files = FileDescriptorSet::decode(&include_bytes!(concat!(env!("OUT_DIR"), "/contract.binpb"))[..]);
-    let files = files.expect("the build has written it").file;
+    let files = FileDescriptorSet::decode(&include_bytes!("generated/contract.binpb")[..]);
+    let files = files.expect("it was generated").file;
     let own = files.into_iter().filter(|file| file.package() == "optview.events.v1");
     own.flat_map(|file| {
         let package = file.package().to_owned();
@@ -53,6 +53,22 @@ pub fn find(record: &Record<'_>) -> Result<Vec<UnknownField>, DecodeError> {
             .map_err(|error| DecodeError::payload("protobuf", error.to_string()))?,
     }
     Ok(unknown)
+}
+
+/// Returns the events of a record's message that are there but null, which is as absent. Protobuf has no such thing.
+pub fn null_events(record: &Record<'_>) -> Vec<String> {
+    let unframed = record.value.and_then(|value| framing::unframe(value, &record.headers).ok());
+    let Some((Encoding::Json, payload)) = unframed else { return Vec::new() };
+    let message = &CONTRACT[message_name(record.position.topic)];
+    let object = json_object(payload).unwrap_or_default();
+    let nulls = object.into_iter().filter(|(name, value)| value.is_null() && is_event(message, name));
+    nulls.map(|(name, _)| name).collect()
+}
+
+/// Returns true if a field is one of the events of a message. They are its only alternatives that are messages.
+fn is_event(message: &DescriptorProto, name: &str) -> bool {
+    let field = message.field.iter().find(|field| field.name() == name || field.json_name() == name);
+    field.is_some_and(|field| field.oneof_index.is_some() && field.r#type() == Type::Message)
 }
 
 fn message_name(topic: Topic) -> &'static str {

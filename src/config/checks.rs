@@ -13,6 +13,7 @@ pub fn check(layers: &mut Layers<'_>) {
     check_topics(layers);
     check_addresses(layers);
     check_history(layers);
+    check_letters(layers);
     if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
         layers.mistake(&["status", "abort"], "are two things; give one of them");
     }
@@ -105,6 +106,19 @@ fn check_addresses(layers: &mut Layers<'_>) {
             "whoever reaches {admin}, which asks for no key, may see every view (/optimizations/ID/why) and what is wrong: let \
              nobody reach it but those who look after this"
         ));
+    }
+}
+
+/// Checks that whoever changes dead letters has chosen them.
+fn check_letters(layers: &mut Layers<'_>) {
+    if !matches!(layers.command(), "dead-letters retry" | "dead-letters discard") {
+        return;
+    }
+    let mut options = ["ids", "topic", "reason", "before", "after"].into_iter();
+    let is_any_given = options.any(|option| layers.last(option).is_some() || layers.is_refused(option));
+    if layers.value("all") != Some(true) && !is_any_given {
+        let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
+        layers.mistake(&["ids", "all"], what);
     }
 }
 

@@ -40,6 +40,16 @@ pub struct ProjectionConfig {
     /// Time that a job may wait for an optimization that links it before it is reported; nothing is dropped
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::interval)]
     pub orphan_retention: Duration,
+    /// Number of records of a topic that may not be understood, among its last 100000; with more, if they are also more than a tenth,
+    /// the topic stops
+    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = values::at_least(1_u64))]
+    pub dead_letter_limit: u64,
+    /// Number of dead letters that are kept; beyond it the oldest are only counted
+    #[arg(long, value_name = "COUNT", default_value = "100000", value_parser = values::at_least(1_u64))]
+    pub dead_letters_max: u64,
+    /// Size of the dead letters that are kept; beyond it the oldest are only counted
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = values::bytes(2 << 20))]
+    pub dead_letters_max_bytes: u64,
     /// The free space that stays on the store's disk.
     #[command(flatten)]
     pub disk_reserve: DiskReserve,

@@ -50,7 +50,7 @@ pub struct ServeConfig {
     /// Number of connections that may be open at once on --listen, as far as the limit of open files allows
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = values::at_least(1_usize))]
     pub max_connections: usize,
-    /// Time that a connection is kept between two requests; longer than what stands in front keeps its own (most: 600s)
+    /// Time that a connection is kept between two requests; longer than what stands in front keeps its own, which is mostly 600s or less
     #[arg(long, value_name = "DURATION", default_value = "620s", value_parser = values::interval)]
     pub keep_alive: Duration,
     /// Time that a read of an id waits where there is no such optimization yet, and answers as soon as there is; 0s for none

@@ -229,6 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("number");
+        fs::write(&path, "1").unwrap();
+        let is_first = std::sync::atomic::AtomicBool::new(true);
+        let file = ReloadedFile::new(path, 0, move |path| {
+            let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+            if is_first.swap(false, std::sync::atomic::Ordering::AcqRel) {
+                crate::disk::replace(path, b"2").unwrap();
+            }
+            text.parse().map_err(|_| "no number".to_owned())
+        });
+        assert_eq!([file.look(), file.look()], [Look::Unchanged, Look::Unchanged], "it did not rest");
+        assert_eq!(**file.get(), 0);
+        assert_eq!([file.look(), file.look()], [Look::Unchanged, Look::Reloaded]);
+        assert_eq!(**file.get(), 2);
+    }
+
+    #[test]
     fn a_file_that_is_away_for_a_moment_is_no_error() {
         let number = NumberFile::new(1);
         fs::remove_file(number.path()).unwrap();

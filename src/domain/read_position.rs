@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 use super::position::NamedPartition;
 
@@ -25,17 +26,25 @@ impl ReadPosition {
     /// Makes the position of these next offsets.
     pub fn new(next_offsets: BTreeMap<NamedPartition, i64>) -> ReadPosition {
         let mut text = String::new();
-        for (NamedPartition { topic, partition }, next) in &next_offsets {
-            if *next > 0 {
-                let comma = if text.is_empty() { "" } else { "," };
-                write!(text, "{comma}{topic}:{partition}:{}", next - 1).expect("a string takes any text");
+        let mut before: Option<&NamedPartition> = None;
+        for (partition, next) in next_offsets.iter().filter(|(_, next)| **next > 0) {
+            let NamedPartition { topic, partition: number } = partition;
+            let follows = before.is_some_and(|before| before.topic == *topic && before.partition + 1 == *number);
+            let comma = if text.is_empty() { "" } else { "," };
+            let offset = next - 1;
+            match follows {
+                true => write!(text, "~{offset}"),
+                false => write!(text, "{comma}{topic}:{number}:{offset}"),
             }
+            .expect("a string takes any text");
+            before = Some(partition);
         }
         ReadPosition { next_offsets, text }
     }
 
-    /// Returns the text `TOPIC:PARTITION:OFFSET,...` of the last offset of each partition, as [`places_of`] reads it. Partitions of
-    /// which nothing was read are left out.
+    /// Returns the last offset of each partition as a text that [`places_of`] reads: `TOPIC:PARTITION:OFFSET,...`, where the offsets of
+    /// the partitions that follow within a topic stand after it, as in `jobs:0:71~70~69`. It goes out with each answer, and the names of topics
+    /// are most of it. Partitions of which nothing was read are left out.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -62,19 +71,33 @@ impl ReadPosition {
 
 /// Reads places as [`ReadPosition::text`] writes them. Returns `None` if the text is none.
 pub fn places_of(text: &str) -> Option<Vec<RecordPlace>> {
-    text.split(',').map(|place| place_of(place.trim())).collect()
+    let mut places = Vec::new();
+    for group in text.split(',') {
+        read_group(group.trim(), &mut places)?;
+    }
+    Some(places)
 }
 
-/// Reads one place, `TOPIC:PARTITION:OFFSET`.
-fn place_of(text: &str) -> Option<RecordPlace> {
-    let (rest, offset) = text.rsplit_once(':')?;
+/// Reads the places of partitions that follow each other, `TOPIC:PARTITION:OFFSET[~OFFSET...]`.
+fn read_group(text: &str, places: &mut Vec<RecordPlace>) -> Option<()> {
+    let (rest, offsets) = text.rsplit_once(':')?;
     let (topic, partition) = rest.rsplit_once(':')?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if topic.is_empty() || !is_number(partition) || !is_number(offset) {
+    if topic.is_empty() {
         return None;
     }
-    let partition = NamedPartition::new(topic, partition.parse().ok()?);
-    Some(RecordPlace { partition, offset: offset.parse().ok()? })
+    let mut number: i32 = number_of(partition)?;
+    for (index, offset) in offsets.split('~').enumerate() {
+        if index > 0 {
+            number = number.checked_add(1)?;
+        }
+        places.push(RecordPlace { partition: NamedPartition::new(topic, number), offset: number_of(offset)? });
+    }
+    Some(())
+}
+
+/// Reads a number of digits only, without a sign.
+fn number_of<N: FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -127,10 +150,21 @@ mod tests {
             "jobs:0:1,",
             "jobs:0:1 2",
             "jobs:0:9999999999999999999",
+            "jobs:0:1~",
+            "jobs:0:~1",
+            "jobs:0:1~-1",
+            "jobs:2147483647:1~1",
         ] {
             assert_eq!(places_of(text), None, "{text}");
         }
         let places = places_of("a.b:0:1, jobs:12:34").unwrap();
         assert_eq!(places[1], RecordPlace { partition: NamedPartition::new("jobs", 12), offset: 34 });
+    }
+
+    #[test]
+    fn a_topic_is_named_once_for_partitions_that_follow_each_other() {
+        let next = [("a", 0, 5), ("a", 1, 1), ("a", 2, 0), ("a", 3, 8), ("b", 4, 9), ("b", 5, 9)];
+        let next = next.map(|(topic, partition, next)| (NamedPartition::new(topic, partition), next));
+        assert_eq!(ReadPosition::new(BTreeMap::from(next)).text(), "a:0:4~0,a:3:7,b:4:8~8");
     }
 }

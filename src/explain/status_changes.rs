@@ -29,6 +29,10 @@ pub fn status_changes(
     id: &str,
     organization_id: Option<&str>,
 ) -> Result<Option<Vec<StatusChange>>, StoreError> {
+    // What the caller may not see is not decoded, so that it hardly takes longer than what is not there.
+    if reader.get(id, organization_id)?.is_none() {
+        return Ok(None);
+    }
     let Some(record) = reader.stored_record(id)? else { return Ok(None) };
     let created = record.optimization.visible_creation();
     let Some(created) = created else { return Ok(None) };

@@ -32,6 +32,7 @@ pub(super) fn start(
     let about = GenerationManifest::read(&path);
     let positions = store::positions(&reader.checkpoint()?);
     status.set_progress(positions.iter().map(at_rest).collect(), reader.views(), reader.count_dead_letters()?);
+    status.set_replaced_dead_letters(reader.replaced_letters()?.counts.iter().sum());
     status.set_frozen(FrozenAt {
         format: reader.frozen_format().unwrap_or(FORMAT),
         own_format: FORMAT,

@@ -106,6 +106,9 @@ mod tests {
             memory_budget_bytes: 1 << 20,
             store_cache_bytes: 1 << 20,
             orphan_retention: Duration::from_secs(1),
+            dead_letter_limit: 10_000,
+            dead_letters_max: 100_000,
+            dead_letters_max_bytes: 64 << 20,
             disk_reserve: DiskReserve::default(),
         };
         RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))

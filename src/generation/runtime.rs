@@ -19,7 +19,7 @@ use crate::source::archive::{ArchiveSource, ArchiveThenTopics};
 use crate::source::kafka::KafkaSource;
 use crate::source::{Source, TopicNames};
 use crate::status::{State, Status};
-use crate::store::{self, Checkpoint, MissingHistoryLedger, OpenStore, Reader, StoreError};
+use crate::store::{self, Checkpoint, DeadLetterBound, MissingHistoryLedger, OpenStore, Reader, StoreError};
 pub use throttle::Throttle;
 use throttle::{ThrottleRelease, ThrottledSource};
 
@@ -183,6 +183,8 @@ fn settings(config: &ProjectionConfig, path: &Path) -> projector::Settings {
         catch_up_sync_interval: config.catch_up_sync_interval,
         memory_budget: config.memory_budget_bytes,
         orphan_retention: config.orphan_retention,
+        dead_letter_limit: config.dead_letter_limit,
+        dead_letters_max: DeadLetterBound { count: config.dead_letters_max, bytes: config.dead_letters_max_bytes },
         store_path: path.to_owned(),
         disk_reserve: config.disk_reserve,
     }

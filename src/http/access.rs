@@ -9,7 +9,8 @@ mod checks;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::caller_shares::PeerAddress;
 use super::errors::{HttpError, Mistake};
@@ -125,6 +126,20 @@ impl Access {
             Some(checks) => (checks.keys.as_ref(), checks.tokens.as_ref()),
         }
     }
+}
+
+/// Copies the headers by which a caller is recognized. The others, and the head of the request that all of them are parts of, need not
+/// be held for it.
+pub(super) fn identifying_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut identifying = HeaderMap::with_capacity(2);
+    for name in [&ORGANIZATION_ID, &checks::API_KEY, &AUTHORIZATION] {
+        for value in headers.get_all(name) {
+            let mut copy = HeaderValue::from_bytes(value.as_bytes()).expect("it is the value of a header");
+            copy.set_sensitive(true);
+            identifying.append(name, copy);
+        }
+    }
+    identifying
 }
 
 /// Reads `X-Organization-Id`, if it is there. An id that is empty or not UTF-8 belongs to no organization, so it finds nothing.

@@ -10,12 +10,14 @@ use axum::http::{HeaderValue, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::api::open_reader;
+use super::dead_letter_pages::page_request;
 use super::endpoint::{Endpoint, HandlerResult};
 use super::errors::{self, HttpError};
 use super::health::{Audience, Readiness};
 use super::json_response::{json, to_json};
 use super::metrics::{RecordedErrors, record_files, record_report};
 use super::{freshness, health, optimizations};
+use crate::dead_letters::page;
 use crate::explain::explain;
 use crate::live_views::ReaderSource;
 use crate::source::TopicNames;
@@ -49,7 +51,7 @@ impl Admin {
     }
 }
 
-/// Makes the router of `/status`, `/metrics`, `/healthz`, `/readyz` and `/optimizations/{id}/why`. `metrics` comes from
+/// Makes the router of `/status`, `/metrics`, `/healthz`, `/readyz`, `/dead-letters` and `/optimizations/{id}/why`. `metrics` comes from
 /// [`install_metrics`].
 pub fn admin_router(
     status: Status,
@@ -76,6 +78,7 @@ pub fn admin_router(
                 admin.readiness.answer(&admin.shown(), true, Audience::Operators)
             }),
         )
+        .route_service("/dead-letters", Endpoint::immediate("/dead-letters", &admin, dead_letters))
         // What follows the id is known here, so that slashes in it need not be encoded.
         .route_service("/optimizations/{*why}", Endpoint::immediate("/optimizations/{id}/why", &admin, why))
         .fallback_service(Endpoint::not_found(&admin))
@@ -92,6 +95,13 @@ fn why(admin: &Admin, request: &Request) -> HandlerResult {
         None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
     Ok(freshness::mark(response, answer_state))
+}
+
+fn dead_letters(admin: &Admin, request: &Request) -> HandlerResult {
+    let asked = page_request(request, &admin.topics)?;
+    let reader = open_reader(&admin.reader)?;
+    let page = page(&reader, &admin.topics, &asked, admin.shown().report().dead_letters)?;
+    Ok(freshness::mark(to_json(StatusCode::OK, &page), reader.answer_state(&admin.status)))
 }
 
 fn report(admin: &Admin, _: &Request) -> HandlerResult {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use tower::Service;
@@ -24,6 +24,10 @@ use super::log_throttle::LogBurst;
 use super::metrics::RouteMetrics;
 use crate::panic_text::panic_text;
 use crate::status::{AnswerState, Status};
+
+/// The `cache-control` of an answer that has no other. Without one, caches may keep a 404 for as long as they see fit, also for callers of
+/// another organization, and after there is such a view.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The result of a handler.
 pub type HandlerResult = Result<Response, HttpError>;
@@ -324,7 +328,9 @@ impl RequestContext {
         if let Some(state) = self.state {
             response = freshness::mark(response, state);
         }
-        response.headers_mut().insert(CORRELATION_ID.clone(), self.correlation_id);
+        let headers = response.headers_mut();
+        headers.insert(CORRELATION_ID.clone(), self.correlation_id);
+        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
         if self.head_only {
             response = without_body(response);
         }

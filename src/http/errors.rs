@@ -16,6 +16,9 @@ use crate::store::StoreError;
 /// The seconds after which a client should ask a store again that is not open. Existing clients honour it, five times.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// Number of mistakes that one answer names. An address has room for thousands.
+const MISTAKES_MAX: usize = 100;
+
 /// The methods of a resource that is read.
 pub const READING: &str = "GET, HEAD, OPTIONS";
 /// The methods of a path where a resource is asked by a body, and a view with such an id is read.
@@ -169,6 +172,7 @@ fn unavailable(message: &str, detail: impl Serialize) -> Response {
 }
 
 fn invalid(mistakes: &[Mistake]) -> Response {
+    let mistakes = &mistakes[..mistakes.len().min(MISTAKES_MAX)];
     let each: Vec<String> =
         mistakes.iter().map(|mistake| format!("{}: {}", mistake.loc[1], mistake.msg)).collect();
     json_response::error(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", &each.join("; "), mistakes)

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::access::Scope;
+use super::access::{self, Scope};
 use super::api::Api;
 use super::caller_shares::CallerIdentity;
 use super::connection_end::ConnectionEnd;
@@ -104,11 +104,13 @@ pub struct Follower {
     pub caller: CallerIdentity,
     /// The organization whose views the caller may see; `None` for all.
     pub organization_id: Option<String>,
-    /// The headers of the request, by which the caller is recognized again.
+    /// The headers of the request by which the caller is recognized again.
     headers: HeaderMap,
     /// The state that the client was told of last.
     state: Option<State>,
     next_heartbeat: Instant,
+    /// The time from which on the caller has to be recognized again.
+    next_check: Instant,
     end: ConnectionEnd,
     _place: WaitPlace,
 }
@@ -143,26 +145,42 @@ impl Follower {
             api: Arc::clone(api),
             caller,
             organization_id: organization_id.map(str::to_owned),
-            headers: request.headers().clone(),
+            headers: access::identifying_headers(request.headers()),
             state: None,
             next_heartbeat: Instant::now() + HEARTBEAT,
+            next_check: Instant::now() + HEARTBEAT,
             end: request.extensions().get().cloned().unwrap_or_default(),
             _place: place,
         })
     }
 
-    /// Waits until `changed` resolves, a heartbeat is due, or the stream is over: the process stops, the connection is to end, or the
-    /// caller may no longer see what they saw.
+    /// Waits until `changed` resolves, a heartbeat is due, or the stream is over: the process stops, or the connection is to end. Of a
+    /// heartbeat that is due nothing is known but that: `changed` may have begun to resolve.
     pub async fn wait(&mut self, changed: impl Future<Output = ()>) -> Wake {
         tokio::select! {
             biased;
             () = self.end.requested() => Wake::End,
             () = sleep_until(self.next_heartbeat) => {
-                self.next_heartbeat = Instant::now() + HEARTBEAT;
-                if self.is_still_allowed() { Wake::Heartbeat } else { Wake::End }
+                let now = Instant::now();
+                (self.next_check, self.next_heartbeat) = (now, now + HEARTBEAT);
+                Wake::Heartbeat
             }
             () = changed => if self.api.reader.changes().is_closed() { Wake::End } else { Wake::Changed },
         }
+    }
+
+    /// Returns true if nothing more may be sent: the connection is to end, or the caller may no longer see what they saw. It is asked
+    /// before each chunk, since a stream that always has something to send never waits.
+    pub fn has_ended(&mut self) -> bool {
+        if self.end.is_requested() {
+            return true;
+        }
+        let now = Instant::now();
+        if now < self.next_check {
+            return false;
+        }
+        self.next_check = now + HEARTBEAT;
+        !self.is_still_allowed()
     }
 
     fn is_still_allowed(&self) -> bool {

@@ -7,6 +7,7 @@
 //! an old mark for ever if the new answer had none.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
@@ -64,8 +65,11 @@ fn lag_seconds(micros: Option<u64>) -> HeaderValue {
         None => HeaderValue::from_static("unknown"),
         Some(micros) => {
             let tenths = micros.div_ceil(100_000);
-            let text = format!("{}.{}", tenths / 10, tenths % 10);
-            HeaderValue::from_str(&text).expect("digits are a valid header value")
+            let mut text = [0; 24];
+            let mut rest = &mut text[..];
+            write!(rest, "{}.{}", tenths / 10, tenths % 10).expect("20 digits and a point have room");
+            let unused = rest.len();
+            HeaderValue::from_bytes(&text[..24 - unused]).expect("digits are a valid header value")
         }
     }
 }

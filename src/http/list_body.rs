@@ -27,6 +27,10 @@ use crate::store::{Cursor, PageReader, StoreError};
 /// Number of bytes after which a piece ends. The view that passes this bound is still part of it.
 const PIECE: usize = 64 << 10;
 
+/// The longest time that a piece which is larger than was expected waits for memory. It keeps its turn meanwhile, which others wait for;
+/// and it could not be held without memory.
+const GROWS_WITHIN: Duration = Duration::from_millis(100);
+
 /// The longest time that a client may take to read one page. A generation that was replaced stays open until then.
 const READ_WITHIN: Duration = Duration::from_secs(600);
 
@@ -213,7 +217,8 @@ impl ListMemory {
     ) -> Result<(), HttpError> {
         let wanted = self.memory.at_most(bytes);
         if wanted > reservation.bytes_reserved() {
-            reservation.merge(self.memory.reserve(caller, wanted - reservation.bytes_reserved()).await?);
+            let more = wanted - reservation.bytes_reserved();
+            reservation.merge(self.memory.reserve_within(GROWS_WITHIN, caller, more).await?);
         }
         reservation.shrink(bytes);
         Ok(())

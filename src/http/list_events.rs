@@ -15,13 +15,15 @@ use serde_json::json;
 use tokio::task;
 use tokio::time::{Instant, sleep_until};
 
+use super::access::Scope;
 use super::api::Api;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
 use super::list_query::ListParameters;
-use super::optimizations::{identity, organization_of};
-use super::{freshness, wait_query};
+use super::optimizations::identity;
+use super::users::NO_ORGANIZATION;
+use super::{freshness, ignored_parameters, wait_query};
 use crate::live_views::CurrentReader;
 use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader};
 
@@ -34,11 +36,19 @@ const CHANGES_AT_ONCE: usize = 256;
 /// The time for which changes are gathered after a chunk, so that many changes wake a stream less often.
 const GATHER: Duration = Duration::from_millis(25);
 
+/// The name of the parameter by which the views that the list has now come first.
+const INITIAL: &str = "initial";
+
 /// Answers with the stream of a list.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
     let caller = api.access.caller(request)?;
-    let organization_id = organization_of(&caller)?;
-    let parameters = ListParameters::of(request.uri())?;
+    let organization_id = match caller.scope() {
+        Scope::Everything => None,
+        Scope::Organization(id) => Some(id),
+        Scope::Nothing => return Err(NO_ORGANIZATION),
+    };
+    let mut parameters = ListParameters::of(request.uri())?;
+    parameters.ignored.retain(|name| name != INITIAL);
     let wants_initial = wants_initial(request.uri())?;
     let answer_state = {
         let current = api.reader()?;
@@ -64,13 +74,16 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         if resumed.is_none() && wants_initial {
             stream.begin_initial().await?;
         }
-        Ok(freshness::mark(event_stream::response(stream), answer_state))
+        let ignored = mem::take(&mut stream.parameters.ignored);
+        let mut response = event_stream::response(stream);
+        ignored_parameters::name_in(response.headers_mut(), &ignored);
+        Ok(freshness::mark(response, answer_state))
     }))
 }
 
 fn wants_initial(uri: &Uri) -> Result<bool, HttpError> {
-    let initial = wait_query::pairs(uri).into_iter().rfind(|(name, _)| name == "initial");
-    let initial = initial.map(|(_, initial)| wait_query::bool_of("initial", &initial)).transpose();
+    let initial = wait_query::pairs(uri).into_iter().rfind(|(name, _)| name == INITIAL);
+    let initial = initial.map(|(_, initial)| wait_query::bool_of(INITIAL, &initial)).transpose();
     Ok(initial.map_err(|mistake| HttpError::Invalid(vec![mistake]))?.unwrap_or_default())
 }
 
@@ -131,6 +144,9 @@ impl EventSource for ListStream {
 impl ListStream {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.follower.has_ended() {
+                return None;
+            }
             let mut out = Vec::new();
             if mem::take(&mut self.begins_initial) {
                 self.begin_initial().await.ok()?;
@@ -151,6 +167,8 @@ impl ListStream {
                 }
                 Wake::End => return None,
                 Wake::Heartbeat => {
+                    // The signal of a change may have been taken while changes were gathered.
+                    self.is_behind = true;
                     push_heartbeat(Some(&event_id(self.cursor.next_place())), &mut out);
                     return Some(out.into());
                 }

@@ -3,6 +3,7 @@
 
 use axum::extract::Query;
 use axum::http::{HeaderValue, Uri};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::list_query::{ListParameters, Start};
 use crate::store::Cursor;
@@ -13,7 +14,12 @@ const QUERY_MAX: usize = 1500;
 /// Makes the header for a page of a list with so many views, after which the page at `next` begins. A list that is read by offsets
 /// links to offsets, and one that is read by cursors to cursors.
 pub fn header(uri: &Uri, parameters: &ListParameters, total: u64, next: Option<&Cursor>) -> Option<HeaderValue> {
-    let query = unpaged(uri.query().unwrap_or_default());
+    let query = uri.query().unwrap_or_default();
+    // Without its cursor a query may be short enough; one of thousands of parameters is not even taken apart.
+    if query.len() > 4 * QUERY_MAX {
+        return None;
+    }
+    let query = unpaged(query);
     if query.len() > QUERY_MAX {
         return None;
     }
@@ -41,11 +47,12 @@ pub fn header(uri: &Uri, parameters: &ListParameters, total: u64, next: Option<&
             }
         }
     }
-    // A query that was parsed holds nothing that a header may not hold, and no `>`.
+    // A query that was parsed holds no `>`, which would end the address.
     HeaderValue::from_bytes(links.join(", ").as_bytes()).ok()
 }
 
-/// Returns a query string without the parameters that choose a page. The others stay as they were written.
+/// Returns a query string without the parameters that choose a page. The others stay as they were written, but for letters that are not
+/// ASCII: clients differ in how they read those in a header.
 fn unpaged(query: &str) -> String {
     let is_kept = |pair: &&str| {
         let uri = Uri::builder().path_and_query(format!("/?{pair}")).build().unwrap_or_default();
@@ -54,7 +61,7 @@ fn unpaged(query: &str) -> String {
         read.iter().all(|(name, _)| name != "offset" && name != "cursor")
     };
     let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(is_kept).collect();
-    pairs.join("&")
+    utf8_percent_encode(&pairs.join("&"), CONTROLS).to_string()
 }
 
 #[cfg(test)]
@@ -84,6 +91,11 @@ mod tests {
                 20,
                 "<?limit=10&q=%3E&offset=0>; rel=\"first\", <?limit=10&q=%3E&offset=0>; rel=\"prev\", \
                  <?limit=10&q=%3E&offset=10>; rel=\"last\"",
+            ),
+            (
+                "q=é&o=%C3%A9;,'",
+                0,
+                "<?q=%C3%A9&o=%C3%A9;,'&offset=0>; rel=\"first\", <?q=%C3%A9&o=%C3%A9;,'&offset=0>; rel=\"last\"",
             ),
             (
                 "limit=10&offset=500",

@@ -4,13 +4,14 @@
 mod values;
 
 use axum::http::Uri;
+use itertools::Itertools as _;
 
 use super::errors::{HttpError, Mistake};
 use super::wait_query::pairs;
 use crate::domain::{StatusSet, Timestamp};
 use crate::store::{Cursor, ListQuery, PageStart, Sort, ViewForm};
-pub use values::{MAX_LIMIT, MAX_NAME_PART};
-use values::{mistake, status_of};
+use values::status_of;
+pub use values::{MAX_LIMIT, MAX_NAME_PART, limit_of, mistake};
 
 pub const DEFAULT_LIMIT: usize = 100;
 
@@ -204,15 +205,11 @@ impl Default for ListParameters {
     }
 }
 
-/// Returns the names of the parameters of a request that are not among those that its resource knows.
+/// Returns the names of the parameters of a request that are not among those that its resource knows, each once.
 pub fn ignored_of(uri: &Uri, known: &[&str]) -> Vec<String> {
-    let mut ignored = Vec::new();
-    for (name, _) in pairs(uri) {
-        if !name.is_empty() && !known.contains(&name.as_str()) && !ignored.contains(&name) {
-            ignored.push(name);
-        }
-    }
-    ignored
+    let names = pairs(uri).into_iter().map(|(name, _)| name);
+    // An address has room for thousands of names, which must not be compared with each other.
+    names.filter(|name| !name.is_empty() && !known.contains(&name.as_str())).unique().collect()
 }
 
 fn accepted<T>(read: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {

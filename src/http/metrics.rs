@@ -115,6 +115,7 @@ pub fn record_report(report: &Report, errors: &RecordedErrors) {
     gauge!("optview_generation").set(of_count(report.generation));
     gauge!("optview_views").set(of_count(report.views));
     gauge!("optview_dead_letters").set(of_count(report.dead_letters));
+    gauge!("optview_dead_letters_replaced").set(of_count(report.dead_letters_replaced));
     gauge!("optview_lag_records").set(of_offset(report.lag_records));
     gauge!("optview_lag_seconds").set(report.lag_seconds.unwrap_or(f64::NAN));
     findings::record(&report.findings);
@@ -155,6 +156,7 @@ fn describe() {
     );
     describe_gauge!("optview_views", "Optimizations that readers can see");
     describe_gauge!("optview_dead_letters", "Records kept because they could not be understood");
+    describe_gauge!("optview_dead_letters_replaced", "Dead letters of which only the count is left");
     describe_gauge!("optview_lag_records", "Records not read yet, on all partitions");
     describe_gauge!("optview_lag_seconds", Unit::Seconds, "The greatest lag of a partition");
     describe_kafka();
@@ -208,6 +210,7 @@ mod tests {
             state: State::Live,
             views: 1_000,
             dead_letters: 2,
+            dead_letters_replaced: 5,
             lag_records: Some(7),
             lag_seconds: None,
             missing_history: vec![MissingHistory {
@@ -239,6 +242,7 @@ mod tests {
             "optview_generation 3",
             "optview_views 1000",
             "optview_dead_letters 2",
+            "optview_dead_letters_replaced 5",
             "optview_lag_records 7",
             "optview_lag_seconds NaN",
             r#"optview_partition_position{topic="jobs",partition="4"} 93"#,

@@ -1,13 +1,16 @@
 //! The wait for a position: an answer that shows no less than what the records do that the client names. It comes before any resource
 //! of the read address, which then answers as ever.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::access::Scope;
 use super::api::Api;
@@ -16,9 +19,12 @@ use super::errors::{HttpError, Mistake};
 use super::optimizations::identity;
 use super::wait_places::WaitPlace;
 use super::wait_query::PositionQuery;
-use crate::domain::{RecordPlace, Topic, TopicPartition};
+use crate::domain::{NamedPartition, RecordPlace, Topic, TopicPartition};
 use crate::live_views::CurrentReader;
-use crate::store::PositionWatch;
+use crate::store::{PositionWatch, Reader};
+
+/// The longest time for which a wait rests between two looks at the position.
+const REST_MAX: Duration = Duration::from_millis(25);
 
 static OUTCOME: HeaderName = HeaderName::from_static("x-optview-after-outcome");
 
@@ -47,8 +53,11 @@ impl RecordOutcome {
 pub struct PositionWait {
     api: Arc<Api>,
     query: PositionQuery,
+    /// The last of the records in each partition, which all the others come before.
+    last: Vec<RecordPlace>,
     caller: CallerIdentity,
     watch: PositionWatch,
+    begun: Instant,
     until: Instant,
 }
 
@@ -59,18 +68,21 @@ impl PositionWait {
         if matches!(query, Ok(None)) {
             return Ok(None);
         }
-        // Who may not read is not told of other mistakes, and does not wait.
-        let Ok(caller) = api.access.caller(request) else { return Ok(None) };
+        // Who may not read is not told of other mistakes, and does not wait. The resource would count a second failed attempt.
+        let caller = api.access.caller(request)?;
         let Some(query) = query? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
         }
         check_topics(&api.reader()?, &query)?;
+        let begun = Instant::now();
         Ok(Some(PositionWait {
             caller: identity(&caller, request),
             watch: api.reader.changes().watch_position(),
-            until: Instant::now() + query.timeout,
+            begun,
+            until: begun + query.timeout,
             api: Arc::clone(api),
+            last: last_of_each_partition(&query.after),
             query,
         }))
     }
@@ -85,11 +97,19 @@ impl PositionWait {
             if place.is_none() {
                 place = Some(self.place()?);
             }
-            is_over = timeout_at(self.until, self.watch.changed()).await.is_err()
-                || self.api.reader.changes().is_closed();
+            let now = Instant::now();
+            let look_again = async {
+                self.watch.changed().await;
+                sleep_until(now + rest_after(now - self.begun)).await;
+            };
+            is_over = timeout_at(self.until, look_again).await.is_err() || self.api.reader.changes().is_closed();
         }
-        let outcome = outcome_of(&self.api.reader()?, &self.query.after)?;
-        if self.query.strict && outcome != RecordOutcome::Applied {
+        let reader = Reader::clone(&*self.api.reader()?);
+        // The store is searched for parked records once, which takes its time.
+        let PositionQuery { after, strict, .. } = self.query;
+        let outcome = spawn_blocking(move || outcome_of(&reader, &after)).await;
+        let outcome = outcome.map_err(|error| HttpError::Internal(format!("the look-up panicked: {error}")))??;
+        if strict && outcome != RecordOutcome::Applied {
             return Err(not_applied(outcome));
         }
         Ok(outcome)
@@ -105,8 +125,23 @@ impl PositionWait {
 
     fn has_passed(&self) -> Result<bool, HttpError> {
         let visible = self.api.reader()?.visible_position();
-        Ok(self.query.after.iter().all(|place| visible.has_passed(place)))
+        Ok(self.last.iter().all(|place| visible.has_passed(place)))
     }
+}
+
+/// Returns the last of the places in each partition: one request may name many, and looks at them whenever the position changes.
+fn last_of_each_partition(places: &[RecordPlace]) -> Vec<RecordPlace> {
+    let mut last: BTreeMap<&NamedPartition, i64> = BTreeMap::new();
+    for RecordPlace { partition, offset } in places {
+        last.entry(partition).and_modify(|last| *last = (*last).max(*offset)).or_insert(*offset);
+    }
+    last.into_iter().map(|(partition, offset)| RecordPlace { partition: partition.clone(), offset }).collect()
+}
+
+/// Returns the time for which a request that has waited for so long does not look again. The position changes with every commit, and
+/// thousands may wait: who waits for long is not woken each time, and who does not is answered hardly later.
+fn rest_after(waited: Duration) -> Duration {
+    (waited / 4).min(REST_MAX)
 }
 
 /// Adds the header with what has become of the records.
@@ -126,7 +161,7 @@ fn check_topics(reader: &CurrentReader, query: &PositionQuery) -> Result<(), Htt
 }
 
 /// Returns what has become of records that have been read.
-fn outcome_of(reader: &CurrentReader, places: &[RecordPlace]) -> Result<RecordOutcome, HttpError> {
+fn outcome_of(reader: &Reader, places: &[RecordPlace]) -> Result<RecordOutcome, HttpError> {
     let Some(names) = reader.topics()? else { return Ok(RecordOutcome::Applied) };
     let mut worst = RecordOutcome::Applied;
     for RecordPlace { partition, offset } in places {
@@ -160,4 +195,40 @@ fn not_applied(outcome: RecordOutcome) -> HttpError {
         _ => "a record that the request waits for is of a job that no optimization links yet, so no view shows it",
     };
     HttpError::NotApplied { message: message.to_owned(), detail: json!({ "outcome": outcome.as_str() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::ReadPosition;
+
+    fn place() -> impl Strategy<Value = RecordPlace> {
+        ("[a-c]", 0..2_i32, 0..9_i64).prop_map(|(topic, partition, offset)| RecordPlace {
+            partition: NamedPartition::new(&topic, partition),
+            offset,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn who_has_passed_the_last_of_each_partition_has_passed_all(
+            places in proptest::collection::vec(place(), 0..20),
+            next in proptest::collection::btree_map(place().prop_map(|place| place.partition), 0..12_i64, 0..6),
+        ) {
+            let last = last_of_each_partition(&places);
+            prop_assert!(last.len() <= 6, "one a partition: {last:?}");
+            let position = ReadPosition::new(next);
+            let has_passed = |places: &[RecordPlace]| places.iter().all(|place| position.has_passed(place));
+            prop_assert_eq!(has_passed(&last), has_passed(&places));
+        }
+
+        #[test]
+        fn resting_makes_a_wait_longer_by_a_quarter_at_most(millis in 0..40_000_u64) {
+            let waited = Duration::from_millis(millis);
+            prop_assert!(rest_after(waited) <= (waited / 4).min(REST_MAX));
+            prop_assert!(millis < 100 || rest_after(waited) == REST_MAX);
+        }
+    }
 }

@@ -71,7 +71,7 @@ where
             request.extensions_mut().insert(peer);
         }
         let is_view = is_view(&request);
-        let waits = optimizations::shows_views(request.uri().path())
+        let waits = is_answered_with_views(&request)
             && wait_query::may_wait_for_position(request.uri(), request.headers());
         if !is_view && !waits {
             if request.uri().path().ends_with(optimizations::EVENTS) {
@@ -102,6 +102,14 @@ fn is_view<B>(request: &Request<B>) -> bool {
 /// Returns true if a request is one for statuses, or asks for the methods of that path. A view with such an id is still read by GET.
 fn is_statuses<B>(request: &Request<B>) -> bool {
     request.uri().path() == lists::STATUSES && ![Method::GET, Method::HEAD].contains(request.method())
+}
+
+/// Returns true if a request may be answered with views. No other waits for a position: a preflight, or a method that no resource
+/// has, is answered at once.
+fn is_answered_with_views<B>(request: &Request<B>) -> bool {
+    let is_read = [Method::GET, Method::HEAD].contains(request.method());
+    let is_asked = request.method() == Method::POST && is_statuses(request);
+    (is_read || is_asked) && optimizations::shows_views(request.uri().path())
 }
 
 /// Waits for the position that a request names, and answers it then.

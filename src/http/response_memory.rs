@@ -73,6 +73,19 @@ impl ResponseMemory {
     /// # Errors
     /// Returns a 503 if the memory does not become free in time.
     pub async fn reserve(&self, caller: &CallerIdentity, bytes: usize) -> Result<MemoryReservation, HttpError> {
+        self.reserve_within(REFUSED_AFTER, caller, bytes).await
+    }
+
+    /// Waits for `bytes` of memory as [`ResponseMemory::reserve`] does, but for no longer than `longest`.
+    ///
+    /// # Errors
+    /// Returns a 503 if the memory does not become free in time.
+    pub async fn reserve_within(
+        &self,
+        longest: Duration,
+        caller: &CallerIdentity,
+        bytes: usize,
+    ) -> Result<MemoryReservation, HttpError> {
         let permits = self.permits(bytes);
         // Nearly always there is enough memory, and no timer is needed.
         if let Some(reservation) = self.try_reserve(caller, permits) {
@@ -83,7 +96,7 @@ impl ResponseMemory {
             let of_all = Arc::clone(&self.available).acquire_many_owned(permits).await;
             self.reservation(of_share, of_all.expect("the semaphore of responses is never closed"))
         };
-        timeout(REFUSED_AFTER, reserved).await.map_err(|_| self.refuse())
+        timeout(longest, reserved).await.map_err(|_| self.refuse())
     }
 
     /// Reserves all of the memory, if none of it is in use.

@@ -143,6 +143,15 @@ async fn a_list_with_mistakes_names_them_all() {
     assert_eq!(error["detail"].as_array().unwrap().len(), 3);
 }
 
+/// An address of 64 kB has room for thousands of parameters, each of which may be wrong.
+#[tokio::test]
+async fn an_answer_to_thousands_of_mistakes_is_not_many_times_as_long() {
+    let many = "status=x&".repeat(7_000);
+    let got = get(&without_store(), &format!("/optimizations?{many}")).await;
+    assert_eq!((got.status, got.json()["detail"].as_array().unwrap().len()), (422, 100));
+    assert!(got.body.len() < many.len(), "{}", got.body.len());
+}
+
 #[tokio::test]
 async fn without_a_key_nothing_is_answered_but_health() {
     let access = with_keys("[[keys]]\nkey = \"k\"\norganizations = [\"org-1\"]\n");

@@ -10,6 +10,10 @@ use super::endpoint::HandlerResult;
 use super::errors::HttpError;
 use super::json_response::to_json;
 
+/// The error for a caller who asks for an organization that is not theirs, where no other resource is asked for.
+pub const NO_ORGANIZATION: HttpError =
+    HttpError::NotFound("no such organization for this caller: check X-Organization-Id");
+
 /// Answers with the caller's id, email, organization, and all organizations that the caller may name. All keys are always there. With
 /// open access nobody was checked: the id is `anonymous` and the email null; the organization is the one that `X-Organization-Id`
 /// names, and without it null, since it is not a single one.
@@ -18,9 +22,7 @@ pub fn me(api: &Api, request: &Request) -> HandlerResult {
     let organization = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
-        Scope::Nothing => {
-            return Err(HttpError::NotFound("no such organization for this caller: check X-Organization-Id"));
-        }
+        Scope::Nothing => return Err(NO_ORGANIZATION),
     };
     // The events name organizations by their ids only.
     let named = |id: &str| json!({"id": id, "name": id});

@@ -83,7 +83,8 @@ impl SentView {
         let (version, position) = id.split_once('@')?;
         let etag = u64::from_str_radix(version, 16).ok()?;
         let bound = places_of(position).map(|places| {
-            let next = places.into_iter().map(|place| (place.partition, place.offset + 1));
+            // A client may send any offset.
+            let next = places.into_iter().map(|place| (place.partition, place.offset.saturating_add(1)));
             Arc::new(ReadPosition::new(next.collect()))
         });
         Some(SentView { etag, turn: None, bound })
@@ -123,7 +124,7 @@ impl EventSource for ViewStream {
 impl ViewStream {
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = Vec::new();
-        while !self.is_over {
+        while !self.is_over && !self.follower.has_ended() {
             self.look(&mut out).ok()?;
             if !out.is_empty() {
                 return self.follower.count(out).await;

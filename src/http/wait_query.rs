@@ -42,7 +42,8 @@ pub fn wait_of(uri: &Uri) -> Result<Option<Duration>, HttpError> {
 
 /// Returns true if a request may wait for a position. It is asked of every request, so it looks no closer than it must.
 pub fn may_wait_for_position(uri: &Uri, headers: &HeaderMap) -> bool {
-    let names_one = |query: &str| ["after=", "timeout=", "strict="].iter().any(|name| query.contains(name));
+    // A name may be written with escapes.
+    let names_one = |query: &str| ["after", "timeout", "strict", "%"].iter().any(|part| query.contains(part));
     uri.query().is_some_and(names_one) || headers.contains_key(&AFTER)
 }
 
@@ -203,7 +204,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_asks_for_a_position_is_seen_to(query in "(after=[a-z:0-9]{0,9}&?|timeout=1&|wait=1&|x=after&){0,4}") {
+        fn whoever_asks_for_a_position_is_seen_to(
+            query in "((a|%61)fter(=[a-z:0-9]{0,9})?&?|(time|tim%65)out(=1)?&|(s|%73)trict(=true)?&|wait=1&|x=after&){0,4}",
+        ) {
             let uri = uri(&query);
             if !matches!(PositionQuery::of(&uri, &HeaderMap::new()), Ok(None)) {
                 prop_assert!(may_wait_for_position(&uri, &HeaderMap::new()), "{}", query);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::dead_letters;
+use super::dead_letters::DeadLetterLog;
 use super::ineffective_events::IneffectiveEvents;
 use super::metrics::RecordMetrics;
 use super::nulled_numbers::NulledNumberReports;
@@ -29,6 +29,7 @@ pub struct FindingsCollector {
     ineffective: IneffectiveEvents,
     nulled_numbers: NulledNumberReports,
     streams: StreamQuality,
+    letter_log: DeadLetterLog,
     /// Number of records loaded from and written to the store, as of the last publication.
     loads: u64,
     writes: u64,
@@ -49,6 +50,7 @@ impl FindingsCollector {
             ineffective: IneffectiveEvents::new(topics.clone()),
             nulled_numbers: NulledNumberReports::new(topics.clone()),
             streams: StreamQuality::new(&writer.reader(), writer.checkpoint_at_open(), topics.clone())?,
+            letter_log: DeadLetterLog::default(),
             topics,
             loads: 0,
             writes: 0,
@@ -91,9 +93,9 @@ impl FindingsCollector {
         }
     }
 
-    pub fn log_dead_letter(&self, dead_letter: &DeadLetter) {
+    pub fn log_dead_letter(&mut self, dead_letter: &DeadLetter, now: Instant) {
         if !self.was_quiet {
-            dead_letters::log(dead_letter, &self.topics);
+            self.letter_log.log(dead_letter, &self.topics, now);
         }
     }
 

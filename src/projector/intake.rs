@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::decoder::{Batch, DecodedEvent};
 use super::partitions::FoundPartition;
 use super::{Moment, Projector};
-use crate::domain::DeadLetter;
+use crate::domain::{DeadLetter, Topic, TopicPartition};
 use crate::pulse::Stage;
 use crate::source::{Source, SourceEvent};
 use crate::store::StoreError;
@@ -48,16 +48,22 @@ impl Projector<'_> {
         let topic_id = source.observation(partition).and_then(|observed| observed.topic_id);
         let name = self.settings.topics.partition(partition);
         let read_before = self.checkpoints.of(&name);
-        let Some(offset) = self.partitions.begin(FoundPartition { topic_id, ..found }, read_before) else {
-            return Ok(());
-        };
         if read_before.is_none() {
-            self.write_back.writer().note_origin(name, offset)?;
+            self.write_back.writer().note_origin(name, found.watermarks.low)?;
         }
+        let stop = self.letter_limit.stop_reason(partition.topic).filter(|_| !self.findings.is_quiet());
+        let offset = self.partitions.begin(FoundPartition { topic_id, ..found }, read_before, stop);
+        if let Some(offset) = offset {
+            self.assign(partition, offset, source);
+        }
+        Ok(())
+    }
+
+    /// Has the source read a partition from an offset on.
+    pub(super) fn assign(&mut self, partition: TopicPartition, offset: i64, source: &mut dyn Source) {
         if let Err(reason) = source.assign(partition, offset) {
             self.partitions.fail(partition, reason);
         }
-        Ok(())
     }
 
     /// Folds what is decoded; waits for the next batch where one is being decoded.
@@ -109,16 +115,19 @@ impl Projector<'_> {
         if !self.partitions.accepts(partition, batch.anchor(which.start)) {
             return Ok(());
         }
-        let (last, time) = (batch.anchor(which.end - 1), batch.time(which.end - 1));
         let events = &batch.events()[which.clone()];
         if events.len() >= WARMED_EVENTS_MIN {
             self.write_back.warm(events.iter().flatten().map(|envelope| &envelope.event));
         }
-        let mut understood = 0;
+        // A record that proves the topic was read, and counted, before.
+        let next_offset = self.partitions.next_offset(partition).unwrap_or_default();
+        let (mut understood, mut uncounted, mut read, mut is_too_much) = (0, 0, 0, false);
         for event in events {
+            read += 1;
             match event {
                 Ok(envelope) => {
                     understood += 1;
+                    uncounted += 1;
                     let effects = self.write_back.fold(envelope)?;
                     if effects.unlinked {
                         self.write_back.note_unlinked(envelope);
@@ -126,14 +135,33 @@ impl Projector<'_> {
                     self.findings.note_effects(envelope, effects, now.instant);
                 }
                 Err(dead_letter) => {
-                    self.findings.log_dead_letter(dead_letter);
+                    self.findings.log_dead_letter(dead_letter, now.instant);
                     self.write_back.keep_dead_letter(DeadLetter::clone(dead_letter));
+                    is_too_much = dead_letter.position.offset >= next_offset
+                        && self.letter_limit.count_letter(partition.topic, std::mem::take(&mut uncounted))
+                        && !self.findings.is_quiet();
                 }
             }
+            if is_too_much {
+                break;
+            }
         }
-        self.findings.count_records(partition.topic, understood, events);
-        self.partitions.advance(partition, last, time);
+        self.letter_limit.count_understood(partition.topic, uncounted);
+        let which = which.start..which.start + read;
+        let last = which.end - 1;
+        self.findings.count_records(partition.topic, understood, &events[..read]);
+        self.partitions.advance(partition, batch.anchor(last), batch.time(last));
         self.write_back.note_read(batch, which);
+        if is_too_much { self.stop_topic(now, partition.topic) } else { Ok(()) }
+    }
+
+    /// Stops a topic of which too many records are not understood.
+    fn stop_topic(&mut self, now: Moment, topic: Topic) -> Result<(), StoreError> {
+        let stop = self.letter_limit.stop(topic, now);
+        self.write_back.writer().note_letter_stop(topic, Some(&stop))?;
+        if let Some(reason) = self.letter_limit.stop_reason(topic) {
+            self.partitions.stop_topic(topic, &reason);
+        }
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use super::checkpoints::{CheckpointEntry, Checkpoints};
 use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
-use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, TopicId, TopicPartition};
-use crate::source::{Continuity, StopReason, TopicNames, Watermarks};
+use crate::domain::{Gap, PartitionBounds, PartitionOffset, ReadPosition, Topic, TopicId, TopicPartition};
+use crate::source::{Continuity, StopCode, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
 
@@ -53,9 +53,14 @@ impl Partitions {
         Partitions { topics, held: Vec::new(), newly_failed: Vec::new(), have_moved: false }
     }
 
-    /// Takes a partition in. `read_before` is its entry in the checkpoint on the disk. Returns the offset to read from; `None`
-    /// if the partition must not be read.
-    pub fn begin(&mut self, found: FoundPartition, read_before: Option<PartitionCheckpoint>) -> Option<i64> {
+    /// Takes a partition in. `read_before` is its entry in the checkpoint on the disk, and `stop` the reason for which its topic is
+    /// not read, if there is one. Returns the offset to read from; `None` if the partition must not be read.
+    pub fn begin(
+        &mut self,
+        found: FoundPartition,
+        read_before: Option<PartitionCheckpoint>,
+        stop: Option<StopReason>,
+    ) -> Option<i64> {
         let FoundPartition { partition, watermarks, topic_id } = found;
         let name = self.topics.partition(partition);
         let next_offset = read_before.map_or(watermarks.low, |read| read.next_offset);
@@ -65,7 +70,7 @@ impl Partitions {
         let Watermarks { low, high } = watermarks;
         let bounds = PartitionBounds { low, high, topic_id };
         let gap = read_before.and_then(|read| Gap::find(read.next_offset, read.topic_id, Some(bounds)));
-        let stopped = gap.map(|gap| StopReason::from(gap).named(&name));
+        let stopped = gap.map(|gap| StopReason::from(gap).named(&name)).or(stop);
         let read_id = read_before.and_then(|read| read.topic_id);
         let mut continuity = Continuity::new(read_id);
         if read_before.is_none() {
@@ -79,7 +84,8 @@ impl Partitions {
                 "the oldest records are no longer in the topic: the views are built without them. `optview accept-loss` accepts that"
             );
         }
-        if let Some(reason) = &stopped {
+        // Those of a topic that has stopped have one reason.
+        if let Some(reason) = stopped.as_ref().filter(|_| !self.held.iter().any(|held| held.stopped == stopped)) {
             tracing::error!("partition stopped: {reason}");
         }
         let is_read = stopped.is_none();
@@ -177,6 +183,47 @@ impl Partitions {
         }
     }
 
+    /// Stops the partitions of a stream.
+    pub fn stop_topic(&mut self, topic: Topic, reason: &StopReason) {
+        tracing::error!("the topic's partitions stopped: {reason}");
+        let of_topic = self.held.iter_mut().filter(|held| held.partition.topic == topic);
+        for held in of_topic.filter(|held| held.stopped.is_none()) {
+            held.stopped = Some(reason.clone());
+            self.newly_failed.push(held.partition);
+        }
+    }
+
+    /// Lets those partitions of a stream be read on that stopped because of their dead letters. Returns each with the offset to
+    /// read from.
+    pub fn resume(&mut self, topic: Topic) -> Vec<(TopicPartition, i64)> {
+        let mut resumed = Vec::new();
+        for held in self.held.iter_mut().filter(|held| held.partition.topic == topic) {
+            if held.stopped.as_ref().is_none_or(|reason| reason.code != StopCode::DeadLetters) {
+                continue;
+            }
+            held.stopped = None;
+            let name = self.topics.partition(held.partition);
+            tracing::info!(
+                topic = name.topic,
+                partition = name.partition,
+                next_offset = held.next_offset,
+                "it is read on"
+            );
+            // One that was not read since the start is still to show that it is the same topic.
+            let expected = held.expected.filter(|anchor| anchor.offset >= held.watermarks.low);
+            if held.expected.is_some() && expected.is_none() {
+                held.note_no_anchor(&name);
+            }
+            resumed.push((held.partition, expected.map_or(held.next_offset, |anchor| anchor.offset)));
+        }
+        resumed
+    }
+
+    /// The next offset to be read of a partition that was found.
+    pub fn next_offset(&self, partition: TopicPartition) -> Option<i64> {
+        self.held.iter().find(|held| held.partition == partition).map(|held| held.next_offset)
+    }
+
     /// Stops every partition that is read.
     pub fn stop_all(&mut self, reason: &StopReason) {
         for held in self.held.iter_mut().filter(|held| held.stopped.is_none()) {
@@ -225,9 +272,14 @@ impl Partitions {
 
     /// The reasons of all partitions that have stopped, as one text.
     pub fn stop_text(&self) -> Option<String> {
-        let stopped: Vec<&str> =
-            self.held.iter().filter_map(|held| held.stopped.as_ref()).map(|reason| reason.text.as_str()).collect();
-        (!stopped.is_empty()).then(|| stopped.join("; "))
+        let mut texts: Vec<&str> = Vec::new();
+        for reason in self.held.iter().filter_map(|held| held.stopped.as_ref()) {
+            // The partitions of a topic may have one reason.
+            if !texts.contains(&reason.text.as_str()) {
+                texts.push(&reason.text);
+            }
+        }
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// The entry that a checkpoint of this moment has for each partition.

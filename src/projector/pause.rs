@@ -5,11 +5,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::letter_requests::{LetterOutcome, LetterRequests, LetterTask};
 use crate::domain::TopicPartition;
+
+/// The longest time that a projector may take to come to a request about dead letters.
+const LETTERS_PATIENCE: Duration = Duration::from_secs(60);
+/// The interval at which whoever waits for an answer looks whether the projector has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The next offset to be read of each partition.
 pub type Positions = BTreeMap<TopicPartition, i64>;
@@ -19,6 +26,8 @@ pub type Positions = BTreeMap<TopicPartition, i64>;
 pub struct PauseHandle {
     state: Mutex<State>,
     changed: Condvar,
+    /// The requests about dead letters.
+    pub(super) letters: LetterRequests,
     /// True while the generation is not what readers see.
     is_quiet: Arc<AtomicBool>,
 }
@@ -55,6 +64,11 @@ pub enum PauseError {
     /// The target was not reached within this time.
     #[error("it took longer than {0:?} to read that far, or to sync it")]
     TooLong(Duration),
+    /// The projector did not come to the request within this time.
+    #[error(
+        "nothing was done within {0:?}, since it is paused, stands still, or reads nothing because the disk is full:          /status says which"
+    )]
+    Busy(Duration),
     /// The projector has ended, by itself or because it was stopped.
     #[error("the projector has ended")]
     Ended,
@@ -99,6 +113,26 @@ impl PauseHandle {
     /// Leaves the projector paused at these positions, and returns once a checkpoint of them is on the disk.
     pub fn checkpoint_at(&self, positions: Positions, at_most: Duration) -> Result<(), PauseError> {
         self.ask(ReadTarget::CheckpointAt(positions), at_most).map(drop)
+    }
+
+    /// Has the projector do something about dead letters. Returns what came of it, once readers see it.
+    ///
+    /// # Errors
+    /// The projector has ended, or does not come to it because it is paused, the disk is full, or it stands still.
+    pub fn about_letters(&self, task: LetterTask) -> Result<LetterOutcome, PauseError> {
+        let (number, answered) = self.letters.add(task);
+        let deadline = Instant::now() + LETTERS_PATIENCE;
+        loop {
+            match answered.recv_timeout(LOOK_EVERY) {
+                Ok(outcome) => return Ok(outcome),
+                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => {
+                    if Instant::now() >= deadline && self.letters.withdraw(number) {
+                        return Err(PauseError::Busy(LETTERS_PATIENCE));
+                    }
+                }
+                Err(_) => return Err(PauseError::Ended),
+            }
+        }
     }
 
     /// Has the projector read on.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use metrics::gauge;
 
 use super::checkpoints::Checkpoints;
+use super::finding_throttle::FindingThrottle;
 use super::findings::FindingsCollector;
 use super::health::Health;
 use super::moment::Moment;
@@ -25,6 +26,9 @@ pub struct Reporter {
     missing_history: MissingHistoryLedger,
     health: Health,
     history: TroubleHistory,
+    /// Number of dead letters that were replaced by their count, as last reported.
+    replaced: Option<u64>,
+    replaced_log: FindingThrottle,
     last: Instant,
 }
 
@@ -49,7 +53,8 @@ impl Reporter {
         now: Instant,
     ) -> Reporter {
         let (health, history) = (Health::new(now), TroubleHistory::default());
-        Reporter { topics, status, missing_history, health, history, last: now }
+        let replaced_log = FindingThrottle::default();
+        Reporter { topics, status, missing_history, health, history, replaced: None, replaced_log, last: now }
     }
 
     /// Returns true if the status is to be written again.
@@ -82,6 +87,7 @@ impl Reporter {
         troubles.extend(self.history.trouble("missing history", missing, now));
         let writer = parts.write_back.writer();
         self.status.set_progress(partitions, writer.views(), writer.dead_letters());
+        self.report_replaced(now, writer.replaced_dead_letters(), parts.findings.is_quiet());
         self.status.judge(Judgement {
             state,
             error: joined(troubles),
@@ -115,6 +121,19 @@ impl Reporter {
         }
         troubles.extend(doubts(&self.health, &self.topics, now));
         troubles
+    }
+
+    /// Writes into the status how many dead letters were replaced by their count, and logs it once that number has grown.
+    fn report_replaced(&mut self, now: Moment, replaced: u64, is_quiet: bool) {
+        self.status.set_replaced_dead_letters(replaced);
+        let is_more = self.replaced.replace(replaced).is_some_and(|before| replaced > before);
+        if is_more && !is_quiet && self.replaced_log.is_due(now.instant).is_some() {
+            tracing::warn!(
+                replaced,
+                "there are more dead letters than --dead-letters-max and --dead-letters-max-bytes allow: only the count of \
+                 the oldest is kept"
+            );
+        }
     }
 
     /// Writes into the status which records the generation was built without, as long as nobody has accepted that. Returns it

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::disk::DiskReserve;
 use crate::source::TopicNames;
+use crate::store::DeadLetterBound;
 
 /// The settings of one projector.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub struct Settings {
     pub memory_budget: u64,
     /// The time for which a job may wait for an optimization that links it before it counts as an orphan.
     pub orphan_retention: Duration,
+    /// Number of dead letters among a topic's latest records beyond which it stops, if they are more than a tenth of those.
+    pub dead_letter_limit: u64,
+    /// The most dead letters that the store keeps.
+    pub dead_letters_max: DeadLetterBound,
     /// The store's directory.
     pub store_path: PathBuf,
     /// The free space that stays on the store's disk: with less, nothing more is read.

@@ -26,7 +26,7 @@ pub use checksum::ChecksumStream;
 pub use directory::{Archive, ArchiveIdentity};
 pub use errors::{ArchiveError, ReadError};
 pub use format::MANIFEST;
-pub use line::decode as decode_line;
+pub use line::{decode as decode_line, encode as encode_line};
 pub use manifest::{ArchivedTopic, FileEntry, Manifest, Span};
 pub use reader::{ArchiveReader, last_records};
 pub use verification::{VerificationReport, verify};

@@ -33,11 +33,13 @@ pub enum StopCode {
     Archive,
     /// The client could not begin to read the partition.
     Unassigned,
+    /// Too many of the topic's latest records could not be understood.
+    DeadLetters,
 }
 
 impl StopCode {
     /// All codes, in the order of the variants.
-    pub const ALL: [StopCode; 11] = [
+    pub const ALL: [StopCode; 12] = [
         StopCode::Removed,
         StopCode::Shorter,
         StopCode::OtherRecord,
@@ -49,6 +51,7 @@ impl StopCode {
         StopCode::NeedsRestart,
         StopCode::Archive,
         StopCode::Unassigned,
+        StopCode::DeadLetters,
     ];
 
     /// The code of a partition that stops for a gap.

@@ -97,6 +97,8 @@ pub struct Report {
     pub views: u64,
     /// Number of dead letters in the store: records that could not be decoded.
     pub dead_letters: u64,
+    /// Number of dead letters of which only this count is left, since newer ones took their place.
+    pub dead_letters_replaced: u64,
     /// The sum over the partitions; `null` if the lag of any is not known.
     pub lag_records: Option<i64>,
     /// The greatest lag of a partition; `null` if the lag of any is not known.
@@ -146,6 +148,7 @@ impl Report {
             generation,
             views: 0,
             dead_letters: 0,
+            dead_letters_replaced: 0,
             lag_records: None,
             lag_seconds: None,
             last_error: None,

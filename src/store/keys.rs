@@ -2,7 +2,7 @@
 
 use sled::{Db, IVec, Tree};
 
-use crate::domain::PartitionOffset;
+use crate::domain::{PartitionOffset, Topic, TopicPartition};
 
 /// Most bytes of a value in sled: above about 7 KB sled keeps values in files of their own, which it never syncs.
 pub const VALUE_LIMIT: usize = 6500;
@@ -74,6 +74,37 @@ pub const TOPICS: &[u8] = b"topics";
 
 /// Key in `meta` that is there if the generation has been live once: everything that the topics held then is in it, and on the disk.
 pub const WAS_LIVE: &[u8] = b"was-live";
+
+/// Prefix of the keys in `meta` of the stops of topics of which too many records were not understood. The stream's number follows.
+const LETTER_STOP: &[u8] = b"dead-letter-stop/";
+
+/// Key in `meta` of the offset of each partition from which its dead letters count towards the limit.
+pub const LETTERS_COUNTED_FROM: &[u8] = b"dead-letters-counted-from";
+
+/// Key in `meta` of the number of dead letters that newer ones have replaced.
+pub const REPLACED_LETTERS: &[u8] = b"dead-letters-replaced";
+
+/// Prefix of the keys in `meta` of the offset of each partition below which dead letters were removed. The stream's number and the
+/// partition's number follow.
+pub const REMOVED_LETTERS: &[u8] = b"dead-letters-removed/";
+
+/// Returns the key in `meta` of a stream's stop.
+pub fn letter_stop_key(topic: Topic) -> Vec<u8> {
+    [LETTER_STOP, &[topic as u8]].concat()
+}
+
+/// Returns the key in `meta` of the offset below which dead letters of a partition were removed.
+pub fn removed_letters_key(partition: TopicPartition) -> Vec<u8> {
+    [REMOVED_LETTERS, &[partition.topic as u8], &partition.partition.to_be_bytes()].concat()
+}
+
+/// Returns the position that the key of a dead letter stands for; `None` if it is no such key.
+pub fn dead_letter_position(key: &[u8]) -> Option<PartitionOffset> {
+    let topic = *Topic::ALL.get(usize::from(*key.first()?))?;
+    let partition = i32::from_be_bytes(key.get(1..5)?.try_into().ok()?);
+    let offset = i64::from_be_bytes(key.get(5..)?.try_into().ok()?);
+    Some(PartitionOffset { topic, partition, offset })
+}
 
 /// Returns the key of a dead letter: its position, so that the same record is stored once.
 pub fn dead_letter_key(position: PartitionOffset) -> Vec<u8> {

@@ -106,10 +106,13 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Decodes a cursor; `None` if the text is none.
+    /// Decodes a cursor; `None` if the text is none, or one that no page has given.
     pub fn from_text(text: &str) -> Option<Cursor> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        stored_record::decode_versioned(CURSOR_VERSION, &bytes, "cursor").ok()
+        let cursor: Cursor = stored_record::decode_versioned(CURSOR_VERSION, &bytes, "cursor").ok()?;
+        // What is decoded may have been made by anybody, and a time out of its range cannot be compared.
+        let Cursor { created_at, .. } = &cursor;
+        (Timestamp::new(created_at.seconds(), created_at.nanos()) == Some(*created_at)).then_some(cursor)
     }
 }
 
@@ -141,6 +144,14 @@ mod tests {
             let created_at = Timestamp::new(seconds, nanos).unwrap();
             let cursor = Cursor { sort: Sort { key, is_reversed }, created_at, name_key, id };
             prop_assert_eq!(Cursor::from_text(&cursor.to_text()), Some(cursor));
+        }
+
+        #[test]
+        fn a_cursor_with_a_time_that_is_none_is_refused(seconds: i64, nanos: u32) {
+            let made_up = (Sort::default(), (seconds, nanos), None::<String>, "id");
+            let bytes = stored_record::encode_versioned(CURSOR_VERSION, &made_up, "cursor").unwrap();
+            let read = Cursor::from_text(&URL_SAFE_NO_PAD.encode(bytes));
+            prop_assert_eq!(read.map(|cursor| cursor.created_at), Timestamp::new(seconds, nanos));
         }
 
         #[test]

@@ -72,6 +72,12 @@ pub fn get_stored(tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
     catch_sled_panic("value", "reading it", || Ok(tree.get(key)?))
 }
 
+/// Returns the number of bytes of a value, given as it is stored.
+pub fn stored_len(stored: &[u8]) -> Result<u64, StoreError> {
+    let is_whole = !is_reference(stored);
+    if is_whole { Ok(stored.len() as u64) } else { Ok(u64::from(Reference::parse(stored)?.len)) }
+}
+
 /// Returns true if a value as it is stored is the reference of a large one.
 pub fn is_reference(stored: &[u8]) -> bool {
     stored.first() == Some(&REFERENCE)

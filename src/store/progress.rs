@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::Checkpoint;
 use super::change_watch::ChangeWatch;
 use super::failure::Failure;
+use super::letter_counts::LetterCounts;
 use super::parked_job_feed::ParkedJobFeed;
 use super::unlinked_records::UnlinkedRecords;
 use super::view_changes::ViewChanges;
@@ -27,8 +28,8 @@ pub struct WriterProgress {
     pub records: AtomicU64,
     /// Number of checkpoints written.
     pub checkpoints: AtomicU64,
-    /// Number of dead letters in the store.
-    pub dead_letters: AtomicU64,
+    /// The counts of the dead letters in the store.
+    pub letters: LetterCounts,
     /// True once the records that Kafka had at the opening have been read and written, so that nothing half written by a kill is left.
     pub caught_up: AtomicBool,
     pub failure: Failure,

@@ -7,6 +7,8 @@
 
 mod backlog;
 mod encoder;
+mod letter_commands;
+mod letter_shelf;
 mod notes;
 mod sync_thread;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use sled::{Db, Tree};
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
 use super::journal::Journal;
-use super::keys::{MARKER, Trees, dead_letter_key};
+use super::keys::{MARKER, Trees};
 use super::progress::WriterProgress;
 use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
@@ -37,6 +39,7 @@ use crate::domain::{Commit, DeadLetter, Job, Optimization, ReadPosition};
 use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::put_optimizations;
+use letter_shelf::{LetterCommand, LetterShelf};
 use sync_thread::{SyncRequest, SyncThread, sync};
 
 /// Number of parts of commits that may wait: enough to keep both threads busy, few enough to bound memory.
@@ -49,6 +52,7 @@ enum WriterCommand {
     Live,
     /// The position that readers see once everything handed over before is written.
     Position(Arc<ReadPosition>),
+    DeadLetters(LetterCommand),
 }
 
 /// The writer of one generation.
@@ -90,7 +94,8 @@ impl Writer {
         let ids = catalog.ids();
         let catalog = Arc::new(RwLock::new(catalog));
         let progress = Arc::new(WriterProgress::at(&checkpoint));
-        progress.dead_letters.store(trees.count_dead_letters()?, Ordering::Relaxed);
+        let reader = Reader::new(trees.clone(), catalog.clone(), progress.clone());
+        let letters = LetterShelf::open(db, &reader)?;
         let (orders, received) = sync_channel(PARTS_AHEAD);
         let backlog = Arc::new(Backlog::default());
         let syncer = SyncThread {
@@ -104,6 +109,7 @@ impl Writer {
             trees: trees.clone(),
             catalog: catalog.clone(),
             journal,
+            letters,
             progress: progress.clone(),
             backlog: backlog.clone(),
         };
@@ -218,11 +224,6 @@ impl Writer {
         self.catalog.read().listed()
     }
 
-    /// Returns the number of dead letters in the store.
-    pub fn dead_letters(&self) -> u64 {
-        self.progress.dead_letters.load(Ordering::Relaxed)
-    }
-
     /// Waits until everything that was handed over is written, and ends the threads.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.commands = None;
@@ -258,6 +259,7 @@ struct WriterThread {
     trees: Trees,
     catalog: Arc<RwLock<Catalog>>,
     journal: Journal,
+    letters: LetterShelf,
     progress: Arc<WriterProgress>,
     backlog: Arc<Backlog>,
 }
@@ -304,6 +306,11 @@ impl WriterThread {
                     WriterCommand::Checkpoint(checkpoint) => drop(notes.send(SyncRequest::Checkpoint(checkpoint))),
                     WriterCommand::Live => drop(notes.send(SyncRequest::Live)),
                     WriterCommand::Position(position) => self.progress.show_position(position),
+                    WriterCommand::DeadLetters(command) => {
+                        if let Err(error) = self.letters.carry_out(command, &self.progress) {
+                            return self.progress.failure.note(error);
+                        }
+                    }
                 }
             }
         });
@@ -314,7 +321,7 @@ impl WriterThread {
         let CommitPart { commit, dead_letters, number, .. } = part;
         let mut written = 0;
         for dead_letter in &dead_letters {
-            written += self.put_dead_letter(dead_letter)?;
+            written += self.letters.put(dead_letter, &self.progress)?;
         }
         let records = commit.optimizations.len() + commit.jobs.len();
         self.progress.records.fetch_add(records as u64, Ordering::AcqRel);
@@ -368,16 +375,6 @@ impl WriterThread {
         let mut numbered: Vec<_> = optimizations.into_iter().map(number).collect();
         numbered.sort_unstable_by_key(|(number, _)| *number);
         numbered
-    }
-
-    fn put_dead_letter(&self, dead_letter: &DeadLetter) -> Result<u64, StoreError> {
-        let key = dead_letter_key(dead_letter.position);
-        if !self.trees.dead_letters.contains_key(&key)? {
-            self.progress.dead_letters.fetch_add(1, Ordering::Relaxed);
-        }
-        let value = stored_record::encode_dead_letter(dead_letter)?;
-        pieces::put(&self.trees, &self.trees.dead_letters, &key, &value)?;
-        Ok(value.len() as u64)
     }
 }
 

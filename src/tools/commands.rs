@@ -21,8 +21,10 @@ use crate::generation::rebuild::RebuildOptions;
 use crate::output;
 use crate::progress_display::ProgressDisplay;
 use crate::source::kafka::KafkaSettings;
+pub use dead_letters::run as dead_letters;
 pub use verify::run as verify;
 
+mod dead_letters;
 mod verify;
 
 /// Runs `optview explain`.

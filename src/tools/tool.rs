@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
-use super::{accept_loss, explain, generations, rebuild, snapshot, verify};
+use super::dead_letters::LetterAction;
+use super::{accept_loss, dead_letters, explain, generations, rebuild, snapshot, verify};
+use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
 use crate::progress::ProgressSink;
@@ -62,6 +64,38 @@ pub enum Tool {
         /// Number of views that are not the same and are named.
         examples: usize,
     },
+    /// Groups the dead letters of the live generation.
+    DeadLetterList {
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
+    /// Shows one dead letter in full.
+    DeadLetterShow {
+        /// The id of the dead letter.
+        id: String,
+    },
+    /// Decodes dead letters again, and folds what is understood.
+    DeadLetterRetry {
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
+    /// Removes dead letters.
+    DeadLetterDiscard {
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
+    /// Writes dead letters to a file.
+    DeadLetterExport {
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+        /// The absolute path of the file, as the process that serves the store may write it.
+        file: PathBuf,
+    },
+    /// Has topics read on that stopped because of their dead letters.
+    DeadLetterResume {
+        /// The name of the topic; `None` for all that have stopped.
+        topic: Option<String>,
+    },
     /// Copies the live generation into one file.
     SnapshotExport {
         /// The absolute path of the file, as the process that serves the store may write it.
@@ -110,6 +144,14 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
         Tool::RebuildStatus => rebuild::status(&access),
         Tool::RebuildAbort => rebuild::abort(&access, watch),
         Tool::Replay { max_rate, examples } => rebuild::replay(access, *max_rate, *examples, watch),
+        Tool::DeadLetterList { selection } => dead_letters::grouped(&access, selection),
+        Tool::DeadLetterShow { id } => dead_letters::show(&access, id),
+        Tool::DeadLetterRetry { selection } => dead_letters::act(access, LetterAction::Retry, selection, watch),
+        Tool::DeadLetterDiscard { selection } => {
+            dead_letters::act(access, LetterAction::Discard, selection, watch)
+        }
+        Tool::DeadLetterExport { selection, file } => dead_letters::export(&access, selection, file),
+        Tool::DeadLetterResume { topic } => dead_letters::resume(access, topic.as_deref()),
         Tool::SnapshotExport { file, min_free_disk, force } => {
             snapshot::export(&access, file, *force, DiskReserve { floor_bytes: *min_free_disk }, watch)
         }

@@ -69,7 +69,7 @@ fn check(rig: &Rig, partitions: i32) {
     rig.create_topics(partitions);
     let json = variants(Encoding::Json);
     let protobuf = variants(Encoding::Protobuf);
-    assert_eq!(json.len(), 14 * ORDERS.len());
+    assert_eq!(json.len(), 17 * ORDERS.len());
     // One half exists before the start, and the other comes while the server runs.
     put(rig, &records(&json, Encoding::Json));
     let server = Server::start(rig, &[]);

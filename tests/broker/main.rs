@@ -30,6 +30,7 @@ mod cluster_id;
 mod cpu;
 mod crash;
 mod damage;
+mod dead_letters;
 mod deaf_client;
 mod dice;
 mod ends;
@@ -44,6 +45,7 @@ mod load;
 mod lost_history;
 mod orphans;
 mod outage;
+mod producers;
 mod python_client;
 mod rebuild;
 mod recording;
@@ -98,6 +100,8 @@ enum Requirement {
     BrokerWithRightsOfItsOwn,
     /// A broker that other tests use as well, and the platform's Python client.
     BrokerAndPython,
+    /// A broker that other tests use as well, and what builds a producer in this language.
+    BrokerAndProducer(producers::Language),
     /// Several brokers and a quarter of an hour. The test runs only with `OPTVIEW_TEST_RECORD=1`.
     Recording,
 }
@@ -116,8 +120,10 @@ const TESTS: &[&[Test]] = &[
     deaf_client::TESTS,
     recreated_topic::TESTS,
     tls_and_sasl::TESTS,
+    producers::TESTS,
     python_client::TESTS,
     garbage::TESTS,
+    dead_letters::TESTS,
     golden::TESTS,
     history::TESTS,
     lost_history::TESTS,
@@ -151,17 +157,27 @@ fn main() -> ExitCode {
             {
                 return Ok(Completion::ignored_with(why));
             }
+            if let Requirement::BrokerAndProducer(language) = test.needs
+                && let Err(why) = producers::build(language)
+            {
+                return Ok(Completion::ignored_with(why));
+            }
             let own = match test.needs {
                 Requirement::BrokerOfItsOwn => Some(Kafka::start()),
                 Requirement::SecuredBrokerOfItsOwn => Some(tls_and_sasl::broker()),
                 Requirement::BrokerWithRightsOfItsOwn => Some(health::broker_with_rights()),
-                Requirement::Broker | Requirement::BrokerAndPython | Requirement::Recording => None,
+                Requirement::Broker
+                | Requirement::BrokerAndPython
+                | Requirement::BrokerAndProducer(_)
+                | Requirement::Recording => None,
             };
             (test.run)(&Rig::new(test.name, brokers, own));
             Ok(Completion::Completed)
         };
         let ignored = match test.needs {
-            Requirement::Broker | Requirement::BrokerAndPython => brokers.is_none(),
+            Requirement::Broker | Requirement::BrokerAndPython | Requirement::BrokerAndProducer(_) => {
+                brokers.is_none()
+            }
             Requirement::BrokerOfItsOwn | Requirement::BrokerWithRightsOfItsOwn => !is_started,
             Requirement::SecuredBrokerOfItsOwn => !is_started || !cfg!(feature = "tls"),
             Requirement::Recording => std::env::var_os("OPTVIEW_TEST_RECORD").is_none(),

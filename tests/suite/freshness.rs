@@ -168,6 +168,12 @@ async fn an_id_that_is_not_found_is_a_404_only_where_that_is_known() {
             ("/optimizations/gone", OWN),
             // A client must not be able to distinguish them.
             ("/optimizations/known", FOREIGN),
+            ("/optimizations/unknown/transitions", OWN),
+            ("/optimizations/gone/transitions", OWN),
+            ("/optimizations/known/transitions", FOREIGN),
+            ("/optimizations/unknown/events", OWN),
+            ("/optimizations/gone/events", OWN),
+            ("/optimizations/known/events", FOREIGN),
         ] {
             let answer = instance.get(path, &[key]).await;
             if state == State::Live {
@@ -185,10 +191,18 @@ async fn an_id_that_is_not_found_is_a_404_only_where_that_is_known() {
 async fn a_list_is_given_only_of_what_was_complete_once() {
     for (state, was_live) in answer_states() {
         let instance = Instance::new(state, was_live);
-        for path in ["/optimizations", "/optimizations?status=failed"] {
-            let answer = instance.get(path, &[OWN]).await;
+        for (method, path, status) in [
+            (Method::GET, "/optimizations", 200),
+            (Method::GET, "/optimizations?status=failed", 200),
+            (Method::GET, "/projects/project-1/optimizations/summary", 200),
+            // The body, which is missing, is looked at after that.
+            (Method::POST, "/optimizations/statuses", 422),
+            // The answer to GET would not end.
+            (if was_live { Method::HEAD } else { Method::GET }, "/optimizations/events", 200),
+        ] {
+            let answer = instance.send(method, path, &[OWN]).await;
             if was_live {
-                assert_eq!((answer.status, answer.state()), (200, state.as_str()), "{path}");
+                assert_eq!((answer.status, answer.state()), (status, state.as_str()), "{path}");
             } else {
                 answer.check_unavailable(state);
             }

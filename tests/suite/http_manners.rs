@@ -139,6 +139,27 @@ fn head_is_get_without_a_body_on_every_route() {
     }
 }
 
+/// A cache on the way may give nobody what another caller got, nor a 404 of something that has come meanwhile.
+#[test]
+fn every_answer_says_how_long_it_may_be_kept() {
+    let instance = Instance::new();
+    let routes = READ_ROUTES.into_iter().chain([
+        "/elsewhere",
+        "/optimizations?limit=0",
+        "/projects/p/optimizations/summary",
+    ]);
+    let routes = routes.map(|path| (instance.read, path)).chain(ADMIN_ROUTES.map(|path| (instance.admin, path)));
+    for (address, path) in routes {
+        let is_validated =
+            ["/", "/docs", "/openapi.json", "/optimizations/known", "/optimizations", "/optimizations?limit=1"];
+        let expected = if is_validated.contains(&path) { "no-cache" } else { "no-store" };
+        for method in ["GET", "HEAD"] {
+            assert_eq!(send(address, method, path).header("cache-control"), Some(expected), "{method} {path}");
+        }
+        assert_eq!(send(address, "DELETE", path).header("cache-control"), Some("no-store"), "DELETE {path}");
+    }
+}
+
 #[test]
 fn options_names_the_methods_of_every_route_and_of_the_server() {
     let instance = Instance::new();

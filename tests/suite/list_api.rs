@@ -207,6 +207,7 @@ async fn cursors_and_links_lead_through_a_list() {
             let answer = instance.list(&page).await;
             assert_eq!(answer.json()["total"], whole.json()["total"], "{page}");
             assert_eq!(answer.link("first").as_deref(), Some(&*format!("{query}&cursor=")));
+            assert!(!answer.numbers().is_empty(), "{page}: there is no next page where nothing is left");
             met.extend(answer.numbers());
             let cursor = answer.json()["next_cursor"].as_str().map(str::to_owned);
             next = answer.link("next");
@@ -266,6 +267,13 @@ async fn a_page_that_the_client_has_is_not_sent_again() {
     }
     instance.commit(vec![optimization(40)], 3);
     assert_eq!(tagged("limit=3", &tags[1]).await.status, 200);
+    // The total is on every page, also where the view that has come is not.
+    let (page, tag) = (instance.list("limit=3").await, instance.list("limit=3").await.header("etag").to_owned());
+    let mut oldest = optimization(41);
+    oldest.created.as_mut().unwrap().value.created_at = Timestamp::new(0, 0).unwrap();
+    instance.commit(vec![oldest], 4);
+    let after = tagged("limit=3", &tag).await;
+    assert_eq!((after.status, after.numbers()), (200, page.numbers()));
 }
 
 #[tokio::test]

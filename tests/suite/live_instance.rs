@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use optview::credentials::ApiKeys;
 use optview::domain::{NamedPartition, Optimization, ReadPosition, Register};
@@ -59,11 +59,17 @@ impl Generation {
         fixtures::wait_until_written(&self.writer, number);
     }
 
+    /// Writes records as the projector does that has read up to `next` of the only partition, and has not noted yet that they are
+    /// written.
+    pub fn write_ahead(&self, next: i64, optimizations: Vec<Optimization>) {
+        self.writer.note_bound(Arc::new(position(next)));
+        self.write(optimizations);
+    }
+
     /// Writes records as the projector does that has read up to `next` of the only partition.
     pub fn write_at(&self, next: i64, optimizations: Vec<Optimization>) {
         let position = Arc::new(position(next));
-        self.writer.note_bound(position.clone());
-        self.write(optimizations);
+        self.write_ahead(next, optimizations);
         self.writer.note_position(position.clone()).unwrap();
         while *self.writer.reader().visible_position() != *position {
             std::thread::yield_now();
@@ -106,12 +112,17 @@ pub struct Instance {
 impl Instance {
     /// Makes an instance that is live, whose reads of unknown ids wait so long.
     pub fn new(missing_wait: Duration) -> Instance {
+        Instance::with_keys(missing_wait, KEYS)
+    }
+
+    /// Makes one whose callers have the keys of a file with this text.
+    pub fn with_keys(missing_wait: Duration, keys: &str) -> Instance {
         let (generation, reader, status) = (Generation::new(), ReaderSource::default(), Status::new(1));
         reader.set(generation.writer.reader(), generation.status.clone());
         status.set_state(State::Live);
-        let keys = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(keys.path(), KEYS).unwrap();
-        let access = Access::with_keys(ApiKeys::from_file(keys.path()).unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), keys).unwrap();
+        let access = Access::with_keys(ApiKeys::from_file(file.path()).unwrap());
         let api = read_api_that_waits(reader.clone(), status, access, Readiness::default(), missing_wait);
         Instance { generation, reader, api }
     }
@@ -123,7 +134,11 @@ impl Instance {
     }
 
     pub async fn send(&self, path: &str, headers: &[(&str, &str)]) -> axum::response::Response {
-        send(self.api.clone(), path, headers).await
+        send(self.api.clone(), Method::GET, path, headers).await
+    }
+
+    pub async fn send_as(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        Answer::of(send(self.api.clone(), method, path, headers).await).await
     }
 
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -133,7 +148,7 @@ impl Instance {
     /// Sends a request from a task of its own, which waits for the answer.
     pub fn spawn_get(&self, path: &str, headers: &'static [(&'static str, &'static str)]) -> PendingAnswer {
         let (api, path) = (self.api.clone(), path.to_owned());
-        PendingAnswer(tokio::spawn(async move { Answer::of(send(api, &path, headers).await).await }))
+        PendingAnswer(tokio::spawn(async move { Answer::of(send(api, Method::GET, &path, headers).await).await }))
     }
 
     /// Opens a stream.
@@ -144,9 +159,9 @@ impl Instance {
     }
 }
 
-async fn send(api: ReadApi, path: &str, headers: &[(&str, &str)]) -> axum::response::Response {
-    let builder =
-        headers.iter().fold(Request::builder().uri(path), |builder, (name, value)| builder.header(*name, *value));
+async fn send(api: ReadApi, method: Method, path: &str, headers: &[(&str, &str)]) -> axum::response::Response {
+    let builder = Request::builder().method(method).uri(path);
+    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
     let Ok(response) = api.oneshot(builder.body(Body::empty()).unwrap()).await;
     response
 }
@@ -199,6 +214,14 @@ pub struct StreamEvent {
     pub data: Value,
 }
 
+impl StreamEvent {
+    /// Returns the version of the view that the event carries.
+    pub fn version(&self) -> u64 {
+        assert_eq!(self.name, "", "{self:?}");
+        self.data["name"].as_str().unwrap().parse().unwrap()
+    }
+}
+
 /// A client of a stream.
 pub struct EventReader {
     pub headers: HeaderMap,
@@ -221,6 +244,11 @@ impl EventReader {
                 return Some(event);
             }
         }
+    }
+
+    /// Returns the version of the next view.
+    pub async fn next_version(&mut self) -> u64 {
+        self.next().await.expect("an event").version()
     }
 
     /// Returns the next event of any kind.

@@ -12,10 +12,12 @@ mod archive;
 mod cases;
 mod command_line;
 mod data_dir;
+mod dead_letters;
 #[cfg(target_os = "linux")]
 mod described_api;
 mod descriptors;
 mod documents;
+mod event_documents;
 mod explain;
 mod fixtures;
 mod fold;
@@ -24,6 +26,7 @@ mod frozen_generations;
 mod golden;
 mod history;
 mod http_manners;
+mod json_schemas;
 #[cfg(target_os = "linux")]
 mod keys;
 mod large_values;
@@ -31,6 +34,7 @@ mod limits;
 mod list_api;
 mod lists;
 mod live_instance;
+mod long_streams;
 mod losses;
 #[cfg(target_os = "linux")]
 mod no_damage;

@@ -204,6 +204,13 @@ impl Program {
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    /// Reads a page of `/dead-letters` with these parameters.
+    pub fn dead_letters(&self, query: &str) -> Value {
+        let (status, body) = self.get(&format!("/dead-letters?{query}"));
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
     pub fn ready(&self) -> (u16, Value) {
         let (status, body) = self.get("/readyz");
         (status, serde_json::from_str(&body).unwrap())

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod continuation;
+mod dead_letters;
 mod ends;
 mod findings;
 mod from_archive;

@@ -121,10 +121,14 @@ fn garbage_with_a_reader_that_stops_reading() -> (World, Program, Log) {
     let world = World::new();
     world.put_garbage(GARBAGE);
     world.put_optimizations(0, 5);
-    let mut program = world.serve(&[], &[], Stdio::piped());
+    let mut program = world.serve(&EACH_LETTER_IS_LOGGED, &[], Stdio::piped());
     let log = program.listening();
     (world, program, log)
 }
+
+/// The arguments with which the log has a line for each record that is not understood, however many there are.
+const EACH_LETTER_IS_LOGGED: [&str; 4] =
+    ["--dead-letter-limit", "1000000", "--log", "info,optview::projector::dead_letters=debug"];
 
 /// More than there is room for on the way to stderr.
 const GARBAGE: usize = 20_000;
@@ -249,7 +253,8 @@ fn a_request_that_fails_is_logged_with_its_correlation_id() {
 fn started_without_a_log(world: &World, stderr: &dyn Fn() -> Stdio) -> Program {
     for _ in 0..20 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let mut program = world.serve(&["--admin-listen", &address], &[], stderr());
+        let arguments = [&["--admin-listen", &address][..], &EACH_LETTER_IS_LOGGED].concat();
+        let mut program = world.serve(&arguments, &[], stderr());
         if program.listens_at(&address) {
             return program;
         }

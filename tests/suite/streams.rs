@@ -18,16 +18,6 @@ fn instance() -> Instance {
     Instance::new(Duration::ZERO)
 }
 
-/// Returns the version of the next view.
-async fn next_version(stream: &mut EventReader) -> u64 {
-    version(&stream.next().await.expect("an event"))
-}
-
-fn version(event: &StreamEvent) -> u64 {
-    assert_eq!(event.name, "", "{event:?}");
-    event.data["name"].as_str().unwrap().parse().unwrap()
-}
-
 #[tokio::test]
 async fn the_view_comes_first_and_then_each_new_one() {
     let instance = instance();
@@ -46,7 +36,7 @@ async fn the_view_comes_first_and_then_each_new_one() {
     assert!(first.id.ends_with("@optimizations:0:0"), "{}", first.id);
     for next in 2..5 {
         instance.generation.write_at(next, vec![view("a", next as u64), view("b", next as u64)]);
-        assert_eq!(next_version(&mut stream).await, next as u64);
+        assert_eq!(stream.next_version().await, next as u64);
     }
     assert!(stream.is_silent().await);
     instance.generation.write(vec![deleted("a", 9)]);
@@ -61,11 +51,11 @@ async fn a_slow_client_gets_the_newest_state_and_nothing_piles_up() {
     let instance = instance();
     instance.generation.write(vec![view("a", 1)]);
     let mut stream = instance.stream(EVENTS, &[OWN]).await;
-    assert_eq!(next_version(&mut stream).await, 1);
+    assert_eq!(stream.next_version().await, 1);
     for number in 2..100 {
         instance.generation.write(vec![view("a", number)]);
     }
-    assert_eq!(next_version(&mut stream).await, 99);
+    assert_eq!(stream.next_version().await, 99);
     assert!(stream.is_silent().await);
 }
 
@@ -77,12 +67,15 @@ async fn a_client_that_comes_again_gets_what_it_has_not_seen() {
     let mut again = instance.stream(EVENTS, &[OWN, ("last-event-id", &id)]).await;
     assert!(again.is_silent().await, "it has the view");
     instance.generation.write_at(2, vec![view("a", 2)]);
-    assert_eq!(next_version(&mut again).await, 2);
+    assert_eq!(again.next_version().await, 2);
     let mut again = instance.stream(EVENTS, &[OWN, ("last-event-id", &id)]).await;
-    assert_eq!(next_version(&mut again).await, 2, "what changed in between");
+    assert_eq!(again.next_version().await, 2, "what changed in between");
+    let last_offset = format!("1@optimizations:0:{}", i64::MAX);
+    let mut beyond = instance.stream(EVENTS, &[OWN, ("last-event-id", &last_offset)]).await;
+    assert!(beyond.is_silent().await, "no view is so new");
     for nonsense in ["x", "@", "1@x", "0000000000000000@"] {
         let mut stream = instance.stream(EVENTS, &[OWN, ("last-event-id", nonsense)]).await;
-        assert_eq!(next_version(&mut stream).await, 2, "{nonsense}");
+        assert_eq!(stream.next_version().await, 2, "{nonsense}");
     }
 }
 
@@ -101,13 +94,13 @@ async fn an_instance_that_is_behind_shows_nothing_until_it_has_come_to_what_the_
     behind.generation.write_at(5, vec![view("a", 5)]);
     assert!(stream.is_silent().await, "it is the one that the client has");
     behind.generation.write_at(6, vec![view("a", 6)]);
-    assert_eq!(next_version(&mut stream).await, 6);
+    assert_eq!(stream.next_version().await, 6);
     // Where a live instance never comes there, as where the topics were made anew, that is reported, after a while.
     behind.generation.status.set_state(State::Live);
     let beyond = id.replace(":4", ":99");
     let mut stream = behind.stream(EVENTS, &[OWN, ("last-event-id", &beyond)]).await;
     assert_eq!(stream.next().await.unwrap().name, "reset");
-    assert_eq!(next_version(&mut stream).await, 6);
+    assert_eq!(stream.next_version().await, 6);
 }
 
 #[tokio::test]
@@ -115,7 +108,7 @@ async fn a_frozen_generation_that_is_older_shows_nothing_to_whoever_has_seen_mor
     let mut instance = instance();
     instance.generation.write_at(5, vec![view("a", 5)]);
     let mut stream = instance.stream(EVENTS, &[OWN]).await;
-    assert_eq!(next_version(&mut stream).await, 5);
+    assert_eq!(stream.next_version().await, 5);
     let older = Generation::new();
     older.write_at(2, vec![view("a", 2)]);
     older.status.set_state(State::Frozen);
@@ -124,12 +117,12 @@ async fn a_frozen_generation_that_is_older_shows_nothing_to_whoever_has_seen_mor
     assert_eq!(stream.next_of_all().await.unwrap().data, json!({"state": "frozen"}));
     assert!(stream.is_silent().await);
     let mut fresh = instance.stream(EVENTS, &[OWN]).await;
-    assert_eq!(next_version(&mut fresh).await, 2, "who has seen nothing gets what there is");
+    assert_eq!(fresh.next_version().await, 2, "who has seen nothing gets what there is");
     let newer = Generation::new();
     newer.write_at(7, vec![view("a", 7)]);
     let _older = instance.switch_to(newer);
     for stream in [&mut stream, &mut fresh] {
-        assert_eq!(next_version(stream).await, 7);
+        assert_eq!(stream.next_version().await, 7);
     }
 }
 
@@ -138,7 +131,7 @@ async fn a_stream_ends_when_the_process_stops_or_its_caller_may_not_see_the_view
     let instance = instance();
     instance.generation.write(vec![view("a", 1), view("b", 1)]);
     let mut stream = instance.stream(EVENTS, &[OWN]).await;
-    assert_eq!(next_version(&mut stream).await, 1);
+    assert_eq!(stream.next_version().await, 1);
     instance.generation.write(vec![of_organization("org-2", "a", 2)]);
     assert_eq!(stream.next().await.unwrap().name, "gone");
     assert_eq!(stream.next().await, None);
@@ -146,7 +139,7 @@ async fn a_stream_ends_when_the_process_stops_or_its_caller_may_not_see_the_view
     assert_eq!(instance.get(EVENTS, &[]).await.status, 401);
     let mut one = instance.stream("/optimizations/b/events", &[OWN]).await;
     let mut list = instance.stream("/optimizations/events", &[OWN]).await;
-    assert_eq!(next_version(&mut one).await, 1);
+    assert_eq!(one.next_version().await, 1);
     instance.reader.changes().close();
     assert_eq!(one.next().await, None);
     assert_eq!(list.next().await.map(|event| event.name), Some("reset".to_owned()));
@@ -160,23 +153,23 @@ async fn a_stream_of_a_view_that_is_not_there_yet_waits_for_it() {
     instance.generation.write(vec![view("a", 1)]);
     // The body of a stream ends with the process.
     let mut stream = instance.stream(EVENTS, &[OWN]).await;
-    assert_eq!(next_version(&mut stream).await, 1);
+    assert_eq!(stream.next_version().await, 1);
     instance.reader.changes().close();
     let answer = waiting.answer().await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
 }
 
-/// The list as a client knows it from the events: its views by id.
+/// The list as a client knows it from the events: its views by id, and whether they are all of them by now.
 #[derive(Default)]
-struct KnownList(BTreeMap<String, Value>);
+struct KnownList(BTreeMap<String, Value>, bool);
 
 impl KnownList {
     fn take(&mut self, event: &StreamEvent) {
         match event.name.as_str() {
             "" => drop(self.0.insert(event.data["id"].as_str().unwrap().to_owned(), event.data.clone())),
             "removed" => drop(self.0.remove(event.data["id"].as_str().unwrap())),
-            "reset" => self.0.clear(),
-            "initial" => {}
+            "reset" => *self = KnownList::default(),
+            "initial" => self.1 = true,
             other => panic!("{other}: {event:?}"),
         }
     }
@@ -245,6 +238,10 @@ async fn a_list_goes_on_after_the_last_event_or_begins_again() {
         known.take_until(&mut stream, "initial").await;
         assert_eq!(known.0.len(), 2);
     }
+    let stream = instance.stream("/optimizations/events?statuss=failed&initial=false&status=failed", &[OWN]).await;
+    assert_eq!(stream.headers["x-optview-ignored"], "statuss");
+    let other = instance.get("/optimizations/events", &[OWN, ("x-organization-id", "org-2")]).await;
+    assert!(other.status == 404 && other.json()["message"].to_string().contains("no such organization"));
     assert_eq!(instance.get("/optimizations/events?status=x", &[OWN]).await.status, 422);
     assert_eq!(instance.get("/optimizations/events?initial=maybe", &[OWN]).await.status, 422);
 }
@@ -321,8 +318,8 @@ async fn follow_list(steps: Vec<Step>) {
     }
     instance.generation.write(vec![of_organization("org-1", "last", version + 1)]);
     known.take_until(&mut stream, "last").await;
-    // A gap may have come with the last change.
-    while !stream.is_silent().await {
+    // A gap may have come with the last change. The list is chosen again on another thread, during which the stream is silent.
+    while !known.1 || !stream.is_silent().await {
         known.take(&stream.next().await.unwrap());
     }
     assert_eq!(known.0, listed(&instance, "/optimizations?limit=1000", OWN).await);
@@ -344,8 +341,8 @@ async fn follow_view(steps: Vec<Step>) {
             Step::Read(_) => {
                 if !stream.is_silent().await {
                     let event = stream.next().await.unwrap();
-                    assert!(version(&event) > seen, "{} after {seen}", version(&event));
-                    (seen, id) = (version(&event), event.id);
+                    assert!(event.version() > seen, "{} after {seen}", event.version());
+                    (seen, id) = (event.version(), event.id);
                 }
             }
             Step::ComeAgain => stream = instance.stream(EVENTS, &[OWN, ("last-event-id", &id)]).await,
@@ -369,8 +366,8 @@ async fn follow_view(steps: Vec<Step>) {
     instance.generation.write_at(next, vec![view("a", next as u64)]);
     while seen < next as u64 {
         let event = stream.next().await.unwrap();
-        assert!(version(&event) > seen, "{} after {seen}", version(&event));
-        seen = version(&event);
+        assert!(event.version() > seen, "{} after {seen}", event.version());
+        seen = event.version();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Reads that wait: for a view that is not there yet, for one that the client does not have, and for a position.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http::Method;
 use optview::status::State;
 use optview::store::OpenStore;
 use serde_json::json;
@@ -187,6 +189,39 @@ async fn an_answer_after_a_record_includes_it() {
     assert_eq!(instance.get("/optimizations/a", &headers).await.header("x-optview-after-outcome"), "applied");
 }
 
+/// Whoever passes the position of an answer on as `after` gets no less than it showed, and what it claims it shows.
+#[test]
+fn no_answer_claims_a_position_beyond_what_it_shows() {
+    let instance = Instance::new(Duration::ZERO);
+    instance.generation.write_at(1, vec![view("a", 1)]);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let is_over = AtomicBool::new(false);
+    let answers = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let runtime = runtime();
+            for path in ["/optimizations/a", "/optimizations"].into_iter().cycle() {
+                if is_over.load(Ordering::Acquire) {
+                    break;
+                }
+                let answer = runtime.block_on(instance.get(path, &[OWN]));
+                let claimed = answer.header("x-optview-position").strip_prefix("optimizations:0:").unwrap();
+                let body = answer.json();
+                let name = body["name"].as_str().or(body["optimizations"][0]["name"].as_str()).unwrap();
+                let (shown, claimed) = (name.parse::<u64>().unwrap(), claimed.parse::<u64>().unwrap() + 1);
+                assert!(shown >= claimed, "{path} shows {shown} and claims {claimed}");
+                answers.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let mut next = 1;
+        while !reading.is_finished() && (next < 2_000 || answers.load(Ordering::Acquire) < 2_000) {
+            next += 1;
+            instance.generation.write_at(next, vec![view("a", next as u64)]);
+        }
+        is_over.store(true, Ordering::Release);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_that_does_not_come_in_time_is_a_504_with_the_position() {
     let instance = Instance::new(Duration::ZERO);
@@ -203,6 +238,47 @@ async fn a_record_that_does_not_come_in_time_is_a_504_with_the_position() {
     assert_eq!(instance.get("/optimizations/a?after=optimizations:0:9", &[]).await.status, 401);
     assert_eq!(instance.get("/optimizations/a?after=x", &[OWN]).await.status, 422);
     assert_eq!(begun.elapsed(), Duration::ZERO, "what is refused does not wait");
+}
+
+/// A browser asks for its page's sake by OPTIONS, with the address of the request that it will send.
+#[tokio::test(start_paused = true)]
+async fn what_no_view_answers_waits_for_no_position() {
+    let instance = Instance::new(Duration::ZERO);
+    let begun = Instant::now();
+    for (method, path, status) in [
+        (Method::OPTIONS, "/optimizations/a", 204),
+        (Method::OPTIONS, "/optimizations", 204),
+        (Method::OPTIONS, "/optimizations/statuses", 204),
+        (Method::DELETE, "/optimizations/a", 405),
+        (Method::POST, "/optimizations", 405),
+        (Method::GET, "/healthz", 200),
+    ] {
+        let answer = instance.send_as(method.clone(), &format!("{path}?after=optimizations:0:7"), &[OWN]).await;
+        assert_eq!((answer.status, begun.elapsed()), (status, Duration::ZERO), "{method} {path}");
+    }
+    for (method, path) in [(Method::HEAD, "/optimizations/a"), (Method::POST, "/optimizations/statuses")] {
+        let answer = instance.send_as(method, &format!("{path}?after=optimizations:0:7"), &[OWN]).await;
+        assert_eq!(answer.status, 504, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_one_failed_attempt_whatever_the_request_waits_for() {
+    let instance = Instance::new(Duration::ZERO);
+    for number in 0..100 {
+        let answer = instance.get("/optimizations/a?after=optimizations:0:7", &[("x-api-key", "wrong")]).await;
+        assert_eq!(answer.status, 401, "attempt {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_is_known_by_its_name_and_not_by_how_that_is_written() {
+    let instance = Instance::new(Duration::ZERO);
+    for query in ["%61fter=optimizations", "after", "a%66ter=optimizations:0:7&timeout=0"] {
+        let answer = instance.get(&format!("/optimizations/a?{query}"), &[OWN]).await;
+        let expected = if query.ends_with("=0") { 504 } else { 422 };
+        assert_eq!(answer.status, expected, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -74,3 +74,12 @@ fn history_takes_a_time_or_a_position_by_the_topics_own_names() {
         &["is longer than the 1024 bytes"],
     );
 }
+
+#[test]
+fn one_file_may_serve_several_commands() {
+    let file = file("brokers = \"kafka:9092\"\ndata_dir = \"/tmp/x\"\nseed = 7\ntopic_jobs = \"jobs.v1\"");
+    let path = file.path().display().to_string();
+    let Ok(Command::Load(load)) = read("load", &[("OPTVIEW_CONFIG", &path)]) else { panic!("load") };
+    assert_eq!(load.history.seed, 7);
+    assert_eq!(serve("serve", &[("OPTVIEW_CONFIG", &path)]).projection.kafka.topics.get(Topic::Jobs), "jobs.v1");
+}

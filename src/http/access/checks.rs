@@ -13,7 +13,7 @@ use super::super::errors::HttpError;
 use super::super::failed_attempts::FailedAttempts;
 use crate::credentials::{ApiKeys, BearerTokens, Principal, ReloadedFile, TokenError};
 
-static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The credentials that are taken, and the attempts that failed.
 pub struct Checks {

@@ -104,7 +104,10 @@ async fn without_settings_an_answer_is_the_same_as_without_a_front() {
     let answer = send(&front, Method::GET, "/healthz", &[PAGE]).await;
     let mut names: Vec<&str> = answer.headers().keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["content-type", "x-correlation-id", "x-optview-lag-seconds", "x-optview-state"]);
+    assert_eq!(
+        names,
+        ["cache-control", "content-type", "x-correlation-id", "x-optview-lag-seconds", "x-optview-state"]
+    );
 }
 
 #[tokio::test]

@@ -152,6 +152,54 @@ async fn unread_pages_of_a_caller_hold_a_piece_each_and_leave_half_of_the_memory
     opened.writer.finish().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_memory_is_full_does_not_hold_up_the_turns_of_the_others() {
+    let (_directory, opened) = store(10);
+    // A piece is larger than this by a part of a view.
+    let memory = ResponseMemory::new(2 * (PIECE + 1_000));
+    let shared = ListMemory { turns: ListTurns::new(1), memory };
+    let greedy = CallerIdentity::Key("greedy".to_owned());
+    let _unread = shared.memory.reserve(&greedy, 1_000).await.unwrap();
+    let begun = Instant::now();
+    let (refused, other) = tokio::join!(ask_as("greedy", &opened, &shared), ask_as("other", &opened, &shared));
+    assert!(matches!(refused, Err(HttpError::Unavailable { .. })));
+    let waited = begun.elapsed();
+    assert!(other.is_ok() && waited < Duration::from_secs(1), "{waited:?}");
+    drop(other);
+    opened.writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn the_thread_that_reads_a_list_keeps_its_turn_when_the_client_has_left() {
+    let (_directory, opened) = store(1);
+    let shared = ListMemory { turns: ListTurns::new(1), memory: ResponseMemory::new(1 << 20) };
+    let (order, read) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let choose = |name: &'static str, wait: Option<std::sync::mpsc::Receiver<()>>| {
+        let (reader, order) = (opened.writer.reader(), order.clone());
+        move || {
+            wait.map(|wait| wait.recv());
+            order.send(name).unwrap();
+            reader.page(&query())
+        }
+    };
+    let mut first =
+        Box::pin(response(choose("first", Some(may_go_on)), request("one", HeaderMap::new()), shared.clone()));
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("it cannot be read yet"),
+        () = std::future::ready(()) => drop(first),
+    }
+    let second = tokio::spawn(response(choose("second", None), request("two", HeaderMap::new()), shared.clone()));
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    go_on.send(()).unwrap();
+    drop(second.await.unwrap().unwrap());
+    assert_eq!(read.try_iter().collect::<Vec<_>>(), ["first", "second"]);
+    opened.writer.finish().unwrap();
+}
+
 #[tokio::test]
 async fn a_compressed_page_is_the_page_and_its_memory_is_given_back() {
     for (count, coding) in [(1, "gzip"), (50, "gzip"), (1, "zstd"), (50, "zstd")] {

@@ -148,7 +148,7 @@ fn what_was_read_since_the_cluster_was_asked_is_below_its_end() {
     let mut partitions = Partitions::new(TopicNames::default());
     let checkpoints = Checkpoints::new(Checkpoint::new(), Duration::ZERO, Duration::ZERO, world.begin.instant);
     let watermarks = Watermarks { low: 0, high: 5 };
-    partitions.begin(FoundPartition { partition: JOBS, watermarks, topic_id: None }, None);
+    partitions.begin(FoundPartition { partition: JOBS, watermarks, topic_id: None }, None, None);
     world.sees(5, 5, 5);
     partitions.advance(JOBS, Anchor { offset: 7, hash: 0 }, None);
     let reports = partitions.reports(&checkpoints, &world.health, world.moment(), |_| None);

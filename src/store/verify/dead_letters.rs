@@ -2,9 +2,8 @@
 
 use super::{Step, Verifier};
 use crate::codec::stored_record::{self, CorruptValue};
-use crate::domain::{PartitionOffset, Topic};
 use crate::store::StoreError;
-use crate::store::keys::dead_letter_key;
+use crate::store::keys::{dead_letter_key, dead_letter_position};
 
 impl Verifier<'_> {
     pub(super) fn parked_jobs(&mut self) -> Step {
@@ -33,13 +32,7 @@ impl Verifier<'_> {
 
 /// Returns the position that the key of a dead letter stands for, as text.
 fn place(key: &[u8]) -> String {
-    let topic = key.first().and_then(|&at| Topic::ALL.get(usize::from(at)));
-    let partition = key.get(1..5).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
-    let offset = key.get(5..).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
-    match (topic, partition, offset) {
-        (Some(&topic), Some(partition), Some(offset)) => PartitionOffset { topic, partition, offset }.to_string(),
-        _ => format!("{key:?}"),
-    }
+    dead_letter_position(key).map_or_else(|| format!("{key:?}"), |position| position.to_string())
 }
 
 fn odd(what: &'static str, reason: &str) -> StoreError {

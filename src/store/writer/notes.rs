@@ -1,13 +1,14 @@
 //! The notes of the writer: facts of the whole generation, beside its records.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
-use crate::domain::{NamedPartition, PartitionOffset, ReadPosition};
-use crate::store::keys::{CLUSTER, ORIGINS, TOPICS};
-use crate::store::{MissingHistoryLedger, StoreError};
+use crate::domain::{NamedPartition, PartitionOffset, ReadPosition, Topic};
+use crate::store::keys::{CLUSTER, LETTERS_COUNTED_FROM, ORIGINS, TOPICS, letter_stop_key};
+use crate::store::{LetterStop, MissingHistoryLedger, StoreError};
 
 impl Writer {
     /// Notes the names of the topics, in the order of `Topic::ALL`, unless they are known already: a generation is never fed from
@@ -56,6 +57,28 @@ impl Writer {
     /// Returns the ledger of the records that the generation is built without.
     pub fn missing_history(&self) -> MissingHistoryLedger {
         self.missing.clone()
+    }
+
+    /// Notes the stop of a stream's topic because of its dead letters, or that it goes on (`None`).
+    pub fn note_letter_stop(&self, topic: Topic, stop: Option<&LetterStop>) -> Result<(), StoreError> {
+        match stop {
+            Some(stop) => {
+                self.trees.meta.insert(letter_stop_key(topic), stored_record::encode(stop, "stop of a topic")?)?
+            }
+            None => self.trees.meta.remove(letter_stop_key(topic))?,
+        };
+        Ok(())
+    }
+
+    /// Notes the offsets from which dead letters of these partitions count towards the limit. They are on the disk when this
+    /// returns.
+    pub fn note_letters_counted_from(&self, offsets: BTreeMap<NamedPartition, i64>) -> Result<(), StoreError> {
+        let mut counted_from = self.reader().letters_counted_from()?;
+        counted_from.extend(offsets);
+        let value = stored_record::encode(&counted_from, "offsets that dead letters count from")?;
+        self.trees.meta.insert(LETTERS_COUNTED_FROM, value)?;
+        self.trees.meta.flush()?;
+        Ok(())
     }
 
     /// Notes the id of the topics' cluster. It is on the disk before any checkpoint is.

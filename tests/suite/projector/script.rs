@@ -15,7 +15,7 @@ use optview::source::{
     PartitionObservation, Records, Source, SourceEvent, StopCode, StopReason, TopicNames, Watermarks,
 };
 use optview::status::{State, Status};
-use optview::store::OpenStore;
+use optview::store::{DeadLetterBound, OpenStore};
 
 use super::stepped_projector::{A_REPORT, Clock, SteppedProjector};
 use crate::fixtures::{self, Random};
@@ -102,6 +102,8 @@ pub fn settings(store_path: &Path, memory_budget: u64) -> Settings {
         catch_up_sync_interval: Duration::from_millis(3),
         memory_budget,
         orphan_retention: Duration::from_secs(3600),
+        dead_letter_limit: 10_000,
+        dead_letters_max: DeadLetterBound::default(),
         store_path: store_path.to_owned(),
         disk_reserve: DiskReserve::default(),
     }

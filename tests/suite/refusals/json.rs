@@ -18,6 +18,15 @@ fn json_without_an_event() -> Vec<Case> {
             "(optimization); there is `pending`, (unknown)",
         ),
         run(r#""pending":{}"#, "(run); there is `pending`, (unknown)"),
+        job(r#""createdd":{},"pendingg":1"#, "(job); there is `createdd`, `pendingg`, (unknown)"),
+        job(r#""pending":null"#, "(job); there is `pending`: null, which is as absent"),
+        job(r#""pending":null,"exploded":{}"#, "(job); there is `exploded`, (unknown)"),
+        job(r#""optimizationId":null"#, NO_JOB_EVENT),
+        json(
+            Topic::Optimizations,
+            r#""optimizationId":"opt-1","jobLinked":null"#,
+            "(optimization); there is `jobLinked`: null, which is as absent",
+        ),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::generation::rebuild::exchange::RebuildState;
 use crate::progress::Progress;
 use crate::projector::{self, Settings};
 use crate::source::{Records, Source, SourceEvent, StopReason, Watermarks};
-use crate::store::{self, OpenStore};
+use crate::store::{self, DeadLetterBound, OpenStore};
 
 /// A source of one partition of jobs with so many records.
 struct Few {
@@ -94,6 +94,8 @@ impl AtWork {
             catch_up_sync_interval: Duration::from_millis(1),
             memory_budget: 1 << 20,
             orphan_retention: Duration::from_secs(3600),
+            dead_letter_limit: 10_000,
+            dead_letters_max: DeadLetterBound::default(),
             store_path: path,
             disk_reserve: DiskReserve::default(),
         };

@@ -1,0 +1,122 @@
+//! The choice of dead letters: by their ids, or by what they have in common.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::parse_id;
+use crate::domain::{DeadLetter, PartitionOffset, Topic};
+use crate::source::TopicNames;
+use crate::store::{Reader, StoreError};
+
+/// The most letters that are read at once, and about how many bytes of them.
+const READ_LETTERS: usize = 256;
+const READ_BYTES: usize = 8 << 20;
+
+/// A choice of dead letters. What is not set chooses all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterSelection {
+    /// The ids; empty for any.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// The name of the topic, or of its stream.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// A text that the reason contains.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The time before which the records were written, in milliseconds since 1970.
+    #[serde(default)]
+    pub before_millis: Option<i64>,
+    /// The time from which on the records were written, in milliseconds since 1970.
+    #[serde(default)]
+    pub after_millis: Option<i64>,
+}
+
+/// The reason for which letters cannot be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectionError {
+    /// The text is no id of a dead letter.
+    #[error(
+        "`{0}` is no dead letter's id: give TOPIC/PARTITION@OFFSET, as `optview dead-letters list` shows them"
+    )]
+    NoId(String),
+    /// The store has no such topic.
+    #[error("the store is built from no topic `{name}`: its topics are {topics}")]
+    NoTopic {
+        /// The name that was given.
+        name: String,
+        /// The names of the topics.
+        topics: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LetterSelection {
+    /// Returns the stream that was chosen, if one was.
+    pub fn stream(&self, topics: &TopicNames) -> Result<Option<Topic>, SelectionError> {
+        let Some(name) = &self.topic else { return Ok(None) };
+        let stream = Topic::ALL.into_iter().find(|topic| topic.default_name() == name);
+        match topics.topic_of(name).or(stream) {
+            Some(topic) => Ok(Some(topic)),
+            None => {
+                let topics = Topic::ALL.map(|topic| topics.get(topic)).join(", ");
+                Err(SelectionError::NoTopic { name: name.clone(), topics })
+            }
+        }
+    }
+
+    /// Returns the positions of the ids.
+    fn positions(&self, topics: &TopicNames) -> Result<Vec<PartitionOffset>, SelectionError> {
+        let positions =
+            self.ids.iter().map(|id| parse_id(id, topics).ok_or_else(|| SelectionError::NoId(id.clone())));
+        positions.collect()
+    }
+
+    /// Returns true if a letter has all that was chosen. `stream` is [`LetterSelection::stream`].
+    fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
+        let time = letter.timestamp_millis.unwrap_or_default();
+        stream.is_none_or(|stream| letter.position.topic == stream)
+            && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
+            && self.before_millis.is_none_or(|before| time < before)
+            && self.after_millis.is_none_or(|after| time >= after)
+    }
+}
+
+/// Passes each letter that is chosen to `take`, until that breaks. Returns the ids that name no letter.
+pub fn each_selected(
+    reader: &Reader,
+    topics: &TopicNames,
+    selection: &LetterSelection,
+    take: &mut dyn FnMut(DeadLetter) -> ControlFlow<()>,
+) -> Result<Vec<String>, SelectionError> {
+    let stream = selection.stream(topics)?;
+    if !selection.ids.is_empty() {
+        let mut missing = Vec::new();
+        for position in selection.positions(topics)? {
+            match reader.dead_letter(position)? {
+                Some(letter) if selection.has(&letter, stream) => {
+                    if take(letter).is_break() {
+                        break;
+                    }
+                }
+                Some(_) => {}
+                None => missing.push(topics.offset(position)),
+            }
+        }
+        return Ok(missing);
+    }
+    let mut after = None;
+    loop {
+        let letters = reader.dead_letters_after(after, READ_LETTERS, READ_BYTES)?;
+        let Some(last) = letters.last() else { return Ok(Vec::new()) };
+        after = Some(last.position);
+        for letter in letters {
+            if selection.has(&letter, stream) && take(letter).is_break() {
+                return Ok(Vec::new());
+            }
+        }
+    }
+}

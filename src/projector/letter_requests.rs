@@ -1,0 +1,99 @@
+//! The requests about dead letters that other threads make of a projector. The projector takes them one after the other, a piece a
+//! turn, so that reading goes on meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use parking_lot::Mutex;
+
+use crate::domain::{NamedPartition, PartitionOffset, Topic};
+
+/// A request about dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LetterTask {
+    /// The dead letters of these positions are decoded again; what is understood is folded and is a dead letter no more.
+    Retry(VecDeque<PartitionOffset>),
+    /// The dead letters of these positions are removed.
+    Discard(Vec<PartitionOffset>),
+    /// The topics of these streams are read on, if they stopped because of their dead letters.
+    Resume(Vec<Topic>),
+}
+
+/// The result of a request about dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetterOutcome {
+    /// Number of dead letters that were understood and folded.
+    pub folded: u64,
+    /// The dead letters that are still not understood, each with the reason.
+    pub refused: Vec<(PartitionOffset, String)>,
+    /// Number of positions without a dead letter.
+    pub gone: u64,
+    /// Number of dead letters that were discarded.
+    pub discarded: u64,
+    /// The partitions that are read on, each from this offset.
+    pub resumed: Vec<(NamedPartition, i64)>,
+}
+
+/// A request on its way, with what was done of it.
+pub(super) struct LetterRequest {
+    number: u64,
+    pub task: LetterTask,
+    pub outcome: LetterOutcome,
+    answer: Sender<LetterOutcome>,
+}
+
+/// The requests that wait.
+#[derive(Default)]
+pub(super) struct LetterRequests {
+    waiting: Mutex<RequestQueue>,
+}
+
+/// The requests in the order in which they came.
+#[derive(Default)]
+struct RequestQueue {
+    requests: VecDeque<LetterRequest>,
+    last_number: u64,
+}
+
+impl LetterRequests {
+    /// Adds a request. Returns its number, and where the answer comes.
+    pub fn add(&self, task: LetterTask) -> (u64, Receiver<LetterOutcome>) {
+        let (answer, answered) = channel();
+        let mut waiting = self.waiting.lock();
+        waiting.last_number += 1;
+        let number = waiting.last_number;
+        waiting.requests.push_back(LetterRequest { number, task, outcome: LetterOutcome::default(), answer });
+        (number, answered)
+    }
+
+    /// Returns true if no request waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().requests.is_empty()
+    }
+
+    /// Takes the first request. One that is not done is to be put back.
+    pub fn take(&self) -> Option<LetterRequest> {
+        self.waiting.lock().requests.pop_front()
+    }
+
+    /// Puts a request back that is not done.
+    pub fn put_back(&self, request: LetterRequest) {
+        self.waiting.lock().requests.push_front(request);
+    }
+
+    /// Removes a request that nobody waits for any more. Returns false if the projector has taken it.
+    pub fn withdraw(&self, number: u64) -> bool {
+        let mut waiting = self.waiting.lock();
+        let count = waiting.requests.len();
+        waiting.requests.retain(|request| request.number != number);
+        waiting.requests.len() < count
+    }
+}
+
+impl LetterRequest {
+    /// Answers the request.
+    pub fn answer(self) {
+        // Whoever asked may have gone.
+        drop(self.answer.send(self.outcome));
+    }
+}

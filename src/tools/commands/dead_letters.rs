@@ -1,0 +1,42 @@
+//! The commands under `dead-letters`.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{ToolRequirements, show};
+use crate::cli::Completion;
+use crate::config::{ChosenLettersConfig, DeadLettersConfig, LetterFilter};
+use crate::dead_letters::LetterSelection;
+use crate::tools::dead_letters_text as text;
+use crate::tools::tool::Tool;
+
+/// Runs a command under `dead-letters`.
+pub fn run(config: &DeadLettersConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
+    let needs = ToolRequirements { stop: Some(stop), ..ToolRequirements::default() };
+    match config {
+        DeadLettersConfig::List(config) => {
+            let tool = Tool::DeadLetterList { selection: selection(&[], &config.filter) };
+            show(&config.tool, &tool, needs, text::list)
+        }
+        DeadLettersConfig::Show(config) => {
+            show(&config.tool, &Tool::DeadLetterShow { id: config.id.clone() }, needs, text::show)
+        }
+        DeadLettersConfig::Retry(ChosenLettersConfig { ids, filter, tool, .. }) => {
+            show(tool, &Tool::DeadLetterRetry { selection: selection(ids, filter) }, needs, text::retried)
+        }
+        DeadLettersConfig::Discard(ChosenLettersConfig { ids, filter, tool, .. }) => {
+            show(tool, &Tool::DeadLetterDiscard { selection: selection(ids, filter) }, needs, text::discarded)
+        }
+        DeadLettersConfig::Export(config) => {
+            let (file, selection) = (config.file.clone(), selection(&[], &config.filter));
+            show(&config.tool, &Tool::DeadLetterExport { selection, file }, needs, text::exported)
+        }
+        DeadLettersConfig::Resume(config) => {
+            show(&config.tool, &Tool::DeadLetterResume { topic: config.topic.clone() }, needs, text::resumed)
+        }
+    }
+}
+
+fn selection(ids: &[String], filter: &LetterFilter) -> LetterSelection {
+    let LetterFilter { topic, reason, before_millis, after_millis } = filter.clone();
+    LetterSelection { ids: ids.to_vec(), topic, reason, before_millis, after_millis }
+}

@@ -1,0 +1,112 @@
+//! The results of `optview dead-letters` as text for people.
+
+use super::dead_letters::{LetterDetails, LettersDone, LettersExported, ReadingResumed};
+use crate::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterList};
+use crate::terminal::{printable, table};
+
+/// Formats the groups of dead letters.
+pub fn list(list: &LetterList) -> String {
+    let LetterList { count, total, replaced, stopped, groups, missing: _ } = list;
+    let head = ["TOPIC", "COUNT", "NEWEST", "WRITTEN", "REASON"].map(str::to_owned).to_vec();
+    let rows = groups.iter().map(|DeadLetterGroup { topic, kind, count, newest }| {
+        let time = newest.time.clone().unwrap_or_else(|| "?".to_owned());
+        vec![topic.clone(), count.to_string(), newest.id.clone(), time, printable(kind).into_owned()]
+    });
+    let mut text = String::new();
+    if groups.is_empty() {
+        text += "There is no such dead letter.\n";
+    } else {
+        text += &table([head].into_iter().chain(rows).collect());
+    }
+    if count != total {
+        text += &format!("{count} of the {total} dead letters in the store.\n");
+    }
+    for (topic, count) in replaced {
+        text += &format!("Of {count} more of {topic}, only this number is kept: newer ones took their place.\n");
+    }
+    for (topic, since) in stopped {
+        text += &format!(
+            "{topic} has stopped since {since}: too many of its records are not understood. `optview dead-letters resume \
+             --topic {topic}` has it read on.\n"
+        );
+    }
+    text
+}
+
+/// Formats one dead letter in full.
+pub fn show(details: &LetterDetails) -> String {
+    let LetterDetails { entry, headers, value } = details;
+    let DeadLetterEntry { id, time, key, kind: _, reason, value_bytes, whole, .. } = entry;
+    let mut text = format!("{id}\n");
+    let mut line = |name: &str, value: &str| text += &format!("{name:<8}{}\n", printable(value));
+    line("written", time.as_deref().unwrap_or("at no time that is known"));
+    line("key", key.as_deref().unwrap_or("null"));
+    for (name, value) in headers {
+        line("header", &format!("{name}: {}", value.as_deref().unwrap_or("null")));
+    }
+    line("reason", reason);
+    let Some(excerpt) = value else {
+        text += "value   null\n";
+        return text;
+    };
+    text += &format!("value   {value_bytes} bytes");
+    text += match (whole, excerpt.is_cut) {
+        (false, _) => ", of which only the beginning is kept, so that it cannot be tried again",
+        (true, true) => ", of which this is the beginning",
+        (true, false) => "",
+    };
+    text += ":\n\n";
+    // Line breaks are the value's own, and everything else is shown as it is or escaped.
+    for line in excerpt.text.lines() {
+        text += &format!("{}\n", printable(line));
+    }
+    text
+}
+
+/// Formats the result of a retry.
+pub fn retried(done: &LettersDone) -> String {
+    let LettersDone { chosen, folded, refused, still_refused, gone, .. } = done;
+    let mut text = format!(
+        "Of {chosen} dead letters, {folded} are understood now, and are in the views; {refused} are still not understood.\n"
+    );
+    if *gone > 0 {
+        text += &format!("{gone} were gone by then.\n");
+    }
+    for refused in still_refused {
+        text += &format!("  {}: {}\n", refused.id, printable(&refused.reason));
+    }
+    if *refused > still_refused.len() as u64 {
+        text += &format!("  and {} more\n", refused - still_refused.len() as u64);
+    }
+    text + &rest(done)
+}
+
+/// Formats the result of a discard.
+pub fn discarded(done: &LettersDone) -> String {
+    format!("Discarded {} of {} dead letters.\n", done.discarded, done.chosen) + &rest(done)
+}
+
+/// Formats the ids that name no letter, and whether the command was ended early.
+fn rest(done: &LettersDone) -> String {
+    let mut text = String::new();
+    for id in &done.missing {
+        text += &format!("There is no dead letter {}.\n", printable(id));
+    }
+    if done.interrupted {
+        text += "It was ended before all were done: give the command again for the rest.\n";
+    }
+    text
+}
+
+/// Formats the result of an export.
+pub fn exported(exported: &LettersExported) -> String {
+    format!("Wrote {} dead letters to {}\n", exported.count, exported.file)
+}
+
+/// Formats the result of a resumption.
+pub fn resumed(resumed: &ReadingResumed) -> String {
+    match resumed.partitions.as_slice() {
+        [] => "No topic has stopped because of its dead letters.\n".to_owned(),
+        partitions => format!("Read on from {}.\n", partitions.join(", ")),
+    }
+}
