@@ -90,12 +90,17 @@ async fn what_changes_while_a_list_is_chosen_is_in_it_or_comes_after_it() {
     for round in 0..50 {
         let id = format!("v{round}");
         let mut opening = Box::pin(instance.stream("/optimizations/events?initial=true&limit=1000", &[OWN]));
-        tokio::select! {
+        // Now and then it is chosen at once.
+        let opened = tokio::select! {
             biased;
-            _ = &mut opening => panic!("nothing has chosen it yet"),
-            () = std::future::ready(()) => instance.generation.write(vec![view(&id, 1)]),
-        }
-        let mut stream = opening.await;
+            stream = &mut opening => Some(stream),
+            () = std::future::ready(()) => None,
+        };
+        instance.generation.write(vec![view(&id, 1)]);
+        let mut stream = match opened {
+            Some(stream) => stream,
+            None => opening.await,
+        };
         while stream.next().await.expect("an event").data["id"] != id {}
     }
 }
