@@ -10,6 +10,9 @@ use crate::python;
 /// The package that asks what the API's description allows, and checks the answers against it.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
+/// The oldest version of Node that runs the scripts.
+const NODE_MIN: u32 = 20;
+
 /// A tool that a test needs.
 #[derive(Clone, Copy, Debug)]
 pub enum Tool {
@@ -68,6 +71,7 @@ fn install_packages() -> Result<(), String> {
 }
 
 fn install_packages_once() -> Result<(), String> {
+    check_node()?;
     let lock = fs::read(folder().join("package-lock.json")).map_err(|error| error.to_string())?;
     // Written last, so that an installation that was broken off is made anew.
     let installed = folder().join("node_modules/installed-lock.json");
@@ -81,6 +85,18 @@ fn install_packages_once() -> Result<(), String> {
         return Err(format!("npm ci failed: {}", String::from_utf8_lossy(&output.stderr)));
     }
     fs::write(installed, lock).map_err(|error| error.to_string())
+}
+
+/// Checks the version of Node, since an older one fails with errors that do not name it.
+fn check_node() -> Result<(), String> {
+    let output = Command::new("node").arg("--version").output();
+    let output = output.map_err(|error| format!("node cannot be run: {error}"))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.strip_prefix('v').and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    match major {
+        Some(NODE_MIN..) => Ok(()),
+        _ => Err(format!("Node is {version}: install {NODE_MIN} or later")),
+    }
 }
 
 /// Returns the path of a Chromium.

@@ -138,8 +138,11 @@ fn page() -> ObjectBuilder {
 }
 
 fn status_query() -> ObjectBuilder {
-    let limit =
-        count().minimum(Some(1)).maximum(Some(MAX_LIMIT)).description(Some("Number of statuses in the answer"));
+    let limit = count()
+        .schema_type(nullable(Type::Integer))
+        .minimum(Some(1))
+        .maximum(Some(MAX_LIMIT))
+        .description(Some("The most statuses in the answer; null for as many as there are ids"));
     let ids = ArrayBuilder::new().items(text()).max_items(Some(MAX_IDS));
     ObjectBuilder::new()
         .schema_type(Type::Object)
