@@ -48,8 +48,8 @@ pub fn run(config: &CheckConfig) -> anyhow::Result<Completion> {
 
 impl Report {
     fn of(findings: Vec<Finding>) -> Report {
-        let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-        let [right, doubtful, wrong] = [Verdict::Right, Verdict::Doubtful, Verdict::Wrong].map(count);
+        let [right, doubtful, wrong] = [Verdict::Right, Verdict::Doubtful, Verdict::Wrong]
+            .map(|verdict| findings.iter().filter(|finding| finding.verdict == verdict).count());
         Report { findings, right, doubtful, wrong }
     }
 

@@ -3,6 +3,7 @@
 //! stored records.
 
 mod cloud_event;
+mod content_type;
 mod declared_type;
 mod decoded_payload;
 mod duplicate_keys;
@@ -20,6 +21,7 @@ mod json_object;
 mod json_values;
 mod non_finite_numbers;
 mod one_of;
+mod payload_encoding;
 mod protobuf_types;
 pub mod stored_record;
 pub mod unknown_fields;

@@ -195,8 +195,13 @@ pub fn read(line: &CommandLine, environment: &Environment) -> Result<(Config, Ve
     let config = program.try_get_matches_from(arguments).and_then(|matches| Config::from_arg_matches(&matches));
     // What a value names may have changed since it was parsed for itself.
     let mut config = config.map_err(|error| Mistakes::of(&command, error.to_string()))?;
-    if let Command::Serve(serve) = &mut config.command {
-        (serve.access.api_keys, serve.access.bearer_tokens) = (api_keys, bearer_tokens);
+    let access = match &mut config.command {
+        Command::Serve(serve) => Some(&mut serve.access),
+        Command::Check(check) => Some(&mut check.serve.access),
+        _ => None,
+    };
+    if let Some(access) = access {
+        (access.api_keys, access.bearer_tokens) = (api_keys, bearer_tokens);
     }
     Ok((config, warnings))
 }

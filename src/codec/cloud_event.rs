@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::framing::{self, DeclaredForm};
+use super::content_type::DeclaredForm;
 use super::json_values::{JsonMessage, JsonText};
-use super::{DecodeError, Encoding, non_finite_numbers};
+use super::{DecodeError, Encoding, non_finite_numbers, payload_encoding};
 
 /// The attributes of a CloudEvent that say what the event's own metadata may leave out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,14 +60,15 @@ fn owned((attributes, encoding, data): UnwrappedEvent<'_>) -> UnwrappedEvent<'st
 
 /// Unwraps a text that is not JSON only because it has numbers that are not finite.
 fn unwrap_not_finite(value: &[u8]) -> Option<UnwrappedEvent<'static>> {
-    let text = std::str::from_utf8(framing::json_text(value)).ok()?;
+    let text = std::str::from_utf8(payload_encoding::json_text(value)).ok()?;
     let (text, _) = non_finite_numbers::replace_non_finite(text)?;
     unwrap(text.as_bytes()).ok().map(owned)
 }
 
 fn unwrap(value: &[u8]) -> Result<UnwrappedEvent<'_>, DecodeError> {
     let refused = |reason: String| DecodeError::payload("a CloudEvent in structured mode", reason);
-    let text = std::str::from_utf8(framing::json_text(value)).map_err(|error| refused(error.to_string()))?;
+    let text =
+        std::str::from_utf8(payload_encoding::json_text(value)).map_err(|error| refused(error.to_string()))?;
     let JsonMessage(message) = serde_json::from_str::<JsonMessage<CloudEventMessage<'_>>>(text)
         .map_err(|error| refused(error.to_string()))?;
     match message.specversion {
@@ -117,7 +118,7 @@ fn data<'a>(
             if bytes.is_empty() {
                 return Err(DecodeError::field("data_base64", "is empty"));
             }
-            Ok((declared.unwrap_or_else(|| framing::sniff(&bytes)), Cow::Owned(bytes)))
+            Ok((declared.unwrap_or_else(|| payload_encoding::sniff(&bytes)), Cow::Owned(bytes)))
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
-use super::{Encoding, framing};
+use super::{Encoding, payload_encoding};
 
 const GZIP: &str = "gzip data: compress by the producer's `compression.type`, not the value";
 const ZSTD: &str = "zstd data: compress by the producer's `compression.type`, not the value";
@@ -42,10 +42,10 @@ pub fn recognize(payload: &[u8], read_as: Encoding) -> Option<&'static str> {
     if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| payload.starts_with(magic)) {
         return Some(what);
     }
-    let text = std::str::from_utf8(framing::json_text(payload)).ok()?;
+    let text = std::str::from_utf8(payload_encoding::json_text(payload)).ok()?;
     match text.as_bytes().first()? {
         b'[' => Some(ARRAY),
-        b'{' if read_as == Encoding::Protobuf => framing::is_json(text).then_some(UNDECLARED),
+        b'{' if read_as == Encoding::Protobuf => payload_encoding::is_json(text).then_some(UNDECLARED),
         b'{' => has_several_values(text).then_some(SEVERAL),
         b'"' if serde_json::from_str::<IgnoredAny>(text).is_ok() => Some(STRING),
         b'<' => Some("XML or HTML: send protobuf or JSON"),

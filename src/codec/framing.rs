@@ -1,22 +1,18 @@
 //! Determines a value's encoding and the beginning of its payload, from the content-type, the frame of a schema registry, and the
 //! first byte.
 
-mod content_type;
 mod frames;
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
-
 use super::cloud_event::CloudEvent;
-use super::{DecodeError, Encoding, non_finite_numbers};
+use super::content_type::DeclaredForm;
+use super::payload_encoding::sniff;
+use super::{DecodeError, Encoding};
 use crate::domain::Record;
 use crate::domain::record::Header;
-pub use content_type::DeclaredForm;
 pub use frames::{Frame, Framing};
 
-/// U+FEFF in UTF-8, which some Windows programs put before a text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The headers of Apicurio that name a schema. The payload has no frame then, but a protobuf message may have its type before it.
 const APICURIO_HEADERS: [&str; 2] = ["apicurio.value.globalId", "apicurio.value.contentId"];
 
@@ -84,8 +80,6 @@ fn without_type<'a>(
     frame: Option<Frame>,
     headers: &[Header<'_>],
 ) -> Result<UnwrappedValue<'a>, DecodeError> {
-    let is_of_apicurio =
-        |(name, _): &Header<'_>| APICURIO_HEADERS.iter().any(|held| name.eq_ignore_ascii_case(held));
     let len = match frame {
         Some(frame) => frame.type_len(&payload)?,
         None if headers.iter().any(is_of_apicurio) => frames::type_reference_len(&payload).unwrap_or(0),
@@ -101,6 +95,10 @@ fn without_type<'a>(
     Ok(UnwrappedValue { encoding: Encoding::Protobuf, payload, frame, cloud_event: None })
 }
 
+fn is_of_apicurio((name, _): &Header<'_>) -> bool {
+    APICURIO_HEADERS.iter().any(|held| name.eq_ignore_ascii_case(held))
+}
+
 /// Returns a header's value as text. The last header of the name counts, as in Java's clients and CloudEvents.
 /// `None` if it is absent, null or empty.
 pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a str>, DecodeError> {
@@ -113,28 +111,4 @@ pub fn header_text<'a>(headers: &[Header<'a>], name: &str) -> Result<Option<&'a 
             Err(error) => Err(DecodeError::field(format!("header {name}"), error.to_string())),
         },
     }
-}
-
-/// Skips a byte order mark and white space before the JSON of a payload.
-pub fn json_text(payload: &[u8]) -> &[u8] {
-    let text = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
-    let space = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
-    &text[space..]
-}
-
-/// Returns true if the text is JSON, with numbers allowed that are not finite.
-pub fn is_json(text: &str) -> bool {
-    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
-    is_json(text) || non_finite_numbers::replace_non_finite(text).is_some_and(|(text, _)| is_json(&text))
-}
-
-/// Determines the encoding of a payload that nothing declares.
-pub fn sniff(payload: &[u8]) -> Encoding {
-    let text = json_text(payload);
-    if text.first() != Some(&b'{') {
-        return Encoding::Protobuf;
-    }
-    // A payload that begins with white space may be protobuf too: a line feed is the tag of its first field.
-    let is_json = text.len() == payload.len() || std::str::from_utf8(text).is_ok_and(is_json);
-    if is_json { Encoding::Json } else { Encoding::Protobuf }
 }

@@ -11,7 +11,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value};
 
 use super::framing::{self, Framing, UnwrappedValue};
-use super::{DecodeError, Encoding, non_finite_numbers};
+use super::{DecodeError, Encoding, non_finite_numbers, payload_encoding};
 use crate::domain::{Record, Topic};
 
 /// Depth of messages within messages beyond which nothing is compared. The contract's own messages have a depth of 2.
@@ -82,7 +82,8 @@ fn message_name(topic: Topic) -> &'static str {
 
 fn json_object(payload: &[u8]) -> Result<Map<String, Value>, DecodeError> {
     let not_json = |reason: String| DecodeError::payload("a JSON object", reason);
-    let text = std::str::from_utf8(framing::json_text(payload)).map_err(|error| not_json(error.to_string()))?;
+    let text =
+        std::str::from_utf8(payload_encoding::json_text(payload)).map_err(|error| not_json(error.to_string()))?;
     let finite = non_finite_numbers::replace_non_finite(text).map(|(text, _)| text);
     // No double holds the stand-in for such a number.
     let finite = finite.map(|text| text.replace("1e999", "null"));

@@ -87,7 +87,6 @@ mod tests {
     use super::super::life::{RebuildKind, RebuildOptions};
     use super::super::plan_file;
     use super::*;
-    use crate::codec::Framing;
     use crate::config::ProjectionConfig;
     use crate::data_dir;
     use crate::disk::DiskReserve;
@@ -101,7 +100,7 @@ mod tests {
         let config = ProjectionConfig {
             kafka: KafkaSettings { brokers, topics: TopicNames::default(), properties: Vec::new() },
             data_dir: data_dir.to_owned(),
-            framing: Framing::Auto,
+            framing: Default::default(),
             group_id: "optview".to_owned(),
             sync_interval: Duration::from_secs(1),
             catch_up_sync_interval: Duration::from_secs(1),

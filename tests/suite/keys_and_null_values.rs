@@ -1,4 +1,5 @@
-//! What a record's key and a null value mean: an event is of the ids that it has, whatever its key is; a null value is of its key.
+//! The meaning of a record's key and of a null value: an event is of the ids that it has, whatever its key is; a null value is of its
+//! key.
 
 use optview::codec;
 use optview::domain::{Body, OptimizationEvent, Record, Topic, TopicPartition};

@@ -27,6 +27,8 @@ pub use newest_records::{NewestRecords, newest_records};
 
 /// Time limit of the first answer, in which librdkafka may try each broker several times.
 const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Time in which librdkafka reports why a connection has failed.
+const REASON_WITHIN: Duration = Duration::from_secs(1);
 /// Time limit of each later answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -43,7 +45,10 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
     let failed = |error: &KafkaError| RequestError::of(error, client.context());
     // Of one topic, since a cluster may have thousands.
     let first = client.fetch_metadata(Some(settings.topics.get(Topic::Optimizations)), FIRST_ANSWER_WITHIN);
-    let first = first.map_err(|error| failed(&error))?;
+    let first = first.map_err(|error| {
+        await_reason(&client);
+        failed(&error)
+    })?;
     let mut topics = BTreeMap::new();
     for topic in Topic::ALL {
         let name = settings.topics.get(topic);
@@ -69,6 +74,15 @@ pub fn inspect(settings: &KafkaSettings, group_id: &str) -> Result<ClusterAnswer
         topics,
         limits: ClientLimits::of(&config),
     })
+}
+
+/// Waits until the reason for a failed connection has been reported. Reports come only while a client is polled.
+fn await_reason(client: &QueryClient) {
+    let begin = Instant::now();
+    while client.context().last().is_none() && begin.elapsed() < REASON_WITHIN {
+        // It reads nothing, so that nothing is lost.
+        let _ = client.poll(Duration::from_millis(50));
+    }
 }
 
 /// Returns what metadata have of a topic.
@@ -114,6 +128,7 @@ fn ask_brokers(
     let (mut answers, mut ids) = (Vec::new(), BTreeMap::new());
     for (broker, queries) in asked {
         let answer = queries.next(deadline.saturating_duration_since(Instant::now()));
+        let address = format!("{}:{}", broker.host(), broker.port());
         let error = match answer {
             Some(Answer::Ids(_, Ok(topics))) => {
                 ids.extend(topics.into_iter().filter_map(|(name, id)| Some((name, id.ok()??))));
@@ -124,10 +139,12 @@ fn ask_brokers(
                 _,
                 Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion),
             )) => None,
-            Some(Answer::Ids(_, Err(code))) => Some(RequestError::of_code(code)),
-            _ => Some(RequestError::unanswered()),
+            _ => {
+                await_reason(client);
+                let reason = client.context().last().filter(|(_, text)| text.contains(&address));
+                Some(reason.map_or_else(RequestError::unanswered, RequestError::reported))
+            }
         };
-        let address = format!("{}:{}", broker.host(), broker.port());
         answers.push(BrokerAnswer { id: broker.id(), address, error });
     }
     (answers, ids)
@@ -166,7 +183,7 @@ fn ask_bounds(client: &Arc<QueryClient>, name: &str, partitions: &mut [Partition
 }
 
 fn details_of(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicDetails>, String> {
-    topic_details(settings).map_err(|error| match error {
+    topic_details(settings, ANSWER_WITHIN).map_err(|error| match error {
         SettingsError::Unreachable { why, .. } => why,
         SettingsError::Unsupported { .. } => "the brokers do not know the request".to_owned(),
     })

@@ -135,8 +135,11 @@ impl TopicDetails {
 }
 
 /// Returns the details of each of the three topics, as [`topic_settings`] does the settings.
-pub fn topic_details(settings: &KafkaSettings) -> Result<BTreeMap<Topic, TopicDetails>, SettingsError> {
-    describe(settings, DEADLINE, TopicDetails::of)
+pub fn topic_details(
+    settings: &KafkaSettings,
+    deadline: Duration,
+) -> Result<BTreeMap<Topic, TopicDetails>, SettingsError> {
+    describe(settings, deadline, TopicDetails::of)
 }
 
 /// Returns the settings of each of the three topics. A topic that does not exist, or whose settings this client

@@ -3,7 +3,6 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
-use crate::codec::Framing;
 use crate::disk::DiskReserve;
 use crate::domain::{OwnedRecord, PartitionOffset, Record, Topic, TopicPartition};
 use crate::generation::life::{Plan, RebuildKind, RebuildOptions};
@@ -91,7 +90,7 @@ impl AtWork {
         let (control, status) = (Arc::new(PauseHandle::default()), Status::new(1));
         let settings = Settings {
             topics: TopicNames::default(),
-            framing: Framing::Auto,
+            framing: Default::default(),
             sync_interval: Duration::from_millis(1),
             catch_up_sync_interval: Duration::from_millis(1),
             memory_budget: 1 << 20,

@@ -119,12 +119,17 @@ impl RequestError {
         let own = error.rdkafka_error_code();
         let is_of_broker = own.is_some_and(|code| code as i32 > RDKafkaErrorCode::End as i32);
         match context.last().filter(|_| !is_of_broker) {
-            Some((code, text)) => RequestError { kind: kind_of(code), text },
+            Some(reason) => RequestError::reported(reason),
             None => RequestError {
                 kind: own.map_or(RequestErrorKind::Connection, kind_of),
                 text: context.explain(error),
             },
         }
+    }
+
+    /// Makes the error of a reason that librdkafka has reported.
+    pub(super) fn reported((code, text): (RDKafkaErrorCode, String)) -> RequestError {
+        RequestError { kind: kind_of(code), text }
     }
 
     pub(super) fn of_code(code: RDKafkaErrorCode) -> RequestError {

@@ -1,6 +1,6 @@
 //! The form of a value that its media type declares.
 
-use super::super::{DecodeError, Encoding};
+use super::{DecodeError, Encoding};
 
 /// The form that a media type declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
