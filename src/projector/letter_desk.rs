@@ -153,9 +153,12 @@ fn remove_folded(
     now: Instant,
 ) -> Result<(), StoreError> {
     if !folded.is_empty() {
-        outcome.folded += folded.len() as u64;
+        let count = folded.len() as u64;
         write_back.write_all(now)?;
-        write_back.writer().remove_dead_letters(folded)?;
+        // One may have been asked for twice.
+        let removed = write_back.writer().remove_dead_letters(folded)?;
+        outcome.folded += removed;
+        outcome.gone += count - removed;
     }
     Ok(())
 }
