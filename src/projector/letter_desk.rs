@@ -155,9 +155,12 @@ fn remove_folded(
     now: Instant,
 ) -> Result<(), StoreError> {
     if !folded.is_empty() {
+        let count = folded.len() as u64;
         write_back.write_all(now)?;
-        // One that was asked for twice is one.
-        outcome.folded += write_back.writer().remove_dead_letters(folded)?;
+        // One may have been asked for twice.
+        let removed = write_back.writer().remove_dead_letters(folded)?;
+        outcome.folded += removed;
+        outcome.gone += count - removed;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
+use crate::data_dir;
 use crate::dead_letters::{DeadLetterEntry, Excerpt, LetterSelection, each_selected, excerpt, list, parse_id};
 use crate::disk;
 use crate::domain::{DeadLetter, PartitionOffset, Topic};
@@ -226,6 +227,12 @@ pub fn resume(access: ToolContext, topic: Option<&str>) -> anyhow::Result<ToolOu
 pub fn export(access: &ToolContext, selection: &LetterSelection, file: &Path) -> anyhow::Result<ToolOutcome> {
     let (reader, topics) = (access.reader()?, &access.topics);
     disk::check_target(file, false)?;
+    if let Some(data_dir) = data_dir::data_dir_around(file)? {
+        let (file, data_dir) = (file.display(), data_dir.display());
+        bail!(
+            "{file} lies in the data directory {data_dir}, in which nothing but optview's own files may be: write it elsewhere"
+        );
+    }
     let cannot = || format!("cannot write {}", file.display());
     let mut lines = BufWriter::new(File::create_new(file).with_context(cannot)?);
     let (mut count, mut failed) = (0, None);

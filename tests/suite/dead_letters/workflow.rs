@@ -102,6 +102,8 @@ fn letters_are_listed_shown_exported_discarded_and_read_past_beside_an_instance(
     assert_eq!((code, &exported["count"]), (Some(0), &json!(21)));
     check_export(&file);
     assert!(letters.failure(&["export", file.to_str().unwrap()], 1).contains("is there already"));
+    let inside = letters.data_dir.join("letters.jsonl");
+    assert!(letters.failure(&["export", inside.to_str().unwrap()], 1).contains("lies in the data directory"));
 
     let page = program.dead_letters("limit=15");
     assert_eq!((page["dead_letters"].as_array().unwrap().len(), &page["total"]), (15, &json!(21)));
