@@ -11,7 +11,7 @@
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use instance::World;
 use tools::Tool;
@@ -43,6 +43,20 @@ struct Test {
     run: fn(&World),
 }
 
+impl Test {
+    /// Runs the test, unless a tool of it is missing.
+    fn attempt(&self, is_required: bool) -> Result<Completion, Failed> {
+        match self.tools.iter().find_map(|tool| tool.install().err()) {
+            Some(why) if is_required => Err(format!("OPTVIEW_TEST_CLIENTS=required, but {why}").into()),
+            Some(why) => Ok(Completion::ignored_with(why)),
+            None => {
+                (self.run)(&World::new());
+                Ok(Completion::Completed)
+            }
+        }
+    }
+}
+
 const TESTS: &[&[Test]] = &[
     // The longest first.
     description::TESTS,
@@ -56,18 +70,7 @@ fn main() -> ExitCode {
     let wanted = std::env::var("OPTVIEW_TEST_CLIENTS").unwrap_or_default();
     let is_required = wanted == "required";
     let trials = TESTS.iter().copied().flatten().map(|test| {
-        let run = move || {
-            let missing = test.tools.iter().find_map(|tool| tool.install().err());
-            match missing {
-                Some(why) if is_required => Err(format!("OPTVIEW_TEST_CLIENTS=required, but {why}").into()),
-                Some(why) => Ok(Completion::ignored_with(why)),
-                None => {
-                    (test.run)(&World::new());
-                    Ok(Completion::Completed)
-                }
-            }
-        };
-        Trial::ignorable_test(test.name, run).with_ignored_flag(wanted.is_empty())
+        Trial::ignorable_test(test.name, move || test.attempt(is_required)).with_ignored_flag(wanted.is_empty())
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if wanted.is_empty() && !arguments.list {
