@@ -71,7 +71,7 @@ fn check_kind(topic: Topic, value: &[u8], kind: &str) {
     }
 }
 
-/// That both forms of an event are the same is compared by `tests/contract/check`, since it takes a reader of protobuf's text.
+/// The page has both forms of each event. `tests/contract/check` compares the two, since it has a reader of protobuf's text.
 #[test]
 fn each_event_is_on_the_page_as_json_that_is_understood_and_as_protobuf() {
     let page = page();
