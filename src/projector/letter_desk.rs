@@ -10,9 +10,9 @@ use super::write_back::WriteBack;
 use super::{Moment, Projector};
 use crate::codec::{self, Framing};
 use crate::domain::fold::Effects;
-use crate::domain::{DeadLetter, Envelope, PartitionOffset, Topic};
+use crate::domain::{DeadLetter, Envelope, NamedPartition, PartitionOffset, Topic, TopicPartition};
 use crate::source::Source;
-use crate::store::{StoreError, Writer};
+use crate::store::{Checkpoint, StoreError, Writer};
 
 /// The most letters of a slice.
 const SLICE_LETTERS: usize = 50;
@@ -98,14 +98,29 @@ impl Projector<'_> {
             let name = self.settings.topics.partition(*partition);
             (name, self.partitions.next_offset(*partition).unwrap_or(*offset))
         });
-        self.write_back.writer().note_letters_counted_from(counted_from.collect())?;
-        self.write_back.writer().note_letter_stop(topic, None)?;
+        // Just after a start the source may not have found every partition.
+        let writer = self.write_back.writer();
+        let to_be_found: Vec<(NamedPartition, i64)> =
+            offsets_in(writer.checkpoint_at_open(), self.settings.topics.get(topic))
+                .filter(|(partition, _)| {
+                    self.partitions.next_offset(TopicPartition::new(topic, partition.partition)).is_none()
+                })
+                .collect();
+        writer.note_letters_counted_from(counted_from.chain(to_be_found.iter().cloned()).collect())?;
+        writer.note_letter_stop(topic, None)?;
+        outcome.resumed.extend(to_be_found);
         for (partition, offset) in resumed {
             self.assign(partition, offset, source);
             outcome.resumed.push((self.settings.topics.partition(partition), offset));
         }
         Ok(())
     }
+}
+
+/// Returns the next offset of each partition of a topic that a checkpoint has.
+fn offsets_in<'a>(checkpoint: &'a Checkpoint, topic: &'a str) -> impl Iterator<Item = (NamedPartition, i64)> + 'a {
+    let of_topic = checkpoint.iter().filter(move |(partition, _)| partition.topic == topic);
+    of_topic.map(|(partition, held)| (partition.clone(), held.next_offset))
 }
 
 /// The letters of a slice that were tried.
@@ -217,9 +232,7 @@ pub fn serve_letters_at_rest(
                     continue;
                 }
                 let name = names.as_ref().map_or(topic.default_name(), |names| &names[topic as usize]);
-                let of_topic = checkpoint.iter().filter(|(partition, _)| partition.topic == name);
-                let offsets = of_topic.map(|(partition, held)| (partition.clone(), held.next_offset));
-                outcome.resumed.extend(offsets);
+                outcome.resumed.extend(offsets_in(&checkpoint, name));
                 write_back.writer().note_letters_counted_from(outcome.resumed.iter().cloned().collect())?;
                 write_back.writer().note_letter_stop(topic, None)?;
             }
