@@ -49,7 +49,7 @@ fn place_in(reason: &str) -> Option<(usize, usize)> {
 
 /// Returns a text with a line that points to a place in it. A column counts bytes, as the decoder's do.
 fn marked(text: &str, (line, column): (usize, usize)) -> String {
-    let mut marked = String::with_capacity(text.len() + column + 8);
+    let mut marked = String::with_capacity(text.len());
     for (number, content) in (1..).zip(text.split('\n')) {
         marked.push_str(content);
         marked.push('\n');
@@ -100,6 +100,13 @@ mod tests {
     #[test]
     fn a_reason_without_a_place_marks_none() {
         assert_eq!(excerpt(b"{}", "event: none of created is set").text, "{}");
+    }
+
+    #[test]
+    fn a_place_beyond_the_text_costs_nothing() {
+        // A reason quotes names that producers choose.
+        let reason = format!("there is `line 1 column {}`", usize::MAX);
+        assert_eq!(excerpt(b"{}", &reason).text, "{}\n  ^ here\n");
     }
 
     #[test]
