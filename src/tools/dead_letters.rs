@@ -13,9 +13,12 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
 use crate::data_dir;
-use crate::dead_letters::{DeadLetterEntry, Excerpt, LetterSelection, each_selected, excerpt, list, parse_id};
+use crate::dead_letters::{
+    DeadLetterEntry, Excerpt, LetterSelection, SelectionError, each_selected, excerpt, list, parse_id,
+};
 use crate::disk;
 use crate::domain::{DeadLetter, PartitionOffset, Topic};
+use crate::generation::Engine;
 use crate::generation::dead_letters::at_rest;
 use crate::progress::{Progress, ProgressSink};
 use crate::projector::{LetterOutcome, LetterTask};
@@ -109,11 +112,7 @@ pub fn grouped(access: &ToolContext, selection: &LetterSelection) -> anyhow::Res
 
 pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
     let (reader, topics) = (access.reader()?, &access.topics);
-    let position = parse_id(id, topics).with_context(|| {
-        format!(
-            "`{id}` is no dead letter's id: give TOPIC/PARTITION@OFFSET, as `optview dead-letters list` shows them"
-        )
-    })?;
+    let position = parse_id(id, topics).ok_or_else(|| SelectionError::NoId(id.to_owned()))?;
     let Some(letter) = reader.dead_letter(position)? else {
         bail!(
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
@@ -149,7 +148,7 @@ pub fn act(
     let mut done = LettersDone { chosen, missing, ..LettersDone::default() };
     if chosen > 0 {
         match &access.engine {
-            Some(_) => act_in_slices(&access, action, positions, &mut done, watch)?,
+            Some(engine) => act_in_slices(engine, &topics, action, positions, &mut done, watch)?,
             None => {
                 let data_dir = access.data_dir.clone();
                 // It is opened again, to be written to.
@@ -171,13 +170,13 @@ pub fn act(
 }
 
 fn act_in_slices(
-    access: &ToolContext,
+    engine: &Engine,
+    topics: &TopicNames,
     action: LetterAction,
     mut positions: VecDeque<PartitionOffset>,
     done: &mut LettersDone,
     watch: &mut ProgressSink<'_>,
 ) -> anyhow::Result<()> {
-    let engine = access.engine.as_ref().context("no process keeps the store up to date")?;
     let phase = match action {
         LetterAction::Retry => "retrying",
         LetterAction::Discard => "discarding",
@@ -185,7 +184,7 @@ fn act_in_slices(
     let total = positions.len();
     while !positions.is_empty() {
         let slice = positions.drain(..positions.len().min(LETTERS_A_REQUEST)).collect();
-        done.add(engine.about_dead_letters(task(action, slice))?, &access.topics);
+        done.add(engine.about_dead_letters(task(action, slice))?, topics);
         let progress = Progress::new(phase, (total - positions.len()) as u64, Some(total as u64));
         if watch(progress).is_break() && !positions.is_empty() {
             done.interrupted = true;
