@@ -186,17 +186,25 @@ impl<'a> Projector<'a> {
 
     /// Takes note of how far has been folded. It must come before what was folded is handed to the writer.
     fn note_position(&mut self) {
-        if let Some(position) = self.partitions.take_position() {
-            self.write_back.note_position(position);
+        if let Some(positions) = self.partitions.take_positions() {
+            self.write_back.note_position(positions);
         }
+    }
+
+    /// Takes note of the end of the recovery: all that a process before may have read beyond the checkpoint has been read again.
+    fn note_recovery(&mut self, source: &dyn Source) -> Result<(), StoreError> {
+        if !self.write_back.is_recovering() || !source.is_complete() {
+            return Ok(());
+        }
+        self.write_back.note_all_found();
+        if self.partitions.have_passed_start() { self.write_back.end_recovery() } else { Ok(()) }
     }
 
     fn do_what_is_due(&mut self, now: Moment, source: &mut dyn Source) -> Result<(), StoreError> {
         self.write_back.check()?;
         self.write_back.write_due(now.instant, self.liveness.is_live())?;
-        if self.checkpoints.are_due(now.instant, self.liveness.is_live()) {
-            self.checkpoint(now)?;
-        }
+        self.note_recovery(source)?;
+        self.checkpoint_if_due(now, self.liveness.is_live())?;
         self.publish_checkpoint(source);
         self.serve_letter_requests(now, source)?;
         self.sweep_orphans(now)?;
@@ -214,9 +222,7 @@ impl<'a> Projector<'a> {
         self.write_back.check()?;
         if self.liveness.is_live() {
             self.write_back.write_due(now.instant, true)?;
-            if self.checkpoints.are_due(now.instant, true) {
-                self.checkpoint(now)?;
-            }
+            self.checkpoint_if_due(now, true)?;
         }
         self.publish_checkpoint(source);
         if self.reporter.is_due(now.instant) {
@@ -233,6 +239,16 @@ impl<'a> Projector<'a> {
         } else {
             write_back::GATHER
         }
+    }
+
+    /// Hands over a checkpoint if one is due, unless many wait for the topic of views already.
+    fn checkpoint_if_due(&mut self, now: Moment, is_live: bool) -> Result<(), StoreError> {
+        match self.checkpoints.are_due(now.instant, is_live) {
+            true if self.checkpoints.are_many_awaited() => self.checkpoints.postpone(now.instant),
+            true => self.checkpoint(now)?,
+            false => {}
+        }
+        Ok(())
     }
 
     /// Hands everything read so far to the writer, then a checkpoint: the writer syncs between the two.
@@ -340,9 +356,8 @@ impl<'a> Projector<'a> {
         self.report(now, source);
         self.checkpoint(now)?;
         let Projector { write_back, partitions, mut checkpoints, .. } = self;
-        write_back.finish()?;
-        // All is written. The group's offsets are for others' tools.
-        checkpoints.note_all_written();
+        // All is written, but perhaps not the checkpoint. The group's offsets are for others' tools.
+        checkpoints.note_written(write_back.finish()?);
         source.publish(&partitions.offsets_in(checkpoints.written()));
         Ok(())
     }

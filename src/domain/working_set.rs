@@ -67,6 +67,8 @@ pub struct WorkingSet {
     /// Number of commits taken. Each slot keeps the commit that last contained it.
     commits: u64,
     changed_again: ChangedAgain,
+    /// True while an optimization also counts as changed that an event is about and does not change.
+    pub marks_unchanged: bool,
 }
 
 /// Numbers of optimizations that changed again after a commit contained them.

@@ -36,6 +36,22 @@ impl Writer {
         self.progress.bound.store(position);
     }
 
+    /// Notes that the position that no view is beyond has every partition from now on.
+    pub fn note_all_found(&self) {
+        self.progress.has_whole_bound.store(true, Ordering::Release);
+    }
+
+    /// Notes that everything has been handed over again that was read before the opening. Until then, whatever is written counts as
+    /// changed for who publishes the views.
+    pub fn note_recovered(&self) -> Result<(), StoreError> {
+        self.send(WriterCommand::Recovered)
+    }
+
+    /// Returns true if somebody publishes the views.
+    pub fn is_published(&self) -> bool {
+        self.progress.touched.load().is_some()
+    }
+
     /// Notes a record that was folded into a job that no optimization links.
     pub fn note_unlinked(&self, position: PartitionOffset, job_id: &str) {
         self.progress.unlinked_records.note(position, job_id.into());
