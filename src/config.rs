@@ -24,6 +24,7 @@ pub use layers::{Environment, Mistakes};
 pub use load::LoadConfig;
 pub use optional_kafka::OptionalKafka;
 pub use projection::ProjectionConfig;
+pub use publication::PublicationConfig;
 pub use serve::{OnFormatChange, ServeConfig};
 pub use tools::{
     RebuildConfig, RebuildRequest, Removal, RollbackConfig, SnapshotConfig, SnapshotExportConfig,
@@ -73,6 +74,7 @@ mod load;
 mod log;
 mod optional_kafka;
 mod projection;
+mod publication;
 mod serve;
 mod tools;
 mod validate;

@@ -22,11 +22,11 @@ pub use generations::{
 pub use io_error::IoError;
 pub use listing::{GenerationListing, list};
 pub use lock::{DataDirLock, data_dir_around, lock_data_dir, lock_existing_data_dir};
-pub use published_note::PublishedNote;
 pub use manifest::{
     CloseRecord, GenerationManifest, MissingHistory, PartitionPosition, Surplus, note_closed, note_surplus,
     note_topics, now, surplus,
 };
+pub use published_note::PublishedNote;
 
 use crate::disk;
 

@@ -48,6 +48,7 @@ pub mod process;
 mod progress;
 mod progress_display;
 pub mod projector;
+pub mod publication;
 mod pulse;
 pub mod serve;
 mod shutdown;

@@ -5,6 +5,7 @@ mod credentials;
 mod findings;
 mod kafka;
 mod missing_history;
+mod publication;
 mod rebuild;
 mod report;
 mod standstill;
@@ -30,6 +31,7 @@ pub use kafka::{
     Judgement, KNOWN_FOR, KafkaReport, LastAnswer, PartitionFreshness, PartitionInstants, STALE_AFTER,
 };
 pub use missing_history::{MissingHistory, text as missing_history_text};
+pub use publication::PublicationReport;
 pub use rebuild::{RebuildCounts, RebuildReport};
 pub use report::{FrozenAt, PartitionReport, PartitionState, Report, ReportedPosition};
 pub use standstill::{StageStall, Standstill};
@@ -131,6 +133,11 @@ impl Status {
     /// Sets the state of the files of credentials. It stays when another status is followed.
     pub fn set_credentials(&self, credentials: Vec<CredentialsReport>) {
         self.supervision.set_credentials(credentials);
+    }
+
+    /// Sets the report of the publishing of views. It stays when another status is followed.
+    pub fn set_publication(&self, publication: PublicationReport) {
+        self.supervision.set_publication(publication);
     }
 
     /// Sets the state, unless it is [`State::Stopping`], which is final.

@@ -71,6 +71,13 @@ fn check_topics(layers: &mut Layers<'_>) {
             layers.mistake(&[OPTIONS[one], OPTIONS[other]], "both name one topic; each stream has its own");
         }
     }
+    let views = layers.value::<String>("publish_views");
+    for (option, name) in OPTIONS.iter().zip(&names) {
+        if views.is_some() && views == *name {
+            let what = "both name one topic; views need a topic of their own, which nothing else is written to";
+            layers.mistake(&["publish_views", option], what);
+        }
+    }
 }
 
 fn check_addresses(layers: &mut Layers<'_>) {

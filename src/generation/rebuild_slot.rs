@@ -112,7 +112,7 @@ mod tests {
             dead_letters_max_bytes: 64 << 20,
             disk_reserve: DiskReserve::default(),
         };
-        RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {})))
+        RebuildSlot::new(LiveSlot::new(config, Arc::new(|| {}), None))
     }
 
     #[test]

@@ -8,10 +8,10 @@ use super::health::{Health, PartitionReading};
 use super::moment::Moment;
 use super::pause::Positions;
 use crate::domain::{Gap, PartitionBounds, PartitionOffset, Topic, TopicId, TopicPartition};
-pub use read_position::ViewPositions;
 use crate::source::{Continuity, StopCode, StopReason, TopicNames, Watermarks};
 use crate::status::{PartitionReport, PartitionState};
 use crate::store::{Anchor, Checkpoint, PartitionCheckpoint};
+pub use read_position::ViewPositions;
 
 /// A partition that the source found.
 #[derive(Clone, Copy, Debug)]

@@ -92,7 +92,8 @@ impl WriteBack {
     /// `memory_budget` is in bytes.
     pub fn new(writer: Writer, memory_budget: u64, now: Instant) -> WriteBack {
         // Whoever publishes the views needs those, too, that are on the disk and perhaps were not published.
-        let working = WorkingSet { marks_unchanged: writer.is_published(), ..WorkingSet::default() };
+        let mut working = WorkingSet::default();
+        working.set_marks_unchanged(writer.is_published());
         WriteBack {
             working,
             writer,
@@ -131,7 +132,7 @@ impl WriteBack {
     pub fn end_recovery(&mut self) -> Result<(), StoreError> {
         if self.is_clean() {
             self.is_recovering = false;
-            self.working.marks_unchanged = false;
+            self.working.set_marks_unchanged(false);
             self.writer.note_recovered()?;
         }
         Ok(())

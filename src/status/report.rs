@@ -9,6 +9,7 @@ use super::credentials::CredentialsReport;
 use super::findings::Findings;
 use super::kafka::{KNOWN_FOR, KafkaReport, PartitionFreshness, PartitionInstants, STALE_AFTER, seconds};
 use super::missing_history::{self, MissingHistory};
+use super::publication::PublicationReport;
 use super::rebuild::{RebuildCounts, RebuildReport};
 use super::standstill::StageStall;
 use super::state::State;
@@ -134,6 +135,8 @@ pub struct Report {
     pub topics: Vec<TopicReport>,
     /// The files of credentials; empty if access is open.
     pub credentials: Vec<CredentialsReport>,
+    /// The publishing of views; `null` if no topic is given.
+    pub publication: Option<PublicationReport>,
     /// The partitions that are known, read or not; empty until the source has found one.
     pub partitions: Vec<PartitionReport>,
 }
@@ -164,6 +167,7 @@ impl Report {
             stalled_stages: Vec::new(),
             topics: Vec::new(),
             credentials: Vec::new(),
+            publication: None,
             partitions: Vec::new(),
         }
     }

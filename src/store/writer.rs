@@ -318,7 +318,9 @@ impl WriterThread {
                     WriterCommand::Recovered => self.publishing.end_recovery(),
                     WriterCommand::DeadLetters(command) => {
                         let carried_out = self.publishing.note_letters(&command, &self.progress);
-                        if let Err(error) = carried_out.and_then(|()| self.letters.carry_out(command, &self.progress)) {
+                        if let Err(error) =
+                            carried_out.and_then(|()| self.letters.carry_out(command, &self.progress))
+                        {
                             return self.progress.failure.note(error);
                         }
                     }

@@ -19,7 +19,10 @@ impl Partitions {
                 let next = self.held.iter().map(|held| (self.topics.partition(held.partition), offset(held)));
                 ReadPosition::new(next.collect())
             };
-            ViewPositions { position: position(|held| held.next_offset), bound: position(PartitionProgress::bound) }
+            ViewPositions {
+                position: position(|held| held.next_offset),
+                bound: position(PartitionProgress::bound),
+            }
         })
     }
 

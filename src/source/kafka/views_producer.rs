@@ -64,10 +64,12 @@ impl ViewsProducer {
     }
 
     fn send(&self, record: &ViewsRecord) -> Result<(), ViewsTopicError> {
-        let headers = record.headers.iter().fold(
-            OwnedHeaders::new_with_capacity(record.headers.len()),
-            |headers, (key, value)| headers.insert(Header { key, value: Some(&value[..]) }),
-        );
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(&value[..]) })
+            });
         let mut sent = BaseRecord::<[u8], [u8]>::to(&self.topic)
             .partition(record.partition)
             .key(&record.key[..])

@@ -238,7 +238,8 @@ impl PartitionScan {
                 }
                 Some(Err(error)) => tracing::debug!(%error, "reading the topic of views"),
                 None if self.heard.elapsed() > SILENCE_MAX => {
-                    let why = self.consumer.context().last().map_or_else(String::new, |(_, why)| format!(": {why}"));
+                    let why =
+                        self.consumer.context().last().map_or_else(String::new, |(_, why)| format!(": {why}"));
                     return Err(unavailable(format!("the topic of views cannot be read to its end{why}")));
                 }
                 None => {}
