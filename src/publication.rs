@@ -16,5 +16,5 @@ mod topic_end;
 
 pub use generations::Publication;
 pub use publisher::{Publisher, PublisherSettings, Stage, Step};
-pub use records::{PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER};
+pub use records::{Mark, PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER};
 pub use runner::{PublisherThread, start};

@@ -55,7 +55,7 @@ pub use reader::{NumberedView, Page, PageReader, Reader, Response, ShownView, St
 pub use touched_views::{Seal, TouchedViews};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
 pub use view_changes::{IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ViewChange, ViewChanges};
-pub use writer::Writer;
+pub use writer::{PublishedUpTo, Writer};
 
 pub use crate::codec::stored_record::FORMAT;
 use keys::Trees;

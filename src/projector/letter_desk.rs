@@ -3,7 +3,6 @@
 //! whatever a kill interrupts can be asked for again.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use super::letter_requests::{LetterOutcome, LetterRequest, LetterTask};
 use super::write_back::WriteBack;
@@ -12,7 +11,7 @@ use crate::codec::{self, Framing};
 use crate::domain::fold::Effects;
 use crate::domain::{DeadLetter, Envelope, NamedPartition, PartitionOffset, Topic, TopicPartition};
 use crate::source::Source;
-use crate::store::{Checkpoint, StoreError, Writer};
+use crate::store::{Checkpoint, PublishedUpTo, StoreError, Writer};
 
 /// The most letters of a slice.
 const SLICE_LETTERS: usize = 50;
@@ -49,17 +48,22 @@ impl Projector<'_> {
         source: &mut dyn Source,
         request: &mut LetterRequest,
     ) -> Result<bool, StoreError> {
-        let LetterRequest { task, outcome, .. } = request;
+        let LetterRequest { task, outcome, folded, .. } = request;
         match task {
             LetterTask::Retry(positions) => {
+                if let Some((published, letters)) = folded.take() {
+                    return remove_published(&mut self.write_back, published, letters, folded, outcome)
+                        .map(|is_done| is_done && positions.is_empty());
+                }
                 let (findings, framing) = (&mut self.findings, self.settings.framing);
                 let tried =
                     retry_slice(&mut self.write_back, framing, positions, outcome, &mut |envelope, effects| {
                         findings.note_effects(envelope, effects, now.instant);
                     })?;
-                remove_folded(&mut self.write_back, tried.folded, outcome, now.instant)?;
                 self.pace.note(now.instant, tried.count);
-                Ok(positions.is_empty())
+                let published = self.write_back.write_and_seal(now.instant)?;
+                let is_done = remove_published(&mut self.write_back, published, tried.folded, folded, outcome)?;
+                Ok(is_done && positions.is_empty())
             }
             LetterTask::Discard(positions) => {
                 // What waits to be stored may be among them.
@@ -162,16 +166,32 @@ fn retry_slice(
     Ok(slice)
 }
 
-/// Removes letters that were folded, once what became of them is written.
+/// Removes letters that were folded if what became of them is on the topic of views, or need not be; else it has them `wait`. Returns
+/// true if they are removed. Once they are, nothing that is read again would publish it.
+fn remove_published(
+    write_back: &mut WriteBack,
+    published: PublishedUpTo,
+    letters: Vec<PartitionOffset>,
+    wait: &mut Option<(PublishedUpTo, Vec<PartitionOffset>)>,
+    outcome: &mut LetterOutcome,
+) -> Result<bool, StoreError> {
+    let is_published = published.is_reached(None);
+    if is_published {
+        remove_folded(write_back, letters, outcome)?;
+    } else {
+        *wait = Some((published, letters));
+    }
+    Ok(is_published)
+}
+
+/// Removes letters that were folded. What became of them must have been handed to the writer.
 fn remove_folded(
     write_back: &mut WriteBack,
     folded: Vec<PartitionOffset>,
     outcome: &mut LetterOutcome,
-    now: Instant,
 ) -> Result<(), StoreError> {
     if !folded.is_empty() {
         let count = folded.len() as u64;
-        write_back.write_all(now)?;
         // One may have been asked for twice.
         let removed = write_back.writer().remove_dead_letters(folded)?;
         outcome.folded += removed;
@@ -216,7 +236,8 @@ pub fn serve_letters_at_rest(
             while !positions.is_empty() {
                 let slice =
                     retry_slice(&mut write_back, Framing::Auto, &mut positions, &mut outcome, &mut |_, _| {})?;
-                remove_folded(&mut write_back, slice.folded, &mut outcome, now.instant)?;
+                write_back.write_all(now.instant)?;
+                remove_folded(&mut write_back, slice.folded, &mut outcome)?;
                 write_back.write_due(now.instant, true)?;
             }
             write_back.write_all(now.instant)?;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use parking_lot::Mutex;
 
 use crate::domain::{NamedPartition, PartitionOffset, Topic};
+use crate::store::PublishedUpTo;
 
 /// A request about dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(super) struct LetterRequest {
     number: u64,
     pub task: LetterTask,
     pub outcome: LetterOutcome,
+    /// The letters that were folded and are removed once what became of them is on the topic of views.
+    pub folded: Option<(PublishedUpTo, Vec<PartitionOffset>)>,
     answer: Sender<LetterOutcome>,
 }
 
@@ -62,7 +65,8 @@ impl LetterRequests {
         let mut waiting = self.waiting.lock();
         waiting.last_number += 1;
         let number = waiting.last_number;
-        waiting.requests.push_back(LetterRequest { number, task, outcome: LetterOutcome::default(), answer });
+        let outcome = LetterOutcome::default();
+        waiting.requests.push_back(LetterRequest { number, task, outcome, folded: None, answer });
         (number, answered)
     }
 

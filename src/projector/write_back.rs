@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::decoder::Batch;
 use super::partitions::ViewPositions;
 use crate::domain::{Body, Commit, DeadLetter, Envelope, Event, ReadPosition, TopicPartition, WorkingSet};
-use crate::store::{StoreError, Writer};
+use crate::store::{PublishedUpTo, StoreError, Writer};
 
 /// While live, the time for which changes are gathered before they are written: a burst on one optimization is one write.
 pub const GATHER: Duration = Duration::from_millis(5);
@@ -227,6 +227,16 @@ impl WriteBack {
         let commit = self.working.take_changes(None);
         self.commit(commit)?;
         self.show_position()
+    }
+
+    /// Writes everything. Returns what has to be on the topic of views before anything is forgotten that it was made of.
+    pub fn write_and_seal(&mut self, now: Instant) -> Result<PublishedUpTo, StoreError> {
+        self.write_all(now)?;
+        if !self.writer.is_published() {
+            return Ok(PublishedUpTo::default());
+        }
+        self.wait_until_written()?;
+        Ok(self.writer.published_up_to())
     }
 
     fn write_dead_letters(&mut self) -> Result<(), StoreError> {

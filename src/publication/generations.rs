@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -103,8 +103,13 @@ impl Publication {
         self.0.is_stopping.store(true, Ordering::Release);
         self.0.changed.notify_all();
         if let Some(current) = &self.0.state.lock().current {
-            current.touched.wake();
+            current.touched.end();
         }
+    }
+
+    /// Returns the number of views of the generation that are to be published, and the time since which there have been some.
+    pub fn unpublished(&self) -> (u64, Option<Instant>) {
+        self.current().map(|current| current.touched.unpublished()).unwrap_or_default()
     }
 
     /// Returns true once the publishing is to end.

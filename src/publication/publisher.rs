@@ -212,6 +212,8 @@ impl<T: ViewsTopic> Publisher<T> {
             none => {
                 self.topic.begin_scan(ScanStart::Beginning)?;
                 tracing::info!(topic = self.publication.topic(), "comparing the topic of views with the store");
+                // Every view is looked at from now on.
+                generation.touched.clear();
                 none.insert(Reconciliation::begin(&generation.reader, self.publication.format(), partitions))
             }
         };

@@ -89,7 +89,10 @@ impl<T: ViewsTopic> Runner<T> {
                         Step::Rest(rest) => Some(rest),
                     }
                 }
-                Err(ViewsTopicError::Fenced(why)) => self.give_up(&why),
+                Err(ViewsTopicError::Fenced(why)) => {
+                    tracing::debug!(why, "fenced");
+                    self.give_up()
+                }
                 Err(error) => self.fail(&error.to_string()),
             };
             self.report(now);
@@ -110,13 +113,13 @@ impl<T: ViewsTopic> Runner<T> {
         }
     }
 
-    fn give_up(&mut self, why: &str) -> Option<Duration> {
+    fn give_up(&mut self) -> Option<Duration> {
         match self.publisher.give_up() {
             Ok(()) => {
                 self.is_fenced = true;
                 let text = format!(
                     "another publisher has taken over the topic of views {}, so that this instance publishes nothing any more and only \
-                     serves reads ({why}). If the other one is not wanted, stop it and restart this instance",
+                     serves reads. If the other one is not wanted, stop it and restart this instance",
                     self.publication.topic()
                 );
                 tracing::error!("{text}");
@@ -149,7 +152,7 @@ impl<T: ViewsTopic> Runner<T> {
         }
         self.reported = Some(now);
         let current = self.publication.current();
-        let (touched, since) = current.as_ref().map(|current| current.touched.unpublished()).unwrap_or_default();
+        let (touched, since) = self.publication.unpublished();
         let stage = if self.is_fenced { Stage::Fenced } else { self.publisher.stage() };
         let marked = self.publisher.marked();
         let report = PublicationReport {

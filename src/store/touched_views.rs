@@ -19,6 +19,8 @@ pub struct TouchedViews {
     changed: Condvar,
     /// True while no checkpoint may be ahead of the topic.
     is_gate_closed: AtomicBool,
+    /// True once nothing is acknowledged any more.
+    has_ended: AtomicBool,
 }
 
 /// A point in the notes: all that was noted before it, and perhaps some that was noted after.
@@ -147,6 +149,9 @@ impl TouchedViews {
     pub fn wait_to_pass(&self, seal: Seal, until: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while self.is_gate_closed() && state.rounds < seal.0 {
+            if self.has_ended.load(Ordering::Acquire) {
+                return false;
+            }
             if until.is_none_or(|until| self.changed.wait_until(&mut state, until).timed_out()) {
                 return !self.is_gate_closed() || state.rounds >= seal.0;
             }
@@ -162,8 +167,21 @@ impl TouchedViews {
         }
     }
 
-    /// Wakes whoever waits.
-    pub fn wake(&self) {
+    /// Forgets what was noted, because all views are looked at from now on.
+    pub fn clear(&self) {
+        let mut state = self.state.lock();
+        debug_assert!(state.taken.is_empty(), "nothing is being published");
+        state.newer.clear();
+        state.older.clear();
+        state.since = None;
+        state.rounds += 2;
+        self.changed.notify_all();
+    }
+
+    /// Notes that nothing is acknowledged any more, so that nobody waits for it.
+    pub fn end(&self) {
+        let _state = self.state.lock();
+        self.has_ended.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 

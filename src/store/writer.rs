@@ -41,6 +41,7 @@ use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::put_optimizations;
 use letter_shelf::{LetterCommand, LetterShelf};
+pub use publishing::PublishedUpTo;
 use publishing::PublishingNotes;
 use sync_thread::{SyncRequest, SyncThread, sync};
 

@@ -10,8 +10,10 @@ mod from_archive;
 mod health;
 mod live;
 mod missing_history;
+mod publication;
 mod script;
 mod stepped_projector;
+mod views_topic;
 
 use std::collections::BTreeSet;
 use std::path::Path;

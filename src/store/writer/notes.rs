@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::publishing::PublishedUpTo;
 use super::{Writer, WriterCommand};
 use crate::codec::stored_record;
 use crate::domain::{NamedPartition, PartitionOffset, ReadPosition, Topic};
@@ -50,6 +51,11 @@ impl Writer {
     /// Returns true if somebody publishes the views.
     pub fn is_published(&self) -> bool {
         self.progress.touched.load().is_some()
+    }
+
+    /// Returns what has to be on the topic of views so that everything is that was written so far.
+    pub fn published_up_to(&self) -> PublishedUpTo {
+        PublishedUpTo::of(self.progress.touched.load_full())
     }
 
     /// Notes a record that was folded into a job that no optimization links.

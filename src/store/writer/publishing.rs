@@ -13,13 +13,21 @@ use crate::store::StoreError;
 use crate::store::progress::WriterProgress;
 use crate::store::touched_views::{Seal, TouchedViews};
 
-/// The views that a checkpoint waits for.
+/// What has to be on the topic of views before a checkpoint is written, or anything else forgets what views were made of.
 #[derive(Default)]
-pub(super) struct PublishedUpTo(Option<(Arc<TouchedViews>, Seal)>);
+pub struct PublishedUpTo(Option<(Arc<TouchedViews>, Seal)>);
 
 impl PublishedUpTo {
-    /// Returns true if the checkpoint may be written. Waits for that until a time, if one is given.
-    pub(super) fn is_reached(&self, until: Option<Instant>) -> bool {
+    /// Seals all that was noted so far, if checkpoints wait for the topic.
+    pub(super) fn of(touched: Option<Arc<TouchedViews>>) -> PublishedUpTo {
+        PublishedUpTo(touched.filter(|touched| touched.is_gate_closed()).map(|touched| {
+            let seal = touched.seal();
+            (touched, seal)
+        }))
+    }
+
+    /// Returns true if that is on the topic, or need not be. Waits for that until a time, if one is given.
+    pub fn is_reached(&self, until: Option<Instant>) -> bool {
         self.0.as_ref().is_none_or(|(touched, seal)| touched.wait_to_pass(*seal, until))
     }
 }
@@ -67,14 +75,9 @@ impl PublishingNotes {
     /// so that the note that says otherwise is removed first.
     pub(super) fn seal(&mut self, progress: &WriterProgress) -> Result<PublishedUpTo, StoreError> {
         match progress.touched.load_full() {
-            Some(touched) if touched.is_gate_closed() => {
+            Some(touched) => {
                 self.is_note_gone = false;
-                let seal = touched.seal();
-                Ok(PublishedUpTo(Some((touched, seal))))
-            }
-            Some(_) => {
-                self.is_note_gone = false;
-                Ok(PublishedUpTo::default())
+                Ok(PublishedUpTo::of(Some(touched)))
             }
             None => {
                 self.forget_note()?;
