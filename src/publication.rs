@@ -5,6 +5,7 @@
 //! of its own. Nothing waits for it but checkpoints, and those only while the generation is noted as published: then everything that a
 //! checkpoint covers is on the topic before it is written. A generation without the note is compared with the topic first.
 
+mod at_rest;
 mod generations;
 mod metrics;
 mod progress;
@@ -13,8 +14,11 @@ mod reconciliation;
 mod records;
 mod runner;
 mod topic_end;
+mod verification;
 
+pub use at_rest::{AtRestError, PublishedViews, publish_at_rest};
 pub use generations::Publication;
 pub use publisher::{Publisher, PublisherSettings, Stage, Step};
 pub use records::{Mark, PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER};
 pub use runner::{PublisherThread, start};
+pub use verification::{ViewsDifference, ViewsReport, verify};

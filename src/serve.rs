@@ -371,6 +371,7 @@ fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
             },
             reader: Ok(store::Reader::clone(&reader)),
             is_served: true,
+            kafka: Some(engine.config.kafka.clone()),
             engine: Some(engine.clone()),
         }),
     })

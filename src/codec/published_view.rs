@@ -4,12 +4,14 @@ use std::fmt;
 
 use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::stored_record::CorruptValue;
 
 /// The form of the values on a topic of views.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ViewsFormat {
     /// The view as lists show it.
     Json,

@@ -14,6 +14,7 @@ pub fn check(layers: &mut Layers<'_>) {
     check_addresses(layers);
     check_history(layers);
     check_letters(layers);
+    check_published_store(layers);
     if layers.value("status") == Some(true) && layers.value("abort") == Some(true) {
         layers.mistake(&["status", "abort"], "are two things; give one of them");
     }
@@ -126,6 +127,19 @@ fn check_letters(layers: &mut Layers<'_>) {
     if layers.value("all") != Some(true) && !is_any_given {
         let what = "nothing says which dead letters are meant; give their ids, --topic, --reason, --before or --after, or --all";
         layers.mistake(&["ids", "all"], what);
+    }
+}
+
+/// Checks that what is to be published is one thing.
+fn check_published_store(layers: &mut Layers<'_>) {
+    if layers.command() != "publish" {
+        return;
+    }
+    let [has_store, has_snapshot] =
+        ["data_dir", "snapshot"].map(|option| layers.last(option).is_some() || layers.is_refused(option));
+    if has_store == has_snapshot {
+        let what = "one of them is what is published; give a data directory or a snapshot, and not both";
+        layers.mistake(&["data_dir", "snapshot"], what);
     }
 }
 

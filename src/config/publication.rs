@@ -1,9 +1,13 @@
 //! The options of the publishing of views.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::values;
 use crate::codec::published_view::ViewsFormat;
+use crate::disk::DiskReserve;
+use crate::source::kafka::KafkaSettings;
 use crate::source::kafka::views_topic::ViewsTopicSettings;
 
 /// The settings of the publishing of views on a topic.
@@ -22,6 +26,30 @@ pub struct PublicationConfig {
     /// Number of brokers that keep each partition of the topic of views, where it is made; the cluster's default without it
     #[arg(long, value_name = "COUNT", value_parser = values::at_least(1_i32))]
     pub views_replication_factor: Option<i32>,
+}
+
+/// The settings of `publish`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(mut_arg("publish_views", |topic| topic.required(true)))]
+pub struct PublishConfig {
+    /// The brokers, the topics' names, and further settings of the client.
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+    /// Directory of a store that no process serves
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
+    pub data_dir: Option<PathBuf>,
+    /// A file that `snapshot export` wrote, in place of a store
+    #[arg(long, value_name = "FILE", value_parser = values::file)]
+    pub snapshot: Option<PathBuf>,
+    /// The settings of the publishing of views.
+    #[command(flatten)]
+    pub publication: PublicationConfig,
+    /// The free space that stays on the disk.
+    #[command(flatten)]
+    pub disk_reserve: DiskReserve,
+    /// Print the result as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl PublicationConfig {

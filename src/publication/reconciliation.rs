@@ -94,6 +94,30 @@ impl Reconciliation {
         Ok(expected.as_deref() == value)
     }
 
+    /// Returns true if the last record of an optimization was as its view is.
+    pub fn is_as_shown(&self, number: u32) -> bool {
+        self.equal.contains(number)
+    }
+
+    /// Returns the keys with a value on the topic of which the store has no optimization.
+    pub fn strays(&self) -> &StrayKeys {
+        &self.strays
+    }
+
+    /// Returns the optimizations whose last record is not as their view is, and those without a record.
+    pub fn differing(&self) -> (RoaringBitmap, RoaringBitmap) {
+        let mut absent = RoaringBitmap::new();
+        absent.insert_range(..self.end);
+        absent -= &self.equal;
+        absent -= &self.different;
+        (self.different.clone(), absent)
+    }
+
+    /// Returns the error by which a view could not be read, if there was one.
+    pub fn failure(&self) -> Option<&StoreError> {
+        self.failure.as_ref()
+    }
+
     /// Takes the keys that are to become tombstones, if they are too many to be kept.
     pub fn take_many_strays(&mut self) -> StrayKeys {
         if self.strays.len() > STRAYS_MAX { std::mem::take(&mut self.strays) } else { StrayKeys::new() }
@@ -104,14 +128,11 @@ impl Reconciliation {
     /// # Errors
     /// A view could not be read.
     pub fn finish(self) -> Result<(ReconciliationBacklog, StrayKeys), StoreError> {
+        let (different, absent) = self.differing();
         if let Some(error) = self.failure {
             return Err(error);
         }
-        let mut absent = RoaringBitmap::new();
-        absent.insert_range(..self.end);
-        absent -= &self.equal;
-        let numbers = absent.clone();
-        absent -= &self.different;
+        let numbers = different | &absent;
         Ok((ReconciliationBacklog { numbers, absent }, self.strays))
     }
 }

@@ -84,6 +84,8 @@ pub enum ScanStart {
     Beginning,
     /// The last offsets of each partition, this many.
     Tail(i64),
+    /// What follows the end of the scan before.
+    Continuation,
 }
 
 /// A topic of views, by one who may publish on it.

@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::generation::Engine;
 use crate::source::TopicNames;
+use crate::source::kafka::KafkaSettings;
 use crate::store::verify::TopicBounds;
 use crate::store::{OpenError, Reader};
 
@@ -29,6 +30,8 @@ pub struct ToolContext {
     pub bounds: Box<dyn Fn() -> Option<TopicBounds>>,
     /// True if requests are answered from the store meanwhile.
     pub is_served: bool,
+    /// The settings of the cluster, if they are known.
+    pub kafka: Option<KafkaSettings>,
     /// The engine that keeps the store up to date, if any does.
     pub engine: Option<Arc<Engine>>,
 }

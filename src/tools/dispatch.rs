@@ -141,6 +141,7 @@ fn run_here(
         topics: TopicNames::default(),
         bounds: Box::new(|| None),
         is_served: false,
+        kafka: kafka.cloned(),
         engine: None,
     };
     let access = match store::open_existing(data_dir, CACHE_BYTES) {
@@ -179,6 +180,7 @@ fn run_with_engine(
         topics: projection.kafka.topics.clone(),
         bounds: Box::new(|| None),
         is_served: false,
+        kafka: Some(projection.kafka.clone()),
         engine: Some(engine.clone()),
     };
     let outcome = run(tool, access, watch);

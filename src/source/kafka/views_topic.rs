@@ -55,6 +55,8 @@ pub struct KafkaViewsTopic {
     is_stopping: Arc<AtomicBool>,
     producer: Option<ViewsProducer>,
     scan: Option<PartitionScan>,
+    /// The ends of the partitions at the beginning of the last scan.
+    scanned_to: BTreeMap<i32, i64>,
 }
 
 impl KafkaViewsTopic {
@@ -64,7 +66,7 @@ impl KafkaViewsTopic {
         topic: ViewsTopicSettings,
         is_stopping: Arc<AtomicBool>,
     ) -> KafkaViewsTopic {
-        KafkaViewsTopic { settings, topic, is_stopping, producer: None, scan: None }
+        KafkaViewsTopic { settings, topic, is_stopping, producer: None, scan: None, scanned_to: BTreeMap::new() }
     }
 
     /// Returns the topic's identity, without taking it over.
@@ -133,7 +135,15 @@ impl ViewsTopic for KafkaViewsTopic {
     }
 
     fn begin_scan(&mut self, start: ScanStart) -> Result<(), ViewsTopicError> {
-        self.scan = Some(PartitionScan::begin(&self.settings, &self.topic.name, &self.bounds()?, start)?);
+        let bounds = self.bounds()?;
+        let ends = bounds.iter().map(|(partition, bounds)| (partition.partition, bounds.high)).collect();
+        let before = std::mem::replace(&mut self.scanned_to, ends);
+        let from = |partition: i32, bounds: Watermarks| match start {
+            ScanStart::Beginning => bounds.low,
+            ScanStart::Tail(count) => bounds.high.saturating_sub(count).max(bounds.low),
+            ScanStart::Continuation => before.get(&partition).map_or(bounds.low, |end| bounds.low.max(*end)),
+        };
+        self.scan = Some(PartitionScan::begin(&self.settings, &self.topic.name, &bounds, from)?);
         Ok(())
     }
 
@@ -177,7 +187,7 @@ impl PartitionScan {
         settings: &KafkaSettings,
         topic: &str,
         bounds: &BTreeMap<NamedPartition, Watermarks>,
-        start: ScanStart,
+        from: impl Fn(i32, Watermarks) -> i64,
     ) -> Result<PartitionScan, ViewsTopicError> {
         let mut config = consumer_config(settings, GROUP);
         // Whole topics are read.
@@ -185,13 +195,10 @@ impl PartitionScan {
         let consumer: BaseConsumer<ErrorContext> =
             config.create_with_context(ErrorContext::default()).map_err(unavailable)?;
         let (mut assigned, mut open) = (TopicPartitionList::new(), BTreeMap::new());
-        for (partition, Watermarks { low, high }) in bounds {
-            let from = match start {
-                ScanStart::Beginning => *low,
-                ScanStart::Tail(count) => high.saturating_sub(count).max(*low),
-            };
-            if from < *high {
-                open.insert(partition.partition, *high);
+        for (partition, bounds) in bounds {
+            let from = from(partition.partition, *bounds);
+            if from < bounds.high {
+                open.insert(partition.partition, bounds.high);
                 let offset = Offset::Offset(from);
                 assigned.add_partition_offset(topic, partition.partition, offset).map_err(unavailable)?;
             }

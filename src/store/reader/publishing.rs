@@ -8,6 +8,7 @@ use sled::IVec;
 use super::Reader;
 use super::view_forms::{RecordForm, push_record};
 use crate::codec::stored_record;
+use crate::domain::ReadPosition;
 use crate::store::list_query::ViewForm;
 use crate::store::{StoreError, TouchedViews, pieces};
 
@@ -39,6 +40,13 @@ impl Reader {
     pub fn note_touched_in(&self, touched: Option<Arc<TouchedViews>>) {
         self.progress.touched.store(touched);
         fence(Ordering::SeqCst);
+    }
+
+    /// Has a store that nobody writes to published as it is. `bound` is a position that no view is beyond.
+    pub fn publish_as_it_is(&self, bound: ReadPosition) {
+        self.progress.bound.store(Arc::new(bound));
+        self.progress.has_whole_bound.store(true, Ordering::Release);
+        self.progress.caught_up.store(true, Ordering::Release);
     }
 
     /// Returns true once everything has been written that the topics held at the start.

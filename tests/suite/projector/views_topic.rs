@@ -142,6 +142,7 @@ impl ViewsTopic for TopicClient {
         if let ScanStart::Tail(count) = start {
             self.scanned.retain(|(offset, record)| next[&record.partition].saturating_sub(count) <= *offset);
         }
+        assert_ne!(start, ScanStart::Continuation, "nobody who publishes goes on with a scan");
         self.scanned.reverse();
         Ok(())
     }
