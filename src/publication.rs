@@ -7,18 +7,21 @@
 
 mod at_rest;
 mod generations;
+mod local_error;
 mod metrics;
 mod progress;
 mod publisher;
 mod reconciliation;
 mod records;
 mod runner;
+mod stage;
 mod topic_end;
 mod verification;
 
 pub use at_rest::{AtRestError, PublishedViews, publish_at_rest};
 pub use generations::Publication;
-pub use publisher::{Publisher, PublisherSettings, Stage, Step};
+pub use publisher::Publisher;
 pub use records::{Mark, PROGRESS_KEY, PROGRESS_RECORD, RECORD_HEADER};
 pub use runner::{PublisherThread, start};
+pub use stage::{PublisherSettings, Stage, Step};
 pub use verification::{ViewsDifference, ViewsReport, verify};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::generations::Publication;
-use super::publisher::{Publisher, Stage, Step};
+use super::publisher::Publisher;
+use super::stage::{Stage, Step};
 use crate::source::views_topic::{ViewsTopic, ViewsTopicError};
 
 /// The longest time for which nothing may be published because no broker answers.

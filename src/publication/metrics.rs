@@ -2,7 +2,7 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use super::publisher::Stage;
+use super::stage::Stage;
 use crate::status::PublicationReport;
 
 /// Describes the metrics.

@@ -1,16 +1,19 @@
-//! How far the publishing of one generation is.
+//! The progress of the publishing of one generation.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::generations::PublishedGeneration;
-use super::publisher::{BATCH_VIEWS, local};
+use super::local_error::local;
 use super::reconciliation::{Reconciliation, ReconciliationBacklog, STRAYS_MAX, StrayKeys};
 use crate::domain::ReadPosition;
 use crate::source::views_topic::ViewsTopicError;
 use crate::store::{NumberedView, Seal};
 
-/// How far the publishing of one generation is.
+/// The most views of one transaction.
+pub const BATCH_VIEWS: usize = 2_000;
+
+/// The progress of the publishing of one generation.
 pub struct GenerationProgress {
     pub turn: u64,
     /// The position that the views must have come to before any is published. It is asked for first.
@@ -18,7 +21,7 @@ pub struct GenerationProgress {
     pub has_reached: bool,
     pub is_noted: bool,
     pub reconciliation: Option<Reconciliation>,
-    /// What the comparison has found and is not published yet.
+    /// The findings of the comparison that are not published yet.
     pub backlog: Option<ReconciliationBacklog>,
     /// The keys that are to become tombstones, as no optimization has them.
     pub strays: StrayKeys,
@@ -29,7 +32,7 @@ pub struct GenerationProgress {
     pub next_mark: Option<Instant>,
 }
 
-/// What one transaction has.
+/// The content of one transaction.
 #[derive(Default)]
 pub struct Batch {
     pub views: Vec<NumberedView>,

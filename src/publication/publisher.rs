@@ -7,69 +7,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::generations::{Publication, PublishedGeneration};
-use super::progress::{Batch, GenerationProgress};
+use super::local_error::local;
+use super::progress::{BATCH_VIEWS, Batch, GenerationProgress};
 use super::reconciliation::Reconciliation;
 use super::records::{Mark, RecordForm};
+use super::stage::{PublisherSettings, Stage, Step};
 use super::topic_end::TopicEnd;
 use crate::data_dir::{self, PublishedNote};
 use crate::domain::ReadPosition;
 use crate::source::views_topic::{ScanStart, ViewsRecord, ViewsTopic, ViewsTopicError, ViewsTopicIdentity};
 use crate::store::NumberedView;
 
-/// The most views of one transaction.
-pub(super) const BATCH_VIEWS: usize = 2_000;
 /// Bytes of records after which no more views are added to a transaction.
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest rest while nothing is to be published: a generation may have changed meanwhile.
 const REST: Duration = Duration::from_millis(50);
-
-/// The settings of a publisher.
-#[derive(Clone, Copy, Debug)]
-pub struct PublisherSettings {
-    /// The time between two marks.
-    pub mark_interval: Duration,
-}
-
-/// What the publisher is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The topic is not taken over yet.
-    Starting,
-    /// The views are behind those on the topic, or still catching up.
-    Waiting,
-    /// The topic is compared with the store, or what differs is published.
-    Reconciling,
-    /// Everything that a checkpoint covers is on the topic.
-    Publishing,
-    /// Another publisher has taken the topic over.
-    Fenced,
-}
-
-impl Stage {
-    /// All stages.
-    pub const ALL: [Stage; 5] =
-        [Stage::Starting, Stage::Waiting, Stage::Reconciling, Stage::Publishing, Stage::Fenced];
-
-    /// Returns the name, as the status has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Stage::Starting => "starting",
-            Stage::Waiting => "waiting",
-            Stage::Reconciling => "reconciling",
-            Stage::Publishing => "publishing",
-            Stage::Fenced => "fenced",
-        }
-    }
-}
-
-/// The result of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// There may be more to do.
-    Again,
-    /// There is nothing to do for this time, unless something changes.
-    Rest(Duration),
-}
 
 /// A publisher of one topic.
 pub struct Publisher<T> {
@@ -416,11 +368,6 @@ impl<T: ViewsTopic> Publisher<T> {
 
 fn progress_of(progress: &mut Option<GenerationProgress>) -> &mut GenerationProgress {
     progress.as_mut().expect("it is there since the step began")
-}
-
-/// An error of this process's store or files. If the store is to blame, its projector ends the process.
-pub(super) fn local(error: impl std::fmt::Display) -> ViewsTopicError {
-    ViewsTopicError::Unavailable(error.to_string())
 }
 
 fn new_id() -> String {

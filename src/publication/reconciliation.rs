@@ -37,7 +37,7 @@ pub struct Reconciliation {
     pub records: u64,
 }
 
-/// What is to be published after a comparison.
+/// The optimizations that are to be published after a comparison.
 #[derive(Debug, Default)]
 pub struct ReconciliationBacklog {
     /// The optimizations that are to be published.

@@ -20,7 +20,7 @@ const VERSION_HEADER: &str = "optview-version";
 const POSITION_HEADER: &str = "optview-position";
 const PUBLISHER_HEADER: &str = "optview-publisher";
 
-/// What the records of one transaction have in common.
+/// The form that the records of one transaction have in common.
 pub struct RecordForm {
     pub partitions: i32,
     pub format: ViewsFormat,

@@ -8,7 +8,8 @@ use chrono::{SecondsFormat, Utc};
 
 use super::generations::Publication;
 use super::metrics;
-use super::publisher::{Publisher, Stage, Step};
+use super::publisher::Publisher;
+use super::stage::{Stage, Step};
 use crate::source::views_topic::{ViewsTopic, ViewsTopicError};
 use crate::status::{PublicationReport, Status};
 

@@ -1,4 +1,4 @@
-//! What the end of a topic of views shows: how far publishers before have come, and which of them was the last.
+//! The end of a topic of views, which shows how far the publishers before have come, and which of them was the last.
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use super::publisher::local;
+use super::local_error::local;
 use super::reconciliation::Reconciliation;
 use crate::codec::published_view::ViewsFormat;
 use crate::progress::{Progress, ProgressSink};

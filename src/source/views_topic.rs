@@ -84,7 +84,7 @@ pub enum ScanStart {
     Beginning,
     /// The last offsets of each partition, this many.
     Tail(i64),
-    /// What follows the end of the scan before.
+    /// The records that follow the end of the scan before.
     Continuation,
 }
 

@@ -27,7 +27,7 @@ pub struct PublicationReport {
     pub awaited_position: Option<String>,
     /// The time of the last mark, RFC 3339; `null` if this process has written none.
     pub marked_at: Option<String>,
-    /// What the last mark covers.
+    /// The positions that the last mark covers.
     pub marked_positions: Option<BTreeMap<String, i64>>,
     /// The reason for which nothing can be published; `null` if there is none.
     pub error: Option<String>,

@@ -30,7 +30,7 @@ use sled::{Db, Tree};
 use super::catalog::{Catalog, Entry, Ids, job_hash};
 use super::checkpoint::{self, Checkpoint};
 use super::journal::Journal;
-use super::keys::{MARKER, Trees};
+use super::keys::Trees;
 use super::progress::WriterProgress;
 use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
@@ -43,6 +43,7 @@ use encoder::put_optimizations;
 use letter_shelf::{LetterCommand, LetterShelf};
 pub use publishing::PublishedUpTo;
 use publishing::PublishingNotes;
+pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread, sync};
 
 /// Number of parts of commits that may wait: enough to keep both threads busy, few enough to bound memory.
@@ -392,10 +393,4 @@ impl WriterThread {
         numbered.sort_unstable_by_key(|(number, _)| *number);
         numbered
     }
-}
-
-/// Marks a new database as ours. The mark is on the disk before anything else.
-pub(super) fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
-    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
-    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
 }

@@ -3,7 +3,7 @@
 use super::{PartitionProgress, Partitions};
 use crate::domain::ReadPosition;
 
-/// How far the views are, from below and from above.
+/// The bounds between which the position of every view lies.
 pub struct ViewPositions {
     /// The position that every view has come to.
     pub position: ReadPosition,

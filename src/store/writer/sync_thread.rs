@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,8 +13,9 @@ use sled::Db;
 
 use super::publishing::PublishedUpTo;
 use super::{Backlog, BacklogGuard, Checkpoint, Stage, StoreError, Trees, WriterProgress, stored_record};
+use crate::data_dir::IoError;
 use crate::store::checkpoint;
-use crate::store::keys::WAS_LIVE;
+use crate::store::keys::{MARKER, WAS_LIVE};
 
 /// The state of the syncing thread.
 pub(super) struct SyncThread {
@@ -132,4 +134,10 @@ impl SyncThread {
 pub(super) fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
     db.flush()?;
     file.sync_all().map_err(|error| StoreError::Sled(sled::Error::Io(error)))
+}
+
+/// Marks a new database as ours. The mark is on the disk before anything else.
+pub fn mark(db: &Db, file: &Path) -> Result<(), StoreError> {
+    Trees::open(db)?.meta.insert(MARKER, &[stored_record::LAYOUT, stored_record::FORMAT])?;
+    sync(db, &File::open(file).map_err(IoError::of("open", file))?)
 }

@@ -179,6 +179,7 @@ pub const OUTSIDE: &[(&[&str], &[&str])] = &[
             "src/serve.rs",
             "src/demo.rs",
             "src/load.rs",
+            "src/publish.rs",
             "src/logging.rs",
             "src/tools",
             "src/generation",
