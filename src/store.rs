@@ -54,7 +54,9 @@ pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_froze
 pub use reader::{NumberedView, Page, PageReader, Reader, Response, ShownView, StoredRecord};
 pub use touched_views::{Seal, TouchedViews};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
-pub use view_changes::{IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ViewChange, ViewChanges};
+pub use view_changes::{
+    IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,
+};
 pub use writer::{PublishedUpTo, Writer};
 
 pub use crate::codec::stored_record::FORMAT;

@@ -307,7 +307,7 @@ impl<T: ViewsTopic> Publisher<T> {
         }
         let Some((seal, position)) = &progress.mark_after else {
             // What the position covers was noted before it was shown.
-            let position = generation.reader.visible_position();
+            let position = Arc::clone(&generation.reader.visible_position());
             progress.mark_after = Some((generation.touched.seal(), position));
             return Ok(());
         };

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::progress::WriterProgress;
 use crate::store::touched_views::{Seal, TouchedViews};
 
-/// What has to be on the topic of views before a checkpoint is written, or anything else forgets what views were made of.
+/// The views that have to be on their topic before a checkpoint is written, or anything else forgets what they were made of.
 #[derive(Default)]
 pub struct PublishedUpTo(Option<(Arc<TouchedViews>, Seal)>);
 
