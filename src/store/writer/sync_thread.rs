@@ -95,6 +95,7 @@ impl SyncThread {
                 return;
             }
             if is_over {
+                self.progress.has_dropped_checkpoint.store(!waiting.is_empty(), Ordering::Release);
                 return;
             }
         }
