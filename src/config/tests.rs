@@ -109,7 +109,7 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
     std::fs::write(dir.path().join("MANIFEST.json"), an_archive).unwrap();
     let program = cli::program::<Config>();
     let commands = cli::commands(&program);
-    assert_eq!(commands.len(), 26);
+    assert_eq!(commands.len(), 27);
     for (command, option) in
         commands.iter().flat_map(|(name, command)| command.get_arguments().map(move |option| (name, option)))
     {
@@ -133,6 +133,9 @@ fn every_option_can_be_given_by_its_flag_its_variable_and_its_key() {
                 "serve" | "check" => LEAST,
                 "demo" => "demo",
                 "load" => "load --brokers kafka:9092",
+                "publish" if name == "snapshot" => "publish --brokers kafka:9092 --publish-views views",
+                "publish" if name == "publish-views" => "publish --brokers kafka:9092 --data-dir DIR",
+                "publish" => "publish --brokers kafka:9092 --publish-views views --data-dir /tmp/optview",
                 "explain" => "explain opt-1 --data-dir /tmp/optview",
                 "verify" => "verify --data-dir /tmp/optview --brokers kafka:9092",
                 // Without a generation to be removed, there is nothing that it could accept.
@@ -191,6 +194,7 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
     match cli::value_name(option) {
         "HOST:PORT,..." => "other:9093,[::1]:9094",
         "NAME" => "some.name",
+        "TOPIC" if option.get_id() == "publish_views" => "views",
         "TOPIC" => "jobs",
         "KEY" => "some-key",
         "TYPE" => "application/json",
@@ -202,6 +206,7 @@ fn a_value_that_is_no_default(option: &clap::Arg, file: &str, directory: &str) -
         "BYTES" => "3GiB",
         "COUNT" | "NUMBER" => "77",
         "json|protobuf" => "protobuf",
+        "json|flat" => "flat",
         "rebuild|refuse" => "refuse",
         "auto|confluent|glue|apicurio|none" => "glue",
         "human|json" => "json",
