@@ -22,6 +22,9 @@ use crate::store;
 /// Number of bytes of the store's pages that are held in memory.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// The time between two marks, which is longer than it takes to publish anything.
+const ONE_MARK_ONLY: Duration = Duration::from_secs(24 * 3600);
+
 /// Publishes a store or a snapshot.
 ///
 /// # Errors
@@ -85,7 +88,7 @@ fn publish_store(
     };
     store.reader.publish_as_it_is(bound);
     publication.attach(&store.reader, &store.path)?;
-    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: Duration::MAX });
+    let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: ONE_MARK_ONLY });
     let mut display = ProgressDisplay::new(false);
     let published = publish_at_rest(publisher, &publication, &mut |records_done| {
         display.show(&Progress::new("publishing", records_done, None));

@@ -10,7 +10,7 @@ mod encoder;
 mod letter_commands;
 mod letter_shelf;
 mod notes;
-mod publishing;
+mod publisher_notes;
 mod sync_thread;
 #[cfg(test)]
 mod tests;
@@ -42,8 +42,8 @@ use crate::pulse::{Pulse, Stage};
 use backlog::{Backlog, BacklogGuard, CommitPart, parts};
 use encoder::{numbered, put_optimizations};
 use letter_shelf::{LetterCommand, LetterShelf};
-pub use publishing::PublishedUpTo;
-use publishing::PublishingNotes;
+pub use publisher_notes::PublishedUpTo;
+use publisher_notes::PublishingNotes;
 pub(super) use sync_thread::mark;
 use sync_thread::{SyncRequest, SyncThread, sync};
 
