@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::config::PublishConfig;
-use crate::data_dir::{self, DataDirError, GenerationManifest};
+use crate::data_dir::{self, DataDirError, GenerationManifest, PublishedNote};
 use crate::domain::ReadPosition;
 use crate::output;
 use crate::progress::Progress;
@@ -87,6 +87,8 @@ fn publish_store(
         false => ReadPosition::new(topic.input_ends()?),
     };
     store.reader.publish_as_it_is(bound);
+    // Whoever asks for this wants the topic compared, whatever was noted.
+    PublishedNote::forget(&store.path)?;
     publication.attach(&store.reader, &store.path)?;
     let publisher = Publisher::new(topic, publication.clone(), PublisherSettings { mark_interval: ONE_MARK_ONLY });
     let mut display = ProgressDisplay::new(false);

@@ -71,10 +71,11 @@ impl ReadPosition {
 
     /// Returns this position without what lies beyond these ends. A partition without an end is left out.
     pub fn cut(&self, ends: &BTreeMap<NamedPartition, i64>) -> ReadPosition {
-        let within = |(partition, next): (&NamedPartition, &i64)| {
-            ends.get(partition).map(|end| (partition.clone(), *end.min(next)))
-        };
-        ReadPosition::new(self.next_offsets.iter().filter_map(within).collect())
+        let held = self.next_offsets.iter();
+        ReadPosition::new(
+            held.filter_map(|(partition, next)| Some((partition.clone(), *ends.get(partition)?.min(next))))
+                .collect(),
+        )
     }
 
     /// Returns the next offset of each partition.

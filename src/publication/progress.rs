@@ -88,8 +88,9 @@ impl GenerationProgress {
             for number in backlog.numbers.iter().take(room) {
                 batch.numbers.push(number);
                 // Nothing on the topic is as good as a tombstone.
-                let is_needed = |view: &NumberedView| view.shown.is_some() || !backlog.absent.contains(number);
-                batch.views.extend(view_of(number)?.filter(is_needed));
+                batch.views.extend(
+                    view_of(number)?.filter(|view| view.shown.is_some() || !backlog.absent.contains(number)),
+                );
             }
         }
         for key in self.strays.iter().take(room.saturating_sub(batch.numbers.len())) {

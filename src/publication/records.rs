@@ -76,13 +76,14 @@ impl Mark {
             (PUBLISHER_HEADER, Bytes::copy_from_slice(publisher.as_bytes())),
             ("content-type", Bytes::from_static(b"application/json")),
         ];
-        let record = |partition| ViewsRecord {
-            partition,
-            key: PROGRESS_KEY.to_vec(),
-            value: Some(value.clone()),
-            headers: headers.to_vec(),
-        };
-        (0..partitions).map(record).collect()
+        (0..partitions)
+            .map(|partition| ViewsRecord {
+                partition,
+                key: PROGRESS_KEY.to_vec(),
+                value: Some(value.clone()),
+                headers: headers.to_vec(),
+            })
+            .collect()
     }
 }
 

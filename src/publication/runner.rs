@@ -60,12 +60,11 @@ pub fn start<T: ViewsTopic + 'static>(
         reported: None,
     };
     let published = publication.clone();
-    let run = move || {
+    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(|| runner.run())).is_err() {
             give_up_after_panic(&published, &status);
         }
-    };
-    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(run)?;
+    })?;
     Ok(PublisherThread { publication, thread: Some(thread) })
 }
 

@@ -199,8 +199,8 @@ fn a_second_publisher_fences_the_first_which_goes_on_serving_and_keeping(rig: &R
     topic.check(&second);
     let report = first.wait_for("it is fenced", |report| publication(report).state == "fenced");
     assert!(!publication(&report).holds_checkpoints);
-    let said = |warning: &String| warning.contains("another publisher has taken over");
-    assert!(report.warnings.iter().any(said), "{report:?}");
+    let mut warnings = report.warnings.iter();
+    assert!(warnings.any(|warning| warning.contains("another publisher has taken over")), "{report:?}");
     load(rig, "150", "2");
     first.wait_until_all_is_kept(rig);
     topic.check(&second);

@@ -138,12 +138,12 @@ impl ViewsTopic for KafkaViewsTopic {
         let bounds = self.bounds()?;
         let ends = bounds.iter().map(|(partition, bounds)| (partition.partition, bounds.high)).collect();
         let before = std::mem::replace(&mut self.scanned_to, ends);
-        let from = |partition: i32, bounds: Watermarks| match start {
+        let topic = &self.topic.name;
+        self.scan = Some(PartitionScan::begin(&self.settings, topic, &bounds, |partition, bounds| match start {
             ScanStart::Beginning => bounds.low,
             ScanStart::Tail(count) => bounds.high.saturating_sub(count).max(bounds.low),
             ScanStart::Continuation => before.get(&partition).map_or(bounds.low, |end| bounds.low.max(*end)),
-        };
-        self.scan = Some(PartitionScan::begin(&self.settings, &self.topic.name, &bounds, from)?);
+        })?);
         Ok(())
     }
 

@@ -120,14 +120,16 @@ enum LifeEnd {
 
 /// Returns the first part of a history, of so many percent.
 fn beginning(history: &[Partition], percent: usize) -> Vec<Partition> {
-    let part = |partition: &Partition| Partition {
-        topic: partition.topic,
-        number: partition.number,
-        records: partition.records[..partition.records.len() * percent / 100].to_vec(),
-        low: 0,
-        fails_at: None,
-    };
-    history.iter().map(part).collect()
+    history
+        .iter()
+        .map(|partition| Partition {
+            topic: partition.topic,
+            number: partition.number,
+            records: partition.records[..partition.records.len() * percent / 100].to_vec(),
+            low: 0,
+            fails_at: None,
+        })
+        .collect()
 }
 
 /// One life of a process that publishes.
@@ -215,12 +217,9 @@ impl Life {
             let mut stepped = SteppedProjector::new(writer, self.settings(&path), source, status, &control, clock);
             let mut random = Random(self.seed);
             let mut is_over = self.publishes == 0;
-            let is_published = |publisher: &Publisher<_>| {
-                publisher.stage() == Stage::Publishing && publication.unpublished().0 == 0
-            };
             while !(stepped.source.is_over()
                 && stepped.status.state() == State::Live
-                && (is_over || is_published(&publisher)))
+                && (is_over || publisher.stage() == Stage::Publishing && publication.unpublished().0 == 0))
             {
                 if is_over || !random.percent(self.publishes) {
                     stepped.turn(if stepped.source.is_over() { A_REPORT } else { A_TURN });

@@ -58,11 +58,11 @@ impl FakeTopic {
 
     /// Returns a client of the topic, and of the topics that the views are made from.
     pub fn client(&self, history: &[Partition]) -> TopicClient {
-        let end = |partition: &Partition| {
+        let ends = history.iter().map(|partition| {
             let name = NamedPartition::new(partition.topic.default_name(), partition.number);
             (name, partition.records.len() as i64)
-        };
-        TopicClient { topic: self.clone(), epoch: 0, ends: history.iter().map(end).collect(), scanned: Vec::new() }
+        });
+        TopicClient { topic: self.clone(), epoch: 0, ends: ends.collect(), scanned: Vec::new() }
     }
 
     /// Returns all records in the order of their commits.
