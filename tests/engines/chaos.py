@@ -1,0 +1,319 @@
+"""Views from a topic into PostgreSQL (`deploy/connect`) and into Kafka Streams (`deploy/streams`), while all that takes part is killed.
+
+    tests/engines/check [--seconds 60] [--seed N] [--mutate NAME]
+
+Random histories of views go to a compacted topic, and meanwhile Kafka Connect, the broker, PostgreSQL, an instance of the Streams
+application and the publisher are killed, one after another. Then it compares with the publisher's last state:
+
+- every row in PostgreSQL, byte for byte, and each field of the table's view, at the moment when the progress marks say that all is there;
+- every `GET` at both instances of the Streams application, byte for byte;
+- the same again after the connector's offsets were set back to the beginning, and, in a new database and in new stores, after the
+  topic was compacted, so that it has no older states and no tombstones any more.
+
+All the while it looks whether a row in PostgreSQL goes back to an older version. `--mutate` breaks one thing, and has to fail:
+`trigger` (an older row overwrites a newer one), `tombstones` (deletes are not followed), `isolation` (records of transactions that were
+not committed are read), `marks` (progress is noted before the rows are there). The exit code is 1 where anything differs.
+"""
+
+import argparse
+import datetime
+import json
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+
+from rig import DEPLOY, Connect, Kafka, Postgres, Streams, request, wait_until
+from stand_in import MARK, StandIn
+
+TOPIC, PARTITIONS = "optimization-views", 4
+COMPARED_WITHIN = 120
+FIELDS_OF_TEXT = ["id", "name", "description", "project_id", "organization_id", "status", "kind", "created_by_email", "cell_spec_id",
+                  "parameterized_model_id", "parameterized_model_name", "cell_name", "optimization_template_id", "error", "error_code"]
+
+
+class Monotony:
+    """Looks several times a second whether a row has an older version than it had, or has gone."""
+
+    def __init__(self, postgres: Postgres, database: str):
+        self.postgres, self.database = postgres, database
+        self.seen: dict[str, int] = {}
+        self.looks, self.back = 0, []
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopped.wait(0.2):
+            try:
+                rows = dict(self.postgres.rows(self.database, "SELECT json_build_array(id, version) FROM optimization_rows"))
+            except Exception:
+                continue  # PostgreSQL has just been killed.
+            self.back += [f"{id}: version {version}, then {rows.get(id)}" for id, version in self.seen.items() if rows.get(id, 0) < version]
+            self.seen, self.looks = rows, self.looks + 1
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
+class Trial:
+    """Everything that takes part, and what was found."""
+
+    def __init__(self, folder: pathlib.Path, jars: pathlib.Path, seed: int, mutation: str | None):
+        self.folder, self.dice, self.mutation = folder, random.Random(seed), mutation
+        self.found: list[str] = []
+        self.kafka = Kafka(folder / "kafka")
+        self.admin = AdminClient({"bootstrap.servers": self.kafka.address})
+        self.make_topic()
+        self.postgres = Postgres(folder / "postgres")
+        self.make_database("views")
+        environment = {"VIEWS_DATABASE": self.postgres.jdbc("views"), "VIEWS_DATABASE_AGAIN": self.postgres.jdbc("again"),
+                       "VIEWS_DATABASE_USER": "views", "VIEWS_DATABASE_PASSWORD": ""}
+        self.connect = Connect(folder / "connect", jars, self.kafka.address, environment)
+        self.connect.start()
+        self.connect.configure("views", self.connector())
+        isolation = {"consumer.isolation.level": "read_uncommitted"} if mutation == "isolation" else {}
+        self.streams = [Streams(folder / f"streams-{number}", self.kafka.address, isolation) for number in (1, 2)]
+        for instance in self.streams:
+            instance.start()
+        self.source = StandIn(self.kafka.address, TOPIC, PARTITIONS, seed, ids=2000, rate=1000)
+        self.reasons: list[str] = []
+
+    def make_topic(self):
+        settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "segment.ms": "2000", "max.compaction.lag.ms": "3000",
+                    "delete.retention.ms": "3600000"}
+        for future in self.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1, config=settings)]).values():
+            future.result(30)
+
+    def make_database(self, name: str):
+        schema = (DEPLOY / "connect/schema.sql").read_text()
+        if self.mutation == "trigger":
+            schema = self.changed(schema, "NEW.version <= OLD.version", "false")
+        self.postgres.psql("postgres", "-c", f"CREATE DATABASE {name}")
+        self.postgres.psql(name, text=schema)
+
+    def connector(self, **changes: str) -> dict[str, str]:
+        settings = json.loads((DEPLOY / "connect/views.json").read_text()) | {"tasks.max": "2"}
+        if self.mutation == "isolation":
+            settings["consumer.override.isolation.level"] = "read_uncommitted"
+        if self.mutation == "tombstones":
+            settings["transforms"] = "deleted," + settings["transforms"]
+            settings |= {"transforms.deleted.type": "org.apache.kafka.connect.transforms.Filter", "transforms.deleted.predicate": "deleted",
+                         "predicates": "mark,deleted",
+                         "predicates.deleted.type": "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
+        return settings | changes
+
+    @staticmethod
+    def changed(text: str, old: str, new: str) -> str:
+        assert text.count(old) == 1, f"{old!r} is not once in it"
+        return text.replace(old, new)
+
+    def kill_at_random(self, seconds: float) -> dict[str, int]:
+        """Kills one participant after another, and starts it again. Returns how often each was killed."""
+        kills = dict.fromkeys(["Kafka Connect", "the broker", "the publisher", "a Streams instance", "PostgreSQL"], 0)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            # Each of them once before any of them again.
+            victim = self.dice.choice([name for name, times in kills.items() if times == min(kills.values())])
+            kills[victim] += 1
+            self.kill(victim)
+            time.sleep(self.dice.uniform(1, 4))
+            self.reasons += self.connect.restart_failed("views")
+        return kills
+
+    def kill(self, victim: str):
+        pause = self.dice.uniform(0, 2)
+        if victim == "the publisher":
+            self.source.kill()
+        elif victim == "the broker":
+            self.kafka.kill()
+            time.sleep(pause)
+            self.kafka.start()
+        elif victim == "PostgreSQL":
+            self.postgres.kill()
+            time.sleep(pause)
+            self.postgres.start()
+        else:
+            process = self.connect if victim == "Kafka Connect" else self.dice.choice(self.streams)
+            process.kill()
+            time.sleep(pause)
+            process.start()
+
+    def ends(self) -> dict[int, int]:
+        """The end of each partition of the topic."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.address, "group.id": "ends"})
+        ends = {partition: consumer.get_watermark_offsets(TopicPartition(TOPIC, partition))[1] for partition in range(PARTITIONS)}
+        consumer.close()
+        return ends
+
+    def marked(self, database: str) -> bool:
+        """Returns true if each partition's last mark is there."""
+        self.reasons += self.connect.restart_failed("views")
+        versions = self.postgres.rows(database, "SELECT version FROM optimization_progress")
+        return versions == [self.source.marked] * PARTITIONS
+
+    def committed(self) -> bool:
+        """Returns true if the connector has noted the last record of each partition, after which there is only a transaction's end."""
+        offsets = json.loads(self.connect.call("GET", "/connectors/views/offsets")[1])["offsets"]
+        noted = {each["partition"]["kafka_partition"]: each["offset"]["kafka_offset"] for each in offsets}
+        return all(noted.get(partition, 0) >= end - 1 for partition, end in self.ends().items())
+
+    def compare_rows(self, database: str, deleted_too: bool) -> str:
+        """Compares PostgreSQL's rows with the publisher's views."""
+        rows = {id: (version, view) for id, version, view in
+                self.postgres.rows(database, "SELECT json_build_array(id, version, view) FROM optimization_rows")}
+        expected = {id: (self.source.versions[id], None if view is None else view.decode()) for id, view in self.source.views.items()
+                    if deleted_too or view is not None}
+        found = self.differences("row", expected, rows)
+        fields = {row["id"]: row for row in self.postgres.rows(database, "SELECT row_to_json(optimizations) FROM optimizations")}
+        wanted = {id: as_fields(view) for id, view in self.source.views.items() if view is not None}
+        found += self.differences("fields", wanted, {id: as_columns(row) for id, row in fields.items()})
+        self.found += [f"{database}: {each}" for each in found]
+        return f"{len(expected)} rows of {database} byte for byte ({sum(view is None for _, view in expected.values())} of them deleted), " \
+            f"19 fields of {len(wanted)}: {len(found)} differ"
+
+    @staticmethod
+    def differences(what: str, expected: dict, seen: dict) -> list[str]:
+        assert expected, "nothing to compare"
+        return [f"{what} of {id!r}: {str(expected.get(id, 'nothing'))[:300]} expected, {str(seen.get(id, 'nothing'))[:300]} seen"
+                for id in sorted(expected.keys() | seen.keys()) if expected.get(id, 0) != seen.get(id, 0)]
+
+    def compare_streams(self) -> str:
+        """Compares each `GET` at each instance with the publisher's views, for as long as the instances are still reading."""
+        expected = {(instance.url, id): view for instance in self.streams for id, view in self.source.views.items()}
+        expected |= {(instance.url, MARK): None for instance in self.streams}
+        until, left = time.monotonic() + COMPARED_WITHIN, set(expected)
+        while left and time.monotonic() < until:
+            seen = {key: get(*key) for key in left}
+            left = {key for key in left if seen[key] != ((404, b"") if expected[key] is None else (200, expected[key]))}
+        self.found += [f"{id!r} at {url}: {expected[url, id]} expected, {seen[url, id]} seen" for url, id in sorted(left)]
+        there = sum(view is not None for view in expected.values())
+        return f"{there} answers of 200 byte for byte and {len(expected) - there} of 404 at both Streams instances: {len(left)} differ"
+
+    def records(self) -> tuple[int, int]:
+        """How many records of views, and how many of them tombstones, the topic has."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.address, "group.id": "records", "isolation.level": "read_committed",
+                             "enable.partition.eof": True})
+        consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in range(PARTITIONS)])
+        records = tombstones = ended = 0
+        while ended < PARTITIONS:
+            for message in consumer.consume(5000, 1):
+                if message.error():
+                    ended += 1
+                elif message.key() != MARK.encode():
+                    records, tombstones = records + 1, tombstones + (message.value() is None)
+        consumer.close()
+        return records, tombstones
+
+    def compact(self) -> str:
+        """Has the topic compacted until it has a record of each view that there is, and no other."""
+        before = self.records()
+        change = ConfigResource(ConfigResource.Type.TOPIC, TOPIC, incremental_configs=[
+            ConfigEntry("delete.retention.ms", "100", incremental_operation=AlterConfigOpType.SET)])
+        for future in self.admin.incremental_alter_configs([change]).values():
+            future.result(30)
+        there = sum(view is not None for view in self.source.views.values())
+
+        def compacted():
+            # The last segment is never compacted, and a mark that comes after some time makes a new one.
+            self.source.attempt(mark=True)
+            time.sleep(2.5)
+            return self.records() == (there, 0)
+        wait_until("compaction", compacted, 180)
+        return f"{before[0]} records, {before[1]} of them tombstones, before; {there} and 0 after"
+
+    def start_anew(self):
+        """Has a new database and new stores made of the topic as it is now."""
+        self.make_database("again")
+        self.connect.configure("again", self.connector(**{"connection.url": "${env:VIEWS_DATABASE_AGAIN}"}))
+        for instance in self.streams:
+            instance.end()
+        for instance in self.streams:
+            shutil.rmtree(instance.folder / "state", ignore_errors=True)
+            instance.start()
+
+    def end(self):
+        for participant in (*getattr(self, "streams", []), getattr(self, "connect", None), getattr(self, "postgres", None), self.kafka):
+            if participant:
+                participant.end()
+
+
+def get(url: str, id: str) -> tuple[int, bytes]:
+    return request("GET", f"{url}/optimizations/{urllib.parse.quote(id, safe='')}")
+
+
+def as_time(text: str | None):
+    return text and datetime.datetime.fromisoformat(text)
+
+
+def as_fields(view: bytes) -> dict:
+    """A view as PostgreSQL can have it: without U+0000, which its text cannot have."""
+    fields = json.loads(json.dumps(json.loads(view), ensure_ascii=False).replace("\\\\u0000", "\0").replace("\\u0000", "\ufffd").replace("\0", "\\\\u0000"))
+    return fields | {"created_at": as_time(fields["created_at"])}
+
+
+def as_columns(row: dict) -> dict:
+    return row | {"created_at": as_time(row["created_at"])}
+
+
+def run(trial: Trial, seconds: float):
+    say = lambda text: print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+    monotony = Monotony(trial.postgres, "views")
+    trial.source.start()
+    kills = trial.kill_at_random(seconds)
+    trial.source.stop()
+    say(f"published {trial.source.written} changes of {len(trial.source.views)} optimizations, and killed " +
+        ", ".join(f"{name} {times} times" for name, times in kills.items()))
+    wait_until("the last mark in PostgreSQL", lambda: trial.marked("views"), COMPARED_WITHIN)
+    say(trial.compare_rows("views", deleted_too=True))
+    say(trial.compare_streams())
+    trial.connect.read_again("views")
+    wait_until("the topic's end after its offsets were set back", trial.committed, COMPARED_WITHIN)
+    say("offsets set back to the beginning: " + trial.compare_rows("views", deleted_too=True))
+    monotony.stop()
+    say(f"looked {monotony.looks} times at every row while that went on: {len(monotony.back)} went back")
+    trial.found += monotony.back
+    say(f"the connector's tasks failed {len(trial.reasons)} times and were started again")
+    say("compacted: " + trial.compact())
+    trial.start_anew()
+    wait_until("the last mark in the new database", lambda: trial.marked("again"), COMPARED_WITHIN)
+    say("from the compacted topic: " + trial.compare_rows("again", deleted_too=False))
+    say("from the compacted topic: " + trial.compare_streams())
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--jars", type=pathlib.Path, required=True, help="of the worker and its plugins; `check` fetches them")
+    arguments.add_argument("--seconds", type=float, default=60, help="for which participants are killed")
+    arguments.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    arguments.add_argument("--mutate", choices=["trigger", "tombstones", "isolation"])
+    arguments.add_argument("--keep", action="store_true", help="keep the folder")
+    given = arguments.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="optview-engines-"))
+    folder.chmod(0o755)
+    print(f"seed {given.seed}, in {folder}", flush=True)
+    trial = None
+    try:
+        trial = Trial(folder, given.jars, given.seed, given.mutate)
+        run(trial, given.seconds)
+    finally:
+        if trial:
+            trial.end()
+        if not given.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    for each in trial.found[:20]:
+        print(each)
+    print(f"{len(trial.found)} differences")
+    return 1 if trial.found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
