@@ -17,6 +17,10 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 # Seconds that a process has until it is ready.
 READY_WITHIN = 90
+# So often a connector's tasks are started again. With PostgreSQL killed, they may fail some times.
+FAILURES_AT_MOST = 60
+# What starts soon counts, not what runs fast for long.
+JAVA_OPTIONS = ["-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
 
 def free_port() -> int:
@@ -92,7 +96,8 @@ class Kafka:
 
     def call(self, *arguments: str) -> str:
         command = [str(REPOSITORY / "tests/kafka/broker"), *arguments]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        environment = os.environ | {"JDK_JAVA_OPTIONS": " ".join(JAVA_OPTIONS)}
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment).stdout.strip()
 
     def start(self) -> str:
         return self.call("start", str(self.folder), "log.cleaner.backoff.ms=500", "log.initial.task.delay.ms=500")
@@ -148,7 +153,7 @@ class Postgres:
     def psql(self, database: str, *arguments: str, text: str | None = None) -> str:
         command = [str(self.programs / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
                    "-U", "views", "-d", database, *arguments]
-        return subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, text=True,
+        return subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               env=os.environ | {"PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"}).stdout
 
     def rows(self, database: str, query: str) -> list:
@@ -171,8 +176,9 @@ class Connect(Process):
             "config.storage.replication.factor=1", "offset.storage.replication.factor=1", "status.storage.replication.factor=1",
             "offset.storage.partitions=1", "status.storage.partitions=1", "offset.flush.interval.ms=1000", ""])
         (folder / "worker.properties").write_text(properties)
+        self.failures = 0
         super().__init__(folder, [
-            "java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{REPOSITORY / 'tests/kafka'}:{jars / 'worker'}/*", "-Doptview.log=info",
+            "java", "-Xmx512m", "-XX:+UseSerialGC", *JAVA_OPTIONS, "-cp", f"{REPOSITORY / 'tests/kafka'}:{jars / 'worker'}/*", "-Doptview.log=info",
             "org.apache.kafka.connect.cli.ConnectDistributed", "worker.properties"], environment)
 
     def start(self):
@@ -202,6 +208,10 @@ class Connect(Process):
         """Starts again what failed, as whoever runs it would, and returns why it had."""
         reasons = [trace or "" for _, state, trace in self.state(name)[1] if state == "FAILED"]
         if reasons:
+            self.failures += len(reasons)
+            if self.failures > FAILURES_AT_MOST:
+                raise RuntimeError(f"tasks fail again and again: {reasons[-1]}")
+            time.sleep(1)
             self.call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=true")
         return reasons
 
@@ -224,6 +234,6 @@ class Streams(Process):
             "bootstrap.servers": brokers, "application.server": f"127.0.0.1:{port}", "state.dir": str(folder / "state"),
             "session.timeout.ms": "6000", "heartbeat.interval.ms": "1000", "num.standby.replicas": "0"} | changes
         super().__init__(folder, [
-            "java", "-Xmx256m", "-XX:+UseSerialGC", "-cp",
+            "java", "-Xmx256m", "-XX:+UseSerialGC", *JAVA_OPTIONS, "-cp",
             f"{REPOSITORY / 'tests/kafka'}:{application / 'target/views.jar'}:{application / 'target/lib'}/*", "-Doptview.log=warn",
             "optview.Views", str(application / "views.properties"), *(f"{name}={value}" for name, value in settings.items())])

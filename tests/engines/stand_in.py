@@ -92,7 +92,8 @@ class StandIn:
             if self.producer is None:
                 self.producer = Producer({
                     "bootstrap.servers": self.brokers, "transactional.id": "views", "partitioner": "murmur2_random", "linger.ms": 5,
-                    "transaction.timeout.ms": 10000, "socket.timeout.ms": 5000})
+                    "transaction.timeout.ms": 10000, "socket.timeout.ms": 5000,
+                    "log_level": 0})
                 self.producer.init_transactions(20)
             self.producer.begin_transaction()
             sent = list(self.unpublished)
