@@ -24,12 +24,12 @@ CREATE TABLE optimization_rows (
 CREATE INDEX optimization_rows_of_a_project ON optimization_rows (organization_id, project_id, created_at DESC, id) WHERE view IS NOT NULL;
 CREATE INDEX optimization_rows_deleted ON optimization_rows (written_at) WHERE view IS NULL;
 
--- How far each partition of the views topic has come: all that the event topics had up to `positions` is in optimization_rows, as far
--- as its id belongs to this partition.
+-- How far each partition of the views topic has come: what the event topics have before `positions` is in optimization_rows, as far as
+-- it is of ids of this partition.
 CREATE TABLE optimization_progress (
     partition integer PRIMARY KEY,
-    version bigint NOT NULL,
-    positions jsonb NOT NULL,
+    version bigint NOT NULL,         -- the greatest one before the mark
+    positions jsonb NOT NULL,        -- the next offset of each partition of the event topics: {"jobs/0": 4711}
     marked_at timestamptz NOT NULL,  -- when the publisher wrote the mark
     written_at timestamptz NOT NULL  -- when it came here
 );
@@ -48,7 +48,7 @@ BEGIN
             FROM json_to_record(NEW.progress::json) AS mark(version bigint, positions jsonb, written_at timestamptz)
             ON CONFLICT (partition) DO UPDATE SET version = excluded.version, positions = excluded.positions,
                 marked_at = excluded.marked_at, written_at = excluded.written_at
-            WHERE excluded.version > held.version;
+            WHERE (excluded.version, excluded.marked_at) > (held.version, held.marked_at);
         RETURN NULL;
     END IF;
     -- Whatever comes late, or again, changes nothing.

@@ -1,6 +1,6 @@
 """Views from a topic into PostgreSQL (`deploy/connect`) and into Kafka Streams (`deploy/streams`), while all that takes part is killed.
 
-    tests/engines/check [--rounds 2] [--seed N] [--mutate NAME]
+    tests/engines/check run [--optview BINARY] [--rounds 2] [--seed N] [--mutate NAME]
 
 Random histories of views go to a compacted topic, and meanwhile Kafka Connect, the broker, PostgreSQL, an instance of the Streams
 application and the publisher are killed, one after another. Then it compares with the publisher's last state:
@@ -16,6 +16,7 @@ not committed are read). The exit code is 1 where anything differs.
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import json
 import pathlib
@@ -31,6 +32,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from rig import DEPLOY, Connect, Kafka, Postgres, Streams, request, wait_until
+from histories import Histories
 from stand_in import MARK, StandIn
 
 TOPIC, PARTITIONS = "optimization-views", 4
@@ -69,7 +71,7 @@ class Monotony:
 class Trial:
     """Everything that takes part, and what was found."""
 
-    def __init__(self, folder: pathlib.Path, jars: pathlib.Path, seed: int, mutation: str | None):
+    def __init__(self, folder: pathlib.Path, jars: pathlib.Path, seed: int, mutation: str | None, optview: pathlib.Path | None):
         self.folder, self.dice, self.mutation = folder, random.Random(seed), mutation
         self.found: list[str] = []
         self.kafka = Kafka(folder / "kafka")
@@ -86,7 +88,10 @@ class Trial:
         self.streams = [Streams(folder / f"streams-{number}", self.kafka.address, isolation) for number in (1, 2)]
         for instance in self.streams:
             instance.start()
-        self.source = StandIn(self.kafka.address, TOPIC, PARTITIONS, seed, ids=2000, rate=1000)
+        if optview:
+            self.source = Histories(optview, folder / "optview", self.kafka.address, TOPIC, PARTITIONS, seed, ids=2000, rate=1000)
+        else:
+            self.source = StandIn(self.kafka.address, TOPIC, PARTITIONS, seed, ids=2000, rate=1000)
         self.reasons: list[str] = []
 
     def make_topic(self):
@@ -155,8 +160,7 @@ class Trial:
     def marked(self, database: str) -> bool:
         """Returns true if each partition's last mark is there."""
         self.reasons += self.connect.restart_failed("views")
-        versions = self.postgres.rows(database, "SELECT version FROM optimization_progress")
-        return versions == [self.source.marked] * PARTITIONS
+        return self.source.is_marked(self.postgres.rows(database, "SELECT row_to_json(optimization_progress) FROM optimization_progress"))
 
     def committed(self) -> bool:
         """Returns true if the connector has noted the last record of each partition, after which there is only a transaction's end."""
@@ -168,9 +172,10 @@ class Trial:
         """Compares PostgreSQL's rows with the publisher's views."""
         rows = {id: (version, view) for id, version, view in
                 self.postgres.rows(database, "SELECT json_build_array(id, version, view) FROM optimization_rows")}
-        expected = {id: (self.source.versions[id], None if view is None else view.decode()) for id, view in self.source.views.items()}
-        # A deletion that was compacted away before it was read needs no row.
-        expected = {id: row for id, row in expected.items() if row[1] is not None or id in rows}
+        # A deletion that was compacted away before it was read needs no row, and its version is not known.
+        versions = {id: version for id, (version, _) in rows.items()} | self.source.versions
+        expected = {id: (versions[id], None if view is None else view.decode()) for id, view in self.source.views.items()
+                    if view is not None or id in rows}
         found = self.differences("row", expected, rows)
         fields = {row["id"]: row for row in self.postgres.rows(database, "SELECT row_to_json(optimizations) FROM optimizations")}
         wanted = {id: as_fields(view) for id, view in self.source.views.items() if view is not None}
@@ -182,20 +187,29 @@ class Trial:
     @staticmethod
     def differences(what: str, expected: dict, seen: dict) -> list[str]:
         assert expected, "nothing to compare"
-        return [f"{what} of {id!r}: {str(expected.get(id, 'nothing'))[:300]} expected, {str(seen.get(id, 'nothing'))[:300]} seen"
+        return [f"{what} of {id!r}: {str(expected.get(id, 'nothing'))[:160]} expected, {str(seen.get(id, 'nothing'))[:160]} seen"
                 for id in sorted(expected.keys() | seen.keys()) if expected.get(id, 0) != seen.get(id, 0)]
 
     def compare_streams(self) -> str:
         """Compares each `GET` at each instance with the publisher's views, for as long as the instances are still reading."""
         expected = {(instance.url, id): view for instance in self.streams for id, view in self.source.views.items()}
-        expected |= {(instance.url, MARK): None for instance in self.streams}
+        expected |= {(instance.url, id): None for instance in self.streams for id in ("never", "optview-progress", "optview-progress\ufffd")}
         until, left = time.monotonic() + COMPARED_WITHIN, set(expected)
         while left and time.monotonic() < until:
-            seen = {key: get(*key) for key in left}
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                seen = dict(pool.map(lambda key: (key, get(*key)), left))
             left = {key for key in left if seen[key] != ((404, b"") if expected[key] is None else (200, expected[key]))}
         self.found += [f"{id!r} at {url}: {expected[url, id]} expected, {seen[url, id]} seen" for url, id in sorted(left)]
         there = sum(view is not None for view in expected.values())
         return f"{there} answers of 200 byte for byte and {len(expected) - there} of 404 at both Streams instances: {len(left)} differ"
+
+    def write_late(self, number: int) -> str:
+        """Writes older records as the sink does, as a worker would that stood still before it wrote them."""
+        ids = self.dice.sample(sorted(self.source.views), number)
+        rows = ", ".join(f"({quoted(id)}, {self.source.versions.get(id, 1) - 1}, 'jobs:0:0', {quoted(json.dumps({'id': id, 'name': 'older'}))})" for id in ids)
+        self.postgres.psql("views", text=f"""INSERT INTO optimization_rows (id, version, position, view) VALUES {rows}
+            ON CONFLICT (id) DO UPDATE SET version = excluded.version, position = excluded.position, view = excluded.view;""")
+        return f"older records of {number} written late, {sum(self.source.views[id] is None for id in ids)} of them of deleted ones"
 
     def records(self) -> tuple[int, int]:
         """How many records of views, and how many of them tombstones, the topic has."""
@@ -207,7 +221,7 @@ class Trial:
             for message in consumer.consume(5000, 1):
                 if message.error():
                     ended += 1
-                elif message.key() != MARK.encode():
+                elif message.key() != MARK:
                     records, tombstones = records + 1, tombstones + (message.value() is None)
         consumer.close()
         return records, tombstones
@@ -219,7 +233,7 @@ class Trial:
 
         def compacted():
             # The last segment is never compacted, and a mark that comes after some time makes a new one.
-            self.source.attempt(mark=True)
+            self.source.nudge()
             time.sleep(2.5)
             return self.records() == (there, 0)
         wait_until("compaction", compacted, 180)
@@ -236,13 +250,18 @@ class Trial:
             instance.start()
 
     def end(self):
-        for participant in (*getattr(self, "streams", []), getattr(self, "connect", None), getattr(self, "postgres", None), self.kafka):
+        names = ("source", "connect", "postgres", "kafka")
+        for participant in (*getattr(self, "streams", []), *(getattr(self, name, None) for name in names)):
             if participant:
                 participant.end()
 
 
 def get(url: str, id: str) -> tuple[int, bytes]:
     return request("GET", f"{url}/optimizations/{urllib.parse.quote(id, safe='')}")
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def as_time(text: str | None):
@@ -259,34 +278,37 @@ def as_columns(row: dict) -> dict:
     return row | {"created_at": as_time(row["created_at"])}
 
 
-def run(trial: Trial, rounds: int):
-    say = lambda text: print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+def stages(trial: Trial, rounds: int):
+    """Goes through the trial, and yields what was done and compared."""
     monotony = Monotony(trial.postgres, "views")
     trial.source.start()
     wait_until("the first changes", lambda: trial.source.written > 500)
     kills = trial.kill_at_random(rounds)
     trial.source.stop()
-    say(f"published {trial.source.written} changes of {len(trial.source.views)} optimizations. {kills}")
+    yield f"published {trial.source.written} changes of {len(trial.source.views)} optimizations. {kills}"
     wait_until("the last mark in PostgreSQL", lambda: trial.marked("views"), COMPARED_WITHIN)
-    say(trial.compare_rows("views"))
-    say(trial.compare_streams())
+    yield trial.compare_rows("views")
+    yield trial.compare_streams()
+    late = trial.write_late(200)
+    yield f"{late}: {trial.compare_rows('views')}"
     trial.connect.read_again("views")
     wait_until("the topic's end after its offsets were set back", trial.committed, COMPARED_WITHIN)
-    say("offsets set back to the beginning: " + trial.compare_rows("views"))
+    yield f"offsets set back to the beginning: {trial.compare_rows('views')}"
     monotony.stop()
-    say(f"looked {monotony.looks} times at every row while that went on: {len(monotony.back)} went back")
     trial.found += monotony.back
-    say(f"the connector's tasks failed {len(trial.reasons)} times and were started again")
-    say("compacted: " + trial.compact())
+    yield f"looked {monotony.looks} times at every row while that went on: {len(monotony.back)} went back"
+    yield f"the connector's tasks failed {len(trial.reasons)} times and were started again"
+    yield f"compacted: {trial.compact()}"
     trial.start_anew()
     wait_until("the last mark in the new database", lambda: trial.marked("again"), COMPARED_WITHIN)
-    say("from the compacted topic: " + trial.compare_rows("again"))
-    say("from the compacted topic: " + trial.compare_streams())
+    yield f"from the compacted topic: {trial.compare_rows('again')}"
+    yield f"from the compacted topic: {trial.compare_streams()}"
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--jars", type=pathlib.Path, required=True, help="of the worker and its plugins; `check` fetches them")
+    arguments.add_argument("--optview", type=pathlib.Path, help="the program that publishes; without it, a stand-in with histories of its own")
     arguments.add_argument("--rounds", type=int, default=2, help="in each of which each participant is killed")
     arguments.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     arguments.add_argument("--mutate", choices=["trigger", "tombstones", "isolation"])
@@ -297,8 +319,11 @@ def main() -> int:
     print(f"seed {given.seed}, in {folder}", flush=True)
     trial = None
     try:
-        trial = Trial(folder, given.jars, given.seed, given.mutate)
-        run(trial, given.rounds)
+        trial = Trial(folder, given.jars, given.seed, given.mutate, given.optview)
+        for stage in stages(trial, given.rounds):
+            print(f"[{time.strftime('%H:%M:%S')}] {stage}", flush=True)
+            if trial.found:
+                break
     finally:
         if trial:
             trial.end()

@@ -7,7 +7,7 @@ import time
 
 from confluent_kafka import KafkaException, Producer
 
-MARK = "optview-progress"
+MARK = b"optview-progress\xff"
 STATUSES = ["queued", "running", "succeeded", "failed", "canceled", None]
 NAMES = ["Fast charge", "Low temperature – β", "a\nb\t\"c\"\\", "nul \u0000 here", "\\u0000 is no nul", "", "🔋" * 5, "'; DROP TABLE x; --"]
 
@@ -59,6 +59,17 @@ class StandIn:
         self.thread.join()
         if self.error:
             raise self.error
+
+    def is_marked(self, marks: list[dict]) -> bool:
+        """Returns true if the last mark of each partition is among the marks."""
+        return [mark["version"] for mark in marks] == [self.marked] * self.partitions
+
+    def nudge(self):
+        """Writes a mark to each partition."""
+        self.attempt(mark=True)
+
+    def end(self):
+        """Nothing runs after `stop`."""
 
     def run(self):
         try:
@@ -118,12 +129,11 @@ class StandIn:
         self.producer.produce(self.topic, key=id.encode(), value=value, headers=headers)
 
     def mark(self):
-        self.version += 1
         self.marked = self.version
-        value = {"positions": {"jobs": {"0": self.position}}, "version": self.version,
-                 "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        value = {"positions": {"jobs/0": self.position}, "version": self.version, "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        headers = {"optview-record": "progress", "optview-version": str(self.version), "content-type": "application/json"}
         for partition in range(self.partitions):
-            self.producer.produce(self.topic, key=MARK, value=json.dumps(value), partition=partition, headers={"optview-record": "progress"})
+            self.producer.produce(self.topic, key=MARK, value=json.dumps(value), partition=partition, headers=headers)
 
     def crash(self):
         """A process that ends within a transaction, some of whose records are on the broker."""

@@ -1,19 +1,22 @@
 package optview;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.net.URLDecoder;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.Properties;
 import java.util.concurrent.Executors;
+import org.apache.kafka.common.serialization.BytesSerializer;
 import org.apache.kafka.common.serialization.Serdes;
-import org.apache.kafka.common.serialization.StringSerializer;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.KeyQueryMetadata;
@@ -29,8 +32,6 @@ import org.apache.kafka.streams.state.QueryableStoreTypes;
 /** Serves the views of a views topic. Each instance holds the views of its partitions, and asks the others for theirs. */
 public final class Views {
     private static final String STORE = "views";
-    /** The key of progress marks, which no optimization has. */
-    private static final String MARK = "optview-progress";
 
     private final KafkaStreams streams;
     private final HostInfo self;
@@ -38,8 +39,8 @@ public final class Views {
 
     private Views(Properties settings) {
         var builder = new StreamsBuilder();
-        builder.table((String) settings.remove("topic"), Consumed.with(Serdes.String(), Serdes.ByteArray()),
-                Materialized.<String, byte[], KeyValueStore<Bytes, byte[]>>as(STORE).withCachingDisabled());
+        builder.table((String) settings.remove("topic"), Consumed.with(Serdes.Bytes(), Serdes.ByteArray()),
+                Materialized.<Bytes, byte[], KeyValueStore<Bytes, byte[]>>as(STORE).withCachingDisabled());
         streams = new KafkaStreams(builder.build(settings), settings);
         self = HostInfo.buildFromEndpoint(settings.getProperty("application.server"));
     }
@@ -51,15 +52,16 @@ public final class Views {
                 send(exchange, streams.state() == KafkaStreams.State.RUNNING ? 200 : 503, streams.state().name().getBytes());
                 return;
             }
-            // A plus stands for itself in a path.
-            var id = java.net.URLDecoder.decode(path.substring("/optimizations/".length()).replace("+", "%2B"), "UTF-8");
-            var owner = streams.queryMetadataForKey(STORE, id, new StringSerializer());
+            // A plus stands for itself in a path. The key of progress marks is no UTF-8, so that no path names it.
+            var text = URLDecoder.decode(path.substring("/optimizations/".length()).replace("+", "%2B"), UTF_8);
+            var id = Bytes.wrap(text.getBytes(UTF_8));
+            var owner = streams.queryMetadataForKey(STORE, id, new BytesSerializer());
             if (owner == null || owner.equals(KeyQueryMetadata.NOT_AVAILABLE)) {
                 send(exchange, 503, null);
             } else if (owner.activeHost().equals(self)) {
-                var store = streams.store(StoreQueryParameters.fromNameAndType(STORE, QueryableStoreTypes.<String, byte[]>keyValueStore())
+                var store = streams.store(StoreQueryParameters.fromNameAndType(STORE, QueryableStoreTypes.<Bytes, byte[]>keyValueStore())
                         .withPartition(owner.partition()));
-                var view = id.equals(MARK) ? null : store.get(id);
+                var view = store.get(id);
                 send(exchange, view == null ? 404 : 200, view);
             } else if (exchange.getRequestHeaders().containsKey("x-forwarded-for")) {
                 // Two instances that do not agree on who has it, because partitions are moving.
@@ -92,6 +94,8 @@ public final class Views {
             var at = argument.indexOf('=');
             if (at > 0) settings.setProperty(argument.substring(0, at), argument.substring(at + 1));
         }
+        // Without it each answer waits for an acknowledgement that the other side holds back.
+        System.setProperty("sun.net.httpserver.nodelay", "true");
         var views = new Views(settings);
         var server = HttpServer.create(new InetSocketAddress(views.self.host(), views.self.port()), 0);
         server.createContext("/optimizations/", views::answer);
