@@ -32,9 +32,8 @@ class Histories:
         self.versions: dict[str, int] = {}
         self.written = self.sequence = 0
         self.known: set[str] = set()
-        futures = AdminClient({"bootstrap.servers": brokers, "log_level": 0}).create_topics(
-            [NewTopic(name, count, 1) for name, count in EVENT_TOPICS.items()])
-        for future in futures.values():
+        admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+        for future in admin.create_topics([NewTopic(name, count, 1) for name, count in EVENT_TOPICS.items()]).values():
             future.result(30)
         port, admin = free_port(), free_port()
         self.url, self.admin = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"

@@ -153,8 +153,11 @@ class Postgres:
     def psql(self, database: str, *arguments: str, text: str | None = None) -> str:
         command = [str(self.programs / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
                    "-U", "views", "-d", database, *arguments]
-        return subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              env=os.environ | {"PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"}).stdout
+        done = subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=os.environ | {"PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"})
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return done.stdout
 
     def rows(self, database: str, query: str) -> list:
         """The rows of a query whose one column is JSON."""
