@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::access::Scope;
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
@@ -41,7 +42,7 @@ const INITIAL: &str = "initial";
 
 /// Answers with the stream of a list.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
@@ -55,7 +56,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         current.answer_state(&api.status)
     };
     freshness::check_list(answer_state)?;
-    let follower = Follower::begin(api, request, identity(&caller, request), organization_id)?;
+    let follower = Follower::begin(api, request, identity(&caller, PeerAddress::of(request)), organization_id)?;
     let resumed = event_stream::last_event_id(request.headers()).map(place_of_event_id);
     // It follows from before the list is read, so that no change is missed.
     let cursor = api.reader.changes().follow(resumed);

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::Answer;
 use super::errors::{self, HttpError};
 use super::freshness;
@@ -17,8 +18,8 @@ use super::view_read::NO_SUCH;
 use crate::explain::status_changes;
 
 /// Answers with the statuses, the oldest first.
-pub fn transitions(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
-    let caller = api.access.caller(request)?;
+pub fn transitions(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
+    let caller = api.access.caller(request.headers(), peer)?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix("/transitions");
     let id = path.and_then(id_of).ok_or(NO_SUCH)?;

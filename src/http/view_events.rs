@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
@@ -30,11 +31,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers with the stream of one view. A view that is not there yet is waited for as by a read by id.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix(EVENTS).and_then(|path| path.strip_suffix('/'));
     let id = path.and_then(id_of).ok_or(NO_SUCH)?.into_owned();
-    let follower = Follower::begin(api, request, identity(&caller, request), organization_id)?;
+    let follower = Follower::begin(api, request, identity(&caller, PeerAddress::of(request)), organization_id)?;
     // It watches from before the first read, so that no change is missed.
     let watch = api.reader.changes().watch(&id);
     let seen = event_stream::last_event_id(request.headers()).and_then(SentView::of_event_id);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sled::IVec;
@@ -108,8 +109,8 @@ impl Reader {
     }
 
     /// Returns the position that every view has come to. Views that are read after the call are no older.
-    pub fn visible_position(&self) -> Arc<ReadPosition> {
-        self.progress.visible.load_full()
+    pub fn visible_position(&self) -> Guard<Arc<ReadPosition>> {
+        self.progress.visible.load()
     }
 
     /// Returns a position that no view is beyond that was read before the call.
