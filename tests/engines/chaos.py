@@ -2,8 +2,9 @@
 
     tests/engines/check run [--optview BINARY] [--rounds 2] [--seed N] [--mutate NAME]
 
-Random histories of views go to a compacted topic, and meanwhile Kafka Connect, the broker, PostgreSQL, an instance of the Streams
-application and the publisher are killed, one after another. Then it compares with the publisher's last state:
+Random histories of views go to a compacted topic, and meanwhile a worker of Kafka Connect, the broker, PostgreSQL, an instance of the
+Streams application and the publisher are killed, one after another, and another worker stands still for so long that its partitions are
+taken over. Then it compares with the publisher's last state:
 
 - every row in PostgreSQL, byte for byte, and each field of the table's view, at the moment when the progress marks say that all is there;
 - every `GET` at both instances of the Streams application, byte for byte;
@@ -38,7 +39,8 @@ from stand_in import MARK, StandIn
 TOPIC, PARTITIONS = "optimization-views", 4
 COMPARED_WITHIN = 120
 # Seconds. Whoever reads the topic must not be away for longer.
-TOMBSTONES_STAY = 30
+TOMBSTONES_STAY = 60
+STANDS_STILL = 13
 FIELDS_OF_TEXT = ["id", "name", "description", "project_id", "organization_id", "status", "kind", "created_by_email", "cell_spec_id",
                   "parameterized_model_id", "parameterized_model_name", "cell_name", "optimization_template_id", "error", "error_code"]
 
@@ -81,8 +83,10 @@ class Trial:
         self.make_database("views")
         environment = {"VIEWS_DATABASE": self.postgres.jdbc("views"), "VIEWS_DATABASE_AGAIN": self.postgres.jdbc("again"),
                        "VIEWS_DATABASE_USER": "views", "VIEWS_DATABASE_PASSWORD": ""}
-        self.connect = Connect(folder / "connect", jars, self.kafka.address, environment)
+        # The first one is asked; the second one stands still at times, so that the first takes its partitions over.
+        self.connect, self.second = (Connect(folder / f"connect-{number}", jars, self.kafka.address, environment) for number in (1, 2))
         self.connect.start()
+        self.second.start()
         self.connect.configure("views", self.connector())
         isolation = {"consumer.isolation.level": "read_uncommitted"} if mutation == "isolation" else {}
         self.streams = [Streams(folder / f"streams-{number}", self.kafka.address, isolation) for number in (1, 2)]
@@ -125,12 +129,12 @@ class Trial:
 
     def kill_at_random(self, rounds: int) -> str:
         """Kills each participant once in each round, in any order, and starts it again."""
-        victims = ["Kafka Connect", "the broker", "PostgreSQL", "the publisher", "a Streams instance"]
+        victims = ["a worker of Kafka Connect", "the broker", "PostgreSQL", "the publisher", "a Streams instance", "a worker that stands still"]
         for victim in [victim for _ in range(rounds) for victim in self.dice.sample(victims, len(victims))]:
             self.kill(victim)
             time.sleep(self.dice.uniform(1, 4))
             self.reasons += self.connect.restart_failed("views")
-        return f"{', '.join(victims)}: each was killed {rounds} times"
+        return f"{', '.join(victims)}: each {rounds} times"
 
     def kill(self, victim: str):
         pause = self.dice.uniform(0, 2)
@@ -144,8 +148,11 @@ class Trial:
             self.postgres.kill()
             time.sleep(pause)
             self.postgres.start()
+        elif victim == "a worker that stands still":
+            # For longer than a consumer's session, so that others have its partitions when it goes on with what it has in its hands.
+            self.second.stand_still(STANDS_STILL)
         else:
-            process = self.connect if victim == "Kafka Connect" else self.dice.choice(self.streams)
+            process = self.dice.choice(self.streams if victim == "a Streams instance" else [self.connect, self.second])
             process.kill()
             time.sleep(pause)
             process.start()
@@ -205,11 +212,13 @@ class Trial:
 
     def write_late(self, number: int) -> str:
         """Writes older records as the sink does, as a worker would that stood still before it wrote them."""
-        ids = self.dice.sample(sorted(self.source.views), number)
-        rows = ", ".join(f"({quoted(id)}, {self.source.versions.get(id, 1) - 1}, 'jobs:0:0', {quoted(json.dumps({'id': id, 'name': 'older'}))})" for id in ids)
+        there = self.postgres.rows("views", "SELECT json_build_array(id, version) FROM optimization_rows ORDER BY id")
+        late = self.dice.sample(there, number)
+        view = lambda id: quoted(json.dumps({"id": id, "name": "older"}))
+        rows = ", ".join(f"({quoted(id)}, {version - 1}, 'jobs:0:0', {view(id)})" for id, version in late)
         self.postgres.psql("views", text=f"""INSERT INTO optimization_rows (id, version, position, view) VALUES {rows}
             ON CONFLICT (id) DO UPDATE SET version = excluded.version, position = excluded.position, view = excluded.view;""")
-        return f"older records of {number} written late, {sum(self.source.views[id] is None for id in ids)} of them of deleted ones"
+        return f"older records of {number} written late, {sum(self.source.views[id] is None for id, _ in late)} of them of deleted ones"
 
     def records(self) -> tuple[int, int]:
         """How many records of views, and how many of them tombstones, the topic has."""
@@ -250,7 +259,7 @@ class Trial:
             instance.start()
 
     def end(self):
-        names = ("source", "connect", "postgres", "kafka")
+        names = ("source", "connect", "second", "postgres", "kafka")
         for participant in (*getattr(self, "streams", []), *(getattr(self, name, None) for name in names)):
             if participant:
                 participant.end()
@@ -285,7 +294,7 @@ def stages(trial: Trial, rounds: int):
     wait_until("the first changes", lambda: trial.source.written > 500)
     kills = trial.kill_at_random(rounds)
     trial.source.stop()
-    yield f"published {trial.source.written} changes of {len(trial.source.views)} optimizations. {kills}"
+    yield f"wrote {trial.source.written} changes of {len(trial.source.views)} optimizations. Killed, or made to stand still: {kills}"
     wait_until("the last mark in PostgreSQL", lambda: trial.marked("views"), COMPARED_WITHIN)
     yield trial.compare_rows("views")
     yield trial.compare_streams()

@@ -1,6 +1,6 @@
 """What views cost in PostgreSQL (`deploy/connect`) and in Kafka Streams (`deploy/streams`), on this machine.
 
-    tests/engines/check figures [--views 200000] [--rate 1000]
+    tests/engines/check figures [--optview BINARY] [--views 200000] [--rate 1000]
 
 Everything runs here, so that Kafka, the engines and the client share its cores. What PostgreSQL alone does with the same rows is measured in
 the same run, so that the ratio holds where the machine's speed drifts. CPU-seconds are of all processes of each kind.
@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import rig
 from chaos import PARTITIONS, TOPIC, get
+from histories import Histories
 from rig import DEPLOY, Connect, Kafka, Postgres, Streams, wait_until
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -162,6 +163,38 @@ def fresh(topic: Topic, postgres: Postgres, views: int, rate: int):
           f"of its being written ({number} rows)", flush=True)
 
 
+def through_optview(binary: pathlib.Path, kafka: Kafka, postgres: Postgres, connect: Connect, rate: int, running: list):
+    """How long after an event was produced the row is written that has its view: of optimizations that are created, at a rate a second."""
+    topic = f"{TOPIC}-of-optview"
+    source = Histories(binary, postgres.folder.parent / "optview", kafka.address, topic, PARTITIONS, 1, ids=1, rate=1)
+    running.append(source.process)
+    source.process.start()
+    settings = json.loads((DEPLOY / "connect/views.json").read_text())
+    postgres.psql("postgres", "-c", "CREATE DATABASE through")
+    postgres.psql("through", text=(DEPLOY / "connect/schema.sql").read_text())
+    connect.configure("through", settings | {"topics": topic, "tasks.max": "2", "connection.url": postgres.jdbc("through")})
+    wait_until("optview", lambda: get(source.url, "none")[0] == 404)
+    source.send("optimizations", "first", {"optimizationId": "first", "created": {"organizationId": "org-1", "projectId": "prj-1"}})
+    source.producer.flush(30)
+    wait_until("the first row", lambda: postgres.rows("through", "SELECT to_json(id) FROM optimization_rows"))
+    number, begin = 0, time.monotonic()
+    while (passed := time.monotonic() - begin) < 30:
+        for _ in range(int(passed * rate) - number):
+            number += 1
+            id = f"through-{number}"
+            source.send("optimizations", id, {"optimizationId": id, "created": {
+                "organizationId": "org-1", "projectId": "prj-1", "name": "Fast charge", "kind": "optimize", "createdAt": now()}})
+        source.producer.poll(0)
+        time.sleep(0.002)
+    source.producer.flush(30)
+    query = """SELECT json_build_array(percentile_cont(0.5) WITHIN GROUP (ORDER BY age), percentile_cont(0.99) WITHIN GROUP (ORDER BY age), count(*))
+        FROM (SELECT extract(epoch FROM written_at - created_at) AS age FROM optimization_rows WHERE id LIKE 'through-%') AS ages"""
+    wait_until("the rows", lambda: postgres.rows("through", query)[0][2] == number)
+    half, most, _ = postgres.rows("through", query)[0]
+    print(f"an event in PostgreSQL, through optview, at {number / 30:,.0f} events/s: half within {half * 1000:.0f} ms, 99 % within "
+          f"{most * 1000:.0f} ms of its being produced", flush=True)
+
+
 def reads(postgres: Postgres, views: int):
     """Reads by id and of pages, by pgbench."""
     scripts = {
@@ -206,6 +239,7 @@ def into_streams(brokers: str, folder: pathlib.Path, views: int, running: list):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--jars", type=pathlib.Path, required=True)
+    arguments.add_argument("--optview", type=pathlib.Path, help="the program that publishes, to measure from an event to the row that has it")
     arguments.add_argument("--views", type=int, default=200_000)
     arguments.add_argument("--rate", type=int, default=1000, help="changes a second for the freshness")
     given = arguments.parse_args()
@@ -224,6 +258,8 @@ def main():
         connect.start()
         topic = Topic(kafka.address)
         into_postgres(topic, postgres, connect, given.views, given.rate)
+        if given.optview:
+            through_optview(given.optview, kafka, postgres, connect, given.rate, running)
         connect.end()
         into_streams(kafka.address, folder, given.views, running)
         size = sum(file.stat().st_size for file in (folder / "kafka/data").glob(f"{TOPIC}-*/*.log"))

@@ -91,7 +91,7 @@ class Histories:
         near = self.dice.random() < 0.8
         at = int(time.monotonic() * 20) if near else 0
         id = self.ids[(at + self.dice.randrange(10 if near else len(self.ids))) % len(self.ids)]
-        kind = "created" if id not in self.known else self.dice.choice(["status"] * 8 + ["run"] * 4 + ["linked", "details", "moved"] + ["deleted"])
+        kind = "created" if id not in self.known else self.dice.choice(["status"] * 40 + ["run"] * 20 + ["linked", "details", "moved"] * 5 + ["deleted"])
         job = f"job-{id}"
         if kind == "status":
             status = self.dice.choice(STATUSES)

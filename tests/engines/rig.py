@@ -86,6 +86,12 @@ class Process:
     def kill(self):
         self.end(signal.SIGKILL)
 
+    def stand_still(self, seconds: float):
+        """It does nothing for some time, and then goes on where it was, as on a machine that was suspended."""
+        self.child.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.child.send_signal(signal.SIGCONT)
+
 
 class Kafka:
     """One broker of `tests/kafka/broker`, which compacts as soon as it can."""
