@@ -21,7 +21,7 @@ static STATE: HeaderName = HeaderName::from_static("x-optview-state");
 static LAG: HeaderName = HeaderName::from_static("x-optview-lag-seconds");
 static POSITION: HeaderName = HeaderName::from_static("x-optview-position");
 
-/// What the headers show of an answer's state. Answers with equal ones have the same headers.
+/// The part of an answer's state that its headers show. Answers with equal ones have the same headers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FreshnessMark {
     state: State,

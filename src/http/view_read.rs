@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn headers_are_those_of_the_position_and_the_state_of_each_answer() {
-        let position = |next| Arc::new(ReadPosition::new([(NamedPartition::new("jobs", 0), next)].into()));
-        let [first, second] = [1, 2].map(position);
+        let [first, second] =
+            [1, 2].map(|next| Arc::new(ReadPosition::new([(NamedPartition::new("jobs", 0), next)].into())));
         let live = AnswerState { state: State::Live, was_live: true, lag_micros: Some(0) };
         let stale = AnswerState { state: State::Stale, ..live };
         let late = AnswerState { lag_micros: Some(100_001), ..live };
