@@ -41,7 +41,7 @@ class StandIn:
         # What views are now, and with which version their last record went out; None is a deleted one.
         self.views: dict[str, bytes | None] = {}
         self.versions: dict[str, int] = {}
-        self.version = self.position = self.marked = self.written = self.crashes = 0
+        self.version = self.position = self.marked = self.written = 0
         self.unpublished: set[str] = set()
         self.producer, self.killed, self.stopped = None, threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -73,14 +73,16 @@ class StandIn:
 
     def run(self):
         try:
-            while not self.stopped.is_set() or self.unpublished or self.killed.is_set():
-                if self.killed.is_set():
+            while not self.stopped.is_set() or self.unpublished:
+                if not self.stopped.is_set():
+                    self.change(self.rate // 10)
+                published = self.attempt(mark=False)
+                if published and self.killed.is_set():
                     self.killed.clear()
                     self.crash()
-                elif not self.stopped.is_set():
-                    self.change(self.rate // 10)
-                self.attempt(mark=False)
                 time.sleep(0.1)
+            # What was left in this one's transaction is not made good by any later change.
+            self.crash()
             while not self.attempt(mark=True):
                 time.sleep(0.2)
         except Exception as error:  # Reported by `stop`.
@@ -137,7 +139,6 @@ class StandIn:
 
     def crash(self):
         """A process that ends within a transaction, some of whose records are on the broker."""
-        self.crashes += 1
         try:
             self.producer.begin_transaction()
             for id in self.dice.sample(self.ids, 20):
@@ -145,6 +146,6 @@ class StandIn:
                 headers = {"optview-version": str(self.version), "optview-position": "jobs:0:0"}
                 self.producer.produce(self.topic, key=id.encode(), value=b'{"id":"never","status":"running"}', headers=headers)
             self.producer.flush(5)
-        except (KafkaException, AttributeError):
-            pass
+        except KafkaException:
+            pass  # The broker has been killed as well.
         self.producer = None

@@ -1,5 +1,6 @@
 package optview;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.sun.net.httpserver.HttpExchange;
@@ -32,6 +33,9 @@ import org.apache.kafka.streams.state.QueryableStoreTypes;
 /** Serves the views of a views topic. Each instance holds the views of its partitions, and asks the others for theirs. */
 public final class Views {
     private static final String STORE = "views";
+    /** The key of progress marks, which is no UTF-8, so that no id is the same. A partition's store has its last one that was read. */
+    private static final Bytes MARK = Bytes.wrap("optview-progress\u00ff".getBytes(ISO_8859_1));
+    private static final String PROGRESS = "x-optview-progress";
 
     private final KafkaStreams streams;
     private final HostInfo self;
@@ -46,13 +50,9 @@ public final class Views {
     }
 
     private void answer(HttpExchange exchange) throws IOException {
-        var path = exchange.getRequestURI().getRawPath();
         try {
-            if (path.equals("/readyz")) {
-                send(exchange, streams.state() == KafkaStreams.State.RUNNING ? 200 : 503, streams.state().name().getBytes());
-                return;
-            }
-            // A plus stands for itself in a path. The key of progress marks is no UTF-8, so that no path names it.
+            var path = exchange.getRequestURI().getRawPath();
+            // A plus stands for itself in a path.
             var text = URLDecoder.decode(path.substring("/optimizations/".length()).replace("+", "%2B"), UTF_8);
             var id = Bytes.wrap(text.getBytes(UTF_8));
             var owner = streams.queryMetadataForKey(STORE, id, new BytesSerializer());
@@ -61,8 +61,11 @@ public final class Views {
             } else if (owner.activeHost().equals(self)) {
                 var store = streams.store(StoreQueryParameters.fromNameAndType(STORE, QueryableStoreTypes.<Bytes, byte[]>keyValueStore())
                         .withPartition(owner.partition()));
+                var mark = store.get(MARK);
                 var view = store.get(id);
-                send(exchange, view == null ? 404 : 200, view);
+                if (mark != null) exchange.getResponseHeaders().set(PROGRESS, new String(mark, UTF_8));
+                // Before a mark has come, nobody knows whether there is such a view.
+                send(exchange, view != null ? 200 : mark != null ? 404 : 503, view);
             } else if (exchange.getRequestHeaders().containsKey("x-forwarded-for")) {
                 // Two instances that do not agree on who has it, because partitions are moving.
                 send(exchange, 503, null);
@@ -70,15 +73,23 @@ public final class Views {
                 var address = URI.create("http://" + owner.activeHost().host() + ":" + owner.activeHost().port() + path);
                 var request = HttpRequest.newBuilder(address).header("x-forwarded-for", self.toString()).timeout(Duration.ofSeconds(5));
                 var answer = others.send(request.build(), BodyHandlers.ofByteArray());
+                answer.headers().firstValue(PROGRESS).ifPresent(mark -> exchange.getResponseHeaders().set(PROGRESS, mark));
                 send(exchange, answer.statusCode(), answer.body());
             }
         } catch (InvalidStateStoreException | IOException | InterruptedException unavailable) {
             send(exchange, 503, null);
+        } catch (IllegalArgumentException noPath) {
+            send(exchange, 404, null);
         }
     }
 
+    private void answerReadiness(HttpExchange exchange) throws IOException {
+        send(exchange, streams.state() == KafkaStreams.State.RUNNING ? 200 : 503, null);
+    }
+
     private static void send(HttpExchange exchange, int status, byte[] body) throws IOException {
-        exchange.getResponseHeaders().set("content-type", "application/json");
+        if (body != null) exchange.getResponseHeaders().set("content-type", "application/json");
+        if (status == 503) exchange.getResponseHeaders().set("retry-after", "1");
         exchange.sendResponseHeaders(status, body == null || body.length == 0 ? -1 : body.length);
         try (var out = exchange.getResponseBody()) {
             if (body != null) out.write(body);
@@ -99,8 +110,9 @@ public final class Views {
         var views = new Views(settings);
         var server = HttpServer.create(new InetSocketAddress(views.self.host(), views.self.port()), 0);
         server.createContext("/optimizations/", views::answer);
-        server.createContext("/readyz", views::answer);
-        server.setExecutor(Executors.newFixedThreadPool(32));
+        server.createContext("/readyz", views::answerReadiness);
+        // Without a bound: two instances whose threads all wait for the other one would wait for ever.
+        server.setExecutor(Executors.newCachedThreadPool());
         Runtime.getRuntime().addShutdownHook(new Thread(() -> views.streams.close(Duration.ofSeconds(10))));
         views.streams.start();
         server.start();
