@@ -12,11 +12,15 @@ use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::endpoint::Answer;
 use super::errors::HttpError;
+use super::ignored_parameters::name_in_answer;
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
 use super::wait_query;
 
 pub const PREFIX: &str = "/optimizations/";
+
+/// The parameters of a read by id.
+const PARAMETERS: [&str; 4] = ["wait", "after", "timeout", "strict"];
 
 /// The last segment of the paths of streams.
 pub const EVENTS: &str = "events";
@@ -24,6 +28,11 @@ pub const EVENTS: &str = "events";
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
 /// or, if the client asks for that, for one that the client does not have.
 pub fn by_id(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
+    let answer = view_or_wait(api, request, peer)?;
+    Ok(name_in_answer(answer, request.uri(), &PARAMETERS))
+}
+
+fn view_or_wait(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
     let caller = api.access.caller(request.headers(), peer)?;
     let organization_id = organization_of(&caller)?;
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;

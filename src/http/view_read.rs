@@ -175,8 +175,7 @@ mod tests {
     async fn the_stored_bytes_are_the_body() {
         let memory = ResponseMemory::new(1 << 20);
         let body = Bytes::from_static(b"{\"id\":\"a\"}");
-        let caller = || CallerIdentity::Key(String::new());
-        let response = whole(headers_of(10), body, &memory, caller).unwrap();
+        let response = whole(headers_of(10), body, &memory, || CallerIdentity::Key(String::new())).unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
