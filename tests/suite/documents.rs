@@ -191,10 +191,11 @@ fn all_that_is_of_kafka_has_one_version() {
 
 /// Returns the versions of the dependencies of a `pom.xml` that are Kafka's.
 fn kafka_versions(pom: &str) -> Vec<String> {
-    let dependencies =
-        pom.split("<dependency>").filter(|text| text.contains("<groupId>org.apache.kafka</groupId>\n"));
-    let version = |text: &str| Some(text.split_once("<version>")?.1.split_once("</version>")?.0.to_owned());
-    dependencies.filter(|text| !text.contains("debezium")).filter_map(version).collect()
+    let dependencies = pom.split("<dependency>").skip(1);
+    let of_kafka =
+        dependencies.filter(|text| text.trim_start().starts_with("<groupId>org.apache.kafka</groupId>"));
+    let rests = of_kafka.filter_map(|text| text.split_once("<version>"));
+    rests.filter_map(|(_, rest)| Some(rest.split_once("</version>")?.0.to_owned())).collect()
 }
 
 fn metrics_in(text: &str, quote: char) -> Vec<String> {
