@@ -12,6 +12,7 @@ mod dispatch;
 mod explain;
 mod generations;
 mod host;
+mod letter_topic;
 mod log_comparison;
 mod rebuild;
 mod rebuild_text;

@@ -76,7 +76,7 @@ impl LetterSelection {
     }
 
     /// Returns true if a letter has all that was chosen. `stream` is [`LetterSelection::stream`].
-    fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
+    pub fn has(&self, letter: &DeadLetter, stream: Option<Topic>) -> bool {
         let time = letter.timestamp_millis.unwrap_or_default();
         stream.is_none_or(|stream| letter.position.topic == stream)
             && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))

@@ -55,6 +55,19 @@ impl DeadLetter {
         kept == self.value_len && self.key.as_ref().is_none_or(|key| key.len() < KEY_LIMIT)
     }
 
+    /// Returns true if this letter, of which only the beginning may be kept, is of the same record as one that is whole.
+    pub fn is_of_record(&self, whole: &DeadLetter) -> bool {
+        let is_beginning = |kept: &Option<Vec<u8>>, whole: &Option<Vec<u8>>| match (kept, whole) {
+            (Some(kept), Some(whole)) => whole.starts_with(kept),
+            (kept, whole) => kept.is_none() && whole.is_none(),
+        };
+        self.position == whole.position
+            && self.timestamp_millis == whole.timestamp_millis
+            && self.value_len == whole.value_len
+            && is_beginning(&self.value, &whole.value)
+            && is_beginning(&self.key, &whole.key)
+    }
+
     /// Returns the kind of the reason: its text without numbers and quotations, by which letters of one cause are grouped.
     pub fn kind(&self) -> String {
         kind_of(&self.reason)

@@ -6,13 +6,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use parking_lot::Mutex;
 
-use crate::domain::{NamedPartition, PartitionOffset, Topic};
+use crate::domain::{DeadLetter, NamedPartition, PartitionOffset, Topic};
 
 /// A request about dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LetterTask {
     /// The dead letters of these positions are decoded again; what is understood is folded and is a dead letter no more.
     Retry(VecDeque<PartitionOffset>),
+    /// These dead letters, which are not the store's own, are decoded again; what is understood is folded, and is a dead letter of
+    /// the store no more.
+    Fold(VecDeque<DeadLetter>),
     /// The dead letters of these positions are removed.
     Discard(Vec<PartitionOffset>),
     /// The topics of these streams are read on, if they stopped because of their dead letters.

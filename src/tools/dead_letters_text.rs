@@ -78,7 +78,23 @@ pub fn retried(done: &LettersDone) -> String {
     if *refused > still_refused.len() as u64 {
         text += &format!("  and {} more\n", refused - still_refused.len() as u64);
     }
-    text + &rest(done)
+    text + &unusable(done) + &rest(done)
+}
+
+/// Formats the records of a dead letter topic that could not be tried.
+fn unusable(done: &LettersDone) -> String {
+    let LettersDone { unusable, not_tried, .. } = done;
+    if *unusable == 0 {
+        return String::new();
+    }
+    let mut text = format!("{unusable} records of the topic could not be tried:\n");
+    for refused in not_tried {
+        text += &format!("  {}: {}\n", refused.id, printable(&refused.reason));
+    }
+    if *unusable > not_tried.len() as u64 {
+        text += &format!("  and {} more\n", unusable - not_tried.len() as u64);
+    }
+    text
 }
 
 /// Formats the result of a discard.

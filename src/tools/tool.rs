@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::LetterAction;
-use super::{accept_loss, dead_letters, explain, generations, rebuild, snapshot, verify};
+use super::{accept_loss, dead_letters, explain, generations, letter_topic, rebuild, snapshot, verify};
 use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
@@ -79,6 +79,13 @@ pub enum Tool {
         /// The choice of the dead letters.
         selection: LetterSelection,
     },
+    /// Decodes the dead letters of a dead letter topic again, and folds what is understood.
+    DeadLetterRetryTopic {
+        /// The name of the topic.
+        from_topic: String,
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
     /// Removes dead letters.
     DeadLetterDiscard {
         /// The choice of the dead letters.
@@ -147,6 +154,9 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
         Tool::DeadLetterList { selection } => dead_letters::grouped(&access, selection),
         Tool::DeadLetterShow { id } => dead_letters::show(&access, id),
         Tool::DeadLetterRetry { selection } => dead_letters::act(access, LetterAction::Retry, selection, watch),
+        Tool::DeadLetterRetryTopic { from_topic, selection } => {
+            letter_topic::retry(access, from_topic, selection, watch)
+        }
         Tool::DeadLetterDiscard { selection } => {
             dead_letters::act(access, LetterAction::Discard, selection, watch)
         }

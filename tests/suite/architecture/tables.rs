@@ -54,6 +54,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         "generation",
         &[
             "config",
+            "codec",
             "data_dir",
             "disk",
             "domain",
@@ -72,6 +73,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         &[
             "cli",
             "config",
+            "codec",
             "control",
             "data_dir",
             "dead_letters",

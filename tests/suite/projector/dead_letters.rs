@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use optview::codec::Framing;
 use optview::domain::{DeadLetter, PartitionOffset, Topic};
 use optview::projector::{self, LetterOutcome, LetterTask, Moment, PauseHandle};
 use optview::status::{PartitionState, Report, State, Status};
@@ -115,7 +116,7 @@ fn a_stop_outlasts_restarts_until_the_topic_is_to_be_read_on_or_the_limit_is_rai
     assert_eq!((report.dead_letters, stopped(&report)), (202, BOTH_STOPPED.to_vec()));
     // At rest, too.
     let OpenStore { writer, .. } = fixtures::open(directory.path());
-    let outcome = projector::serve_letters_at_rest(writer, 1 << 20, all(), Moment::now()).unwrap();
+    let outcome = projector::serve_letters_at_rest(writer, 1 << 20, Framing::Auto, all(), Moment::now()).unwrap();
     assert_eq!(outcome.resumed.len(), 2);
     let (report, _) = run(directory.path(), &partitions, 100, 3, None);
     assert_eq!((report.dead_letters, stopped(&report)), (303, BOTH_STOPPED.to_vec()));
@@ -256,7 +257,8 @@ fn retry(
     if is_at_rest {
         let OpenStore { writer, .. } = fixtures::open(directory);
         let task = LetterTask::Retry(positions);
-        let outcome = projector::serve_letters_at_rest(writer, 1 << 20, task, Moment::now()).unwrap();
+        let outcome =
+            projector::serve_letters_at_rest(writer, 1 << 20, Framing::Auto, task, Moment::now()).unwrap();
         assert_eq!(outcome.refused, []);
         return;
     }
