@@ -14,6 +14,8 @@ mod generations;
 mod host;
 mod letter_topic;
 mod log_comparison;
+mod position;
+mod position_request;
 mod rebuild;
 mod rebuild_text;
 mod snapshot;
@@ -21,6 +23,8 @@ mod tool;
 mod verify;
 
 pub use context::{ToolContext, ToolOutcome};
-pub use dispatch::perform;
+pub use dispatch::{ToolRequirements, perform};
 pub use host::answer;
+pub use position::StorePosition;
+pub use position_request::ask_position;
 pub use tool::{Tool, run};

@@ -120,3 +120,37 @@ pub fn each_selected(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_chosen_from_a_time_on_and_before_another_and_one_without_a_time_is_the_oldest() {
+        let letter = |timestamp_millis| DeadLetter {
+            position: PartitionOffset { topic: Topic::Jobs, partition: 0, offset: 1 },
+            timestamp_millis,
+            key: None,
+            headers: Vec::new(),
+            value: None,
+            value_len: 0,
+            reason: "event: none of pending is set".to_owned(),
+        };
+        let (before, after) = (
+            LetterSelection { before_millis: Some(5), ..Default::default() },
+            LetterSelection { after_millis: Some(5), ..Default::default() },
+        );
+        for (millis, is_before) in [(Some(4), true), (Some(5), false), (Some(6), false), (None, true)] {
+            assert_eq!(
+                (before.has(&letter(millis), None), after.has(&letter(millis), None)),
+                (is_before, !is_before)
+            );
+        }
+        let reason = LetterSelection { reason: Some("none of pending".to_owned()), ..Default::default() };
+        assert!(
+            reason.has(&letter(None), Some(Topic::Jobs)) && !reason.has(&letter(None), Some(Topic::Optimizations))
+        );
+        let other = LetterSelection { reason: Some("none of created".to_owned()), ..Default::default() };
+        assert!(!other.has(&letter(None), None));
+    }
+}

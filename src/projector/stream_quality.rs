@@ -178,3 +178,32 @@ fn is_event_of(topic: Topic, dead_letter: &DeadLetter, framing: Framing) -> bool
     let record = Record { position, timestamp_millis: dead_letter.timestamp_millis, key: None, value, headers };
     value.is_some() && codec::decode_framed(&record, framing).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TopicPartition;
+
+    // With frames that no other setting takes off, the letters of a wrong topic would be nobody's.
+    #[test]
+    fn letters_are_tried_as_events_of_other_streams_by_the_frames_that_are_configured() {
+        let pending =
+            br#"{"metadata":{"eventId":"e","occurredAt":"2026-03-01T09:00:00Z"},"jobId":"j","pending":{}}"#;
+        // An id of 8 bytes that begins as Confluent's frame does.
+        let value = [&[0, 0, 1, 0, 0, 0, 0, 0, 7][..], pending].concat();
+        let letter = DeadLetter {
+            position: TopicPartition::new(Topic::Optimizations, 0).at(1),
+            timestamp_millis: None,
+            key: None,
+            headers: Vec::new(),
+            value_len: value.len() as u64,
+            value: Some(value),
+            reason: String::new(),
+        };
+        assert!(is_event_of(Topic::Jobs, &letter, Framing::Apicurio));
+        assert!(!is_event_of(Topic::Jobs, &letter, Framing::Auto));
+        let mut quality = StreamCounts::default();
+        quality.try_others(Topic::Optimizations, &letter, Framing::Apicurio);
+        assert_eq!((quality.tried, quality.belong_to), (1, [0, 1, 0]));
+    }
+}

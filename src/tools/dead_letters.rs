@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::context::{ToolContext, ToolOutcome};
+use crate::codec;
 use crate::data_dir;
 use crate::dead_letters::{
     DeadLetterEntry, Excerpt, LetterSelection, SelectionError, each_selected, excerpt, list, parse_id,
@@ -124,6 +125,7 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
             "there is no dead letter {id}: it was understood, tried again with success, discarded, or replaced by newer ones"
         );
     };
+    let place = if letter.is_whole() { codec::error_place(&letter.record(), access.framing) } else { None };
     ToolOutcome::new(&LetterDetails {
         entry: DeadLetterEntry::of(&letter, topics),
         headers: letter
@@ -133,7 +135,7 @@ pub fn show(access: &ToolContext, id: &str) -> anyhow::Result<ToolOutcome> {
                 (name.clone(), value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()))
             })
             .collect(),
-        value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason)),
+        value: letter.value.as_ref().map(|value| excerpt(value, &letter.reason, place)),
     })
 }
 

@@ -108,12 +108,12 @@ fn find_host(data_dir: &Path) -> anyhow::Result<ToolHost> {
 }
 
 /// The last message of a process that ran a tool, unless it failed.
-enum ToolReply {
+pub(super) enum ToolReply {
     Done(ToolOutcome),
     NotYet(String),
 }
 
-fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
+pub(super) fn ask(process: UnixStream, tool: &Tool, watch: &mut ProgressSink<'_>) -> anyhow::Result<ToolReply> {
     let mut reply = None;
     control::ask(process, serde_json::to_vec(tool)?, &mut |line| match serde_json::from_slice(line) {
         Ok(ToolMessage::Progress(progress)) => watch(progress),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::LetterAction;
-use super::{accept_loss, dead_letters, explain, generations, letter_topic, rebuild, snapshot, verify};
+use super::{accept_loss, dead_letters, explain, generations, letter_topic, position, rebuild, snapshot, verify};
 use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
@@ -23,6 +23,8 @@ pub enum Tool {
     },
     /// Verifies the store.
     Verify,
+    /// Returns the position of the store.
+    Position,
     /// Lists the generations of the data directory.
     Generations,
     /// Accepts that the live generation was built without records that were gone.
@@ -140,6 +142,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
     match tool {
         Tool::Explain { id } => explain::explain(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
+        Tool::Position => position::position(&access),
         Tool::Generations => generations::list(&access),
         Tool::AcceptLoss => accept_loss::accept(access),
         Tool::RemoveGeneration { generation, accept_loss } => {

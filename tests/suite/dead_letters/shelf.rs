@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use optview::codec::stored_record;
+use optview::dead_letters::{self, LetterSelection, PageRequest};
 use optview::domain::{Commit, DeadLetter, PartitionOffset, Topic};
+use optview::source::TopicNames;
 use optview::store::{DeadLetterBound, OpenStore, Reader, Writer};
 use proptest::prelude::*;
 
@@ -204,5 +206,29 @@ fn records_without_a_time_count_as_the_oldest() {
     let kept = BTreeSet::from([letter(0, 0, 0, 10).position, before_1970.position]);
     assert_eq!(positions(&writer.reader()), kept);
     assert_eq!(kept.first().unwrap().topic, Topic::Jobs);
+    writer.finish().unwrap();
+}
+
+#[test]
+fn ten_thousand_kinds_are_a_thousand_groups_and_one_of_the_rest_and_no_letter_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let letters = (0..10_000).map(|offset| {
+        let name: String = offset.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        DeadLetter { reason: format!("event: none is set; there is `{name}`"), ..letter(0, offset, offset, 10) }
+    });
+    put(&writer, 1, letters.collect());
+    let long_key = DeadLetter { key: Some(vec![b'k'; 60_000]), ..letter(1, 0, 0, 10) };
+    put(&writer, 2, vec![long_key]);
+    let (reader, topics) = (writer.reader(), TopicNames::default());
+    let listed = dead_letters::list(&reader, &topics, &LetterSelection::default()).unwrap();
+    assert_eq!((listed.count, listed.groups.len()), (10_001, 1_001));
+    assert_eq!(listed.groups.iter().map(|group| group.count).sum::<u64>(), 10_001);
+    assert_eq!((listed.groups[0].kind.as_str(), listed.groups[0].count), ("of other kinds", 9_001));
+    // A key is shown as far as an id could be one.
+    let request =
+        PageRequest { limit: 2, after: Some(letter(0, 9_999, 0, 0).position), topic: None, reason: None };
+    let page = dead_letters::page(&reader, &topics, &request, 10_001).unwrap();
+    assert_eq!(page.dead_letters[0].key.as_ref().map(String::len), Some(1_024));
     writer.finish().unwrap();
 }

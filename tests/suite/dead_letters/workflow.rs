@@ -13,12 +13,12 @@ use crate::fixtures;
 use crate::program::{Program, World, after, next_line};
 
 /// A directory with a store whose letters are changed by tools.
-struct Letters {
+pub struct Letters {
     data_dir: PathBuf,
 }
 
 impl Letters {
-    fn of(world: &World) -> Letters {
+    pub fn of(world: &World) -> Letters {
         Letters { data_dir: world.directory.path().join("data") }
     }
 
@@ -29,7 +29,7 @@ impl Letters {
     }
 
     /// Runs a command with `--json`, and gives its exit code and its answer.
-    fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+    pub fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());
         let answer = serde_json::from_slice(&output.stdout);
         let answer = answer.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));

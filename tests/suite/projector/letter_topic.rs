@@ -213,7 +213,7 @@ fn too_many_bytes_of_waiting_letters_let_nothing_more_be_read() {
     let jobs = partitions.iter_mut().find(|held| held.topic == Topic::Jobs).unwrap();
     (0..12).for_each(|_| jobs.push(b"key".to_vec(), Some(vec![b'x'; 8 << 20])));
     with_topic(&partitions, |mut stepped, mut topic| {
-        (0..200).for_each(|_| stepped.turn(A_REPORT));
+        (0..40).for_each(|_| stepped.turn(A_REPORT));
         let first = stepped.source.delivered;
         topic.waiting.extend(topic.letters.try_iter());
         // A batch that was read already is folded whole.
@@ -275,4 +275,29 @@ fn a_generation_that_readers_do_not_see_writes_no_letter() {
         stepped.finish();
         assert_eq!(topic.letters.try_iter().count(), 0);
     });
+}
+
+#[test]
+fn a_restart_writes_no_letter_again_that_a_checkpoint_has_passed() {
+    let mut partitions = partitions(&history(3, 2));
+    let jobs = partitions.iter_mut().find(|held| held.topic == Topic::Jobs).unwrap();
+    // The last record read is read again at a start.
+    (0..3).for_each(|_| jobs.push(b"key".to_vec(), Some(GARBAGE.to_vec())));
+    let directory = tempfile::tempdir().unwrap();
+    for expected in [3, 0, 0] {
+        let OpenStore { writer, path, .. } = fixtures::open(directory.path());
+        let (mut topic, settings) = LetterTopic::of(&path);
+        let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
+        let run = Run { until: |_| false, ..Run::to_the_end(1) };
+        let mut source = ScriptPlayer::new(&partitions, run, status.clone(), control.clone());
+        source.clock = Some(clock.clone());
+        let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
+        while !stepped.source.is_over() {
+            stepped.turn(A_REPORT);
+        }
+        stepped.turn(A_REPORT);
+        topic.acknowledge(&mut Random(1), 100);
+        stepped.finish();
+        assert_eq!(topic.acknowledged.len(), expected);
+    }
 }
