@@ -109,14 +109,17 @@ fn dead_letters_go_to_a_topic_of_their_own_and_come_back_from_it(rig: &Rig) {
     let mut history = History::new(HistorySettings { optimizations: 100, runs: 2, ..HistorySettings::default() });
     let events: Vec<Event<'static>> = history.by_ref().collect();
     // Each third event is in a frame, and is not understood at first.
-    let mut framed = 0;
+    let mut framed = 0_u64;
     let records: Vec<PutRecord> = events
         .iter()
         .enumerate()
         .map(|(number, event)| {
-            let mut value = if number % 3 == 0 { vec![0, 0, 0, 3, 9] } else { Vec::new() };
-            framed += u64::from(!value.is_empty());
+            let mut value = Vec::new();
             encode(event, Encoding::Json, &mut value);
+            if number % 3 == 0 {
+                framed += 1;
+                value.splice(0..0, [0, 0, 0, 3, 9]);
+            }
             PutRecord::new(event.body.topic(), key(event), value)
         })
         .collect();
