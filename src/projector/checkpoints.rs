@@ -130,3 +130,34 @@ impl Checkpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(next_offset: i64) -> [CheckpointEntry; 1] {
+        [(NamedPartition::new("jobs", 0), PartitionCheckpoint { next_offset, anchor: None, topic_id: None })]
+    }
+
+    fn numbers(sent: u64, acknowledged: u64) -> LetterNumbers {
+        LetterNumbers { sent, acknowledged }
+    }
+
+    #[test]
+    fn a_checkpoint_waits_for_the_letters_before_it_and_for_no_later_one() {
+        let now = Instant::now();
+        let mut checkpoints = Checkpoints::new(Checkpoint::new(), Duration::ZERO, Duration::ZERO, now);
+        assert_eq!(checkpoints.next(now, entry(5).into_iter(), numbers(3, 1)), NextCheckpoint::HeldBack);
+        // More is read meanwhile, and more letters are sent.
+        assert_eq!(checkpoints.next(now, entry(9).into_iter(), numbers(7, 2)), NextCheckpoint::HeldBack);
+        assert_eq!(checkpoints.release(numbers(7, 2)), None);
+        assert_eq!(checkpoints.release(numbers(7, 3)), Some(entry(5).into()));
+        assert_eq!(checkpoints.release(numbers(7, 7)), None);
+        // With nothing left to wait for, the newest is due, and the one that waited is not written after it.
+        assert_eq!(checkpoints.next(now, entry(9).into_iter(), numbers(7, 6)), NextCheckpoint::HeldBack);
+        let due = NextCheckpoint::Due(entry(12).into());
+        assert_eq!(checkpoints.next(now, entry(12).into_iter(), numbers(7, 7)), due);
+        assert_eq!(checkpoints.release(numbers(7, 7)), None);
+        assert_eq!(checkpoints.next(now, entry(12).into_iter(), numbers(9, 7)), NextCheckpoint::Unchanged);
+    }
+}

@@ -100,3 +100,24 @@ impl LetterRequest {
         drop(self.answer.send(self.outcome));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_can_be_withdrawn_until_it_is_taken_and_the_others_keep_their_order() {
+        let requests = LetterRequests::default();
+        let numbers = [1, 2, 3].map(|_| requests.add(LetterTask::Discard(Vec::new())).0);
+        assert!(requests.withdraw(numbers[1]) && !requests.withdraw(numbers[1]));
+        let taken = requests.take().unwrap();
+        assert_eq!(taken.number, numbers[0]);
+        assert!(!requests.withdraw(numbers[0]), "the projector has it");
+        requests.put_back(taken);
+        assert_eq!(
+            [requests.take(), requests.take()].map(|taken| taken.unwrap().number),
+            [numbers[0], numbers[2]]
+        );
+        assert!(requests.is_empty());
+    }
+}

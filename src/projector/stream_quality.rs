@@ -202,8 +202,9 @@ mod tests {
         };
         assert!(is_event_of(Topic::Jobs, &letter, Framing::Apicurio));
         assert!(!is_event_of(Topic::Jobs, &letter, Framing::Auto));
-        let mut quality = StreamCounts::default();
-        quality.try_others(Topic::Optimizations, &letter, Framing::Apicurio);
-        assert_eq!((quality.tried, quality.belong_to), (1, [0, 1, 0]));
+        let (topics, streams) = (TopicNames::default(), [StreamCounts::default(); 3]);
+        let mut quality = StreamQuality { topics, framing: Framing::Apicurio, streams };
+        quality.count(Topic::Optimizations, 0, [&letter].into_iter());
+        assert_eq!((quality.streams[0].tried, quality.streams[0].belong_to), (1, [0, 1, 0]));
     }
 }

@@ -232,3 +232,38 @@ fn ten_thousand_kinds_are_a_thousand_groups_and_one_of_the_rest_and_no_letter_is
     assert_eq!(page.dead_letters[0].key.as_ref().map(String::len), Some(1_024));
     writer.finish().unwrap();
 }
+
+#[test]
+fn the_newest_of_a_group_was_written_last_and_what_is_chosen_has_all_that_was_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let ages = [3, 9, 1];
+    let letters = ages.iter().zip(0..).map(|(age, offset)| DeadLetter {
+        reason: if offset == 2 { "it is another" } else { "it is no event" }.to_owned(),
+        ..letter(0, offset, *age, 10)
+    });
+    put(&writer, 1, letters.collect());
+    let (reader, topics) = (writer.reader(), TopicNames::default());
+    let list = |selection: &LetterSelection| dead_letters::list(&reader, &topics, selection).unwrap();
+    let listed = list(&LetterSelection::default());
+    assert_eq!(listed.groups.iter().map(|group| group.newest.offset).collect::<Vec<_>>(), [1, 2]);
+    let ids = vec!["jobs/0@0".to_owned(), "jobs/0@2".to_owned(), "jobs/0@7".to_owned()];
+    let chosen = LetterSelection { ids, reason: Some("another".to_owned()), ..LetterSelection::default() };
+    let listed = list(&chosen);
+    assert_eq!((listed.count, listed.groups[0].newest.offset), (1, 2));
+    assert_eq!(listed.missing, ["jobs/0@7"]);
+    let request = PageRequest { limit: 5, after: None, topic: None, reason: Some("another".to_owned()) };
+    let page = dead_letters::page(&reader, &topics, &request, 3).unwrap();
+    assert_eq!(page.dead_letters.iter().map(|entry| entry.offset).collect::<Vec<_>>(), [2]);
+    let request = PageRequest { topic: Some(Topic::Optimizations), reason: None, ..request };
+    assert_eq!(dead_letters::page(&reader, &topics, &request, 3).unwrap().dead_letters, []);
+    writer.finish().unwrap();
+    // An age that a crash has left without its letter goes at the next start.
+    let db = fixtures::open_database(directory.path());
+    let stale = [&[0_u8; 8][..], &[1], &7_i32.to_be_bytes(), &7_i64.to_be_bytes()].concat();
+    db.open_tree("dead-letter-ages").unwrap().insert(stale, &[]).unwrap();
+    drop(db);
+    open_bounded(directory.path(), DeadLetterBound::default()).finish().unwrap();
+    let db = fixtures::open_database(directory.path());
+    assert_eq!(db.open_tree("dead-letter-ages").unwrap().len(), 3);
+}

@@ -201,6 +201,11 @@ fn mistakes_are_named() {
         assert!(letters.failure(&["retry", id], 1).contains("TOPIC/PARTITION@OFFSET"), "{id}");
     }
     assert!(letters.failure(&["show", "jobs/0@1"], 1).contains("there is no dead letter jobs/0@1"));
+    let from = |topic: &str| letters.failure(&["retry", "--from-topic", topic], 1);
+    assert!(from("jobs").contains("is one of the topics that the store is built from"));
+    assert!(from("letters").contains("give --brokers"));
+    let why = letters.failure(&["retry", "jobs/0@1", "--from-topic", "letters"], 2);
+    assert!(why.contains("choose in two ways"), "{why}");
     assert_eq!(letters.text(&["list"]), "There is no such dead letter.\n");
     assert_eq!(letters.json(&["discard", "--all"]).1["discarded"], 0);
 }

@@ -367,3 +367,19 @@ fn letters_from_elsewhere_are_folded_and_remove_those_of_the_same_records_only()
     let (report, outcome) = run(directory.path(), &read, 10_000, 3, Some(LetterTask::Fold(vec![garbage].into())));
     assert_eq!((outcome.unwrap().refused.len(), report.dead_letters as usize), (1, taken.len() - half));
 }
+
+#[test]
+fn letters_from_before_a_topic_was_read_on_do_not_stop_it_after_a_restart() {
+    let mut partitions = partitions(&history(3, 5));
+    with_garbage(&mut partitions, Topic::Jobs, 80);
+    let directory = tempfile::tempdir().unwrap();
+    let (report, _) = run(directory.path(), &partitions, 100, 1, None);
+    assert_eq!(stopped(&report), BOTH_STOPPED);
+    // The 59 that are left are no reason to stop it again, with those before or without.
+    let resume = LetterTask::Resume(vec![Topic::Jobs]);
+    let (report, outcome) = run(directory.path(), &partitions, 100, 2, Some(resume));
+    assert_eq!((outcome.unwrap().resumed.len(), report.dead_letters, stopped(&report)), (2, 160, Vec::new()));
+    with_garbage(&mut partitions, Topic::Jobs, 5);
+    let (report, _) = run(directory.path(), &partitions, 100, 3, None);
+    assert_eq!((report.dead_letters, stopped(&report)), (170, Vec::new()));
+}

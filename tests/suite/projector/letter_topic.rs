@@ -301,3 +301,32 @@ fn a_restart_writes_no_letter_again_that_a_checkpoint_has_passed() {
         assert_eq!(topic.acknowledged.len(), expected);
     }
 }
+
+#[test]
+fn the_end_of_a_projector_waits_for_the_last_acknowledgments() {
+    let partitions = with_garbage(3, 5, 40);
+    let directory = tempfile::tempdir().unwrap();
+    let OpenStore { writer, path, .. } = fixtures::open(directory.path());
+    let (mut topic, settings) = LetterTopic::of(&path);
+    let (status, control, clock) = (Status::new(1), Arc::new(PauseHandle::default()), Clock::new());
+    let run = Run { until: |_| false, ..Run::to_the_end(1) };
+    let mut source = ScriptPlayer::new(&partitions, run, status.clone(), control.clone());
+    source.clock = Some(clock.clone());
+    let mut stepped = SteppedProjector::new(writer, settings, source, status, &control, clock);
+    while !stepped.source.is_over() {
+        stepped.turn(A_REPORT);
+    }
+    stepped.turn(A_REPORT);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // The projector is on its way by then.
+            std::thread::sleep(Duration::from_millis(200));
+            topic.acknowledge(&mut Random(1), 100);
+        });
+        stepped.finish();
+    });
+    let OpenStore { writer, .. } = fixtures::open(directory.path());
+    let passed = garbage(&partitions, Some(writer.checkpoint_at_open()));
+    assert_eq!(passed, garbage(&partitions, None));
+    writer.finish().unwrap();
+}
