@@ -52,7 +52,9 @@ pub use preflight::check_threads_to_serve;
 pub use read_only::{GenerationPosition, ReadOnlyStore, open_existing, open_frozen, read_position};
 pub use reader::{Page, PageReader, Reader, Response, StoredRecord};
 pub use unlinked_jobs::{UnlinkedCursor, UnlinkedJob};
-pub use view_changes::{IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ViewChange, ViewChanges};
+pub use view_changes::{
+    IdWatch, ListScope, LogCursor, LogPlace, LogRead, PositionWatch, ScopeChange, ViewChange, ViewChanges,
+};
 pub use writer::Writer;
 
 pub use crate::codec::stored_record::FORMAT;

@@ -79,6 +79,17 @@ pub struct Layout {
     registers: usize,
 }
 
+/// Returns true if readers of an organization (`None`: of any) may see a stored optimization, of which the head is enough, with the
+/// organization's id that follows it.
+pub fn is_shown_to(stored: &[u8], organization_id: Option<&str>) -> Result<bool, CorruptValue> {
+    let damaged = |reason: &str| CorruptValue::new("optimization", reason);
+    let head: &[u8; HEAD_LEN] = stored.first_chunk().ok_or_else(|| damaged("it is shorter than its head"))?;
+    let [_, flags, org_low, org_high, ..] = head;
+    let end = HEAD_LEN + usize::from(u16::from_le_bytes([*org_low, *org_high]));
+    let own = stored.get(HEAD_LEN..end).ok_or_else(|| damaged("it is shorter than its organization's id"))?;
+    Ok(flags & SHOWN_FLAG != 0 && organization_id.is_none_or(|wanted| wanted.as_bytes() == own))
+}
+
 /// Finds the parts of a stored optimization. Reads only the head.
 pub fn layout(stored: &[u8]) -> Result<Layout, CorruptValue> {
     let damaged = |reason: &str| CorruptValue::new("optimization", reason);

@@ -8,7 +8,6 @@ mod checks;
 
 use std::sync::Arc;
 
-use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -92,15 +91,18 @@ impl Access {
         Access(Some(Arc::new(Checks::new(keys, tokens))))
     }
 
-    /// Recognizes the caller of a request by its headers. Without a known credential the error is a 401; if it is not clear which
+    /// Recognizes the caller of a request by its headers and the address that it comes from. Without a known credential the error is a 401; if it is not clear which
     /// organization is meant, a 422; and a 429 for an address that has failed too often.
-    pub(super) fn caller<'a>(&self, request: &'a Request) -> Result<Caller<'a>, HttpError> {
-        let address = request.extensions().get().map(|PeerAddress(address)| *address);
+    pub(super) fn caller<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        peer: Option<PeerAddress>,
+    ) -> Result<Caller<'a>, HttpError> {
         let principal = match &self.0 {
             None => None,
-            Some(checks) => Some(checks.principal(request.headers(), address)?),
+            Some(checks) => Some(checks.principal(headers, peer.map(|PeerAddress(address)| address))?),
         };
-        Caller::of(request.headers(), principal)
+        Caller::of(headers, principal)
     }
 
     /// Recognizes the caller of a request again, by the headers that it had. This is no attempt: nothing is counted, and no limit

@@ -5,12 +5,20 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The address that a request comes from, as an extension of the request.
 #[derive(Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
+
+impl PeerAddress {
+    /// Returns the address that a request has as its extension.
+    pub fn of(request: &Request) -> Option<PeerAddress> {
+        request.extensions().get().copied()
+    }
+}
 
 /// The identity by which requests share what one caller may have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -17,6 +17,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use tower::Service;
 
+use super::caller_shares::PeerAddress;
 use super::correlation::{self, CORRELATION_ID};
 use super::errors::{self, HttpError};
 use super::freshness;
@@ -55,11 +56,14 @@ pub struct Endpoint<S> {
     marks_itself: bool,
 }
 
+/// A handler of a request that comes from an address, which returns its answer at once or has it waited for.
+type WaitingHandler<S> = fn(&Arc<S>, &Request, Option<PeerAddress>) -> Result<Answer, HttpError>;
+
 /// The function behind an endpoint.
 enum Handler<S> {
     Immediate(fn(&S, &Request) -> HandlerResult),
     Deferred(fn(&S, &Request) -> Result<PendingResult, HttpError>),
-    Waiting(fn(&Arc<S>, &Request) -> Result<Answer, HttpError>),
+    Waiting(WaitingHandler<S>),
     Streaming(fn(&Arc<S>, &Request) -> Result<PendingResult, HttpError>),
     /// The request is a POST whose body is read: a question that is too long for an address.
     Posted(fn(&S, Request) -> Result<PendingResult, HttpError>),
@@ -77,11 +81,7 @@ impl<S> Endpoint<S> {
 
     /// Makes an endpoint whose handler returns its result at once, or has it waited for, and marks its answers itself. It need not
     /// mark its errors, which depend on no generation.
-    pub fn waiting(
-        route: &'static str,
-        state: &Arc<S>,
-        handler: fn(&Arc<S>, &Request) -> Result<Answer, HttpError>,
-    ) -> Endpoint<S> {
+    pub fn waiting(route: &'static str, state: &Arc<S>, handler: WaitingHandler<S>) -> Endpoint<S> {
         Endpoint { marks_itself: true, ..Endpoint::new(route, state, Handler::Waiting(handler)) }
     }
 
@@ -168,10 +168,10 @@ impl<S: AsRef<Status>> Service<Request> for Endpoint<S> {
     fn call(&mut self, request: Request) -> EndpointFuture {
         match self.handler {
             Handler::Posted(handler) if request.method() == Method::POST => {
-                let context = self.context(&request);
-                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+                let (context, uri) = (self.context(&request), request.uri().clone());
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context, &uri)
             }
-            _ => self.answer(&request),
+            _ => self.answer(&request, PeerAddress::of(&request)),
         }
     }
 }
@@ -185,7 +185,7 @@ impl<S: AsRef<Status>> Endpoint<S> {
     pub fn refuse(&self, request: &Request, error: HttpError) -> Response {
         let mut context = self.context(request);
         context.state.get_or_insert_with(|| self.current_state());
-        context.response(Err(error), &self.metrics)
+        context.response(Err(error), request.uri(), &self.metrics)
     }
 
     fn context(&self, request: &Request) -> RequestContext {
@@ -195,7 +195,6 @@ impl<S: AsRef<Status>> Endpoint<S> {
             head_only: request.method() == Method::HEAD,
             // The state is read before anything else, so that no answer is older than its mark.
             state: (!self.marks_itself).then(|| self.current_state()),
-            uri: request.uri().clone(),
             is_probe: self.is_probe,
         }
     }
@@ -209,19 +208,24 @@ impl<S: AsRef<Status>> Endpoint<S> {
         }
     }
 
-    pub fn answer(&self, request: &Request) -> EndpointFuture {
+    /// Answers a request that comes from this address. To take it along as the request's extension costs three allocations.
+    pub fn answer(&self, request: &Request, peer: Option<PeerAddress>) -> EndpointFuture {
         let mut context = self.context(request);
         if request.method() == Method::OPTIONS && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
-            return EndpointFuture::Ready(
-                context.response(Ok(errors::allowed_methods(self.methods())), &self.metrics),
-            );
+            return EndpointFuture::Ready(context.response(
+                Ok(errors::allowed_methods(self.methods())),
+                request.uri(),
+                &self.metrics,
+            ));
         }
         if request.method() != Method::GET && !context.head_only && !self.any_method {
             context.state.get_or_insert_with(|| self.current_state());
-            return EndpointFuture::Ready(
-                context.response(Err(HttpError::MethodNotAllowed(self.methods())), &self.metrics),
-            );
+            return EndpointFuture::Ready(context.response(
+                Err(HttpError::MethodNotAllowed(self.methods())),
+                request.uri(),
+                &self.metrics,
+            ));
         }
         match self.handler {
             Handler::Immediate(handler) => {
@@ -229,37 +233,44 @@ impl<S: AsRef<Status>> Endpoint<S> {
                 if result.is_err() {
                     context.state.get_or_insert_with(|| self.current_state());
                 }
-                EndpointFuture::Ready(context.response(result, &self.metrics))
+                EndpointFuture::Ready(context.response(result, request.uri(), &self.metrics))
             }
             Handler::Deferred(handler) => {
-                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context, request.uri())
             }
             Handler::Streaming(handler) => {
-                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context)
+                self.pending(catch_panic(|| handler(&self.state, request)).flatten(), context, request.uri())
             }
             // Only POST is routed to it.
-            Handler::Posted(_) => self.pending(Err(HttpError::MethodNotAllowed(self.methods())), context),
+            Handler::Posted(_) => {
+                self.pending(Err(HttpError::MethodNotAllowed(self.methods())), context, request.uri())
+            }
             Handler::Waiting(handler) => {
-                let answer = catch_panic(|| handler(&self.state, request)).flatten();
+                let answer = catch_panic(|| handler(&self.state, request, peer)).flatten();
                 if !matches!(answer, Ok(Answer::Now(_))) {
                     // An error depends on no generation, and the handler marks all else before this mark is added.
                     context.state.get_or_insert_with(|| self.current_state());
                 }
                 match answer {
                     Ok(Answer::Now(response)) => {
-                        EndpointFuture::Ready(context.response(Ok(response), &self.metrics))
+                        EndpointFuture::Ready(context.response(Ok(response), request.uri(), &self.metrics))
                     }
-                    Ok(Answer::Later(pending)) => self.pending(Ok(pending), context),
-                    Err(error) => self.pending(Err(error), context),
+                    Ok(Answer::Later(pending)) => self.pending(Ok(pending), context, request.uri()),
+                    Err(error) => self.pending(Err(error), context, request.uri()),
                 }
             }
         }
     }
 
-    fn pending(&self, pending: Result<PendingResult, HttpError>, context: RequestContext) -> EndpointFuture {
+    fn pending(
+        &self,
+        pending: Result<PendingResult, HttpError>,
+        context: RequestContext,
+        uri: &Uri,
+    ) -> EndpointFuture {
         match pending {
-            Ok(pending) => EndpointFuture::Pending(pending, context, Arc::clone(&self.metrics)),
-            Err(error) => EndpointFuture::Ready(context.response(Err(error), &self.metrics)),
+            Ok(pending) => EndpointFuture::Pending(pending, context, uri.clone(), Arc::clone(&self.metrics)),
+            Err(error) => EndpointFuture::Ready(context.response(Err(error), uri, &self.metrics)),
         }
     }
 }
@@ -267,7 +278,7 @@ impl<S: AsRef<Status>> Endpoint<S> {
 /// The future of an [`Endpoint`]. It is an enum, so that a response that is there already costs no box.
 pub enum EndpointFuture {
     Ready(Response),
-    Pending(PendingResult, RequestContext, Arc<RouteMetrics>),
+    Pending(PendingResult, RequestContext, Uri, Arc<RouteMetrics>),
     Finished,
 }
 
@@ -284,7 +295,9 @@ impl Future for EndpointFuture {
         };
         let response = match (mem::replace(&mut *self, EndpointFuture::Finished), result) {
             (EndpointFuture::Ready(response), _) => response,
-            (EndpointFuture::Pending(_, context, metrics), Some(result)) => context.response(result, &metrics),
+            (EndpointFuture::Pending(_, context, uri, metrics), Some(result)) => {
+                context.response(result, &uri, &metrics)
+            }
             _ => unreachable!("a future is not polled again once it has finished"),
         };
         Poll::Ready(Ok(response))
@@ -298,12 +311,11 @@ pub struct RequestContext {
     head_only: bool,
     /// The state to mark the response with; `None` if the handler has marked it already.
     state: Option<AnswerState>,
-    uri: Uri,
     is_probe: bool,
 }
 
 impl RequestContext {
-    fn response(self, result: HandlerResult, metrics: &RouteMetrics) -> Response {
+    fn response(self, result: HandlerResult, uri: &Uri, metrics: &RouteMetrics) -> Response {
         let mut response = match result {
             Ok(response) => {
                 if response.status().is_server_error() {
@@ -313,14 +325,14 @@ impl RequestContext {
                         }
                         _ => "the answer could not be written",
                     };
-                    self.log_failure(response.status(), cause);
+                    self.log_failure(uri, response.status(), cause);
                 }
                 response
             }
             Err(error) => {
                 let response = errors::response(&error);
                 if response.status().is_server_error() {
-                    self.log_failure(response.status(), &error.cause());
+                    self.log_failure(uri, response.status(), &error.cause());
                 }
                 response
             }
@@ -340,9 +352,9 @@ impl RequestContext {
 
     /// Logs a failed request. Nothing else logs requests, so that no such line lacks its correlation id. Mistakes of clients
     /// are counted by the metrics and not logged.
-    fn log_failure(&self, status: StatusCode, cause: &str) {
+    fn log_failure(&self, uri: &Uri, status: StatusCode, cause: &str) {
         static FAILURES: LogBurst = LogBurst::new();
-        let (status, path) = (status.as_u16(), self.uri.path());
+        let (status, path) = (status.as_u16(), uri.path());
         let correlation_id = self.correlation_id.to_str().unwrap_or_default();
         if self.is_probe || status == StatusCode::GATEWAY_TIMEOUT.as_u16() {
             // A probe's answer repeats the status, whose changes are logged elsewhere; a wait that was too short is its client's.

@@ -6,65 +6,65 @@
 //! The header is there in the state `live`, too: a cache that gets a 304 replaces the headers that it holds, and would keep
 //! an old mark for ever if the new answer had none.
 
-use std::cell::RefCell;
 use std::io::Write as _;
-use std::sync::Arc;
 
+use axum::http::header::Entry;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
 
 use super::errors::HttpError;
 use crate::domain::ReadPosition;
-use crate::status::AnswerState;
+use crate::status::{AnswerState, State};
 
 static STATE: HeaderName = HeaderName::from_static("x-optview-state");
 static LAG: HeaderName = HeaderName::from_static("x-optview-lag-seconds");
 static POSITION: HeaderName = HeaderName::from_static("x-optview-position");
 
+/// The part of an answer's state that its headers show. Answers with equal ones have the same headers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FreshnessMark {
+    state: State,
+    /// The lag, rounded up to tenths of a second; `None` if it is not known.
+    lag_tenths: Option<u64>,
+}
+
+impl FreshnessMark {
+    /// Makes the mark of a state.
+    pub fn of(answer_state: AnswerState) -> FreshnessMark {
+        let lag_tenths = answer_state.lag_micros.map(|micros| micros.div_ceil(100_000));
+        FreshnessMark { state: answer_state.state, lag_tenths }
+    }
+}
+
 /// Adds the headers with the state of the instance that gave the answer, and with the age of what it may lack. Headers that are
 /// there already stay: they were set by the code that read the generation.
 pub fn mark(mut response: Response, answer_state: AnswerState) -> Response {
     let headers = response.headers_mut();
-    if !headers.contains_key(&STATE) {
-        headers.insert(STATE.clone(), HeaderValue::from_static(answer_state.state.as_str()));
-        headers.insert(LAG.clone(), lag_seconds(answer_state.lag_micros));
+    if let Entry::Vacant(state) = headers.entry(&STATE) {
+        state.insert(HeaderValue::from_static(answer_state.state.as_str()));
+        headers.insert(LAG.clone(), lag_seconds(FreshnessMark::of(answer_state).lag_tenths));
     }
     response
 }
 
-thread_local! {
-    /// The last position that this thread has sent, with its header: most answers have the same as the one before.
-    static LAST_POSITION: RefCell<Option<(Arc<ReadPosition>, HeaderValue)>> = const { RefCell::new(None) };
-}
-
 /// Adds the header with the position that the views in the answer have come to. It must have been read before they were. Before the
 /// first record there is none.
-pub fn mark_position(mut response: Response, position: &Arc<ReadPosition>) -> Response {
-    if position.text().is_empty() {
-        return response;
-    }
-    let value = LAST_POSITION.with_borrow_mut(|last| match last {
-        Some((held, value)) if Arc::ptr_eq(held, position) => Some(value.clone()),
-        _ => {
-            let value = HeaderValue::from_str(position.text()).ok()?;
-            *last = Some((Arc::clone(position), value.clone()));
-            Some(value)
-        }
-    });
-    if let Some(value) = value {
+pub fn mark_position(mut response: Response, position: &ReadPosition) -> Response {
+    if !position.text().is_empty()
+        && let Ok(value) = HeaderValue::from_str(position.text())
+    {
         response.headers_mut().insert(POSITION.clone(), value);
     }
     response
 }
 
-/// Formats the lag in seconds, rounded up to tenths. It is there also where it is not known, since caches would keep an old one.
-fn lag_seconds(micros: Option<u64>) -> HeaderValue {
-    match micros {
+/// Formats a lag of so many tenths of a second. It is there also where it is not known, since caches would keep an old one.
+fn lag_seconds(tenths: Option<u64>) -> HeaderValue {
+    match tenths {
         Some(0) => HeaderValue::from_static("0"),
         None => HeaderValue::from_static("unknown"),
-        Some(micros) => {
-            let tenths = micros.div_ceil(100_000);
+        Some(tenths) => {
             let mut text = [0; 24];
             let mut rest = &mut text[..];
             write!(rest, "{}.{}", tenths / 10, tenths % 10).expect("20 digits and a point have room");
@@ -109,7 +109,6 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::status::State;
 
     fn of(state: State, was_live: bool) -> AnswerState {
         AnswerState { state, was_live, lag_micros: Some(1) }

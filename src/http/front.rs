@@ -61,24 +61,40 @@ impl<A> Front<A> {
         let trace = trace.map(|trace| (trace.span(), trace));
         Some(Box::new(Duties { grant, trace, log }))
     }
+
+    fn begin<B, F>(
+        &self,
+        request: axum::http::Request<B>,
+        answer: impl FnOnce(axum::http::Request<B>) -> F,
+    ) -> FrontFuture<F> {
+        let duties = self.duties(&request);
+        let answer = match duties.as_ref().and_then(|duties| duties.span()) {
+            Some(span) => span.in_scope(|| answer(request)),
+            None => answer(request),
+        };
+        FrontFuture { answer, duties }
+    }
 }
 
 fn caller(access: &Access, headers: &HeaderMap) -> Option<String> {
     access.known_principal(headers).map(|principal| principal.id.clone())
 }
 
-impl<A> App for Front<A>
-where
-    A: App + Service<Request<Incoming>, Future: Unpin>,
-{
+impl<A: App<Answering: Unpin>> App for Front<A> {
+    type Answering = FrontFuture<A::Answering>;
+
     fn for_connection(&self, address: Option<IpAddr>, end: ConnectionEnd) -> Front<A> {
         Front { app: self.app.for_connection(address, end), settings: Arc::clone(&self.settings), peer: address }
+    }
+
+    fn answer(&self, request: Request<Incoming>) -> Self::Answering {
+        self.begin(request, |request| self.app.answer(request))
     }
 }
 
 impl<A, B> Service<axum::http::Request<B>> for Front<A>
 where
-    A: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Unpin>,
+    A: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Unpin> + Clone,
 {
     type Response = Response;
     type Error = Infallible;
@@ -89,12 +105,8 @@ where
     }
 
     fn call(&mut self, request: axum::http::Request<B>) -> FrontFuture<A::Future> {
-        let duties = self.duties(&request);
-        let answer = match duties.as_ref().and_then(|duties| duties.span()) {
-            Some(span) => span.in_scope(|| self.app.call(request)),
-            None => self.app.call(request),
-        };
-        FrontFuture { answer, duties }
+        let mut app = self.app.clone();
+        self.begin(request, |request| app.call(request))
     }
 }
 

@@ -1,8 +1,11 @@
 //! The header `x-optview-ignored`, which names the parameters of a request that its resource does not know. Without it
 //! `?statuss=failed` would look as if it worked.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::endpoint::Answer;
+use super::list_query::ignored_of;
 
 static IGNORED: HeaderName = HeaderName::from_static("x-optview-ignored");
 
@@ -27,6 +30,25 @@ pub fn name_in(headers: &mut HeaderMap, ignored: &[String]) {
     // Escaped names are visible ASCII, which every header may hold.
     if let Some(value) = HeaderValue::try_from(value).ok().filter(|value| !value.is_empty()) {
         headers.insert(IGNORED.clone(), value);
+    }
+}
+
+/// Adds the header to an answer of a resource that knows only these parameters, now or when it has been waited for.
+pub fn name_in_answer(answer: Answer, uri: &Uri, known: &[&str]) -> Answer {
+    if uri.query().is_none() {
+        return answer;
+    }
+    let ignored = ignored_of(uri, known);
+    match answer {
+        Answer::Now(mut response) => {
+            name_in(response.headers_mut(), &ignored);
+            Answer::Now(response)
+        }
+        Answer::Later(pending) => Answer::Later(Box::pin(async move {
+            let mut response = pending.await?;
+            name_in(response.headers_mut(), &ignored);
+            Ok(response)
+        })),
     }
 }
 

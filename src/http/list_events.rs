@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::access::Scope;
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
@@ -25,7 +26,7 @@ use super::optimizations::identity;
 use super::users::NO_ORGANIZATION;
 use super::{freshness, ignored_parameters, wait_query};
 use crate::live_views::CurrentReader;
-use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader};
+use crate::store::{ListScope, LogCursor, LogPlace, LogRead, Reader, ScopeChange, ViewChange};
 
 /// Number of bytes after which a chunk ends.
 const CHUNK: usize = 64 << 10;
@@ -41,7 +42,7 @@ const INITIAL: &str = "initial";
 
 /// Answers with the stream of a list.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let organization_id = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),
@@ -55,7 +56,7 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         current.answer_state(&api.status)
     };
     freshness::check_list(answer_state)?;
-    let follower = Follower::begin(api, request, identity(&caller, request), organization_id)?;
+    let follower = Follower::begin(api, request, identity(&caller, PeerAddress::of(request)), organization_id)?;
     let resumed = event_stream::last_event_id(request.headers()).map(place_of_event_id);
     // It follows from before the list is read, so that no change is missed.
     let cursor = api.reader.changes().follow(resumed);
@@ -210,20 +211,8 @@ impl ListStream {
             }
         };
         self.is_behind = changes.len() == CHANGES_AT_ONCE;
-        let mut last: HashMap<Arc<str>, u64> = HashMap::with_capacity(changes.len());
-        let mut listed: HashSet<Arc<str>> = HashSet::new();
-        for (next, change) in &changes {
-            last.insert(change.id.clone(), *next);
-            if change.before.as_ref().is_some_and(|before| self.lists(before)) {
-                listed.insert(change.id.clone());
-            }
-        }
-        let latest = changes.into_iter().filter(|(next, change)| last.get(&change.id) == Some(next));
-        self.changes.extend(latest.map(|(next, change)| ListChange {
-            next,
-            was_listed: listed.contains(&change.id),
-            id: change.id,
-        }));
+        let latest = latest_changes(changes, |scope| self.lists(scope));
+        self.changes.extend(latest);
     }
 
     /// Returns true if the caller may see views of this organization and asks for this project. What else the list asks for is not
@@ -290,5 +279,64 @@ impl ListStream {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the latest change of each view that the list had before one of them, or may have after it. Views that only other lists show
+/// are not even read.
+fn latest_changes(changes: Vec<(u64, ViewChange)>, lists: impl Fn(&ListScope) -> bool) -> Vec<ListChange> {
+    let mut last: HashMap<Arc<str>, u64> = HashMap::with_capacity(changes.len());
+    let mut listed: HashSet<Arc<str>> = HashSet::new();
+    for (next, ViewChange { id, scopes: ScopeChange { before, after } }) in &changes {
+        let [was_listed, is_listed] = [before, after].map(|scope| scope.as_ref().is_some_and(&lists));
+        if was_listed {
+            listed.insert(id.clone());
+        }
+        if was_listed || is_listed {
+            last.insert(id.clone(), *next);
+        }
+    }
+    let latest = changes.into_iter().filter(|(next, change)| last.get(&change.id) == Some(next));
+    latest.map(|(next, ViewChange { id, .. })| ListChange { next, was_listed: listed.contains(&id), id }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(project_id: &str) -> Option<ListScope> {
+        Some(ListScope { organization_id: Arc::from("org-1"), project_id: Arc::from(project_id) })
+    }
+
+    #[test]
+    fn a_list_takes_the_latest_change_of_each_view_that_it_had_or_may_have() {
+        let [mine, other, none] = [scope("mine"), scope("other"), None];
+        let changes = [
+            ("stays", &mine, &mine),
+            ("comes", &none, &mine),
+            ("of another list", &other, &other),
+            ("moves away", &mine, &other),
+            ("changes in no way that lists show", &none, &mine),
+            ("stays", &mine, &mine),
+            ("is deleted", &mine, &none),
+            ("moves away", &other, &other),
+            ("never seen", &other, &none),
+        ];
+        let changes = (1..).zip(changes).map(|(next, (id, before, after))| {
+            let scopes = ScopeChange { before: before.clone(), after: after.clone() };
+            (next, ViewChange { id: Arc::from(id), scopes })
+        });
+        let latest = latest_changes(changes.collect(), |scope| &*scope.project_id == "mine");
+        let latest: Vec<_> = latest.iter().map(|change| (change.next, &*change.id, change.was_listed)).collect();
+        assert_eq!(
+            latest,
+            [
+                (2, "comes", false),
+                (4, "moves away", true),
+                (5, "changes in no way that lists show", false),
+                (6, "stays", true),
+                (7, "is deleted", true)
+            ]
+        );
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::access::Scope;
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::{HandlerResult, PendingResult};
 use super::errors::HttpError;
 use super::json_response::{json, to_json};
@@ -38,7 +39,7 @@ const NO_PROJECT: HttpError = HttpError::NotFound("there is nothing at this path
 
 /// Answers with one page of a list.
 pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let parameters = ListParameters::of(request.uri())?;
     let organization_id = match caller.scope() {
         Scope::Everything => None,
@@ -55,8 +56,11 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
     freshness::check_list(answer_state)?;
     let position = current.visible_position();
     let reader = Reader::clone(&current);
-    let list_request =
-        ListRequest { headers: request.headers().clone(), caller: identity(&caller, request), is_versioned: true };
+    let list_request = ListRequest {
+        headers: request.headers().clone(),
+        caller: identity(&caller, PeerAddress::of(request)),
+        is_versioned: true,
+    };
     let (lists, uri) = (api.lists.clone(), request.uri().clone());
     Ok(Box::pin(async move {
         let chosen = parameters.clone();
@@ -72,7 +76,7 @@ pub fn list(api: &Api, request: &Request) -> Result<PendingResult, HttpError> {
 
 /// Answers with the statuses of some optimizations, whose ids the body of the request holds.
 pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(&request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(&request))?;
     let (organization_id, sees_nothing) = match caller.scope() {
         Scope::Everything => (None, false),
         Scope::Organization(id) => (Some(id.to_owned()), false),
@@ -83,7 +87,7 @@ pub fn statuses(api: &Api, request: Request) -> Result<PendingResult, HttpError>
     freshness::check_list(answer_state)?;
     let position = current.visible_position();
     let reader = Reader::clone(&current);
-    let caller = identity(&caller, &request);
+    let caller = identity(&caller, PeerAddress::of(&request));
     let (lists, ignored) = (api.lists.clone(), ignored_of(request.uri(), &WAIT_PARAMETERS));
     let list_request =
         ListRequest { headers: request.headers().clone(), caller: caller.clone(), is_versioned: false };
@@ -119,7 +123,7 @@ struct KindSummary {
 /// Answers with the numbers of a project's optimizations. They are counted already, so that it takes the same time for any project. A
 /// project of which the caller may see nothing has none.
 pub fn summary(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let project_id = project_of(request.uri().path()).ok_or(NO_PROJECT)?;
     let organization_id = match caller.scope() {
         Scope::Everything => None,

@@ -12,23 +12,32 @@ use super::api::Api;
 use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::endpoint::Answer;
 use super::errors::HttpError;
+use super::ignored_parameters::name_in_answer;
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
 use super::wait_query;
 
 pub const PREFIX: &str = "/optimizations/";
 
+/// The parameters of a read by id.
+const PARAMETERS: [&str; 4] = ["wait", "after", "timeout", "strict"];
+
 /// The last segment of the paths of streams.
 pub const EVENTS: &str = "events";
 
 /// Answers a read by id. This is the hot path: one look-up, and no copy of the body. It waits only for a view that is not there yet
 /// or, if the client asks for that, for one that the client does not have.
-pub fn by_id(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
-    let caller = api.access.caller(request)?;
+pub fn by_id(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
+    let answer = view_or_wait(api, request, peer)?;
+    Ok(name_in_answer(answer, request.uri(), &PARAMETERS))
+}
+
+fn view_or_wait(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
+    let caller = api.access.caller(request.headers(), peer)?;
     let organization_id = organization_of(&caller)?;
     let id = id_of(request.uri().path()).ok_or(NO_SUCH)?;
     let wait = wait_query::wait_of(request.uri())?;
-    let found = read(api, &id, organization_id, request.headers(), || identity(&caller, request))?;
+    let found = read(api, &id, organization_id, request.headers(), || identity(&caller, peer))?;
     let longest = match &found {
         ViewRead::New(_) => None,
         ViewRead::Unchanged(_) => wait,
@@ -38,7 +47,7 @@ pub fn by_id(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
     };
     let Some(longest) = longest.filter(|longest| !longest.is_zero()) else { return Ok(Answer::Now(found.into())) };
     let target = ViewTarget { id: id.into_owned(), organization_id: organization_id.map(str::to_owned) };
-    let begun = ViewWait::begin(api, target, request.headers(), identity(&caller, request), longest);
+    let begun = ViewWait::begin(api, target, request.headers(), identity(&caller, peer), longest);
     // Where too many wait, this one is answered as if it had not asked to.
     Ok(begun.map_or_else(|| Answer::Now(found.into()), |wait| Answer::Later(Box::pin(wait.answer()))))
 }
@@ -56,11 +65,11 @@ pub fn organization_of<'a>(caller: &'a Caller<'_>) -> Result<Option<&'a str>, Ht
 }
 
 /// Returns the identity by which the requests of this caller share memory, turns and places.
-pub fn identity(caller: &Caller<'_>, request: &Request) -> CallerIdentity {
+pub fn identity(caller: &Caller<'_>, peer: Option<PeerAddress>) -> CallerIdentity {
     match &caller.principal {
         Some(principal) => CallerIdentity::Key(principal.id.clone()),
         None => CallerIdentity::Unchecked {
-            address: request.extensions().get().map(|PeerAddress(address)| *address),
+            address: peer.map(|PeerAddress(address)| address),
             organization_id: match caller.scope() {
                 Scope::Organization(id) => Some(id.to_owned()),
                 Scope::Everything | Scope::Nothing => None,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::access::Scope;
 use super::api::Api;
-use super::caller_shares::CallerIdentity;
+use super::caller_shares::{CallerIdentity, PeerAddress};
 use super::errors::{HttpError, Mistake};
 use super::optimizations::identity;
 use super::wait_places::WaitPlace;
@@ -69,7 +69,7 @@ impl PositionWait {
             return Ok(None);
         }
         // Who may not read is not told of other mistakes, and does not wait. The resource would count a second failed attempt.
-        let caller = api.access.caller(request)?;
+        let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
         let Some(query) = query? else { return Ok(None) };
         if caller.scope() == Scope::Nothing {
             return Ok(None);
@@ -77,7 +77,7 @@ impl PositionWait {
         check_topics(&api.reader()?, &query)?;
         let begun = Instant::now();
         Ok(Some(PositionWait {
-            caller: identity(&caller, request),
+            caller: identity(&caller, PeerAddress::of(request)),
             watch: api.reader.changes().watch_position(),
             begun,
             until: begun + query.timeout,

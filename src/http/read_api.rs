@@ -13,6 +13,7 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
+use hyper::body::Incoming;
 use tower::Service;
 
 use super::api::Api;
@@ -47,8 +48,14 @@ impl ReadApi {
 }
 
 impl App for ReadApi {
+    type Answering = ReadFuture;
+
     fn for_connection(&self, address: Option<IpAddr>, end: ConnectionEnd) -> ReadApi {
         ReadApi { peer: address.map(PeerAddress), end, ..self.clone() }
+    }
+
+    fn answer(&self, request: Request<Incoming>) -> ReadFuture {
+        self.respond(request)
     }
 }
 
@@ -65,14 +72,26 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> ReadFuture {
+    fn call(&mut self, request: Request<B>) -> ReadFuture {
+        self.respond(request)
+    }
+}
+
+impl ReadApi {
+    fn respond<B>(&self, mut request: Request<B>) -> ReadFuture
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
         let Resources { api, by_id, others } = &*self.resources;
-        if let Some(peer) = self.peer {
+        let is_view = is_view(&request);
+        let waits = wait_query::may_wait_for_position(request.uri(), request.headers())
+            && is_answered_with_views(&request);
+        if let Some(peer) = self.peer
+            && (!is_view || waits)
+        {
             request.extensions_mut().insert(peer);
         }
-        let is_view = is_view(&request);
-        let waits = is_answered_with_views(&request)
-            && wait_query::may_wait_for_position(request.uri(), request.headers());
         if !is_view && !waits {
             if request.uri().path().ends_with(optimizations::EVENTS) {
                 request.extensions_mut().insert(self.end.clone());
@@ -84,11 +103,11 @@ where
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, if is_read { Body::new(body) } else { Body::empty() });
         if !waits {
-            return ReadFuture::ById(by_id.answer(&request));
+            return ReadFuture::ById(by_id.answer(&request, self.peer));
         }
         match PositionWait::begin(api, &request) {
             Ok(Some(wait)) => ReadFuture::Waiting(Box::pin(answer_after(wait, self.clone(), request))),
-            Ok(None) if is_view => ReadFuture::ById(by_id.answer(&request)),
+            Ok(None) if is_view => ReadFuture::ById(by_id.answer(&request, self.peer)),
             Ok(None) => ReadFuture::Routed(others.clone().call(request)),
             Err(error) => ReadFuture::ById(EndpointFuture::Ready(by_id.refuse(&request, error))),
         }
@@ -120,7 +139,7 @@ async fn answer_after(wait: PositionWait, read_api: ReadApi, mut request: Reques
         Err(error) => return by_id.refuse(&request, error),
     };
     let Ok(response) = if is_view(&request) {
-        let answering = by_id.answer(&request);
+        let answering = by_id.answer(&request, read_api.peer);
         answering.await
     } else {
         request.extensions_mut().insert(read_api.end.clone());

@@ -19,9 +19,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -42,16 +43,26 @@ const CONNECTION_BUFFER: usize = 64 << 10;
 const SILENT_BEFORE_CLOSED: Duration = Duration::from_secs(1);
 
 /// A service that answers requests: an Axum router, or a service in front of one.
-pub trait App:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
+pub trait App: Clone + Send + 'static {
+    /// The future of an answer.
+    type Answering: Future<Output = Result<Response, Infallible>> + Send;
+
     /// Returns the service for one connection, which comes from this address. `end` is signalled once the connection is to end.
     fn for_connection(&self, _address: Option<IpAddr>, _end: ConnectionEnd) -> Self {
         self.clone()
     }
+
+    /// Answers a request. Unlike tower's `Service` it takes no clone of the app for each of them, whose counts all threads share.
+    fn answer(&self, request: Request<Incoming>) -> Self::Answering;
 }
 
-impl App for Router {}
+impl App for Router {
+    type Answering = RouteFuture<Infallible>;
+
+    fn answer(&self, request: Request<Incoming>) -> RouteFuture<Infallible> {
+        self.clone().call(request)
+    }
+}
 
 /// The numbers of connections that were open at shutdown, by the way they ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,7 +266,7 @@ async fn serve(
     let socket = monitor(stream, Arc::clone(&activity));
     let connection = http1::Builder::new()
         .max_buf_size(CONNECTION_BUFFER)
-        .serve_connection(socket, TowerToHyperService::new(app));
+        .serve_connection(socket, service_fn(move |request| app.answer(request)));
     let mut connection = std::pin::pin!(connection);
     let ending = async {
         tokio::select! {

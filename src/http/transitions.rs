@@ -8,17 +8,20 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::Answer;
 use super::errors::{self, HttpError};
 use super::freshness;
+use super::ignored_parameters::name_in_answer;
 use super::json_response::to_json;
+use super::list_query::WAIT_PARAMETERS;
 use super::optimizations::{id_of, organization_of};
 use super::view_read::NO_SUCH;
 use crate::explain::status_changes;
 
 /// Answers with the statuses, the oldest first.
-pub fn transitions(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpError> {
-    let caller = api.access.caller(request)?;
+pub fn transitions(api: &Arc<Api>, request: &Request, peer: Option<PeerAddress>) -> Result<Answer, HttpError> {
+    let caller = api.access.caller(request.headers(), peer)?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix("/transitions");
     let id = path.and_then(id_of).ok_or(NO_SUCH)?;
@@ -28,5 +31,6 @@ pub fn transitions(api: &Arc<Api>, request: &Request) -> Result<Answer, HttpErro
         Some(changes) => to_json(StatusCode::OK, &json!({ "transitions": changes })),
         None => errors::response(&freshness::not_found(answer_state, NO_SUCH)),
     };
-    Ok(Answer::Now(freshness::mark(freshness::mark_position(response, &position), answer_state)))
+    let response = freshness::mark(freshness::mark_position(response, &position), answer_state);
+    Ok(name_in_answer(Answer::Now(response), request.uri(), &WAIT_PARAMETERS))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::access::Scope;
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::HandlerResult;
 use super::errors::HttpError;
 use super::json_response::to_json;
@@ -18,7 +19,7 @@ pub const NO_ORGANIZATION: HttpError =
 /// open access nobody was checked: the id is `anonymous` and the email null; the organization is the one that `X-Organization-Id`
 /// names, and without it null, since it is not a single one.
 pub fn me(api: &Api, request: &Request) -> HandlerResult {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let organization = match caller.scope() {
         Scope::Everything => None,
         Scope::Organization(id) => Some(id),

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::api::Api;
+use super::caller_shares::PeerAddress;
 use super::endpoint::PendingResult;
 use super::errors::HttpError;
 use super::event_stream::{self, Event, EventSource, Follower, Wake, push_heartbeat};
-use super::freshness;
+use super::list_query::{WAIT_PARAMETERS, ignored_of};
 use super::optimizations::{EVENTS, id_of, identity, organization_of};
 use super::view_read::{NO_SUCH, ViewRead, read};
 use super::view_wait::{ViewTarget, ViewWait};
+use super::{freshness, ignored_parameters};
 use crate::domain::ReadPosition;
 use crate::domain::read_position::places_of;
 use crate::live_views::CurrentReader;
@@ -30,14 +32,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers with the stream of one view. A view that is not there yet is waited for as by a read by id.
 pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpError> {
-    let caller = api.access.caller(request)?;
+    let caller = api.access.caller(request.headers(), PeerAddress::of(request))?;
     let organization_id = organization_of(&caller)?;
     let path = request.uri().path().strip_suffix(EVENTS).and_then(|path| path.strip_suffix('/'));
     let id = path.and_then(id_of).ok_or(NO_SUCH)?.into_owned();
-    let follower = Follower::begin(api, request, identity(&caller, request), organization_id)?;
+    let follower = Follower::begin(api, request, identity(&caller, PeerAddress::of(request)), organization_id)?;
     // It watches from before the first read, so that no change is missed.
     let watch = api.reader.changes().watch(&id);
     let seen = event_stream::last_event_id(request.headers()).and_then(SentView::of_event_id);
+    let ignored = ignored_of(request.uri(), &WAIT_PARAMETERS);
     Ok(Box::pin(async move {
         let mut first = follower.read(&id)?;
         if let ViewRead::Missing { may_come: true, .. } = first
@@ -51,7 +54,9 @@ pub fn events(api: &Arc<Api>, request: &Request) -> Result<PendingResult, HttpEr
         }
         let answer_state = follower.api.reader()?.answer_state(&follower.api.status);
         let stream = ViewStream { follower, id, watch, seen, waits_for_position: None, is_over: false };
-        Ok(freshness::mark(event_stream::response(stream), answer_state))
+        let mut response = event_stream::response(stream);
+        ignored_parameters::name_in(response.headers_mut(), &ignored);
+        Ok(freshness::mark(response, answer_state))
     }))
 }
 

@@ -1,19 +1,24 @@
 //! The reading of one view for a request, with the headers that tell how fresh it is: the answer is the stored bytes, or that the
 //! client has them already, or that there is no such view.
 
-use axum::body::Body;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::api::Api;
 use super::caller_shares::CallerIdentity;
+use super::correlation::CORRELATION_ID;
 use super::errors::{self, HttpError};
+use super::freshness::FreshnessMark;
 use super::json_response::APPLICATION_JSON;
 use super::response_memory::ResponseMemory;
 use super::{etag, freshness};
-use crate::status::State;
-use crate::store;
+use crate::domain::ReadPosition;
+use crate::status::{AnswerState, State};
 
 pub const NO_SUCH: HttpError =
     HttpError::NotFound("there is no such optimization: check its id, and that it belongs to your organization");
@@ -57,61 +62,120 @@ pub fn read(
     let reader = api.reader()?;
     let answer_state = reader.answer_state(&api.status);
     let position = reader.visible_position();
-    let mark = |response| freshness::mark(freshness::mark_position(response, &position), answer_state);
     Ok(match reader.get(id, organization_id)? {
-        Some(found) if etag::client_has(request, found.etag) => {
-            ViewRead::Unchanged(mark(not_modified(found.etag)))
+        Some(found) => {
+            let headers = view_headers(&position, answer_state, found.etag);
+            match etag::client_has(request, found.etag) {
+                true => ViewRead::Unchanged(not_modified(headers)),
+                false => ViewRead::New(whole(headers, found.body, &api.lists.memory, caller)?),
+            }
         }
-        Some(found) => ViewRead::New(mark(whole(found, &api.lists.memory, caller)?)),
-        None => ViewRead::Missing {
-            response: mark(errors::response(&freshness::not_found(answer_state, NO_SUCH))),
-            may_come: !matches!(answer_state.state, State::Frozen | State::Stopping),
-        },
+        None => {
+            let response = errors::response(&freshness::not_found(answer_state, NO_SUCH));
+            ViewRead::Missing {
+                response: freshness::mark(freshness::mark_position(response, &position), answer_state),
+                may_come: !matches!(answer_state.state, State::Frozen | State::Stopping),
+            }
+        }
     })
 }
 
 /// Makes a 200 with the stored bytes.
 fn whole(
-    found: store::Response,
+    headers: HeaderMap,
+    body: Bytes,
     memory: &ResponseMemory,
     caller: impl FnOnce() -> CallerIdentity,
 ) -> Result<Response, HttpError> {
-    let mut response = Response::new(Body::from(memory.count(found.body, caller)?));
-    describe(&mut response, found.etag);
+    let mut response = Response::new(Body::from(memory.count(body, caller)?));
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
-fn not_modified(etag: u64) -> Response {
+fn not_modified(headers: HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    describe(&mut response, etag);
+    *response.headers_mut() = headers;
     response
 }
 
-/// The number of headers that an answer may get on its way to the client.
-const MOST_HEADERS: usize = 12;
+/// The headers of the last view that a thread has sent, but for its own `etag`, and what they follow from.
+struct LastHeaders {
+    position: Arc<ReadPosition>,
+    mark: FreshnessMark,
+    headers: HeaderMap,
+}
 
-fn describe(response: &mut Response, etag: u64) {
-    let headers = response.headers_mut();
-    // In one piece, since to grow a map is to hash all of its names again.
-    headers.reserve(MOST_HEADERS);
-    headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+thread_local! {
+    static LAST_HEADERS: RefCell<Option<LastHeaders>> = const { RefCell::new(None) };
+}
+
+/// Returns the headers of a view. Most answers have the same as the one before, but for the `etag`: to copy a map costs much less than to
+/// hash its names again.
+fn view_headers(position: &Arc<ReadPosition>, answer_state: AnswerState, etag: u64) -> HeaderMap {
+    let mark = FreshnessMark::of(answer_state);
+    let mut headers = LAST_HEADERS.with_borrow_mut(|last| match last {
+        Some(last) if Arc::ptr_eq(&last.position, position) && last.mark == mark => last.headers.clone(),
+        _ => {
+            let headers = new_headers(position, answer_state);
+            *last = Some(LastHeaders { position: Arc::clone(position), mark, headers: headers.clone() });
+            headers
+        }
+    });
     headers.insert(ETAG, etag::header(etag));
-    headers.insert(CACHE_CONTROL, NO_CACHE.clone());
+    headers
+}
+
+fn new_headers(position: &Arc<ReadPosition>, answer_state: AnswerState) -> HeaderMap {
+    let response = freshness::mark_position(Response::new(Body::empty()), position);
+    let (mut head, _) = freshness::mark(response, answer_state).into_parts();
+    head.headers.insert(CONTENT_TYPE, APPLICATION_JSON.clone());
+    head.headers.insert(CACHE_CONTROL, NO_CACHE.clone());
+    // What differs with each answer has its place in the map, so that it is replaced and the map does not grow.
+    head.headers.insert(ETAG, etag::header(0));
+    head.headers.insert(CORRELATION_ID.clone(), HeaderValue::from_static(""));
+    head.headers
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::domain::NamedPartition;
+
+    fn headers_of(etag: u64) -> HeaderMap {
+        let answer_state = AnswerState { state: State::Live, was_live: true, lag_micros: Some(0) };
+        view_headers(&Arc::default(), answer_state, etag)
+    }
+
+    #[test]
+    fn headers_are_those_of_the_position_and_the_state_of_each_answer() {
+        let [first, second] =
+            [1, 2].map(|next| Arc::new(ReadPosition::new([(NamedPartition::new("jobs", 0), next)].into())));
+        let live = AnswerState { state: State::Live, was_live: true, lag_micros: Some(0) };
+        let stale = AnswerState { state: State::Stale, ..live };
+        let late = AnswerState { lag_micros: Some(100_001), ..live };
+        for _ in 0..2 {
+            for position in [&first, &first, &second] {
+                for (answer_state, state, lag) in
+                    [(live, "live", "0"), (stale, "stale", "0"), (late, "live", "0.2")]
+                {
+                    let headers = view_headers(position, answer_state, 10);
+                    assert_eq!(headers["x-optview-position"], position.text());
+                    assert_eq!(headers["x-optview-state"], state);
+                    assert_eq!(headers["x-optview-lag-seconds"], lag);
+                    assert_eq!(headers[ETAG], "\"000000000000000a\"");
+                }
+            }
+        }
+    }
 
     #[tokio::test]
     async fn the_stored_bytes_are_the_body() {
-        let stored = store::Response { body: Bytes::from_static(b"{\"id\":\"a\"}"), etag: 10 };
         let memory = ResponseMemory::new(1 << 20);
-        let response = whole(stored, &memory, || CallerIdentity::Key(String::new())).unwrap();
+        let body = Bytes::from_static(b"{\"id\":\"a\"}");
+        let response = whole(headers_of(10), body, &memory, || CallerIdentity::Key(String::new())).unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
@@ -120,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_has_them_gets_a_304() {
-        let response = not_modified(10);
+        let response = not_modified(headers_of(10));
         assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers()[ETAG], "\"000000000000000a\"");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());

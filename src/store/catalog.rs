@@ -215,13 +215,17 @@ impl Catalog {
     }
 
     fn scope_before(&self, entry: &Entry<'_>) -> Option<ListScope> {
-        let held = self.slot(entry.number)?.listed?;
+        self.differs(entry).then(|| self.scope_of(entry.number)).flatten()
+    }
+
+    /// Returns the list that an optimization is in.
+    pub fn scope_of(&self, number: u32) -> Option<ListScope> {
+        let held = self.slot(number)?.listed?;
         let project = self.scopes.project(held.project);
-        let scope = ListScope {
+        Some(ListScope {
             organization_id: project.organization_id.clone()?,
             project_id: project.project_id.clone()?,
-        };
-        self.differs(entry).then_some(scope)
+        })
     }
 
     /// Removes an optimization from the lists, until its entry is put.

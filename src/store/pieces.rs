@@ -50,17 +50,39 @@ pub fn remove(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<(), StoreError> 
 
 /// Reads a value of any size.
 pub fn get(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    catch_sled_panic("value", "reading it", || find(trees, tree, key))
+    get_if(trees, tree, key, |_| Ok(true))
 }
 
-fn find(trees: &Trees, tree: &Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+/// Reads a value of any size, but a large one only if it is wanted by its first piece.
+pub fn get_if(
+    trees: &Trees,
+    tree: &Tree,
+    key: &[u8],
+    is_wanted: impl Fn(&[u8]) -> Result<bool, CorruptValue>,
+) -> Result<Option<IVec>, StoreError> {
+    catch_sled_panic("value", "reading it", || find(trees, tree, key, is_wanted))
+}
+
+fn find(
+    trees: &Trees,
+    tree: &Tree,
+    key: &[u8],
+    is_wanted: impl Fn(&[u8]) -> Result<bool, CorruptValue>,
+) -> Result<Option<IVec>, StoreError> {
     for _ in 0..TRIES {
         let Some(value) = tree.get(key)? else { return Ok(None) };
         if value.first() != Some(&REFERENCE) {
             return Ok(Some(value));
         }
-        if let Some(whole) = assemble(trees, tree, key, &value)? {
-            return Ok(Some(whole));
+        let reference = Reference::parse(&value)?;
+        match trees.pieces.get(reference.piece_key(tree, key, 0))? {
+            Some(first) if !is_wanted(&first)? => return Ok(None),
+            Some(_) => {
+                if let Some(whole) = assemble(trees, tree, key, reference)? {
+                    return Ok(Some(whole));
+                }
+            }
+            None => {}
         }
         std::thread::yield_now();
     }
@@ -100,8 +122,7 @@ pub fn refers_to(value: &[u8], tree: &Tree, key: &[u8], piece: &[u8]) -> Result<
     Ok(number < reference.pieces() && reference.piece_key(tree, key, number) == piece)
 }
 
-fn assemble(trees: &Trees, tree: &Tree, key: &[u8], reference: &[u8]) -> Result<Option<IVec>, StoreError> {
-    let reference = Reference::parse(reference)?;
+fn assemble(trees: &Trees, tree: &Tree, key: &[u8], reference: Reference) -> Result<Option<IVec>, StoreError> {
     let mut whole = Vec::with_capacity((reference.len as usize).min(MOST_RESERVED));
     for number in 0..reference.pieces() {
         match trees.pieces.get(reference.piece_key(tree, key, number))? {

@@ -17,7 +17,7 @@ use crate::domain::Optimization;
 pub use id_watches::IdWatch;
 use id_watches::IdWatches;
 use log::ChangeLog;
-pub use log::{ListScope, LogCursor, LogPlace, LogRead, ViewChange};
+pub use log::{ListScope, LogCursor, LogPlace, LogRead, ScopeChange, ViewChange};
 pub use signal::PositionWatch;
 use signal::SignalSet;
 
@@ -54,18 +54,18 @@ impl ViewChanges {
         self.0.log.is_on()
     }
 
-    /// Wakes those who watch these views, which readers see now. `scopes` has the list of each as it was before; `None` if the log
-    /// was off before they were written.
+    /// Wakes those who watch these views, which readers see now. `scopes` has the lists that each change concerns; `None` if the log was
+    /// off before they were written.
     pub fn note<'a>(
         &self,
         written: impl Iterator<Item = &'a Arc<Optimization>> + Clone,
-        scopes: Option<Vec<Option<ListScope>>>,
+        scopes: Option<Vec<ScopeChange>>,
     ) {
         self.0.ids.note(written.clone().map(|optimization| &*optimization.id));
         match scopes {
             Some(scopes) => {
                 let changes = written.zip(scopes);
-                self.0.log.note(changes.map(|(changed, before)| ViewChange { id: changed.id.clone(), before }));
+                self.0.log.note(changes.map(|(changed, scopes)| ViewChange { id: changed.id.clone(), scopes }));
             }
             // Somebody has begun to follow meanwhile, and may have read a list without these.
             None if self.0.log.is_on() => self.0.log.reset(),

@@ -31,6 +31,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::journal::Journal;
 use super::keys::{MARKER, Trees};
 use super::progress::WriterProgress;
+use super::view_changes::ScopeChange;
 use super::{MissingHistoryLedger, Reader, StoreError, pieces};
 use crate::codec::stored_record;
 use crate::data_dir::{self, CloseRecord, IoError};
@@ -347,6 +348,11 @@ impl WriterThread {
         })?;
         self.progress.changes.note(numbered.iter().map(|(_, optimization)| optimization));
         if let Some(watchers) = watchers {
+            let scopes = scopes.map(|before| {
+                let catalog = self.catalog.read();
+                let after = numbered.iter().map(|(number, _)| catalog.scope_of(*number));
+                before.into_iter().zip(after).map(|(before, after)| ScopeChange { before, after }).collect()
+            });
             watchers.note(numbered.iter().map(|(_, optimization)| optimization), scopes);
         }
         for (id, job) in &commit.jobs {

@@ -71,7 +71,7 @@ impl Generation {
         let position = Arc::new(position(next));
         self.write_ahead(next, optimizations);
         self.writer.note_position(position.clone()).unwrap();
-        while *self.writer.reader().visible_position() != *position {
+        while *self.writer.reader().visible_position() != position {
             std::thread::yield_now();
         }
     }

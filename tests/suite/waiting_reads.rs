@@ -281,6 +281,26 @@ async fn a_parameter_is_known_by_its_name_and_not_by_how_that_is_written() {
     }
 }
 
+/// A `wiat=30s` that changes nothing would look as if nothing had changed for 30 s.
+#[tokio::test(start_paused = true)]
+async fn a_parameter_that_a_view_does_not_know_is_named() {
+    let instance = Instance::new(Duration::from_secs(1));
+    instance.generation.write(vec![view("a", 1)]);
+    for (path, expected) in [
+        ("/optimizations/a?wiat=30s&wait=0", Some("wiat")),
+        ("/optimizations/a?wait=0&after=optimizations:0:0&timeout=0&strict=false", None),
+        ("/optimizations/a", None),
+        ("/optimizations/unknown?wiat=30s", Some("wiat")),
+        ("/optimizations/a/transitions?wait=1s", Some("wait")),
+    ] {
+        let answer = instance.get(path, &[OWN]).await;
+        let named = answer.headers.get("x-optview-ignored").map(|value| value.to_str().unwrap());
+        assert_eq!(named, expected, "{path}: {}", answer.status);
+    }
+    let stream = instance.stream("/optimizations/a/events?initial=true", &[OWN]).await;
+    assert_eq!(stream.headers["x-optview-ignored"], "initial");
+}
+
 #[tokio::test]
 async fn a_record_that_no_view_shows_is_told_apart_from_one_that_was_applied() {
     let instance = Instance::new(Duration::ZERO);

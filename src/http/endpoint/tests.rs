@@ -51,15 +51,15 @@ impl AsRef<Status> for CountingStatus {
 
 #[tokio::test]
 async fn a_resource_that_marks_its_answers_has_the_state_read_by_itself_only() {
-    type CountingHandler = fn(&Arc<CountingStatus>, &Request) -> Result<Answer, HttpError>;
+    type CountingHandler = fn(&Arc<CountingStatus>, &Request, Option<PeerAddress>) -> Result<Answer, HttpError>;
     let status = Arc::new(CountingStatus(Status::new(1), AtomicUsize::new(0)));
     let marked: CountingHandler =
-        |status, _| Ok(Answer::Now(freshness::mark(json("{}"), status.0.answer_state())));
-    let later: CountingHandler = |_, _| Ok(Answer::Later(Box::pin(async { Ok(json("{}")) })));
+        |status, _, _| Ok(Answer::Now(freshness::mark(json("{}"), status.0.answer_state())));
+    let later: CountingHandler = |_, _, _| Ok(Answer::Later(Box::pin(async { Ok(json("{}")) })));
     let refused_later: CountingHandler =
-        |_, _| Ok(Answer::Later(Box::pin(async { Err(HttpError::NotFound("no")) })));
-    let refused: CountingHandler = |_, _| Err(HttpError::NotFound("no"));
-    let panicking: CountingHandler = |_, _| panic!("now");
+        |_, _, _| Ok(Answer::Later(Box::pin(async { Err(HttpError::NotFound("no")) })));
+    let refused: CountingHandler = |_, _, _| Err(HttpError::NotFound("no"));
+    let panicking: CountingHandler = |_, _, _| panic!("now");
     for (handler, method, reads) in [
         (marked, Method::GET, 0),
         (later, Method::GET, 1),

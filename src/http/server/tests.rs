@@ -3,7 +3,6 @@ use std::time::Instant;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
@@ -264,21 +263,13 @@ async fn a_request_that_is_under_way_is_answered_before_its_connection_makes_roo
 struct EndlessApp(ConnectionEnd);
 
 impl App for EndlessApp {
+    type Answering = Ready<Result<Response, Infallible>>;
+
     fn for_connection(&self, _: Option<IpAddr>, end: ConnectionEnd) -> EndlessApp {
         EndlessApp(end)
     }
-}
 
-impl Service<Request<Incoming>> for EndlessApp {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+    fn answer(&self, _: Request<Incoming>) -> Self::Answering {
         let body = stream::unfold((self.0.clone(), false), |(end, is_sent)| async move {
             if is_sent {
                 end.requested().await;

@@ -183,6 +183,27 @@ fn a_view_that_is_looked_up_for_a_list_passes_all_that_the_list_asks_for() {
     opened.writer.finish().unwrap();
 }
 
+/// The test leaves only the first piece of a large record: whoever may not see the record needs no more of it.
+#[test]
+fn a_large_record_is_not_put_together_for_another_organization() {
+    let (_directory, opened) = store(1);
+    let reader = opened.writer.reader();
+    let mut large = optimization(0, &BEFORE);
+    let description = "x".repeat(50_000);
+    large.created.as_mut().unwrap().value.description = Some(description.as_str().into());
+    let mut value = Vec::new();
+    stored_record::encode_optimization(&large, &mut value).unwrap();
+    pieces::put(&reader.trees, &reader.trees.optimizations, &0_u32.to_be_bytes(), &value).unwrap();
+    assert!(reader.get("opt-000", Some("org-1")).unwrap().is_some());
+    let keys: Vec<IVec> = reader.trees.pieces.iter().keys().map(Result::unwrap).collect();
+    assert!(keys.len() > 5);
+    for key in &keys[1..] {
+        reader.trees.pieces.remove(key).unwrap();
+    }
+    assert_eq!(reader.get("opt-000", Some("org-2")).unwrap(), None);
+    assert!(reader.get("opt-000", Some("org-1")).is_err());
+}
+
 #[test]
 fn a_read_by_id_waits_for_no_change_of_the_lists() {
     let (_directory, opened) = store(3);

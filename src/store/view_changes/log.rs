@@ -19,8 +19,17 @@ const CAPACITY: usize = 16_384;
 pub struct ViewChange {
     /// The id of the optimization.
     pub id: Arc<str>,
+    /// The lists that the change concerns.
+    pub scopes: ScopeChange,
+}
+
+/// The lists that a change of a view concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeChange {
     /// The list that the view was in before the change, if the change is one that lists show.
     pub before: Option<ListScope>,
+    /// The list that the view is in after it.
+    pub after: Option<ListScope>,
 }
 
 /// The list that a view is in.

@@ -13,7 +13,7 @@ fn written(ids: &[&str]) -> Vec<Arc<Optimization>> {
 
 fn note(changes: &ViewChanges, ids: &[&str]) {
     let written = written(ids);
-    let scopes = changes.is_log_on().then(|| vec![None; ids.len()]);
+    let scopes = changes.is_log_on().then(|| vec![ScopeChange::default(); ids.len()]);
     changes.note(written.iter(), scopes);
 }
 
