@@ -63,7 +63,9 @@ pub fn retry(
     let mut failed = None;
     read_letters(&kafka, from_topic, &mut |record, total| {
         failed = retry.take(record, |letter| selection.has(letter, stream)).err();
-        let is_over = watch(Progress::new("retrying", retry.read, Some(total.max(retry.read)))).is_break();
+        let is_shown = retry.read.is_multiple_of(LETTERS_A_REQUEST as u64) || retry.read >= total;
+        let progress = Progress::new("retrying", retry.read, Some(total.max(retry.read)));
+        let is_over = is_shown && watch(progress).is_break();
         retry.done.interrupted |= is_over && retry.read < total;
         if failed.is_some() || is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

@@ -258,6 +258,7 @@ fn the_newest_of_a_group_was_written_last_and_what_is_chosen_has_all_that_was_gi
     let request = PageRequest { topic: Some(Topic::Optimizations), reason: None, ..request };
     assert_eq!(dead_letters::page(&reader, &topics, &request, 3).unwrap().dead_letters, []);
     writer.finish().unwrap();
+    drop(reader);
     // An age that a crash has left without its letter goes at the next start.
     let db = fixtures::open_database(directory.path());
     let stale = [&[0_u8; 8][..], &[1], &7_i32.to_be_bytes(), &7_i64.to_be_bytes()].concat();
