@@ -353,6 +353,8 @@ fn answer(engine: &Arc<Engine>) -> control::RequestHandler {
                 Box::new(move || bounds(&status.report()))
             },
             reader: Ok(store::Reader::clone(&reader)),
+            kafka: Some(engine.config.kafka.clone()),
+            framing: engine.config.framing,
             is_served: true,
             engine: Some(engine.clone()),
         }),

@@ -13,6 +13,7 @@ use crate::source::TopicNames;
 use crate::synthetic::HistorySettings;
 
 mod access;
+mod letters;
 mod readings;
 mod warnings;
 

@@ -50,16 +50,20 @@ impl Projector<'_> {
         request: &mut LetterRequest,
     ) -> Result<bool, StoreError> {
         let LetterRequest { task, outcome, .. } = request;
+        let (findings, framing) = (&mut self.findings, self.settings.framing);
+        let mut note = |envelope: &Envelope<'_>, effects| findings.note_effects(envelope, effects, now.instant);
         match task {
             LetterTask::Retry(positions) => {
-                let (findings, framing) = (&mut self.findings, self.settings.framing);
-                let tried =
-                    retry_slice(&mut self.write_back, framing, positions, outcome, &mut |envelope, effects| {
-                        findings.note_effects(envelope, effects, now.instant);
-                    })?;
-                remove_folded(&mut self.write_back, tried.folded, outcome, now.instant)?;
+                let tried = retry_slice(&mut self.write_back, framing, positions, outcome, &mut note)?;
                 self.pace.note(now.instant, tried.count);
+                remove_retried(&mut self.write_back, tried.folded, outcome, now.instant)?;
                 Ok(positions.is_empty())
+            }
+            LetterTask::Fold(letters) => {
+                let tried = fold_slice(&mut self.write_back, framing, letters, outcome, &mut note)?;
+                self.pace.note(now.instant, tried.count);
+                remove_written(&mut self.write_back, tried.folded, now.instant)?;
+                Ok(letters.is_empty())
             }
             LetterTask::Discard(positions) => {
                 // What waits to be stored may be among them.
@@ -162,22 +166,56 @@ fn retry_slice(
     Ok(slice)
 }
 
-/// Removes letters that were folded, once what became of them is written.
-fn remove_folded(
+/// Tries the next of these letters, which are not the store's own. Whatever is folded goes to `note`.
+fn fold_slice(
+    write_back: &mut WriteBack,
+    framing: Framing,
+    letters: &mut VecDeque<DeadLetter>,
+    outcome: &mut LetterOutcome,
+    note: &mut dyn FnMut(&Envelope<'_>, Effects),
+) -> Result<RetriedSlice, StoreError> {
+    let (mut slice, mut bytes) = (RetriedSlice { count: 0, folded: Vec::new() }, 0);
+    while (slice.count as usize) < SLICE_LETTERS && bytes < SLICE_BYTES {
+        let Some(letter) = letters.pop_front() else { break };
+        slice.count += 1;
+        bytes += letter.size();
+        match write_back.retry(&letter, framing)? {
+            Ok((envelope, effects)) => {
+                note(&envelope, effects);
+                outcome.folded += 1;
+                // Of a topic that was created again, another record may have had this position.
+                let held = write_back.writer().reader().dead_letter(letter.position)?;
+                slice.folded.extend(held.filter(|held| held.is_of_record(&letter)).map(|held| held.position));
+            }
+            Err(reason) => outcome.refused.push((letter.position, reason)),
+        }
+    }
+    Ok(slice)
+}
+
+/// Removes letters of the store that were folded.
+fn remove_retried(
     write_back: &mut WriteBack,
     folded: Vec<PartitionOffset>,
     outcome: &mut LetterOutcome,
     now: Instant,
 ) -> Result<(), StoreError> {
-    if !folded.is_empty() {
-        let count = folded.len() as u64;
-        write_back.write_all(now)?;
-        // One may have been asked for twice.
-        let removed = write_back.writer().remove_dead_letters(folded)?;
-        outcome.folded += removed;
-        outcome.gone += count - removed;
-    }
+    let count = folded.len() as u64;
+    // One may have been asked for twice.
+    let removed = remove_written(write_back, folded, now)?;
+    outcome.folded += removed;
+    outcome.gone += count - removed;
     Ok(())
+}
+
+/// Removes letters that were folded, once what became of them is written. Returns the number of those that were there.
+fn remove_written(
+    write_back: &mut WriteBack,
+    folded: Vec<PartitionOffset>,
+    now: Instant,
+) -> Result<u64, StoreError> {
+    write_back.write_all(now)?;
+    if folded.is_empty() { Ok(0) } else { write_back.writer().remove_dead_letters(folded) }
 }
 
 impl WriteBack {
@@ -198,14 +236,14 @@ impl WriteBack {
     }
 }
 
-/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store. No frame is
-/// known of their values, so those are understood that can have one frame only.
+/// Does what is asked for about the dead letters of a store that no projector keeps up to date, and closes the store.
 ///
 /// # Errors
 /// The store's.
 pub fn serve_letters_at_rest(
     writer: Writer,
     memory_budget: u64,
+    framing: Framing,
     task: LetterTask,
     now: Moment,
 ) -> Result<LetterOutcome, StoreError> {
@@ -214,12 +252,18 @@ pub fn serve_letters_at_rest(
     match task {
         LetterTask::Retry(mut positions) => {
             while !positions.is_empty() {
-                let slice =
-                    retry_slice(&mut write_back, Framing::Auto, &mut positions, &mut outcome, &mut |_, _| {})?;
-                remove_folded(&mut write_back, slice.folded, &mut outcome, now.instant)?;
+                let slice = retry_slice(&mut write_back, framing, &mut positions, &mut outcome, &mut |_, _| {})?;
+                remove_retried(&mut write_back, slice.folded, &mut outcome, now.instant)?;
                 write_back.write_due(now.instant, true)?;
             }
             write_back.write_all(now.instant)?;
+        }
+        LetterTask::Fold(mut letters) => {
+            while !letters.is_empty() {
+                let slice = fold_slice(&mut write_back, framing, &mut letters, &mut outcome, &mut |_, _| {})?;
+                remove_written(&mut write_back, slice.folded, now.instant)?;
+                write_back.write_due(now.instant, true)?;
+            }
         }
         LetterTask::Discard(positions) => {
             outcome.discarded = write_back.writer().remove_dead_letters(positions)?

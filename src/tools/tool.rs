@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{ToolContext, ToolOutcome};
 use super::dead_letters::LetterAction;
-use super::{accept_loss, dead_letters, explain, generations, rebuild, snapshot, verify};
+use super::{accept_loss, dead_letters, explain, generations, letter_topic, position, rebuild, snapshot, verify};
 use crate::dead_letters::LetterSelection;
 use crate::disk::DiskReserve;
 use crate::generation::rebuild::RebuildOptions;
@@ -23,6 +23,8 @@ pub enum Tool {
     },
     /// Verifies the store.
     Verify,
+    /// Returns the position of the store.
+    Position,
     /// Lists the generations of the data directory.
     Generations,
     /// Accepts that the live generation was built without records that were gone.
@@ -76,6 +78,13 @@ pub enum Tool {
     },
     /// Decodes dead letters again, and folds what is understood.
     DeadLetterRetry {
+        /// The choice of the dead letters.
+        selection: LetterSelection,
+    },
+    /// Decodes the dead letters of a dead letter topic again, and folds what is understood.
+    DeadLetterRetryTopic {
+        /// The name of the topic.
+        from_topic: String,
         /// The choice of the dead letters.
         selection: LetterSelection,
     },
@@ -133,6 +142,7 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
     match tool {
         Tool::Explain { id } => explain::explain(&access, id),
         Tool::Verify => verify::of_store(&access, watch),
+        Tool::Position => position::position(&access),
         Tool::Generations => generations::list(&access),
         Tool::AcceptLoss => accept_loss::accept(access),
         Tool::RemoveGeneration { generation, accept_loss } => {
@@ -147,6 +157,9 @@ pub fn run(tool: &Tool, access: ToolContext, watch: &mut ProgressSink<'_>) -> an
         Tool::DeadLetterList { selection } => dead_letters::grouped(&access, selection),
         Tool::DeadLetterShow { id } => dead_letters::show(&access, id),
         Tool::DeadLetterRetry { selection } => dead_letters::act(access, LetterAction::Retry, selection, watch),
+        Tool::DeadLetterRetryTopic { from_topic, selection } => {
+            letter_topic::retry(access, from_topic, selection, watch)
+        }
         Tool::DeadLetterDiscard { selection } => {
             dead_letters::act(access, LetterAction::Discard, selection, watch)
         }

@@ -8,6 +8,7 @@ mod ends;
 mod findings;
 mod from_archive;
 mod health;
+mod letter_topic;
 mod live;
 mod missing_history;
 mod script;

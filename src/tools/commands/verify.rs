@@ -11,6 +11,7 @@ use super::super::tool::Tool;
 use super::super::verify;
 use super::{ToolRequirements, perform_with_progress, show};
 use crate::cli::Completion;
+use crate::codec::Framing;
 use crate::config::VerifyConfig;
 use crate::output;
 use crate::store::verify::{NAMED, VerifyReport};
@@ -19,8 +20,12 @@ use crate::store::verify::{NAMED, VerifyReport};
 pub fn run(config: &VerifyConfig, stop: &AtomicBool) -> anyhow::Result<Completion> {
     let VerifyConfig { tool, against_log, projection, max_rate } = config;
     let projection = projection.as_ref();
-    let needs =
-        ToolRequirements { kafka: projection.map(|projection| &projection.kafka), projection, stop: Some(stop) };
+    let needs = ToolRequirements {
+        kafka: projection.map(|projection| &projection.kafka),
+        projection,
+        framing: projection.map_or_else(Framing::default, |projection| projection.framing),
+        stop: Some(stop),
+    };
     if !against_log {
         return show(tool, &Tool::Verify, needs, verify::text);
     }
